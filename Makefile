@@ -1,0 +1,221 @@
+# Latchkey: every task is a target. `make help` lists them; `make` alone builds the release.
+#
+# A build is a variant, and lives in build/<variant>/:
+#   release   what is installed and measured        debug     with assertions, easy to step through
+#   asan      AddressSanitizer and UBSan            tsan      ThreadSanitizer
+#   coverage  counts lines                          fuzz      for libFuzzer
+# LOCK=pthread builds any of them with pthread_rwlock_t in place of our own lock, in build/<variant>-pthread/.
+# New files in the folders below need no change here.
+
+VARIANT = release
+LOCK = own
+ARGS =
+FUZZ_SECONDS = 60
+PREFIX = /usr/local
+SYSCONFDIR = $(PREFIX)/etc
+UNITDIR = $(PREFIX)/lib/systemd/system
+
+CC = gcc
+CLANG = clang-19
+TIDY = clang-tidy-19
+FORMAT = clang-format-19
+JOBS := $(shell nproc)
+
+# ---------------------------------------------------------------- what there is
+
+RESP := $(wildcard resp/*.c)
+SHARD := $(wildcard shard/*.c shard/value/*.c)
+SERVER := $(filter-out server/main.c,$(wildcard server/*.c server/commands/*.c))
+SUPPORT := $(wildcard tests/*.c)
+UNITS := $(wildcard tests/unit/*_test.c)
+INTEGRATIONS := $(wildcard tests/integration/*_test.c)
+STRESSES := $(wildcard tests/stress/*_test.c)
+FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
+BENCHES := $(wildcard bench/*.c)
+LOOP := $(wildcard server/loop*.c) server/mailbox.c
+PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
+C_FILES := $(PRODUCT) $(SUPPORT) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES)
+H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h)
+
+RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev
+TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
+	libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
+BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
+
+# ---------------------------------------------------------------- how it is compiled
+
+WARNINGS = -Wall -Wextra -Wconversion
+LANGUAGE = -std=c11 -D_GNU_SOURCE
+COMMON = $(LANGUAGE) -g $(WARNINGS) -Werror -MMD -MP
+
+# What the processor offers against jumps to where nobody should jump.
+BRANCHES_x86_64 = -fcf-protection
+BRANCHES_aarch64 = -mbranch-protection=standard
+HARDENING = -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(BRANCHES_$(shell uname -m))
+
+# Objects are fat, so that the library serves who links without LTO, and the tests link quickly.
+COMPILE_release = $(CC) -O3 -flto=auto -ffat-lto-objects -DNDEBUG -DUSE_JEMALLOC $(HARDENING)
+LINK_release = -pie -Wl,-z,relro,-z,now
+LIBS_release = -ljemalloc
+COMPILE_debug = $(CC) -O1 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC
+LIBS_debug = -ljemalloc
+COMPILE_asan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=address,undefined -fno-sanitize-recover=all
+COMPILE_tsan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=thread
+COMPILE_coverage = $(CC) -O0 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC --coverage -fprofile-update=atomic
+LIBS_coverage = -ljemalloc
+COMPILE_fuzz = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+
+ifeq ($(COMPILE_$(VARIANT)),)
+$(error VARIANT=$(VARIANT): there are release, debug, asan, tsan, coverage and fuzz)
+endif
+ifeq ($(LOCK),own)
+BUILD = build/$(VARIANT)
+else ifeq ($(LOCK),pthread)
+BUILD = build/$(VARIANT)-pthread
+COMMON += -DUSE_PTHREAD_RWLOCK
+else
+$(error LOCK=$(LOCK): there are own and pthread)
+endif
+
+COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
+LINK = $(COMPILE_$(VARIANT)) -g $(LINK_$(VARIANT))
+LIBS = $(LIBS_$(VARIANT)) -lcrypto -lm -lpthread
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+programs = $(patsubst %.c,$(BUILD)/%,$(1))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# ---------------------------------------------------------------- what is asked for most
+
+help: ## list the targets
+	@echo 'make [TARGET] [NAME=value ...]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo 'Builds: VARIANT=release|debug|asan|tsan|coverage|fuzz, LOCK=own|pthread. Below build/.'
+
+all: $(BUILD)/latchkey $(BUILD)/liblatchkey.a ## build server and library, as VARIANT and LOCK say (release)
+
+deps: ## install what the tests need and is missing, from Debian and npm
+	@tests/deps $(TEST_PACKAGES)
+	@tests/deps --node
+
+run: ## install what the build needs, build, and serve; ARGS="--port 7000" passes options
+	@tests/deps $(RUN_PACKAGES)
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@exec $(BUILD)/latchkey $(ARGS)
+
+test: deps ## install what is missing, build, and run every test; closes with 'N passed, N failed'
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run all
+
+check: ## the quick part of the tests: unit and integration tests of the release
+	@tests/run unit integration
+
+# ---------------------------------------------------------------- building
+
+# A changed Makefile may mean changed flags.
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -c $< -o $@
+
+# Asserts in tests are meant, whatever the variant.
+$(BUILD)/tests/%.o: COMPILE += -UNDEBUG -fno-lto
+
+$(BUILD)/latchkey: $(call objects,server/main.c $(SERVER) $(RESP) $(SHARD))
+	$(LINK) $^ -o $@ $(LIBS)
+
+$(BUILD)/liblatchkey.a: $(call objects,$(SHARD))
+	rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(call objects,$(SUPPORT) $(SERVER) $(RESP) $(SHARD))
+	$(LINK) -fno-lto $^ -o $@ -lcmocka -lhiredis $(LIBS)
+
+$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(call objects,$(SERVER) $(RESP) $(SHARD))
+	$(LINK) -fsanitize=fuzzer $^ -o $@ $(LIBS)
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(call objects,$(LOOP) $(RESP) $(SHARD))
+	$(LINK) $^ -o $@ $(LIBS)
+
+units: $(call programs,$(UNITS))
+integrations: $(BUILD)/latchkey $(call programs,$(INTEGRATIONS))
+stresses: $(BUILD)/latchkey $(call programs,$(STRESSES))
+benches: $(call programs,$(BENCHES))
+fuzzers:
+	@$(MAKE) --no-print-directory VARIANT=fuzz $(patsubst %.c,build/fuzz/%,$(FUZZERS))
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---------------------------------------------------------------- further tests
+
+asan: ## unit, integration, stress and differential tests under AddressSanitizer and UBSan
+	@tests/run asan
+
+tsan: ## the same under ThreadSanitizer
+	@tests/run tsan
+
+fuzz: ## fuzz the parsers, FUZZ_SECONDS (60) each
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
+	@tests/run coverage
+
+analyze: analyze-gcc analyze-clang analyze-tidy analyze-cppcheck ## both compilers' warnings, thread safety, clang-tidy, cppcheck
+
+# gcc says more when it optimizes; what it built is used by the tests.
+analyze-gcc:
+	@$(MAKE) --no-print-directory VARIANT=release LOCK=own all units integrations stresses benches
+
+# The locks' rules: guard.h has the words, clang checks them.
+analyze-clang: $(patsubst %.c,build/analyze/%.clang,$(C_FILES))
+
+build/analyze/%.clang: %.c $(H_FILES) Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(LANGUAGE) -O1 $(WARNINGS) -Wthread-safety -Wthread-safety-beta -Werror -fsyntax-only $<
+	@touch $@
+
+# .clang-tidy has the checks. Its standard error counts what is hidden in system headers, and is shown only if something is wrong.
+analyze-tidy: $(patsubst %.c,build/analyze/%.tidy,$(PRODUCT))
+
+build/analyze/%.tidy: %.c $(H_FILES) .clang-tidy Makefile
+	@mkdir -p $(@D)
+	@echo $(TIDY) $<
+	@$(TIDY) --quiet $< -- $(LANGUAGE) 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+# It takes int64_t for something that %lld can't read, hence the one exception.
+analyze-cppcheck:
+	cppcheck -j$(JOBS) --std=c11 --platform=unix64 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
+		--suppress=missingIncludeSystem --suppress=invalidScanfArgType_int -D__x86_64__ resp shard server
+
+# ---------------------------------------------------------------- the rest
+
+bench: ## install what the comparisons need, and build the benchmarks into build/release/bench/
+	@tests/deps $(BENCH_PACKAGES)
+	@$(MAKE) --no-print-directory -j$(JOBS) all benches
+	@ls $(call programs,$(BENCHES)) bench/compare bench/memory
+
+# Headers: what latchkey.h includes, and no more. A configuration that is already there is somebody's, and stays.
+install: all ## install server, library, headers, configuration and systemd unit; PREFIX, SYSCONFDIR, UNITDIR, DESTDIR
+	install -D -m 755 $(BUILD)/latchkey $(DESTDIR)$(PREFIX)/bin/latchkey
+	install -D -m 644 $(BUILD)/liblatchkey.a $(DESTDIR)$(PREFIX)/lib/liblatchkey.a
+	for header in $(patsubst shard/%,%,$(filter shard/%.h,$(shell $(CC) $(LANGUAGE) -MM shard/latchkey.h))); do \
+		install -D -m 644 shard/$$header $(DESTDIR)$(PREFIX)/include/latchkey/$$header || exit 1; done
+	test -e $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf || \
+		install -D -m 644 latchkey.conf $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf
+	install -d $(DESTDIR)$(UNITDIR)
+	sed -e 's,@BINARY@,$(PREFIX)/bin/latchkey,' -e 's,@CONFIGURATION@,$(SYSCONFDIR)/latchkey/latchkey.conf,' \
+		deploy/latchkey.service >$(DESTDIR)$(UNITDIR)/latchkey.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/latchkey.service
+
+format: ## format every C file; headers, which carry the contracts, may be wider
+	$(FORMAT) -i $(C_FILES)
+	$(FORMAT) -i --style='{BasedOnStyle: InheritParentConfig, ColumnLimit: 130}' $(H_FILES)
+
+clean: ## remove everything that was built
+	rm -rf build
+
+.PHONY: help all deps run test check units integrations stresses benches fuzzers asan tsan fuzz coverage analyze analyze-gcc analyze-clang \
+	analyze-tidy analyze-cppcheck bench install format clean
