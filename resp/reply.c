@@ -1,0 +1,361 @@
+#include "reply.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CAPACITY_FIRST 1024
+
+void reply_init(struct reply *reply, int protocol) {
+    *reply = (struct reply){.protocol = protocol};
+}
+
+static void release_from(struct reply *reply, uint32_t first) {
+    for (uint32_t i = first; i < reply->reference_count; i++) {
+        reply->referenced_bytes -= reply->references[i].length;
+        reply->references[i].release(reply->references[i].owner);
+    }
+    reply->reference_count = first;
+}
+
+void reply_free(struct reply *reply) {
+    release_from(reply, 0);
+    free(reply->references);
+    free(reply->data);
+    *reply = (struct reply){.protocol = reply->protocol};
+}
+
+void reply_clear(struct reply *reply, size_t keep) {
+    release_from(reply, 0);
+    reply->length = 0;
+    reply->is_broken = false;
+    if (reply->capacity > keep) {
+        free(reply->data);
+        reply->data = NULL;
+        reply->capacity = 0;
+    }
+}
+
+size_t reply_mark(const struct reply *reply) {
+    return reply->length;
+}
+
+void reply_truncate(struct reply *reply, size_t mark) {
+    uint32_t kept = reply->reference_count;
+    while (kept > 0 && reply->references[kept - 1].offset >= mark) kept--;
+    /* A reference that begins at the mark was written before it only if nothing followed; no caller marks there. */
+    release_from(reply, kept);
+    reply->length = mark;
+}
+
+/* Room for `more` bytes at the end, or NULL when broken. */
+static char *room(struct reply *reply, size_t more) {
+    if (reply->is_broken) return NULL;
+    if (reply->capacity - reply->length < more) {
+        size_t capacity = reply->capacity < CAPACITY_FIRST ? CAPACITY_FIRST : reply->capacity;
+        while (capacity - reply->length < more) capacity *= 2;
+        char *data = realloc(reply->data, capacity);
+        if (data == NULL) {
+            reply->is_broken = true;
+            return NULL;
+        }
+        reply->data = data;
+        reply->capacity = capacity;
+    }
+    return reply->data + reply->length;
+}
+
+void reply_raw(struct reply *reply, const char *data, size_t length) {
+    char *out = length == 0 ? NULL : room(reply, length);
+    if (out == NULL) return;
+    memcpy(out, data, length);
+    reply->length += length;
+}
+
+static size_t digits_write(char *out, uint64_t value) {
+    char digits[20];
+    size_t count = 0;
+    do digits[sizeof digits - ++count] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    memcpy(out, digits + sizeof digits - count, count);
+    return count;
+}
+
+static size_t integer_write(char *out, int64_t value) {
+    if (value >= 0) return digits_write(out, (uint64_t)value);
+    out[0] = '-';
+    return 1 + digits_write(out + 1, 0 - (uint64_t)value);
+}
+
+/* kind, number, line end. */
+static void line_write(struct reply *reply, char kind, int64_t value) {
+    char *out = room(reply, 24);
+    if (out == NULL) return;
+    out[0] = kind;
+    size_t length = 1 + integer_write(out + 1, value);
+    out[length] = '\r';
+    out[length + 1] = '\n';
+    reply->length += length + 2;
+}
+
+void reply_status(struct reply *reply, const char *text) {
+    reply_raw(reply, "+", 1);
+    reply_raw(reply, text, strlen(text));
+    reply_raw(reply, "\r\n", 2);
+}
+
+void reply_ok(struct reply *reply) {
+    reply_raw(reply, "+OK\r\n", 5);
+}
+
+void reply_integer(struct reply *reply, int64_t value) {
+    line_write(reply, ':', value);
+}
+
+void reply_bulk(struct reply *reply, const char *data, size_t length) {
+    char *out = room(reply, length + 26);
+    if (out == NULL) return;
+    out[0] = '$';
+    size_t head = 1 + digits_write(out + 1, length);
+    out[head++] = '\r';
+    out[head++] = '\n';
+    if (length > 0) memcpy(out + head, data, length);
+    out[head + length] = '\r';
+    out[head + length + 1] = '\n';
+    reply->length += head + length + 2;
+}
+
+void reply_bulk_text(struct reply *reply, const char *text) {
+    reply_bulk(reply, text, strlen(text));
+}
+
+void reply_bulk_integer(struct reply *reply, int64_t value) {
+    char digits[24];
+    reply_bulk(reply, digits, integer_write(digits, value));
+}
+
+/* printf into memory of its own. NULL, and the reply broken, when there is none. */
+static char *format_text(struct reply *reply, const char *format, va_list arguments, size_t *length) {
+    char *text = NULL;
+    int written = vasprintf(&text, format, arguments);
+    if (written < 0) {
+        reply->is_broken = true;
+        return NULL;
+    }
+    *length = (size_t)written;
+    return text;
+}
+
+void reply_bulk_format(struct reply *reply, const char *format, ...) {
+    va_list arguments;
+    size_t length;
+    va_start(arguments, format);
+    char *text = format_text(reply, format, arguments, &length);
+    va_end(arguments);
+    if (text != NULL) reply_bulk(reply, text, length);
+    free(text);
+}
+
+void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner, void (*release)(void *)) {
+    if (!reply->is_broken && reply->reference_count == reply->reference_capacity) {
+        uint32_t capacity = reply->reference_capacity == 0 ? 8 : reply->reference_capacity * 2;
+        struct reply_reference *references = realloc(reply->references, capacity * sizeof *references);
+        if (references == NULL) reply->is_broken = true;
+        else {
+            reply->references = references;
+            reply->reference_capacity = capacity;
+        }
+    }
+    if (reply->is_broken) {
+        release(owner);
+        return;
+    }
+    line_write(reply, '$', (int64_t)length);
+    if (reply->is_broken) {
+        release(owner);
+        return;
+    }
+    reply->references[reply->reference_count++] = (struct reply_reference){reply->length, data, length, owner, release};
+    reply->referenced_bytes += length;
+    reply_raw(reply, "\r\n", 2);
+}
+
+void reply_null(struct reply *reply) {
+    if (reply->protocol == 2) reply_raw(reply, "$-1\r\n", 5);
+    else reply_raw(reply, "_\r\n", 3);
+}
+
+void reply_null_array(struct reply *reply) {
+    if (reply->protocol == 2) reply_raw(reply, "*-1\r\n", 5);
+    else reply_raw(reply, "_\r\n", 3);
+}
+
+void reply_boolean(struct reply *reply, bool value) {
+    if (reply->protocol == 2) reply_integer(reply, value ? 1 : 0);
+    else reply_raw(reply, value ? "#t\r\n" : "#f\r\n", 4);
+}
+
+/* The fewest digits that read back the same, without trailing zeros: 0.d1d2d3... * 10^*point. 15 digits
+ * survive the way there and back unless the value is subnormal; 17 always do. */
+static size_t double_digits(char digits[static 18], int *point, double value) {
+    char text[32];
+    int precision = fabs(value) < DBL_MIN ? 1 : 15;
+    do snprintf(text, sizeof text, "%.*e", precision - 1, value);
+    while (precision++ < 17 && strtod(text, NULL) != value);
+    const char *exponent = strchr(text, 'e');
+    size_t count = 0;
+    for (const char *at = text; at < exponent; at++)
+        if (*at >= '0' && *at <= '9') digits[count++] = *at;
+    while (count > 1 && digits[count - 1] == '0') count--;
+    *point = atoi(exponent + 1) + 1;
+    return count;
+}
+
+/* As Redis 7.2: an integer as one up to 2^62; above with at most seven zeros behind the digits, below
+ * one with at most six, or with any that leave the first digit among the four behind the point. */
+static size_t double_write(char *out, size_t size, double value) {
+    if (isnan(value)) return (size_t)snprintf(out, size, "nan");
+    if (isinf(value)) return (size_t)snprintf(out, size, value > 0 ? "inf" : "-inf");
+    if (value == 0) return (size_t)snprintf(out, size, signbit(value) ? "-0" : "0");
+    if (value == floor(value) && fabs(value) <= 4611686018427387904.0)
+        return integer_write(out, (int64_t)value);
+    char digits[18];
+    int point;
+    int count = (int)double_digits(digits, &point, value);
+    const char *sign = value < 0 ? "-" : "";
+    if (point >= count && point <= count + 7)
+        return (size_t)snprintf(out, size, "%s%.*s%0*d", sign, count, digits, point - count, 0);
+    if (point > 0 && point < count)
+        return (size_t)snprintf(out, size, "%s%.*s.%.*s", sign, point, digits, count - point,
+                                digits + point);
+    return 0;
+}
+
+void reply_double(struct reply *reply, double value) {
+    char text[64];
+    size_t length = double_write(text, sizeof text, value);
+    if (reply->protocol == 2) {
+        reply_bulk(reply, text, length);
+        return;
+    }
+    reply_raw(reply, ",", 1);
+    reply_raw(reply, text, length);
+    reply_raw(reply, "\r\n", 2);
+}
+
+void reply_verbatim(struct reply *reply, const char *kind, const char *data, size_t length) {
+    if (reply->protocol == 2) {
+        reply_bulk(reply, data, length);
+        return;
+    }
+    line_write(reply, '=', (int64_t)length + 4);
+    reply_raw(reply, kind, 3);
+    reply_raw(reply, ":", 1);
+    reply_raw(reply, data, length);
+    reply_raw(reply, "\r\n", 2);
+}
+
+void reply_big_number(struct reply *reply, const char *digits, size_t length) {
+    if (reply->protocol == 2) {
+        reply_bulk(reply, digits, length);
+        return;
+    }
+    reply_raw(reply, "(", 1);
+    reply_raw(reply, digits, length);
+    reply_raw(reply, "\r\n", 2);
+}
+
+void reply_array(struct reply *reply, size_t count) {
+    line_write(reply, '*', (int64_t)count);
+}
+
+static void map_write(struct reply *reply, char kind, size_t count) {
+    if (reply->protocol == 2) line_write(reply, '*', (int64_t)count * 2);
+    else line_write(reply, kind, (int64_t)count);
+}
+
+void reply_map(struct reply *reply, size_t count) {
+    map_write(reply, '%', count);
+}
+
+void reply_set(struct reply *reply, size_t count) {
+    line_write(reply, reply->protocol == 2 ? '*' : '~', (int64_t)count);
+}
+
+void reply_push(struct reply *reply, size_t count) {
+    line_write(reply, reply->protocol == 2 ? '*' : '>', (int64_t)count);
+}
+
+void reply_attribute(struct reply *reply, size_t count) {
+    line_write(reply, '|', (int64_t)count);
+}
+
+size_t reply_defer(struct reply *reply) {
+    return reply->length;
+}
+
+/* Writes the header at the end and turns it to its place. */
+static void deferred_finish(struct reply *reply, size_t mark, size_t end) {
+    char header[24];
+    if (reply->is_broken) return;
+    size_t length = reply->length - end;
+    memcpy(header, reply->data + end, length);
+    memmove(reply->data + mark + length, reply->data + mark, end - mark);
+    memcpy(reply->data + mark, header, length);
+    for (uint32_t i = reply->reference_count; i > 0 && reply->references[i - 1].offset > mark; i--)
+        reply->references[i - 1].offset += length;
+}
+
+void reply_defer_array(struct reply *reply, size_t mark, size_t count) {
+    size_t end = reply->length;
+    reply_array(reply, count);
+    deferred_finish(reply, mark, end);
+}
+
+void reply_defer_map(struct reply *reply, size_t mark, size_t count) {
+    size_t end = reply->length;
+    reply_map(reply, count);
+    deferred_finish(reply, mark, end);
+}
+
+void reply_defer_set(struct reply *reply, size_t mark, size_t count) {
+    size_t end = reply->length;
+    reply_set(reply, count);
+    deferred_finish(reply, mark, end);
+}
+
+static void error_write(struct reply *reply, const char *text, size_t length) {
+    size_t code = strcspn(text, " \r\n");
+    if (code >= sizeof reply->error_code) code = sizeof reply->error_code - 1;
+    memcpy(reply->error_code, text, code);
+    reply->error_code[code] = '\0';
+    reply->error_count++;
+    char *out = room(reply, length + 3);
+    if (out == NULL) return;
+    out[0] = '-';
+    for (size_t i = 0; i < length; i++) out[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+    out[length + 1] = '\r';
+    out[length + 2] = '\n';
+    reply->length += length + 3;
+}
+
+void reply_error(struct reply *reply, const char *text) {
+    error_write(reply, text, strlen(text));
+}
+
+void reply_error_format(struct reply *reply, const char *format, ...) {
+    va_list arguments;
+    size_t length;
+    va_start(arguments, format);
+    char *text = format_text(reply, format, arguments, &length);
+    va_end(arguments);
+    if (text != NULL) error_write(reply, text, length);
+    free(text);
+}
+
+void reply_errors_clear(struct reply *reply) {
+    reply->error_count = 0;
+    reply->error_code[0] = '\0';
+}
