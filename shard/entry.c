@@ -1,0 +1,209 @@
+#include "entry.h"
+
+#include <assert.h>
+
+#include "entry_layout.h"
+#include "memory.h"
+#include "number.h"
+#include "shard.h"
+
+static const char *const type_names[TYPE_COUNT] = {
+    [TYPE_STRING] = "string", [TYPE_LIST] = "list", [TYPE_SET] = "set",
+    [TYPE_ZSET] = "zset",     [TYPE_HASH] = "hash", [TYPE_STREAM] = "stream",
+};
+
+const char *type_name(enum type type) {
+    return type_names[type];
+}
+
+/* ------------------------------------------------------------------ reading */
+
+enum type entry_type(const struct entry *entry) {
+    return (enum type)(entry->kind & 15u);
+}
+
+const char *entry_encoding_name(const struct entry *entry) {
+    switch (entry_encoding(entry)) {
+    case ENCODING_INTEGER: return "int";
+    case ENCODING_SHORT: return "embstr";
+    case ENCODING_INLINE:
+    case ENCODING_APART:
+    case ENCODING_BLOB: return "raw";
+    }
+    return "unknown";
+}
+
+int64_t entry_expiry(const struct entry *entry) {
+    if (!entry_expires(entry)) return ENTRY_NO_EXPIRY;
+    int64_t expiry;
+    memcpy(&expiry, entry->rest, sizeof expiry);
+    return expiry;
+}
+
+const char *entry_key(const struct entry *entry, size_t *length) {
+    *length = entry_key_length(entry);
+    return (const char *)entry_key_place(entry);
+}
+
+int64_t entry_idle_seconds(const struct entry *entry, int64_t now) {
+    return (uint16_t)((uint16_t)(now / 1000) - atomic_load_explicit(&entry->access, memory_order_relaxed));
+}
+
+size_t entry_bytes(const struct entry *entry) {
+    size_t bytes = memory_size(entry);
+    if (entry_encoding(entry) == ENCODING_APART) bytes += memory_size(entry_pointer(entry));
+    if (entry_encoding(entry) == ENCODING_BLOB) bytes += blob_bytes(entry_pointer(entry));
+    return bytes;
+}
+
+static int64_t integer_of(const struct entry *entry) {
+    int64_t value;
+    memcpy(&value, entry_value_place(entry), sizeof value);
+    return value;
+}
+
+void entry_string(const struct entry *entry, struct string_view *view) {
+    assert(entry_type(entry) == TYPE_STRING);
+    view->data = "";
+    view->blob = NULL;
+    view->length = entry->value_length;
+    switch (entry_encoding(entry)) {
+    case ENCODING_INTEGER:
+        view->length = number_format(view->digits, integer_of(entry));
+        view->data = view->digits;
+        return;
+    case ENCODING_SHORT:
+    case ENCODING_INLINE: view->data = (const char *)entry_value_place(entry); return;
+    case ENCODING_APART: view->data = entry_pointer(entry); return;
+    case ENCODING_BLOB:
+        view->blob = entry_pointer(entry);
+        view->data = view->blob->data;
+        return;
+    }
+}
+
+bool entry_integer(const struct entry *entry, int64_t *value) {
+    if (entry_encoding(entry) != ENCODING_INTEGER) return false;
+    *value = integer_of(entry);
+    return true;
+}
+
+size_t entry_string_length(const struct entry *entry) {
+    if (entry_encoding(entry) != ENCODING_INTEGER) return entry->value_length;
+    char digits[24];
+    return number_format(digits, integer_of(entry));
+}
+
+/* ------------------------------------------------------------------ making */
+
+size_t entry_size(size_t key_length, bool expires, size_t value_bytes) {
+    size_t size = sizeof(struct entry) + (expires ? 8 : 0) + (key_length >= KEY_LENGTH_LONG ? 4 : 0) + key_length + value_bytes;
+    return size < 16 ? 16 : size; /* a slot has no room for the four low bits of an address */
+}
+
+struct entry *entry_create(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, size_t value_bytes,
+                           uint32_t value_length) {
+    bool expires = expiry != ENTRY_NO_EXPIRY;
+    struct entry *entry = malloc(entry_size(key->length, expires, value_bytes));
+    if (entry == NULL) return NULL;
+    entry->kind = (uint8_t)((unsigned)type | (unsigned)encoding << 4 | (expires ? KIND_EXPIRES : 0u));
+    entry->key_length = (uint8_t)(key->length >= KEY_LENGTH_LONG ? KEY_LENGTH_LONG : key->length);
+    atomic_init(&entry->access, 0);
+    entry->value_length = value_length;
+    if (expires) memcpy(entry->rest, &expiry, sizeof expiry);
+    if (key->length >= KEY_LENGTH_LONG) {
+        uint32_t length = (uint32_t)key->length;
+        memcpy(entry_key_length_place(entry), &length, sizeof length);
+    }
+    if (key->length > 0) memcpy(entry_key_place(entry), key->data, key->length);
+    return entry;
+}
+
+struct entry *entry_create_integer(const struct key *key, int64_t expiry, int64_t value) {
+    struct entry *entry = entry_create(TYPE_STRING, ENCODING_INTEGER, key, expiry, sizeof value, 0);
+    if (entry != NULL) memcpy(entry_value_place(entry), &value, sizeof value);
+    return entry;
+}
+
+static struct entry *create_with_pointer(enum encoding encoding, const struct key *key, int64_t expiry, void *pointer, size_t length) {
+    struct entry *entry = entry_create(TYPE_STRING, encoding, key, expiry, sizeof pointer, (uint32_t)length);
+    if (entry != NULL) entry_set_pointer(entry, pointer);
+    return entry;
+}
+
+static struct entry *create_blob(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob) {
+    if (blob != NULL) {
+        blob_retain(blob);
+    } else {
+        blob = blob_create(length);
+        if (blob == NULL) return NULL;
+        memcpy(blob->data, data, length);
+    }
+    struct entry *entry = create_with_pointer(ENCODING_BLOB, key, expiry, blob, length);
+    if (entry == NULL) blob_release(blob);
+    return entry;
+}
+
+static struct entry *create_apart(const struct key *key, int64_t expiry, const char *data, size_t length) {
+    char *bytes = malloc(length);
+    if (bytes == NULL) return NULL;
+    memcpy(bytes, data, length);
+    struct entry *entry = create_with_pointer(ENCODING_APART, key, expiry, bytes, length);
+    if (entry == NULL) free(bytes);
+    return entry;
+}
+
+/* True if the allocator wastes less on two allocations than on one: 512 bytes in an entry of 536 would take 640. */
+static bool is_cheaper_apart(const struct key *key, bool expires, size_t length) {
+    if (length < 128) return false;
+    size_t in_line = memory_good_size(entry_size(key->length, expires, length));
+    size_t apart = memory_good_size(entry_size(key->length, expires, sizeof(void *))) + memory_good_size(length);
+    return apart < in_line;
+}
+
+struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob,
+                                  enum form form) {
+    int64_t value;
+    if (form == FORM_ANY && length <= 20 && number_parse(data, length, &value)) return entry_create_integer(key, expiry, value);
+    if (length > BLOB_LEAST) return create_blob(key, expiry, data, length, blob);
+    if (is_cheaper_apart(key, expiry != ENTRY_NO_EXPIRY, length)) return create_apart(key, expiry, data, length);
+    enum encoding encoding = length <= SHORT_MOST && form != FORM_RAW ? ENCODING_SHORT : ENCODING_INLINE;
+    struct entry *entry = entry_create(TYPE_STRING, encoding, key, expiry, length, (uint32_t)length);
+    if (entry != NULL && length > 0) memcpy(entry_value_place(entry), data, length);
+    return entry;
+}
+
+struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry, bool takes_value) {
+    assert(entry_type(source) == TYPE_STRING);
+    enum encoding encoding = entry_encoding(source);
+    struct entry *entry = NULL;
+    if (encoding == ENCODING_INTEGER) {
+        entry = entry_create_integer(key, expiry, integer_of(source));
+    } else if (takes_value && (encoding == ENCODING_APART || encoding == ENCODING_BLOB)) {
+        entry = create_with_pointer(encoding, key, expiry, entry_pointer(source), source->value_length);
+    } else {
+        struct string_view view;
+        entry_string(source, &view);
+        entry = entry_create_string(key, expiry, view.data, view.length, view.blob, encoding == ENCODING_SHORT ? FORM_TEXT : FORM_RAW);
+    }
+    if (entry != NULL)
+        atomic_store_explicit(&entry->access, atomic_load_explicit(&source->access, memory_order_relaxed), memory_order_relaxed);
+    return entry;
+}
+
+/* ------------------------------------------------------------------ freeing */
+
+void entry_free(struct entry *entry) {
+    if (entry_encoding(entry) == ENCODING_APART) free(entry_pointer(entry));
+    if (entry_encoding(entry) == ENCODING_BLOB) blob_release(entry_pointer(entry));
+    free(entry);
+}
+
+static void release_entry(void *entry) {
+    entry_free(entry);
+}
+
+void entry_retire(struct lane *lane, struct entry *entry) {
+    bool is_one = entry_encoding(entry) != ENCODING_APART && entry_encoding(entry) != ENCODING_BLOB;
+    lane_retire(lane, entry, entry_bytes(entry), is_one ? NULL : release_entry);
+}

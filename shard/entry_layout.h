@@ -1,0 +1,60 @@
+/* How an entry is laid out (the picture is in entry.h), for the files of shard/ that make entries. */
+#ifndef SHARD_ENTRY_LAYOUT_H
+#define SHARD_ENTRY_LAYOUT_H
+
+#include <string.h>
+
+#include "entry.h"
+#include "key.h"
+
+#define KIND_EXPIRES 0x80u
+#define KEY_LENGTH_LONG 255u
+/* As OBJECT ENCODING shows them: strings up to this many bytes are "embstr". */
+#define SHORT_MOST 44
+
+static inline enum encoding entry_encoding(const struct entry *entry) {
+    return (enum encoding)(entry->kind >> 4 & 7u);
+}
+static inline bool entry_expires(const struct entry *entry) {
+    return (entry->kind & KIND_EXPIRES) != 0;
+}
+static inline unsigned char *entry_key_length_place(const struct entry *entry) {
+    return (unsigned char *)(uintptr_t)entry->rest + (entry_expires(entry) ? 8 : 0);
+}
+static inline size_t entry_key_length(const struct entry *entry) {
+    if (entry->key_length != KEY_LENGTH_LONG) return entry->key_length;
+    uint32_t length;
+    memcpy(&length, entry_key_length_place(entry), sizeof length);
+    return length;
+}
+static inline unsigned char *entry_key_place(const struct entry *entry) {
+    return entry_key_length_place(entry) + (entry->key_length == KEY_LENGTH_LONG ? 4 : 0);
+}
+static inline unsigned char *entry_value_place(const struct entry *entry) {
+    return entry_key_place(entry) + entry_key_length(entry);
+}
+static inline void *entry_pointer(const struct entry *entry) {
+    void *pointer;
+    memcpy(&pointer, entry_value_place(entry), sizeof pointer);
+    return pointer;
+}
+static inline void entry_set_pointer(struct entry *entry, void *pointer) {
+    memcpy(entry_value_place(entry), &pointer, sizeof pointer);
+}
+
+/* Bytes of an entry whose value part has that many. */
+size_t entry_size(size_t key_length, bool expires, size_t value_bytes);
+/* An entry with its key and expiry, its value part still to be written. NULL when out of memory. */
+struct entry *entry_create(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, size_t value_bytes,
+                           uint32_t value_length);
+/* What a string may become: anything; no integer; neither that nor "embstr". */
+enum form { FORM_ANY, FORM_TEXT, FORM_RAW };
+/* A string in whichever form costs least; a reference to blob is taken if it is given. */
+struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob,
+                                  enum form form);
+struct entry *entry_create_integer(const struct key *key, int64_t expiry, int64_t value);
+/* An entry of the same value for a key that may be another one, with another expiry. The value's memory apart is taken over if
+ * takes_value (the source is then to be freed by entry_free_shell), else copied or shared. */
+struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry, bool takes_value);
+
+#endif

@@ -1,0 +1,105 @@
+/* Active expiry: a little at a time, every worker goes over the shards and removes what has lapsed, so that dead entries don't hold
+ * memory until somebody asks for them.
+ *
+ * A slice takes one shard exclusively at a time, and only if that is free. It looks at a stretch of buckets; slots without an expiry are
+ * passed by their bit alone. Where a stretch turns out to be full of dead entries it goes on in the same shard, after letting it go
+ * once, else to the next one. The lanes begin at different shards. */
+#include <time.h>
+
+#include "scope_take.h"
+#include "shard.h"
+
+/* Homes looked at, and entries removed, per time that a shard is held. */
+#define STRETCH 32
+#define VICTIMS 64
+
+struct stretch {
+    int64_t now;
+    uint32_t looked; /* entries that have an expiry */
+    uint32_t count;
+    const struct entry *victims[VICTIMS];
+};
+
+static int64_t monotonic_us(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static void note_expired(void *context, slot *at) {
+    struct stretch *stretch = context;
+    if (!slot_expires(at)) return;
+    stretch->looked++;
+    const struct entry *entry = slot_entry(at);
+    if (entry_expiry(entry) <= stretch->now && stretch->count < VICTIMS) stretch->victims[stretch->count++] = entry;
+}
+
+/* Removes the expired entries of a stretch; scope_edit does it on the way, as for anybody who meets one. */
+static void remove_victims(struct write_scope *scope, const struct stretch *stretch, uint32_t database) {
+    for (uint32_t i = 0; i < stretch->count; i++) {
+        size_t length;
+        const char *data = entry_key(stretch->victims[i], &length);
+        struct key key = keyspace_key(scope->scope.keyspace, database, data, length);
+        struct edit edit;
+        scope_edit(scope, &key, &edit);
+        scope_unchanged(&edit);
+        counter_add(&scope->scope.lane->expired_actively, 1);
+    }
+}
+
+/* One stretch of one table. Returns true if there was so much to remove that the next stretch is worth a look at once. */
+static bool expire_stretch(struct write_scope *scope, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
+    struct table *table = shard_table(shard, database);
+    if (table == NULL || counter_read(&table->expiring) == 0) return false;
+    struct stretch stretch = {.now = scope->scope.now};
+    uint64_t place = table->expiry_place;
+    for (int homes = 0; homes < STRETCH && stretch.count < VICTIMS / 2; homes++) {
+        place = table_visit(table, place, note_expired, &stretch);
+        if (place == 0) break;
+    }
+    table->expiry_place = place;
+    remove_victims(scope, &stretch, database);
+    return stretch.count * 10 > stretch.looked && counter_read(&table->expiring) > 0;
+}
+
+/* The take is a try in a set of one: the analysis is told below what the scope holds. */
+static bool expire_shard(struct lane *lane, uint32_t number, uint32_t database, int64_t now) {
+    struct keyspace *keyspace = lane->keyspace;
+    struct shard_set set;
+    struct write_scope scope;
+    struct rwlock *busy;
+    if (keyspace_shard_expiring(keyspace, number, database) == 0) return false;
+    shard_set_init(&set);
+    shard_set_add(&set, number);
+    if (!scope_try_write(&scope, lane, &set, now, &busy)) return false;
+    struct shard *shard = &keyspace->shards[number];
+    shard_assert_exclusive(shard);
+    bool goes_on = expire_stretch(&scope, shard, database);
+    scope_end_write(&scope);
+    return goes_on;
+}
+
+bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
+    struct keyspace *keyspace = lane->keyspace;
+    if (!atomic_load_explicit(&keyspace->expires_actively, memory_order_relaxed)) return false;
+    int64_t began = monotonic_us(), spent = 0;
+    uint64_t steps = (uint64_t)keyspace->shard_count * keyspace->database_count;
+    bool is_cut_short = false;
+    for (uint64_t step = 0; step < steps && !is_cut_short; step++) {
+        uint32_t number = (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
+        while (expire_shard(lane, number, lane->expiry_database, now) && !is_cut_short)
+            is_cut_short = (spent = monotonic_us() - began) >= budget;
+        if (is_cut_short) break;
+        if (++lane->expiry_shard == keyspace->shard_count) {
+            lane->expiry_shard = 0;
+            if (++lane->expiry_database == keyspace->database_count) lane->expiry_database = 0;
+        }
+        if ((step & 15) == 15) is_cut_short = (spent = monotonic_us() - began) >= budget;
+    }
+    counter_add(&lane->expiry_us, (uint64_t)(monotonic_us() - began));
+    return is_cut_short;
+}
+
+void keyspace_set_active_expiry(struct keyspace *keyspace, bool is_on) {
+    atomic_store(&keyspace->expires_actively, is_on);
+}

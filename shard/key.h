@@ -1,0 +1,15 @@
+/* A key as the keyspace is asked for it: its bytes, its database, and its hash, computed once. */
+#ifndef SHARD_KEY_H
+#define SHARD_KEY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct key {
+    const char *data; /* borrowed */
+    size_t length;
+    uint64_t hash; /* key_hash of the bytes; the database is not part of it, so a key's namesakes share its shard */
+    uint32_t database;
+};
+
+#endif

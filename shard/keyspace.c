@@ -1,0 +1,259 @@
+#include "keyspace.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "scope_take.h"
+#include "shard.h"
+
+#define POSITION_BITS 52
+
+struct keyspace *keyspace_open(const struct keyspace_options *options) {
+    uint32_t shards = options->shards == 0 ? 512 : options->shards;
+    if ((shards & (shards - 1)) != 0 || shards > 65536) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct keyspace *keyspace = memory_lines(sizeof *keyspace);
+    if (keyspace == NULL) return NULL;
+    keyspace->shard_count = shards;
+    keyspace->shard_bits = (uint32_t)__builtin_ctz(shards);
+    keyspace->database_count = options->databases == 0 ? 16 : options->databases;
+    keyspace->lane_count = options->lanes == 0 ? 256 : options->lanes;
+    mutex_init(&keyspace->lanes_mutex);
+    mutex_init(&keyspace->gate.mutex);
+    atomic_init(&keyspace->epoch, 1);
+    atomic_init(&keyspace->expires_actively, true);
+    keyspace->shards = memory_lines(shards * sizeof *keyspace->shards);
+    keyspace->lanes = memory_lines(keyspace->lane_count * sizeof *keyspace->lanes);
+    _Atomic(struct table *) *tables = calloc((size_t)shards * keyspace->database_count, sizeof *tables);
+    int error = hash_secret_draw(&keyspace->secret, options->seed);
+    if (keyspace->shards == NULL || keyspace->lanes == NULL || tables == NULL || error != 0) {
+        free(tables);
+        free(keyspace->shards);
+        free(keyspace->lanes);
+        free(keyspace);
+        errno = error != 0 ? error : ENOMEM;
+        return NULL;
+    }
+    for (uint32_t i = 0; i < keyspace->lane_count; i++) {
+        keyspace->lanes[i].keyspace = keyspace;
+        keyspace->lanes[i].number = i;
+    }
+    for (uint32_t i = 0; i < shards; i++) {
+        struct shard *shard = &keyspace->shards[i];
+        rwlock_init(&shard->lock);
+        shard->number = i;
+        shard_assert_exclusive(shard); /* nobody else knows of it yet */
+        shard->tables = tables + (size_t)i * keyspace->database_count;
+    }
+    return keyspace;
+}
+
+/* Nobody is left who could hold a lock. */
+void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
+    for (uint32_t i = 0; i < keyspace->lane_count; i++) assert(!keyspace->lanes[i].is_attached);
+    for (uint32_t i = 0; i < keyspace->shard_count; i++)
+        for (uint32_t database = 0; database < keyspace->database_count; database++) {
+            struct table *table = atomic_load(&keyspace->shards[i].tables[database]);
+            if (table == NULL) continue;
+            table->expiry_place = 0;
+            table_bury(table, UINT64_MAX);
+        }
+    free(keyspace->shards[0].tables);
+    free(keyspace->shards);
+    free(keyspace->lanes);
+    free(keyspace);
+}
+
+uint32_t keyspace_shard_count(const struct keyspace *keyspace) {
+    return keyspace->shard_count;
+}
+
+uint32_t keyspace_database_count(const struct keyspace *keyspace) {
+    return keyspace->database_count;
+}
+
+uint64_t keyspace_hash(const struct keyspace *keyspace, const char *data, size_t length) {
+    return hash_bytes(&keyspace->secret, data, length);
+}
+
+uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash) {
+    return keyspace_shard(keyspace, hash)->number;
+}
+
+struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard) {
+    return &keyspace->shards[shard].lock;
+}
+
+uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock) {
+    return (uint32_t)((const struct shard *)((const char *)lock - offsetof(struct shard, lock)) - keyspace->shards);
+}
+
+uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position) {
+    return (uint32_t)(position >> (POSITION_BITS - keyspace->shard_bits));
+}
+
+uint64_t keyspace_shard_position(const struct keyspace *keyspace, uint32_t shard) {
+    return (uint64_t)shard << (POSITION_BITS - keyspace->shard_bits);
+}
+
+void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener) {
+    assert(keyspace->listener_count < KEYSPACE_LISTENERS);
+    assert(atomic_load(&keyspace->lanes_used) == 0 && "listeners come before lanes");
+    keyspace->listeners[keyspace->listener_count++] = *listener;
+}
+
+/* ------------------------------------------------------------------ sums */
+
+/* A table that was seen here may be flushed meanwhile: the caller is inside the gate, or is the one who would flush. Sums without a lane
+ * are for threads that know that no flush is under way. */
+static struct table *peek_table(const struct keyspace *keyspace, uint32_t shard, uint32_t database) NO_THREAD_SAFETY_ANALYSIS {
+    return atomic_load_explicit(&keyspace->shards[shard].tables[database], memory_order_acquire);
+}
+
+void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size) {
+    *size = (struct keyspace_size){0};
+    for (uint32_t i = 0; i < keyspace->shard_count; i++) {
+        const struct table *table = peek_table(keyspace, i, database);
+        if (table == NULL) continue;
+        size->keys += counter_read(&table->keys);
+        size->expiring += counter_read(&table->expiring);
+        size->expiry_sum += counter_read(&table->expiry_sum);
+        size->bytes += counter_read(&table->bytes);
+        size->table_bytes += counter_read(&table->array_bytes);
+        uint32_t moves = atomic_load_explicit(&table->moves_most, memory_order_relaxed);
+        if (moves > size->moves_most) size->moves_most = moves;
+        size->buckets += counter_read(&table->current.homes);
+        size->old_buckets += counter_read(&table->old.homes);
+    }
+}
+
+uint64_t keyspace_shard_keys(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
+    const struct table *table = peek_table(keyspace, shard, database);
+    return table == NULL ? 0 : counter_read(&table->keys);
+}
+
+uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
+    const struct table *table = peek_table(keyspace, shard, database);
+    return table == NULL ? 0 : counter_read(&table->expiring);
+}
+
+void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts) {
+    *counts = (struct keyspace_counts){0};
+    uint32_t used = atomic_load(&keyspace->lanes_used);
+    for (uint32_t i = 0; i < used; i++) {
+        const struct lane *lane = &keyspace->lanes[i];
+        counts->hits += counter_read(&lane->hits);
+        counts->misses += counter_read(&lane->misses);
+        counts->expired += counter_read(&lane->expired);
+        counts->expired_actively += counter_read(&lane->expired_actively);
+        counts->evicted += counter_read(&lane->evicted);
+        counts->changes += counter_read(&lane->changes);
+        counts->exclusive_takes += counter_read(&lane->exclusive_takes);
+        counts->shared_takes += counter_read(&lane->shared_takes);
+        counts->busy_takes += counter_read(&lane->busy_takes);
+        counts->gate_closings += counter_read(&lane->gate_closings);
+        counts->retired_bytes += counter_read(&lane->retired_bytes);
+        counts->retired_objects += counter_read(&lane->retired_objects);
+        counts->expiry_cycle_us += counter_read(&lane->expiry_us);
+    }
+}
+
+/* ------------------------------------------------------------------ whole databases */
+
+static void tell_whole(struct keyspace *keyspace, uint32_t database, enum event event, uint32_t other) {
+    struct key key = {.database = database};
+    for (uint32_t i = 0; i < keyspace->listener_count; i++)
+        if (keyspace->listeners[i].changed != NULL)
+            keyspace->listeners[i].changed(keyspace->listeners[i].context, &key, NULL, event, other);
+}
+
+static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
+    struct table *table = atomic_load_explicit(&shard->tables[database], memory_order_relaxed);
+    if (table == NULL) return 0;
+    uint64_t keys = counter_read(&table->keys);
+    atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
+    counter_add(&lane->retired_bytes, counter_read(&table->bytes) + counter_read(&table->array_bytes));
+    counter_add(&lane->retired_objects, keys);
+    table->expiry_place = 0;
+    table->next_grave = lane->graves;
+    lane->graves = table;
+    return keys;
+}
+
+uint64_t keyspace_flush(struct write_scope *all, uint32_t database) {
+    struct scope *scope = &all->scope;
+    struct keyspace *keyspace = scope->keyspace;
+    assert(scope->held == NULL && "the gate is closed");
+    uint64_t keys = 0;
+    uint32_t first = database == KEYSPACE_ALL_DATABASES ? 0 : database;
+    uint32_t last = database == KEYSPACE_ALL_DATABASES ? keyspace->database_count - 1 : database;
+    for (uint32_t i = first; i <= last; i++) {
+        for (uint32_t number = 0; number < keyspace->shard_count; number++) {
+            struct shard *shard = &keyspace->shards[number];
+            shard_assert_exclusive(shard);
+            keys += flush_shard(scope->lane, shard, i);
+        }
+        tell_whole(keyspace, i, EVENT_FLUSH, i);
+    }
+    scope->changes += keys;
+    counter_add(&scope->lane->changes, keys);
+    return keys;
+}
+
+void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
+    struct keyspace *keyspace = all->scope.keyspace;
+    assert(all->scope.held == NULL && "the gate is closed");
+    for (uint32_t number = 0; number < keyspace->shard_count; number++) {
+        struct shard *shard = &keyspace->shards[number];
+        shard_assert_exclusive(shard);
+        struct table *table = atomic_load_explicit(&shard->tables[first], memory_order_relaxed);
+        atomic_store(&shard->tables[first], atomic_load_explicit(&shard->tables[second], memory_order_relaxed));
+        atomic_store(&shard->tables[second], table);
+    }
+    tell_whole(keyspace, first, EVENT_SWAP, second);
+    tell_whole(keyspace, second, EVENT_SWAP, first);
+    all->scope.changes++;
+    counter_add(&all->scope.lane->changes, 1);
+}
+
+static void bury_slot(void *context, slot *at) {
+    struct table *table = context;
+    struct entry *entry = slot_entry(at);
+    counter_subtract(&table->keys, 1);
+    counter_subtract(&table->bytes, entry_bytes(entry));
+    entry_free(entry);
+}
+
+/* Counted in homes, so that a large table with few entries is no long work either. */
+bool table_bury(struct table *table, uint64_t homes) {
+    do {
+        table->expiry_place = table_visit(table, table->expiry_place, bury_slot, table);
+    } while (table->expiry_place != 0 && --homes > 0);
+    if (table->expiry_place != 0) return false;
+    table_free(table);
+    return true;
+}
+
+void keyspace_reclaim(struct lane *lane) {
+    while (lane_reclaim(lane)) continue;
+}
+
+/* ------------------------------------------------------------------ prefetching */
+
+/* What the two below read of the table was consistent if the version says so; else there is nothing to hint at. */
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key) {
+    const struct shard *shard = keyspace_shard(keyspace, key->hash);
+    const struct table *table = peek_table(keyspace, shard->number, key->database);
+    if (table != NULL) table_prefetch_bucket(table, key->hash, &shard->version);
+}
+
+void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key) {
+    const struct shard *shard = keyspace_shard(keyspace, key->hash);
+    const struct table *table = peek_table(keyspace, shard->number, key->database);
+    if (table != NULL) table_prefetch_entry(table, key->hash, &shard->version);
+}

@@ -1,0 +1,249 @@
+#include "lane.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "shard.h"
+
+#define INSIDE UINT64_C(1)
+#define WATCHED UINT64_C(2)
+#define EPOCH_SHIFT 2
+/* The epoch of who looks at nothing but what it has locked. */
+#define EPOCH_NEVER (UINT64_MAX >> EPOCH_SHIFT)
+
+/* How long a closer waits for the others to leave before it parks: most batches are shorter. */
+#define GATE_SPINS 2000
+
+/* Homes of flushed tables freed per call of lane_reclaim: about a millisecond. */
+#define BURY_SLICE 1024
+
+struct lane *lane_attach(struct keyspace *keyspace) {
+    struct lane *lane = NULL;
+    mutex_lock(&keyspace->lanes_mutex);
+    for (uint32_t i = 0; i < keyspace->lane_count && lane == NULL; i++)
+        if (!keyspace->lanes[i].is_attached) lane = &keyspace->lanes[i];
+    if (lane != NULL) {
+        lane->is_attached = true;
+        if (lane->number >= atomic_load(&keyspace->lanes_used)) atomic_store(&keyspace->lanes_used, lane->number + 1);
+    }
+    mutex_unlock(&keyspace->lanes_mutex);
+    return lane;
+}
+
+void lane_detach(struct lane *lane) {
+    struct keyspace *keyspace = lane->keyspace;
+    assert(!lane_is_inside(lane));
+    while (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their batch's end */
+    while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
+    free(lane->retired);
+    lane->retired = NULL;
+    lane->retired_capacity = lane->retired_first = 0;
+    mutex_lock(&keyspace->lanes_mutex);
+    lane->is_attached = false; /* its counters stay, and go on with the seat */
+    mutex_unlock(&keyspace->lanes_mutex);
+}
+
+uint64_t lane_hash(const struct lane *lane, const void *data, size_t length) {
+    return hash_bytes(&lane->keyspace->secret, data, length);
+}
+
+/* ------------------------------------------------------------------ the gate */
+
+static void gate_wake_all(struct gate *gate) {
+    mutex_lock(&gate->mutex);
+    struct waiter *waiter = gate->first;
+    gate->first = gate->last = NULL;
+    for (struct waiter *next; waiter != NULL; waiter = next) {
+        next = waiter->next;
+        waiter->place = NULL;
+        waiter->wake(waiter);
+    }
+    mutex_unlock(&gate->mutex);
+}
+
+static void gate_enqueue(struct gate *gate, struct waiter *waiter) REQUIRES(&gate->mutex) {
+    assert(waiter->place == NULL);
+    waiter->place = gate;
+    waiter->next = NULL;
+    waiter->previous = gate->last;
+    if (gate->last != NULL) gate->last->next = waiter;
+    else gate->first = waiter;
+    gate->last = waiter;
+}
+
+void gate_unpark(struct lane *lane, struct waiter *waiter) {
+    struct gate *gate = &lane->keyspace->gate;
+    mutex_lock(&gate->mutex);
+    if (waiter->place == gate) {
+        if (waiter->previous != NULL) waiter->previous->next = waiter->next;
+        else gate->first = waiter->next;
+        if (waiter->next != NULL) waiter->next->previous = waiter->previous;
+        else gate->last = waiter->previous;
+        waiter->place = NULL;
+    }
+    mutex_unlock(&gate->mutex);
+}
+
+/* The store of the word and the load of `closed`, and the closer's store and load the other way round, are sequentially consistent:
+ * at least one of the two sees the other. */
+bool lane_enter(struct lane *lane) {
+    assert(!lane_is_inside(lane));
+    struct keyspace *keyspace = lane->keyspace;
+    uint64_t epoch = atomic_load_explicit(&keyspace->epoch, memory_order_acquire);
+    atomic_exchange(&lane->word, epoch << EPOCH_SHIFT | INSIDE);
+    if (atomic_load(&keyspace->gate.closed) == 0) return true;
+    lane_leave(lane);
+    return false;
+}
+
+void lane_leave(struct lane *lane) {
+    assert(lane->scopes == 0 && "a scope ends before its thread leaves the gate");
+    uint64_t word = atomic_exchange(&lane->word, 0);
+    if ((word & WATCHED) != 0) gate_wake_all(&lane->keyspace->gate);
+}
+
+void lane_hold_still(struct lane *lane) {
+    uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&lane->word, &word, EPOCH_NEVER << EPOCH_SHIFT | (word & WATCHED) | INSIDE)) continue;
+}
+
+bool gate_park(struct lane *lane, struct waiter *waiter) {
+    struct gate *gate = &lane->keyspace->gate;
+    mutex_lock(&gate->mutex);
+    bool is_closed = atomic_load(&gate->closed) != 0;
+    if (is_closed) gate_enqueue(gate, waiter);
+    mutex_unlock(&gate->mutex);
+    return is_closed;
+}
+
+/* Anybody inside after a short wait? */
+static struct lane *lane_still_inside(struct keyspace *keyspace) {
+    uint32_t used = atomic_load(&keyspace->lanes_used);
+    int spins = 0;
+    for (uint32_t i = 0; i < used; i++)
+        while (atomic_load(&keyspace->lanes[i].word) != 0)
+            if (++spins > GATE_SPINS) return &keyspace->lanes[i];
+    return NULL;
+}
+
+/* Parks until that lane leaves; false if it just did. */
+static bool gate_watch(struct gate *gate, struct lane *inside, struct waiter *waiter) {
+    mutex_lock(&gate->mutex);
+    uint64_t word = atomic_load(&inside->word);
+    bool is_watched = false;
+    while ((word & INSIDE) != 0 && !is_watched) is_watched = atomic_compare_exchange_weak(&inside->word, &word, word | WATCHED);
+    if (is_watched) gate_enqueue(gate, waiter);
+    mutex_unlock(&gate->mutex);
+    return is_watched;
+}
+
+bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool *is_parked) {
+    struct keyspace *keyspace = lane->keyspace;
+    struct gate *gate = &keyspace->gate;
+    uint32_t mine = lane->number + 1, present = 0;
+    assert(!lane_is_inside(lane));
+    *is_parked = false;
+    if (!atomic_compare_exchange_strong(&gate->closed, &present, mine) && present != mine) {
+        *is_parked = gate_park(lane, waiter);
+        return false;
+    }
+    struct lane *inside = lane_still_inside(keyspace);
+    if (inside == NULL) {
+        counter_add(&lane->gate_closings, 1);
+        return true;
+    }
+    /* In this order, so that the opening doesn't wake the waiter itself. */
+    if (!insists) gate_open(lane);
+    *is_parked = gate_watch(gate, inside, waiter);
+    return false;
+}
+
+void gate_open(struct lane *lane) {
+    struct gate *gate = &lane->keyspace->gate;
+    assert(atomic_load(&gate->closed) == lane->number + 1);
+    atomic_store(&gate->closed, 0);
+    gate_wake_all(gate);
+}
+
+void gate_abandon(struct lane *lane) {
+    if (atomic_load(&lane->keyspace->gate.closed) == lane->number + 1) gate_open(lane);
+}
+
+/* ------------------------------------------------------------------ deferred freeing */
+
+static void retired_free(struct retired *retired) {
+    if (retired->release != NULL) retired->release(retired->memory);
+    else free(retired->memory);
+}
+
+static bool retired_grow(struct lane *lane) {
+    size_t capacity = lane->retired_capacity == 0 ? 256 : lane->retired_capacity * 2;
+    struct retired *ring = malloc(capacity * sizeof *ring);
+    if (ring == NULL) return false;
+    for (size_t i = 0; i < lane->retired_count; i++)
+        ring[i] = lane->retired[(lane->retired_first + i) & (lane->retired_capacity - 1)];
+    free(lane->retired);
+    lane->retired = ring;
+    lane->retired_capacity = capacity;
+    lane->retired_first = 0;
+    return true;
+}
+
+void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory)) {
+    if (memory == NULL) return;
+    /* Out of memory for the list of what to free: the memory is lost rather than freed under a reader. */
+    if (lane->retired_count == lane->retired_capacity && !retired_grow(lane)) return;
+    size_t at = (lane->retired_first + lane->retired_count++) & (lane->retired_capacity - 1);
+    lane->retired[at] = (struct retired){memory, release, 0, bytes};
+    counter_add(&lane->retired_bytes, bytes);
+    counter_add(&lane->retired_objects, 1);
+}
+
+/* The least epoch that anybody inside entered at. By read-modify-write: see the header. */
+static uint64_t epoch_in_use(struct keyspace *keyspace) {
+    uint64_t least = EPOCH_NEVER;
+    uint32_t used = atomic_load(&keyspace->lanes_used);
+    for (uint32_t i = 0; i < used; i++) {
+        uint64_t word = atomic_fetch_add(&keyspace->lanes[i].word, 0);
+        if (word != 0 && word >> EPOCH_SHIFT < least) least = word >> EPOCH_SHIFT;
+    }
+    return least;
+}
+
+bool lane_reclaim(struct lane *lane) {
+    struct keyspace *keyspace = lane->keyspace;
+    assert(!lane_is_inside(lane));
+    if (lane->retired_count > 0) {
+        /* Sealing: what was retired since the last call gets the present epoch, and whoever enters from here on a later one. One
+         * read-modify-write for all of it, after all of it was unlinked: an epoch read at retirement could be a stale one. */
+        if (lane->retired_sealed < lane->retired_count) {
+            uint64_t epoch = atomic_fetch_add(&keyspace->epoch, 1);
+            for (; lane->retired_sealed < lane->retired_count; lane->retired_sealed++)
+                lane->retired[(lane->retired_first + lane->retired_sealed) & (lane->retired_capacity - 1)].epoch = epoch;
+        }
+        uint64_t in_use = epoch_in_use(keyspace);
+        while (lane->retired_count > 0 && lane->retired[lane->retired_first].epoch < in_use) {
+            struct retired retired = lane->retired[lane->retired_first];
+            lane->retired_first = (lane->retired_first + 1) & (lane->retired_capacity - 1);
+            lane->retired_count--;
+            lane->retired_sealed--;
+            counter_subtract(&lane->retired_bytes, retired.bytes);
+            counter_subtract(&lane->retired_objects, 1);
+            retired_free(&retired);
+        }
+    }
+    if (lane->graves != NULL) {
+        struct table *grave = lane->graves, *next = grave->next_grave;
+        uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes), keys = counter_read(&grave->keys);
+        if (table_bury(grave, BURY_SLICE)) {
+            lane->graves = next;
+            counter_subtract(&lane->retired_bytes, bytes);
+            counter_subtract(&lane->retired_objects, keys);
+        } else {
+            counter_subtract(&lane->retired_bytes, bytes - counter_read(&grave->bytes) - counter_read(&grave->array_bytes));
+            counter_subtract(&lane->retired_objects, keys - counter_read(&grave->keys));
+        }
+    }
+    return lane->graves != NULL;
+}

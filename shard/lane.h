@@ -1,0 +1,98 @@
+/* A lane: a thread's seat at the keyspace. It is how the gate knows who is inside, how retired memory knows who may still be looking, and
+ * where the thread counts without sharing a cache line.
+ *
+ *     lane->word    63                              2        1         0
+ *                   +--------------------------------+---------+--------+
+ *                   | epoch at which it entered      | watched | inside |
+ *                   +--------------------------------+---------+--------+
+ *
+ * The gate is the lock of all shards. A thread enters it before it takes a scope or looks at a table, and leaves after a batch: one
+ * exchange each on a word of its own. Who closes the gate sets `closed` and waits until every word is empty; then it holds everything.
+ * It never waits inside: while somebody stays in, it parks. A lane it waits for is `watched`, and so wakes it on leaving.
+ *
+ * Deferred freeing is quiescent-state-based reclamation (QSBR: McKenney and Slingwine, "Read-copy update", 1998; the epochs are
+ * Fraser's, "Practical lock freedom", 2004). Being outside the gate is the quiescent state. What is unlinked is retired; it gets the
+ * epoch of the moment when its lane next looks, and is freed when every lane is outside or entered at a later epoch. The scan of the words is by read-modify-write, so
+ * a lane that enters afterwards sees the unlinking: C11 says so, and ThreadSanitizer understands it, without a bare fence. */
+#ifndef SHARD_LANE_H
+#define SHARD_LANE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "counter.h"
+#include "rwlock.h"
+
+struct bucket;
+struct keyspace;
+struct table;
+
+#define LANE_SPARES 16
+
+/* Something unlinked: freed by release, or by free() if that is NULL. */
+struct retired {
+    void *memory;
+    void (*release)(void *memory);
+    uint64_t epoch;
+    size_t bytes;
+};
+
+struct lane {
+    _Alignas(64) _Atomic uint64_t word;
+    _Alignas(64) struct keyspace *keyspace;
+    uint32_t number;
+    bool is_attached; /* guarded by the keyspace's lanes_mutex */
+    /* Its own thread's from here on. */
+    struct bucket *spares[LANE_SPARES]; /* stock of spill buckets, for the table */
+    uint32_t spare_count;
+    uint32_t scopes; /* held now; debug builds assert that nobody waits while it isn't 0 */
+    uint32_t expiry_shard, expiry_database; /* where its expiry slices go on */
+    struct retired *retired; /* a ring, oldest first */
+    size_t retired_first, retired_count, retired_capacity;
+    size_t retired_sealed; /* of the oldest, how many have got their epoch */
+    struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
+    /* Counters: written by its thread, read by anybody. */
+    counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings;
+    counter retired_bytes, retired_objects, expiry_us;
+};
+
+/* Takes a seat for the calling thread. NULL when all are taken or out of memory. */
+struct lane *lane_attach(struct keyspace *keyspace);
+/* Gives it back; what it had retired is freed by then, waiting for others to leave the gate if need be. Not while inside. */
+void lane_detach(struct lane *lane);
+
+/* Enters the gate; false if it is closed. */
+bool lane_enter(struct lane *lane);
+void lane_leave(struct lane *lane);
+static inline bool lane_is_inside(const struct lane *lane) {
+    return atomic_load_explicit(&lane->word, memory_order_relaxed) != 0;
+}
+/* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire. */
+void lane_hold_still(struct lane *lane);
+/* True if somebody waits for this lane to leave: a good moment to leave and enter again. */
+static inline bool lane_is_watched(const struct lane *lane) {
+    return (atomic_load_explicit(&lane->word, memory_order_relaxed) & 2) != 0;
+}
+
+/* Closes the gate. The lane is outside. Returns true when it holds everything. When false it was busy: the gate is open again (or
+ * still closed by another), and waiter was parked at it (true in *is_parked) or should try again at once. With `insists` the gate
+ * stays closed meanwhile, and the next call goes on waiting; a lane that gives up calls gate_abandon. */
+bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool *is_parked);
+void gate_open(struct lane *lane);
+void gate_abandon(struct lane *lane);
+/* For who was refused by lane_enter: parks until the gate opens; false if it has opened already. */
+bool gate_park(struct lane *lane, struct waiter *waiter);
+void gate_unpark(struct lane *lane, struct waiter *waiter);
+
+/* What was unlinked is freed when nobody can see it any more. bytes are counted until then. release NULL: free(). */
+void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory));
+/* Outside the gate, now and then: frees what can be freed, and a slice of flushed tables. Returns true if work is left that a further
+ * call may do. */
+bool lane_reclaim(struct lane *lane);
+
+uint64_t lane_hash(const struct lane *lane, const void *data, size_t length);
+
+#endif

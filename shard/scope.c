@@ -1,0 +1,550 @@
+/* Scopes: taking sets of shards, reading through them, and the two ends of every change.
+ *
+ * The thread-safety analysis can't follow locks in a set whose size it doesn't know. So the functions that loop over a set are
+ * exempt, and the two that hand out a shard of a scope (scope_shard_shared, scope_shard_exclusive) vouch for it: debug builds check there
+ * that the shard is in the set. Everything behind them is analysed. */
+#include "scope.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "entry_layout.h"
+#include "memory.h"
+#include "number.h"
+#include "scope_take.h"
+#include "shard.h"
+
+/* ------------------------------------------------------------------ sets of shards */
+
+void shard_set_init(struct shard_set *set) {
+    set->count = 0;
+    set->capacity = sizeof set->few / sizeof set->few[0];
+    set->numbers = set->few;
+}
+
+void shard_set_clear(struct shard_set *set) {
+    set->count = 0;
+}
+
+void shard_set_free(struct shard_set *set) {
+    if (set->numbers != set->few) free(set->numbers);
+    shard_set_init(set);
+}
+
+static bool set_grow(struct shard_set *set) {
+    uint32_t capacity = set->capacity * 4;
+    uint32_t *numbers = malloc(capacity * sizeof *numbers);
+    if (numbers == NULL) return false;
+    memcpy(numbers, set->numbers, set->count * sizeof *numbers);
+    if (set->numbers != set->few) free(set->numbers);
+    set->numbers = numbers;
+    set->capacity = capacity;
+    return true;
+}
+
+/* Where the number is, or belongs. */
+static uint32_t set_place(const struct shard_set *set, uint32_t number) {
+    uint32_t low = 0, high = set->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (set->numbers[middle] < number) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static bool set_has(const struct shard_set *set, uint32_t number) {
+    uint32_t place = set_place(set, number);
+    return place < set->count && set->numbers[place] == number;
+}
+
+bool shard_set_add(struct shard_set *set, uint32_t number) {
+    uint32_t place = set_place(set, number);
+    if (place < set->count && set->numbers[place] == number) return true;
+    if (set->count == set->capacity && !set_grow(set)) return false;
+    memmove(set->numbers + place + 1, set->numbers + place, (set->count - place) * sizeof *set->numbers);
+    set->numbers[place] = number;
+    set->count++;
+    return true;
+}
+
+/* ------------------------------------------------------------------ taking and ending */
+
+static void scope_begin(struct scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, bool is_exclusive) {
+    scope->keyspace = lane->keyspace;
+    scope->lane = lane;
+    scope->now = now;
+    scope->held = set;
+    scope->is_exclusive = is_exclusive;
+    scope->counts_access = true;
+    scope->is_editing = false;
+    scope->changes = 0;
+    lane->scopes++;
+}
+
+static void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count,
+                          bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
+    while (count > 0) {
+        struct shard *shard = &keyspace->shards[set->numbers[--count]];
+        if (is_exclusive) {
+            atomic_fetch_add_explicit(&shard->version, 1, memory_order_release);
+            rwlock_release_exclusive(&shard->lock);
+        } else {
+            rwlock_release_shared(&shard->lock);
+        }
+    }
+}
+
+static bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) NO_THREAD_SAFETY_ANALYSIS {
+    struct keyspace *keyspace = lane->keyspace;
+    assert(lane_is_inside(lane));
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct shard *shard = &keyspace->shards[set->numbers[i]];
+        if (is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock)) {
+            /* Odd from here on; acquire, so that no store under the lock is seen before it. */
+            if (is_exclusive) atomic_fetch_add_explicit(&shard->version, 1, memory_order_acq_rel);
+            continue;
+        }
+        release_first(keyspace, set, i, is_exclusive);
+        counter_add(&lane->busy_takes, 1);
+        *busy = &shard->lock;
+        return false;
+    }
+    counter_add(is_exclusive ? &lane->exclusive_takes : &lane->shared_takes, set->count);
+    return true;
+}
+
+bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy) {
+    if (!take(lane, set, false, busy)) return false;
+    scope_begin(&scope->scope, lane, set, now, false);
+    return true;
+}
+
+bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy) {
+    if (!take(lane, set, true, busy)) return false;
+    scope_begin(&scope->scope, lane, set, now, true);
+    return true;
+}
+
+static void scope_end(struct scope *scope) {
+    assert(!scope->is_editing && "every scope_edit ends with scope_changed or scope_unchanged");
+    scope->lane->scopes--;
+    if (scope->held != NULL) release_first(scope->keyspace, scope->held, scope->held->count, scope->is_exclusive);
+    scope->keyspace = NULL;
+}
+
+void scope_end_read(struct read_scope *scope) {
+    scope_end(&scope->scope);
+}
+
+void scope_end_write(struct write_scope *scope) {
+    scope_end(&scope->scope);
+}
+
+void scope_all(struct write_scope *scope, struct lane *lane, int64_t now) {
+    assert(atomic_load(&lane->keyspace->gate.closed) == lane->number + 1);
+    scope_begin(&scope->scope, lane, NULL, now, true);
+}
+
+void scope_all_read(struct read_scope *scope, struct lane *lane, int64_t now) {
+    assert(atomic_load(&lane->keyspace->gate.closed) == lane->number + 1);
+    scope_begin(&scope->scope, lane, NULL, now, false);
+}
+
+static void assert_held(const struct scope *scope, const struct shard *shard) {
+    assert(scope->keyspace != NULL && "the scope has not ended");
+    bool is_held = scope->held == NULL || set_has(scope->held, shard->number);
+    assert(is_held && "the key's shard is in the scope");
+    (void)is_held;
+}
+
+struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash) {
+    struct shard *shard = keyspace_shard(scope->keyspace, hash);
+    assert_held(scope, shard);
+    return shard;
+}
+
+struct shard *scope_shard_exclusive(const struct scope *scope, uint64_t hash) {
+    struct shard *shard = keyspace_shard(scope->keyspace, hash);
+    assert_held(scope, shard);
+    assert(scope->is_exclusive);
+    return shard;
+}
+
+/* ------------------------------------------------------------------ sleeping, for threads that may */
+
+struct sleeper {
+    struct waiter waiter; /* first: a waiter is cast back */
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    bool is_woken;
+};
+
+static void wake_sleeper(struct waiter *waiter) {
+    struct sleeper *sleeper = (struct sleeper *)waiter;
+    pthread_mutex_lock(&sleeper->mutex);
+    sleeper->is_woken = true;
+    pthread_cond_signal(&sleeper->condition);
+    pthread_mutex_unlock(&sleeper->mutex);
+}
+
+static void sleeper_init(struct sleeper *sleeper, bool is_exclusive) {
+    *sleeper = (struct sleeper){.waiter = {.is_exclusive = is_exclusive, .wake = wake_sleeper}};
+    pthread_mutex_init(&sleeper->mutex, NULL);
+    pthread_cond_init(&sleeper->condition, NULL);
+}
+
+static void sleep_until_woken(struct sleeper *sleeper) {
+    pthread_mutex_lock(&sleeper->mutex);
+    while (!sleeper->is_woken) pthread_cond_wait(&sleeper->condition, &sleeper->mutex);
+    pthread_mutex_unlock(&sleeper->mutex);
+}
+
+/* The waker may still hold the mutex when the sleeper sees is_woken; unparking waits for it, as it wakes under the lot's mutex. */
+static void sleeper_free(struct sleeper *sleeper) {
+    pthread_mutex_destroy(&sleeper->mutex);
+    pthread_cond_destroy(&sleeper->condition);
+}
+
+void scope_wait(struct lane *lane, struct rwlock *busy, bool is_exclusive) {
+    assert(lane->scopes == 0 && "nobody waits while holding a shard");
+    struct sleeper sleeper;
+    sleeper_init(&sleeper, is_exclusive);
+    lane_leave(lane);
+    if (rwlock_park(busy, &sleeper.waiter)) {
+        sleep_until_woken(&sleeper);
+        rwlock_unpark(busy, &sleeper.waiter);
+    }
+    sleeper_free(&sleeper);
+    lane_enter_waiting(lane);
+}
+
+void lane_enter_waiting(struct lane *lane) {
+    while (!lane_enter(lane)) {
+        struct sleeper sleeper;
+        sleeper_init(&sleeper, false);
+        if (gate_park(lane, &sleeper.waiter)) {
+            sleep_until_woken(&sleeper);
+            gate_unpark(lane, &sleeper.waiter);
+        }
+        sleeper_free(&sleeper);
+    }
+}
+
+/* After this many refusals the gate stays closed while the closer waits. */
+#define PATIENCE 8
+
+void gate_close_waiting(struct lane *lane) {
+    for (int refusals = 0;; refusals++) {
+        struct sleeper sleeper;
+        sleeper_init(&sleeper, true);
+        bool is_parked, is_closed = gate_try_close(lane, refusals >= PATIENCE, &sleeper.waiter, &is_parked);
+        if (is_parked) {
+            sleep_until_woken(&sleeper);
+            gate_unpark(lane, &sleeper.waiter);
+        }
+        sleeper_free(&sleeper);
+        if (is_closed) return;
+    }
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static const struct entry *find(const struct scope *scope, const struct key *key) {
+    struct shard *shard = scope_shard_shared(scope, key->hash);
+    shard_assert_shared(shard);
+    const struct table *table = shard_table(shard, key->database);
+    const slot *at = table == NULL ? NULL : table_find(table, key);
+    if (at == NULL) return NULL;
+    const struct entry *entry = slot_entry(at);
+    if (slot_expires(at) && entry_expiry(entry) <= scope->now) return NULL;
+    return entry;
+}
+
+/* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
+static void count_access(const struct scope *scope, const struct entry *entry) {
+    if (!scope->counts_access) return;
+    uint16_t second = (uint16_t)(scope->now / 1000);
+    _Atomic uint16_t *access = &((struct entry *)(uintptr_t)entry)->access;
+    if (atomic_load_explicit(access, memory_order_relaxed) != second) atomic_store_explicit(access, second, memory_order_relaxed);
+}
+
+static const struct entry *read(const struct scope *scope, const struct key *key) {
+    const struct entry *entry = find(scope, key);
+    counter_add(entry != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
+    if (entry != NULL) count_access(scope, entry);
+    return entry;
+}
+
+const struct entry *scope_read(const struct read_scope *scope, const struct key *key) {
+    return read(&scope->scope, key);
+}
+
+const struct entry *scope_peek(const struct read_scope *scope, const struct key *key) {
+    return find(&scope->scope, key);
+}
+
+const struct entry *scope_view(const struct write_scope *scope, const struct key *key) {
+    return read(&scope->scope, key);
+}
+
+struct scan {
+    const struct scope *scope;
+    scope_visitor *visit;
+    void *context;
+    size_t visited;
+};
+
+static void scan_slot(void *context, slot *at) {
+    struct scan *scan = context;
+    const struct entry *entry = slot_entry(at);
+    scan->visited++;
+    if (slot_expires(at) && entry_expiry(entry) <= scan->scope->now) return;
+    scan->visit(scan->context, entry);
+}
+
+uint64_t scope_scan(const struct read_scope *scope, uint32_t number, uint32_t database, uint64_t position, size_t count,
+                    scope_visitor *visit, void *context) {
+    const struct keyspace *keyspace = scope->scope.keyspace;
+    struct shard *shard = &keyspace->shards[number];
+    assert_held(&scope->scope, shard);
+    assert(keyspace_position_shard(keyspace, position) == number);
+    shard_assert_shared(shard);
+    const struct table *table = shard_table(shard, database);
+    if (table == NULL) return SCOPE_SCAN_END;
+    struct scan scan = {&scope->scope, visit, context, 0};
+    uint64_t place = position << 12 << keyspace->shard_bits;
+    do {
+        place = table_visit(table, place, scan_slot, &scan);
+        if (place == 0) return SCOPE_SCAN_END;
+    } while (scan.visited < count);
+    return keyspace_shard_position(keyspace, number) | place >> keyspace->shard_bits >> 12;
+}
+
+/* ------------------------------------------------------------------ changing */
+
+static void tell_before(const struct edit *edit) {
+    const struct keyspace *keyspace = edit->scope->scope.keyspace;
+    for (uint32_t i = 0; i < keyspace->listener_count; i++)
+        if (keyspace->listeners[i].before != NULL)
+            keyspace->listeners[i].before(keyspace->listeners[i].context, edit->key, edit->entry);
+}
+
+static void tell_changed(const struct edit *edit, enum event event) {
+    const struct keyspace *keyspace = edit->scope->scope.keyspace;
+    for (uint32_t i = 0; i < keyspace->listener_count; i++)
+        if (keyspace->listeners[i].changed != NULL)
+            keyspace->listeners[i].changed(keyspace->listeners[i].context, edit->key, edit->entry, event, 0);
+}
+
+static slot *slot_of(const struct edit *edit) {
+    return (slot *)(uintptr_t)edit->place;
+}
+
+static struct table *table_of(const struct edit *edit) {
+    shard_assert_shared(edit->shard);
+    return shard_table(edit->shard, edit->key->database);
+}
+
+void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit) {
+    assert(!scope->scope.is_editing && "one edit at a time");
+    struct shard *shard = scope_shard_exclusive(&scope->scope, key->hash);
+    *edit = (struct edit){.scope = scope, .key = key, .shard = shard};
+    struct table *table = table_of(edit);
+    slot *at = table == NULL ? NULL : table_find(table, key);
+    scope->scope.is_editing = true;
+    if (at != NULL) {
+        edit->place = (uint64_t)(uintptr_t)at;
+        edit->entry = slot_entry(at);
+        if (slot_expires(at) && entry_expiry(edit->entry) <= scope->scope.now) {
+            tell_before(edit);
+            edit_remove(edit);
+            tell_changed(edit, EVENT_EXPIRED);
+            counter_add(&scope->scope.lane->expired, 1);
+            edit->is_changed = false;
+        }
+    }
+    tell_before(edit);
+}
+
+void scope_changed(struct edit *edit, enum event event) {
+    struct scope *scope = &edit->scope->scope;
+    assert(scope->is_editing);
+    scope->is_editing = false;
+    scope->changes++;
+    counter_add(&scope->lane->changes, 1);
+    if (edit->entry != NULL) count_access(scope, edit->entry);
+    tell_changed(edit, event);
+}
+
+void scope_unchanged(struct edit *edit) {
+    assert(edit->scope->scope.is_editing);
+    assert(!edit->is_changed && "a change is told by scope_changed");
+    edit->scope->scope.is_editing = false;
+}
+
+/* The database's table, made on first use. */
+static struct table *table_ensure(struct edit *edit) {
+    struct table *table = table_of(edit);
+    if (table != NULL) return table;
+    const struct keyspace *keyspace = edit->scope->scope.keyspace;
+    table = table_create(edit->shard->number, keyspace->shard_bits);
+    shard_assert_exclusive(edit->shard);
+    if (table != NULL) atomic_store_explicit(&edit->shard->tables[edit->key->database], table, memory_order_release);
+    return table;
+}
+
+/* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the counts and is retired by the caller. */
+static bool edit_place(struct edit *edit, struct entry *entry) {
+    struct lane *lane = edit->scope->scope.lane;
+    if (edit->entry != NULL) {
+        struct table *table = table_of(edit);
+        table_replace(slot_of(edit), entry);
+        table_count(table, entry);
+    } else {
+        struct table *table = table_ensure(edit);
+        if (table == NULL || !table_reserve(table, lane)) return false;
+        edit->place = (uint64_t)(uintptr_t)table_insert(table, edit->key->hash, entry, lane);
+    }
+    edit->entry = entry;
+    edit->is_changed = true;
+    return true;
+}
+
+/* The key's value becomes that of `entry`, which is freed if that fails. */
+static bool edit_replace(struct edit *edit, struct entry *entry) {
+    if (entry == NULL) return false;
+    struct entry *before = edit->entry;
+    if (before != NULL) table_uncount(table_of(edit), before);
+    if (!edit_place(edit, entry)) {
+        entry_free(entry);
+        return false;
+    }
+    if (before != NULL) entry_retire(edit->scope->scope.lane, before);
+    return true;
+}
+
+/* The same value in another entry: the old one's memory apart has moved over, so only the rest of it is retired. */
+static bool edit_reshape(struct edit *edit, struct entry *entry) {
+    if (entry == NULL) return false;
+    struct entry *before = edit->entry;
+    struct table *table = table_of(edit);
+    size_t bytes = entry_bytes(before);
+    if (entry_encoding(before) == ENCODING_APART || entry_encoding(before) == ENCODING_BLOB) bytes -= entry_bytes(entry);
+    table_uncount(table, before);
+    edit_place(edit, entry);
+    lane_retire(edit->scope->scope.lane, before, bytes, NULL);
+    return true;
+}
+
+/* A short string over one of the same length and kind: no allocation. */
+static bool edit_overwrite(struct edit *edit, const char *data, size_t length, int64_t expiry) {
+    struct entry *entry = edit->entry;
+    if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) != ENCODING_SHORT) return false;
+    if (entry->value_length != length || entry_expires(entry) != (expiry != ENTRY_NO_EXPIRY)) return false;
+    memcpy(entry_value_place(entry), data, length);
+    edit->is_changed = true;
+    return true;
+}
+
+static int64_t kept_expiry(const struct edit *edit, bool keeps) {
+    return keeps && edit->entry != NULL ? entry_expiry(edit->entry) : ENTRY_NO_EXPIRY;
+}
+
+bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
+    if (length > UINT32_MAX) return false;
+    int64_t expiry = kept_expiry(edit, keep_expiry), value;
+    if (length <= SHORT_MOST && !(length <= 20 && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
+        return true;
+    return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY));
+}
+
+bool edit_put_integer(struct edit *edit, int64_t value) {
+    int64_t present;
+    if (edit->entry != NULL && entry_type(edit->entry) == TYPE_STRING && entry_integer(edit->entry, &present)) {
+        memcpy(entry_value_place(edit->entry), &value, sizeof value);
+        edit->is_changed = true;
+        return true;
+    }
+    return edit_replace(edit, entry_create_integer(edit->key, kept_expiry(edit, true), value));
+}
+
+bool edit_put_text(struct edit *edit, const char *data, size_t length) {
+    return edit_replace(edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT));
+}
+
+bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob) {
+    if (length > UINT32_MAX) return false;
+    return edit_replace(edit, entry_create_string(edit->key, ENTRY_NO_EXPIRY, data, length, blob, FORM_RAW));
+}
+
+/* Room to grow into, so that a row of APPENDs copies each byte a bounded number of times: double, then a megabyte at a time. */
+static size_t roomy(size_t length) {
+    return length < 1048576 ? length * 2 : length + 1048576;
+}
+
+char *edit_stretch_string(struct edit *edit, size_t length) {
+    struct entry *entry = edit->entry;
+    if (length > UINT32_MAX) return NULL;
+    struct string_view view = {.data = "", .length = 0};
+    if (entry != NULL) entry_string(entry, &view);
+    assert(length >= view.length);
+    if (entry != NULL && entry_encoding(entry) == ENCODING_APART && memory_size(entry_pointer(entry)) >= length) {
+        char *bytes = entry_pointer(entry);
+        memset(bytes + view.length, 0, length - view.length);
+        entry->value_length = (uint32_t)length;
+        edit->is_changed = true;
+        return bytes;
+    }
+    if (entry != NULL && entry_encoding(entry) == ENCODING_INLINE && length == view.length) {
+        edit->is_changed = true;
+        return (char *)entry_value_place(entry);
+    }
+    /* Bytes of their own from here on: they are going to change, and may grow. */
+    size_t capacity = entry == NULL || length == view.length ? length : roomy(length);
+    char *bytes = malloc(capacity < 16 ? 16 : capacity);
+    if (bytes == NULL) return NULL;
+    struct entry *apart = entry_create(TYPE_STRING, ENCODING_APART, edit->key, kept_expiry(edit, true), sizeof bytes, (uint32_t)length);
+    if (apart == NULL) {
+        free(bytes);
+        return NULL;
+    }
+    if (view.length > 0) memcpy(bytes, view.data, view.length);
+    memset(bytes + view.length, 0, length - view.length);
+    entry_set_pointer(apart, bytes);
+    return edit_replace(edit, apart) ? bytes : NULL;
+}
+
+bool edit_set_expiry(struct edit *edit, int64_t expiry) {
+    struct entry *entry = edit->entry;
+    assert(entry != NULL);
+    if (entry_expires(entry) && expiry != ENTRY_NO_EXPIRY) {
+        struct table *table = table_of(edit);
+        table_uncount(table, entry);
+        memcpy(entry->rest, &expiry, sizeof expiry);
+        table_count(table, entry);
+        edit->is_changed = true;
+        return true;
+    }
+    if (!entry_expires(entry) && expiry == ENTRY_NO_EXPIRY) {
+        edit->is_changed = true;
+        return true;
+    }
+    return edit_reshape(edit, entry_create_like(entry, edit->key, expiry, true));
+}
+
+bool edit_put_copy(struct edit *edit, const struct entry *source) {
+    return edit_replace(edit, entry_create_like(source, edit->key, entry_expiry(source), false));
+}
+
+void edit_remove(struct edit *edit) {
+    if (edit->entry == NULL) return;
+    struct lane *lane = edit->scope->scope.lane;
+    struct entry *entry = edit->entry;
+    table_remove(table_of(edit), slot_of(edit), edit->key->hash, lane);
+    edit->entry = NULL;
+    edit->place = 0;
+    edit->is_changed = true;
+    entry_retire(lane, entry);
+}

@@ -1,0 +1,121 @@
+/* Scopes: the proof that shards are held, and the only way to an entry.
+ *
+ * A function that takes a read scope runs while the shards of its keys are held shared, and gets const entries. One that takes
+ * a write scope runs while they are held exclusively, and may edit. Whoever holds a scope never waits: taking one is a try
+ * (scope_try_*), and what to do when a shard is busy is up to the caller: a server parks the connection, a thread of an embedding
+ * program sleeps (scope_wait).
+ *
+ * No entry changes except between scope_edit and scope_changed. The first is where the value as it was is shown to listeners; the
+ * second is where they learn what it has become. Expiry, eviction, flush and swap pass through them too.
+ *
+ * Memory that a reader without a lock might still see is not freed but retired (lane.h). */
+#ifndef SHARD_SCOPE_H
+#define SHARD_SCOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entry.h"
+#include "event.h"
+#include "key.h"
+#include "rwlock.h"
+
+struct keyspace;
+struct lane;
+struct shard;
+
+/* Which shards: a set of shard numbers. Small sets live in the struct. */
+struct shard_set {
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t *numbers; /* ascending, distinct */
+    uint32_t few[16];
+};
+
+struct scope {
+    struct keyspace *keyspace;
+    struct lane *lane;
+    int64_t now;                  /* unix time in milliseconds; what expires at or before it is absent */
+    const struct shard_set *held; /* NULL: all shards, by the closed gate */
+    bool is_exclusive;
+    bool counts_access; /* false for a client with NO-TOUCH: reads leave no trace in eviction's bookkeeping */
+    bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */
+    uint64_t changes;   /* scope_changed calls through this scope */
+};
+
+struct read_scope {
+    struct scope scope;
+};
+struct write_scope {
+    struct scope scope;
+};
+
+/* ------------------------------------------------------------------ reading */
+
+/* The entry of a key, or NULL: to be read until the scope ends. Counts a hit or a miss, and the access.
+ * An expired entry is absent. The key's shard must be in the scope (asserted). */
+const struct entry *scope_read(const struct read_scope *scope, const struct key *key);
+/* The same, leaving no trace: for commands that look at a key without using its value (TTL, TYPE, OBJECT, DEBUG). */
+const struct entry *scope_peek(const struct read_scope *scope, const struct key *key);
+/* For a write command that reads keys it does not edit (BITOP's sources). Counts like scope_read. */
+const struct entry *scope_view(const struct write_scope *scope, const struct key *key);
+
+/* Visits the entries of one database of one held shard in the order of their hashes.
+ *
+ * position  a place in the order of all hashes (52 bits), within this shard: keyspace_shard_position, or what the last call returned
+ * count     stop after the bucket in which that many entries were visited
+ * visit     is called for every entry that has not expired
+ *
+ * Returns the next position, or SCOPE_SCAN_END when the shard has no more. A position stays meaningful while the table grows and shrinks:
+ * an entry present throughout a full scan is visited at least once. */
+#define SCOPE_SCAN_END UINT64_MAX
+typedef void scope_visitor(void *context, const struct entry *entry);
+uint64_t scope_scan(const struct read_scope *scope, uint32_t shard, uint32_t database, uint64_t position, size_t count,
+                    scope_visitor *visit, void *context);
+
+/* ------------------------------------------------------------------ changing */
+
+/* A key that is being changed. entry is NULL while the key is absent; it moves when the value does, so read it from here. */
+struct edit {
+    struct write_scope *scope;
+    const struct key *key;
+    struct shard *shard;
+    struct entry *entry;
+    uint64_t place; /* private: its slot in the table */
+    bool is_changed;
+};
+
+/* Begins a change. Removes the entry first, as EVENT_EXPIRED, if its time is up. At most one edit of a scope is open at a time, and
+ * it ends with scope_changed, or with scope_unchanged if nothing was changed through it. */
+void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit);
+void scope_changed(struct edit *edit, enum event event);
+void scope_unchanged(struct edit *edit);
+
+/* The ways to change. Those that return bool return false when out of memory, and then nothing has changed: the command answers
+ * with -OOM and ends the edit with scope_unchanged.
+ *
+ * A new value drops the key's expiry unless keep_expiry is set. */
+
+/* Bytes are copied, or, if blob is not NULL (they are the blob's whole content), a reference to it is taken. A canonical integer of up to
+ * 20 bytes is held as one. */
+bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry);
+/* Keep an expiry: what INCR and its kin want. The second never makes an integer of the text, as INCRBYFLOAT doesn't. */
+bool edit_put_integer(struct edit *edit, int64_t value);
+bool edit_put_text(struct edit *edit, const char *data, size_t length);
+/* Bytes that are no integer and no "embstr" either, whatever they are: what BITOP stores. blob as above. Drops an expiry. */
+bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob);
+/* Makes the string (absent: an empty one) exactly `length` bytes long, new bytes zero, and writable until the edit ends: for APPEND,
+ * SETRANGE, SETBIT, BITFIELD. Never shortens: length is at least the present one. Keeps an expiry. Grows in place where it can.
+ * Returns NULL when out of memory. The value's encoding becomes raw. */
+char *edit_stretch_string(struct edit *edit, size_t length);
+/* expiry: unix time in milliseconds, or ENTRY_NO_EXPIRY. The entry is present. */
+bool edit_set_expiry(struct edit *edit, int64_t expiry);
+/* The key gets a copy of source's value and expiry. source belongs to another key of the scope. */
+bool edit_put_copy(struct edit *edit, const struct entry *source);
+/* Absent is fine: then nothing changes. Freeing a large value happens later, off the lock. */
+void edit_remove(struct edit *edit);
+
+/* What remains of scopes is for those who take them: scope_take.h. */
+
+#endif

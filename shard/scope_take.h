@@ -1,0 +1,44 @@
+/* Taking scopes: for dispatch and for embedding programs. Commands only see what scope.h shows.
+ *
+ * The lane is inside the gate (lane_enter) while it takes, holds and releases scopes; for a scope of all shards it is outside, and has
+ * closed the gate instead. */
+#ifndef SHARD_SCOPE_TAKE_H
+#define SHARD_SCOPE_TAKE_H
+
+#include "keyspace.h"
+#include "lane.h"
+#include "scope.h"
+
+void shard_set_init(struct shard_set *set);
+void shard_set_clear(struct shard_set *set);
+void shard_set_free(struct shard_set *set);
+/* false when out of memory. Adding one that is there changes nothing. */
+bool shard_set_add(struct shard_set *set, uint32_t number);
+
+/* Tries to take every shard of the set. On failure nothing is held, and *busy is the lock that was refused, to be parked on
+ * (rwlock_park). The set must stay as it is while the scope lasts. now: unix time in milliseconds. */
+bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy);
+bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy);
+void scope_end_read(struct read_scope *scope);
+void scope_end_write(struct write_scope *scope);
+
+/* A shard's lock, and the shard of a lock that was found busy. */
+struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);
+uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock);
+
+/* Every shard exclusively, by the closed gate (gate_try_close returned true for this lane). scope_end_* ends them; the gate stays closed. */
+void scope_all(struct write_scope *scope, struct lane *lane, int64_t now);
+void scope_all_read(struct read_scope *scope, struct lane *lane, int64_t now);
+
+/* For a thread that may sleep: leaves the gate, sleeps until the lock is released, and enters again. */
+void scope_wait(struct lane *lane, struct rwlock *busy, bool is_exclusive);
+/* Enters the gate, sleeping while it is closed; closes it, sleeping until all are out. */
+void lane_enter_waiting(struct lane *lane);
+void gate_close_waiting(struct lane *lane);
+
+/* The lines that a lookup will need, brought to the cache ahead of it: first for many keys the buckets, then the entries. The lane
+ * is inside. No lock is needed: what is read may be stale, and is only a hint. */
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key);
+void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key);
+
+#endif

@@ -1,0 +1,445 @@
+#include "table.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "lane.h"
+#include "memory.h"
+
+#define EXPIRES (UINT64_C(1) << 48)
+#define SPILLED UINT64_C(8)
+#define HOME_MASK UINT64_C(7)
+#define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFF0)
+#define TAG_SHIFT 49
+#define TAG_MASK (UINT64_C(0x7FFF) << TAG_SHIFT)
+#define SPILL_SLOTS (BUCKET_SLOTS - 1) /* the last word of a spill bucket is its link */
+
+/* Entries per group at which a table grows: around 52 of 63 slots, spread so that the shards don't all grow at once. */
+#define GROW_LEAST 48
+#define GROW_SPREAD 7
+
+static inline uint64_t word_of(const slot *at) {
+    return atomic_load_explicit(at, memory_order_acquire);
+}
+
+static inline void word_set(slot *at, uint64_t word) {
+    atomic_store_explicit(at, word, memory_order_release);
+}
+
+static inline bool is_empty(uint64_t word) {
+    return (word & ADDRESS_MASK) == 0;
+}
+
+static inline uint64_t tag_of(uint64_t hash) {
+    return hash << TAG_SHIFT;
+}
+
+static inline struct entry *entry_of(uint64_t word) {
+    return (struct entry *)(uintptr_t)(word & ADDRESS_MASK);
+}
+
+static inline struct bucket *link_of(const struct bucket *spill) {
+    return (struct bucket *)(uintptr_t)word_of(&spill->slots[SPILL_SLOTS]);
+}
+
+/* A table_array as it was read: both words belong together if the shard was held, or if its version proves it afterwards. */
+struct array {
+    struct group *groups;
+    uint64_t homes;
+};
+
+static inline struct array array_read(const struct table_array *array) {
+    return (struct array){atomic_load_explicit(&array->groups, memory_order_acquire),
+                          atomic_load_explicit(&array->homes, memory_order_acquire)};
+}
+
+static inline void array_write(struct table_array *array, struct array value) {
+    atomic_store_explicit(&array->groups, value.groups, memory_order_release);
+    atomic_store_explicit(&array->homes, value.homes, memory_order_release);
+}
+
+static inline bool is_resizing(const struct table *table) {
+    return counter_read(&table->old.homes) != 0;
+}
+
+static inline uint64_t moved_homes(const struct table *table) {
+    return atomic_load_explicit(&table->moved, memory_order_acquire);
+}
+
+static inline uint64_t home_of(struct array array, uint64_t place) {
+    return (uint64_t)(((unsigned __int128)place * array.homes) >> 64);
+}
+
+/* Places have 52 - hash_shift significant bits, so that one fits a scan cursor exactly. */
+static inline uint64_t place_step(const struct table *table) {
+    return UINT64_C(1) << (12 + table->hash_shift);
+}
+
+/* The first place of a home: the least one that home_of maps to it. 0 for the home behind the last one, as 2^64 has no other name. */
+static uint64_t place_of(const struct table *table, struct array array, uint64_t home) {
+    if (home >= array.homes) return 0;
+    unsigned __int128 product = (unsigned __int128)home << 64;
+    uint64_t place = (uint64_t)((product + array.homes - 1) / array.homes);
+    return (place + place_step(table) - 1) & ~(place_step(table) - 1);
+}
+
+static inline struct bucket *bucket_of(struct array array, uint64_t home) {
+    return &array.groups[home / GROUP_HOMES].homes[home % GROUP_HOMES];
+}
+
+static inline struct bucket *spill_of(struct array array, uint64_t home) {
+    return &array.groups[home / GROUP_HOMES].spill;
+}
+
+/* The array that a place's keys are in. */
+static inline struct array array_of(const struct table *table, uint64_t place, uint64_t *home) {
+    struct array old = array_read(&table->old);
+    if (old.homes != 0) {
+        *home = home_of(old, place);
+        if (*home >= moved_homes(table)) return old;
+    }
+    struct array current = array_read(&table->current);
+    *home = home_of(current, place);
+    return current;
+}
+
+static inline uint64_t place_of_hash(const struct table *table, uint64_t hash) {
+    return (hash << table->hash_shift) & ~(place_step(table) - 1);
+}
+
+/* ------------------------------------------------------------------ arrays */
+
+static bool array_create(struct table *table, struct array *array, uint64_t groups) {
+    size_t bytes = memory_good_size(groups * sizeof(struct group));
+    groups = bytes / sizeof(struct group);
+    array->groups = memory_lines(groups * sizeof(struct group));
+    if (array->groups == NULL) return false;
+    array->homes = groups * GROUP_HOMES;
+    counter_add(&table->array_bytes, memory_size(array->groups));
+    return true;
+}
+
+static void array_retire(struct table *table, struct table_array *place, struct lane *lane) {
+    struct array array = array_read(place);
+    size_t bytes = memory_size(array.groups);
+    counter_subtract(&table->array_bytes, bytes);
+    lane_retire(lane, array.groups, bytes, NULL);
+    array_write(place, (struct array){NULL, 0});
+}
+
+struct table *table_create(uint32_t shard, uint32_t hash_shift) {
+    struct table *table = calloc(1, sizeof *table);
+    if (table == NULL) return NULL;
+    table->grow_at = GROW_LEAST + (uint32_t)((shard * UINT32_C(2654435761)) >> 16) % (GROW_SPREAD + 1);
+    table->hash_shift = hash_shift;
+    struct array array;
+    if (!array_create(table, &array, 1)) {
+        free(table);
+        return NULL;
+    }
+    array_write(&table->current, array);
+    return table;
+}
+
+static void array_free(struct array array) {
+    for (uint64_t group = 0; group < array.homes / GROUP_HOMES; group++)
+        for (struct bucket *link = link_of(&array.groups[group].spill), *next; link != NULL; link = next) {
+            next = link_of(link);
+            free(link);
+        }
+    free(array.groups);
+}
+
+void table_free(struct table *table) {
+    array_free(array_read(&table->current));
+    array_free(array_read(&table->old));
+    free(table);
+}
+
+/* ------------------------------------------------------------------ finding */
+
+static inline bool entry_is(const struct entry *entry, const struct key *key) {
+    size_t length;
+    const char *data = entry_key(entry, &length);
+    return length == key->length && memcmp(data, key->data, length) == 0;
+}
+
+static slot *find_spilled(const struct bucket *spill, uint64_t home, const struct key *key) {
+    uint64_t wanted = tag_of(key->hash) | home % GROUP_HOMES;
+    for (; spill != NULL; spill = link_of(spill))
+        for (int i = 0; i < SPILL_SLOTS; i++) {
+            uint64_t word = word_of(&spill->slots[i]);
+            if ((word & (TAG_MASK | HOME_MASK)) == wanted && !is_empty(word) && entry_is(entry_of(word), key))
+                return (slot *)(uintptr_t)&spill->slots[i];
+        }
+    return NULL;
+}
+
+slot *table_find(const struct table *table, const struct key *key) {
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, key->hash), &home);
+    struct bucket *bucket = bucket_of(array, home);
+    uint64_t tag = tag_of(key->hash), word = 0;
+    for (int i = 0; i < BUCKET_SLOTS; i++) {
+        word = word_of(&bucket->slots[i]);
+        if ((word & TAG_MASK) == tag && !is_empty(word) && entry_is(entry_of(word), key)) return &bucket->slots[i];
+    }
+    if ((word & SPILLED) == 0) return NULL;
+    return find_spilled(spill_of(array, home), home, key);
+}
+
+/* The home bucket, or NULL if somebody is changing the table. */
+static const struct bucket *hint_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
+    uint32_t before = atomic_load_explicit(version, memory_order_acquire);
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, hash), &home);
+    if ((before & 1) != 0 || atomic_load_explicit(version, memory_order_relaxed) != before) return NULL;
+    return bucket_of(array, home);
+}
+
+void table_prefetch_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
+    __builtin_prefetch(hint_bucket(table, hash, version));
+}
+
+void table_prefetch_entry(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
+    const struct bucket *bucket = hint_bucket(table, hash, version);
+    if (bucket == NULL) return;
+    for (int i = 0; i < BUCKET_SLOTS; i++) {
+        uint64_t word = word_of(&bucket->slots[i]);
+        if ((word & TAG_MASK) == tag_of(hash)) __builtin_prefetch(entry_of(word));
+    }
+}
+
+/* ------------------------------------------------------------------ placing */
+
+/* Links a further bucket behind the home's spill. The lane's stock was filled before (stock_fill), so this can't fail. */
+static struct bucket *spill_extend(struct table *table, struct bucket *spill, struct lane *lane) {
+    assert(lane->spare_count > 0 && "the stock is filled before anything moves");
+    struct bucket *link = lane->spares[--lane->spare_count];
+    counter_add(&table->array_bytes, memory_size(link));
+    counter_add(&table->spill_buckets, 1);
+    word_set(&spill->slots[SPILL_SLOTS], (uint64_t)(uintptr_t)link);
+    return link;
+}
+
+/* Enough spill buckets for one insertion and the moves it makes: then neither can fail halfway. */
+static bool stock_fill(struct lane *lane) {
+    while (lane->spare_count < LANE_SPARES) {
+        struct bucket *spare = memory_lines(sizeof *spare);
+        if (spare == NULL) return false;
+        lane->spares[lane->spare_count++] = spare;
+    }
+    return true;
+}
+
+/* word has tag, expires and address. */
+static slot *array_place(struct table *table, struct array array, uint64_t home, uint64_t word, struct lane *lane) {
+    struct bucket *bucket = bucket_of(array, home);
+    for (int i = 0; i < BUCKET_SLOTS; i++) {
+        uint64_t present = word_of(&bucket->slots[i]);
+        if (!is_empty(present)) continue;
+        word_set(&bucket->slots[i], word | (present & SPILLED));
+        return &bucket->slots[i];
+    }
+    for (struct bucket *spill = spill_of(array, home), *next;; spill = next) {
+        for (int i = 0; i < SPILL_SLOTS; i++)
+            if (is_empty(word_of(&spill->slots[i]))) {
+                word_set(&spill->slots[i], word | home % GROUP_HOMES);
+                slot *last = &bucket->slots[BUCKET_SLOTS - 1];
+                word_set(last, word_of(last) | SPILLED);
+                return &spill->slots[i];
+            }
+        next = link_of(spill);
+        if (next == NULL) next = spill_extend(table, spill, lane);
+    }
+}
+
+static void word_clear(slot *at) {
+    word_set(at, word_of(at) & SPILLED);
+}
+
+/* A slot in the spill that holds an entry of this home, and how many there are. */
+static slot *spill_any(struct array array, uint64_t home, uint32_t *count) {
+    slot *found = NULL;
+    *count = 0;
+    for (struct bucket *spill = spill_of(array, home); spill != NULL; spill = link_of(spill))
+        for (int i = 0; i < SPILL_SLOTS; i++) {
+            uint64_t word = word_of(&spill->slots[i]);
+            if (is_empty(word) || (word & HOME_MASK) != home % GROUP_HOMES) continue;
+            found = &spill->slots[i];
+            (*count)++;
+        }
+    return found;
+}
+
+static bool spill_is_empty(const struct bucket *spill) {
+    for (int i = 0; i < SPILL_SLOTS; i++)
+        if (!is_empty(word_of(&spill->slots[i]))) return false;
+    return true;
+}
+
+/* Unlinks buckets at the chain's end that nothing is in, so that an array that has been moved out of has none. */
+static void spill_trim(struct table *table, struct array array, uint64_t home, struct lane *lane) {
+    for (;;) {
+        struct bucket *spill = spill_of(array, home), *link = link_of(spill);
+        if (link == NULL) return;
+        for (struct bucket *next; (next = link_of(link)) != NULL; link = next) spill = link;
+        if (!spill_is_empty(link)) return;
+        word_set(&spill->slots[SPILL_SLOTS], 0);
+        size_t bytes = memory_size(link);
+        counter_subtract(&table->array_bytes, bytes);
+        counter_subtract(&table->spill_buckets, 1);
+        lane_retire(lane, link, bytes, NULL);
+    }
+}
+
+/* Empties a slot of this home, and refills a home slot from the spill. */
+static void array_clear(struct table *table, struct array array, uint64_t home, slot *at, struct lane *lane) {
+    struct bucket *bucket = bucket_of(array, home);
+    slot *last = &bucket->slots[BUCKET_SLOTS - 1];
+    word_clear(at);
+    if ((word_of(last) & SPILLED) == 0) return;
+    uint32_t count;
+    slot *spilled = spill_any(array, home, &count);
+    bool is_home_slot = at >= bucket->slots && at < bucket->slots + BUCKET_SLOTS;
+    if (spilled != NULL && is_home_slot) {
+        word_set(at, (word_of(spilled) & ~HOME_MASK) | (word_of(at) & SPILLED));
+        word_set(spilled, 0);
+        count--;
+    }
+    if (count == 0) word_set(last, word_of(last) & ~SPILLED);
+    spill_trim(table, array, home, lane);
+}
+
+/* ------------------------------------------------------------------ growing and shrinking */
+
+static void prefetch_home(struct array array, uint64_t home) {
+    const struct bucket *bucket = bucket_of(array, home);
+    for (int i = 0; i < BUCKET_SLOTS; i++) __builtin_prefetch(entry_of(word_of(&bucket->slots[i])));
+}
+
+/* Moves one home of the old array. While its entries are on their way they are in one array or the other, and `moved` says which
+ * is asked: the shard is held exclusively, and who reads without a lock will find that its version has changed. */
+static void move_home(struct table *table, struct lane *lane) {
+    if (!stock_fill(lane)) return; /* next time */
+    struct array old = array_read(&table->old), current = array_read(&table->current);
+    uint64_t home = moved_homes(table);
+    struct bucket *bucket = bucket_of(old, home);
+    uint32_t moves = 0;
+    for (int i = 0; i < BUCKET_SLOTS; i++)
+        for (uint64_t word; !is_empty(word = word_of(&bucket->slots[i])); moves++) { /* array_clear refills it from the spill */
+            size_t length;
+            const char *data = entry_key(entry_of(word), &length);
+            uint64_t target = home_of(current, place_of_hash(table, lane_hash(lane, data, length)));
+            array_place(table, current, target, word & ~(SPILLED | HOME_MASK), lane);
+            array_clear(table, old, home, &bucket->slots[i], lane);
+        }
+    assert(moves <= TABLE_MOVES_MOST);
+    if (moves > atomic_load_explicit(&table->moves_most, memory_order_relaxed))
+        atomic_store_explicit(&table->moves_most, moves, memory_order_relaxed);
+    atomic_store_explicit(&table->moved, home + 1, memory_order_release);
+    if (home + 1 == old.homes) array_retire(table, &table->old, lane);
+    else prefetch_home(old, home + 1); /* the next operation will read them */
+}
+
+/* Begins to move to an array of that many groups. Out of memory only means that it is tried again later. */
+static void resize(struct table *table, uint64_t groups) {
+    struct array array, current = array_read(&table->current);
+    if (!array_create(table, &array, groups)) return;
+    if (array.homes == current.homes) { /* the allocator's size classes left no room to shrink into */
+        counter_subtract(&table->array_bytes, memory_size(array.groups));
+        free(array.groups);
+        return;
+    }
+    atomic_store_explicit(&table->moved, 0, memory_order_release);
+    array_write(&table->old, current);
+    array_write(&table->current, array);
+}
+
+bool table_reserve(struct table *table, struct lane *lane) {
+    if (!stock_fill(lane)) return false;
+    uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
+    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups + 3) / 4);
+    if (is_resizing(table)) move_home(table, lane);
+    return stock_fill(lane);
+}
+
+static void shrink_if_sparse(struct table *table, struct lane *lane) {
+    if (is_resizing(table)) {
+        move_home(table, lane);
+        return;
+    }
+    uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES, keys = counter_read(&table->keys);
+    if (groups < 2 || keys >= groups * table->grow_at / 2) return;
+    uint64_t wanted = keys * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
+    if (wanted < groups) resize(table, wanted);
+}
+
+/* ------------------------------------------------------------------ changing */
+
+static uint64_t word_for(uint64_t tag, const struct entry *entry) {
+    assert(((uintptr_t)entry & ~ADDRESS_MASK) == 0);
+    return tag | (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
+}
+
+void table_count(struct table *table, const struct entry *entry) {
+    counter_add(&table->bytes, entry_bytes(entry));
+    int64_t expiry = entry_expiry(entry);
+    if (expiry == ENTRY_NO_EXPIRY) return;
+    counter_add(&table->expiring, 1);
+    counter_add(&table->expiry_sum, (uint64_t)expiry);
+}
+
+void table_uncount(struct table *table, const struct entry *entry) {
+    counter_subtract(&table->bytes, entry_bytes(entry));
+    int64_t expiry = entry_expiry(entry);
+    if (expiry == ENTRY_NO_EXPIRY) return;
+    counter_subtract(&table->expiring, 1);
+    counter_subtract(&table->expiry_sum, (uint64_t)expiry);
+}
+
+slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, struct lane *lane) {
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, hash), &home);
+    slot *at = array_place(table, array, home, word_for(tag_of(hash), entry), lane);
+    counter_add(&table->keys, 1);
+    table_count(table, entry);
+    return at;
+}
+
+void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lane) {
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, hash), &home);
+    counter_subtract(&table->keys, 1);
+    table_uncount(table, slot_entry(at));
+    array_clear(table, array, home, at, lane);
+    shrink_if_sparse(table, lane);
+}
+
+void table_replace(slot *at, const struct entry *entry) {
+    uint64_t word = word_of(at);
+    word_set(at, word_for(word & TAG_MASK, entry) | (word & (SPILLED | HOME_MASK)));
+}
+
+/* ------------------------------------------------------------------ visiting */
+
+uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at), void *context) {
+    uint64_t home;
+    struct array array = array_of(table, place, &home);
+    uint64_t next = place_of(table, array, home + 1);
+    if (is_resizing(table) && array.groups != array_read(&table->old).groups) {
+        /* Behind this border the keys are still in the old array, even if the new home reaches over it. */
+        uint64_t border = place_of(table, array_read(&table->old), moved_homes(table));
+        if (border > place && (next == 0 || next > border)) next = border;
+    }
+    struct bucket *bucket = bucket_of(array, home);
+    for (int i = 0; i < BUCKET_SLOTS; i++)
+        if (!is_empty(word_of(&bucket->slots[i]))) visit(context, &bucket->slots[i]);
+    if ((word_of(&bucket->slots[BUCKET_SLOTS - 1]) & SPILLED) == 0) return next;
+    for (struct bucket *spill = spill_of(array, home); spill != NULL; spill = link_of(spill))
+        for (int i = 0; i < SPILL_SLOTS; i++) {
+            uint64_t word = word_of(&spill->slots[i]);
+            if (!is_empty(word) && (word & HOME_MASK) == home % GROUP_HOMES) visit(context, &spill->slots[i]);
+        }
+    return next;
+}

@@ -1,0 +1,112 @@
+/* The table of one database in one shard: a hash table in the order of hashes, in cache lines of atomic words.
+ *
+ *     group    +--------+--------+--------+--------+--------+--------+--------+--------+
+ *     512 B    | home 0 | home 1 | home 2 | home 3 | home 4 | home 5 | home 6 |  spill |     one cache line each
+ *              +--------+--------+--------+--------+--------+--------+--------+--------+
+ *     home     | slot | slot | slot | slot | slot | slot | slot | slot |
+ *     spill    | slot | slot | slot | slot | slot | slot | slot | link |      link: a further spill bucket, or 0
+ *
+ *     slot     63        49  48        47                     4  3        2        0
+ *              +-----------+----------+------------------------+----------+---------+
+ *              | tag       | expires  | entry's address        | spilled  | home    |
+ *              +-----------+----------+------------------------+----------+---------+
+ *
+ * tag      the 15 low bits of the hash; the bucket is chosen by the high ones
+ * expires  the entry has an expiry, so that expiry cycles need not look at the others
+ * spilled  in the last slot of a home bucket (even if that slot is empty): entries of this home stand in the spill
+ * home     in a spill slot: which of the seven homes the entry belongs to
+ *
+ * A key's place is its hash without the shard's bits, cut to what a scan cursor holds; its home is place x homes >> 64, so any number of groups is possible, growth by a quarter keeps the load high, and a
+ * place in the order of hashes means the same in every size of table. The seven homes share a spill bucket, which keeps a miss at
+ * one line for most keys at a load of more than 80 %; a bucket that overflows further links another one.
+ *
+ * Growth and shrinking move one home per insertion or removal from the old array to the new. Homes of the old array below
+ * `moved` have been moved: a key's hash tells which array to look in, so a lookup looks in one only.
+ *
+ * The words are atomic because readers without a lock and prefetching look at them. Arrays that were left are retired (lane.h).
+ * Everything here is called with the shard held: exclusively, or shared where noted. */
+#ifndef SHARD_TABLE_H
+#define SHARD_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entry.h"
+#include "key.h"
+
+struct lane;
+
+#define BUCKET_SLOTS 8
+#define GROUP_HOMES 7
+
+/* No operation moves more entries than this from array to array, whatever the size of the table. */
+#define TABLE_MOVES_MOST 64
+
+struct bucket {
+    _Alignas(64) _Atomic uint64_t slots[BUCKET_SLOTS];
+};
+
+struct group {
+    struct bucket homes[GROUP_HOMES];
+    struct bucket spill;
+};
+
+/* Atomic, since they are read without the lock, too; what was read then counts only if the shard's version is the same afterwards. */
+struct table_array {
+    _Atomic(struct group *) groups;
+    _Atomic uint64_t homes; /* GROUP_HOMES x groups; 0: no array */
+};
+
+struct table {
+    struct table_array current;
+    struct table_array old; /* being moved out of, or no array */
+    _Atomic uint64_t moved; /* homes of `old` that are done */
+    uint32_t grow_at;       /* entries per group at which this table grows; differs from shard to shard */
+    uint32_t hash_shift;    /* high bits of the hash that all keys of the shard share */
+    struct table *next_grave; /* among the flushed tables of a lane */
+    uint64_t expiry_place;  /* where the next expiry slice goes on */
+    /* Published: written with the shard held exclusively, read by anybody. */
+    _Atomic uint64_t keys, expiring, expiry_sum, bytes, array_bytes, spill_buckets;
+    _Atomic uint32_t moves_most; /* the most entries that one operation has moved */
+};
+
+/* A slot, to be used before the table changes again. */
+typedef _Atomic uint64_t slot;
+
+struct table *table_create(uint32_t shard, uint32_t hash_shift); /* NULL when out of memory */
+/* Frees the arrays, not the entries. No reader is left. */
+void table_free(struct table *table);
+
+/* Shared is enough. NULL if absent. Does not look at expiry. */
+slot *table_find(const struct table *table, const struct key *key);
+static inline struct entry *slot_entry(const slot *at) {
+    return (struct entry *)(uintptr_t)(atomic_load_explicit(at, memory_order_acquire) & UINT64_C(0x0000FFFFFFFFFFF0));
+}
+static inline bool slot_expires(const slot *at) {
+    return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 48)) != 0;
+}
+/* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entry that the tag points to. Inside the
+ * gate; no lock needed: what was read of the table counts only if the shard's version is even and stays so. */
+void table_prefetch_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version);
+void table_prefetch_entry(const struct table *table, uint64_t hash, const _Atomic uint32_t *version);
+
+/* Makes sure that one insertion can't fail, and moves one home if the table is growing: slots found before are void. false when out
+ * of memory. */
+bool table_reserve(struct table *table, struct lane *lane);
+/* The key is absent, and table_reserve was called just before. Returns its slot. */
+slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, struct lane *lane);
+/* The slot's entry becomes another one of the same key, or its expiry came or went. The counts are the caller's: */
+void table_replace(slot *at, const struct entry *entry);
+/* Take an entry's bytes and expiry into the table's counts, and out of them: around a change. */
+void table_count(struct table *table, const struct entry *entry);
+void table_uncount(struct table *table, const struct entry *entry);
+/* Empties the slot of a key, and moves one home if the table is changing its size: other slots are void. */
+void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lane);
+
+/* Calls visit for the slots of the one home bucket that `place` falls into. Returns the first place behind it, or 0 when it
+ * was the last. Shared is enough. visit must not change the table. */
+uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at), void *context);
+
+#endif
