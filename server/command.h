@@ -1,0 +1,164 @@
+/* A command: a row of a table and a function that sees no connection and takes no lock.
+ *
+ * The row says where the keys are and what the command does with them. Dispatch (dispatch.h) finds the row, takes the shards
+ * that the keys live in, and calls the one function that the row fills, with a scope as the proof. */
+#ifndef SERVER_COMMAND_H
+#define SERVER_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../resp/reply.h"
+#include "../resp/request.h"
+#include "../shard/key.h"
+#include "../shard/scope.h"
+#include "session.h"
+
+struct worker;
+struct connection;
+struct inquiry;
+struct walk;
+
+/* One execution. Everything is borrowed and valid until the function returns. */
+struct call {
+    const struct command *command; /* the row; a subcommand's own row for CONFIG GET and its like */
+    const struct bulk *arguments;  /* [0] is the command's name as the client wrote it, [1] the subcommand's if it has one */
+    uint32_t count;                /* of arguments */
+    const struct key *keys;        /* in the order of the row's key specs, hashed, database filled in */
+    uint32_t key_count;
+    uint32_t database;
+    int protocol;
+    int64_t now; /* unix time in milliseconds, the same as the scope's */
+    const struct session *session;
+    struct keyspace *keyspace;
+};
+
+/* The functions a row may have; each row fills exactly one. */
+typedef void read_function(const struct read_scope *scope, const struct call *call, struct reply *reply);
+typedef void write_function(struct write_scope *scope, const struct call *call, struct reply *reply);
+/* Needs no shard: PING, TIME, COMMAND, CONFIG GET. */
+typedef void plain_function(const struct call *call, struct reply *reply);
+/* Changes the session it came from: SELECT, HELLO, CLIENT SETNAME. */
+typedef void session_function(struct session *session, const struct call *call, struct reply *reply);
+/* Goes over the keyspace shard by shard, one shared at a time (SCAN, KEYS, RANDOMKEY). The first call has no scope (NULL): it checks
+ * the arguments and sets walk->shard to the first shard wanted. Each further call holds exactly walk->shard; it works on it and sets
+ * walk->shard to the next one wanted, or walk->is_done after having written the reply. Between two calls anything may happen to the
+ * keyspace, and other requests may run; what must survive is kept in walk. call->arguments may have moved, their content not. */
+typedef void walk_function(const struct read_scope *scope, const struct call *call, struct walk *walk, struct reply *reply);
+/* About this process or about connections: runs on the worker with the connection at hand. server/commands/client.c and
+ * server/commands/admin.c only. */
+typedef void worker_function(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply);
+/* Asks every worker about its connections: `check` (if there is one) looks at the arguments first, and replies and returns false if they
+ * are wrong; `visit` runs on each worker and writes to its own partial answer; `conclude` runs where the command came from, when all have
+ * answered. */
+typedef bool check_function(const struct call *call, struct reply *reply);
+typedef void visit_function(struct worker *worker, struct inquiry *inquiry);
+typedef void conclude_function(struct inquiry *inquiry, const struct call *call, struct reply *reply);
+
+struct walk {
+    uint32_t shard; /* the shard at hand; the next one when the function returns */
+    bool is_done;
+    uint64_t number[4]; /* the command's own, zero at first */
+    struct reply items; /* the command's own, empty at first (with the call's protocol): elements gathered so far */
+};
+
+enum command_flag {
+    COMMAND_WRITE = 1 << 0,
+    COMMAND_READONLY = 1 << 1,
+    COMMAND_DENYOOM = 1 << 2,
+    COMMAND_ADMIN = 1 << 3,
+    COMMAND_NOSCRIPT = 1 << 4,
+    COMMAND_BLOCKING = 1 << 5,
+    COMMAND_LOADING = 1 << 6,
+    COMMAND_STALE = 1 << 7,
+    COMMAND_SKIP_MONITOR = 1 << 8,
+    COMMAND_SKIP_SLOWLOG = 1 << 9,
+    COMMAND_FAST = 1 << 10,
+    COMMAND_NO_AUTH = 1 << 11,
+    COMMAND_MAY_REPLICATE = 1 << 12,
+    COMMAND_NO_MULTI = 1 << 13,
+    COMMAND_ALLOW_BUSY = 1 << 14,
+    COMMAND_NO_ASYNC_LOADING = 1 << 15,
+    COMMAND_MOVABLE_KEYS = 1 << 16,
+    COMMAND_PUBSUB = 1 << 17,
+    COMMAND_SENTINEL = 1 << 18,
+    COMMAND_PROTECTED = 1 << 19,
+    /* Ours, not shown to clients: the write function wants every shard (FLUSHALL, SWAPDB). */
+    COMMAND_ALL_SHARDS = 1 << 24,
+    /* Ours: clients are told of one command without subcommands, although dispatch knows them as rows (DEBUG). */
+    COMMAND_HIDES_SUBCOMMANDS = 1 << 25,
+    /* COMMAND DOCS calls it a "syscmd". */
+    COMMAND_SYSTEM = 1 << 26,
+};
+
+/* Where keys are, in the terms of Redis's key specifications: begin at index `first`; the last key is at `last` (relative to `first`
+ * if >= 0, counted from the end of the arguments if negative); every `step`th argument is one. first == 0: no keys. */
+struct key_spec {
+    uint32_t flags; /* enum key_flag */
+    int first;
+    int last;
+    int step;
+};
+enum key_flag {
+    KEY_RO = 1 << 0, KEY_RW = 1 << 1, KEY_OW = 1 << 2, KEY_RM = 1 << 3,
+    KEY_ACCESS = 1 << 4, KEY_UPDATE = 1 << 5, KEY_INSERT = 1 << 6, KEY_DELETE = 1 << 7,
+    KEY_NOT_KEY = 1 << 8, KEY_INCOMPLETE = 1 << 9, KEY_VARIABLE_FLAGS = 1 << 10,
+};
+
+/* Rows stand in server/commands/rows_*.c, in groups. Only `name`, `arity` and one function are needed to run; the rest is what COMMAND
+ * tells. A command with subcommands (CONFIG) names its own rows, which end with
+ * one without name; it has a function itself only if it may stand alone (COMMAND). */
+struct command {
+    const char *name; /* lower case; a subcommand's is only its own part ("get") */
+    int arity;        /* as Redis: name and subcommand included, negative: at least */
+    uint32_t flags;
+    struct key_spec keys[2];
+    read_function *read;
+    write_function *write;
+    plain_function *plain;
+    session_function *session;
+    walk_function *walk;
+    worker_function *worker;
+    check_function *check;
+    visit_function *visit;
+    conclude_function *conclude;
+    struct command *subcommands;
+    const char *categories; /* ACL categories beyond those that flags imply, blank-separated: "keyspace dangerous" */
+    const char *since;
+    const char *group;      /* "string", "generic", ... */
+    const char *complexity;
+    const char *summary;
+    const char *syntax;     /* what follows the name, in the language of server/syntax.h */
+    const char *tips;       /* comma-separated, or NULL */
+    const char *history;    /* "6.0.0:text;7.0.0:text", or NULL */
+    const char *deprecated; /* "6.2.0:what to use instead", or NULL */
+    uint32_t id;            /* assigned at start: index of its statistics */
+    const char *full_name;  /* "config|get"; assigned at start */
+    const struct command *parent;
+};
+
+/* Errors that many commands give, word for word Redis's. */
+#define ERROR_SYNTAX "ERR syntax error"
+#define ERROR_WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
+#define ERROR_NOT_INTEGER "ERR value is not an integer or out of range"
+#define ERROR_NOT_FLOAT "ERR value is not a valid float"
+#define ERROR_NO_KEY "ERR no such key"
+#define ERROR_OUT_OF_MEMORY "OOM command not allowed when used memory > 'maxmemory'."
+#define ERROR_NO_MEMORY "OOM out of memory"
+#define ERROR_STRING_TOO_LONG "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+#define ERROR_INDEX_RANGE "ERR index out of range"
+
+/* Case-blind comparison of an argument with a word in upper or lower case. */
+bool argument_is(const struct bulk *argument, const char *word);
+/* Parses, or replies `error` (ERROR_NOT_INTEGER if NULL) and returns false. */
+bool argument_integer(const struct bulk *argument, int64_t *value, struct reply *reply, const char *error);
+/* An integer within [least, most], or the reply Redis gives ("ERR value is out of range, value must between ..." or `error`). */
+bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t most, int64_t *value, struct reply *reply,
+                             const char *error);
+/* Replies WRONGTYPE and returns false if entry is not NULL and no string. */
+bool check_string(const struct entry *entry, struct reply *reply);
+/* Redis's glob (stringmatchlen): * ? [a-z] [^x] \x. */
+bool glob_matches(const char *pattern, size_t pattern_length, const char *text, size_t length, bool ignores_case);
+
+#endif

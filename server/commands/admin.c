@@ -1,0 +1,64 @@
+/* Commands about the process as a whole, and about one connection's place in it: MONITOR, SHUTDOWN, DEBUG HOLD. */
+#include <stdlib.h>
+
+#include "../../shard/keyspace.h"
+#include "../hold.h"
+#include "../log.h"
+#include "../monitor.h"
+#include "../worker.h"
+#include "commands.h"
+
+void command_monitor(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    (void)call;
+    monitor_add(worker, connection);
+    reply_ok(reply);
+}
+
+/* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits and could be aborted. */
+void command_shutdown(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    bool saves = false, saves_not = false, aborts = false, is_now = false, is_wrong = false;
+    (void)worker;
+    for (uint32_t i = 1; i < call->count; i++) {
+        const struct bulk *option = &call->arguments[i];
+        if (argument_is(option, "SAVE")) saves = true;
+        else if (argument_is(option, "NOSAVE")) saves_not = true;
+        else if (argument_is(option, "NOW")) is_now = true;
+        else if (argument_is(option, "ABORT")) aborts = true;
+        else if (!argument_is(option, "FORCE")) is_wrong = true;
+    }
+    if (is_wrong || (saves && saves_not) || (aborts && call->count > 2)) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    if (aborts) {
+        reply_error(reply, "ERR No shutdown in progress.");
+        return;
+    }
+    log_write(LOG_WARNING, "User requested shutdown...");
+    connection->session.closes_after_reply = true;
+    workers_stop(is_now ? 0 : 10000);
+}
+
+#define HOLD_MOST 3600.0
+
+void command_debug_hold(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    char text[32], *end = NULL;
+    const struct bulk *seconds = &call->arguments[3];
+    (void)worker;
+    (void)connection;
+    double duration = -1;
+    if (seconds->length > 0 && seconds->length < sizeof text) {
+        for (size_t i = 0; i < seconds->length; i++) text[i] = seconds->data[i];
+        text[seconds->length] = '\0';
+        duration = strtod(text, &end);
+    }
+    if (end == NULL || *end != '\0' || !(duration >= 0 && duration <= HOLD_MOST)) {
+        reply_error(reply, ERROR_NOT_FLOAT);
+        return;
+    }
+    const struct bulk *name = &call->arguments[2];
+    struct key key = keyspace_key(call->keyspace, call->database, name->data, name->length);
+    const char *error = hold_start(call->keyspace, &key, duration, call->now);
+    if (error != NULL) reply_error(reply, error);
+    else reply_ok(reply);
+}

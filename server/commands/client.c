@@ -1,0 +1,315 @@
+/* CLIENT: what one client may learn of the others, and do to them. Connections belong to their workers, so every such command asks
+ * all workers (inquiry.h): each looks at its own, and the asker puts the answers together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../shard/number.h"
+#include "../inquiry.h"
+#include "../worker.h"
+#include "commands.h"
+
+void command_client_help(const struct call *call, struct reply *reply) {
+    static const char *const lines[] = {
+        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GETNAME",
+        "    The name of this connection.",
+        "ID",
+        "    The number of this connection.",
+        "INFO",
+        "    A line about this connection.",
+        "KILL <ip:port>",
+        "    Closes the connection that came from there.",
+        "KILL <option> <value> [<option> <value> [...]]",
+        "    Closes every connection that meets all of the options:",
+        "    * ADDR (<ip:port>|<unixsocket>:0)",
+        "      where it came from",
+        "    * LADDR (<ip:port>|<unixsocket>:0)",
+        "      where it arrived",
+        "    * ID <client-id>",
+        "      its number",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      its type",
+        "    * USER <username>",
+        "      who it has authenticated as",
+        "    * SKIPME (YES|NO)",
+        "      whether to spare this connection (default: yes)",
+        "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [...]]",
+        "    A line about every connection, or about those.",
+        "NO-EVICT (ON|OFF)",
+        "    Keeps this connection when client memory is short.",
+        "NO-TOUCH (ON|OFF)",
+        "    Commands of this connection leave the keys' access times as they are.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Makes all requests, or only writes, wait for that many milliseconds.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Whether this connection is answered.",
+        "SETINFO <LIB-NAME|LIB-VER> <value>",
+        "    Tells which client library is used.",
+        "SETNAME <name>",
+        "    Names this connection.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Ends the wait of a blocked client.",
+        "UNPAUSE",
+        "    Ends a pause.",
+        "HELP",
+        "    This text.",
+    };
+    (void)call;
+    reply_array(reply, sizeof lines / sizeof lines[0]);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+}
+
+void command_client_info(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    char line[CONNECTION_DESCRIPTION + 1];
+    (void)worker;
+    (void)call;
+    connection_describe(connection, line, CONNECTION_DESCRIPTION);
+    strcat(line, "\n");
+    reply_verbatim(reply, "txt", line, strlen(line));
+}
+
+/* ------------------------------------------------------------------ which connections are meant */
+
+/* Only normal clients exist so far; the other types are known, and match nobody. */
+static bool is_known_type(const struct bulk *type) {
+    return argument_is(type, "normal") || argument_is(type, "master") || argument_is(type, "replica") || argument_is(type, "slave") ||
+           argument_is(type, "pubsub");
+}
+
+struct filter {
+    const struct bulk *peer, *local, *type, *user;
+    int64_t id; /* 0: any */
+    bool spares_asker;
+    bool is_old_form; /* CLIENT KILL ip:port */
+};
+
+static bool text_is(const struct bulk *argument, const char *text) {
+    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
+}
+
+/* Reads CLIENT KILL's arguments; with reply NULL they are known to be right. */
+static bool filter_read(struct filter *filter, const struct bulk *arguments, uint32_t count, struct reply *reply) {
+    *filter = (struct filter){.spares_asker = true};
+    if (count == 3) {
+        filter->peer = &arguments[2];
+        filter->spares_asker = false;
+        filter->is_old_form = true;
+        return true;
+    }
+    for (uint32_t i = 2; i < count; i += 2) {
+        const struct bulk *option = &arguments[i], *value = &arguments[i + 1];
+        if (i + 1 == count) {
+            reply_error(reply, ERROR_SYNTAX);
+            return false;
+        }
+        if (argument_is(option, "ID")) {
+            if (!number_parse(value->data, value->length, &filter->id) || filter->id < 1) {
+                reply_error(reply, "ERR client-id should be greater than 0");
+                return false;
+            }
+        } else if (argument_is(option, "TYPE")) {
+            if (!is_known_type(value)) {
+                reply_error_format(reply, "ERR Unknown client type '%.*s'", (int)value->length, value->data);
+                return false;
+            }
+            filter->type = value;
+        } else if (argument_is(option, "ADDR")) {
+            filter->peer = value;
+        } else if (argument_is(option, "LADDR")) {
+            filter->local = value;
+        } else if (argument_is(option, "USER")) {
+            if (!text_is(value, "default")) {
+                reply_error_format(reply, "ERR No such user '%.*s'", (int)value->length, value->data);
+                return false;
+            }
+            filter->user = value;
+        } else if (argument_is(option, "SKIPME") && (argument_is(value, "YES") || argument_is(value, "NO"))) {
+            filter->spares_asker = argument_is(value, "YES");
+        } else {
+            reply_error(reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool filter_matches(const struct filter *filter, const struct connection *connection, uint64_t asker) {
+    char address[CONNECTION_ADDRESS];
+    if (filter->spares_asker && connection->session.id == asker) return false;
+    if (filter->id != 0 && connection->session.id != (uint64_t)filter->id) return false;
+    if (filter->type != NULL && !argument_is(filter->type, "normal")) return false;
+    if (filter->user != NULL && !connection->session.is_authenticated) return false;
+    if (filter->peer != NULL) {
+        connection_peer(connection, address, sizeof address);
+        if (!text_is(filter->peer, address)) return false;
+    }
+    if (filter->local != NULL) {
+        connection_local(connection, address, sizeof address);
+        if (!text_is(filter->local, address)) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ KILL */
+
+bool command_client_kill_check(const struct call *call, struct reply *reply) {
+    struct filter filter;
+    return filter_read(&filter, call->arguments, call->count, reply);
+}
+
+void command_client_kill_visit(struct worker *worker, struct inquiry *inquiry) {
+    struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
+    struct filter filter;
+    filter_read(&filter, inquiry->arguments, inquiry->count, &answer->text);
+    for (struct connection *connection = worker->connections, *next; connection != NULL; connection = next) {
+        next = connection->next;
+        if (!filter_matches(&filter, connection, inquiry->asker)) continue;
+        answer->number++;
+        /* The asker is told first, and closed then. */
+        if (connection->session.id == inquiry->asker) connection->session.closes_after_reply = true;
+        else connection_close(connection, "killed by CLIENT KILL");
+        if (filter.is_old_form) return;
+    }
+}
+
+static int64_t sum_of_answers(const struct inquiry *inquiry) {
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < inquiry->workers; i++) sum += inquiry->answers[i].number;
+    return sum;
+}
+
+void command_client_kill_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    int64_t killed = sum_of_answers(inquiry);
+    if (call->count > 3) reply_integer(reply, killed);
+    else if (killed > 0) reply_ok(reply);
+    else reply_error(reply, "ERR No such client");
+}
+
+/* ------------------------------------------------------------------ LIST */
+
+bool command_client_list_check(const struct call *call, struct reply *reply) {
+    if (call->count == 2) return true;
+    if (call->count == 4 && argument_is(&call->arguments[2], "TYPE")) {
+        const struct bulk *type = &call->arguments[3];
+        if (is_known_type(type)) return true;
+        reply_error_format(reply, "ERR Unknown client type '%.*s'", (int)type->length, type->data);
+        return false;
+    }
+    if (call->count >= 4 && argument_is(&call->arguments[2], "ID")) {
+        for (uint32_t i = 3; i < call->count; i++) {
+            int64_t id;
+            if (!argument_integer(&call->arguments[i], &id, reply, "ERR Invalid client ID")) return false;
+        }
+        return true;
+    }
+    reply_error(reply, ERROR_SYNTAX);
+    return false;
+}
+
+static bool is_listed(const struct connection *connection, const struct inquiry *inquiry) {
+    if (inquiry->count == 2) return true;
+    if (argument_is(&inquiry->arguments[2], "TYPE")) return argument_is(&inquiry->arguments[3], "normal");
+    for (uint32_t i = 3; i < inquiry->count; i++) {
+        int64_t id;
+        if (number_parse(inquiry->arguments[i].data, inquiry->arguments[i].length, &id) && (uint64_t)id == connection->session.id)
+            return true;
+    }
+    return false;
+}
+
+void command_client_list_visit(struct worker *worker, struct inquiry *inquiry) {
+    struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
+    char line[CONNECTION_DESCRIPTION];
+    for (const struct connection *connection = worker->connections; connection != NULL; connection = connection->next) {
+        if (!is_listed(connection, inquiry)) continue;
+        connection_describe(connection, line, sizeof line);
+        reply_raw(&answer->text, line, strlen(line));
+        reply_raw(&answer->text, "\n", 1);
+    }
+}
+
+void command_client_list_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    struct reply lines;
+    reply_init(&lines, call->protocol);
+    for (uint32_t i = 0; i < inquiry->workers; i++) reply_raw(&lines, inquiry->answers[i].text.data, inquiry->answers[i].text.length);
+    if (lines.is_broken) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_verbatim(reply, "txt", lines.data, lines.length);
+    reply_free(&lines);
+}
+
+/* ------------------------------------------------------------------ UNBLOCK */
+
+bool command_client_unblock_check(const struct call *call, struct reply *reply) {
+    int64_t id;
+    if (call->count == 4 && !argument_is(&call->arguments[3], "TIMEOUT") && !argument_is(&call->arguments[3], "ERROR")) {
+        reply_error(reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return false;
+    }
+    return argument_integer(&call->arguments[2], &id, reply, NULL);
+}
+
+/* Blocked is who waits for a key to be filled (BLPOP). No command does yet, so nobody is; a request parked on a lock or by a pause
+ * isn't blocked in this sense, as in Redis. */
+void command_client_unblock_visit(struct worker *worker, struct inquiry *inquiry) {
+    inquiry_answer(inquiry, worker)->number = 0;
+}
+
+void command_client_unblock_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    (void)call;
+    reply_integer(reply, sum_of_answers(inquiry));
+}
+
+/* ------------------------------------------------------------------ PAUSE */
+
+static bool pause_timeout(const struct bulk *argument, int64_t now, int64_t *until, struct reply *reply) {
+    int64_t timeout;
+    if (!argument_integer(argument, &timeout, reply, "ERR timeout is not an integer or out of range")) return false;
+    if (timeout < 0 || __builtin_add_overflow(timeout, now, until)) {
+        reply_error(reply, timeout < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
+        return false;
+    }
+    return true;
+}
+
+bool command_client_pause_check(const struct call *call, struct reply *reply) {
+    int64_t until;
+    if (call->count > 4) {
+        reply_error(reply, ERROR_SYNTAX);
+        return false;
+    }
+    if (call->count == 4 && !argument_is(&call->arguments[3], "WRITE") && !argument_is(&call->arguments[3], "ALL")) {
+        reply_error(reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+        return false;
+    }
+    return pause_timeout(&call->arguments[2], call->now, &until, reply);
+}
+
+/* A pause under way is neither shortened nor loosened by another one. */
+void command_client_pause_visit(struct worker *worker, struct inquiry *inquiry) {
+    int64_t until = 0;
+    bool only_writes = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "WRITE"), present_only_writes;
+    pause_timeout(&inquiry->arguments[2], inquiry->now, &until, &inquiry_answer(inquiry, worker)->text);
+    int64_t present = dispatch_paused_until(worker, &present_only_writes);
+    if (present > worker->now) {
+        if (present > until) until = present;
+        only_writes = only_writes && present_only_writes;
+    }
+    dispatch_pause(worker, until, only_writes);
+}
+
+void command_client_pause_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    (void)inquiry;
+    (void)call;
+    reply_ok(reply);
+}
+
+void command_client_unpause_visit(struct worker *worker, struct inquiry *inquiry) {
+    (void)inquiry;
+    dispatch_pause(worker, 0, false);
+}
+
+void command_client_unpause_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    (void)inquiry;
+    (void)call;
+    reply_ok(reply);
+}

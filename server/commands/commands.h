@@ -1,0 +1,105 @@
+/* Every command's functions, as the rows (rows_*.c) name them. command.h tells what each kind gets and must do. */
+#ifndef SERVER_COMMANDS_COMMANDS_H
+#define SERVER_COMMANDS_COMMANDS_H
+
+#include "../command.h"
+
+/* strings.c */
+read_function command_get;
+write_function command_set, command_setnx, command_setex, command_psetex, command_getset, command_getdel, command_getex;
+read_function command_mget;
+write_function command_mset, command_msetnx;
+read_function command_strlen, command_getrange, command_substr;
+write_function command_append, command_setrange, command_incr, command_decr, command_incrby, command_decrby;
+write_function command_incrbyfloat;
+
+/* lcs.c */
+read_function command_lcs;
+
+/* bits.c */
+read_function command_getbit;
+write_function command_setbit;
+read_function command_bitcount, command_bitpos;
+write_function command_bitop;
+read_function command_bitfield_ro;
+write_function command_bitfield;
+
+/* keys.c */
+read_function command_exists, command_touch, command_type;
+write_function command_del, command_unlink, command_rename, command_renamenx, command_copy, command_move;
+
+/* expiry.c */
+write_function command_expire, command_pexpire, command_expireat, command_pexpireat, command_persist;
+read_function command_ttl, command_pttl, command_expiretime, command_pexpiretime;
+
+/* scan.c */
+walk_function command_scan, command_keys, command_randomkey;
+
+/* object.c */
+read_function command_object_encoding, command_object_idletime, command_object_freq, command_object_refcount;
+plain_function command_object_help;
+read_function command_memory_usage;
+plain_function command_memory_stats, command_memory_doctor, command_memory_purge, command_memory_malloc_stats;
+plain_function command_memory_help;
+
+/* databases.c */
+plain_function command_dbsize;
+write_function command_flushdb, command_flushall, command_swapdb;
+
+/* connection.c */
+plain_function command_ping, command_echo;
+session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;
+session_function command_client_getname, command_client_setname, command_client_setinfo, command_client_reply;
+session_function command_client_no_evict, command_client_no_touch;
+
+/* client.c */
+plain_function command_client_help;
+worker_function command_client_info;
+check_function command_client_kill_check;
+visit_function command_client_kill_visit;
+conclude_function command_client_kill_conclude;
+check_function command_client_list_check;
+visit_function command_client_list_visit;
+conclude_function command_client_list_conclude;
+check_function command_client_unblock_check;
+visit_function command_client_unblock_visit;
+conclude_function command_client_unblock_conclude;
+check_function command_client_pause_check;
+visit_function command_client_pause_visit;
+conclude_function command_client_pause_conclude;
+visit_function command_client_unpause_visit;
+conclude_function command_client_unpause_conclude;
+
+/* config.c */
+plain_function command_config_get, command_config_set, command_config_rewrite, command_config_help;
+
+/* info.c */
+plain_function command_info, command_config_resetstat;
+
+/* command.c */
+plain_function command_command, command_command_count, command_command_info, command_command_docs, command_command_list;
+plain_function command_command_getkeys, command_command_getkeysandflags, command_command_help;
+
+/* slowlog.c */
+plain_function command_slowlog_get, command_slowlog_len, command_slowlog_reset, command_slowlog_help;
+
+/* latency.c */
+plain_function command_latency_latest, command_latency_history, command_latency_reset, command_latency_graph;
+plain_function command_latency_doctor, command_latency_histogram, command_latency_help;
+
+/* debug.c */
+read_function command_debug_digest_value;
+write_function command_debug_digest;
+read_function command_debug_object;
+plain_function command_debug_htstats;
+write_function command_debug_sleep;
+plain_function command_debug_set_active_expire, command_debug_error, command_debug_log, command_debug_stringmatch_len;
+plain_function command_debug_protocol, command_debug_help, command_debug;
+
+/* admin.c */
+worker_function command_monitor, command_shutdown, command_debug_hold;
+
+/* time.c */
+plain_function command_time, command_lolwut;
+
+#endif

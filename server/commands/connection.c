@@ -1,0 +1,227 @@
+/* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it means. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../shard/keyspace.h"
+#include "../../shard/number.h"
+#include "../config.h"
+#include "../version.h"
+#include "commands.h"
+
+void command_ping(const struct call *call, struct reply *reply) {
+    if (call->count > 2) reply_error(reply, "ERR wrong number of arguments for 'ping' command");
+    else if (call->count == 2) reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
+    else reply_status(reply, "PONG");
+}
+
+void command_echo(const struct call *call, struct reply *reply) {
+    reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
+}
+
+void command_quit(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    session->closes_after_reply = true;
+    reply_ok(reply);
+}
+
+/* An index as SELECT, COPY, MOVE and SWAPDB take it is checked by each with its own words; this is SELECT's. */
+void command_select(struct session *session, const struct call *call, struct reply *reply) {
+    int64_t index;
+    if (!argument_integer_within(&call->arguments[1], INT32_MIN, INT32_MAX, &index, reply, NULL)) return;
+    if (index < 0 || index >= keyspace_database_count(call->keyspace)) {
+        reply_error(reply, "ERR DB index is out of range");
+        return;
+    }
+    session->database = (uint32_t)index;
+    reply_ok(reply);
+}
+
+/* What RESET and a new connection have in common. MONITOR is ended by dispatch, which knows who monitors. */
+void command_reset(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    session->database = 0;
+    session->protocol = reply->protocol = 2;
+    session->is_no_evict = session->is_no_touch = session->is_monitor = false;
+    session->reply_mode = REPLY_ON;
+    session->is_authenticated = !config_has_password();
+    free(session->name);
+    session->name = NULL;
+    reply_status(reply, "RESET");
+}
+
+/* ------------------------------------------------------------------ authentication */
+
+static bool text_is(const struct bulk *argument, const char *text) {
+    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
+}
+
+/* There is one user, "default", and one password, requirepass. Replies if it is refused. */
+static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password, struct reply *reply) {
+    if ((user == NULL || text_is(user, "default")) && config_password_is(password->data, password->length)) {
+        session->is_authenticated = true;
+        return true;
+    }
+    reply_error(reply, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
+}
+
+void command_auth(struct session *session, const struct call *call, struct reply *reply) {
+    if (call->count > 3) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    if (call->count == 2 && !config_has_password()) {
+        reply_error(reply, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+                           "configuration is correct?");
+        return;
+    }
+    const struct bulk *user = call->count == 3 ? &call->arguments[1] : NULL;
+    if (authenticate(session, user, &call->arguments[call->count - 1], reply)) reply_ok(reply);
+}
+
+static bool is_printable(const struct bulk *text) {
+    for (size_t i = 0; i < text->length; i++)
+        if (text->data[i] < '!' || text->data[i] > '~') return false;
+    return true;
+}
+
+/* Sets an owned text; an empty one clears it. */
+static bool text_set(char **place, const struct bulk *text, struct reply *reply) {
+    char *copy = text->length == 0 ? NULL : strndup(text->data, text->length);
+    if (text->length > 0 && copy == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return false;
+    }
+    free(*place);
+    *place = copy;
+    return true;
+}
+
+static bool set_name(struct session *session, const struct bulk *name, struct reply *reply) {
+    if (!is_printable(name)) {
+        reply_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+    }
+    return text_set(&session->name, name, reply);
+}
+
+static void greet(const struct session *session, struct reply *reply) {
+    reply_map(reply, 7);
+    reply_bulk_text(reply, "server");
+    reply_bulk_text(reply, "redis"); /* clients look for it */
+    reply_bulk_text(reply, "version");
+    reply_bulk_text(reply, REDIS_VERSION);
+    reply_bulk_text(reply, "proto");
+    reply_integer(reply, session->protocol);
+    reply_bulk_text(reply, "id");
+    reply_integer(reply, (int64_t)session->id);
+    reply_bulk_text(reply, "mode");
+    reply_bulk_text(reply, "standalone");
+    reply_bulk_text(reply, "role");
+    reply_bulk_text(reply, "master");
+    reply_bulk_text(reply, "modules");
+    reply_array(reply, 0);
+}
+
+void command_hello(struct session *session, const struct call *call, struct reply *reply) {
+    int64_t version = 0;
+    const struct bulk *user = NULL, *password = NULL, *name = NULL;
+    if (call->count > 1) {
+        if (!argument_integer(&call->arguments[1], &version, reply, "ERR Protocol version is not an integer or out of range")) return;
+        if (version < 2 || version > 3) {
+            reply_error(reply, "NOPROTO unsupported protocol version");
+            return;
+        }
+    }
+    for (uint32_t i = 2; i < call->count; i++) {
+        uint32_t left = call->count - 1 - i;
+        const struct bulk *option = &call->arguments[i];
+        if (argument_is(option, "AUTH") && left >= 2) {
+            user = &call->arguments[i + 1];
+            password = &call->arguments[i + 2];
+            i += 2;
+        } else if (argument_is(option, "SETNAME") && left >= 1) {
+            name = &call->arguments[++i];
+            if (!is_printable(name)) {
+                reply_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
+                return;
+            }
+        } else {
+            reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length, option->data);
+            return;
+        }
+    }
+    if (password != NULL && !authenticate(session, user, password, reply)) return;
+    if (!session->is_authenticated) {
+        reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+                           "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
+        return;
+    }
+    if (name != NULL && !set_name(session, name, reply)) return;
+    if (version != 0) session->protocol = reply->protocol = (int)version;
+    greet(session, reply);
+}
+
+/* ------------------------------------------------------------------ CLIENT, as far as it is about oneself */
+
+void command_client_id(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    reply_integer(reply, (int64_t)session->id);
+}
+
+void command_client_getname(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    if (session->name == NULL) reply_null(reply);
+    else reply_bulk_text(reply, session->name);
+}
+
+void command_client_setname(struct session *session, const struct call *call, struct reply *reply) {
+    if (set_name(session, &call->arguments[2], reply)) reply_ok(reply);
+}
+
+void command_client_setinfo(struct session *session, const struct call *call, struct reply *reply) {
+    const struct bulk *option = &call->arguments[2], *value = &call->arguments[3];
+    bool is_name = argument_is(option, "LIB-NAME");
+    if (!is_name && !argument_is(option, "LIB-VER")) {
+        reply_error_format(reply, "ERR Unrecognized option '%.*s'", (int)option->length, option->data);
+        return;
+    }
+    if (!is_printable(value)) {
+        reply_error_format(reply, "ERR %s cannot contain spaces, newlines or special characters.", is_name ? "lib-name" : "lib-ver");
+        return;
+    }
+    if (text_set(is_name ? &session->library_name : &session->library_version, value, reply)) reply_ok(reply);
+}
+
+void command_client_reply(struct session *session, const struct call *call, struct reply *reply) {
+    const struct bulk *mode = &call->arguments[2];
+    if (argument_is(mode, "ON")) {
+        session->reply_mode = REPLY_ON;
+        reply_ok(reply);
+    } else if (argument_is(mode, "OFF")) {
+        session->reply_mode = REPLY_OFF;
+    } else if (argument_is(mode, "SKIP")) {
+        if (session->reply_mode != REPLY_OFF) session->reply_mode = REPLY_SKIP_NEXT;
+    } else {
+        reply_error(reply, ERROR_SYNTAX);
+    }
+}
+
+static void set_switch(bool *place, const struct bulk *value, struct reply *reply) {
+    bool is_on = argument_is(value, "ON");
+    if (!is_on && !argument_is(value, "OFF")) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    *place = is_on;
+    reply_ok(reply);
+}
+
+void command_client_no_evict(struct session *session, const struct call *call, struct reply *reply) {
+    set_switch(&session->is_no_evict, &call->arguments[2], reply);
+}
+
+void command_client_no_touch(struct session *session, const struct call *call, struct reply *reply) {
+    set_switch(&session->is_no_touch, &call->arguments[2], reply);
+}

@@ -1,0 +1,363 @@
+/* INFO: what monitoring reads. A section is a row: a name, whether it is shown when none is asked for, and a function that writes its
+ * lines. Names are Redis's, so that exporters read it unmodified; what Latchkey doesn't have (replication, persistence, modules) is told as a
+ * Redis without it tells. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../shard/keyspace.h"
+#include "../clock.h"
+#include "../command_table.h"
+#include "../config.h"
+#include "../process.h"
+#include "../statistics.h"
+#include "../version.h"
+#include "../worker.h"
+#include "commands.h"
+
+struct info {
+    const struct call *call;
+    struct reply text;
+};
+
+__attribute__((format(printf, 2, 3))) static void line(struct info *info, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    reply_raw(&info->text, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+    reply_raw(&info->text, "\r\n", 2);
+}
+
+/* "name:bytes" and "name_human:1.50M". */
+static void bytes_lines(struct info *info, const char *name, uint64_t bytes) {
+    char human[32];
+    process_human_bytes(human, sizeof human, bytes);
+    line(info, "%s:%llu", name, (unsigned long long)bytes);
+    line(info, "%s_human:%s", name, human);
+}
+
+static void server_section(struct info *info) {
+    struct utsname machine;
+    char executable[400];
+    uname(&machine);
+    int64_t uptime = process_uptime_seconds();
+    process_executable(executable, sizeof executable);
+    line(info, "redis_version:%s", REDIS_VERSION);
+    line(info, "latchkey_version:%s", LATCHKEY_VERSION);
+    line(info, "redis_mode:standalone");
+    line(info, "os:%s %s %s", machine.sysname, machine.release, machine.machine);
+    line(info, "arch_bits:%zu", sizeof(void *) * 8);
+    line(info, "monotonic_clock:%s", clock_source());
+    line(info, "multiplexing_api:%s", loop_backend_name(worker_self()->loop));
+    line(info, "atomicvar_api:c11-builtin");
+    line(info, "gcc_version:%s", process_compiler());
+    line(info, "process_id:%d", (int)getpid());
+    line(info, "process_supervised:no");
+    line(info, "run_id:%s", process_run_id());
+    line(info, "tcp_port:%lld", (long long)atomic_load(&config.port));
+    line(info, "server_time_usec:%lld", (long long)clock_wall_us());
+    line(info, "uptime_in_seconds:%lld", (long long)uptime);
+    line(info, "uptime_in_days:%lld", (long long)(uptime / 86400));
+    line(info, "hz:%lld", (long long)atomic_load(&config.hz));
+    line(info, "configured_hz:%lld", (long long)atomic_load(&config.hz));
+    line(info, "lru_clock:%lld", (long long)(info->call->now / 1000 & 0xffffff));
+    line(info, "executable:%s", executable);
+    line(info, "config_file:%s", config_file());
+    line(info, "io_threads_active:0");
+    line(info, "worker_threads:%u", worker_count());
+    line(info, "shards:%u", keyspace_shard_count(info->call->keyspace));
+}
+
+static void clients_section(struct info *info) {
+    uint64_t input = 0, output = 0, parked = 0;
+    for (uint32_t i = 0; i < worker_count(); i++) {
+        input += counter_read(&worker_at(i)->input_bytes);
+        output += counter_read(&worker_at(i)->output_bytes);
+        parked += counter_read(&worker_at(i)->parked);
+    }
+    line(info, "connected_clients:%llu", (unsigned long long)workers_connection_count());
+    line(info, "cluster_connections:0");
+    line(info, "maxclients:%lld", (long long)atomic_load(&config.maxclients));
+    line(info, "client_input_bytes:%llu", (unsigned long long)input);
+    line(info, "client_output_bytes:%llu", (unsigned long long)output);
+    line(info, "blocked_clients:0");
+    line(info, "parked_clients:%llu", (unsigned long long)parked);
+    line(info, "tracking_clients:0");
+    line(info, "clients_in_timeout_table:0");
+}
+
+static void memory_section(struct info *info) {
+    struct process_memory memory;
+    struct keyspace_counts counts;
+    uint64_t clients = 0, dataset = 0, tables = 0;
+    process_memory(&memory);
+    keyspace_counts(info->call->keyspace, &counts);
+    for (uint32_t database = 0; database < keyspace_database_count(info->call->keyspace); database++) {
+        struct keyspace_size size;
+        keyspace_size(info->call->keyspace, database, &size);
+        dataset += size.bytes;
+        tables += size.table_bytes;
+    }
+    for (uint32_t i = 0; i < worker_count(); i++)
+        clients += counter_read(&worker_at(i)->input_bytes) + counter_read(&worker_at(i)->output_bytes);
+    uint64_t overhead = memory.used > dataset ? memory.used - dataset : 0;
+    bytes_lines(info, "used_memory", memory.used);
+    bytes_lines(info, "used_memory_rss", memory.resident);
+    bytes_lines(info, "used_memory_peak", memory.peak);
+    line(info, "used_memory_peak_perc:%.2f%%", memory.peak == 0 ? 0.0 : 100.0 * (double)memory.used / (double)memory.peak);
+    line(info, "used_memory_overhead:%llu", (unsigned long long)overhead);
+    line(info, "used_memory_startup:%llu", (unsigned long long)memory.at_start);
+    line(info, "used_memory_dataset:%llu", (unsigned long long)dataset);
+    line(info, "used_memory_dataset_perc:%.2f%%",
+         memory.used <= memory.at_start ? 0.0 : 100.0 * (double)dataset / (double)(memory.used - memory.at_start));
+    line(info, "used_memory_tables:%llu", (unsigned long long)tables);
+    line(info, "allocator_allocated:%llu", (unsigned long long)memory.used);
+    line(info, "allocator_active:%llu", (unsigned long long)memory.active);
+    line(info, "allocator_resident:%llu", (unsigned long long)memory.allocator_resident);
+    bytes_lines(info, "total_system_memory", memory.system);
+    bytes_lines(info, "maxmemory", (uint64_t)atomic_load(&config.maxmemory));
+    char policy[64];
+    config_text("maxmemory-policy", policy, sizeof policy);
+    line(info, "maxmemory_policy:%s", policy);
+    line(info, "allocator_frag_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.active / (double)memory.used);
+    line(info, "allocator_frag_bytes:%lld", (long long)(memory.active - memory.used));
+    line(info, "allocator_rss_ratio:%.2f", memory.active == 0 ? 0.0 : (double)memory.allocator_resident / (double)memory.active);
+    line(info, "allocator_rss_bytes:%lld", (long long)(memory.allocator_resident - memory.active));
+    line(info, "rss_overhead_ratio:%.2f",
+         memory.allocator_resident == 0 ? 0.0 : (double)memory.resident / (double)memory.allocator_resident);
+    line(info, "rss_overhead_bytes:%lld", (long long)(memory.resident - memory.allocator_resident));
+    line(info, "mem_fragmentation_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
+    line(info, "mem_fragmentation_bytes:%lld", (long long)(memory.resident - memory.used));
+    line(info, "mem_not_counted_for_evict:0");
+    line(info, "mem_clients_slaves:0");
+    line(info, "mem_clients_normal:%llu", (unsigned long long)clients);
+    line(info, "mem_allocator:%s", process_allocator());
+    line(info, "active_defrag_running:0");
+    line(info, "lazyfree_pending_objects:%llu", (unsigned long long)counts.retired_objects);
+    line(info, "lazyfree_pending_bytes:%llu", (unsigned long long)counts.retired_bytes);
+}
+
+/* Nothing is written to disk, and INFO says so in the words that exporters know. */
+static void persistence_section(struct info *info) {
+    struct keyspace_counts counts;
+    keyspace_counts(info->call->keyspace, &counts);
+    line(info, "loading:0");
+    line(info, "async_loading:0");
+    line(info, "rdb_changes_since_last_save:%llu", (unsigned long long)counts.changes);
+    line(info, "rdb_bgsave_in_progress:0");
+    line(info, "rdb_last_save_time:%lld", (long long)(info->call->now / 1000 - process_uptime_seconds()));
+    line(info, "rdb_last_bgsave_status:ok");
+    line(info, "rdb_last_bgsave_time_sec:-1");
+    line(info, "rdb_current_bgsave_time_sec:-1");
+    line(info, "aof_enabled:0");
+    line(info, "aof_rewrite_in_progress:0");
+    line(info, "aof_rewrite_scheduled:0");
+    line(info, "aof_last_rewrite_time_sec:-1");
+    line(info, "aof_current_rewrite_time_sec:-1");
+    line(info, "aof_last_bgrewrite_status:ok");
+    line(info, "aof_last_write_status:ok");
+}
+
+static void stats_section(struct info *info) {
+    struct worker_totals totals;
+    struct keyspace_counts counts;
+    struct error_count errors[ERROR_CODES];
+    struct process_rates rates;
+    uint64_t error_total;
+    statistics_workers(&totals);
+    statistics_keyspace(info->call->keyspace, &counts);
+    statistics_errors(errors, &error_total);
+    process_rates(&rates);
+    line(info, "total_connections_received:%llu", (unsigned long long)totals.connections);
+    line(info, "total_commands_processed:%llu", (unsigned long long)totals.commands);
+    line(info, "instantaneous_ops_per_sec:%llu", (unsigned long long)rates.commands);
+    line(info, "total_net_input_bytes:%llu", (unsigned long long)totals.bytes_in);
+    line(info, "total_net_output_bytes:%llu", (unsigned long long)totals.bytes_out);
+    line(info, "instantaneous_input_kbps:%.2f", rates.bytes_in / 1024.0);
+    line(info, "instantaneous_output_kbps:%.2f", rates.bytes_out / 1024.0);
+    line(info, "rejected_connections:%llu", (unsigned long long)totals.rejected_connections);
+    line(info, "sync_full:0");
+    line(info, "sync_partial_ok:0");
+    line(info, "sync_partial_err:0");
+    line(info, "expired_keys:%llu", (unsigned long long)counts.expired);
+    line(info, "expired_keys_active:%llu", (unsigned long long)counts.expired_actively);
+    line(info, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(counts.expiry_cycle_us / 1000));
+    line(info, "evicted_keys:%llu", (unsigned long long)counts.evicted);
+    line(info, "evicted_clients:0");
+    line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
+    line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
+    line(info, "pubsub_channels:0");
+    line(info, "pubsub_patterns:0");
+    line(info, "latest_fork_usec:0");
+    line(info, "total_forks:0");
+    line(info, "total_error_replies:%llu", (unsigned long long)error_total);
+    line(info, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)totals.query_limit_closes);
+    line(info, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)totals.output_limit_closes);
+    line(info, "worker_turns:%llu", (unsigned long long)totals.turns);
+    line(info, "shard_locks_exclusive:%llu", (unsigned long long)counts.exclusive_takes);
+    line(info, "shard_locks_shared:%llu", (unsigned long long)counts.shared_takes);
+    line(info, "shard_locks_busy:%llu", (unsigned long long)counts.busy_takes);
+    line(info, "gate_closings:%llu", (unsigned long long)counts.gate_closings);
+}
+
+static void replication_section(struct info *info) {
+    line(info, "role:master");
+    line(info, "connected_slaves:0");
+    line(info, "master_failover_state:no-failover");
+    line(info, "master_replid:%s", process_run_id());
+    line(info, "master_replid2:0000000000000000000000000000000000000000");
+    line(info, "master_repl_offset:0");
+    line(info, "second_repl_offset:-1");
+    line(info, "repl_backlog_active:0");
+    line(info, "repl_backlog_size:0");
+    line(info, "repl_backlog_first_byte_offset:0");
+    line(info, "repl_backlog_histlen:0");
+}
+
+static void time_line(struct info *info, const char *name, struct timeval time) {
+    line(info, "%s:%lld.%06lld", name, (long long)time.tv_sec, (long long)time.tv_usec);
+}
+
+static void cpu_section(struct info *info) {
+    struct rusage self, children;
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &children);
+    time_line(info, "used_cpu_sys", self.ru_stime);
+    time_line(info, "used_cpu_user", self.ru_utime);
+    time_line(info, "used_cpu_sys_children", children.ru_stime);
+    time_line(info, "used_cpu_user_children", children.ru_utime);
+    for (uint32_t i = 0; i < worker_count(); i++)
+        line(info, "used_cpu_worker_%u:%.6f", i, worker_cpu_seconds(worker_at(i)));
+}
+
+static void modules_section(struct info *info) {
+    (void)info; /* there are none, and the section is empty */
+}
+
+static void commandstats_section(struct info *info) {
+    for (uint32_t id = 0; id < command_table_count(); id++) {
+        const struct command *command = command_by_id(id);
+        struct command_totals totals;
+        statistics_totals(command, &totals);
+        if (totals.calls == 0 && totals.rejected == 0) continue;
+        double microseconds = (double)totals.nanoseconds / 1000.0;
+        line(info, "cmdstat_%s:calls=%llu,usec=%.0f,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu", command->full_name,
+             (unsigned long long)totals.calls, microseconds, totals.calls == 0 ? 0.0 : microseconds / (double)totals.calls,
+             (unsigned long long)totals.rejected, (unsigned long long)totals.failed);
+    }
+}
+
+static void errorstats_section(struct info *info) {
+    struct error_count errors[ERROR_CODES];
+    uint64_t total;
+    uint32_t count = statistics_errors(errors, &total);
+    for (uint32_t i = 0; i < count; i++) line(info, "errorstat_%s:count=%llu", errors[i].code, (unsigned long long)errors[i].count);
+}
+
+/* latency-tracking-info-percentiles is a list of numbers with blanks between. */
+static int percentiles_read(double *out, int most) {
+    char text[256], *rest = text;
+    int count = 0;
+    config_text("latency-tracking-info-percentiles", text, sizeof text);
+    while (count < most) {
+        char *end;
+        double percentile = strtod(rest, &end);
+        if (end == rest) break;
+        out[count++] = percentile;
+        rest = end;
+    }
+    return count;
+}
+
+static void latencystats_section(struct info *info) {
+    double percentiles[16];
+    int count = percentiles_read(percentiles, 16);
+    for (uint32_t id = 0; id < command_table_count(); id++) {
+        const struct command *command = command_by_id(id);
+        struct command_totals totals;
+        char text[400];
+        size_t length = 0;
+        statistics_totals(command, &totals);
+        if (totals.calls == 0) continue;
+        for (int i = 0; i < count && length < sizeof text - 48; i++)
+            length += (size_t)snprintf(text + length, sizeof text - length, "%sp%g=%.3f", i == 0 ? "" : ",", percentiles[i],
+                                       (double)histogram_percentile(&totals.histogram, percentiles[i]) / 1000.0);
+        line(info, "latency_percentiles_usec_%s:%.*s", command->full_name, (int)length, text);
+    }
+}
+
+static void cluster_section(struct info *info) {
+    line(info, "cluster_enabled:0");
+}
+
+static void keyspace_section(struct info *info) {
+    for (uint32_t database = 0; database < keyspace_database_count(info->call->keyspace); database++) {
+        struct keyspace_size size;
+        keyspace_size(info->call->keyspace, database, &size);
+        if (size.keys == 0) continue;
+        /* The sum of expiries is kept modulo 2^64, and so is this difference; it is small. */
+        int64_t lives = size.expiring == 0 ? 0 : (int64_t)(size.expiry_sum - size.expiring * (uint64_t)info->call->now);
+        int64_t average = size.expiring == 0 || lives < 0 ? 0 : lives / (int64_t)size.expiring;
+        line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", database, (unsigned long long)size.keys, (unsigned long long)size.expiring,
+             (long long)average);
+    }
+}
+
+struct section {
+    const char *name, *title;
+    bool is_default;
+    void (*write)(struct info *info);
+};
+
+static const struct section sections[] = {
+    {"server", "Server", true, server_section},
+    {"clients", "Clients", true, clients_section},
+    {"memory", "Memory", true, memory_section},
+    {"persistence", "Persistence", true, persistence_section},
+    {"stats", "Stats", true, stats_section},
+    {"replication", "Replication", true, replication_section},
+    {"cpu", "CPU", true, cpu_section},
+    {"modules", "Modules", true, modules_section},
+    {"commandstats", "Commandstats", false, commandstats_section},
+    {"errorstats", "Errorstats", true, errorstats_section},
+    {"latencystats", "Latencystats", false, latencystats_section},
+    {"cluster", "Cluster", true, cluster_section},
+    {"keyspace", "Keyspace", true, keyspace_section},
+};
+
+static bool is_wanted(const struct section *section, const struct call *call) {
+    if (call->count == 1) return section->is_default;
+    for (uint32_t i = 1; i < call->count; i++) {
+        const struct bulk *name = &call->arguments[i];
+        if (argument_is(name, section->name) || argument_is(name, "all") || argument_is(name, "everything")) return true;
+        if (argument_is(name, "default") && section->is_default) return true;
+    }
+    return false;
+}
+
+void command_info(const struct call *call, struct reply *reply) {
+    struct info info = {.call = call};
+    reply_init(&info.text, call->protocol);
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        if (!is_wanted(&sections[i], call)) continue;
+        if (info.text.length > 0) reply_raw(&info.text, "\r\n", 2);
+        line(&info, "# %s", sections[i].title);
+        sections[i].write(&info);
+    }
+    if (info.text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_verbatim(reply, "txt", info.text.data == NULL ? "" : info.text.data, info.text.length);
+    reply_free(&info.text);
+}
+
+void command_config_resetstat(const struct call *call, struct reply *reply) {
+    statistics_reset(call->keyspace);
+    process_peak_reset();
+    reply_ok(reply);
+}

@@ -1,0 +1,189 @@
+/* Commands about keys as such, whatever their values: is it there, what is it, away with it, give
+ * it another name.
+ *
+ * What gives a value another place (RENAME, COPY, MOVE) copies the entry there and then removes the
+ * old one, all under one scope. Large values are shared by the copy, so this costs little. */
+#include <string.h>
+
+#include "../../shard/keyspace.h"
+#include "commands.h"
+
+/* ------------------------------------------------------------------ is it there, and what is it */
+
+/* Counts a hit or a miss, but leaves no access on the entry, as with the option NOTOUCH. */
+static const struct entry *read_untouched(const struct read_scope *scope, const struct key *key) {
+    struct read_scope quiet = *scope;
+    quiet.scope.counts_access = false;
+    return scope_read(&quiet, key);
+}
+
+void command_exists(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    int64_t present = 0;
+    for (uint32_t i = 0; i < call->key_count; i++)
+        if (read_untouched(scope, &call->keys[i]) != NULL) present++;
+    reply_integer(reply, present);
+}
+
+/* The one command that a client with NO-TOUCH uses to touch after all. */
+void command_touch(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    struct read_scope touching = *scope;
+    int64_t present = 0;
+    touching.scope.counts_access = true;
+    for (uint32_t i = 0; i < call->key_count; i++)
+        if (scope_read(&touching, &call->keys[i]) != NULL) present++;
+    reply_integer(reply, present);
+}
+
+void command_type(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    const struct entry *entry = read_untouched(scope, &call->keys[0]);
+    reply_status(reply, entry == NULL ? "none" : type_name(entry_type(entry)));
+}
+
+/* ------------------------------------------------------------------ away with it */
+
+/* Returns whether it was there. */
+static bool key_remove(struct write_scope *scope, const struct key *key, enum event event) {
+    struct edit edit;
+    scope_edit(scope, key, &edit);
+    if (edit.entry == NULL) {
+        scope_unchanged(&edit);
+        return false;
+    }
+    edit_remove(&edit);
+    scope_changed(&edit, event);
+    return true;
+}
+
+void command_del(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    int64_t removed = 0;
+    for (uint32_t i = 0; i < call->key_count; i++)
+        if (key_remove(scope, &call->keys[i], EVENT_DEL)) removed++;
+    reply_integer(reply, removed);
+}
+
+/* Freeing never happens under the lock, so that both commands are the same. */
+void command_unlink(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    command_del(scope, call, reply);
+}
+
+/* ------------------------------------------------------------------ another place for it */
+
+static bool key_is_same(const struct key *one, const struct key *other) {
+    return one->database == other->database && one->length == other->length &&
+           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
+}
+
+/* A look at a key of a write command that leaves no hit or miss in the counts. */
+static const struct entry *peek_held(const struct write_scope *scope, const struct key *key) {
+    const struct read_scope reading = {scope->scope};
+    return scope_peek(&reading, key);
+}
+
+enum placed { PLACED, PLACE_TAKEN, PLACE_NO_MEMORY };
+
+/* The key `to` gets the value and expiry of source, which is another key's. */
+static enum placed key_place(struct write_scope *scope, const struct key *to,
+                             const struct entry *source, bool replaces, enum event event) {
+    struct edit edit;
+    scope_edit(scope, to, &edit);
+    if (edit.entry != NULL && !replaces) {
+        scope_unchanged(&edit);
+        return PLACE_TAKEN;
+    }
+    if (!edit_put_copy(&edit, source)) {
+        scope_unchanged(&edit);
+        return PLACE_NO_MEMORY;
+    }
+    scope_changed(&edit, event);
+    return PLACED;
+}
+
+static enum placed key_rename(struct write_scope *scope, const struct key *from,
+                              const struct key *to, const struct entry *source, bool replaces) {
+    if (key_is_same(from, to)) return replaces ? PLACED : PLACE_TAKEN;
+    enum placed placed = key_place(scope, to, source, replaces, EVENT_RENAME_TO);
+    if (placed == PLACED) key_remove(scope, from, EVENT_RENAME_FROM);
+    return placed;
+}
+
+static void rename_reply(struct write_scope *scope, const struct call *call, struct reply *reply,
+                         bool replaces) {
+    const struct key *from = &call->keys[0];
+    const struct entry *source = peek_held(scope, from);
+    if (source == NULL) {
+        reply_error(reply, ERROR_NO_KEY);
+        return;
+    }
+    enum placed placed = key_rename(scope, from, &call->keys[1], source, replaces);
+    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
+    else if (replaces) reply_ok(reply);
+    else reply_integer(reply, placed == PLACED);
+}
+
+void command_rename(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    rename_reply(scope, call, reply, true);
+}
+
+void command_renamenx(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    rename_reply(scope, call, reply, false);
+}
+
+#define ERROR_SAME_OBJECT "ERR source and destination objects are the same"
+
+/* Reads the number of a database, or replies what is wrong with it. */
+static bool argument_database(const struct call *call, uint32_t index, uint32_t *database,
+                              struct reply *reply) {
+    int64_t number;
+    if (!argument_integer_within(&call->arguments[index], INT32_MIN, INT32_MAX, &number, reply,
+                                 NULL))
+        return false;
+    if (number < 0 || number >= keyspace_database_count(call->keyspace)) {
+        reply_error(reply, "ERR DB index is out of range");
+        return false;
+    }
+    *database = (uint32_t)number;
+    return true;
+}
+
+/* COPY source destination [DB number] [REPLACE]. A key's namesakes in other databases share its
+ * shard, so what is held is enough. */
+void command_copy(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    struct key destination = call->keys[1];
+    bool replaces = false;
+    for (uint32_t i = 3; i < call->count; i++) {
+        if (argument_is(&call->arguments[i], "REPLACE")) {
+            replaces = true;
+        } else if (argument_is(&call->arguments[i], "DB") && i + 1 < call->count) {
+            if (!argument_database(call, ++i, &destination.database, reply)) return;
+        } else {
+            reply_error(reply, ERROR_SYNTAX);
+            return;
+        }
+    }
+    if (key_is_same(&call->keys[0], &destination)) {
+        reply_error(reply, ERROR_SAME_OBJECT);
+        return;
+    }
+    const struct entry *source = scope_view(scope, &call->keys[0]);
+    enum placed placed = source == NULL
+                             ? PLACE_TAKEN
+                             : key_place(scope, &destination, source, replaces, EVENT_COPY_TO);
+    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_integer(reply, placed == PLACED);
+}
+
+void command_move(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    const struct key *from = &call->keys[0];
+    struct key to = *from;
+    if (!argument_database(call, 2, &to.database, reply)) return;
+    if (to.database == from->database) {
+        reply_error(reply, ERROR_SAME_OBJECT);
+        return;
+    }
+    const struct entry *source = peek_held(scope, from);
+    enum placed placed =
+        source == NULL ? PLACE_TAKEN : key_place(scope, &to, source, false, EVENT_MOVE_TO);
+    if (placed == PLACED) key_remove(scope, from, EVENT_MOVE_FROM);
+    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_integer(reply, placed == PLACED);
+}

@@ -1,0 +1,284 @@
+/* The latency monitor and its commands. */
+#include "../latency.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../command_table.h"
+#include "../config.h"
+#include "../statistics.h"
+#include "commands.h"
+
+#define EVENTS_MOST 16
+#define SAMPLES 160
+
+struct sample {
+    int64_t second, milliseconds;
+};
+
+struct latency_event {
+    char name[32];
+    struct sample samples[SAMPLES]; /* a ring */
+    uint32_t next, count;
+    int64_t most;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Guarded by mutex. */
+static struct latency_event events[EVENTS_MOST];
+static uint32_t event_count;
+
+static struct latency_event *event_find(const char *name, size_t length) {
+    for (uint32_t i = 0; i < event_count; i++)
+        if (strlen(events[i].name) == length && memcmp(events[i].name, name, length) == 0) return &events[i];
+    return NULL;
+}
+
+static struct sample *event_sample(struct latency_event *event, uint32_t oldest_first) {
+    return &event->samples[(event->next + SAMPLES - event->count + oldest_first) % SAMPLES];
+}
+
+/* One sample a second: the worst of it. */
+static void event_add(struct latency_event *event, int64_t second, int64_t milliseconds) {
+    if (milliseconds > event->most) event->most = milliseconds;
+    if (event->count > 0) {
+        struct sample *last = event_sample(event, event->count - 1);
+        if (last->second == second) {
+            if (milliseconds > last->milliseconds) last->milliseconds = milliseconds;
+            return;
+        }
+    }
+    event->samples[event->next] = (struct sample){second, milliseconds};
+    event->next = (event->next + 1) % SAMPLES;
+    if (event->count < SAMPLES) event->count++;
+}
+
+void latency_note(const char *name, int64_t milliseconds, int64_t now) {
+    int64_t threshold = atomic_load_explicit(&config.latency_monitor_threshold, memory_order_relaxed);
+    if (threshold == 0 || milliseconds < threshold) return;
+    pthread_mutex_lock(&mutex);
+    struct latency_event *event = event_find(name, strlen(name));
+    if (event == NULL && event_count < EVENTS_MOST) {
+        event = &events[event_count++];
+        *event = (struct latency_event){0};
+        strncpy(event->name, name, sizeof event->name - 1);
+    }
+    if (event != NULL) event_add(event, now / 1000, milliseconds);
+    pthread_mutex_unlock(&mutex);
+}
+
+void command_latency_latest(const struct call *call, struct reply *reply) {
+    (void)call;
+    pthread_mutex_lock(&mutex);
+    reply_array(reply, event_count);
+    for (uint32_t i = 0; i < event_count; i++) {
+        const struct sample *last = event_sample(&events[i], events[i].count - 1);
+        reply_array(reply, 4);
+        reply_bulk_text(reply, events[i].name);
+        reply_integer(reply, last->second);
+        reply_integer(reply, last->milliseconds);
+        reply_integer(reply, events[i].most);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void command_latency_history(const struct call *call, struct reply *reply) {
+    pthread_mutex_lock(&mutex);
+    struct latency_event *event = event_find(call->arguments[2].data, call->arguments[2].length);
+    reply_array(reply, event == NULL ? 0 : event->count);
+    for (uint32_t i = 0; event != NULL && i < event->count; i++) {
+        reply_array(reply, 2);
+        reply_integer(reply, event_sample(event, i)->second);
+        reply_integer(reply, event_sample(event, i)->milliseconds);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void command_latency_reset(const struct call *call, struct reply *reply) {
+    int64_t removed = 0;
+    pthread_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < event_count;) {
+        bool is_meant = call->count == 2;
+        for (uint32_t argument = 2; argument < call->count; argument++)
+            if (event_find(call->arguments[argument].data, call->arguments[argument].length) == &events[i]) is_meant = true;
+        if (!is_meant) {
+            i++;
+            continue;
+        }
+        events[i] = events[--event_count];
+        removed++;
+    }
+    pthread_mutex_unlock(&mutex);
+    reply_integer(reply, removed);
+}
+
+/* ------------------------------------------------------------------ for people */
+
+#define GRAPH_ROWS 4
+
+static void age_text(char *out, size_t size, int64_t seconds) {
+    if (seconds < 60) snprintf(out, size, "%llds", (long long)seconds);
+    else if (seconds < 3600) snprintf(out, size, "%lldm", (long long)(seconds / 60));
+    else if (seconds < 86400) snprintf(out, size, "%lldh", (long long)(seconds / 3600));
+    else snprintf(out, size, "%lldd", (long long)(seconds / 86400));
+}
+
+/* A column per sample, oldest left: its bar in four rows, and beneath, top to bottom, how long ago it was. */
+static void draw(struct latency_event *event, int64_t now, struct reply *out) {
+    int64_t least = INT64_MAX, most = 0;
+    char text[160], age[24];
+    for (uint32_t i = 0; i < event->count; i++) {
+        int64_t value = event_sample(event, i)->milliseconds;
+        if (value < least) least = value;
+        if (value > most) most = value;
+    }
+    int length = snprintf(text, sizeof text, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n", event->name, (long long)most,
+                          (long long)least, (long long)event->most);
+    reply_raw(out, text, (size_t)length);
+    for (int i = 0; i < 80; i++) reply_raw(out, "-", 1);
+    reply_raw(out, "\n", 1);
+    for (int row = GRAPH_ROWS - 1; row >= 0; row--) {
+        for (uint32_t i = 0; i < event->count; i++) {
+            int64_t value = event_sample(event, i)->milliseconds;
+            int64_t height = most == least ? 1 : (value - least) * (2 * GRAPH_ROWS - 1) / (most - least) + 1;
+            reply_raw(out, height >= 2 * row + 2 ? "#" : height == 2 * row + 1 ? "_" : " ", 1);
+        }
+        reply_raw(out, "\n", 1);
+    }
+    reply_raw(out, "\n", 1);
+    for (size_t line = 0; line < 4; line++) {
+        for (uint32_t i = 0; i < event->count; i++) {
+            age_text(age, sizeof age, now / 1000 - event_sample(event, i)->second);
+            reply_raw(out, line < strlen(age) ? &age[line] : " ", 1);
+        }
+        reply_raw(out, "\n", 1);
+    }
+}
+
+void command_latency_graph(const struct call *call, struct reply *reply) {
+    const struct bulk *name = &call->arguments[2];
+    struct reply text;
+    reply_init(&text, call->protocol);
+    pthread_mutex_lock(&mutex);
+    struct latency_event *event = event_find(name->data, name->length);
+    if (event != NULL) draw(event, call->now, &text);
+    pthread_mutex_unlock(&mutex);
+    if (event == NULL) reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
+    else reply_verbatim(reply, "txt", text.data, text.length);
+    reply_free(&text);
+}
+
+struct advice {
+    const char *event, *text;
+};
+
+static const struct advice advices[] = {
+    {"command", "A command took long on its worker. See SLOWLOG GET for which; KEYS and big MGETs are the usual ones. Only requests for its "
+                "shards and its own worker's waited."},
+    {"fast-command", "A command that is quick by nature took long: the machine was short of CPU time or swapping. Look at its load, and at "
+                     "whether `threads` is more than the cores there are."},
+};
+
+static void report(struct latency_event *event, struct reply *out) {
+    char text[512];
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < event->count; i++) sum += event_sample(event, i)->milliseconds;
+    int length = snprintf(text, sizeof text, "%s: %u spikes kept, %lld ms on average, the worst %lld ms.\n", event->name, event->count,
+                          (long long)(sum / event->count), (long long)event->most);
+    reply_raw(out, text, (size_t)length);
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
+        if (strcmp(advices[i].event, event->name) != 0) continue;
+        reply_raw(out, advices[i].text, strlen(advices[i].text));
+        reply_raw(out, "\n", 1);
+    }
+}
+
+void command_latency_doctor(const struct call *call, struct reply *reply) {
+    struct reply text;
+    reply_init(&text, call->protocol);
+    bool is_off = atomic_load_explicit(&config.latency_monitor_threshold, memory_order_relaxed) == 0;
+    pthread_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < event_count; i++) report(&events[i], &text);
+    pthread_mutex_unlock(&mutex);
+    const char *otherwise = is_off ? "The latency monitor is off. Turn it on with CONFIG SET latency-monitor-threshold <milliseconds>.\n"
+                                   : "No spike over the threshold has been seen.\n";
+    if (text.length == 0) reply_raw(&text, otherwise, strlen(otherwise));
+    reply_verbatim(reply, "txt", text.data, text.length);
+    reply_free(&text);
+}
+
+/* ------------------------------------------------------------------ HISTOGRAM */
+
+/* Cumulative counts at powers of two of a microsecond, only where they grow. */
+static void reply_histogram(const struct command_totals *totals, struct reply *reply) {
+    reply_map(reply, 2);
+    reply_bulk_text(reply, "calls");
+    reply_integer(reply, (int64_t)totals->calls);
+    reply_bulk_text(reply, "histogram_usec");
+    size_t mark = reply_defer(reply), pairs = 0;
+    uint64_t seen = 0, shown = 0;
+    uint32_t step = 0;
+    for (int64_t microseconds = 1; microseconds <= INT64_C(1) << 21; microseconds *= 2) {
+        while (step < HISTOGRAM_STEPS && histogram_value(step) <= (uint64_t)microseconds * 1000)
+            seen += counter_read(&totals->histogram.counts[step++]);
+        if (seen == shown) continue;
+        shown = seen;
+        reply_integer(reply, microseconds);
+        reply_integer(reply, (int64_t)seen);
+        pairs++;
+    }
+    reply_defer_map(reply, mark, pairs);
+}
+
+static size_t reply_command_histogram(const struct command *command, struct reply *reply) {
+    struct command_totals totals;
+    statistics_totals(command, &totals);
+    if (totals.calls == 0) return 0;
+    reply_bulk_text(reply, command->full_name);
+    reply_histogram(&totals, reply);
+    return 1;
+}
+
+static size_t reply_with_subcommands(const struct command *command, struct reply *reply) {
+    if (command->subcommands == NULL) return reply_command_histogram(command, reply);
+    size_t shown = 0;
+    for (const struct command *sub = command->subcommands; sub->name != NULL; sub++) shown += reply_command_histogram(sub, reply);
+    return shown;
+}
+
+void command_latency_histogram(const struct call *call, struct reply *reply) {
+    size_t mark = reply_defer(reply), shown = 0;
+    if (call->count == 2)
+        for (uint32_t id = 0; id < command_table_count(); id++) shown += reply_command_histogram(command_by_id(id), reply);
+    for (uint32_t i = 2; i < call->count; i++) {
+        const struct command *command = command_find(&call->arguments[i]);
+        if (command != NULL) shown += reply_with_subcommands(command, reply);
+    }
+    reply_defer_map(reply, mark, shown);
+}
+
+void command_latency_help(const struct call *call, struct reply *reply) {
+    static const char *const lines[] = {
+        "LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "DOCTOR",
+        "    What was seen, and what to do about it.",
+        "GRAPH <event>",
+        "    A drawing of an event's spikes.",
+        "HISTORY <event>",
+        "    An event's spikes: unix time, milliseconds.",
+        "LATEST",
+        "    Each event's latest spike, and its worst.",
+        "RESET [<event> ...]",
+        "    Forgets these events' spikes, or all.",
+        "HISTOGRAM [COMMAND ...]",
+        "    How long executions of these commands, or of all, have taken.",
+        "HELP",
+        "    This text.",
+    };
+    (void)call;
+    reply_array(reply, sizeof lines / sizeof lines[0]);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+}

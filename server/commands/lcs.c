@@ -1,0 +1,204 @@
+/* LCS: the longest common subsequence of two strings, as text, as a length, or as the ranges where they agree.
+ *
+ * Let L(i, j) be the length for the first i bytes of one string, a, and the first j of the other, b. Along a row L rises by 0 or 1 from
+ * each j to the next, so a row is kept as one bit per byte of b: 0 where L rises. A row follows from the one before it by an addition, 64
+ * bytes of b at a time (Hyyro, "Bit-parallel LCS-length computation revisited", 2004, after Crochemore et al., 2001):
+ *
+ *     row' = (row + (row & equal)) | (row & ~equal)        equal: bit j is set where b[j] is the byte of a that the row is about
+ *
+ * The rows are all that the way back needs, too. Where the bytes at (i, j) differ, L(i, j) is the larger one of L(i-1, j) and L(i, j-1);
+ * if row i rises at j, L(i, j-1) is the smaller one, and the way leads up, else it leads left. Redis goes left when they are equal: so does this,
+ * and among many longest subsequences both find the same. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+
+#define WORD_BITS 64
+#define BYTE_VALUES 256
+
+struct options {
+    bool wants_ranges;  /* IDX */
+    bool wants_length;  /* LEN */
+    bool wants_lengths; /* WITHMATCHLEN */
+    int64_t least;      /* MINMATCHLEN */
+};
+
+struct matrix {
+    const unsigned char *a, *b;
+    size_t a_length, b_length;
+    size_t words;     /* of a row */
+    uint64_t *equals; /* for each byte value, a row with bits where b has it */
+    uint64_t *rows;   /* a_length + 1 of them, or two that take turns if there is no way back to go */
+    bool keeps_rows;
+};
+
+static uint64_t *row_of(const struct matrix *matrix, size_t i) {
+    return matrix->rows + (matrix->keeps_rows ? i : i & 1) * matrix->words;
+}
+
+static void matrix_free(struct matrix *matrix) {
+    free(matrix->equals);
+    free(matrix->rows);
+}
+
+/* false when it is too large for the memory there is. */
+static bool matrix_allocate(struct matrix *matrix) {
+    size_t row_count = matrix->keeps_rows ? matrix->a_length + 1 : 2, row_words;
+    matrix->words = matrix->b_length / WORD_BITS + 1;
+    if (__builtin_mul_overflow(row_count, matrix->words, &row_words)) return false;
+    matrix->equals = calloc(matrix->words * BYTE_VALUES, sizeof(uint64_t));
+    matrix->rows = row_words > SIZE_MAX / sizeof(uint64_t) ? NULL : malloc(row_words * sizeof(uint64_t));
+    if (matrix->equals != NULL && matrix->rows != NULL) return true;
+    matrix_free(matrix);
+    return false;
+}
+
+static void row_follow(const uint64_t *before, const uint64_t *equal, uint64_t *row, size_t words) {
+    bool carry = false;
+    for (size_t word = 0; word < words; word++) {
+        uint64_t bits = before[word], sum;
+        bool carries = __builtin_add_overflow(bits, bits & equal[word], &sum);
+        carry = __builtin_add_overflow(sum, (uint64_t)carry, &sum) || carries;
+        row[word] = sum | (bits & ~equal[word]);
+    }
+}
+
+/* Returns L(a_length, b_length). Bits behind b's end stay 1, so that every 0 counts. */
+static size_t matrix_fill(struct matrix *matrix) {
+    size_t rises = 0;
+    for (size_t j = 0; j < matrix->b_length; j++)
+        matrix->equals[matrix->b[j] * matrix->words + j / WORD_BITS] |= (uint64_t)1 << j % WORD_BITS;
+    memset(row_of(matrix, 0), 0xff, matrix->words * sizeof(uint64_t));
+    for (size_t i = 1; i <= matrix->a_length; i++)
+        row_follow(row_of(matrix, i - 1), matrix->equals + matrix->a[i - 1] * matrix->words, row_of(matrix, i), matrix->words);
+    const uint64_t *last = row_of(matrix, matrix->a_length);
+    for (size_t word = 0; word < matrix->words; word++) rises += (size_t)__builtin_popcountll(~last[word]);
+    return rises;
+}
+
+static bool rises_at(const struct matrix *matrix, size_t i, size_t j) {
+    return (row_of(matrix, i)[(j - 1) / WORD_BITS] >> (j - 1) % WORD_BITS & 1) == 0;
+}
+
+static void reply_text(const struct matrix *matrix, size_t length, struct reply *reply) {
+    char *text = malloc(length + 1);
+    if (text == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    size_t i = matrix->a_length, j = matrix->b_length, left = length;
+    while (left > 0) {
+        if (matrix->a[i - 1] == matrix->b[j - 1]) {
+            text[--left] = (char)matrix->a[i - 1];
+            i--;
+            j--;
+        } else if (rises_at(matrix, i, j)) {
+            i--;
+        } else {
+            j--;
+        }
+    }
+    reply_bulk(reply, text, length);
+    free(text);
+}
+
+static void reply_range(struct reply *reply, size_t first, size_t length) {
+    reply_array(reply, 2);
+    reply_integer(reply, (int64_t)first);
+    reply_integer(reply, (int64_t)(first + length - 1));
+}
+
+/* Last ranges first: they are found on the way back. */
+static void reply_ranges(const struct matrix *matrix, size_t length, const struct options *options, struct reply *reply) {
+    reply_map(reply, 2);
+    reply_bulk_text(reply, "matches");
+    size_t mark = reply_defer(reply), count = 0;
+    size_t i = matrix->a_length, j = matrix->b_length;
+    while (i > 0 && j > 0) {
+        size_t run = 0;
+        while (i > run && j > run && matrix->a[i - run - 1] == matrix->b[j - run - 1]) run++;
+        i -= run;
+        j -= run;
+        if (run > 0 && (int64_t)run >= options->least) {
+            reply_array(reply, options->wants_lengths ? 3 : 2);
+            reply_range(reply, i, run);
+            reply_range(reply, j, run);
+            if (options->wants_lengths) reply_integer(reply, (int64_t)run);
+            count++;
+        }
+        if (i == 0 || j == 0) break;
+        if (rises_at(matrix, i, j))
+            i--;
+        else
+            j--;
+    }
+    reply_defer_array(reply, mark, count);
+    reply_bulk_text(reply, "len");
+    reply_integer(reply, (int64_t)length);
+}
+
+/* An absent key is an empty string. */
+static bool view_key(const struct read_scope *scope, const struct key *key, struct string_view *view) {
+    const struct entry *entry = scope_read(scope, key);
+    view->data = "";
+    view->length = 0;
+    if (entry == NULL) return true;
+    if (entry_type(entry) != TYPE_STRING) return false;
+    entry_string(entry, view);
+    return true;
+}
+
+static bool parse_options(const struct call *call, struct options *options, struct reply *reply) {
+    *options = (struct options){0};
+    for (uint32_t i = 3; i < call->count; i++) {
+        const struct bulk *option = &call->arguments[i];
+        if (argument_is(option, "IDX")) {
+            options->wants_ranges = true;
+        } else if (argument_is(option, "LEN")) {
+            options->wants_length = true;
+        } else if (argument_is(option, "WITHMATCHLEN")) {
+            options->wants_lengths = true;
+        } else if (argument_is(option, "MINMATCHLEN") && i + 1 < call->count) {
+            if (!argument_integer(&call->arguments[++i], &options->least, reply, NULL)) return false;
+        } else {
+            reply_error(reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    if (!options->wants_ranges || !options->wants_length) return true;
+    reply_error(reply, "ERR If you want both the length and indexes, please just use IDX.");
+    return false;
+}
+
+void command_lcs(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    struct string_view first, second;
+    struct options options;
+    bool is_first_fine = view_key(scope, &call->keys[0], &first), is_second_fine = view_key(scope, &call->keys[1], &second);
+    if (!is_first_fine || !is_second_fine) {
+        reply_error(reply, "ERR The specified keys must contain string values");
+        return;
+    }
+    if (!parse_options(call, &options, reply)) return;
+    if (first.length >= UINT32_MAX - 1 || second.length >= UINT32_MAX - 1) {
+        reply_error(reply, "ERR String too long for LCS");
+        return;
+    }
+    struct matrix matrix = {.a = (const unsigned char *)first.data,
+                            .b = (const unsigned char *)second.data,
+                            .a_length = first.length,
+                            .b_length = second.length,
+                            .keeps_rows = !options.wants_length};
+    if (!matrix_allocate(&matrix)) {
+        reply_error(reply, "ERR Insufficient memory, failed allocating transient memory for LCS");
+        return;
+    }
+    size_t length = matrix_fill(&matrix);
+    if (options.wants_length)
+        reply_integer(reply, (int64_t)length);
+    else if (options.wants_ranges)
+        reply_ranges(&matrix, length, &options, reply);
+    else
+        reply_text(&matrix, length, reply);
+    matrix_free(&matrix);
+}

@@ -1,0 +1,9 @@
+/* The groups of rows that make up the table. A new command is a row in one of them; each ends with a row without name. */
+#ifndef SERVER_COMMANDS_ROWS_H
+#define SERVER_COMMANDS_ROWS_H
+
+#include "../command.h"
+
+extern struct command connection_rows[], server_rows[], string_rows[], bitmap_rows[], generic_rows[];
+
+#endif

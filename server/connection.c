@@ -1,0 +1,640 @@
+/* The states of a connection and what moves it between them.
+ *
+ * Requests are parsed where their bytes are: in the loop's memory as a rule. What is left over there (an unfinished request, requests beyond
+ * the turn's share, a parked one) is kept in `input`. When more comes, a short leftover is put back in front of the new bytes
+ * (LOOP_HEADROOM), a long one takes the new bytes behind it, so that every byte is moved a bounded number of times.
+ *
+ * Nobody runs while the worker is outside the gate: bytes that come then are kept, and the connection is READY.
+ *
+ * Protection, in this order: a connection whose replies aren't read is not run (OWED_MOST); one that isn't run is not read beyond a bound
+ * (BACKLOG_MOST); an unfinished request is bounded by client-query-buffer-limit. */
+#include "connection.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../shard/counter.h"
+#include "config.h"
+#include "dispatch.h"
+#include "log.h"
+#include "output.h"
+#include "worker.h"
+
+/* A turn's share of one connection. */
+#define SHARE_COMMANDS 1024
+#define SHARE_INPUT ((size_t)256 * 1024)
+#define SHARE_OUTPUT ((size_t)1024 * 1024)
+/* Received and not yet run: beyond the first the client isn't read, below the second it is again. */
+#define BACKLOG_MOST ((size_t)256 * 1024)
+#define BACKLOG_LEAST ((size_t)64 * 1024)
+/* Owed after an attempt to send: beyond this the connection waits until all of it is sent. */
+#define OWED_MOST ((size_t)256 * 1024)
+#define REPLY_KEEP ((size_t)64 * 1024)
+#define ARGUMENTS_KEEP 1024
+#define INPUT_LEAST 256
+/* An input buffer above this is not kept for a few bytes. */
+#define INPUT_ROOMY 65536
+/* What a client without password may send before it says one, as in Redis. */
+#define UNAUTHENTICATED_INPUT_MOST ((size_t)1024 * 1024)
+/* How long the other side has to close after it was sent everything, and to take what it is still owed. */
+#define LINGER_MS 1000
+#define CLOSING_MS 60000
+
+static _Atomic uint64_t last_id;
+
+/* ------------------------------------------------------------------ queues */
+
+void queue_append(struct connection_queue *queue, struct connection *connection) {
+    connection->queue = queue;
+    connection->queue_next = NULL;
+    connection->queue_previous = queue->last;
+    if (queue->last) queue->last->queue_next = connection;
+    else queue->first = connection;
+    queue->last = connection;
+    queue->count++;
+}
+
+void queue_remove(struct connection *connection) {
+    struct connection_queue *queue = connection->queue;
+    if (!queue) return;
+    if (connection->queue_previous) connection->queue_previous->queue_next = connection->queue_next;
+    else queue->first = connection->queue_next;
+    if (connection->queue_next) connection->queue_next->queue_previous = connection->queue_previous;
+    else queue->last = connection->queue_previous;
+    queue->count--;
+    connection->queue = NULL;
+    connection->queue_next = connection->queue_previous = NULL;
+}
+
+struct connection *queue_take(struct connection_queue *queue) {
+    struct connection *first = queue->first;
+    if (first) queue_remove(first);
+    return first;
+}
+
+/* ------------------------------------------------------------------ input */
+
+/* Arguments of a parked request point into the memory that its bytes are in. */
+static void arguments_rebase(struct connection *connection, const char *from, char *to) {
+    if (!connection->has_request || from == to) return;
+    struct request_parser *parser = &connection->parser;
+    for (uint32_t i = 0; i < parser->count; i++) {
+        struct bulk *argument = &parser->arguments[i];
+        if (argument->owner) continue;
+        argument->data = to + ((uintptr_t)argument->data - (uintptr_t)from);
+    }
+}
+
+static void input_free(struct connection *connection) {
+    counter_subtract(&connection->worker->input_bytes, connection->input_capacity);
+    free(connection->input);
+    connection->input = NULL;
+    connection->input_start = connection->input_length = connection->input_capacity = 0;
+}
+
+/* Puts the input into new memory of that size. */
+static bool input_resize(struct connection *connection, size_t capacity) {
+    char *memory = malloc(capacity);
+    if (!memory) return false;
+    size_t length = connection->input_length;
+    if (length) { /* if not, a parked request's arguments are not in there yet */
+        char *from = connection->input + connection->input_start;
+        memcpy(memory, from, length);
+        arguments_rebase(connection, from, memory);
+    }
+    input_free(connection);
+    connection->input = memory;
+    connection->input_length = length;
+    connection->input_capacity = capacity;
+    counter_add(&connection->worker->input_bytes, capacity);
+    return true;
+}
+
+/* Makes room for so many bytes behind the input, and for the one that the parser may look at. */
+static bool input_reserve(struct connection *connection, size_t more) {
+    size_t needed = connection->input_length + more + 1;
+    if (connection->input_start + needed <= connection->input_capacity) return true;
+    /* Moving pays if what has been run is at least as long as what moves. */
+    if (needed <= connection->input_capacity && connection->input_start >= connection->input_length) {
+        char *from = connection->input + connection->input_start;
+        memmove(connection->input, from, connection->input_length);
+        if (connection->input_length) arguments_rebase(connection, from, connection->input);
+        connection->input_start = 0;
+        return true;
+    }
+    size_t capacity = connection->input_length * 2;
+    if (capacity < INPUT_LEAST) capacity = INPUT_LEAST;
+    return input_resize(connection, capacity > needed ? capacity : needed);
+}
+
+static bool input_append(struct connection *connection, const char *data, size_t length) {
+    if (!input_reserve(connection, length)) return false;
+    memcpy(connection->input + connection->input_start + connection->input_length, data, length);
+    connection->input_length += length;
+    return true;
+}
+
+/* What a run has left becomes the input: bytes that are in it already, or bytes from elsewhere while it is empty. */
+static bool input_keep(struct connection *connection, char *data, size_t length, bool is_input) {
+    if (is_input) {
+        connection->input_start = (size_t)(data - connection->input);
+        connection->input_length = length;
+    } else if (length) {
+        if (!input_append(connection, data, length)) return false;
+        arguments_rebase(connection, data, connection->input + connection->input_start);
+    }
+    if (connection->input_length == 0) {
+        input_free(connection);
+    } else if (connection->input_capacity > INPUT_ROOMY && connection->input_length < connection->input_capacity / 8) {
+        input_resize(connection, connection->input_length + INPUT_LEAST); /* if not, it just stays roomy */
+    }
+    return true;
+}
+
+/* An unfinished request and the argument that is being received count, as in Redis. */
+static bool input_is_within_limits(struct connection *connection) {
+    size_t held = connection->input_length + (connection->bulk ? connection->bulk_received : 0);
+    int64_t limit = atomic_load_explicit(&config.client_query_buffer_limit, memory_order_relaxed);
+    if ((limit <= 0 || held <= (size_t)limit) &&
+        (held <= UNAUTHENTICATED_INPUT_MOST || connection->session.is_authenticated)) {
+        return true;
+    }
+    char client[512];
+    connection_describe(connection, client, sizeof client);
+    log_write(LOG_WARNING, "Closing client that reached max query buffer length: %s (holds %zu bytes of an unfinished request)",
+              client, held);
+    counter_add(&connection->worker->query_limit_closes, 1);
+    connection_close(connection, NULL);
+    return false;
+}
+
+/* Reads the client if it is to be read in its present state. */
+static void receiving_update(struct connection *connection) {
+    bool wanted = !connection->is_ended;
+    switch (connection->state) {
+    case CONNECTION_READY:
+    case CONNECTION_RUNNING:
+    case CONNECTION_PARKED:
+        if (connection->input_length > BACKLOG_MOST) wanted = false;
+        else if (connection->input_length > BACKLOG_LEAST) wanted = wanted && connection->stream.is_receiving;
+        break;
+    case CONNECTION_BLOCKED_ON_WRITE:
+    case CONNECTION_CLOSED: wanted = false; break;
+    case CONNECTION_READING:
+    case CONNECTION_CLOSING: break; /* CLOSING: thrown away, so that closing doesn't reset what was sent */
+    }
+    loop_set_receiving(connection->worker->loop, &connection->stream, wanted);
+}
+
+/* ------------------------------------------------------------------ opening and closing */
+
+/* However it comes to an end: woken or closed. */
+static void unpark(struct connection *connection) {
+    if (connection->state == CONNECTION_PARKED) counter_subtract(&connection->worker->parked, 1);
+    connection->park_reason = PARK_NONE;
+}
+
+struct connection *connection_open(struct worker *worker, int fd, bool is_unix) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection || !loop_add(worker->loop, &connection->stream, fd)) {
+        log_write(LOG_WARNING, "Can't take a new client: %s", strerror(connection ? errno : ENOMEM));
+        free(connection);
+        close(fd);
+        return NULL;
+    }
+    connection->worker = worker;
+    connection->state = CONNECTION_READING;
+    connection->is_unix = is_unix;
+    connection->session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    connection->session.protocol = 2;
+    connection->session.is_authenticated = !config_has_password();
+    connection->created = connection->last_active = worker->now;
+    request_parser_init(&connection->parser);
+    connection->previous = worker->connections_last;
+    if (worker->connections_last) worker->connections_last->next = connection;
+    else worker->connections = connection;
+    worker->connections_last = connection;
+    counter_add(&worker->connection_count, 1);
+    counter_add(&worker->connections_total, 1);
+    if (atomic_load_explicit(&config.loglevel, memory_order_relaxed) <= LOG_VERBOSE) {
+        char peer[160];
+        connection_peer(connection, peer, sizeof peer);
+        log_write(LOG_VERBOSE, "Accepted %s", peer);
+    }
+    return connection;
+}
+
+/* No longer one of the worker's clients. Its own `next` stays, for who is just going through the list. */
+static void connection_unlink(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    if (connection->is_unlinked) return;
+    connection->is_unlinked = true;
+    if (worker->sweep == connection) worker->sweep = connection->next;
+    if (connection->previous) connection->previous->next = connection->next;
+    else worker->connections = connection->next;
+    if (connection->next) connection->next->previous = connection->previous;
+    else worker->connections_last = connection->previous;
+    counter_subtract(&worker->connection_count, 1);
+    atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
+}
+
+/* Gives up the request at hand, finished or not, and all input. */
+static void requests_forget(struct connection *connection) {
+    dispatch_forget(connection->worker, connection);
+    queue_remove(connection);
+    connection->has_request = false;
+    connection->park_reason = PARK_NONE;
+    /* Before its owner, the parser, lets it go. */
+    if (connection->bulk) counter_subtract(&connection->worker->input_bytes, connection->bulk->length);
+    connection->bulk = NULL;
+    request_owners(&connection->parser, blob_release);
+    request_parser_free(&connection->parser);
+    request_parser_init(&connection->parser);
+    loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
+    input_free(connection);
+}
+
+void connection_close(struct connection *connection, const char *why) {
+    struct worker *worker = connection->worker;
+    if (connection->state == CONNECTION_CLOSED) return;
+    if (connection->state == CONNECTION_RUNNING) {
+        connection->is_resolving_close = true;
+        return;
+    }
+    if (why && atomic_load_explicit(&config.loglevel, memory_order_relaxed) <= LOG_VERBOSE) {
+        char client[512];
+        connection_describe(connection, client, sizeof client);
+        log_write(LOG_VERBOSE, "Closing client: %s: %s", why, client);
+    }
+    requests_forget(connection);
+    unpark(connection);
+    connection->state = CONNECTION_CLOSED;
+    loop_close(worker->loop, &connection->stream);
+    output_free(connection);
+    connection_unlink(connection);
+    connection->queue_next = worker->closed;
+    worker->closed = connection;
+}
+
+void connection_free(struct connection *connection) {
+    request_parser_free(&connection->parser);
+    free(connection->session.name);
+    free(connection->session.library_name);
+    free(connection->session.library_version);
+    free(connection);
+}
+
+/* All is sent. A close while bytes of the client are unread, or under way, would reset the connection, and with it the reply that the
+ * client may not have read yet: so only our side is closed, and the rest thrown away for a moment. */
+static void closing_finish(struct connection *connection, bool expects_more) {
+    int unread = 0;
+    if (!expects_more) ioctl(connection->stream.fd, FIONREAD, &unread);
+    if (connection->is_ended || (!expects_more && unread == 0)) {
+        connection_close(connection, NULL);
+        return;
+    }
+    if (shutdown(connection->stream.fd, SHUT_WR) != 0) {
+        connection_close(connection, NULL);
+        return;
+    }
+    connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
+    connection_unlink(connection);
+    queue_append(&connection->worker->lingering, connection);
+}
+
+/* Sends what is owed, and then closes. */
+static void closing_begin(struct connection *connection, bool expects_more) {
+    connection->state = CONNECTION_CLOSING;
+    requests_forget(connection);
+    receiving_update(connection);
+    if (connection->output && !connection->stream.is_sending && !output_flush(connection)) return;
+    if (!connection->output) closing_finish(connection, expects_more);
+}
+
+void connection_close_after_reply(struct connection *connection) {
+    if (connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_CLOSING) return;
+    connection->session.closes_after_reply = true;
+    if (connection->state != CONNECTION_RUNNING) closing_begin(connection, false);
+}
+
+void connection_check(struct connection *connection) {
+    int64_t idle = connection->worker->now - connection->last_active;
+    int64_t timeout = atomic_load_explicit(&config.timeout, memory_order_relaxed);
+    if (connection->state == CONNECTION_CLOSING) {
+        if (idle > CLOSING_MS) connection_close(connection, "took too long to read its last replies");
+        return;
+    }
+    /* What waits for us rather than for the client isn't idle, nor is a monitor. */
+    bool waits = connection->state == CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
+    if (timeout > 0 && idle > timeout * 1000 && waits && !connection->session.is_monitor) {
+        connection_close(connection, "idle");
+        return;
+    }
+    if (connection->soft_limit_since) output_check(connection);
+}
+
+bool connection_is_busy(const struct connection *connection) {
+    switch (connection->state) {
+    case CONNECTION_READING: return connection->output != NULL;
+    case CONNECTION_CLOSED: return false;
+    default: return true;
+    }
+}
+
+/* ------------------------------------------------------------------ running */
+
+/* A pass over requests in memory: where it is, and what it has used up. */
+struct run {
+    char *data; /* the present request's first byte */
+    size_t length;
+    size_t input, commands;
+    bool is_at_end; /* no whole request is left */
+    bool is_parked;
+    bool closes;
+    bool is_protocol_error;
+};
+
+/* The connection that runs has the worker's memory for arguments, unless an unfinished request holds some of its own. */
+static void arguments_lend(struct worker *worker, struct request_parser *parser) {
+    if (parser->arguments || !worker->arguments) return;
+    parser->arguments = worker->arguments;
+    parser->capacity = worker->arguments_capacity;
+    worker->arguments = NULL;
+}
+
+static void arguments_take_back(struct worker *worker, struct connection *connection) {
+    struct request_parser *parser = &connection->parser;
+    if (connection->has_request || !request_is_idle(parser) || !parser->arguments) return;
+    if (worker->arguments || parser->capacity > ARGUMENTS_KEEP) {
+        free(parser->arguments);
+    } else {
+        worker->arguments = parser->arguments;
+        worker->arguments_capacity = parser->capacity;
+    }
+    parser->arguments = NULL;
+    parser->capacity = 0;
+    parser->count = 0;
+}
+
+/* A large argument gets memory of its own, which may become its value. */
+static void bulk_begin(struct connection *connection, struct run *run) {
+    struct request_parser *parser = &connection->parser;
+    struct blob *blob = parser->bulk_wanted > BLOB_LEAST ? blob_create(parser->bulk_wanted) : NULL;
+    if (!blob) {
+        request_decline_bulk(parser);
+        return;
+    }
+    size_t before = run->length;
+    request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
+    connection->bulk = blob;
+    connection->bulk_received = before - run->length;
+    counter_add(&connection->worker->input_bytes, blob->length);
+}
+
+static void bulk_end(struct connection *connection) {
+    if (!connection->bulk) return;
+    counter_subtract(&connection->worker->input_bytes, connection->bulk->length);
+    connection->bulk = NULL; /* an argument's owner from now on */
+}
+
+static void bulk_await(struct connection *connection) {
+    size_t missing;
+    char *space = request_bulk_space(&connection->parser, &missing);
+    loop_receive_into(connection->worker->loop, &connection->stream, space, missing);
+}
+
+/* Parses up to the next whole request. True if there is one; it took *consumed bytes. */
+static bool run_parse(struct connection *connection, struct run *run, size_t *consumed) {
+    for (;;) {
+        struct request_limits limits = {
+            .bulk_length = atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed),
+            .is_authenticated = connection->session.is_authenticated,
+        };
+        switch (request_parse(&connection->parser, &limits, run->data, run->length, consumed)) {
+        case REQUEST_READY:
+            bulk_end(connection);
+            if (connection->parser.count > 0) return true;
+            request_owners(&connection->parser, blob_release);
+            run->data += *consumed;
+            run->length -= *consumed;
+            run->input += *consumed;
+            break;
+        case REQUEST_WANTS_BULK:
+            bulk_end(connection); /* the one before, of the same request */
+            bulk_begin(connection, run);
+            break;
+        case REQUEST_PARTIAL: bulk_end(connection); return false;
+        case REQUEST_IN_BULK: bulk_await(connection); return false;
+        case REQUEST_ERROR:
+            run->closes = run->is_protocol_error = true;
+            if (connection->session.reply_mode == REPLY_OFF) return false;
+            reply_error_format(&connection->worker->reply, "ERR %s", connection->parser.error);
+            return false;
+        }
+    }
+}
+
+/* Has the request at hand run. False if the run ends with it. */
+static bool run_request(struct connection *connection, struct run *run, size_t consumed) {
+    struct worker *worker = connection->worker;
+    worker->reply.protocol = connection->session.protocol;
+    enum outcome outcome = dispatch_request(worker, connection, &worker->reply);
+    if (outcome == OUTCOME_PARKED) {
+        connection->has_request = true;
+        connection->request_bytes = consumed;
+        run->is_parked = true;
+        return false;
+    }
+    connection->has_request = false;
+    request_owners(&connection->parser, blob_release);
+    run->data += consumed;
+    run->length -= consumed;
+    run->input += consumed;
+    run->commands++;
+    run->closes = connection->session.closes_after_reply;
+    return !run->closes && !connection->is_resolving_close && !worker->reply.is_broken;
+}
+
+static bool run_has_share(const struct worker *worker, const struct run *run) {
+    return run->commands < SHARE_COMMANDS && run->input < SHARE_INPUT &&
+           worker->reply.length + worker->reply.referenced_bytes < SHARE_OUTPUT;
+}
+
+static void run_requests(struct connection *connection, struct run *run) {
+    if (connection->has_request && !run_request(connection, run, connection->request_bytes)) return;
+    while (run_has_share(connection->worker, run)) {
+        size_t consumed = 0;
+        if (run->length == 0 || !run_parse(connection, run, &consumed)) {
+            run->is_at_end = !run->closes;
+            return;
+        }
+        if (!run_request(connection, run, consumed)) return;
+    }
+}
+
+/* After a run, or when what was owed has been sent: on to the state that fits. */
+static void state_settle(struct connection *connection, bool has_requests) {
+    struct worker *worker = connection->worker;
+    if (connection->output_bytes > OWED_MOST) {
+        connection->state = CONNECTION_BLOCKED_ON_WRITE;
+    } else if (has_requests) {
+        connection->state = CONNECTION_READY;
+        queue_append(&worker->ready, connection);
+    } else {
+        connection->state = CONNECTION_READING;
+        if (connection->is_ended) {
+            closing_begin(connection, false);
+            return;
+        }
+    }
+    receiving_update(connection);
+}
+
+/* Whether `input` may hold something to run, as far as is known without looking. */
+static bool input_is_runnable(const struct connection *connection) {
+    return connection->has_request || connection->input_length > 0;
+}
+
+/* Runs requests from these bytes: the connection's whole input, or bytes of the loop while the input is empty. */
+static void connection_run_from(struct connection *connection, char *data, size_t length, bool is_input) {
+    struct worker *worker = connection->worker;
+    struct run run = {.data = data, .length = length};
+    connection->state = CONNECTION_RUNNING;
+    arguments_lend(worker, &connection->parser);
+    run_requests(connection, &run);
+    connection->commands_run += run.commands;
+    counter_add(&worker->commands, run.commands);
+
+    bool is_kept = input_keep(connection, run.data, run.length, is_input);
+    if (connection->state == CONNECTION_RUNNING) connection->state = CONNECTION_READING; /* closing is possible again */
+    arguments_take_back(worker, connection);
+    if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
+        const char *why = !is_kept || worker->reply.is_broken ? "out of memory" : NULL;
+        if (why) log_write(LOG_WARNING, "Out of memory while serving a client; closing it");
+        reply_clear(&worker->reply, REPLY_KEEP);
+        connection_close(connection, why);
+        return;
+    }
+    if (!output_send(connection, &worker->reply)) return;
+    if (run.closes) {
+        closing_begin(connection, run.is_protocol_error || run.length > 0);
+    } else if (run.is_parked) {
+        receiving_update(connection); /* its state is dispatch's: parked, or woken again already */
+    } else {
+        if (run.is_at_end && !input_is_within_limits(connection)) return;
+        state_settle(connection, !run.is_at_end && input_is_runnable(connection));
+    }
+}
+
+void connection_run(struct connection *connection) {
+    if (connection->state != CONNECTION_READY) return;
+    queue_remove(connection);
+    if (connection->output_bytes > OWED_MOST) {
+        connection->state = CONNECTION_BLOCKED_ON_WRITE;
+        receiving_update(connection);
+        return;
+    }
+    connection_run_from(connection, connection->input + connection->input_start, connection->input_length, true);
+}
+
+/* ------------------------------------------------------------------ what the loop tells */
+
+static void connection_end(struct connection *connection, ssize_t status) {
+    if (status < 0) {
+        connection_close(connection, strerror((int)-status));
+        return;
+    }
+    connection->is_ended = true;
+    switch (connection->state) {
+    case CONNECTION_READING: closing_begin(connection, false); break;
+    case CONNECTION_CLOSING:
+        if (!connection->output) connection_close(connection, NULL);
+        else receiving_update(connection);
+        break;
+    case CONNECTION_PARKED:
+        /* May be for as long as somebody likes, and nobody is there any more. */
+        if (connection->park_reason == PARK_ON_PAUSE) connection_close(connection, "client is gone");
+        else receiving_update(connection);
+        break;
+    default: receiving_update(connection); break; /* what it had sent is still run */
+    }
+}
+
+void connection_receive(struct connection *connection, char *data, ssize_t length) {
+    struct worker *worker = connection->worker;
+    if (length <= 0) {
+        connection_end(connection, length);
+        return;
+    }
+    size_t received = (size_t)length;
+    connection->bytes_in += received;
+    counter_add(&worker->bytes_in, received);
+    if (connection->state == CONNECTION_CLOSING) return;
+    connection->last_active = worker->now;
+
+    if (connection->bulk && data >= connection->bulk->data && data < connection->bulk->data + connection->bulk->length) {
+        request_bulk_received(&connection->parser, received);
+        connection->bulk_received += received;
+        input_is_within_limits(connection); /* the line end that the request still needs comes by itself */
+        return;
+    }
+    bool runs = connection->state == CONNECTION_READING && worker->is_inside;
+    size_t kept = connection->input_length;
+    if (runs && kept <= LOOP_HEADROOM && (kept <= received || kept <= INPUT_LEAST)) {
+        if (kept) memcpy(data - kept, connection->input + connection->input_start, kept);
+        connection->input_start = connection->input_length = 0;
+        connection_run_from(connection, data - kept, kept + received, false);
+        return;
+    }
+    if (!input_append(connection, data, received)) {
+        log_write(LOG_WARNING, "Out of memory while receiving from a client; closing it");
+        connection_close(connection, "out of memory");
+    } else if (runs) {
+        connection_run_from(connection, connection->input + connection->input_start, connection->input_length, true);
+    } else {
+        if (connection->state == CONNECTION_READING) {
+            connection->state = CONNECTION_READY;
+            queue_append(&worker->ready, connection);
+        }
+        receiving_update(connection);
+    }
+}
+
+void connection_sendable(struct connection *connection) {
+    if (!output_flush(connection) || connection->output) return;
+    if (connection->state == CONNECTION_CLOSING) {
+        closing_finish(connection, true);
+    } else if (connection->state == CONNECTION_BLOCKED_ON_WRITE) {
+        state_settle(connection, input_is_runnable(connection));
+    }
+}
+
+/* ------------------------------------------------------------------ for dispatch and commands */
+
+void connection_park(struct connection *connection, enum park_reason reason) {
+    connection->state = CONNECTION_PARKED;
+    connection->park_reason = reason;
+    counter_add(&connection->worker->parked, 1);
+}
+
+void connection_wake(struct connection *connection) {
+    if (connection->state != CONNECTION_PARKED) return;
+    queue_remove(connection);
+    unpark(connection);
+    connection->state = CONNECTION_READY;
+    queue_append(&connection->worker->ready, connection);
+}
+
+void connection_push(struct connection *connection, const char *data, size_t length) {
+    struct worker *worker = connection->worker;
+    if (connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_CLOSING) return;
+    if (!output_append(connection, data, length) || connection->is_flush_due || connection->stream.is_sending) return;
+    connection->is_flush_due = true;
+    connection->flush_next = worker->flush;
+    worker->flush = connection;
+}

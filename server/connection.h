@@ -1,0 +1,141 @@
+/* A connection: a client's socket, its session, the request at hand, and the replies it is owed.
+ *
+ *                   +--------------------------------------------------------------------+
+ *                   v                                                                    |
+ *     READING --bytes--> RUNNING --no more requests--> READING                           |
+ *                          |  \--turn's share used up--> READY --next turn--> RUNNING    |
+ *                          |---a shard is busy, CLIENT PAUSE, answers due--> PARKED --woken--> READY
+ *                          |---owes too much--> BLOCKED_ON_WRITE --sent--> READY         |
+ *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> CLOSED
+ *
+ * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished one is copied to
+ * `input`. Belongs to one worker for its life; nobody else touches it. */
+#ifndef SERVER_CONNECTION_H
+#define SERVER_CONNECTION_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../resp/reply.h"
+#include "../resp/request.h"
+#include "../shard/blob.h"
+#include "loop.h"
+#include "session.h"
+
+struct command;
+struct worker;
+
+enum connection_state {
+    CONNECTION_READING,
+    CONNECTION_READY,   /* has bytes to run, waits for its turn in worker->ready */
+    CONNECTION_RUNNING,
+    CONNECTION_PARKED,  /* its request waits for something; costs nothing */
+    CONNECTION_BLOCKED_ON_WRITE,
+    CONNECTION_CLOSING,
+    CONNECTION_CLOSED,
+};
+
+enum park_reason {
+    PARK_NONE,
+    PARK_ON_SHARD,   /* another holds it: dispatch's queue for that lock */
+    PARK_ON_GATE,    /* closed by another, or being waited for */
+    PARK_ON_ANSWERS, /* an inquiry asks all workers */
+    PARK_ON_PAUSE,   /* CLIENT PAUSE */
+};
+
+/* Replies that could not be sent at once. */
+struct output_block {
+    struct output_block *next;
+    size_t length, sent;
+    size_t capacity; /* room behind the struct; 0: a reference */
+    /* Either bytes of its own behind the struct, or a reference. */
+    const char *data;
+    void *owner;
+    void (*release)(void *owner);
+};
+
+struct connection {
+    struct stream stream; /* first: a stream is cast back */
+    struct worker *worker;
+    struct connection *next, *previous;             /* all connections of the worker, oldest first; next stays readable after a close */
+    struct connection *queue_next, *queue_previous; /* of the one queue it stands in: ready, a lock's, the gate's, paused; dispatch and worker */
+    struct connection_queue *queue;                 /* that queue, or NULL */
+    enum connection_state state;
+    enum park_reason park_reason;
+    struct session session;
+    struct request_parser parser;
+    bool has_request;      /* parser.arguments is a whole request that has not been answered: it was parked */
+    size_t request_bytes;  /* that request's bytes at the head of input */
+    char *input;           /* memory for unfinished or waiting bytes; NULL if none */
+    size_t input_start;    /* where in it the unfinished request's first byte is */
+    size_t input_length, input_capacity; /* bytes from there on; size of the memory */
+    struct blob *bulk;     /* being received, or NULL */
+    size_t bulk_received;  /* bytes of it that have come */
+    struct output_block *output, *output_last;
+    size_t output_bytes;   /* owed, references included */
+    struct connection *flush_next; /* those with output from outside their own requests, sent at the turn's end */
+    int64_t soft_limit_since; /* monotonic ms when output passed the soft limit; 0: it hasn't */
+    int64_t linger_until;  /* monotonic ms, in CLOSING after all was sent */
+    uint32_t refusals;     /* how often in a row its request found a lock busy */
+    void *dispatch_state;  /* dispatch's own while a request is under way: a walk, an inquiry */
+    int64_t created, last_active; /* wall ms */
+    uint64_t commands_run, bytes_in, bytes_out;
+    const struct command *last_command;
+    bool is_unix;
+    bool is_ended;         /* the client has closed its side; what it had sent before is still run */
+    bool is_flush_due;
+    bool is_unlinked;      /* no longer among the worker's connections */
+    bool is_resolving_close; /* being closed while running */
+};
+
+struct connection_queue {
+    struct connection *first, *last;
+    uint32_t count;
+};
+void queue_append(struct connection_queue *queue, struct connection *connection);
+void queue_remove(struct connection *connection); /* from whichever queue it is in; none is fine */
+struct connection *queue_take(struct connection_queue *queue); /* the first, or NULL */
+
+/* For the worker. */
+/* NULL if there is no memory or the loop can't take it; then fd is closed. */
+struct connection *connection_open(struct worker *worker, int fd, bool is_unix);
+void connection_receive(struct connection *connection, char *data, ssize_t length); /* the loop's received() */
+void connection_sendable(struct connection *connection);
+/* Runs what is there to run, at most a turn's share, and sends the replies. */
+void connection_run(struct connection *connection);
+/* Closes at once; frees at the end of the turn. `why` goes to the log at VERBOSE (NULL: nothing). While the connection itself is running
+ * it closes when its command returns. */
+void connection_close(struct connection *connection, const char *why);
+void connection_free(struct connection *connection);
+/* About once a second: closes it if it is idle for longer than `timeout`, over the soft limit for too long, or slow in taking its last
+ * replies. */
+void connection_check(struct connection *connection);
+/* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
+bool connection_is_busy(const struct connection *connection);
+
+/* For dispatch: the request at hand can't go on; connection_wake puts it back to worker->ready, and the same request is dispatched again. */
+void connection_park(struct connection *connection, enum park_reason reason);
+void connection_wake(struct connection *connection);
+
+/* For commands and messages: sends `reply`'s content to a client outside its own request (MONITOR, pushes). Enforces the output limit,
+ * by which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */
+void connection_push(struct connection *connection, const char *data, size_t length);
+/* After what is owed has been sent. */
+void connection_close_after_reply(struct connection *connection);
+
+/* Enough for any address, and for the line about a client (names are cut to fit). */
+#define CONNECTION_ADDRESS 160
+#define CONNECTION_DESCRIPTION 2048
+
+/* Both ends as Redis writes them: "127.0.0.1:50000", "[::1]:50000", "/path:0"; "?:0" if the socket no longer knows. Asked of the kernel. */
+void connection_peer(const struct connection *connection, char *out, size_t size);
+void connection_local(const struct connection *connection, char *out, size_t size);
+/* The client runs on this machine: a unix socket, or a loopback address. */
+bool connection_is_local(const struct connection *connection);
+/* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */
+void connection_describe(const struct connection *connection, char *out, size_t size);
+/* By a unix socket or from a loopback address. */
+bool connection_is_local(const struct connection *connection);
+
+#endif

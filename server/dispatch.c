@@ -1,0 +1,667 @@
+/* Dispatch in one page:
+ *
+ *     find the row -> may it run now? -> find the keys -> take what the row's function needs -> call it -> give it back -> count
+ *
+ * "Take" is a try. A connection whose shard is busy stands in its worker's queue for that lock, and the queue, not each connection, is parked
+ * in the lock's lot: one release, one message to each worker that waits, however many connections wait there. */
+#include "dispatch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shard/lane.h"
+#include "../shard/scope_take.h"
+#include "clock.h"
+#include "command_table.h"
+#include "config.h"
+#include "inquiry.h"
+#include "latency.h"
+#include "monitor.h"
+#include "process.h"
+#include "slowlog.h"
+#include "statistics.h"
+
+/* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
+#define REFUSALS_MOST 64
+/* A closer that was refused this often keeps the gate closed while it waits for the last one to leave. */
+#define CLOSER_PATIENCE 16
+/* Retired objects that wait for the end of a turn to be freed; fewer wait for the next timer. */
+#define RECLAIM_AT 64
+/* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
+#define EXPIRY_SLICE_US 1000
+#define EXPIRY_BUSY_MS 4
+
+/* ------------------------------------------------------------------ waiting */
+
+enum wait_state {
+    WAIT_NONE,
+    WAIT_PARKED, /* the waiter is in a lot, or about to be */
+    WAIT_WOKEN,  /* the message is on its way to the worker */
+};
+
+/* The connections of one worker that wait for one lock (or the gate). */
+struct lock_queue {
+    struct waiter waiter;   /* first: a waiter is cast back */
+    struct message message; /* carries the wake-up */
+    struct worker *worker;
+    struct connection_queue connections;
+    _Atomic int state; /* enum wait_state */
+};
+
+struct dispatcher {
+    struct keyspace *keyspace;
+    struct lane *lane;
+    struct statistics *statistics;
+    struct lock_queue gate_queue;
+    struct lock_queue **shard_queues; /* by shard number; made on first use */
+    struct connection *closer;        /* keeps the gate closed while it waits; NULL: nobody */
+    struct shard_set shards;          /* of the request at hand */
+    struct key *keys;
+    uint32_t *positions;
+    uint32_t key_capacity;
+    struct connection_queue paused;
+    int64_t paused_until;
+    bool pauses_only_writes;
+    uint64_t boundary; /* cycles at the end of the last command */
+    const struct connection *boundary_connection;
+    int64_t next_tick, next_expiry;
+};
+
+/* What a connection's request keeps from one dispatch to the next. */
+struct under_way {
+    struct inquiry *inquiry; /* or */
+    struct walk walk;
+    bool is_walking;
+};
+
+static struct lock_queue *queue_of_message(struct message *message) {
+    return (struct lock_queue *)((char *)message - offsetof(struct lock_queue, message));
+}
+
+/* Any thread, under the lot's mutex. */
+static void wake_queue(struct waiter *waiter) {
+    struct lock_queue *queue = (struct lock_queue *)waiter;
+    atomic_store_explicit(&queue->state, WAIT_WOKEN, memory_order_relaxed);
+    worker_send(queue->worker, &queue->message);
+}
+
+static void wake_connections(struct connection_queue *queue) {
+    for (struct connection *connection; (connection = queue_take(queue)) != NULL;) connection_wake(connection);
+}
+
+static void queue_woken(struct worker *worker, struct message *message) {
+    struct lock_queue *queue = queue_of_message(message);
+    assert(queue->worker == worker);
+    (void)worker;
+    atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+    wake_connections(&queue->connections);
+}
+
+static void lock_queue_init(struct lock_queue *queue, struct worker *worker) {
+    *queue = (struct lock_queue){.waiter.wake = wake_queue, .message.handle = queue_woken, .worker = worker};
+}
+
+static struct lock_queue *shard_queue(struct dispatcher *dispatcher, struct worker *worker, uint32_t shard) {
+    struct lock_queue **queue = &dispatcher->shard_queues[shard];
+    if (*queue != NULL) return *queue;
+    *queue = malloc(sizeof **queue);
+    if (*queue != NULL) lock_queue_init(*queue, worker);
+    return *queue;
+}
+
+static bool queue_is_waiting(const struct lock_queue *queue) {
+    return atomic_load_explicit(&queue->state, memory_order_relaxed) != WAIT_NONE;
+}
+
+/* Parks the connection until the lock is released. false if it has been released already: try again. */
+static bool park_on_lock(struct worker *worker, struct connection *connection, struct rwlock *busy, bool is_exclusive) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    struct lock_queue *queue = shard_queue(dispatcher, worker, keyspace_lock_number(dispatcher->keyspace, busy));
+    if (queue == NULL) return false; /* out of memory: spin, it's all there is left */
+    if (!queue_is_waiting(queue)) {
+        atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
+        queue->waiter.is_exclusive = is_exclusive;
+        if (!rwlock_park(busy, &queue->waiter)) {
+            atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+            return false;
+        }
+    }
+    queue_append(&queue->connections, connection);
+    connection_park(connection, PARK_ON_SHARD);
+    return true;
+}
+
+/* The worker is told when the gate opens. false if it is open already. */
+static bool wait_at_gate(struct dispatcher *dispatcher) {
+    struct lock_queue *queue = &dispatcher->gate_queue;
+    if (queue_is_waiting(queue)) return true;
+    atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
+    if (gate_park(dispatcher->lane, &queue->waiter)) return true;
+    atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+    return false;
+}
+
+static void park_at_gate(struct dispatcher *dispatcher, struct connection *connection) {
+    queue_append(&dispatcher->gate_queue.connections, connection);
+    connection_park(connection, PARK_ON_GATE);
+}
+
+/* Enters the gate. false: it is closed, and the worker will be told when it opens. While a closer of our own waits, the gate may be
+ * closed by this very worker: then the closer's end wakes who queues here, and the waiter is the closer's. */
+static bool enter(struct dispatcher *dispatcher) {
+    if (dispatcher->closer != NULL) return false;
+    do {
+        if (lane_enter(dispatcher->lane)) return true;
+    } while (!wait_at_gate(dispatcher));
+    return false;
+}
+
+/* Inside, or parked until that is possible. */
+static bool enter_or_park(struct worker *worker, struct connection *connection) {
+    if (lane_is_inside(worker->lane) || enter(worker->dispatcher)) return true;
+    park_at_gate(worker->dispatcher, connection);
+    return false;
+}
+
+/* The closer is done, or gone: the others of this worker may try again. */
+static void closer_end(struct dispatcher *dispatcher) {
+    dispatcher->closer = NULL;
+    if (!queue_is_waiting(&dispatcher->gate_queue)) wake_connections(&dispatcher->gate_queue.connections);
+}
+
+/* ------------------------------------------------------------------ a worker's life */
+
+bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
+    struct dispatcher *dispatcher = calloc(1, sizeof *dispatcher);
+    if (dispatcher == NULL) return false;
+    dispatcher->keyspace = keyspace;
+    dispatcher->lane = worker->lane = lane_attach(keyspace);
+    dispatcher->statistics = statistics_attach(worker->number);
+    dispatcher->shard_queues = calloc(keyspace_shard_count(keyspace), sizeof(struct lock_queue *));
+    shard_set_init(&dispatcher->shards);
+    lock_queue_init(&dispatcher->gate_queue, worker);
+    worker->dispatcher = dispatcher;
+    if (dispatcher->lane != NULL && dispatcher->statistics != NULL && dispatcher->shard_queues != NULL) return true;
+    dispatch_detach(worker);
+    return false;
+}
+
+/* The worker has closed its connections, so that the queues are empty; but locks may still know of them. */
+void dispatch_detach(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    if (dispatcher->shard_queues != NULL)
+        for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++) {
+            struct lock_queue *queue = dispatcher->shard_queues[i];
+            if (queue == NULL) continue;
+            rwlock_unpark(keyspace_lock(dispatcher->keyspace, i), &queue->waiter);
+            free(queue);
+        }
+    if (dispatcher->lane != NULL) {
+        gate_unpark(dispatcher->lane, &dispatcher->gate_queue.waiter);
+        lane_detach(dispatcher->lane);
+    }
+    free(dispatcher->shard_queues);
+    shard_set_free(&dispatcher->shards);
+    free(dispatcher->keys);
+    free(dispatcher->positions);
+    free(dispatcher);
+    worker->dispatcher = NULL;
+    worker->lane = NULL;
+}
+
+/* With a closer waiting the worker stays outside, but has a turn: the closer itself may go on. */
+bool dispatch_enter(struct worker *worker) {
+    return worker->dispatcher->closer != NULL || enter(worker->dispatcher);
+}
+
+void dispatch_leave(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
+    if (dispatcher->lane->retired_count >= RECLAIM_AT) lane_reclaim(dispatcher->lane);
+}
+
+bool dispatch_yield(struct worker *worker) {
+    if (!lane_is_watched(worker->lane)) return true;
+    lane_leave(worker->lane);
+    return dispatch_enter(worker);
+}
+
+/* ------------------------------------------------------------------ one execution */
+
+/* A request on its way through dispatch. */
+struct run {
+    struct worker *worker;
+    struct dispatcher *dispatcher;
+    struct connection *connection;
+    struct call call;
+    struct reply *reply;
+};
+
+static void run_read_scope(struct run *run, struct read_scope *scope) {
+    scope->scope.counts_access = !run->call.session->is_no_touch;
+    run->call.command->read(scope, &run->call, run->reply);
+}
+
+static void run_write_scope(struct run *run, struct write_scope *scope) {
+    scope->scope.counts_access = !run->call.session->is_no_touch;
+    run->call.command->write(scope, &run->call, run->reply);
+}
+
+/* With every shard, by the gate. */
+static enum outcome run_with_gate(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct lane *lane = dispatcher->lane;
+    struct lock_queue *queue = &dispatcher->gate_queue;
+    if (lane_is_inside(lane)) lane_leave(lane);
+    for (;;) {
+        /* While the waiter is in use, or its wake-up on the way, the request just queues for that. */
+        bool insists = run->connection->refusals >= CLOSER_PATIENCE, is_parked = true;
+        if (!queue_is_waiting(queue)) {
+            atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
+            if (gate_try_close(lane, insists, &queue->waiter, &is_parked)) break;
+            if (!is_parked) atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+        }
+        run->connection->refusals++;
+        if (!is_parked) continue;
+        if (insists && dispatcher->closer == NULL) dispatcher->closer = run->connection;
+        park_at_gate(dispatcher, run->connection);
+        return OUTCOME_PARKED;
+    }
+    atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+    if (run->call.command->read != NULL) {
+        struct read_scope scope;
+        scope_all_read(&scope, lane, run->call.now);
+        run_read_scope(run, &scope);
+        scope_end_read(&scope);
+    } else {
+        struct write_scope scope;
+        scope_all(&scope, lane, run->call.now);
+        run_write_scope(run, &scope);
+        scope_end_write(&scope);
+    }
+    gate_open(lane);
+    if (dispatcher->closer == run->connection) closer_end(dispatcher);
+    return OUTCOME_DONE;
+}
+
+/* With the shards of its keys. */
+static enum outcome run_with_keys(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    bool is_exclusive = run->call.command->write != NULL;
+    for (;;) {
+        struct rwlock *busy;
+        if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run);
+        if (is_exclusive) {
+            struct write_scope scope;
+            if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
+                run_write_scope(run, &scope);
+                scope_end_write(&scope);
+                return OUTCOME_DONE;
+            }
+        } else {
+            struct read_scope scope;
+            if (scope_try_read(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
+                run_read_scope(run, &scope);
+                scope_end_read(&scope);
+                return OUTCOME_DONE;
+            }
+        }
+        run->connection->refusals++;
+        if (park_on_lock(run->worker, run->connection, busy, is_exclusive)) return OUTCOME_PARKED;
+    }
+}
+
+/* ------------------------------------------------------------------ walks */
+
+static struct under_way *under_way_of(struct connection *connection) {
+    if (connection->dispatch_state == NULL) connection->dispatch_state = calloc(1, sizeof(struct under_way));
+    return connection->dispatch_state;
+}
+
+static void under_way_end(struct connection *connection) {
+    struct under_way *under_way = connection->dispatch_state;
+    if (under_way->is_walking) reply_free(&under_way->walk.items);
+    free(under_way);
+    connection->dispatch_state = NULL;
+}
+
+/* Shard by shard, letting the others in between where somebody waits. */
+static enum outcome run_walk(struct run *run) {
+    struct under_way *under_way = under_way_of(run->connection);
+    if (under_way == NULL) {
+        reply_error(run->reply, ERROR_NO_MEMORY);
+        return OUTCOME_DONE;
+    }
+    struct walk *walk = &under_way->walk;
+    if (!under_way->is_walking) {
+        under_way->is_walking = true;
+        reply_init(&walk->items, run->call.protocol);
+        run->call.command->walk(NULL, &run->call, walk, run->reply);
+    }
+    while (!walk->is_done) {
+        struct read_scope scope;
+        struct rwlock *busy;
+        if (lane_is_watched(run->dispatcher->lane)) lane_leave(run->dispatcher->lane);
+        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        shard_set_clear(&run->dispatcher->shards);
+        shard_set_add(&run->dispatcher->shards, walk->shard);
+        if (scope_try_read(&scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy)) {
+            scope.scope.counts_access = false;
+            run->call.command->walk(&scope, &run->call, walk, run->reply);
+            scope_end_read(&scope);
+        } else if (park_on_lock(run->worker, run->connection, busy, false)) {
+            return OUTCOME_PARKED;
+        }
+    }
+    under_way_end(run->connection);
+    return OUTCOME_DONE;
+}
+
+/* ------------------------------------------------------------------ inquiries */
+
+static void inquiry_free(struct inquiry *inquiry) {
+    for (uint32_t i = 0; i < inquiry->workers; i++) reply_free(&inquiry->answers[i].text);
+    for (uint32_t i = 0; i < inquiry->count; i++) free(inquiry->arguments[i].data);
+    free(inquiry->arguments);
+    free(inquiry);
+}
+
+/* On the origin: all have answered. */
+static void inquiry_done(struct worker *worker, struct message *message) {
+    struct inquiry *inquiry = (struct inquiry *)((char *)message - offsetof(struct inquiry, done));
+    struct connection *connection = worker_find_connection(worker, inquiry->asker);
+    struct under_way *under_way = connection == NULL ? NULL : connection->dispatch_state;
+    inquiry->is_complete = true;
+    if (under_way == NULL || under_way->inquiry != inquiry) {
+        inquiry_free(inquiry); /* who asked is gone */
+        return;
+    }
+    connection_wake(connection);
+}
+
+/* On each worker. */
+static void inquiry_visit(struct worker *worker, struct message *message) {
+    struct inquiry *inquiry = ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
+    inquiry->command->visit(worker, inquiry);
+    if (atomic_fetch_sub(&inquiry->pending, 1) == 1) worker_send(inquiry->origin, &inquiry->done);
+}
+
+static struct inquiry *inquiry_create(const struct run *run) {
+    uint32_t workers = worker_count();
+    struct inquiry *inquiry = calloc(1, sizeof *inquiry + workers * sizeof inquiry->answers[0]);
+    if (inquiry == NULL) return NULL;
+    inquiry->arguments = calloc(run->call.count, sizeof *inquiry->arguments);
+    if (inquiry->arguments == NULL) {
+        free(inquiry);
+        return NULL;
+    }
+    inquiry->command = run->call.command;
+    inquiry->asker = run->connection->session.id;
+    inquiry->asker_protocol = run->call.protocol;
+    inquiry->now = run->call.now;
+    inquiry->origin = run->worker;
+    inquiry->done.handle = inquiry_done;
+    inquiry->workers = workers;
+    atomic_init(&inquiry->pending, workers);
+    for (uint32_t i = 0; i < workers; i++) {
+        inquiry->answers[i].inquiry = inquiry;
+        inquiry->answers[i].message.handle = inquiry_visit;
+        reply_init(&inquiry->answers[i].text, run->call.protocol);
+    }
+    for (inquiry->count = 0; inquiry->count < run->call.count; inquiry->count++) {
+        const struct bulk *argument = &run->call.arguments[inquiry->count];
+        struct bulk *copy = &inquiry->arguments[inquiry->count];
+        copy->data = malloc(argument->length + 1);
+        if (copy->data == NULL) {
+            inquiry_free(inquiry);
+            return NULL;
+        }
+        memcpy(copy->data, argument->data, argument->length);
+        copy->data[argument->length] = '\0';
+        copy->length = argument->length;
+    }
+    return inquiry;
+}
+
+static enum outcome run_inquiry(struct run *run) {
+    struct under_way *under_way = under_way_of(run->connection);
+    struct inquiry *inquiry = under_way == NULL ? NULL : under_way->inquiry;
+    if (inquiry != NULL && inquiry->is_complete) {
+        run->call.command->conclude(inquiry, &run->call, run->reply);
+        under_way->inquiry = NULL;
+        under_way_end(run->connection);
+        inquiry_free(inquiry);
+        return OUTCOME_DONE;
+    }
+    if (run->call.command->check != NULL && !run->call.command->check(&run->call, run->reply)) {
+        if (under_way != NULL) under_way_end(run->connection);
+        return OUTCOME_DONE;
+    }
+    if (under_way != NULL) under_way->inquiry = inquiry = inquiry_create(run);
+    if (inquiry == NULL) {
+        if (under_way != NULL) under_way_end(run->connection);
+        reply_error(run->reply, ERROR_NO_MEMORY);
+        return OUTCOME_DONE;
+    }
+    connection_park(run->connection, PARK_ON_ANSWERS);
+    for (uint32_t i = 0; i < inquiry->workers; i++) worker_send(worker_at(i), &inquiry->answers[i].message);
+    return OUTCOME_PARKED;
+}
+
+/* ------------------------------------------------------------------ before and after a command */
+
+/* Finds the keys and hashes each once. A request's arguments bound their number. */
+static bool find_keys(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct call *call = &run->call;
+    if (call->count > dispatcher->key_capacity) {
+        uint32_t capacity = call->count < 64 ? 64 : call->count * 2;
+        struct key *keys = realloc(dispatcher->keys, capacity * sizeof *keys);
+        if (keys != NULL) dispatcher->keys = keys;
+        uint32_t *positions = realloc(dispatcher->positions, capacity * sizeof *positions);
+        if (positions != NULL) dispatcher->positions = positions;
+        if (keys == NULL || positions == NULL) return false;
+        dispatcher->key_capacity = capacity;
+    }
+    int found = command_find_keys(call->command, call->arguments, call->count, dispatcher->positions, NULL, dispatcher->key_capacity);
+    call->keys = dispatcher->keys;
+    call->key_count = found < 0 ? 0 : (uint32_t)found;
+    shard_set_clear(&dispatcher->shards);
+    for (uint32_t i = 0; i < call->key_count; i++) {
+        const struct bulk *argument = &call->arguments[dispatcher->positions[i]];
+        dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
+        if (!shard_set_add(&dispatcher->shards, keyspace_shard_of(dispatcher->keyspace, dispatcher->keys[i].hash))) return false;
+    }
+    return true;
+}
+
+static bool is_paused(const struct dispatcher *dispatcher, const struct command *command, int64_t now) {
+    if (dispatcher->paused_until <= now) return false;
+    return !dispatcher->pauses_only_writes || (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
+}
+
+#define DEBUG_REFUSAL                                                                                                         \
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "     \
+    "connection, otherwise you need to set this option in the configuration file, and then restart the server."
+
+/* What refuses a command before it runs. Redis asks in this order. */
+static bool is_admitted(const struct run *run) {
+    const struct command *command = run->call.command;
+    if ((command->flags & COMMAND_PROTECTED) != 0) {
+        int allowed = atomic_load_explicit(&config.enable_debug_command, memory_order_relaxed);
+        if (allowed == 0 || (allowed == 2 && !connection_is_local(run->connection))) {
+            reply_error(run->reply, DEBUG_REFUSAL);
+            return false;
+        }
+    }
+    if (!run->connection->session.is_authenticated && (command->flags & COMMAND_NO_AUTH) == 0) {
+        reply_error(run->reply, "NOAUTH Authentication required.");
+        return false;
+    }
+    return true;
+}
+
+static enum outcome run_command(struct run *run) {
+    const struct command *command = run->call.command;
+    if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
+        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        if (command->plain != NULL) command->plain(&run->call, run->reply);
+        else if (command->session != NULL) command->session(&run->connection->session, &run->call, run->reply);
+        else command->worker(run->worker, run->connection, &run->call, run->reply);
+        return OUTCOME_DONE;
+    }
+    if (command->visit != NULL) return run_inquiry(run);
+    if (command->walk != NULL) return run_walk(run);
+    if (!find_keys(run)) {
+        reply_error(run->reply, ERROR_NO_MEMORY);
+        return OUTCOME_DONE;
+    }
+    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return run_with_gate(run);
+    if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    return run_with_keys(run);
+}
+
+/* CLIENT REPLY: drops what was written since mark, or not. */
+static void apply_reply_mode(struct session *session, struct reply *reply, size_t mark) {
+    if (session->reply_mode == REPLY_ON) return;
+    reply_truncate(reply, mark);
+    if (session->reply_mode == REPLY_SKIP) session->reply_mode = REPLY_ON;
+    if (session->reply_mode == REPLY_SKIP_NEXT) session->reply_mode = REPLY_SKIP;
+}
+
+static void account(struct run *run, uint64_t began) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    const struct command *command = run->call.command;
+    struct worker *worker = run->worker;
+    uint64_t ended = clock_cycles(), nanoseconds = clock_cycles_to_ns(ended - began);
+    dispatcher->boundary = ended;
+    bool is_failed = run->reply->error_count > 0;
+    statistics_count(dispatcher->statistics, command, nanoseconds, is_failed);
+    if (is_failed) statistics_count_error(run->reply->error_code);
+    int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
+    if (slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow && (command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
+        char peer[CONNECTION_ADDRESS];
+        connection_peer(run->connection, peer, sizeof peer);
+        slowlog_note(run->call.arguments, run->call.count, nanoseconds / 1000, worker->now, peer, run->connection->session.name);
+    }
+    if (nanoseconds >= 1000000) {
+        worker->now = clock_wall_ms();
+        latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command", (int64_t)(nanoseconds / 1000000), worker->now);
+    }
+    if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0)
+        monitor_feed(worker, run->connection, run->call.database, run->call.arguments, run->call.count);
+}
+
+enum outcome dispatch_request(struct worker *worker, struct connection *connection, struct reply *reply) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    struct session *session = &connection->session;
+    struct run run = {.worker = worker, .dispatcher = dispatcher, .connection = connection, .reply = reply};
+    struct call *call = &run.call;
+    if (dispatcher->boundary_connection != connection) {
+        dispatcher->boundary_connection = connection;
+        dispatcher->boundary = clock_cycles();
+    }
+    uint64_t began = dispatcher->boundary;
+    size_t mark = reply_mark(reply);
+    reply_errors_clear(reply);
+    reply->protocol = session->protocol;
+    call->arguments = connection->parser.arguments;
+    call->count = connection->parser.count;
+    call->database = session->database;
+    call->protocol = session->protocol;
+    call->now = worker->now;
+    call->session = session;
+    call->keyspace = dispatcher->keyspace;
+    if (!command_check(call->arguments, call->count, &call->command, reply) || !is_admitted(&run)) {
+        if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
+        statistics_count_error(reply->error_code);
+        apply_reply_mode(session, reply, mark);
+        return OUTCOME_DONE;
+    }
+    connection->last_command = call->command;
+    if (is_paused(dispatcher, call->command, worker->now) && connection->dispatch_state == NULL) {
+        queue_append(&dispatcher->paused, connection);
+        connection_park(connection, PARK_ON_PAUSE);
+        return OUTCOME_PARKED;
+    }
+    if (run_command(&run) == OUTCOME_PARKED) {
+        dispatcher->boundary_connection = NULL;
+        return OUTCOME_PARKED;
+    }
+    connection->refusals = 0;
+    account(&run, began);
+    apply_reply_mode(session, reply, mark);
+    return OUTCOME_DONE;
+}
+
+void dispatch_forget(struct worker *worker, struct connection *connection) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    queue_remove(connection);
+    if (dispatcher->closer == connection) {
+        gate_abandon(dispatcher->lane);
+        closer_end(dispatcher);
+    }
+    if (dispatcher->boundary_connection == connection) dispatcher->boundary_connection = NULL;
+    monitor_forget(worker, connection);
+    struct under_way *under_way = connection->dispatch_state;
+    if (under_way == NULL) return;
+    if (under_way->inquiry != NULL && under_way->inquiry->is_complete) inquiry_free(under_way->inquiry);
+    under_way_end(connection); /* an inquiry still on its way frees itself when it comes back */
+}
+
+/* ------------------------------------------------------------------ pauses and timers */
+
+void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    dispatcher->paused_until = until;
+    dispatcher->pauses_only_writes = only_writes;
+    wake_connections(&dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
+}
+
+int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
+    *only_writes = worker->dispatcher->pauses_only_writes;
+    return worker->dispatcher->paused_until;
+}
+
+static void expire_some(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    int64_t effort = atomic_load_explicit(&config.active_expire_effort, memory_order_relaxed);
+    if (!lane_enter(dispatcher->lane)) return;
+    bool is_behind = keyspace_expire_slice(dispatcher->lane, worker->now, EXPIRY_SLICE_US * (1 + (effort - 1) / 3));
+    lane_leave(dispatcher->lane);
+    dispatcher->next_expiry = worker->now_monotonic + (is_behind ? EXPIRY_BUSY_MS : 0);
+}
+
+int dispatch_timers(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    int64_t now = worker->now_monotonic;
+    int64_t period = 1000 / atomic_load_explicit(&config.hz, memory_order_relaxed);
+    if (dispatcher->paused_until != 0 && dispatcher->paused_until <= worker->now) dispatch_pause(worker, 0, false);
+    bool is_due = now >= dispatcher->next_tick;
+    if (is_due) {
+        dispatcher->next_tick = now + period;
+        if (worker->number == 0) process_tick();
+    }
+    if (dispatcher->closer == NULL && (is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry))) {
+        dispatcher->next_expiry = 0;
+        expire_some(worker);
+        if (dispatcher->next_expiry == worker->now_monotonic) dispatcher->next_expiry = 0;
+    }
+    bool is_freeing = false;
+    if (is_due || dispatcher->lane->graves != NULL) is_freeing = lane_reclaim(dispatcher->lane);
+    if (is_freeing) return 0;
+    int64_t next = dispatcher->next_tick;
+    if (dispatcher->next_expiry != 0 && dispatcher->next_expiry < next) next = dispatcher->next_expiry;
+    if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
+        next = worker->now_monotonic + dispatcher->paused_until - worker->now;
+    return next <= now ? 0 : (int)(next - now);
+}
+
+uint64_t dispatch_parked_count(const struct worker *worker) {
+    const struct dispatcher *dispatcher = worker->dispatcher;
+    uint64_t parked = dispatcher->paused.count + dispatcher->gate_queue.connections.count;
+    for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
+        if (dispatcher->shard_queues[i] != NULL) parked += dispatcher->shard_queues[i]->connections.count;
+    return parked;
+}

@@ -1,0 +1,40 @@
+/* Dispatch: from arguments to a command with its shards. The only place of the server that takes a lock.
+ *
+ * It looks the command up, checks arity and authentication, finds and hashes the keys, and tries to take their shards. If one is busy it
+ * releases what it took and parks the connection on that lock; the release wakes it and the request is dispatched again. The reply
+ * is complete when a request is done. */
+#ifndef SERVER_DISPATCH_H
+#define SERVER_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connection.h"
+#include "worker.h"
+
+enum outcome {
+    OUTCOME_DONE,   /* the reply is in `reply` (it may be empty: CLIENT REPLY OFF) */
+    OUTCOME_PARKED, /* connection_park was called; dispatch_request is to be called again after connection_wake */
+};
+
+/* On the worker's thread at its start and end. */
+bool dispatch_attach(struct worker *worker, struct keyspace *keyspace);
+void dispatch_detach(struct worker *worker);
+
+/* Bracket around the running of connections in a turn. dispatch_enter returns false if the gate is closed by another: then no request
+ * may run this turn; the worker is woken (worker_wake) when it opens. */
+bool dispatch_enter(struct worker *worker);
+void dispatch_leave(struct worker *worker);
+/* Between two connections of a turn: lets somebody who waits at the gate in. false as dispatch_enter. */
+bool dispatch_yield(struct worker *worker);
+
+/* Runs connection->parser's request. */
+enum outcome dispatch_request(struct worker *worker, struct connection *connection, struct reply *reply);
+/* The connection closes while its request is under way: leaves queues, frees walks, detaches from inquiries. */
+void dispatch_forget(struct worker *worker, struct connection *connection);
+
+/* Outside the gate, once per turn: wakes connections whose locks were released, pauses that ended; runs expiry slices. Returns the
+ * milliseconds until it wants to be called again (-1: when something happens). */
+int dispatch_timers(struct worker *worker);
+
+#endif

@@ -1,0 +1,197 @@
+/* Listening sockets are opened once, before the workers, and shared by all of them. */
+#include "listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "log.h"
+
+/* The default, by which one sees that nobody has chosen. */
+#define BIND_ANY "* -::*"
+
+static int backlog(void) {
+    return (int)atomic_load_explicit(&config.tcp_backlog, memory_order_relaxed);
+}
+
+static bool option_set(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/* ------------------------------------------------------------------ TCP */
+
+/* The addresses a name of `bind` stands for. "*" is every IPv4 address, "::*" every IPv6 address. 0 or an error of getaddrinfo. */
+static int address_find(const char *name, const char *port, struct addrinfo **found) {
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    const char *host = name;
+    if (strcmp(name, "*") == 0) {
+        hints.ai_family = AF_INET;
+        host = NULL;
+    } else if (strcmp(name, "::*") == 0) {
+        hints.ai_family = AF_INET6;
+        host = NULL;
+    }
+    return getaddrinfo(host, port, &hints, found);
+}
+
+/* Returns a listening socket, or -1 with errno. */
+static int socket_listen(const struct addrinfo *address) {
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
+    if (fd < 0) return -1;
+    /* IPv6 alone: IPv4 has its own sockets. */
+    bool is_ready = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
+                    (address->ai_family != AF_INET6 || option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) &&
+                    bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, backlog()) == 0;
+    if (is_ready) return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static bool is_missing(int error) {
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENOPROTOOPT || error == EPROTONOSUPPORT ||
+           error == ESOCKTNOSUPPORT || error == EPFNOSUPPORT;
+}
+
+/* One word of `bind`. */
+static bool address_listen(struct listening *listening, const char *word, const char *port) {
+    bool is_optional = word[0] == '-';
+    const char *name = word + is_optional;
+    struct addrinfo *found = NULL;
+    int problem = address_find(name, port, &found);
+    if (problem != 0) {
+        if (is_optional) return true;
+        log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s. Correct 'bind', or put '-' before an address that may be missing.", name,
+                  port, gai_strerror(problem));
+        return false;
+    }
+    bool is_done = true;
+    for (struct addrinfo *address = found; address && is_done && listening->count < LISTEN_MOST; address = address->ai_next) {
+        int fd = socket_listen(address);
+        if (fd >= 0) {
+            listening->sockets[listening->count++] = fd;
+        } else if (!(is_optional && is_missing(errno))) {
+            log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port, strerror(errno),
+                      errno == EADDRINUSE ? " Another server has the port: stop it, or choose another 'port'." : "");
+            is_done = false;
+        }
+    }
+    freeaddrinfo(found);
+    return is_done;
+}
+
+static bool tcp_open(struct listening *listening) {
+    char port[16], words[1024];
+    snprintf(port, sizeof port, "%d", (int)atomic_load_explicit(&config.port, memory_order_relaxed));
+    if (strcmp(port, "0") == 0) return true;
+    config_text("bind", words, sizeof words);
+    char *rest = words;
+    for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(rest, " ", &rest)) {
+        if (!address_listen(listening, word, port)) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ unix */
+
+static bool unix_open(struct listening *listening) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[4096];
+    size_t length = config_text("unixsocket", path, sizeof path);
+    if (length == 0) return true;
+    if (length >= sizeof address.sun_path) {
+        log_write(LOG_WARNING, "Can't listen on unix socket '%s': a path may have %zu bytes, this one has %zu.", path,
+                  sizeof address.sun_path - 1, length);
+        return false;
+    }
+    memcpy(address.sun_path, path, length + 1);
+    unlink(path); /* left by one that was killed */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    mode_t mode = (mode_t)atomic_load_explicit(&config.unixsocketperm, memory_order_relaxed);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || (mode && chmod(path, mode) != 0) ||
+        listen(fd, backlog()) != 0) {
+        log_write(LOG_WARNING, "Can't listen on unix socket '%s': %s", path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return false;
+    }
+    listening->is_unix[listening->count] = true;
+    listening->sockets[listening->count++] = fd;
+    memcpy(listening->unix_path, path, length + 1);
+    return true;
+}
+
+/* ------------------------------------------------------------------ both */
+
+/* The kernel cuts a backlog down without a word. */
+static void backlog_check(void) {
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    int most = 0;
+    if (!file) return;
+    if (fscanf(file, "%d", &most) == 1 && most > 0 && most < backlog()) {
+        log_write(LOG_WARNING,
+                  "tcp-backlog %d is cut to %d by the kernel: raise it with 'sysctl net.core.somaxconn=%d' if many clients connect at once.",
+                  backlog(), most, backlog());
+    }
+    fclose(file);
+}
+
+bool listen_open(struct listening *listening) {
+    *listening = (struct listening){.count = 0};
+    if (!tcp_open(listening) || !unix_open(listening)) {
+        listen_close(listening);
+        return false;
+    }
+    if (listening->count == 0) {
+        log_write(LOG_WARNING, "Configured to not listen anywhere, exiting. Give a 'port' and 'bind', or a 'unixsocket'.");
+        return false;
+    }
+    backlog_check();
+    return true;
+}
+
+void listen_close(struct listening *listening) {
+    for (uint32_t i = 0; i < listening->count; i++) close(listening->sockets[i]);
+    listening->count = 0;
+    if (*listening->unix_path) unlink(listening->unix_path);
+    *listening->unix_path = 0;
+}
+
+void listen_tune(int fd) {
+    option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    int seconds = (int)atomic_load_explicit(&config.tcp_keepalive, memory_order_relaxed);
+    if (seconds <= 0) return;
+    option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+    option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds >= 3 ? seconds / 3 : 1);
+    option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+bool listen_peer_is_local(int fd) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+    } address;
+    socklen_t size = sizeof address;
+    if (getpeername(fd, &address.any, &size) != 0) return false;
+    if (address.any.sa_family == AF_INET) return ntohl(address.ip4.sin_addr.s_addr) >> 24 == 127;
+    return address.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address.ip6.sin6_addr);
+}
+
+bool listen_refuses(int fd) {
+    if (!atomic_load_explicit(&config.protected_mode, memory_order_relaxed) || listen_peer_is_local(fd)) return false;
+    if (config_has_password()) return false;
+    char words[1024];
+    config_text("bind", words, sizeof words);
+    return strcmp(words, BIND_ANY) == 0;
+}

@@ -1,0 +1,79 @@
+/* The loop: what a worker asks of the kernel, in terms that fit completion (io_uring) as well as readiness (epoll).
+ *
+ * A turn is loop_wait, then loop_deliver. Bytes are delivered where they landed, and belong to the loop again when the handler returns;
+ * what is to be kept is copied by the receiver. One loop belongs to one thread; only loop_wake may be called from others. */
+#ifndef SERVER_LOOP_H
+#define SERVER_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct loop;
+
+/* Bytes before delivered data that the receiver may write to: it puts what it had kept of an unfinished request there, and so
+ * has both in one piece without copying what came. */
+#define LOOP_HEADROOM 16384
+/* The most that is received to the loop's own memory at once. */
+#define LOOP_RECEIVE_MOST 65536
+/* The most parts that one loop_send takes. */
+#define LOOP_PARTS_MOST 64
+
+/* One socket's end; embedded in a connection or a listener. Fields belong to the loop. */
+struct stream {
+    int fd;
+    uint32_t interest;   /* what the back end has asked the kernel for */
+    bool is_listening;
+    bool is_receiving;   /* wants bytes */
+    bool is_sending;     /* loop_send could not take all; `sendable` is due */
+    bool is_closed;      /* loop_close was called; no handler is called any more */
+    bool is_detached;    /* the kernel isn't asked about it at all, until it receives or sends again */
+    char *space;         /* if not NULL, the next bytes go here */
+    size_t space_length;
+    void *private_data;
+};
+
+struct loop_handlers {
+    /* A new connection on a listening stream. fd is non-blocking and close-on-exec, and now the handler's. fd < 0: -errno, there was
+     * one but it could not be taken for want of descriptors or memory; it is still there, so better stop listening for a while. */
+    void (*accepted)(void *context, struct stream *listener, int fd);
+    /* length > 0: bytes at data, which is stream->space as given to loop_receive_into or has LOOP_HEADROOM bytes before it; data[length]
+     * may be read. 0: the peer has closed its side. < 0: -errno. May come once more in a turn after loop_set_receiving(false). */
+    void (*received)(void *context, struct stream *stream, char *data, ssize_t length);
+    /* A loop_send that was refused in part may be tried again. */
+    void (*sendable)(void *context, struct stream *stream);
+    /* loop_wake was called. */
+    void (*woken)(void *context);
+};
+
+/* backend: "auto", "epoll" (io_uring joins them). NULL with errno. */
+struct loop *loop_create(const char *backend, const struct loop_handlers *handlers, void *context);
+/* Streams that were not closed stay open. */
+void loop_free(struct loop *loop);
+const char *loop_backend_name(const struct loop *loop);
+
+/* fd is a bound and listening socket; several loops may listen on the same one. false with errno. */
+bool loop_listen(struct loop *loop, struct stream *stream, int fd);
+void loop_set_listening(struct loop *loop, struct stream *stream, bool is_on); /* stop accepting (maxclients' fds used up, shutdown) */
+/* Takes a connected non-blocking fd; receiving at once. false with errno; then the fd is still the caller's. */
+bool loop_add(struct loop *loop, struct stream *stream, int fd);
+/* Stops or resumes delivery: a client that doesn't read its replies isn't read either. A broken connection is told all the same. */
+void loop_set_receiving(struct loop *loop, struct stream *stream, bool is_on);
+/* The next bytes (until `length` of them have come) are received straight to `space`, which received() then reports as data. One byte
+ * more than `length` is readable there. NULL and 0: not any more. */
+void loop_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length);
+/* Sends what the socket takes now, of at most LOOP_PARTS_MOST parts. Returns how many bytes, or -errno for a broken connection. If fewer
+ * than asked, sendable() will come. */
+ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
+/* Forgets the stream and closes its fd. The struct may be freed once the turn is over (the worker frees connections at the turn's end). */
+void loop_close(struct loop *loop, struct stream *stream);
+
+/* Waits for something to happen, at most `milliseconds` (-1: for ever, 0: only looks). Returns how many streams it happened to. */
+int loop_wait(struct loop *loop, int milliseconds);
+/* Calls the handlers for what the wait found. Bounded: one receive of at most 64 KB per stream, more only into space of its own. */
+void loop_deliver(struct loop *loop);
+/* Any thread: makes the wait return, or the next one not wait. Cheap if already woken, or if the loop is not waiting. */
+void loop_wake(struct loop *loop);
+
+#endif

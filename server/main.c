@@ -1,0 +1,121 @@
+/* The program: brings the parts up in order, waits for a signal or SHUTDOWN, and takes them down again. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "../shard/keyspace.h"
+#include "clock.h"
+#include "command_table.h"
+#include "config.h"
+#include "hold.h"
+#include "listen.h"
+#include "log.h"
+#include "process.h"
+#include "worker.h"
+
+/* How long clients may take to read what they are owed when a signal ends the server. */
+#define SHUTDOWN_MS 10000
+#define SHARDS_PER_WORKER 256
+#define SHARDS_MOST 65536
+
+/* shards as configured, or as many as fit the workers; a power of two. */
+static uint32_t shards_choose(uint32_t workers) {
+    int64_t wanted = atomic_load_explicit(&config.shards, memory_order_relaxed);
+    if (wanted <= 0) wanted = (int64_t)workers * SHARDS_PER_WORKER;
+    uint32_t shards = 1;
+    while (shards < wanted && shards < SHARDS_MOST) shards *= 2;
+    return shards;
+}
+
+static struct keyspace *keyspace_start(uint32_t workers) {
+    struct keyspace_options options = {
+        .shards = shards_choose(workers),
+        .databases = (uint32_t)atomic_load_explicit(&config.databases, memory_order_relaxed),
+        .lanes = workers + 8,
+    };
+    struct keyspace *keyspace = keyspace_open(&options);
+    if (!keyspace) log_write(LOG_WARNING, "Can't open a keyspace of %u shards: %s", options.shards, strerror(errno));
+    else log_write(LOG_NOTICE, "Keyspace: %u shards, %u databases", options.shards, options.databases);
+    return keyspace;
+}
+
+/* The signals that end the server are taken by the main thread when it asks for them, and by nobody else. */
+static void signals_block(sigset_t *ending) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(ending);
+    sigaddset(ending, SIGTERM);
+    sigaddset(ending, SIGINT);
+    pthread_sigmask(SIG_BLOCK, ending, NULL);
+}
+
+static void leave_at_once(int signal_number) {
+    (void)signal_number;
+    _exit(1);
+}
+
+/* From now on a signal doesn't wait for anything. */
+static void signals_release(const sigset_t *ending) {
+    struct sigaction action = {.sa_handler = leave_at_once};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, ending, NULL);
+}
+
+/* Until a signal comes or the workers have ended by themselves (SHUTDOWN). */
+static void wait_for_end(int signals) {
+    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = workers_ended_fd(), .events = POLLIN}};
+    while (poll(watched, 2, -1) < 0 && errno == EINTR) continue;
+    struct signalfd_siginfo info;
+    if ((watched[0].revents & POLLIN) && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        log_write(LOG_NOTICE, "Received %s scheduling shutdown...", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+static bool serve(struct listening *listening) {
+    sigset_t ending;
+    signals_block(&ending);
+    int signals = signalfd(-1, &ending, SFD_CLOEXEC);
+    uint32_t workers = (uint32_t)atomic_load_explicit(&config.threads, memory_order_relaxed);
+    struct keyspace *keyspace = keyspace_start(workers);
+    if (signals < 0 || !keyspace) return false;
+    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
+    process_is_ready();
+    log_write(LOG_NOTICE, "Ready to accept connections");
+    wait_for_end(signals);
+    signals_release(&ending);
+    log_write(LOG_NOTICE, "User requested shutdown...");
+    hold_end_all();
+    workers_stop(SHUTDOWN_MS);
+    workers_join();
+    keyspace_close(keyspace);
+    close(signals);
+    return true;
+}
+
+int main(int argc, char **argv) {
+    if (!config_load(argc, argv)) return 1;
+    if (!config_daemonize()) {
+        log_write(LOG_WARNING, "Can't go to the background: %s", strerror(errno));
+        return 1;
+    }
+    clock_init();
+    process_init();
+    command_table_init();
+    log_write(LOG_NOTICE, "Latchkey %s, process %d, starts", LATCHKEY_VERSION, (int)getpid());
+    struct listening listening;
+    if (!listen_open(&listening)) return 1;
+    if (!config_pidfile_write()) log_write(LOG_WARNING, "Can't write the pidfile: %s", strerror(errno));
+    bool is_done = serve(&listening);
+    listen_close(&listening);
+    config_pidfile_remove();
+    if (is_done) log_write(LOG_NOTICE, "Latchkey is now ready to exit, bye bye...");
+    return is_done ? 0 : 1;
+}

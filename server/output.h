@@ -1,0 +1,22 @@
+/* Output: what a connection is owed. Replies of a run go to the socket at once; what it does not take waits in blocks, values by
+ * reference. Each function closes the connection if it is broken or owes more than it may, and then returns false. */
+#ifndef SERVER_OUTPUT_H
+#define SERVER_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../resp/reply.h"
+#include "connection.h"
+
+/* Sends what `reply` holds, behind what is owed already, and empties it. */
+bool output_send(struct connection *connection, struct reply *reply);
+/* Adds bytes to what is owed; output_flush sends them. */
+bool output_append(struct connection *connection, const char *data, size_t length);
+/* Sends of what is owed as much as the socket takes, at most a turn's share. */
+bool output_flush(struct connection *connection);
+/* Closes the connection if it is past the limits, the soft one for long enough. */
+bool output_check(struct connection *connection);
+void output_free(struct connection *connection);
+
+#endif

@@ -1,0 +1,160 @@
+#include "process.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "../shard/memory.h"
+#include "clock.h"
+#include "statistics.h"
+#include "worker.h"
+
+#ifndef USE_JEMALLOC
+#include <malloc.h>
+#endif
+
+/* Rates are averages over this many ticks. */
+#define TICKS 16
+
+static char run_id[41];
+static char allocator[64];
+static int64_t started;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Guarded by mutex. */
+static uint64_t peak, at_start;
+static struct tick {
+    int64_t time;
+    struct worker_totals totals;
+} ticks[TICKS];
+static uint32_t tick_count;
+
+void process_init(void) {
+    unsigned char bytes[20];
+    started = clock_monotonic_ms();
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) memset(bytes, 0, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) snprintf(run_id + 2 * i, 3, "%02x", bytes[i]);
+#ifdef USE_JEMALLOC
+    const char *version = "";
+    size_t size = sizeof version;
+    mallctl("version", &version, &size, NULL, 0);
+    snprintf(allocator, sizeof allocator, "jemalloc-%.*s", (int)strcspn(version, "-"), version);
+#else
+    snprintf(allocator, sizeof allocator, "libc");
+#endif
+}
+
+int64_t process_uptime_seconds(void) {
+    return (clock_monotonic_ms() - started) / 1000;
+}
+
+const char *process_run_id(void) {
+    return run_id;
+}
+
+const char *process_allocator(void) {
+    return allocator;
+}
+
+const char *process_compiler(void) {
+    return __VERSION__;
+}
+
+void process_executable(char *out, size_t size) {
+    ssize_t length = readlink("/proc/self/exe", out, size - 1);
+    out[length < 0 ? 0 : length] = '\0';
+}
+
+void process_human_bytes(char *out, size_t size, uint64_t bytes) {
+    static const char units[] = "BKMGTP";
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024 && unit < 5) {
+        value /= 1024;
+        unit++;
+    }
+    if (unit == 0) snprintf(out, size, "%lluB", (unsigned long long)bytes);
+    else snprintf(out, size, "%.2f%c", value, units[unit]);
+}
+
+static uint64_t resident_bytes(void) {
+    unsigned long long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL) return 0;
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2) resident = 0;
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_allocator(struct process_memory *memory) {
+#ifdef USE_JEMALLOC
+    uint64_t epoch = 1;
+    size_t allocated = 0, active = 0, resident = 0, size = sizeof epoch;
+    mallctl("epoch", &epoch, &size, &epoch, sizeof epoch);
+    size = sizeof allocated;
+    mallctl("stats.allocated", &allocated, &size, NULL, 0);
+    mallctl("stats.active", &active, &size, NULL, 0);
+    mallctl("stats.resident", &resident, &size, NULL, 0);
+    memory->used = allocated;
+    memory->active = active;
+    memory->allocator_resident = resident;
+#else
+    struct mallinfo2 info = mallinfo2();
+    memory->used = info.uordblks + info.hblkhd;
+    memory->active = memory->allocator_resident = info.arena + info.hblkhd;
+#endif
+}
+
+void process_memory(struct process_memory *memory) {
+    read_allocator(memory);
+    memory->resident = resident_bytes();
+    memory->system = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    pthread_mutex_lock(&mutex);
+    if (memory->used > peak) peak = memory->used;
+    memory->peak = peak;
+    memory->at_start = at_start;
+    pthread_mutex_unlock(&mutex);
+}
+
+void process_peak_reset(void) {
+    pthread_mutex_lock(&mutex);
+    peak = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+void process_is_ready(void) {
+    struct process_memory memory;
+    read_allocator(&memory);
+    pthread_mutex_lock(&mutex);
+    at_start = memory.used;
+    pthread_mutex_unlock(&mutex);
+}
+
+void process_tick(void) {
+    struct process_memory memory;
+    struct worker_totals totals;
+    read_allocator(&memory);
+    statistics_workers(&totals);
+    pthread_mutex_lock(&mutex);
+    if (memory.used > peak) peak = memory.used;
+    ticks[tick_count++ % TICKS] = (struct tick){clock_monotonic_ms(), totals};
+    pthread_mutex_unlock(&mutex);
+}
+
+void process_rates(struct process_rates *rates) {
+    *rates = (struct process_rates){0};
+    pthread_mutex_lock(&mutex);
+    if (tick_count >= 2) {
+        const struct tick *last = &ticks[(tick_count - 1) % TICKS], *first = &ticks[tick_count < TICKS ? 0 : tick_count % TICKS];
+        double seconds = (double)(last->time - first->time) / 1000.0;
+        /* A reset in between makes the counters go back: then there is no rate. */
+        if (seconds > 0 && last->totals.commands >= first->totals.commands) {
+            rates->commands = (uint64_t)((double)(last->totals.commands - first->totals.commands) / seconds);
+            rates->bytes_in = (double)(last->totals.bytes_in - first->totals.bytes_in) / seconds;
+            rates->bytes_out = (double)(last->totals.bytes_out - first->totals.bytes_out) / seconds;
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+}

@@ -1,0 +1,40 @@
+/* The process as INFO and MEMORY tell of it: identity, memory as the allocator and the kernel see it, rates. Any thread. */
+#ifndef SERVER_PROCESS_H
+#define SERVER_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void process_init(void); /* at start, before threads */
+int64_t process_uptime_seconds(void);
+const char *process_run_id(void);   /* 40 hexadecimal digits, drawn at start */
+const char *process_allocator(void); /* "jemalloc-5.3.0" */
+const char *process_compiler(void);
+void process_executable(char *out, size_t size);
+/* "1.50M" */
+void process_human_bytes(char *out, size_t size, uint64_t bytes);
+
+struct process_memory {
+    uint64_t used;               /* handed out by the allocator */
+    uint64_t active;             /* pages that hold it */
+    uint64_t allocator_resident; /* pages the allocator keeps */
+    uint64_t resident;           /* of the process */
+    uint64_t peak;               /* of `used`, as far as it was looked at: ten times a second */
+    uint64_t at_start;           /* `used` when the server was ready */
+    uint64_t system;             /* the machine's */
+};
+void process_memory(struct process_memory *memory);
+void process_peak_reset(void);
+
+/* Averages over the last second or two. */
+struct process_rates {
+    uint64_t commands;
+    double bytes_in, bytes_out;
+};
+void process_rates(struct process_rates *rates);
+/* Looks at memory and rates: by one thread, about ten times a second. */
+void process_tick(void);
+/* The server is ready: what it uses now is what an empty one needs. */
+void process_is_ready(void);
+
+#endif

@@ -1,0 +1,26 @@
+/* A session: what a client has said about itself and how it wants to be spoken to. A connection has one; a script or a load
+ * would bring its own. It knows no socket. Touched only by the worker that runs its commands. */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+
+struct session {
+    uint64_t id;       /* CLIENT ID; never reused */
+    uint32_t database;
+    int protocol;      /* 2 or 3 */
+    bool is_authenticated;
+    bool is_no_evict;
+    bool is_no_touch;
+    bool is_monitor;
+    bool closes_after_reply; /* QUIT, protocol errors */
+    enum reply_mode reply_mode;
+    char *name;            /* CLIENT SETNAME, or NULL; owned */
+    char *library_name;    /* CLIENT SETINFO, or NULL; owned */
+    char *library_version; /* likewise */
+};
+
+#endif

@@ -1,0 +1,512 @@
+/* The workers: their threads, turns, and end.
+ *
+ * New connections. Every worker listens on every socket; the kernel wakes one of them, which takes the connection and gives it to the
+ * worker that has the fewest: itself, or another by message. Nobody is woken for a connection in vain, and a worker that is
+ * busy for long takes none.
+ *
+ * Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns until nothing is unanswered or unsent.
+ * A request of one worker may wait for an answer of another, so that all of them keep turning until the last is done, or the
+ * time is over. */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../shard/counter.h"
+#include "../shard/memory.h"
+#include "clock.h"
+#include "config.h"
+#include "dispatch.h"
+#include "log.h"
+
+#define TICK_MS 100
+/* A tick looks at one in so many connections, so that each is looked at about once a second. */
+#define SWEEP_TICKS 10
+#define SWEEP_LEAST 16
+/* How long a worker doesn't listen when there are no descriptors. */
+#define LISTEN_PAUSE_MS 200
+/* Rounds of receiving what has arrived when the workers are to stop; each finds at most some hundreds of connections. */
+#define LAST_ROUNDS_MOST 1000
+
+/* All of them. Set up by workers_start before the first thread and freed by workers_join after the last. */
+static struct {
+    struct worker **workers;
+    uint32_t count;
+    int ended_fd;
+    _Atomic int64_t stop_at;  /* monotonic ms by which all have ended; 0: not stopping */
+    _Atomic uint32_t drained, ended;
+    _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
+    pthread_mutex_t mutex;      /* of the start only */
+    pthread_cond_t started_changed;
+    uint32_t started, failed;
+} all = {.ended_fd = -1, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local struct worker *self;
+
+struct worker *worker_self(void) {
+    return self;
+}
+
+uint32_t worker_count(void) {
+    return all.count;
+}
+
+struct worker *worker_at(uint32_t number) {
+    return all.workers[number];
+}
+
+uint64_t workers_connection_count(void) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < all.count; i++) sum += counter_read(&all.workers[i]->connection_count);
+    return sum;
+}
+
+struct connection *worker_find_connection(struct worker *worker, uint64_t id) {
+    struct connection *connection = worker->connections;
+    while (connection && connection->session.id != id) connection = connection->next;
+    return connection;
+}
+
+/* ------------------------------------------------------------------ messages */
+
+bool worker_push(struct worker *worker, struct message *message) {
+    return mailbox_push(&worker->mailbox, message);
+}
+
+void worker_wake(struct worker *worker) {
+    loop_wake(worker->loop);
+}
+
+void worker_send(struct worker *worker, struct message *message) {
+    if (worker_push(worker, message)) worker_wake(worker);
+}
+
+/* An unset signal needs no rearming: whoever sets it wakes the loop, and the next turn sees it. */
+static void mail_handle(struct worker *worker) {
+    if (!atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed)) return;
+    mailbox_rearm(&worker->mailbox);
+    struct message *message;
+    while ((message = mailbox_pop(&worker->mailbox))) message->handle(worker, message);
+}
+
+/* ------------------------------------------------------------------ new connections */
+
+/* A connection on its way to the worker that will have it. */
+struct handover {
+    struct message message;
+    int fd;
+    bool is_unix;
+};
+
+static void worker_adopt(struct worker *worker, int fd, bool is_unix) {
+    if (worker->is_stopping) {
+        close(fd);
+    } else if (connection_open(worker, fd, is_unix)) {
+        return;
+    }
+    atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
+}
+
+static void handover_handle(struct worker *worker, struct message *message) {
+    struct handover *handover = (struct handover *)message;
+    worker_adopt(worker, handover->fd, handover->is_unix);
+    free(handover);
+}
+
+static struct worker *worker_with_fewest(struct worker *own) {
+    struct worker *fewest = own;
+    uint64_t least = counter_read(&own->assigned);
+    for (uint32_t i = 0; i < all.count; i++) {
+        uint64_t count = counter_read(&all.workers[i]->assigned);
+        if (count >= least) continue;
+        least = count;
+        fewest = all.workers[i];
+    }
+    return fewest;
+}
+
+static uint64_t assigned_total(void) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < all.count; i++) sum += counter_read(&all.workers[i]->assigned);
+    return sum;
+}
+
+static void refuse(struct worker *worker, int fd, const char *error) {
+    /* A new socket takes a line; if not, there is nobody to tell. */
+    if (send(fd, error, strlen(error), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) log_write(LOG_DEBUG, "Can't tell a refused client");
+    close(fd);
+    counter_add(&worker->rejected_connections, 1);
+}
+
+/* Descriptors or memory are used up: all the worker's listeners rest for a moment, so that the loop doesn't turn in vain. */
+static void listening_rest(struct worker *worker, int error) {
+    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], false);
+    worker->listen_again = worker->now_monotonic + LISTEN_PAUSE_MS;
+    int64_t last = atomic_load(&all.complained);
+    if ((last && worker->now_monotonic - last < 10000) || !atomic_compare_exchange_strong(&all.complained, &last, worker->now_monotonic)) {
+        return;
+    }
+    log_write(LOG_WARNING, "Can't accept clients: %s. %s", strerror(error),
+              error == EMFILE || error == ENFILE ? "Lower 'maxclients', or raise the limit of open files (ulimit -n, LimitNOFILE=)."
+                                                 : "New clients wait until there is room.");
+}
+
+static void listening_resume(struct worker *worker) {
+    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], true);
+    worker->listen_again = 0;
+}
+
+static void on_accepted(void *context, struct stream *listener, int fd) {
+    struct worker *worker = context;
+    bool is_unix = listener->private_data != NULL;
+    if (fd < 0) {
+        listening_rest(worker, -fd);
+        return;
+    }
+    if (assigned_total() >= (uint64_t)atomic_load_explicit(&config.maxclients, memory_order_relaxed)) {
+        refuse(worker, fd, "-ERR max number of clients reached\r\n");
+        return;
+    }
+    if (!is_unix && listen_refuses(fd)) {
+        refuse(worker, fd,
+               "-DENIED Protected mode is on: without a password and a chosen address only local clients are served. To be reached from "
+               "elsewhere, set 'requirepass', or 'bind' to the addresses to serve on, or, on a network you trust, 'protected-mode no'.\r\n");
+        return;
+    }
+    if (!is_unix) listen_tune(fd);
+    struct worker *home = worker_with_fewest(worker);
+    atomic_fetch_add_explicit(&home->assigned, 1, memory_order_relaxed);
+    struct handover *handover = home != worker ? malloc(sizeof *handover) : NULL;
+    if (handover) {
+        *handover = (struct handover){.message.handle = handover_handle, .fd = fd, .is_unix = is_unix};
+        worker_send(home, &handover->message);
+        return;
+    }
+    if (home != worker) { /* no memory for a message: stays here */
+        atomic_fetch_sub_explicit(&home->assigned, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&worker->assigned, 1, memory_order_relaxed);
+    }
+    worker_adopt(worker, fd, is_unix);
+}
+
+/* ------------------------------------------------------------------ a turn */
+
+/* Somebody may wait for the gate: between two connections is the moment. */
+static void gate_yield(struct worker *worker) {
+    if (worker->is_inside) worker->is_inside = dispatch_yield(worker);
+}
+
+static void on_received(void *context, struct stream *stream, char *data, ssize_t length) {
+    connection_receive((struct connection *)stream, data, length);
+    gate_yield(context);
+}
+
+static void on_sendable(void *context, struct stream *stream) {
+    (void)context;
+    connection_sendable((struct connection *)stream);
+}
+
+static const struct loop_handlers handlers = {
+    .accepted = on_accepted,
+    .received = on_received,
+    .sendable = on_sendable,
+};
+
+/* Those that were ready when the turn began; who is not done goes behind them and runs in the next. */
+static void run_ready(struct worker *worker, uint32_t count) {
+    while (count-- > 0 && worker->is_inside && worker->ready.first) {
+        connection_run(worker->ready.first);
+        gate_yield(worker);
+    }
+}
+
+static void flush(struct worker *worker) {
+    struct connection *connection = worker->flush;
+    worker->flush = NULL;
+    while (connection) {
+        struct connection *next = connection->flush_next;
+        connection->is_flush_due = false;
+        connection->flush_next = NULL;
+        if (connection->state != CONNECTION_CLOSED && !connection->stream.is_sending) connection_sendable(connection);
+        connection = next;
+    }
+}
+
+static void free_closed(struct worker *worker) {
+    while (worker->closed) {
+        struct connection *connection = worker->closed;
+        worker->closed = connection->queue_next;
+        connection_free(connection);
+    }
+}
+
+static void sweep(struct worker *worker) {
+    uint64_t count = counter_read(&worker->connection_count) / SWEEP_TICKS + SWEEP_LEAST;
+    if (!worker->sweep) worker->sweep = worker->connections;
+    while (count-- > 0 && worker->sweep) {
+        struct connection *connection = worker->sweep;
+        worker->sweep = connection->next;
+        connection_check(connection);
+    }
+}
+
+static bool needs_ticks(const struct worker *worker) {
+    return worker->listen_again || worker->lingering.first || worker->over_soft_limit || worker->is_stopping ||
+           counter_read(&worker->output_bytes) > 0 ||
+           (worker->connections && atomic_load_explicit(&config.timeout, memory_order_relaxed) > 0);
+}
+
+static void tick(struct worker *worker) {
+    if (worker->now_monotonic < worker->next_tick) return;
+    worker->next_tick = worker->now_monotonic + TICK_MS;
+    if (worker->listen_again && worker->now_monotonic >= worker->listen_again && !worker->is_stopping) listening_resume(worker);
+    /* All linger for the same time, so the first ends first. */
+    while (worker->lingering.first && worker->lingering.first->linger_until <= worker->now_monotonic) {
+        connection_close(worker->lingering.first, NULL);
+    }
+    sweep(worker);
+}
+
+/* One turn. `milliseconds` is how long it may wait; returns how long the next one may. */
+static int turn(struct worker *worker, int milliseconds) {
+    loop_wait(worker->loop, milliseconds);
+    worker->now = clock_wall_ms();
+    worker->now_monotonic = clock_monotonic_ms();
+    counter_add(&worker->turns, 1);
+    mail_handle(worker);
+    uint32_t ready = worker->ready.count;
+    worker->is_inside = dispatch_enter(worker);
+    loop_deliver(worker->loop);
+    run_ready(worker, ready);
+    bool was_let_run = worker->is_inside;
+    if (worker->is_inside) dispatch_leave(worker);
+    worker->is_inside = false;
+    int next = dispatch_timers(worker);
+    tick(worker);
+    flush(worker);
+    free_closed(worker);
+    /* When the gate is closed, its opening wakes. */
+    if ((worker->ready.first && was_let_run) || worker->flush) return 0;
+    if (needs_ticks(worker) && (next < 0 || next > TICK_MS)) next = TICK_MS;
+    return next;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void stop_begin(struct worker *worker) {
+    worker->is_stopping = true;
+    worker->listen_again = 0;
+    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], false);
+}
+
+/* Runs what has arrived by now. A client that never stops sending doesn't hold up the end. */
+static void stop_receive(struct worker *worker) {
+    uint64_t rounds = counter_read(&worker->connection_count) / 64 + 2;
+    if (rounds > LAST_ROUNDS_MOST) rounds = LAST_ROUNDS_MOST;
+    while (rounds-- > 0) turn(worker, 0);
+    for (struct connection *connection = worker->connections; connection; connection = connection->next) {
+        connection->is_ended = true;
+        loop_set_receiving(worker->loop, &connection->stream, false);
+    }
+}
+
+static bool has_busy(const struct worker *worker) {
+    for (const struct connection *connection = worker->connections; connection; connection = connection->next) {
+        if (connection_is_busy(connection)) return true;
+    }
+    return false;
+}
+
+static void close_all(struct worker *worker) {
+    while (worker->connections) connection_close(worker->connections, NULL);
+    while (worker->lingering.first) connection_close(worker->lingering.first, NULL);
+    flush(worker);
+    free_closed(worker);
+}
+
+static void stop(struct worker *worker) {
+    stop_begin(worker);
+    stop_receive(worker);
+    int milliseconds = 0;
+    for (;;) {
+        milliseconds = turn(worker, milliseconds);
+        if (!worker->is_drained && !has_busy(worker)) {
+            worker->is_drained = true;
+            if (atomic_fetch_add(&all.drained, 1) + 1 == all.count) {
+                for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
+            }
+        }
+        if (atomic_load(&all.drained) == all.count || worker->now_monotonic >= atomic_load(&all.stop_at)) break;
+    }
+    close_all(worker);
+    mail_handle(worker);
+    free_closed(worker);
+}
+
+void workers_stop(int64_t milliseconds) {
+    int64_t none = 0;
+    if (!atomic_compare_exchange_strong(&all.stop_at, &none, clock_monotonic_ms() + milliseconds)) return;
+    for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
+}
+
+int workers_ended_fd(void) {
+    return all.ended_fd;
+}
+
+static void report_end(void) {
+    uint64_t one = 1;
+    if (atomic_fetch_add(&all.ended, 1) + 1 == all.count && write(all.ended_fd, &one, sizeof one) < 0) {
+        log_write(LOG_WARNING, "Can't report the end of the workers: %s", strerror(errno));
+    }
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+static void report_start(bool is_serving) {
+    pthread_mutex_lock(&all.mutex);
+    if (is_serving) all.started++;
+    else all.failed++;
+    pthread_cond_signal(&all.started_changed);
+    pthread_mutex_unlock(&all.mutex);
+}
+
+static bool listeners_add(struct worker *worker) {
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        if (loop_listen(worker->loop, &worker->listeners[i], worker->listeners[i].fd)) continue;
+        log_write(LOG_WARNING, "Worker %u can't listen: %s", worker->number, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static void *worker_run(void *argument) {
+    struct worker *worker = argument;
+    self = worker;
+    char name[16];
+    snprintf(name, sizeof name, "latchkey-w%u", worker->number);
+    pthread_setname_np(pthread_self(), name);
+    worker->now = clock_wall_ms();
+    worker->now_monotonic = clock_monotonic_ms();
+    bool is_attached = dispatch_attach(worker, worker->keyspace);
+    if (!is_attached) log_write(LOG_WARNING, "Worker %u finds no seat at the keyspace", worker->number);
+    bool is_serving = is_attached && listeners_add(worker);
+    report_start(is_serving);
+    int milliseconds = 0;
+    while (is_serving && !atomic_load_explicit(&all.stop_at, memory_order_relaxed)) milliseconds = turn(worker, milliseconds);
+    if (is_serving) stop(worker);
+    if (is_attached) dispatch_detach(worker);
+    report_end();
+    return NULL;
+}
+
+static void worker_free(struct worker *worker) {
+    if (!worker) return;
+    /* Who ended earlier may still have been sent a connection. Other messages came too late to matter; nobody waits for them. */
+    struct message *message;
+    while ((message = mailbox_pop(&worker->mailbox))) {
+        if (message->handle != handover_handle) continue;
+        close(((struct handover *)message)->fd);
+        free(message);
+    }
+    loop_free(worker->loop);
+    reply_free(&worker->reply);
+    free(worker->arguments);
+    free(worker);
+}
+
+static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, const int *sockets, const bool *is_unix, uint32_t count) {
+    struct worker *worker = memory_lines(sizeof *worker);
+    if (!worker) return NULL;
+    worker->number = number;
+    worker->keyspace = keyspace;
+    mailbox_init(&worker->mailbox);
+    reply_init(&worker->reply, 2);
+    worker->listener_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        worker->listeners[i] = (struct stream){.fd = sockets[i], .private_data = is_unix[i] ? worker : NULL};
+    }
+    char backend[32];
+    config_text("io-backend", backend, sizeof backend);
+    worker->loop = loop_create(backend, &handlers, worker);
+    if (worker->loop) return worker;
+    log_write(LOG_WARNING, "Can't create a loop for worker %u (io-backend %s): %s", number, backend, strerror(errno));
+    worker_free(worker);
+    return NULL;
+}
+
+/* The option is looked at in ticks, and a worker without reason to tick may wait for ever. */
+static void on_timeout_changed(void) {
+    for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
+}
+
+/* Threads of workers take no signals: those are the main thread's. */
+static bool threads_create(void) {
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    uint32_t created = 0;
+    int error = 0;
+    while (created < all.count && error == 0) {
+        error = pthread_create(&all.workers[created]->thread, NULL, worker_run, all.workers[created]);
+        if (error == 0) created++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) log_write(LOG_WARNING, "Can't create a thread for worker %u: %s", created, strerror(error));
+    pthread_mutex_lock(&all.mutex);
+    while (all.started + all.failed < created) pthread_cond_wait(&all.started_changed, &all.mutex);
+    bool is_done = all.started == all.count;
+    pthread_mutex_unlock(&all.mutex);
+    if (is_done) return true;
+    workers_stop(0);
+    for (uint32_t i = 0; i < created; i++) pthread_join(all.workers[i]->thread, NULL);
+    return false;
+}
+
+static void workers_free(void) {
+    for (uint32_t i = 0; i < all.count; i++) worker_free(all.workers[i]);
+    free(all.workers);
+    if (all.ended_fd >= 0) close(all.ended_fd);
+    all.workers = NULL;
+    all.count = all.started = all.failed = 0;
+    all.ended_fd = -1;
+    atomic_store(&all.stop_at, 0);
+    atomic_store(&all.drained, 0);
+    atomic_store(&all.ended, 0);
+}
+
+bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count) {
+    all.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    all.workers = calloc(count, sizeof *all.workers);
+    bool is_created = all.ended_fd >= 0 && all.workers;
+    for (uint32_t i = 0; is_created && i < count; i++) {
+        all.workers[i] = worker_create(i, keyspace, sockets, is_unix, socket_count);
+        if (all.workers[i]) all.count++;
+        else is_created = false;
+    }
+    if (!is_created || !threads_create()) {
+        log_write(LOG_WARNING, "Can't start %u workers", count);
+        workers_free();
+        return false;
+    }
+    config_on_change("timeout", on_timeout_changed);
+    log_write(LOG_NOTICE, "%u workers, loop: %s", count, loop_backend_name(all.workers[0]->loop));
+    return true;
+}
+
+void workers_join(void) {
+    for (uint32_t i = 0; i < all.count; i++) pthread_join(all.workers[i]->thread, NULL);
+    workers_free();
+}
+
+double worker_cpu_seconds(const struct worker *worker) {
+    clockid_t clock;
+    struct timespec time;
+    if (pthread_getcpuclockid(worker->thread, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}

@@ -1,0 +1,84 @@
+/* A worker: a thread with its own loop, connections and mailbox. Workers share the shards and what the mailboxes carry, nothing else.
+ *
+ * A turn: wait; take the time; drain the mailbox; enter the gate; run the ready connections, each for a bounded number of commands;
+ * leave the gate (which is also the point where memory retired by others may be freed); timers; free closed connections. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connection.h"
+#include "listen.h"
+#include "loop.h"
+#include "mailbox.h"
+
+struct keyspace;
+struct lane;
+struct dispatcher;
+
+struct worker {
+    uint32_t number; /* 0 .. worker_count()-1 */
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox mailbox;
+    struct keyspace *keyspace;
+    struct lane *lane;             /* its seat at the keyspace; attached by dispatch_attach */
+    struct dispatcher *dispatcher; /* dispatch's own per-worker state: statistics, queues of parked connections */
+    struct connection *connections, *connections_last; /* all, oldest first */
+    struct connection *closed;      /* to be freed at the end of the turn; by queue_next */
+    struct connection *flush;       /* with output to be sent at the end of the turn; by flush_next */
+    struct connection *sweep;       /* where the check of all connections goes on; NULL: at the first */
+    struct connection_queue ready;
+    struct connection_queue lingering; /* all was sent, and the client should close: no longer among the connections */
+    int64_t now;           /* wall ms, of this turn */
+    int64_t now_monotonic;
+    int64_t next_tick;     /* monotonic ms */
+    int64_t listen_again;  /* monotonic ms; 0: it is listening */
+    uint32_t over_soft_limit; /* connections that are */
+    bool is_inside;        /* the gate: requests may run */
+    bool is_stopping;
+    bool is_drained;       /* stopping, and nothing is left to be answered or sent */
+    struct reply reply;    /* replies of the connection that is running, before they are sent */
+    struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
+    uint32_t arguments_capacity;
+    struct stream listeners[LISTEN_MOST];
+    uint32_t listener_count;
+    _Atomic uint32_t monitor_count; /* of its connections, those that monitor */
+    /* Connections it has or will get: the one number that others change, when they take a connection for it. */
+    _Atomic uint64_t assigned;
+    /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
+    _Atomic uint64_t connection_count, connections_total, bytes_in, bytes_out, commands, turns, output_limit_closes, query_limit_closes,
+        rejected_connections, parked /* connections whose request waits */, input_bytes /* held in input buffers */, output_bytes /* owed */;
+};
+
+/* Starts `count` workers listening on the sockets; returns when all serve. false with a logged reason. The sockets stay the caller's. */
+bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count);
+/* Asks all to stop accepting, answer what was received, send what is owed (at most `milliseconds`), close and end. Any thread; only the
+ * first call counts. */
+void workers_stop(int64_t milliseconds);
+/* Readable (poll) when all workers have ended, however it came about. */
+int workers_ended_fd(void);
+/* Waits for that and releases what they had; worker_count() is 0 afterwards. */
+void workers_join(void);
+uint32_t worker_count(void);
+struct worker *worker_at(uint32_t number);
+uint64_t workers_connection_count(void);
+/* The worker that runs this thread, or NULL. */
+struct worker *worker_self(void);
+
+/* Any thread: puts a message in a worker's mailbox and wakes it if needed. */
+void worker_send(struct worker *worker, struct message *message);
+/* The two halves, for who holds a shard: push under the lock, wake after it. */
+bool worker_push(struct worker *worker, struct message *message);
+void worker_wake(struct worker *worker);
+
+/* CPU time that its thread has used. Any thread. */
+double worker_cpu_seconds(const struct worker *worker);
+
+/* On its own worker only. Ids are unique over all workers. */
+struct connection *worker_find_connection(struct worker *worker, uint64_t id);
+
+#endif
