@@ -1,0 +1,43 @@
+// ioredis, unmodified: ioredis.js PORT
+const Redis = require("ioredis");
+
+let passed = 0, failed = 0;
+function check(name, condition) {
+  condition ? passed++ : failed++;
+  console.log(`${condition ? "ok" : "not ok"} - ioredis: ${name}`);
+}
+
+async function main() {
+  const port = Number(process.argv[2]);
+  const client = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10 });
+  client.on("error", () => {});
+  await client.flushall();
+  check("ping", (await client.ping()) === "PONG");
+  check("set and get", (await client.set("k", "v", "PX", 60000)) === "OK" && (await client.get("k")) === "v");
+  check("pttl", (await client.pttl("k")) > 0);
+  const pipeline = client.pipeline();
+  for (let i = 0; i < 500; i++) pipeline.set(`i${i}`, i).incrby(`i${i}`, 1000);
+  const answers = await pipeline.exec();
+  check("pipeline of 1000", answers.length === 1000 && answers.every(([error]) => error === null) && answers[999][1] === 1499);
+  const keys = new Set();
+  for await (const page of client.scanStream({ match: "i*", count: 100 })) page.forEach((key) => keys.add(key));
+  check("scanStream", keys.size === 500);
+  check("an error rejects", await client.incr("k").then(() => false, (error) => /not an integer/.test(error.message)));
+  check("buffers", (await client.getBuffer("i1")).equals(Buffer.from("1001")));
+  const monitor = await client.monitor();
+  const seen = new Promise((resolve) => monitor.on("monitor", (time, args) => args[0] === "echo" && resolve(args[1])));
+  await client.echo("watched");
+  check("monitor", (await seen) === "watched");
+  monitor.disconnect();
+  const id = await client.client("ID");
+  const back = new Promise((resolve) => client.once("ready", resolve));
+  const other = new Redis(port);
+  await other.client("KILL", "ID", id);
+  await back;
+  check("reconnects after it was killed", (await client.get("i2")) === "1002");
+  client.disconnect();
+  other.disconnect();
+  console.log(`ioredis: ${passed} passed, ${failed} failed`);
+  process.exit(failed || !passed ? 1 : 0);
+}
+main().catch((error) => { console.log(`not ok - ioredis: ${error.stack}`); process.exit(1); });

@@ -1,0 +1,42 @@
+// node-redis, unmodified: node_redis.js PORT
+const { createClient } = require("redis");
+
+let passed = 0, failed = 0;
+function check(name, condition) {
+  condition ? passed++ : failed++;
+  console.log(`${condition ? "ok" : "not ok"} - node-redis: ${name}`);
+}
+
+async function main() {
+  const options = { socket: { host: "127.0.0.1", port: Number(process.argv[2]), reconnectStrategy: () => 10 } };
+  const client = createClient(options);
+  client.on("error", () => {}); // a cut connection is announced here, then made anew
+  await client.connect();
+  await client.flushAll();
+  check("ping", (await client.ping()) === "PONG");
+  await client.set("k", "v", { EX: 100 });
+  check("set and get", (await client.get("k")) === "v");
+  check("ttl", (await client.ttl("k")) > 0);
+  check("get option", (await client.set("k", "w", { GET: true })) === "v");
+  await client.mSet({ a: "1", b: "2" });
+  check("mget", JSON.stringify(await client.mGet(["a", "b", "c"])) === JSON.stringify(["1", "2", null]));
+  const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => client.set(`n${i}`, `${i}`).then(() => client.get(`n${i}`))));
+  check("1000 pipelined by themselves", answers.every((value, i) => value === `${i}`));
+  const keys = new Set();
+  for await (const key of client.scanIterator({ MATCH: "n*", COUNT: 50 })) keys.add(key);
+  check("scan", keys.size === 1000);
+  check("an error rejects", await client.incr("k").then(() => false, (error) => /not an integer/.test(error.message)));
+  const id = await client.sendCommand(["CLIENT", "ID"]);
+  const other = createClient(options);
+  await other.connect();
+  const back = new Promise((resolve) => client.once("ready", resolve));
+  await other.sendCommand(["CLIENT", "KILL", "ID", String(id)]);
+  await back;
+  check("reconnects after it was killed", (await client.get("a")) === "1");
+  check("buffers", Buffer.isBuffer(await client.get(require("redis").commandOptions({ returnBuffers: true }), "a")));
+  await client.quit();
+  await other.quit();
+  console.log(`node-redis: ${passed} passed, ${failed} failed`);
+  process.exit(failed || !passed ? 1 : 0);
+}
+main().catch((error) => { console.log(`not ok - node-redis: ${error.stack}`); process.exit(1); });

@@ -1,0 +1,75 @@
+"""python3-redis, unmodified, doing a service's work: python.py PORT"""
+import sys
+import threading
+
+import redis
+
+port = int(sys.argv[1])
+passed = failed = 0
+
+
+def check(name, condition):
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+    print(("ok - " if condition else "not ok - ") + "python: " + name)
+
+
+client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+client.flushall()
+check("ping", client.ping())
+check("set and get", client.set("k", "v") and client.get("k") == "v")
+check("set with options", client.set("k", "w", nx=True) is None and client.set("k", "w", xx=True, ex=100))
+check("ttl", 0 < client.ttl("k") <= 100)
+check("binary values", client.set("b", b"\x00\xff\r\n") and redis.Redis(port=port).get("b") == b"\x00\xff\r\n")
+check("mset and mget", client.mset({"a": 1, "c": 3}) and client.mget("a", "x", "c") == ["1", None, "3"])
+check("incr", client.incr("n", 5) == 5 and client.incrbyfloat("f", 0.5) == 0.5)
+with client.pipeline(transaction=False) as pipe:
+    for i in range(1000):
+        pipe.set(f"p{i}", i).get(f"p{i}")
+    answers = pipe.execute()
+check("pipeline of 2000", answers[1::2] == [str(i) for i in range(1000)])
+check("scan_iter", len({key for key in client.scan_iter(match="p*", count=100)}) == 1000)
+check("keys", sorted(client.keys("p99?")) == [f"p99{i}" for i in range(10)])
+try:
+    client.incr("k")
+    check("an error is an exception", False)
+except redis.ResponseError as error:
+    check("an error is an exception", "not an integer" in str(error))
+check("info", client.info()["redis_mode"] == "standalone" and client.info("keyspace")["db0"]["keys"] > 1000)
+check("config", client.config_get("maxclients")["maxclients"].isdigit())
+check("client name", client.client_setname("worker-1") and client.client_getname() == "worker-1")
+check("client list", any(entry["name"] == "worker-1" for entry in client.client_list()))
+check("bits", client.setbit("bits", 7, 1) == 0 and client.bitcount("bits") == 1 and client.getbit("bits", 7) == 1)
+check("databases", redis.Redis(port=port, db=3).set("only-there", 1) and client.get("only-there") is None)
+check("object encoding", client.object("encoding", "a") == "int")
+
+# A cut connection is made anew by the client itself.
+other = redis.Redis(host="127.0.0.1", port=port, retry_on_error=[redis.ConnectionError], decode_responses=True)
+victim = other.client_id()
+client.client_kill_filter(_id=victim)
+check("reconnects after it was killed", other.get("k") == "w" and other.client_id() != victim)
+
+counts = []
+
+
+def count():
+    own = redis.Redis(host="127.0.0.1", port=port)
+    for _ in range(500):
+        own.incr("shared")
+    counts.append(1)
+
+
+threads = [threading.Thread(target=count) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+check("eight threads lose no increment", client.get("shared") == "4000" and len(counts) == 8)
+big = "x" * 3_000_000
+check("a value of 3 MB", client.set("big", big) and client.get("big") == big)
+
+print(f"python: {passed} passed, {failed} failed")
+sys.exit(1 if failed or not passed else 0)

@@ -1,0 +1,218 @@
+"""Actions: what takes more than one command to ask. Each runs alike on both servers and returns an observation, a tree of plain
+values that is then compared.
+
+An action gets the server, the connection that is in use, and its arguments (bytes; for `talk`, requests).
+"""
+
+import random
+import re
+import select
+import time
+
+import resp
+from servers import Gone
+
+
+class Action:
+    __slots__ = ('name', 'arguments')
+
+    def __init__(self, name, arguments):
+        self.name, self.arguments = name, arguments
+
+    def __repr__(self):
+        return '%s %s' % (self.name, ' '.join(repr(argument) for argument in self.arguments))
+
+
+def scan_all(connection, options=()):
+    """Every key that a whole iteration returns, or the reply that was none."""
+    cursor, found = b'0', set()
+    for _ in range(1000000):
+        reply = connection.ask(b'SCAN', cursor, *options)
+        try:
+            (kind, (cursor_reply, keys)) = reply
+            cursor = cursor_reply[1]
+            assert kind == '*' and cursor_reply[0] == '$' and re.fullmatch(b'0|[1-9][0-9]{0,19}', cursor) and keys[0] == '*'
+            found.update(key[1] for key in keys[1])
+            assert all(key[0] == '$' for key in keys[1])
+        except (ValueError, TypeError, AssertionError):
+            return reply
+        if cursor == b'0':
+            return found
+    return 'SCAN never came to an end'
+
+
+def scan(server, connection, options):
+    found = scan_all(connection, options)
+    return sorted(found) if isinstance(found, set) else found
+
+
+def randomkey(server, connection, _):
+    found = scan_all(connection)
+    kinds = []
+    for _ in range(3):
+        reply = connection.ask(b'RANDOMKEY')
+        kinds.append('a member' if reply[0] == '$' and reply[1] in found else reply)
+    return kinds
+
+
+def wait_until_gone(server, connection, arguments):
+    key, milliseconds, how = arguments
+    if how == b'PX':
+        replies = [connection.ask(b'SET', key, b'short', b'PX', milliseconds)]
+    elif how == b'PSETEX':
+        replies = [connection.ask(b'PSETEX', key, milliseconds, b'short')]
+    elif how == b'PXAT':
+        replies = [connection.ask(b'SET', key, b'short', b'PXAT', b'%d' % (int(time.time() * 1000) + int(milliseconds)))]
+    else:
+        replies = [connection.ask(b'SET', key, b'short')]
+        if how == b'GETEX':
+            replies.append(connection.ask(b'GETEX', key, b'PX', milliseconds))
+        else:
+            replies.append(connection.ask(b'PEXPIRE', key, milliseconds))
+    deadline = time.monotonic() + 10
+    while connection.ask(b'EXISTS', key) != (':', 0):
+        if time.monotonic() > deadline:
+            return replies + ['still there after ten seconds']
+        time.sleep(0.001)
+    return replies + [connection.ask(b'GET', key), connection.ask(b'TTL', key), connection.ask(b'DEL', key)]
+
+
+def talk(server, connection, parts):
+    """Requests on a connection of their own, pipelined, and every reply until its end, which QUIT brings."""
+    return raw(server, connection, [b''.join(resp.encode(part) for part in parts + [[b'QUIT']]), b'close'])[0]
+
+
+def raw(server, connection, arguments):
+    """Bytes on a connection of their own. `end`: the stream is ended behind them (for short replies only: a server may drop what its
+    socket didn't take at once). `close`: it is the server that has to end it."""
+    data, mode = arguments
+    own = server.connect()
+    try:
+        try:
+            own.send(data)
+        except Gone:
+            pass # the server may close before it has read all
+        if mode == b'end':
+            own.half_close()
+        received, state = own.read_to_end(4) # seconds that only a server that should have closed takes
+        return [resp.parse_all(received), state]
+    finally:
+        own.close()
+
+
+
+def _mask_hello(reply):
+    """HELLO's map without what tells two processes apart."""
+    if reply[0] not in '*%' or not reply[1]:
+        return reply
+    items = list(reply[1])
+    for place in range(0, len(items) - 1, 2):
+        if items[place][1] in (b'version', b'id'):
+            items[place + 1] = (items[place + 1][0], 'masked')
+    return (reply[0], tuple(items))
+
+
+def password(server, connection, arguments):
+    """CONFIG SET requirepass, then what a connection may and may not do before AUTH."""
+    secret = arguments[0]
+    seen = [connection.ask(b'CONFIG', b'SET', b'requirepass', secret), connection.ask(b'PING')]
+    try:
+        own = server.connect()
+        for request in ([b'PING'], [b'GET', b'a'], [b'nosuch'], [b'GET'], [b'ECHO', b'x'], [b'AUTH', b'wrong'], [b'AUTH', b'default', b'wrong'], [b'AUTH', b'nobody', secret],
+                        [b'HELLO'], [b'HELLO', b'3'], [b'HELLO', b'3', b'AUTH', b'default', b'wrong'], [b'COMMAND', b'COUNT'], [b'RESET'], [b'SELECT', b'1'],
+                        [b'AUTH'], [b'AUTH', b'a', b'b', b'c'], [b'HELLO', b'2', b'AUTH', b'default', secret], [b'PING'], [b'RESET'], [b'PING'], [b'AUTH', secret],
+                        [b'PING'], [b'AUTH', b'wrong'], [b'PING'], [b'AUTH', b'default', secret], [b'CONFIG', b'GET', b'requirepass'], [b'HELLO', b'3', b'AUTH', b'default', secret],
+                        [b'QUIT']):
+            seen.append(_mask_hello(own.ask(*request)))
+        own.close()
+        for data in (b'*11\r\n', b'*1\r\n$16385\r\n', b'QUIT\r\n'):
+            seen.append(raw(server, connection, [data, b'close']))
+        seen.append(raw(server, connection, [b'*10\r\n$4\r\nPING\r\n$16384\r\n', b'end']))
+    finally:
+        seen.append(connection.ask(b'CONFIG', b'SET', b'requirepass', b''))
+    return seen
+
+
+def _answers_within(connection, seconds):
+    return bool(select.select([connection.socket], [], [], seconds)[0])
+
+
+def pause(server, connection, arguments):
+    """CLIENT PAUSE: what waits, what doesn't, and that everything is answered at the end."""
+    mode, key = arguments
+    first, second = server.connect(), server.connect()
+    try:
+        if mode.upper() == b'WRITE':
+            seen = [first.ask(b'CLIENT', b'PAUSE', b'60000', mode), second.ask(b'EXISTS', key), second.ask(b'PING')]
+            second.send(resp.encode([b'SET', key, b'paused']) + resp.encode([b'GET', key]))
+            seen.append(_answers_within(second, 0.05))
+            seen += [first.ask(b'CLIENT', b'UNPAUSE'), second.read(), second.read()]
+            return seen
+        began = time.monotonic()
+        seen = [first.ask(b'CLIENT', b'PAUSE', b'80', *([mode] if mode else []))]
+        seen += [second.ask(b'EXISTS', key), time.monotonic() - began > 0.06]
+        return seen + [first.ask(b'PING')]
+    finally:
+        first.close()
+        second.close()
+
+
+def kill(server, connection, arguments):
+    """CLIENT KILL of a connection made for it, by each way to name it."""
+    how = arguments[0]
+    victim, killer = server.connect(), server.connect()
+    try:
+        identity = b'%d' % victim.ask(b'CLIENT', b'ID')[1]
+        address = b'127.0.0.1:%d' % victim.socket.getsockname()[1]
+        if how == b'ID':
+            seen = [killer.ask(b'CLIENT', b'KILL', b'ID', identity)]
+        elif how == b'ADDR':
+            seen = [killer.ask(b'CLIENT', b'KILL', b'ADDR', address)]
+        elif how == b'LADDR':
+            seen = [killer.ask(b'CLIENT', b'KILL', b'LADDR', b'127.0.0.1:%d' % server.port, b'ID', identity, b'TYPE', b'normal')]
+        elif how == b'old':
+            seen = [killer.ask(b'CLIENT', b'KILL', address)]
+        elif how == b'SKIPME':
+            return [victim.ask(b'CLIENT', b'KILL', b'ID', identity), victim.ask(b'CLIENT', b'KILL', b'ID', identity, b'SKIPME', b'yes'), victim.ask(b'PING')]
+        else:
+            victim.send(resp.encode([b'CLIENT', b'KILL', b'ID', identity, b'SKIPME', b'no']) + resp.encode([b'PING']))
+            return [resp.parse_all(victim.read_to_end(4)[0])]
+        return seen + [victim.read_to_end(4), killer.ask(b'CLIENT', b'KILL', b'ID', identity), killer.ask(b'CLIENT', b'LIST', b'ID', identity)]
+    finally:
+        victim.close()
+        killer.close()
+
+
+def keyspace(server, connection, _):
+    """Everything that is in every database, by ways that change nothing. The connection's database is set again by its user."""
+    own = server.connect()
+    try:
+        image = {}
+        for database in range(16):
+            if own.ask(b'SELECT', b'%d' % database) != ('+', b'OK'):
+                return {'select': 'SELECT %d was refused' % database}
+            found = scan_all(own)
+            if not isinstance(found, set):
+                return {'scan': found}
+            names = sorted(found)
+            requests = []
+            for name in names:
+                requests += [[b'OBJECT', b'ENCODING', name], [b'TYPE', name], [b'PEXPIRETIME', name], [b'GET', name], [b'DEBUG', b'DIGEST-VALUE', name]]
+            own.send(b''.join(resp.encode(request) for request in requests))
+            replies = [own.read() for _ in requests]
+            for place, name in enumerate(names):
+                image[(database, name)] = replies[5 * place:5 * place + 5]
+            image[(database, 'DBSIZE')] = [own.ask(b'DBSIZE')]
+        image['DEBUG DIGEST'] = [own.ask(b'DEBUG', b'DIGEST')]
+        return image
+    finally:
+        own.close()
+
+
+ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace)}
+
+
+def cut_places(length, seed):
+    """Where a pipeline's bytes are cut: a few places, anywhere."""
+    draw = random.Random(seed)
+    return sorted(draw.randrange(length) for _ in range(draw.randint(1, 5))) if length else []

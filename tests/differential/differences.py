@@ -1,0 +1,252 @@
+"""Where Redis 7.2, which Latchkey follows, answers otherwise than 7.0.15, which the comparison runs against.
+
+A row is frozen knowledge: what each version says, why, and probes (requests on a connection of their own with the exact bytes that
+7.0.15 and Latchkey answer). run.py checks the probes against Latchkey every time, and against redis-server too, so that a row
+that no longer tells the truth is noticed. `accepts` says whether two different replies of a random sequence are this row's difference;
+a row without it has to be kept out of random sequences (its reason says how).
+"""
+
+import re
+
+
+class Row:
+    def __init__(self, name, old, new, reason, probes, accepts=None):
+        self.name, self.old, self.new, self.reason, self.probes, self.accepts = name, old, new, reason, probes, accepts
+        self.uses = 0
+
+
+def _upper(arguments, index):
+    return arguments[index].upper() if len(arguments) > index else b''
+
+
+def _is_missing_key_with_bad_range(arguments, ours, theirs):
+    return (_upper(arguments, 0) in (b'BITCOUNT', b'BITPOS') and theirs in ((':', 0), (':', -1))
+            and ours in (('-', b'ERR syntax error'), ('-', b'ERR value is not an integer or out of range')))
+
+
+def _is_client_subcommand(name, replies):
+    def accepts(arguments, ours, theirs):
+        return (_upper(arguments, 0) == b'CLIENT' and _upper(arguments, 1) == name
+                and theirs == ('-', b"ERR unknown subcommand '%b'. Try CLIENT HELP." % arguments[1])
+                and any(re.fullmatch(reply, ours[0].encode() + (ours[1] or b''), re.DOTALL) for reply in replies))
+    return accepts
+
+
+def _is_hello_order(arguments, ours, theirs):
+    return _upper(arguments, 0) == b'HELLO' and ours[0] == theirs[0] == '-' and len(arguments) > 4
+
+
+NO_KEY = b'$-1\r\n'
+OK = b'+OK\r\n'
+SYNTAX = b'-ERR syntax error\r\n'
+NOT_INTEGER = b'-ERR value is not an integer or out of range\r\n'
+
+
+def _unknown_client(name):
+    return b"-ERR unknown subcommand '%b'. Try CLIENT HELP.\r\n" % name
+
+
+# Probes: (request as words, what 7.0.15 answers, what Latchkey answers); bytes, or a compiled pattern for the whole reply.
+ROWS = [
+    Row('BITCOUNT of a missing key with a bad range', '0, unseen', 'the error that an existing key gets',
+        '7.2 reads the arguments before it looks the key up',
+        [(b'BITCOUNT nokey 0', b':0\r\n', SYNTAX),
+         (b'BITCOUNT nokey a b', b':0\r\n', NOT_INTEGER),
+         (b'BITCOUNT nokey 0 x', b':0\r\n', NOT_INTEGER),
+         (b'BITCOUNT nokey 0 1 nibble', b':0\r\n', SYNTAX),
+         (b'BITCOUNT nokey 0 1 BIT more', b':0\r\n', SYNTAX),
+         (b'BITCOUNT nokey 0 1 BIT', b':0\r\n', b':0\r\n'),
+         (b'BITCOUNT nokey', b':0\r\n', b':0\r\n')],
+        _is_missing_key_with_bad_range),
+    Row('BITPOS of a missing key with a bad range', '0 or -1, unseen', 'the error that an existing key gets',
+        '7.2 reads the arguments before it looks the key up',
+        [(b'BITPOS nokey 1 a', b':-1\r\n', NOT_INTEGER),
+         (b'BITPOS nokey 0 a', b':0\r\n', NOT_INTEGER),
+         (b'BITPOS nokey 0 0 a', b':0\r\n', NOT_INTEGER),
+         (b'BITPOS nokey 1 0 -1 nibble', b':-1\r\n', SYNTAX),
+         (b'BITPOS nokey 1 0 -1 BIT more', b':-1\r\n', SYNTAX),
+         (b'BITPOS nokey 1 0 -1 BIT', b':-1\r\n', b':-1\r\n'),
+         (b'BITPOS nokey 0', b':0\r\n', b':0\r\n'),
+         (b'BITPOS nokey 2', b'-ERR The bit argument must be 1 or 0.\r\n', b'-ERR The bit argument must be 1 or 0.\r\n')],
+        _is_missing_key_with_bad_range),
+    Row('CLIENT NO-TOUCH', 'unknown subcommand', 'OK, or a syntax error', 'new in 7.2',
+        [(b'CLIENT NO-TOUCH on', _unknown_client(b'NO-TOUCH'), OK),
+         (b'CLIENT NO-TOUCH OFF', _unknown_client(b'NO-TOUCH'), OK),
+         (b'CLIENT NO-TOUCH foo', _unknown_client(b'NO-TOUCH'), SYNTAX),
+         (b'CLIENT NO-TOUCH', _unknown_client(b'NO-TOUCH'), b"-ERR wrong number of arguments for 'client|no-touch' command\r\n")],
+        _is_client_subcommand(b'NO-TOUCH', [rb'\+OK', rb'-ERR syntax error', rb"-ERR wrong number of arguments for 'client\|no-touch' command"])),
+    Row('CLIENT SETINFO', 'unknown subcommand', 'OK, or what is wrong with it', 'new in 7.2',
+        [(b'CLIENT SETINFO LIB-NAME probe', _unknown_client(b'SETINFO'), OK),
+         (b'CLIENT SETINFO lib-ver 1.2.3', _unknown_client(b'SETINFO'), OK),
+         (b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* resp=2\n\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* resp=2 lib-name=probe lib-ver=1\.2\.3\n\r\n', re.DOTALL)),
+         (b'CLIENT SETINFO foo bar', _unknown_client(b'SETINFO'), b"-ERR Unrecognized option 'foo'\r\n"),
+         ([b'CLIENT', b'SETINFO', b'LIB-NAME', b'two words'], _unknown_client(b'SETINFO'), b'-ERR LIB-NAME cannot contain spaces, newlines or special characters.\r\n'),
+         ([b'CLIENT', b'SETINFO', b'lib-ver', b'a\nb'], _unknown_client(b'SETINFO'), b'-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n'),
+         ([b'CLIENT', b'SETINFO', b'LIB-NAME', b''], _unknown_client(b'SETINFO'), OK),
+         (b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* resp=2\n\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* resp=2 lib-name= lib-ver=1\.2\.3\n\r\n', re.DOTALL)),
+         (b'CLIENT SETINFO', _unknown_client(b'SETINFO'), b"-ERR wrong number of arguments for 'client|setinfo' command\r\n")],
+        _is_client_subcommand(b'SETINFO', [rb'\+OK', rb"-ERR Unrecognized option '.*'", rb'-ERR .* cannot contain spaces, newlines or special characters\.',
+                                           rb"-ERR wrong number of arguments for 'client\|setinfo' command"])),
+    Row('CLIENT LIST and INFO: lib-name, lib-ver', 'no such fields', 'behind resp, empty at first', 'new in 7.2; exemptions.client_shape knows them',
+        [(b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* redir=-1 resp=2\n\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* redir=-1 resp=2 lib-name= lib-ver=\n\r\n', re.DOTALL)),
+         (b'CLIENT LIST', re.compile(rb'\$[0-9]+\r\n(id=[^\n]* redir=-1 resp=[23]\n)+\r\n'),
+          re.compile(rb'\$[0-9]+\r\n(id=[^\n]* redir=-1 resp=[23] lib-name=[^ \n]* lib-ver=[^ \n]*\n)+\r\n'))]),
+    Row('HELLO reads all its options before it acts on one', 'SETNAME and AUTH take effect where they stand, even if a later option is wrong',
+        'nothing takes effect unless all is right; a syntax error is told before a wrong password',
+        '7.2 made HELLO all or nothing. Random sequences give HELLO at most one wrong thing, and no name with it',
+        [(b'HELLO 2 SETNAME early foo', b"-ERR Syntax error in HELLO option 'foo'\r\n", b"-ERR Syntax error in HELLO option 'foo'\r\n"),
+         (b'CLIENT GETNAME', b'$5\r\nearly\r\n', NO_KEY),
+         (b'HELLO 2 AUTH nobody wrong foo', b'-WRONGPASS invalid username-password pair or user is disabled.\r\n', b"-ERR Syntax error in HELLO option 'foo'\r\n"),
+         (b'HELLO 2 SETNAME late AUTH nobody wrong', b'-WRONGPASS invalid username-password pair or user is disabled.\r\n',
+          b'-WRONGPASS invalid username-password pair or user is disabled.\r\n'),
+         (b'CLIENT GETNAME', b'$4\r\nlate\r\n', NO_KEY)],
+        _is_hello_order),
+]
+
+
+def accepts(arguments, ours, theirs):
+    """Whether the two replies differ as a row says."""
+    for row in ROWS:
+        if row.accepts and row.accepts(arguments, ours, theirs):
+            row.uses += 1
+            return True
+    return False
+
+
+# COMMAND INFO and COMMAND DOCS, compared field by field.
+
+# (command, field) -> what changed. Fields of INFO: arity flags first last step categories tips keys. Of DOCS: their names.
+CHANGED_FIELDS = {
+    ('quit', 'doc_flags'): 'deprecated in 7.2',
+    ('quit', 'deprecated_since'): 'deprecated in 7.2',
+    ('quit', 'replaced_by'): 'deprecated in 7.2',
+}
+# Subcommands that 7.0.15 does not list.
+NEW_SUBCOMMANDS = {b'client|setinfo', b'client|no-touch'}
+INFO_FIELDS = ('name', 'arity', 'flags', 'first', 'last', 'step', 'categories', 'tips', 'keys', 'subcommands')
+# Words of COMMAND DOCS that are sentences (each implementation has its own) or that 7.0.15 does not have.
+_SENTENCES = (b'summary', b'history', b'notes', b'complexity')
+_NEW_WORDS = (b'display_text',)
+
+
+def _without(reply, words):
+    """The tree without the pairs of these names; maps and flattened maps alike."""
+    if not isinstance(reply, tuple) or len(reply) < 2 or not isinstance(reply[1], tuple):
+        return reply
+    items = reply[1]
+    if len(items) % 2 == 0 and items and all(item[0] in '$+' for item in items[::2]):
+        kept = []
+        for name, value in zip(items[::2], items[1::2]):
+            if name[1] not in words:
+                kept += [name, _without(value, words)]
+        return (reply[0], tuple(kept))
+    return (reply[0], tuple(_without(item, words) for item in items))
+
+
+def _ordered(reply):
+    return sorted(reply[1]) if isinstance(reply[1], tuple) else reply[1]
+
+
+def _info_problems(ours, theirs):
+    """Names of the fields in which two entries of COMMAND INFO differ."""
+    if ours == theirs:
+        return []
+    if ours[0] != theirs[0] or not isinstance(ours[1], tuple) or not isinstance(theirs[1], tuple) or len(ours[1]) != len(theirs[1]) or len(ours[1]) != 10:
+        return ['form']
+    name = theirs[1][0][1].decode('latin-1')
+    problems = []
+    for field, mine, other in zip(INFO_FIELDS, ours[1], theirs[1]):
+        if mine == other or (name, field) in CHANGED_FIELDS:
+            continue
+        if field in ('flags', 'categories', 'tips') and mine[0] == other[0] and _ordered(mine) == _ordered(other):
+            continue
+        if field == 'keys' and _without(mine, _SENTENCES) == _without(other, _SENTENCES):
+            continue
+        if field == 'subcommands' and mine[0] == other[0]:
+            mine_by_name = {entry[1][0][1]: entry for entry in mine[1]}
+            other_by_name = {entry[1][0][1]: entry for entry in other[1]}
+            from families.server import SUBCOMMAND_NAMES
+            for key in sorted((set(mine_by_name) | set(other_by_name)) & set(SUBCOMMAND_NAMES) - NEW_SUBCOMMANDS):
+                if key not in mine_by_name or key not in other_by_name:
+                    problems.append('subcommands: %s' % key.decode())
+                else:
+                    problems += ['%s: %s' % (key.decode(), problem) for problem in _info_problems(mine_by_name[key], other_by_name[key])]
+            continue
+        problems.append(field)
+    return problems
+
+
+def _command_names():
+    from families.server import COMMAND_NAMES
+    return COMMAND_NAMES
+
+
+def same_info(arguments, ours, theirs):
+    if ours[0] != theirs[0] or not isinstance(ours[1], tuple):
+        return False
+    if len(arguments) < 3: # the whole table: what both have, and ours has to have all that we know of
+        left, right = ({entry[1][0][1]: entry for entry in reply[1]} for reply in (ours, theirs))
+        return set(_command_names()) <= set(left) and not any(_info_problems(left[name], right[name]) for name in set(left) & set(right))
+    if len(ours[1]) != len(theirs[1]):
+        return False
+    for name, mine, other in zip(arguments[2:], ours[1], theirs[1]):
+        if name.lower() in NEW_SUBCOMMANDS and mine[0] == '*' and mine[1] and other[1] is None:
+            continue
+        if _info_problems(mine, other):
+            return False
+    return True
+
+
+def _docs_by_name(reply):
+    return dict(zip((name[1] for name in reply[1][::2]), reply[1][1::2]))
+
+
+def _docs_problems(name, mine, other):
+    if mine == other:
+        return []
+    if mine[0] != other[0]:
+        return ['form']
+    left, right = _docs_by_name(mine), _docs_by_name(other)
+    problems = []
+    for field in sorted(set(left) | set(right)):
+        if field in _SENTENCES or (name.decode('latin-1'), field.decode('latin-1')) in CHANGED_FIELDS:
+            continue
+        if field not in left or field not in right:
+            problems.append('%s: only one side has it' % field.decode())
+        elif field == b'subcommands':
+            subs_left, subs_right = _docs_by_name(left[field]), _docs_by_name(right[field])
+            from families.server import SUBCOMMAND_NAMES
+            for key in sorted((set(subs_left) | set(subs_right)) & set(SUBCOMMAND_NAMES) - NEW_SUBCOMMANDS):
+                if key not in subs_left or key not in subs_right:
+                    problems.append('subcommands: %s: only one side has it' % key.decode())
+                else:
+                    problems += ['%s: %s' % (key.decode(), problem) for problem in _docs_problems(key, subs_left[key], subs_right[key])]
+        elif _without(left[field], _SENTENCES + _NEW_WORDS) != _without(right[field], _SENTENCES + _NEW_WORDS):
+            problems.append(field.decode())
+    return problems
+
+
+def same_docs(arguments, ours, theirs):
+    if ours[0] != theirs[0] or not isinstance(ours[1], tuple):
+        return False
+    left, right = _docs_by_name(ours), _docs_by_name(theirs)
+    if len(arguments) < 3:
+        return set(_command_names()) <= set(left) and not any(_docs_problems(name, left[name], right[name]) for name in set(left) & set(right))
+    if set(left) - NEW_SUBCOMMANDS != set(right):
+        return False
+    return not any(_docs_problems(name, left[name], right[name]) for name in right)
+
+
+def why_tables_differ(arguments, ours, theirs):
+    """For people: which fields of COMMAND INFO or DOCS differ."""
+    if ours[0] != theirs[0] or not isinstance(ours[1], tuple) or not isinstance(theirs[1], tuple):
+        return []
+    if _upper(arguments, 1) == b'INFO':
+        return ['%s: %s' % (name.decode('latin-1'), problem) for name, mine, other in zip(arguments[2:], ours[1], theirs[1])
+                for problem in _info_problems(mine, other)]
+    if _upper(arguments, 1) == b'DOCS':
+        left, right = _docs_by_name(ours), _docs_by_name(theirs)
+        found = ['%s: only one side has it' % name.decode('latin-1') for name in set(left) ^ set(right)]
+        return found + ['%s: %s' % (name.decode('latin-1'), problem) for name in set(left) & set(right)
+                        for problem in _docs_problems(name, left[name], right[name])]
+    return []

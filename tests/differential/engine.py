@@ -1,0 +1,220 @@
+"""The engine: a seed's requests are sent to both servers in the same pieces, and every reply is compared.
+
+A batch is what is outstanding at one moment: a pipeline of 1 to 64 requests on one connection, or one action. Several connections
+per server take turns, one batch at a time, so that the order of everything is defined and the same on both sides.
+"""
+
+import time
+
+import differences
+import exemptions
+import resp
+from actions import ACTIONS, Action, cut_places
+from families import FAMILIES
+from safe import make_safe
+from servers import Gone
+from words import Words
+
+CONNECTIONS = 4
+# HELLO: see differences.py. SHUTDOWN: without its bad argument it would do it.
+UNMUTATED = (b'HELLO', b'SHUTDOWN')
+
+
+class Batch:
+    """Requests for one connection. style: None, 'inline', or a number that tells where the bytes are cut."""
+
+    __slots__ = ('connection', 'steps', 'style')
+
+    def __init__(self, connection, steps, style=None):
+        self.connection, self.steps, self.style = connection, steps, style
+
+    def bytes(self):
+        if self.style == 'inline':
+            return b''.join(resp.encode_inline(step, b'\r\n' if len(step) % 2 else b'\n') for step in self.steps)
+        return b''.join([resp.encode(step) for step in self.steps])
+
+
+class Difference:
+    """Where two servers disagree."""
+
+    def __init__(self, batch, step, request, ours, theirs):
+        self.batch, self.step, self.request, self.ours, self.theirs = batch, step, request, ours, theirs
+
+
+def generate(seed, count, family_names):
+    """The batches of a seed, about `count` requests."""
+    words = Words(seed)
+    table = []
+    for name in family_names:
+        weight, commands = FAMILIES[name]
+        total = sum(row[0] for row in commands)
+        table += [(weight * row[0] / total, row[1]) for row in commands]
+    weights, functions = [row[0] for row in table], [row[1] for row in table]
+    batches, made = [], 0
+    while made < count:
+        connection = words.below(CONNECTIONS)
+        size = words.pick(1, words.between(1, 8), words.between(1, 64), 64)
+        steps, after = [], []
+        for function in words.random.choices(functions, weights, k=size):
+            words.choose_pool()
+            result = function(words)
+            if isinstance(result, Action):
+                after.append(Batch(connection, [result]))
+                continue
+            if isinstance(result[0], list): # belongs together as it is
+                steps += [make_safe([words.cased(step[0])] + step[1:], allows_past=True) for step in result]
+            else:
+                if words.chance(0.03) and result[0] not in UNMUTATED:
+                    result = words.mutated(result)
+                steps.append(make_safe([words.cased(result[0])] + result[1:]))
+        style = None
+        draw = words.random.random()
+        if draw < 0.05 and all(sum(map(len, step)) < 2000 for step in steps):
+            style = 'inline'
+        elif draw < 0.25:
+            style = words.below(1 << 30)
+        if steps:
+            batches.append(Batch(connection, steps, style))
+        batches += after
+        made += len(steps) + len(after)
+    return batches
+
+
+class Pair:
+    """Both servers and the connections in use. `plant` is for the self test: a function that may falsify one of our replies."""
+
+    def __init__(self, ours, theirs, plant=None):
+        self.ours, self.theirs, self.plant = ours, theirs, plant
+        self.connections = {}
+        self.commands = 0
+        self.survey = None
+
+    def close_connections(self):
+        for mine, other in self.connections.values():
+            mine.close()
+            other.close()
+        self.connections = {}
+
+    def reset(self):
+        """Empty servers, fresh connections. Returns what became of a server that had to be started again, or None."""
+        self.close_connections()
+        fate = None
+        for server in (self.ours, self.theirs):
+            fate = server.revive() or fate
+            connection = server.connect()
+            try:
+                replies = [connection.ask(b'FLUSHALL'), connection.ask(b'CONFIG', b'SET', b'requirepass', b'')]
+                if any(reply[0] == '-' for reply in replies):
+                    server.stop_process()
+                    server.start()
+            finally:
+                connection.close()
+        return fate
+
+    def pair_of(self, number):
+        pair = self.connections.get(number)
+        if pair is None:
+            pair = self.connections[number] = (self.ours.connect(), self.theirs.connect())
+        return pair
+
+    def run(self, batches, with_keyspace=True):
+        """Returns the first Difference or None."""
+        for place, batch in enumerate(batches):
+            difference = self.run_batch(place, batch)
+            if difference:
+                return difference
+        if with_keyspace:
+            return self.compare_keyspaces(len(batches))
+        return None
+
+    def run_batch(self, place, batch):
+        if isinstance(batch.steps[0], Action):
+            return self.run_action(place, batch)
+        try:
+            mine, other = self.pair_of(batch.connection)
+        except Gone as gone:
+            return Difference(place, 0, 'a new connection', str(gone), 'both should accept it')
+        data = batch.bytes()
+        pieces = [data]
+        if isinstance(batch.style, int):
+            cuts = [0] + cut_places(len(data), batch.style) + [len(data)]
+            pieces = [data[start:end] for start, end in zip(cuts, cuts[1:])]
+        failure = {}
+        for number, piece in enumerate(pieces):
+            for connection in (mine, other):
+                try:
+                    connection.send(piece)
+                except Gone as gone:
+                    failure[connection] = str(gone)
+            if number and batch.style % 8 == 0:
+                time.sleep(0.0005) # lets the server see a piece alone; nothing depends on it
+        for number, step in enumerate(batch.steps):
+            if not step:
+                continue # an empty request has no reply
+            results = []
+            for connection in (mine, other):
+                try:
+                    results.append(connection.read())
+                except (Gone, resp.Malformed) as gone:
+                    results.append(('lost', failure.get(connection, str(gone))))
+            self.commands += 1
+            left, right = results
+            if self.plant:
+                left = self.plant(step, left)
+            if left != right and not self.is_same(step, left, right):
+                difference = Difference(place, number, step, left, right)
+                if self.survey is None or 'lost' in (left[0], right[0]):
+                    return difference
+                self.survey(difference)
+        return None
+
+    @staticmethod
+    def is_same(step, left, right):
+        return exemptions.alike(step, left, right) or differences.accepts(step, left, right)
+
+    def run_action(self, place, batch):
+        action = batch.steps[0]
+        self.commands += 1
+        results = []
+        for server, which in ((self.ours, 0), (self.theirs, 1)):
+            try:
+                results.append(ACTIONS[action.name](server, self.pair_of(batch.connection)[which], action.arguments))
+            except (Gone, resp.Malformed) as gone:
+                results.append(('lost', str(gone)))
+        left, right = results
+        if left == right:
+            return None
+        if action.name == 'talk' and self.is_same_talk(action.arguments, left, right):
+            return None
+        difference = Difference(place, 0, action, left, right)
+        if self.survey is not None:
+            self.survey(difference)
+            return None
+        return difference
+
+    def is_same_talk(self, parts, left, right):
+        """Reply by reply, as long as there is one per request."""
+        if not isinstance(left, list) or not isinstance(right, list) or len(left) != len(right):
+            return False
+        if any(part[:1] and part[0].upper() == b'CLIENT' and len(part) > 1 and part[1].upper() == b'REPLY' for part in parts):
+            return False
+        return all(mine == other or self.is_same(part, mine, other) for part, mine, other in zip(parts, left, right))
+
+    def compare_keyspaces(self, place):
+        try:
+            left, right = (ACTIONS['keyspace'](server, None, None) for server in (self.ours, self.theirs))
+        except (Gone, resp.Malformed) as gone:
+            return Difference(place, 0, 'the keyspace at the end', str(gone), '')
+        for key in sorted(set(left) | set(right), key=repr):
+            mine, other = left.get(key), right.get(key)
+            if mine == other:
+                continue
+            if mine and other and len(mine) == 5 and all(
+                    a == b or (index == 2 and exemptions.near(3000)(None, a, b)) for index, (a, b) in enumerate(zip(mine, other))):
+                continue
+            name = 'the keyspace at the end: %r (OBJECT ENCODING, TYPE, PEXPIRETIME, GET, DEBUG DIGEST-VALUE)' % (key,)
+            difference = Difference(place, 0, name, mine, other)
+            if self.survey is None:
+                return difference
+            self.survey(difference)
+        return None

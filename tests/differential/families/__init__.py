@@ -1,0 +1,17 @@
+"""The families of commands, one file each, as one table: a new collection type is a new file and a row here.
+
+A family is a list of (weight, function). The function takes the Words of the seed and returns one of
+    a list of bytes            one command
+    an Action                  something that takes more than one command to ask (see actions.py)
+    a list of these lists      several commands in this order
+"""
+
+from . import bits, connection, keys, server, strings
+
+FAMILIES = {
+    'strings': (40, strings.COMMANDS),
+    'bits': (14, bits.COMMANDS),
+    'keys': (30, keys.COMMANDS),
+    'connection': (8, connection.COMMANDS),
+    'server': (8, server.COMMANDS),
+}

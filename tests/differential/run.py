@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+"""The differential test: the same random commands to Latchkey and to redis-server, every reply and the final keyspace compared.
+
+    run.py --latchkey ./latchkey                      20 seeds, 200,000 commands
+    run.py --latchkey ./latchkey --seed 7             one seed again
+    run.py --latchkey ./latchkey --survey             does not stop at differences: lists each kind once, with an example
+    run.py --against-redis [--plant]                  redis-server against itself; with --plant one of its replies is falsified
+
+A seed is one test. A seed that differs is shrunk to the shortest sequence that still does. Exit status 1 if any differs.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.setrecursionlimit(10000)
+
+import differences
+import exemptions
+import resp
+from actions import Action
+from engine import Pair, generate
+from families import FAMILIES
+from servers import Server
+from shrink import Shrinker
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description='Compares Latchkey with redis-server under random commands.')
+    parser.add_argument('--latchkey', default=os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'latchkey'))
+    parser.add_argument('--redis', default='redis-server')
+    parser.add_argument('--seeds', type=int, default=20)
+    parser.add_argument('--first-seed', type=int, default=1)
+    parser.add_argument('--seed', type=int, help='only this seed')
+    parser.add_argument('--commands', type=int, default=200000, help='of all seeds together')
+    parser.add_argument('--jobs', type=int, default=1)
+    parser.add_argument('--families', default=','.join(FAMILIES))
+    parser.add_argument('--shrink-seconds', type=float, default=60)
+    parser.add_argument('--failures', type=int, default=3, help='stop after so many seeds that differ')
+    parser.add_argument('--against-redis', action='store_true', help='redis-server on both sides')
+    parser.add_argument('--plant', action='store_true', help='falsify a reply, to see whether it is found')
+    parser.add_argument('--survey', action='store_true', help='list kinds of differences, do not shrink')
+    options = parser.parse_args()
+    unknown = set(options.families.split(',')) - set(FAMILIES)
+    if unknown:
+        parser.error('no such family: %s (there are %s)' % (', '.join(sorted(unknown)), ', '.join(FAMILIES)))
+    return options
+
+
+def planted(step, reply):
+    """What --plant does: APPEND to a key with a 7 in its name is answered one too high."""
+    if isinstance(step, list) and len(step) == 3 and step[0].upper() == b'APPEND' and b'7' in step[1] and reply[0] == ':' and reply[1] > 3:
+        return (':', reply[1] + 1)
+    return reply
+
+
+def start_pair(options):
+    ours = Server(options.redis, 'redis-too', True) if options.against_redis else start_latchkey(options)
+    return Pair(ours, Server(options.redis, 'redis', True), planted if options.plant else None)
+
+
+def write_argument(argument):
+    text = repr(argument)[1:]
+    return text if len(text) < 400 else '%s... (%d bytes)' % (text[:400], len(argument))
+
+
+def write_batches(batches):
+    lines = []
+    for batch in batches:
+        style = ' inline' if batch.style == 'inline' else ' cut (%d)' % batch.style if batch.style is not None else ''
+        if len(batch.steps) > 1 or style:
+            lines.append('  connection %d, a pipeline of %d%s:' % (batch.connection, len(batch.steps), style))
+        for step in batch.steps:
+            text = repr(step) if isinstance(step, Action) else ' '.join(write_argument(argument) for argument in step)
+            lines.append('  [%d] %s' % (batch.connection, text))
+    return '\n'.join(lines)
+
+
+def write_difference(difference, names=('ours', 'redis')):
+    lines = []
+    request = difference.request
+    if isinstance(request, list):
+        lines.append('at: ' + ' '.join(write_argument(argument) for argument in request))
+        why = differences.why_tables_differ(request, difference.ours, difference.theirs) if isinstance(difference.ours, tuple) else []
+        if why:
+            return '\n'.join(lines + ['  differs in: ' + '; '.join(why)])
+    else:
+        lines.append('at: %s' % (request,))
+    ours, theirs = difference.ours, difference.theirs
+    if isinstance(request, Action) and isinstance(ours, list) and isinstance(theirs, list):
+        for place in range(max(len(ours), len(theirs))):
+            mine, other = (side[place] if place < len(side) else 'nothing' for side in (ours, theirs))
+            if mine != other:
+                part = request.arguments[place] if request.name == 'talk' and place < len(request.arguments) else ''
+                lines += ['  observation %d %s' % (place, part), '  %s:' % names[0], show_cut(mine), '  %s:' % names[1], show_cut(other)]
+        return '\n'.join(lines)
+    return '\n'.join(lines + ['  %s:' % names[0], show_cut(ours), '  %s:' % names[1], show_cut(theirs)])
+
+
+def show_cut(reply):
+    lines = resp.show(reply).split('\n')
+    return '\n'.join(lines[:60] + ['    ... (%d lines)' % len(lines)] if len(lines) > 60 else lines)
+
+
+def run_seed(pair, seed, options, count):
+    """Returns (commands, text of the failure or None)."""
+    families = options.families.split(',')
+    batches = generate(seed, count, families)
+    pair.reset()
+    before = pair.commands
+    difference = pair.run(batches)
+    done = pair.commands - before
+    if difference is None:
+        return done, None
+    fates = [server.revive() for server in (pair.ours, pair.theirs)]
+    shrinker = Shrinker(pair, options.shrink_seconds)
+    shortest, again = shrinker.shrink(batches, difference)
+    for server in (pair.ours, pair.theirs):
+        fates.append(server.revive())
+    text = ['seed %d differs' % seed]
+    if again is None:
+        text += ['it did not happen again from an empty keyspace; the request where it was seen:', write_difference(difference)]
+    else:
+        text += ['shortest sequence (%d tries to shrink it, from %d batches):' % (shrinker.tries, len(batches)), write_batches(shortest),
+                 write_difference(again)]
+    text += ['%s: %s' % (pair.ours.name, fate) for fate in fates if fate]
+    text.append('again: tests/differential/run.py --seed %d --seeds %d --commands %d --families %s' % (seed, options.seeds, options.commands, options.families))
+    return done, '\n'.join(text)
+
+
+class Survey:
+    """Kinds of differences, told apart by the command's words and the replies without their particulars."""
+
+    def __init__(self):
+        self.kinds = {}
+
+    @staticmethod
+    def gist(reply):
+        if not isinstance(reply, tuple) or len(reply) < 2:
+            return re.sub(r'[0-9]+', 'N', repr(reply))[:80]
+        if reply[0] in '-+':
+            return re.sub(rb"'[^']*'|[0-9]+", b'N', reply[1])[:60]
+        return reply[0]
+
+    def __call__(self, difference):
+        request = difference.request
+        if isinstance(request, list):
+            words = [request[0].upper()]
+            if words[0] in (b'CLIENT', b'COMMAND', b'CONFIG', b'DEBUG', b'OBJECT', b'MEMORY', b'SLOWLOG', b'LATENCY') and len(request) > 1:
+                words.append(request[1].upper())
+            key = (b' '.join(words), self.gist(difference.ours), self.gist(difference.theirs))
+            why = differences.why_tables_differ(request, difference.ours, difference.theirs)
+            if why:
+                key = (b' '.join(words), '; '.join(why), '')
+        else:
+            key = (str(request)[:10],) + ((self.gist(difference.ours), self.gist(difference.theirs)) if not isinstance(request, Action) else ('', ''))
+        entry = self.kinds.setdefault(key, [0, difference])
+        entry[0] += 1
+        if len(str(request)) < len(str(entry[1].request)):
+            entry[1] = difference
+
+    def text(self):
+        return '\n'.join('%d times, %s' % (count, write_difference(difference)) for count, difference in sorted(
+            self.kinds.values(), key=lambda entry: -entry[0]))
+
+
+def check_probes(server, is_new):
+    """The rows of differences.py by hand. Returns texts of what is not as frozen."""
+    wrong = []
+    for row in differences.ROWS:
+        connection = server.connect()
+        connection.ask('FLUSHALL')
+        for request, old, new in row.probes:
+            words = request if isinstance(request, list) else request.split(b' ')
+            connection.send(resp.encode(words))
+            reply = read_raw(connection)
+            expected = new if is_new else old
+            is_right = expected.fullmatch(reply) if hasattr(expected, 'fullmatch') else reply == expected
+            if not is_right:
+                wrong.append('%s: %s\n    answered %r\n    expected %r' % (row.name, b' '.join(words), reply, getattr(expected, 'pattern', expected)))
+        connection.close()
+    return wrong
+
+
+def read_raw(connection):
+    """One reply as its bytes."""
+    while True:
+        try:
+            _, end = resp.parse(connection.buffer, connection.position)
+            break
+        except resp.Incomplete:
+            connection.receive()
+    data = bytes(connection.buffer[connection.position:end])
+    connection.position = end
+    return data
+
+
+def work(arguments):
+    """One job: its own pair of servers, its share of the seeds."""
+    options, seeds, count = arguments
+    pair = start_pair(options)
+    results = []
+    try:
+        if options.survey:
+            pair.survey = Survey()
+        failures = 0
+        for seed in seeds:
+            done, failure = run_seed(pair, seed, options, count)
+            results.append((seed, done, failure))
+            failures += failure is not None
+            if failures >= options.failures:
+                break
+    finally:
+        pair.close_connections()
+        pair.ours.stop()
+        pair.theirs.stop()
+    return results, exemptions.uses, {row.name: row.uses for row in differences.ROWS}, pair.survey.text() if pair.survey else None
+
+
+def probe_all(options):
+    wrong = []
+    sides = [(Server(options.redis, 'redis', True), False)]
+    try:
+        if not options.against_redis:
+            sides.append((start_latchkey(options), True))
+        for server, is_new in sides:
+            wrong += ['%s: %s' % (server.name, text) for text in check_probes(server, is_new)]
+    finally:
+        for server, _ in sides:
+            server.stop()
+    return wrong
+
+
+def start_latchkey(options):
+    return Server(options.latchkey if '/' not in options.latchkey else os.path.abspath(options.latchkey), 'latchkey', False)
+
+
+def print_tables(uses, row_uses):
+    print('\nExemptions: compared by shape when not equal (times needed)')
+    for words, _, reason in exemptions.EXEMPTIONS:
+        print('  %-18s %6d  %s' % (words, uses.get(words, 0), reason))
+    print('Differences between 7.0.15 and 7.2 (times met)')
+    for row in differences.ROWS:
+        print('  %-52s %6d  7.0.15: %s. 7.2: %s.' % (row.name, row_uses.get(row.name, 0), row.old, row.new))
+    print()
+
+
+def main():
+    options = read_options()
+    seeds = [options.seed] if options.seed is not None else list(range(options.first_seed, options.first_seed + options.seeds))
+    count = max(1, options.commands // max(1, options.seeds))
+    began = time.monotonic()
+    wrong = probe_all(options)
+    for text in wrong:
+        print('probe: ' + text)
+    jobs = max(1, min(options.jobs, len(seeds)))
+    shares = [(options, seeds[number::jobs], count) for number in range(jobs)]
+    if jobs == 1:
+        answers = [work(shares[0])]
+    else:
+        with multiprocessing.Pool(jobs) as pool:
+            answers = pool.map(work, shares)
+    uses, row_uses, commands, failed, done = {}, {}, 0, 0, 0
+    surveys = []
+    for results, some_uses, some_rows, survey in answers:
+        for name, number in some_uses.items():
+            uses[name] = uses.get(name, 0) + number
+        for name, number in some_rows.items():
+            row_uses[name] = row_uses.get(name, 0) + number
+        for _, number, failure in results:
+            commands += number
+            done += 1
+            if failure:
+                failed += 1
+                print('\n' + failure)
+        if survey:
+            surveys.append(survey)
+    print_tables(uses, row_uses)
+    for survey in surveys:
+        print(survey)
+    is_bad = failed or wrong or surveys
+    print('differential: %d commands, %d seeds, %d differences, %.1f s' % (commands, done, failed, time.monotonic() - began))
+    probes = sum(len(row.probes) for row in differences.ROWS) * (1 if options.against_redis else 2)
+    print('%d passed, %d failed' % (done - failed + probes - len(wrong), failed + len(wrong)))
+    return 1 if is_bad else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

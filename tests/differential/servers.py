@@ -1,0 +1,200 @@
+"""The two servers under comparison: started on free ports, spoken to over raw sockets, restarted if they die."""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import resp
+
+REPLY_SECONDS = 15
+
+
+class Gone(Exception):
+    """The connection ended, or no reply came in time; the text says which."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+class Connection:
+    """One client connection: bytes out, reply trees in."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(('127.0.0.1', port), timeout=REPLY_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = bytearray()
+        self.position = 0
+
+    def send(self, data):
+        """Sends all of data. Replies that come meanwhile are taken in: a server may stop reading a client that doesn't read."""
+        if len(data) < 65536:
+            try:
+                self.socket.sendall(data)
+            except OSError as error:
+                raise Gone('connection broke while sending: %s' % error.strerror) from None
+            return
+        view = memoryview(data)
+        while view:
+            readable, writable, _ = select.select([self.socket], [self.socket], [], REPLY_SECONDS)
+            if not readable and not writable:
+                raise Gone('no bytes taken within %d seconds' % REPLY_SECONDS)
+            if readable:
+                self.receive()
+            if writable:
+                try:
+                    view = view[self.socket.send(view[:65536]):]
+                except OSError as error:
+                    raise Gone('connection broke while sending: %s' % error.strerror) from None
+
+    def receive(self):
+        try:
+            data = self.socket.recv(1 << 18)
+        except socket.timeout:
+            raise Gone('no reply within %d seconds' % REPLY_SECONDS) from None
+        except OSError as error:
+            raise Gone('connection broke: %s' % error.strerror) from None
+        if not data:
+            raise Gone('connection was closed')
+        self.buffer += data
+
+    def read(self):
+        """The next reply."""
+        while True:
+            try:
+                reply, self.position = resp.parse(self.buffer, self.position)
+                break
+            except resp.Incomplete:
+                self.receive()
+        if self.position == len(self.buffer):
+            self.buffer = bytearray()
+            self.position = 0
+        return reply
+
+    def read_to_end(self, seconds=REPLY_SECONDS):
+        """Every byte until the server closes, and whether it did."""
+        data = self.buffer[self.position:]
+        deadline = time.monotonic() + seconds
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return bytes(data), 'open'
+            self.socket.settimeout(left)
+            try:
+                chunk = self.socket.recv(1 << 18)
+            except socket.timeout:
+                return bytes(data), 'open'
+            except OSError:
+                return bytes(data), 'closed'
+            if not chunk:
+                return bytes(data), 'closed'
+            data += chunk
+
+    def ask(self, *arguments):
+        self.send(resp.encode([argument if isinstance(argument, bytes) else str(argument).encode() for argument in arguments]))
+        return self.read()
+
+    def half_close(self):
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.socket.close()
+
+
+class Server:
+    """A server process of ours."""
+
+    def __init__(self, path, name, is_redis):
+        self.path, self.name, self.is_redis = path, name, is_redis
+        self.directory = tempfile.mkdtemp(prefix='differential-%s-' % name)
+        self.process = None
+        self.port = 0
+        self.restarts = -1
+        self.start()
+
+    def start(self):
+        """Starts it on a free port and waits until it answers. Another may take the port in between: then once more."""
+        self.restarts += 1
+        for _ in range(5):
+            self.port = free_port()
+            command = [self.path, '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--enable-debug-command', 'yes',
+                       '--databases', '16', '--dir', self.directory]
+            with open(os.path.join(self.directory, 'output'), 'ab') as output:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                                cwd=self.directory)
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and self.process.poll() is None:
+                try:
+                    connection = Connection(self.port)
+                    try:
+                        if connection.ask('PING') == ('+', b'PONG'):
+                            return
+                    finally:
+                        connection.close()
+                except (OSError, Gone, resp.Malformed):
+                    time.sleep(0.02)
+            self.stop_process()
+        raise SystemExit('%s (%s) did not start; its output ends:\n%s' % (self.name, self.path, self.output()))
+
+    def output(self):
+        try:
+            with open(os.path.join(self.directory, 'output'), 'rb') as output:
+                return output.read()[-1500:].decode('utf-8', 'replace')
+        except OSError:
+            return ''
+
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def revive(self):
+        """A new process if the old one died or hangs. Returns what became of the old one, or None."""
+        if self.is_alive():
+            try:
+                connection = Connection(self.port)
+                connection.socket.settimeout(5)
+                try:
+                    connection.ask('CLIENT', 'UNPAUSE')
+                    return None
+                finally:
+                    connection.close()
+            except (OSError, Gone, resp.Malformed):
+                fate = 'it answers no new connection'
+        else:
+            code = self.process.returncode
+            fate = 'it died of signal %s' % signal.Signals(-code).name if code < 0 else 'it ended with status %d' % code
+        fate += '; its output ends:\n' + self.output()
+        self.stop_process()
+        self.start()
+        return fate
+
+    def stop_process(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def stop(self):
+        self.stop_process()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def connect(self):
+        try:
+            return Connection(self.port)
+        except OSError as error:
+            raise Gone('no connection: %s' % error.strerror) from None

@@ -1,0 +1,244 @@
+/* What waits for a busy shard, and what doesn't. DEBUG HOLD keeps a shard exclusively locked by a thread of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "../support.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifdef IS_SANITIZED
+#define PARKED 2000
+#else
+#define PARKED 10000
+#endif
+
+static struct server *start(void) {
+    return server_start((const char *const[]){"--threads", "4", "--maxclients", "12000", "--slowlog-log-slower-than", "-1", NULL});
+}
+
+static void expect_prefix(redisContext *connection, const char *prefix, const char *command) {
+    redisReply *reply = redisCommand(connection, command);
+    assert_non_null(reply);
+    char *text = reply_text(reply);
+    if (strncmp(text, prefix, strlen(prefix)) != 0) fail_msg("%s: expected %s..., got %s", command, prefix, text);
+    free(text);
+    freeReplyObject(reply);
+}
+
+static long info_number(redisContext *connection, const char *name) {
+    redisReply *reply = redisCommand(connection, "INFO everything");
+    assert_non_null(reply);
+    const char *found = strstr(reply->str, name);
+    assert_non_null(found);
+    long value = strtol(found + strlen(name) + 1, NULL, 10);
+    freeReplyObject(reply);
+    return value;
+}
+
+/* A key that shares no shard with k: while k's is held, it can be written. */
+static void find_free_key(redisContext *connection, char out[32]) {
+    redisContext *probe = redisConnectWithTimeout("127.0.0.1", connection->tcp.port, (struct timeval){.tv_usec = 200000});
+    for (int i = 0;; i++) {
+        snprintf(out, 32, "free:%d", i);
+        redisReply *reply = redisCommand(probe, "SET %s 1", out);
+        if (reply != NULL) {
+            freeReplyObject(reply);
+            break;
+        }
+        assert_int_equal(redisReconnect(probe), REDIS_OK); /* that one shares it */
+    }
+    redisFree(probe);
+}
+
+static void every_worker_answers_for_other_shards_while_one_is_held(void **state) {
+    (void)state;
+    struct server *server = start();
+    redisContext *admin = server_connect(server), *clients[16];
+    char other[32];
+    expect(admin, "OK", "SET k before");
+    for (int i = 0; i < 16; i++) clients[i] = server_connect(server); /* spread over four workers */
+    expect(admin, "OK", "DEBUG HOLD k 3");
+    find_free_key(admin, other);
+    redisContext *waiting = server_connect(server);
+    redisAppendCommand(waiting, "GET k");
+    int done = 0;
+    redisBufferWrite(waiting, &done);
+    for (int round = 0; round < 50; round++)
+        for (int i = 0; i < 16; i++) {
+            expect(clients[i], "OK", "SET %s %d", other, i);
+            expect_prefix(clients[i], "# Server", "INFO");
+            expect(clients[i], "[maxclients, 12000]", "CONFIG GET maxclients");
+            expect_prefix(clients[i], "id=", "CLIENT LIST");
+        }
+    expect_prefix(admin, "BUSY", "DEBUG HOLD k 0"); /* all of that happened while k was held */
+    redisReply *reply = NULL;
+    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "before");
+    freeReplyObject(reply);
+    for (int i = 0; i < 16; i++) redisFree(clients[i]);
+    redisFree(waiting);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void parked_requests_cost_no_cpu_and_are_answered_in_order(void **state) {
+    (void)state;
+    struct server *server = start();
+    redisContext *admin = server_connect(server);
+    redisContext **clients = calloc(PARKED, sizeof(redisContext *));
+    for (int i = 0; i < PARKED; i++) {
+        clients[i] = server_connect(server);
+        expect(clients[i], "PONG", "PING");
+    }
+    expect(admin, "OK", "SET k 0");
+    expect(admin, "OK", "DEBUG HOLD k 6");
+    for (int i = 0; i < PARKED; i++) {
+        int done = 0;
+        redisAppendCommand(clients[i], "ECHO first%d", i);
+        redisAppendCommand(clients[i], "INCR k");
+        redisAppendCommand(clients[i], "ECHO second%d", i);
+        redisAppendCommand(clients[i], "GET k");
+        redisBufferWrite(clients[i], &done);
+    }
+    while (info_number(admin, "parked_clients") < PARKED) continue;
+    double before = server_cpu_seconds(server);
+    int64_t from = now_us();
+    redisContext *ender = server_connect(server);
+    expect(ender, "OK", "SET quiet 1 PX 60000");
+    redisReply *reply = redisCommand(clients[0], "ECHO last0");
+    /* Waiting for the first answer is waiting for the end of the hold. */
+    assert_non_null(reply);
+    assert_string_equal(reply->str, "first0");
+    freeReplyObject(reply);
+    assert_int_equal(redisGetReply(clients[0], (void **)&reply), REDIS_OK);
+    double used = server_cpu_seconds(server) - before, waited = (double)(now_us() - from) / 1e6;
+    print_message("%d parked for %.2f s: %.3f s of CPU, their answers included\n", PARKED, waited, used);
+    freeReplyObject(reply);
+    char *seen = calloc(PARKED + 1, 1);
+    for (int i = 0; i < PARKED; i++) {
+        char text[32];
+        if (i > 0) {
+            assert_int_equal(redisGetReply(clients[i], (void **)&reply), REDIS_OK);
+            snprintf(text, sizeof text, "first%d", i);
+            assert_string_equal(reply->str, text);
+            freeReplyObject(reply);
+            assert_int_equal(redisGetReply(clients[i], (void **)&reply), REDIS_OK);
+            assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+            assert_in_range(reply->integer, 1, PARKED);
+            assert_false(seen[reply->integer]); /* each increment happened once */
+            seen[reply->integer] = 1;
+            freeReplyObject(reply);
+        }
+        assert_int_equal(redisGetReply(clients[i], (void **)&reply), REDIS_OK);
+        snprintf(text, sizeof text, "second%d", i);
+        assert_string_equal(reply->str, text);
+        freeReplyObject(reply);
+        assert_int_equal(redisGetReply(clients[i], (void **)&reply), REDIS_OK);
+        assert_true(reply->type == REDIS_REPLY_STRING);
+        freeReplyObject(reply);
+    }
+    char expected[16];
+    snprintf(expected, sizeof expected, "%d", PARKED);
+    expect(admin, expected, "GET k");
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    for (int i = 0; i < PARKED; i++) redisFree(clients[i]);
+    free(clients);
+    free(seen);
+    redisFree(ender);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void a_parked_client_that_leaves_is_forgotten(void **state) {
+    (void)state;
+    struct server *server = start();
+    redisContext *admin = server_connect(server);
+    expect(admin, "OK", "SET k 0");
+    expect(admin, "OK", "DEBUG HOLD k 2");
+    for (int i = 0; i < 200; i++) {
+        redisContext *client = server_connect(server);
+        int done = 0;
+        redisAppendCommand(client, "INCR k");
+        redisBufferWrite(client, &done);
+        redisFree(client);
+    }
+    redisContext *client = server_connect(server);
+    redisReply *reply = redisCommand(client, "GET k"); /* answered when the hold is over */
+    assert_non_null(reply);
+    freeReplyObject(reply);
+    redisFree(client);
+    while (info_number(admin, "connected_clients") > 1) continue;
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void flushall_waits_for_a_held_shard_and_holds_nobody_up(void **state) {
+    (void)state;
+    struct server *server = start();
+    redisContext *admin = server_connect(server), *flusher = server_connect(server);
+    char other[32];
+    int done = 0;
+    expect(admin, "OK", "SET k 0");
+    expect(admin, "OK", "DEBUG HOLD k 2");
+    redisAppendCommand(flusher, "FLUSHALL");
+    redisBufferWrite(flusher, &done);
+    while (info_number(admin, "parked_clients") < 1) continue;
+    find_free_key(admin, other);
+    for (int i = 0; i < 1000; i++) expect(admin, "OK", "SET %s %d", other, i);
+    expect_prefix(admin, "BUSY", "DEBUG HOLD k 0");
+    redisReply *reply = NULL;
+    assert_int_equal(redisGetReply(flusher, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    expect(admin, "0", "DBSIZE");
+    redisFree(flusher);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void a_shutdown_does_not_wait_for_a_hold(void **state) {
+    (void)state;
+    struct server *server = start();
+    redisContext *admin = server_connect(server);
+    expect(admin, "OK", "DEBUG HOLD k 600");
+    redisContext *waiting = server_connect(server);
+    int done = 0;
+    redisAppendCommand(waiting, "GET k");
+    redisBufferWrite(waiting, &done);
+    while (info_number(admin, "parked_clients") < 1) continue;
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+    redisReply *reply = NULL; /* it was under way, and is answered */
+    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+    assert_int_equal(reply->type, REDIS_REPLY_NIL);
+    freeReplyObject(reply);
+    redisFree(waiting);
+}
+
+int main(void) {
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_worker_answers_for_other_shards_while_one_is_held),
+        cmocka_unit_test(parked_requests_cost_no_cpu_and_are_answered_in_order),
+        cmocka_unit_test(a_parked_client_that_leaves_is_forgotten),
+        cmocka_unit_test(flushall_waits_for_a_held_shard_and_holds_nobody_up),
+        cmocka_unit_test(a_shutdown_does_not_wait_for_a_hold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,40 @@
+/* What integration and stress tests share: a server of their own, connections to it, and a clock. */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include <hiredis/hiredis.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct server {
+    pid_t pid;
+    int port;
+    int log; /* its standard output and error, read by `reader` */
+    pthread_t reader;
+    char directory[64]; /* its working directory, removed at the end */
+};
+
+/* Starts the server that $LATCHKEY names on a free port of 127.0.0.1, with further options (ended by NULL; options may be NULL), and
+ * returns when it is ready. Ends the test program with the server's log if it can't. What the server logs as a warning, and a
+ * sanitizer's report, goes on to our standard error.
+ *
+ * A server that is not stopped is killed when the test program ends, however that happens if it was started by the main thread. */
+struct server *server_start(const char *const *options);
+/* Ends it with SIGTERM, frees it, and returns its exit status, or 128 + the signal that killed it: 0 is what a test should expect, since
+ * a sanitizer that found something makes it another. Ends the test program if it takes more than 60 seconds. */
+int server_stop(struct server *server);
+/* CPU time that the process has used, in seconds, in steps of 1/100. */
+double server_cpu_seconds(const struct server *server);
+
+/* A connection, to be freed with redisFree. Ends the test program with a message if there is none to be had. */
+redisContext *server_connect(const struct server *server);
+/* Runs a command and checks that the reply reads as expected, in the form that reply_text gives it. Fails the cmocka test otherwise. */
+void expect(redisContext *connection, const char *expected, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The reply in one line, to be freed: "OK", "(nil)", "12", "[a, b, (nil)]", or the error's text. */
+char *reply_text(const redisReply *reply);
+
+int64_t now_us(void); /* monotonic */
+
+#endif

@@ -1,0 +1,361 @@
+/* shard/latchkey.h as a program would use it that embeds the engine and includes nothing else of it. */
+#include "../../shard/latchkey.h"
+
+#include "../engine.h"
+
+#include <limits.h>
+#include <sched.h>
+
+static struct keyspace *cache;
+static struct lane *lane;
+
+static int open_cache(void **state) {
+    (void)state;
+    cache = keyspace_open(&(struct keyspace_options){.shards = 32});
+    lane = lane_attach(cache);
+    return cache == NULL || lane == NULL;
+}
+
+static int close_cache(void **state) {
+    (void)state;
+    lane_detach(lane);
+    assert_int_equal(counts_of(cache).retired_bytes, 0);
+    keyspace_close(cache);
+    return 0;
+}
+
+static struct latchkey_item item(const char *key, const char *value) {
+    return (struct latchkey_item){.key = key, .key_length = strlen(key), .value = value, .value_length = strlen(value)};
+}
+
+static enum latchkey_result set(const char *key, const char *value) {
+    struct latchkey_item it = item(key, value);
+    return latchkey_set(lane, &it);
+}
+
+static void expect_stored(const char *key, const char *value) {
+    char out[256];
+    ssize_t length = latchkey_get(lane, key, strlen(key), out, sizeof out);
+    if (value == NULL) {
+        assert_int_equal(length, -1);
+        return;
+    }
+    assert_int_equal(length, strlen(value));
+    assert_memory_equal(out, value, strlen(value));
+}
+
+/* ------------------------------------------------------------------ one key */
+
+static void what_is_set_can_be_got_and_deleted(void **state) {
+    (void)state;
+    expect_stored("k", NULL);
+    assert_int_equal(set("k", "value"), LATCHKEY_OK);
+    expect_stored("k", "value");
+    assert_int_equal(set("k", "12345"), LATCHKEY_OK);
+    expect_stored("k", "12345");
+    assert_true(latchkey_delete(lane, "k", 1));
+    assert_false(latchkey_delete(lane, "k", 1));
+    expect_stored("k", NULL);
+}
+
+static void get_copies_no_more_than_there_is_room_for(void **state) {
+    (void)state;
+    char out[6] = "xxxxx";
+    assert_int_equal(set("k", "abcdef"), LATCHKEY_OK);
+    assert_int_equal(latchkey_get(lane, "k", 1, out, 3), 6);
+    assert_string_equal(out, "abcxx");
+    assert_int_equal(latchkey_get(lane, "k", 1, out, 0), 6);
+    assert_string_equal(out, "abcxx");
+    assert_true(latchkey_delete(lane, "k", 1));
+}
+
+static void who_only_asks_for_the_length_needs_no_buffer(void **state) {
+    (void)state;
+    assert_int_equal(set("k", "abcdef"), LATCHKEY_OK);
+    assert_int_equal(latchkey_get(lane, "k", 1, NULL, 0), 6);
+    assert_true(latchkey_delete(lane, "k", 1));
+}
+
+static void an_item_without_a_value_is_empty(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(latchkey_set(lane, &(struct latchkey_item){.key = "k", .key_length = 1}), LATCHKEY_OK);
+    expect_stored("k", "");
+    assert_true(latchkey_delete(lane, "k", 1));
+    assert_int_equal(latchkey_set(lane, &(struct latchkey_item){.value = "of the empty key", .value_length = 16}), LATCHKEY_OK);
+    expect_stored("", "of the empty key");
+    assert_true(latchkey_delete(lane, "", 0));
+}
+
+static void only_if_absent_and_only_if_present_refuse(void **state) {
+    (void)state;
+    struct latchkey_item it = item("k", "first");
+    it.only_if_present = true;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_REFUSED);
+    expect_stored("k", NULL);
+    it.only_if_present = false;
+    it.only_if_absent = true;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    it.value = "other";
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_REFUSED);
+    expect_stored("k", "first");
+    it.only_if_absent = false;
+    it.only_if_present = true;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    expect_stored("k", "other");
+    assert_true(latchkey_delete(lane, "k", 1));
+}
+
+struct found {
+    struct key key;
+    bool is_present;
+    int64_t expiry, now;
+};
+
+static void find(void *context, const struct read_scope *scope) {
+    struct found *found = context;
+    const struct entry *entry = scope_peek(scope, &found->key);
+    found->is_present = entry != NULL;
+    found->now = scope->scope.now;
+    found->expiry = entry != NULL ? entry_expiry(entry) : ENTRY_NO_EXPIRY;
+}
+
+static struct found look(const char *name) {
+    struct found found = {.key = keyspace_key(cache, 0, name, strlen(name))};
+    latchkey_read(lane, &found.key, 1, find, &found);
+    return found;
+}
+
+static void a_value_lives_as_long_as_asked(void **state) {
+    (void)state;
+    struct latchkey_item it = item("k", "value");
+    it.lives = 100000;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    struct found found = look("k");
+    assert_true(found.expiry <= found.now + 100000 && found.expiry > found.now + 50000);
+    it.lives = 0;
+    it.keeps_expiry = true;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    assert_true(look("k").expiry == found.expiry);
+    it.keeps_expiry = false;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    assert_true(look("k").expiry == ENTRY_NO_EXPIRY);
+    it.lives = 1;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    while (look("k").is_present) sched_yield(); /* a millisecond */
+    expect_stored("k", NULL);
+    for (int i = 0; i < 1000 && size_of(lane, 0).keys > 0; i++) latchkey_idle(lane, 100000);
+    assert_int_equal(size_of(lane, 0).keys, 0);
+}
+
+static void the_longest_life_does_not_end_at_once(void **state) {
+    (void)state;
+    struct latchkey_item it = item("k", "value");
+    it.lives = INT64_MAX;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    expect_stored("k", "value");
+    assert_true(latchkey_delete(lane, "k", 1));
+}
+
+static void databases_are_apart(void **state) {
+    (void)state;
+    struct latchkey_item it = item("k", "in three");
+    it.database = 3;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    expect_stored("k", NULL);
+    assert_int_equal(size_of(lane, 3).keys, 1);
+    assert_true(drop(lane, 3, "k", 1, 1));
+}
+
+static void increments_add_up_or_say_why_not(void **state) {
+    (void)state;
+    int64_t result;
+    assert_int_equal(latchkey_increment(lane, "n", 1, 5, &result), LATCHKEY_OK);
+    assert_int_equal(result, 5);
+    assert_int_equal(latchkey_increment(lane, "n", 1, -7, &result), LATCHKEY_OK);
+    assert_int_equal(result, -2);
+    expect_stored("n", "-2");
+    assert_int_equal(latchkey_increment(lane, "n", 1, INT64_MIN, &result), LATCHKEY_REFUSED);
+    expect_stored("n", "-2");
+    assert_int_equal(set("n", "9223372036854775807"), LATCHKEY_OK);
+    assert_int_equal(latchkey_increment(lane, "n", 1, 1, &result), LATCHKEY_REFUSED);
+    assert_int_equal(set("n", "12 apples"), LATCHKEY_OK);
+    assert_int_equal(latchkey_increment(lane, "n", 1, 1, &result), LATCHKEY_WRONG_TYPE);
+    expect_stored("n", "12 apples");
+    assert_true(latchkey_delete(lane, "n", 1));
+    /* A number that is held as text counts as well. */
+    struct key key = keyspace_key(cache, 0, "n", 1);
+    struct holding holding;
+    struct edit edit;
+    hold_shards(&holding, lane, &key, 1, 1);
+    scope_edit(&holding.scope, &key, &edit);
+    assert_true(edit_put_text(&edit, "41", 2));
+    scope_changed(&edit, EVENT_INCRBYFLOAT);
+    hold_end(&holding);
+    assert_int_equal(latchkey_increment(lane, "n", 1, 1, &result), LATCHKEY_OK);
+    assert_int_equal(result, 42);
+    assert_true(latchkey_delete(lane, "n", 1));
+}
+
+static void an_increment_keeps_the_expiry(void **state) {
+    (void)state;
+    struct latchkey_item it = item("n", "1");
+    int64_t result;
+    it.lives = 100000;
+    assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+    int64_t expiry = look("n").expiry;
+    assert_int_equal(latchkey_increment(lane, "n", 1, 1, &result), LATCHKEY_OK);
+    assert_true(look("n").expiry == expiry);
+    assert_true(latchkey_delete(lane, "n", 1));
+}
+
+static void large_values_come_back_whole(void **state) {
+    (void)state;
+    enum { LARGE = 1 << 20 };
+    char *value = malloc(LARGE), *out = malloc(LARGE);
+    for (int i = 0; i < LARGE; i++) value[i] = (char)(i * 31);
+    for (size_t length = 100; length <= LARGE; length = length * 3 / 2) {
+        struct latchkey_item it = {.key = "large", .key_length = 5, .value = value, .value_length = length};
+        assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+        memset(out, 0, length);
+        assert_int_equal(latchkey_get(lane, "large", 5, out, LARGE), length);
+        assert_memory_equal(out, value, length);
+    }
+    assert_true(latchkey_delete(lane, "large", 5));
+    free(value);
+    free(out);
+}
+
+/* ------------------------------------------------------------------ many keys */
+
+#define MANY 100
+
+struct transfer {
+    struct key keys[MANY];
+    char names[MANY][16];
+    int64_t total;
+};
+
+static void fill(void *context, struct write_scope *scope) {
+    struct transfer *transfer = context;
+    for (int i = 0; i < MANY; i++) {
+        struct edit edit;
+        scope_edit(scope, &transfer->keys[i], &edit);
+        assert_true(edit_put_integer(&edit, 10));
+        scope_changed(&edit, EVENT_SET);
+    }
+}
+
+static void add_up(void *context, const struct read_scope *scope) {
+    struct transfer *transfer = context;
+    transfer->total = 0;
+    for (int i = 0; i < MANY; i++) {
+        int64_t value;
+        const struct entry *entry = scope_read(scope, &transfer->keys[i]);
+        if (entry != NULL && entry_integer(entry, &value)) transfer->total += value;
+    }
+}
+
+static void many_keys_are_written_and_read_as_one(void **state) {
+    (void)state;
+    struct transfer transfer = {.total = 0};
+    for (int i = 0; i < MANY; i++) {
+        size_t length = (size_t)snprintf(transfer.names[i], sizeof transfer.names[i], "account%d", i);
+        transfer.keys[i] = keyspace_key(cache, 0, transfer.names[i], length);
+    }
+    latchkey_write(lane, transfer.keys, MANY, fill, &transfer);
+    latchkey_read(lane, transfer.keys, MANY, add_up, &transfer);
+    assert_int_equal(transfer.total, 10 * MANY);
+    for (int i = 0; i < MANY; i++) assert_true(latchkey_delete(lane, transfer.names[i], transfer.keys[i].length));
+}
+
+static void count_entry(void *context, const struct entry *entry) {
+    (void)entry;
+    (*(int *)context)++;
+}
+
+static void a_range_visits_every_key_of_its_database(void **state) {
+    (void)state;
+    char name[24];
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "k%d", i);
+        assert_int_equal(set(name, "v"), LATCHKEY_OK);
+    }
+    int visited = 0;
+    latchkey_range(lane, 0, count_entry, &visited);
+    assert_int_equal(visited, 5000);
+    visited = 0;
+    latchkey_range(lane, 1, count_entry, &visited);
+    assert_int_equal(visited, 0);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "k%d", i);
+        assert_true(latchkey_delete(lane, name, strlen(name)));
+    }
+    latchkey_range(lane, 0, count_entry, &visited);
+    assert_int_equal(visited, 0);
+}
+
+static void writes_free_what_they_replace_now_and_then(void **state) {
+    (void)state;
+    static char value[2000];
+    uint64_t most = 0;
+    for (int i = 0; i < 5000; i++) {
+        struct latchkey_item it = {.key = "k", .key_length = 1, .value = value, .value_length = sizeof value - (size_t)(i & 1)};
+        assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
+        uint64_t pending = counts_of(cache).retired_objects;
+        if (pending > most) most = pending;
+    }
+    assert_true(most > 10 && most <= 300);
+    latchkey_idle(lane, 1000);
+    assert_int_equal(counts_of(cache).retired_objects, 0);
+    assert_true(latchkey_delete(lane, "k", 1));
+}
+
+/* ------------------------------------------------------------------ threads */
+
+static void *increment_often(void *argument) {
+    struct lane *seat = lane_attach(cache);
+    CHECK(seat != NULL);
+    for (int i = 0; i < *(int *)argument; i++) {
+        int64_t result;
+        CHECK(latchkey_increment(seat, "counter", 7, 1, &result) == LATCHKEY_OK);
+        CHECK(result > i);
+    }
+    lane_detach(seat);
+    return NULL;
+}
+
+static void no_increment_is_lost(void **state) {
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int each = SCALED(100000, 5000);
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, increment_often, &each), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    int64_t result;
+    assert_int_equal(latchkey_increment(lane, "counter", 7, 0, &result), LATCHKEY_OK);
+    assert_int_equal(result, THREADS * each);
+    assert_true(latchkey_delete(lane, "counter", 7));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_set_can_be_got_and_deleted),
+        cmocka_unit_test(get_copies_no_more_than_there_is_room_for),
+        cmocka_unit_test(only_if_absent_and_only_if_present_refuse),
+        cmocka_unit_test(a_value_lives_as_long_as_asked),
+        cmocka_unit_test(databases_are_apart),
+        cmocka_unit_test(increments_add_up_or_say_why_not),
+        cmocka_unit_test(an_increment_keeps_the_expiry),
+        cmocka_unit_test(large_values_come_back_whole),
+        cmocka_unit_test(many_keys_are_written_and_read_as_one),
+        cmocka_unit_test(a_range_visits_every_key_of_its_database),
+        cmocka_unit_test(writes_free_what_they_replace_now_and_then),
+        cmocka_unit_test(no_increment_is_lost),
+        cmocka_unit_test(who_only_asks_for_the_length_needs_no_buffer),
+        cmocka_unit_test(an_item_without_a_value_is_empty),
+        cmocka_unit_test(the_longest_life_does_not_end_at_once),
+    };
+    end_if_it_hangs();
+    return cmocka_run_group_tests(tests, open_cache, close_cache);
+}
