@@ -37,7 +37,7 @@ PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
 C_FILES := $(PRODUCT) $(SUPPORT) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES)
 H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h)
 
-RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev
+RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
 	libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
@@ -80,7 +80,7 @@ endif
 
 COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
 LINK = $(COMPILE_$(VARIANT)) -g $(LINK_$(VARIANT))
-LIBS = $(LIBS_$(VARIANT)) -lcrypto -lm -lpthread
+LIBS = $(LIBS_$(VARIANT)) -luring -lcrypto -lm -lpthread
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 programs = $(patsubst %.c,$(BUILD)/%,$(1))
