@@ -54,6 +54,11 @@ void reply_truncate(struct reply *reply, size_t mark) {
 static char *room(struct reply *reply, size_t more) {
     if (reply->is_broken) return NULL;
     if (reply->capacity - reply->length < more) {
+        if (more >
+            PTRDIFF_MAX - reply->length) { /* more than memory can be, and doubling would wrap */
+            reply->is_broken = true;
+            return NULL;
+        }
         size_t capacity = reply->capacity < CAPACITY_FIRST ? CAPACITY_FIRST : reply->capacity;
         while (capacity - reply->length < more) capacity *= 2;
         char *data = realloc(reply->data, capacity);
@@ -137,7 +142,8 @@ void reply_bulk_integer(struct reply *reply, int64_t value) {
 }
 
 /* printf into memory of its own. NULL, and the reply broken, when there is none. */
-static char *format_text(struct reply *reply, const char *format, va_list arguments, size_t *length) {
+static char *format_text(struct reply *reply, const char *format, va_list arguments,
+                         size_t *length) {
     char *text = NULL;
     int written = vasprintf(&text, format, arguments);
     if (written < 0) {
@@ -158,11 +164,14 @@ void reply_bulk_format(struct reply *reply, const char *format, ...) {
     free(text);
 }
 
-void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner, void (*release)(void *)) {
+void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner,
+                          void (*release)(void *)) {
     if (!reply->is_broken && reply->reference_count == reply->reference_capacity) {
         uint32_t capacity = reply->reference_capacity == 0 ? 8 : reply->reference_capacity * 2;
-        struct reply_reference *references = realloc(reply->references, capacity * sizeof *references);
-        if (references == NULL) reply->is_broken = true;
+        struct reply_reference *references =
+            realloc(reply->references, capacity * sizeof *references);
+        if (references == NULL)
+            reply->is_broken = true;
         else {
             reply->references = references;
             reply->reference_capacity = capacity;
@@ -177,35 +186,41 @@ void reply_bulk_reference(struct reply *reply, const char *data, size_t length, 
         release(owner);
         return;
     }
-    reply->references[reply->reference_count++] = (struct reply_reference){reply->length, data, length, owner, release};
+    reply->references[reply->reference_count++] =
+        (struct reply_reference){reply->length, data, length, owner, release};
     reply->referenced_bytes += length;
     reply_raw(reply, "\r\n", 2);
 }
 
 void reply_null(struct reply *reply) {
-    if (reply->protocol == 2) reply_raw(reply, "$-1\r\n", 5);
-    else reply_raw(reply, "_\r\n", 3);
+    if (reply->protocol == 2)
+        reply_raw(reply, "$-1\r\n", 5);
+    else
+        reply_raw(reply, "_\r\n", 3);
 }
 
 void reply_null_array(struct reply *reply) {
-    if (reply->protocol == 2) reply_raw(reply, "*-1\r\n", 5);
-    else reply_raw(reply, "_\r\n", 3);
+    if (reply->protocol == 2)
+        reply_raw(reply, "*-1\r\n", 5);
+    else
+        reply_raw(reply, "_\r\n", 3);
 }
 
 void reply_boolean(struct reply *reply, bool value) {
-    if (reply->protocol == 2) reply_integer(reply, value ? 1 : 0);
-    else reply_raw(reply, value ? "#t\r\n" : "#f\r\n", 4);
+    if (reply->protocol == 2)
+        reply_integer(reply, value ? 1 : 0);
+    else
+        reply_raw(reply, value ? "#t\r\n" : "#f\r\n", 4);
 }
 
-/* The fewest digits that read back the same, without trailing zeros: 0.d1d2d3... * 10^*point. 15 digits
- * survive the way there and back unless the value is subnormal; 17 always do. */
-static size_t double_digits(char digits[static 18], int *point, double value) {
+/* The fewest digits that read back the same, the last of them not zero: 0.d1d2d3... * 10^*point. Fifteen
+ * survive the way there and back unless the value is subnormal; seventeen always do. */
+static int double_digits(char digits[static 17], int *point, double value) {
     char text[32];
-    int precision = fabs(value) < DBL_MIN ? 1 : 15;
+    int precision = fabs(value) < DBL_MIN ? 1 : 15, count = 0;
     do snprintf(text, sizeof text, "%.*e", precision - 1, value);
     while (precision++ < 17 && strtod(text, NULL) != value);
     const char *exponent = strchr(text, 'e');
-    size_t count = 0;
     for (const char *at = text; at < exponent; at++)
         if (*at >= '0' && *at <= '9') digits[count++] = *at;
     while (count > 1 && digits[count - 1] == '0') count--;
@@ -213,24 +228,27 @@ static size_t double_digits(char digits[static 18], int *point, double value) {
     return count;
 }
 
-/* As Redis 7.2: an integer as one up to 2^62; above with at most seven zeros behind the digits, below
- * one with at most six, or with any that leave the first digit among the four behind the point. */
+/* As Redis 7.2: an integer up to 2^62 with all its digits. Else without an exponent if at most seven zeros
+ * follow the digits, or at most six digits the point, or if the exponent would be from -3 to 3. */
 static size_t double_write(char *out, size_t size, double value) {
+    char digits[17];
+    int point;
     if (isnan(value)) return (size_t)snprintf(out, size, "nan");
     if (isinf(value)) return (size_t)snprintf(out, size, value > 0 ? "inf" : "-inf");
     if (value == 0) return (size_t)snprintf(out, size, signbit(value) ? "-0" : "0");
-    if (value == floor(value) && fabs(value) <= 4611686018427387904.0)
-        return integer_write(out, (int64_t)value);
-    char digits[18];
-    int point;
-    int count = (int)double_digits(digits, &point, value);
+    if (fabs(value) <= 0x1p62 && value == floor(value)) return integer_write(out, (int64_t)value);
+    int count = double_digits(digits, &point, value), behind = count - point;
     const char *sign = value < 0 ? "-" : "";
-    if (point >= count && point <= count + 7)
-        return (size_t)snprintf(out, size, "%s%.*s%0*d", sign, count, digits, point - count, 0);
-    if (point > 0 && point < count)
-        return (size_t)snprintf(out, size, "%s%.*s.%.*s", sign, point, digits, count - point,
-                                digits + point);
-    return 0;
+    if (behind <= 0 && behind >= -7)
+        return (size_t)snprintf(out, size, "%s%.*s%.*s", sign, count, digits, -behind, "0000000");
+    if (behind > 0 && (behind <= 6 || (point >= -2 && point <= 4))) {
+        if (point > 0)
+            return (size_t)snprintf(out, size, "%s%.*s.%.*s", sign, point, digits, behind,
+                                    digits + point);
+        return (size_t)snprintf(out, size, "%s0.%.*s%.*s", sign, -point, "000000", count, digits);
+    }
+    return (size_t)snprintf(out, size, "%s%c%s%.*se%+d", sign, digits[0], count > 1 ? "." : "",
+                            count - 1, digits + 1, point - 1);
 }
 
 void reply_double(struct reply *reply, double value) {
@@ -272,8 +290,10 @@ void reply_array(struct reply *reply, size_t count) {
 }
 
 static void map_write(struct reply *reply, char kind, size_t count) {
-    if (reply->protocol == 2) line_write(reply, '*', (int64_t)count * 2);
-    else line_write(reply, kind, (int64_t)count);
+    if (reply->protocol == 2)
+        line_write(reply, '*', (int64_t)count * 2);
+    else
+        line_write(reply, kind, (int64_t)count);
 }
 
 void reply_map(struct reply *reply, size_t count) {
@@ -326,16 +346,21 @@ void reply_defer_set(struct reply *reply, size_t mark, size_t count) {
     deferred_finish(reply, mark, end);
 }
 
-static void error_write(struct reply *reply, const char *text, size_t length) {
-    size_t code = strcspn(text, " \r\n");
-    if (code >= sizeof reply->error_code) code = sizeof reply->error_code - 1;
-    memcpy(reply->error_code, text, code);
-    reply->error_code[code] = '\0';
+/* As Redis's errorstats: a code ends at a blank; what begins without a short one counts as ERR. */
+static void error_count(struct reply *reply, const char *text, size_t length) {
+    const char *blank = memchr(text, ' ', length < 31 ? length : 31);
+    snprintf(reply->error_code, sizeof reply->error_code, "%.*s",
+             blank == NULL ? 3 : (int)(blank - text), blank == NULL ? "ERR" : text);
     reply->error_count++;
+}
+
+static void error_write(struct reply *reply, const char *text, size_t length) {
+    error_count(reply, text, length);
     char *out = room(reply, length + 3);
     if (out == NULL) return;
     out[0] = '-';
-    for (size_t i = 0; i < length; i++) out[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+    for (size_t i = 0; i < length; i++)
+        out[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
     out[length + 1] = '\r';
     out[length + 2] = '\n';
     reply->length += length + 3;

@@ -60,7 +60,7 @@ void reply_bulk_reference(struct reply *reply, const char *data, size_t length, 
 void reply_null(struct reply *reply);       /* "$-1" or "_" */
 void reply_null_array(struct reply *reply); /* "*-1" or "_" */
 void reply_boolean(struct reply *reply, bool value);  /* RESP2: integer 1 or 0 */
-/* RESP3 ",1.5"; RESP2 a bulk. Shortest text that reads back the same, as Redis ("inf", "-inf", "nan", "1e+20"). */
+/* RESP3 ",1.5"; RESP2 a bulk. The fewest digits that read back the same, laid out as Redis 7.2 does ("inf", "-inf", "nan", "1e+20"). */
 void reply_double(struct reply *reply, double value);
 /* RESP3 "=15\r\ntxt:..."; RESP2 a bulk. kind has three letters. */
 void reply_verbatim(struct reply *reply, const char *kind, const char *data, size_t length);

@@ -31,7 +31,8 @@ void request_parser_free(struct request_parser *parser) {
 }
 
 bool request_is_idle(const struct request_parser *parser) {
-    return parser->is_finished || (parser->expected < 0 && parser->position == 0 && parser->searched == 0);
+    return parser->is_finished ||
+           (parser->expected < 0 && parser->position == 0 && parser->searched == 0);
 }
 
 static enum request_status fail(struct request_parser *parser, const char *error) {
@@ -95,7 +96,8 @@ static int digit_of(char byte) {
 /* Reads one escape of a "..." word at *in, behind its backslash. */
 static char escape_read(const char *line, size_t length, size_t *in) {
     static const char names[] = "nrtba", bytes[] = "\n\r\t\b\a";
-    if (line[*in] == 'x' && *in + 2 < length && digit_of(line[*in + 1]) >= 0 && digit_of(line[*in + 2]) >= 0) {
+    if (line[*in] == 'x' && *in + 2 < length && digit_of(line[*in + 1]) >= 0 &&
+        digit_of(line[*in + 2]) >= 0) {
         char byte = (char)(digit_of(line[*in + 1]) * 16 + digit_of(line[*in + 2]));
         *in += 3;
         return byte;
@@ -113,8 +115,10 @@ static bool word_read(char *line, size_t length, size_t *in, size_t *out) {
         if (quote == '\0') {
             if (ends_word(byte)) return true;
             (*in)++;
-            if (byte == '"' || byte == '\'') quote = byte;
-            else line[(*out)++] = byte;
+            if (byte == '"' || byte == '\'')
+                quote = byte;
+            else
+                line[(*out)++] = byte;
         } else if (byte == quote) {
             (*in)++;
             quote = '\0';
@@ -148,7 +152,8 @@ int request_split(char *line, size_t length, struct bulk *words, int most) {
     }
 }
 
-static enum request_status parse_inline(struct request_parser *parser, char *data, size_t length, size_t *consumed) {
+static enum request_status parse_inline(struct request_parser *parser, char *data, size_t length,
+                                        size_t *consumed) {
     const char *found = memchr(data + parser->searched, '\n', length - parser->searched);
     size_t end = found == NULL ? length : (size_t)(found - data);
     parser->searched = end;
@@ -177,7 +182,8 @@ static enum request_status parse_inline(struct request_parser *parser, char *dat
 
 /* Looks for the end of the line at position, behind what was searched before. READY: *end is the
  * index of its '\r', and the byte behind it is there too. As in Redis that byte may be any. */
-static enum request_status find_line_end(struct request_parser *parser, const char *data, size_t length, const char *too_big, size_t *end) {
+static enum request_status find_line_end(struct request_parser *parser, const char *data,
+                                         size_t length, const char *too_big, size_t *end) {
     size_t from = parser->searched > parser->position ? parser->searched : parser->position;
     const char *found = from < length ? memchr(data + from, '\r', length - from) : NULL;
     *end = found == NULL ? length : (size_t)(found - data);
@@ -186,11 +192,13 @@ static enum request_status find_line_end(struct request_parser *parser, const ch
     return *end + 1 < length ? REQUEST_READY : REQUEST_PARTIAL;
 }
 
-static enum request_status read_count(struct request_parser *parser, const struct request_limits *limits, const char *data,
+static enum request_status read_count(struct request_parser *parser,
+                                      const struct request_limits *limits, const char *data,
                                       size_t length) {
     int64_t count;
     size_t end;
-    enum request_status status = find_line_end(parser, data, length, "Protocol error: too big mbulk count string", &end);
+    enum request_status status =
+        find_line_end(parser, data, length, "Protocol error: too big mbulk count string", &end);
     if (status != REQUEST_READY) return status;
     if (!number_read(data + 1, end - 1, &count) || count > COUNT_MOST)
         return fail(parser, "Protocol error: invalid multibulk length");
@@ -201,19 +209,23 @@ static enum request_status read_count(struct request_parser *parser, const struc
     return REQUEST_READY;
 }
 
-static enum request_status read_bulk_length(struct request_parser *parser, const struct request_limits *limits, const char *data,
+static enum request_status read_bulk_length(struct request_parser *parser,
+                                            const struct request_limits *limits, const char *data,
                                             size_t length) {
     int64_t value;
     size_t end;
-    enum request_status status = find_line_end(parser, data, length, "Protocol error: too big bulk count string", &end);
+    enum request_status status =
+        find_line_end(parser, data, length, "Protocol error: too big bulk count string", &end);
     if (status != REQUEST_READY) return status;
     /* Redis looks for the line's end first, and at its kind then. */
     const char *line = data + parser->position;
     if (line[0] != '$') {
-        snprintf(parser->error_text, sizeof parser->error_text, "Protocol error: expected '$', got '%c'", line[0]);
+        snprintf(parser->error_text, sizeof parser->error_text,
+                 "Protocol error: expected '$', got '%c'", line[0] == '\0' ? ' ' : line[0]);
         return fail(parser, parser->error_text);
     }
-    if (!number_read(line + 1, end - parser->position - 1, &value) || value < 0 || value > limits->bulk_length)
+    if (!number_read(line + 1, end - parser->position - 1, &value) || value < 0 ||
+        value > limits->bulk_length)
         return fail(parser, "Protocol error: invalid bulk length");
     if (value > UNAUTHENTICATED_BULK && !limits->is_authenticated)
         return fail(parser, "Protocol error: unauthenticated bulk length");
@@ -227,14 +239,16 @@ static enum request_status read_bulk(struct request_parser *parser, size_t lengt
     size_t bulk = (size_t)parser->bulk_length;
     bool is_apart = parser->apart != NULL;
     if (is_apart && parser->apart_filled < bulk) return REQUEST_IN_BULK;
-    if (!is_apart && bulk >= REQUEST_BULK_APART && !parser->is_declined && length - parser->position < bulk + 2) {
+    if (!is_apart && bulk >= REQUEST_BULK_APART && !parser->is_declined &&
+        length - parser->position < bulk + 2) {
         parser->bulk_wanted = bulk;
         return REQUEST_WANTS_BULK;
     }
     size_t here = is_apart ? 0 : bulk;
     if (length - parser->position < here + 2) return REQUEST_PARTIAL;
     char *address = is_apart ? parser->apart : (char *)parser->position; /* see above */
-    if (!argument_add(parser, address, bulk, is_apart ? parser->apart_owner : NULL)) return fail(parser, "out of memory");
+    if (!argument_add(parser, address, bulk, is_apart ? parser->apart_owner : NULL))
+        return fail(parser, "out of memory");
     parser->position += here + 2;
     parser->bulk_length = -1;
     parser->apart = NULL;
@@ -244,7 +258,8 @@ static enum request_status read_bulk(struct request_parser *parser, size_t lengt
     return REQUEST_READY;
 }
 
-enum request_status request_parse(struct request_parser *parser, const struct request_limits *limits, char *data, size_t length,
+enum request_status request_parse(struct request_parser *parser,
+                                  const struct request_limits *limits, char *data, size_t length,
                                   size_t *consumed) {
     if (parser->is_finished) begin(parser);
     if (length == 0 && parser->expected < 0) return REQUEST_PARTIAL;
@@ -262,17 +277,20 @@ enum request_status request_parse(struct request_parser *parser, const struct re
         if (status != REQUEST_READY) return status;
     }
     for (uint32_t i = 0; i < parser->count; i++)
-        if (parser->arguments[i].owner == NULL) parser->arguments[i].data = data + (uintptr_t)parser->arguments[i].data;
+        if (parser->arguments[i].owner == NULL)
+            parser->arguments[i].data = data + (uintptr_t)parser->arguments[i].data;
     *consumed = parser->position;
     parser->is_finished = true;
     return REQUEST_READY;
 }
 
-void request_receive_bulk(struct request_parser *parser, char *destination, void *owner, char *data, size_t *length) {
+void request_receive_bulk(struct request_parser *parser, char *destination, void *owner, char *data,
+                          size_t *length) {
     size_t bulk = (size_t)parser->bulk_length, here = *length - parser->position;
     if (here > bulk) here = bulk;
     memcpy(destination, data + parser->position, here);
-    memmove(data + parser->position, data + parser->position + here, *length - parser->position - here);
+    memmove(data + parser->position, data + parser->position + here,
+            *length - parser->position - here);
     *length -= here;
     parser->apart = destination;
     parser->apart_owner = owner;

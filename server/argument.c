@@ -35,6 +35,15 @@ bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t
     return false;
 }
 
+void reply_subcommand_error(const struct call *call, struct reply *reply) {
+    char name[64];
+    const struct bulk *command = &call->arguments[0], *subcommand = &call->arguments[1];
+    size_t length = command->length < sizeof name ? command->length : sizeof name;
+    for (size_t i = 0; i < length; i++) name[i] = (char)letter_upper((unsigned char)command->data[i]);
+    reply_error_format(reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %.*s HELP.",
+                       subcommand->length < 128 ? (int)subcommand->length : 128, subcommand->data, (int)length, name);
+}
+
 bool check_string(const struct entry *entry, struct reply *reply) {
     if (entry == NULL || entry_type(entry) == TYPE_STRING) return true;
     reply_error(reply, ERROR_WRONG_TYPE);

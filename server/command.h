@@ -156,6 +156,8 @@ bool argument_integer(const struct bulk *argument, int64_t *value, struct reply 
 /* An integer within [least, most], or the reply Redis gives ("ERR value is out of range, value must between ..." or `error`). */
 bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t most, int64_t *value, struct reply *reply,
                              const char *error);
+/* Redis's error for a subcommand that is unknown or has a wrong number of arguments, where a row alone can't tell. */
+void reply_subcommand_error(const struct call *call, struct reply *reply);
 /* Replies WRONGTYPE and returns false if entry is not NULL and no string. */
 bool check_string(const struct entry *entry, struct reply *reply);
 /* Redis's glob (stringmatchlen): * ? [a-z] [^x] \x. */

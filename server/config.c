@@ -111,7 +111,7 @@ static void show_dir(const struct option *, char *, size_t);
 static const char *const loglevel_names[] = {"debug",   "verbose", "notice",
                                              "warning", "nothing", NULL};
 static const char *const debug_command_names[] = {"no", "yes", "local", NULL};
-static const char *const backend_names[] = {"auto", "epoll", NULL};
+static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const policy_names[] = {
     "volatile-lru", "volatile-lfu",   "volatile-random", "volatile-ttl", "allkeys-lru",
     "allkeys-lfu",  "allkeys-random", "allkeys-s3fifo",  "noeviction",   NULL,
@@ -244,6 +244,10 @@ static bool memory_parse(const char *text, size_t length, int64_t *value) {
         {"", 1},        {"b", 1},         {"k", 1000},       {"kb", INT64_C(1) << 10},
         {"m", 1000000}, {"mb", MEBIBYTE}, {"g", 1000000000}, {"gb", INT64_C(1) << 30},
     };
+    if (length == 0) { /* as in Redis, no size is none */
+        *value = 0;
+        return true;
+    }
     size_t digits = 0;
     while (digits < length && isdigit((unsigned char)text[digits])) digits++;
     /* Leading zeros are no reason to refuse a size. */
@@ -694,6 +698,14 @@ void config_on_change(const char *name, void (*apply)(void)) {
 
 /* ---- CONFIG GET and SET ---- */
 
+/* As Redis does it, an option that was asked for by name is answered under the name as it was written. */
+static void reply_option_name(const struct bulk *pattern, const char *name, struct reply *reply) {
+    bool is_glob = false;
+    for (size_t i = 0; i < pattern->length; i++) is_glob = is_glob || strchr("*?[", pattern->data[i]) != NULL;
+    if (is_glob || pattern->length != strlen(name)) reply_bulk_text(reply, name);
+    else reply_bulk(reply, pattern->data, pattern->length);
+}
+
 void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply) {
     char value[VALUE_SIZE];
     size_t found = 0;
@@ -705,7 +717,7 @@ void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply
                                                 name, strlen(name), true))
             pattern++;
         if (pattern == count) continue;
-        reply_bulk_text(reply, name);
+        reply_option_name(&patterns[pattern], name, reply);
         reply_bulk(reply, value, config_text(name, value, sizeof value));
         found++;
     }

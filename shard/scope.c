@@ -264,7 +264,6 @@ static const struct entry *find(const struct scope *scope, const struct key *key
 
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
 static void count_access(const struct scope *scope, const struct entry *entry) {
-    if (!scope->counts_access) return;
     uint16_t second = (uint16_t)(scope->now / 1000);
     _Atomic uint16_t *access = &((struct entry *)(uintptr_t)entry)->access;
     if (atomic_load_explicit(access, memory_order_relaxed) != second) atomic_store_explicit(access, second, memory_order_relaxed);
@@ -273,7 +272,7 @@ static void count_access(const struct scope *scope, const struct entry *entry) {
 static const struct entry *read(const struct scope *scope, const struct key *key) {
     const struct entry *entry = find(scope, key);
     counter_add(entry != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
-    if (entry != NULL) count_access(scope, entry);
+    if (entry != NULL && scope->counts_access) count_access(scope, entry);
     return entry;
 }
 
@@ -374,7 +373,11 @@ void scope_changed(struct edit *edit, enum event event) {
     scope->is_editing = false;
     scope->changes++;
     counter_add(&scope->lane->changes, 1);
-    if (edit->entry != NULL) count_access(scope, edit->entry);
+    if (edit->entry != NULL) {
+        /* An entry that was just made has been used now, whoever made it. */
+        bool is_new = atomic_load_explicit(&edit->entry->access, memory_order_relaxed) == 0;
+        if (scope->counts_access || is_new) count_access(scope, edit->entry);
+    }
     tell_changed(edit, event);
 }
 

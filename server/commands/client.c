@@ -241,6 +241,10 @@ void command_client_list_conclude(struct inquiry *inquiry, const struct call *ca
 
 bool command_client_unblock_check(const struct call *call, struct reply *reply) {
     int64_t id;
+    if (call->count > 4) {
+        reply_subcommand_error(call, reply);
+        return false;
+    }
     if (call->count == 4 && !argument_is(&call->arguments[3], "TIMEOUT") && !argument_is(&call->arguments[3], "ERROR")) {
         reply_error(reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         return false;
@@ -274,7 +278,7 @@ static bool pause_timeout(const struct bulk *argument, int64_t now, int64_t *unt
 bool command_client_pause_check(const struct call *call, struct reply *reply) {
     int64_t until;
     if (call->count > 4) {
-        reply_error(reply, ERROR_SYNTAX);
+        reply_subcommand_error(call, reply);
         return false;
     }
     if (call->count == 4 && !argument_is(&call->arguments[3], "WRITE") && !argument_is(&call->arguments[3], "ALL")) {

@@ -188,7 +188,7 @@ void command_client_setinfo(struct session *session, const struct call *call, st
         return;
     }
     if (!is_printable(value)) {
-        reply_error_format(reply, "ERR %s cannot contain spaces, newlines or special characters.", is_name ? "lib-name" : "lib-ver");
+        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)option->length, option->data);
         return;
     }
     if (text_set(is_name ? &session->library_name : &session->library_version, value, reply)) reply_ok(reply);

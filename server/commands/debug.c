@@ -25,17 +25,14 @@
 #include "../log.h"
 #include "commands.h"
 
-/* Redis tells of unknown subcommands and of wrong numbers of arguments in one breath. */
+/* Whatever is none of the rows. */
 void command_debug(const struct call *call, struct reply *reply) {
-    const struct bulk *name = &call->arguments[1];
-    reply_error_format(
-        reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try DEBUG HELP.",
-        name->length < 128 ? (int)name->length : 128, name->data);
+    reply_subcommand_error(call, reply);
 }
 
 static bool takes(const struct call *call, uint32_t least, uint32_t most, struct reply *reply) {
     if (call->count >= least && call->count <= most) return true;
-    command_debug(call, reply);
+    reply_subcommand_error(call, reply);
     return false;
 }
 

@@ -43,6 +43,12 @@ static void bytes_lines(struct info *info, const char *name, uint64_t bytes) {
     line(info, "%s_human:%s", name, human);
 }
 
+/* What Redis counts of things that don't exist here. Who reads INFO may expect the field, and 0 is its value. */
+static void zero_lines(struct info *info, const char *const *names) {
+    for (; *names != NULL; names++) line(info, "%s:0", *names);
+}
+#define ZERO_LINES(info, ...) zero_lines(info, (const char *const[]){__VA_ARGS__, NULL})
+
 static void server_section(struct info *info) {
     struct utsname machine;
     char executable[400];
@@ -51,6 +57,7 @@ static void server_section(struct info *info) {
     process_executable(executable, sizeof executable);
     line(info, "redis_version:%s", REDIS_VERSION);
     line(info, "latchkey_version:%s", LATCHKEY_VERSION);
+    ZERO_LINES(info, "redis_git_sha1", "redis_git_dirty", "redis_build_id");
     line(info, "redis_mode:standalone");
     line(info, "os:%s %s %s", machine.sysname, machine.release, machine.machine);
     line(info, "arch_bits:%zu", sizeof(void *) * 8);
@@ -89,8 +96,7 @@ static void clients_section(struct info *info) {
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
     line(info, "blocked_clients:0");
     line(info, "parked_clients:%llu", (unsigned long long)parked);
-    line(info, "tracking_clients:0");
-    line(info, "clients_in_timeout_table:0");
+    ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey");
 }
 
 static void memory_section(struct info *info) {
@@ -135,8 +141,10 @@ static void memory_section(struct info *info) {
     line(info, "rss_overhead_bytes:%lld", (long long)(memory.resident - memory.allocator_resident));
     line(info, "mem_fragmentation_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
     line(info, "mem_fragmentation_bytes:%lld", (long long)(memory.resident - memory.used));
-    line(info, "mem_not_counted_for_evict:0");
-    line(info, "mem_clients_slaves:0");
+    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts",
+               "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions",
+               "used_memory_scripts", "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers",
+               "mem_cluster_links", "mem_aof_buffer", "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients);
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
@@ -163,6 +171,10 @@ static void persistence_section(struct info *info) {
     line(info, "aof_current_rewrite_time_sec:-1");
     line(info, "aof_last_bgrewrite_status:ok");
     line(info, "aof_last_write_status:ok");
+    ZERO_LINES(info, "current_cow_peak", "current_cow_size", "current_cow_size_age", "current_save_keys_processed",
+               "current_save_keys_total", "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
+               "aof_rewrites", "aof_rewrites_consecutive_failures", "aof_last_cow_size", "module_fork_in_progress",
+               "module_fork_last_cow_size");
 }
 
 static void stats_section(struct info *info) {
@@ -193,10 +205,12 @@ static void stats_section(struct info *info) {
     line(info, "evicted_clients:0");
     line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
     line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
-    line(info, "pubsub_channels:0");
-    line(info, "pubsub_patterns:0");
-    line(info, "latest_fork_usec:0");
-    line(info, "total_forks:0");
+    ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels", "pubsub_patterns",
+               "pubsubshard_channels", "latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
+               "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
+               "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
+               "tracking_total_prefixes", "unexpected_error_replies", "dump_payload_sanitizations", "total_net_repl_input_bytes",
+               "total_net_repl_output_bytes", "io_threaded_reads_processed", "io_threaded_writes_processed");
     line(info, "total_error_replies:%llu", (unsigned long long)error_total);
     line(info, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)totals.query_limit_closes);
     line(info, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)totals.output_limit_closes);
@@ -279,6 +293,7 @@ static int percentiles_read(double *out, int most) {
 static void latencystats_section(struct info *info) {
     double percentiles[16];
     int count = percentiles_read(percentiles, 16);
+    if (!atomic_load(&config.latency_tracking)) return;
     for (uint32_t id = 0; id < command_table_count(); id++) {
         const struct command *command = command_by_id(id);
         struct command_totals totals;

@@ -99,6 +99,10 @@ static void reply_request(const struct slow_request *request, struct reply *repl
 
 void command_slowlog_get(const struct call *call, struct reply *reply) {
     int64_t count = 10;
+    if (call->count > 3) {
+        reply_subcommand_error(call, reply);
+        return;
+    }
     if (call->count == 3 && !argument_integer_within(&call->arguments[2], -1, INT64_MAX, &count, reply,
                                                      "ERR count should be greater than or equal to -1"))
         return;

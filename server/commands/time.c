@@ -22,7 +22,9 @@ void command_lolwut(const struct call *call, struct reply *reply) {
         if (!argument_integer(&call->arguments[2], &version, reply, NULL)) return;
         next = 3;
     }
-    if (call->count > next && !argument_integer(&call->arguments[next], &width, reply, NULL)) return;
+    /* Redis's drawings of named versions read a width; without a version anything may stand there. */
+    if (next == 3 && call->count > next && !argument_integer(&call->arguments[next], &width, reply, NULL)) return;
+    if (next == 1 && call->count > next) number_parse(call->arguments[next].data, call->arguments[next].length, &width);
     if (width < 8) width = 8;
     if (width > 200) width = 200;
     struct reply text;

@@ -102,7 +102,9 @@ def raw(server, connection, arguments):
 
 
 def _mask_hello(reply):
-    """HELLO's map without what tells two processes apart."""
+    """HELLO's map without what tells two processes apart, and its advice without the version, which only 7.2 has there."""
+    if reply[0] == '-':
+        return (reply[0], reply[1].replace(b'HELLO <proto> AUTH', b'HELLO AUTH'))
     if reply[0] not in '*%' or not reply[1]:
         return reply
     items = list(reply[1])

@@ -46,6 +46,22 @@ def _unknown_client(name):
     return b"-ERR unknown subcommand '%b'. Try CLIENT HELP.\r\n" % name
 
 
+def _loglevels(names):
+    return b"-ERR CONFIG SET failed (possibly related to argument 'loglevel') - argument(s) must be one of the following: " + names + b'\r\n'
+
+
+def _is_loglevel(arguments, ours, theirs):
+    return ours[0] == theirs[0] == '-' and ours[1] == theirs[1] + b', nothing' and b"'loglevel'" in ours[1]
+
+
+UNKNOWN_STRINGMATCH = b"-ERR unknown subcommand or wrong number of arguments for 'STRINGMATCH-LEN'. Try DEBUG HELP.\r\n"
+
+
+def _is_stringmatch(arguments, ours, theirs):
+    return (_upper(arguments, 0) == b'DEBUG' and _upper(arguments, 1) == b'STRINGMATCH-LEN' and ours[0] == ':' and theirs[0] == '-'
+            and b'unknown subcommand' in theirs[1])
+
+
 # Probes: (request as words, what 7.0.15 answers, what Latchkey answers); bytes, or a compiled pattern for the whole reply.
 ROWS = [
     Row('BITCOUNT of a missing key with a bad range', '0, unseen', 'the error that an existing key gets',
@@ -101,6 +117,21 @@ ROWS = [
           b'-WRONGPASS invalid username-password pair or user is disabled.\r\n'),
          (b'CLIENT GETNAME', b'$4\r\nlate\r\n', NO_KEY)],
         _is_hello_order),
+    Row('HELLO without authentication', "the advice leaves the version out", 'the advice has it', 'reworded in 7.2; the action password leaves those words out',
+        []),
+    Row('RESET and CLIENT NO-EVICT, NO-TOUCH', 'NO-EVICT outlives a RESET', 'both are ended', 'new in 7.2',
+        [(b'CLIENT NO-EVICT on', OK, OK),
+         (b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* flags=e .*\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* flags=e .*\r\n', re.DOTALL)),
+         (b'CLIENT NO-TOUCH on', _unknown_client(b'NO-TOUCH'), OK),
+         (b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* flags=e .*\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* flags=eT .*\r\n', re.DOTALL)),
+         (b'RESET', b'+RESET\r\n', b'+RESET\r\n'),
+         (b'CLIENT INFO', re.compile(rb'\$[0-9]+\r\nid=.* flags=e .*\r\n', re.DOTALL), re.compile(rb'\$[0-9]+\r\nid=.* flags=N .*\r\n', re.DOTALL))]),
+    Row("CONFIG SET loglevel: 'nothing'", 'no such level', 'a level of its own', 'new in 7.2',
+        [(b'CONFIG SET loglevel foo', _loglevels(b'debug, verbose, notice, warning'), _loglevels(b'debug, verbose, notice, warning, nothing'))],
+        _is_loglevel),
+    Row('DEBUG STRINGMATCH-LEN', 'unknown subcommand', '1 or 0', 'new in 7.2',
+        [(b'DEBUG STRINGMATCH-LEN 34 *1*', UNKNOWN_STRINGMATCH, b':0\r\n'), (b'DEBUG STRINGMATCH-LEN a* abc', UNKNOWN_STRINGMATCH, b':1\r\n')],
+        _is_stringmatch),
 ]
 
 

@@ -241,7 +241,7 @@ def start_latchkey(options):
 
 def print_tables(uses, row_uses):
     print('\nExemptions: compared by shape when not equal (times needed)')
-    for words, _, reason in exemptions.EXEMPTIONS:
+    for words, _, reason in exemptions.EXEMPTIONS + exemptions.ERRORS:
         print('  %-18s %6d  %s' % (words, uses.get(words, 0), reason))
     print('Differences between 7.0.15 and 7.2 (times met)')
     for row in differences.ROWS:

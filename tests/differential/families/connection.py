@@ -117,7 +117,7 @@ COMMANDS = [
     (1.5, short_talk),
     (1.5, malformed),
     (2.0, fragment),
-    (0.1, lambda words: Action('password', [words.pick(b'secret', b'two words', b'\xff\x00x')])),
+    (0.1, lambda words: Action('password', [words.pick(b'secret', b'two words', b'\xff\x01x')])),
     (0.08, lambda words: Action('pause', [words.pick(b'WRITE', b'ALL', b'write', b''), words.key()])),
     (0.15, lambda words: Action('kill', [words.pick(b'ID', b'ADDR', b'old', b'LADDR', b'SKIPME', b'self')])),
 ]

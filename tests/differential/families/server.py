@@ -61,7 +61,7 @@ def config(words):
         [b'SET', b'slowlog-max-len', words.pick(b'128', b'-1', b'abc', b'128 ')], [b'SET', b'timeout', words.pick(b'0', b'-1', b'abc', b'99999999999999999999')],
         [b'SET', b'slowlog-log-slower-than', b'10000', b'slowlog-max-len', b'128'], [b'SET', b'slowlog-max-len', b'128', b'loglevel', b'foo'],
         [b'SET', b'latency-tracking', words.pick(b'yes', b'YES', b'maybe')], [b'SET', b'MAXMEMORY', b'0'], [b'SET', b'lfu-log-factor', b'10'],
-        [b'SET', b'hz', words.pick(b'10', b'abc')], [b'SET', b'maxmemory', b'0', b'loglevel'], [b'SET', b'port', b'abc'], [b'SET', b'port', b'65536'],
+        [b'SET', b'hz', words.pick(b'10', b'abc')], [b'SET', b'maxmemory', b'0', b'loglevel'],
         [b'RESETSTAT'], [b'RESETSTAT', b'x'], [b'REWRITE'], [b'REWRITE', b'x'], [b'HELP'], [b'foo'], [b'GET', b'max*policy', b'hz'])
 
 
