@@ -61,6 +61,12 @@ struct one {
     enum latchkey_result result;
 };
 
+/* When a life that begins now ends; the longest ones never overflow into the past. */
+static int64_t end_of_life(int64_t now, int64_t lives) {
+    int64_t end;
+    return __builtin_add_overflow(now, lives, &end) ? INT64_MAX : end;
+}
+
 static void set_one(void *context, struct write_scope *scope) {
     struct one *one = context;
     const struct latchkey_item *item = one->item;
@@ -76,7 +82,7 @@ static void set_one(void *context, struct write_scope *scope) {
         one->result = LATCHKEY_OUT_OF_MEMORY;
         return;
     }
-    if (item->lives > 0 && !edit_set_expiry(&edit, scope->scope.now + item->lives)) {
+    if (item->lives > 0 && !edit_set_expiry(&edit, end_of_life(scope->scope.now, item->lives))) {
         edit_remove(&edit); /* rather absent than immortal */
         one->result = LATCHKEY_OUT_OF_MEMORY;
     }

@@ -433,11 +433,9 @@ static bool edit_reshape(struct edit *edit, struct entry *entry) {
     if (entry == NULL) return false;
     struct entry *before = edit->entry;
     struct table *table = table_of(edit);
-    size_t bytes = entry_bytes(before);
-    if (entry_encoding(before) == ENCODING_APART || entry_encoding(before) == ENCODING_BLOB) bytes -= entry_bytes(entry);
     table_uncount(table, before);
     edit_place(edit, entry);
-    lane_retire(edit->scope->scope.lane, before, bytes, NULL);
+    lane_retire(edit->scope->scope.lane, before, memory_size(before), NULL);
     return true;
 }
 

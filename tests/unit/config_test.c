@@ -330,7 +330,7 @@ static void get_answers_each_option_once(void **state) {
     (void)state;
     assert_true(load(NULL));
     assert_string_equal(get("TIMEOUT", "timeo*", "timeout", "nothing", NULL),
-                        "*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
+                        "*2\r\n$7\r\nTIMEOUT\r\n$1\r\n0\r\n");
     assert_string_equal(get("save", NULL), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n");
     assert_string_equal(get("nothing", NULL), "*0\r\n");
     assert_contains(get("client-output-buffer-limit", NULL),

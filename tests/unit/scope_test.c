@@ -81,14 +81,6 @@ static struct key key_of(const char *name) {
     return keyspace_key(keyspace, 0, name, strlen(name));
 }
 
-/* A key that stands in that shard. */
-static struct key key_in_shard(uint32_t shard, char *name, size_t size) {
-    for (int i = 0;; i++) {
-        struct key key = keyspace_key(keyspace, 0, name, (size_t)snprintf(name, size, "in%u:%d", shard, i));
-        if (keyspace_shard_of(keyspace, key.hash) == shard) return key;
-    }
-}
-
 static void expect_told(int at, bool is_before, const char *key, const char *value, enum event event) {
     assert_true(at < told_count);
     assert_int_equal(told[at].is_before, is_before);
@@ -506,6 +498,14 @@ static void prefetching_needs_no_lock_and_changes_nothing(void **state) {
 /* ------------------------------------------------------------------ assertions */
 
 #ifdef DEBUG_ASSERTIONS
+/* A key that stands in that shard. */
+static struct key key_in_shard(uint32_t shard, char *name, size_t size) {
+    for (int i = 0;; i++) {
+        struct key key = keyspace_key(keyspace, 0, name, (size_t)snprintf(name, size, "in%u:%d", shard, i));
+        if (keyspace_shard_of(keyspace, key.hash) == shard) return key;
+    }
+}
+
 /* Holds the shard of `held` and begins an edit of another shard's key. */
 static void edit_outside_the_scope(void *context) {
     char first[32], second[32];
