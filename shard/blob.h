@@ -1,5 +1,5 @@
-/* A large string value: immutable bytes with a count of references, so that a reply can be sent from the value itself while
- * the key is already gone or holds something else. Network input above this size is received straight into one.
+/* A string value apart from its entry: bytes with a count of references, immutable while there is more than one, so that a reply can be
+ * sent from the value itself while the key is already gone or holds something else. Network input above this size is received straight into one.
  *
  *     +------------+--------+-------- - - - --------+------+
  *     | references | length | data ...              | 1 B  |   the spare byte lets a parser see the byte behind

@@ -28,7 +28,8 @@ const char *entry_encoding_name(const struct entry *entry) {
     case ENCODING_SHORT: return "embstr";
     case ENCODING_INLINE:
     case ENCODING_APART:
-    case ENCODING_BLOB: return "raw";
+    case ENCODING_BLOB:
+    case ENCODING_GROWN: return "raw";
     }
     return "unknown";
 }
@@ -49,10 +50,14 @@ int64_t entry_idle_seconds(const struct entry *entry, int64_t now) {
     return (uint16_t)((uint16_t)(now / 1000) - atomic_load_explicit(&entry->access, memory_order_relaxed));
 }
 
+static bool holds_blob(const struct entry *entry) {
+    return entry_encoding(entry) == ENCODING_BLOB || entry_encoding(entry) == ENCODING_GROWN;
+}
+
 size_t entry_bytes(const struct entry *entry) {
     size_t bytes = memory_size(entry);
     if (entry_encoding(entry) == ENCODING_APART) bytes += memory_size(entry_pointer(entry));
-    if (entry_encoding(entry) == ENCODING_BLOB) bytes += blob_bytes(entry_pointer(entry));
+    if (holds_blob(entry)) bytes += blob_bytes(entry_pointer(entry));
     return bytes;
 }
 
@@ -76,8 +81,11 @@ void entry_string(const struct entry *entry, struct string_view *view) {
     case ENCODING_INLINE: view->data = (const char *)entry_value_place(entry); return;
     case ENCODING_APART: view->data = entry_pointer(entry); return;
     case ENCODING_BLOB:
+    case ENCODING_GROWN:
         view->blob = entry_pointer(entry);
         view->data = view->blob->data;
+        /* A short one is cheaper to copy than to refer to. */
+        if (view->length <= BLOB_LEAST) view->blob = NULL;
         return;
     }
 }
@@ -94,11 +102,58 @@ size_t entry_string_length(const struct entry *entry) {
     return number_format(digits, integer_of(entry));
 }
 
+/* ------------------------------------------------------------------ with readers that hold no lock */
+
+typedef _Atomic uint64_t word;
+
+void entry_store(struct entry *entry, unsigned char *place, const void *bytes, size_t length) {
+    size_t offset = (size_t)(place - (unsigned char *)entry), done = 0;
+    assert(offset >= sizeof *entry && "the header has a field that others write");
+    while (done < length) {
+        size_t within = (offset + done) % sizeof(uint64_t), part = sizeof(uint64_t) - within;
+        if (part > length - done) part = length - done;
+        word *at = (word *)(void *)((unsigned char *)entry + offset + done - within);
+        uint64_t value = atomic_load_explicit(at, memory_order_relaxed);
+        memcpy((unsigned char *)&value + within, (const unsigned char *)bytes + done, part);
+        atomic_store_explicit(at, value, memory_order_release);
+        done += part;
+    }
+}
+
+static size_t value_part(const struct entry *header) {
+    switch (entry_encoding(header)) {
+    case ENCODING_INTEGER: return sizeof(int64_t);
+    case ENCODING_SHORT:
+    case ENCODING_INLINE: return header->value_length;
+    default: return sizeof(void *);
+    }
+}
+
+/* The acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check afterwards fail. */
+static void copy_words(const struct entry *entry, uint64_t *words, size_t from, size_t to) {
+    const word *source = (const word *)(const void *)entry;
+    for (size_t i = from; i < to; i++) words[i] = atomic_load_explicit(&source[i], memory_order_acquire);
+}
+
+size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room) {
+    const struct entry *header = (const struct entry *)words;
+    if (room < 24) return 0;
+    copy_words(entry, words, 0, 2); /* no entry is smaller */
+    size_t have = 2;
+    /* A long key's length stands behind an expiry, if there is one; then there are more words. */
+    if (header->key_length == KEY_LENGTH_LONG) copy_words(entry, words, have++, 3);
+    size_t bytes = entry_size(entry_key_length(header), entry_expires(header), value_part(header));
+    if (bytes > room) return 0;
+    copy_words(entry, words, have, bytes / sizeof(uint64_t));
+    return bytes;
+}
+
 /* ------------------------------------------------------------------ making */
 
 size_t entry_size(size_t key_length, bool expires, size_t value_bytes) {
     size_t size = sizeof(struct entry) + (expires ? 8 : 0) + (key_length >= KEY_LENGTH_LONG ? 4 : 0) + key_length + value_bytes;
-    return size < 16 ? 16 : size; /* a slot has no room for the four low bits of an address */
+    /* A slot has no room for the four low bits of an address, and entries are copied by whole words. */
+    return size < 16 ? 16 : (size + 7) & ~(size_t)7;
 }
 
 struct entry *entry_create(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, size_t value_bytes,
@@ -179,7 +234,7 @@ struct entry *entry_create_like(const struct entry *source, const struct key *ke
     struct entry *entry = NULL;
     if (encoding == ENCODING_INTEGER) {
         entry = entry_create_integer(key, expiry, integer_of(source));
-    } else if (takes_value && (encoding == ENCODING_APART || encoding == ENCODING_BLOB)) {
+    } else if (takes_value && encoding >= ENCODING_APART) {
         entry = create_with_pointer(encoding, key, expiry, entry_pointer(source), source->value_length);
     } else {
         struct string_view view;
@@ -195,7 +250,7 @@ struct entry *entry_create_like(const struct entry *source, const struct key *ke
 
 void entry_free(struct entry *entry) {
     if (entry_encoding(entry) == ENCODING_APART) free(entry_pointer(entry));
-    if (entry_encoding(entry) == ENCODING_BLOB) blob_release(entry_pointer(entry));
+    if (holds_blob(entry)) blob_release(entry_pointer(entry));
     free(entry);
 }
 
@@ -204,6 +259,6 @@ static void release_entry(void *entry) {
 }
 
 void entry_retire(struct lane *lane, struct entry *entry) {
-    bool is_one = entry_encoding(entry) != ENCODING_APART && entry_encoding(entry) != ENCODING_BLOB;
+    bool is_one = entry_encoding(entry) < ENCODING_APART;
     lane_retire(lane, entry, entry_bytes(entry), is_one ? NULL : release_entry);
 }

@@ -11,7 +11,9 @@
  * value length  of a string in bytes; other types are free to use it
  * value         by encoding: the bytes themselves, an integer, or a pointer to bytes that are apart (unaligned: read by memcpy)
  *
- * An entry is reached only through a scope (scope.h) and changed only through an edit. */
+ * An entry is reached only through a scope (scope.h) and changed only through an edit. What is changed in place (an integer, a short value,
+ * an expiry) is written in whole words, atomically: a reader without a lock copies the words and finds out afterwards whether they belong
+ * together. The bytes of ENCODING_GROWN are written plainly, and so may be read only with the lock. */
 #ifndef SHARD_ENTRY_H
 #define SHARD_ENTRY_H
 
@@ -28,8 +30,9 @@ enum encoding {
     ENCODING_INTEGER, /* a string that is a canonical 64-bit integer */
     ENCODING_SHORT,   /* bytes behind the key; Redis's embstr: at most 44 bytes, never changed in place */
     ENCODING_INLINE,  /* bytes behind the key; Redis's raw */
-    ENCODING_APART,   /* pointer to a private allocation that may have room behind the bytes */
+    ENCODING_APART,   /* pointer to a private allocation, never changed in place */
     ENCODING_BLOB,    /* pointer to a reference-counted, immutable struct blob (values above BLOB_LEAST) */
+    ENCODING_GROWN,   /* pointer to a blob that is changed in place while nobody else refers to it, and may have room behind the bytes */
 };
 
 #define ENTRY_NO_EXPIRY INT64_MIN

@@ -42,6 +42,12 @@ static inline void entry_set_pointer(struct entry *entry, void *pointer) {
     memcpy(entry_value_place(entry), &pointer, sizeof pointer);
 }
 
+/* Changes bytes behind the header in place, for readers without a lock to see: in whole words, atomically. The shard is held exclusively. */
+void entry_store(struct entry *entry, unsigned char *place, const void *bytes, size_t length);
+/* Copies an entry that somebody may be changing, and whose pointers then must not be followed before the copy is known to be sound. Returns the
+ * copy's bytes, a multiple of 8, or 0 if there is no room for it. The entry can't be freed meanwhile (the caller is inside the gate). */
+size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room);
+
 /* Bytes of an entry whose value part has that many. */
 size_t entry_size(size_t key_length, bool expires, size_t value_bytes);
 /* An entry with its key and expiry, its value part still to be written. NULL when out of memory. */

@@ -156,6 +156,8 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
         counts->exclusive_takes += counter_read(&lane->exclusive_takes);
         counts->shared_takes += counter_read(&lane->shared_takes);
         counts->busy_takes += counter_read(&lane->busy_takes);
+        counts->looks += counter_read(&lane->looks);
+        counts->failed_looks += counter_read(&lane->failed_looks);
         counts->gate_closings += counter_read(&lane->gate_closings);
         counts->retired_bytes += counter_read(&lane->retired_bytes);
         counts->retired_objects += counter_read(&lane->retired_objects);
@@ -249,11 +251,11 @@ void keyspace_reclaim(struct lane *lane) {
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key) {
     const struct shard *shard = keyspace_shard(keyspace, key->hash);
     const struct table *table = peek_table(keyspace, shard->number, key->database);
-    if (table != NULL) table_prefetch_bucket(table, key->hash, &shard->version);
+    if (table != NULL) table_prefetch_bucket(table, key->hash, &shard->lock);
 }
 
 void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key) {
     const struct shard *shard = keyspace_shard(keyspace, key->hash);
     const struct table *table = peek_table(keyspace, shard->number, key->database);
-    if (table != NULL) table_prefetch_entry(table, key->hash, &shard->version);
+    if (table != NULL) table_prefetch_entry(table, key->hash, &shard->lock);
 }

@@ -54,6 +54,7 @@ uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard
 /* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts what they were then. */
 struct keyspace_counts {
     uint64_t hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings;
+    uint64_t looks, failed_looks; /* optimistic reads that held, and that had to take the lock after all */
     uint64_t retired_bytes, retired_objects; /* not counters: unlinked and not yet freed, now */
     uint64_t expiry_cycle_us;                /* microseconds spent on active expiry */
 };

@@ -55,7 +55,8 @@ struct lane {
     size_t retired_sealed; /* of the oldest, how many have got their epoch */
     struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
     /* Counters: written by its thread, read by anybody. */
-    counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings;
+    counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
+        looks, failed_looks;
     counter retired_bytes, retired_objects, expiry_us;
 };
 

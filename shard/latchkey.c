@@ -106,9 +106,17 @@ static void get_one(void *context, const struct read_scope *scope) {
     memcpy(one->out, view.data, view.length < one->size ? view.length : one->size);
 }
 
+/* Without the lock first. Whatever becomes of it, `out` is the caller's to be written to. */
 ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *out, size_t size) {
     struct one one = {.key = keyspace_key(lane->keyspace, 0, key, length), .out = out, .size = size};
-    latchkey_read(lane, &one.key, 1, get_one, &one);
+    struct read_scope scope;
+    struct look look;
+    lane_enter_waiting(lane);
+    scope_look(&scope, lane, &look, wall_ms());
+    get_one(&one, &scope);
+    bool is_sound = scope_end_look(&scope);
+    lane_leave(lane);
+    if (!is_sound) latchkey_read(lane, &one.key, 1, get_one, &one);
     return one.length;
 }
 

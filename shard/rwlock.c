@@ -2,6 +2,7 @@
  *
  *     free --try_shared--> readers=n --release_shared--> free
  *     free --try_exclusive--> held by writer --release_exclusive--> free
+ *     (an exclusive release also adds one to the version)
  *     held (either way) --park--> the same, "anybody parked" (and "writer parked")
  *     "anybody parked" and free --the releaser takes the lot's mutex--> both flags cleared, all waiters woken
  *
@@ -15,11 +16,13 @@
 
 #include "mutex.h"
 
-#define HELD_BY_WRITER 1u
-#define ANYBODY_PARKED 2u
-#define WRITER_PARKED 4u
-#define ONE_READER 8u
-#define HELD (~(ANYBODY_PARKED | WRITER_PARKED))
+#define HELD_BY_WRITER RWLOCK_HELD_BY_WRITER
+#define ANYBODY_PARKED UINT64_C(2)
+#define WRITER_PARKED UINT64_C(4)
+#define ONE_READER UINT64_C(8)
+#define ONE_VERSION (UINT64_C(1) << 32)
+#define PARKED (ANYBODY_PARKED | WRITER_PARKED)
+#define HELD (ONE_VERSION - 1 - PARKED)
 
 /* Long enough for a holder that runs one small command, far shorter than a system call would take. */
 #define SPINS 40
@@ -66,7 +69,7 @@ static void dequeue(struct lot_queue *queue, struct waiter *waiter) REQUIRES(&qu
 static void wake_all(struct rwlock *lock) {
     struct lot_queue *queue = queue_of(lock);
     mutex_lock(&queue->mutex);
-    atomic_fetch_and_explicit(&lock->word, HELD, memory_order_relaxed);
+    atomic_fetch_and_explicit(&lock->word, ~PARKED, memory_order_relaxed);
     for (struct waiter *waiter = queue->first, *next; waiter != NULL; waiter = next) {
         next = waiter->next;
         if (waiter->place != lock) continue;
@@ -91,7 +94,7 @@ void rwlock_init(struct rwlock *lock) {
 
 /* The four functions below are the lock itself: the analysis takes their word. */
 bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
-    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
         while ((word & (HELD_BY_WRITER | WRITER_PARKED)) == 0)
             if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word + ONE_READER, memory_order_acquire,
@@ -104,7 +107,7 @@ bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 }
 
 bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
-    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
         while ((word & HELD) == 0)
             if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word | HELD_BY_WRITER, memory_order_acquire,
@@ -117,22 +120,28 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
-    uint32_t left = atomic_fetch_sub_explicit(&lock->word, ONE_READER, memory_order_release) - ONE_READER;
+    uint64_t left = atomic_fetch_sub_explicit(&lock->word, ONE_READER, memory_order_release) - ONE_READER;
     if ((left & HELD) == 0 && (left & ANYBODY_PARKED) != 0) wake_all(lock);
 }
 
 void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
-    uint32_t before = atomic_fetch_and_explicit(&lock->word, ~HELD_BY_WRITER, memory_order_release);
+    /* One addition ends the hold and counts it: the bit is set, so taking one off clears it. */
+    uint64_t before = atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
     if ((before & ANYBODY_PARKED) != 0) wake_all(lock);
+}
+
+/* What a waiter of that kind is refused for. A flag without a holder means that a releaser is on its way to wake all. */
+static bool is_busy_for(uint64_t word, bool is_exclusive) {
+    return (word & (is_exclusive ? HELD | ANYBODY_PARKED : HELD_BY_WRITER | WRITER_PARKED)) != 0;
 }
 
 bool rwlock_park(struct rwlock *lock, struct waiter *waiter) {
     struct lot_queue *queue = queue_of(lock);
-    uint32_t flags = ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0);
+    uint64_t flags = ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0);
     bool is_parked = false;
     mutex_lock(&queue->mutex);
-    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    while (!is_parked && ((word & HELD) != 0 || (word & ANYBODY_PARKED) != 0))
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    while (!is_parked && is_busy_for(word, waiter->is_exclusive))
         is_parked = atomic_compare_exchange_weak_explicit(&lock->word, &word, word | flags, memory_order_relaxed,
                                                           memory_order_relaxed);
     if (is_parked) enqueue(queue, waiter, lock);
@@ -159,7 +168,10 @@ bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 
 bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     for (int spin = 0; spin <= SPINS; spin++) {
-        if (pthread_rwlock_trywrlock(&lock->lock) == 0) return true;
+        if (pthread_rwlock_trywrlock(&lock->lock) == 0) {
+            atomic_fetch_or_explicit(&lock->word, HELD_BY_WRITER, memory_order_acq_rel);
+            return true;
+        }
         pause_briefly();
     }
     return false;
@@ -176,6 +188,7 @@ void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+    atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
     pthread_rwlock_unlock(&lock->lock);
     release(lock);
 }

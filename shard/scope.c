@@ -76,6 +76,7 @@ static void scope_begin(struct scope *scope, struct lane *lane, const struct sha
     scope->lane = lane;
     scope->now = now;
     scope->held = set;
+    scope->look = NULL;
     scope->is_exclusive = is_exclusive;
     scope->counts_access = true;
     scope->is_editing = false;
@@ -87,12 +88,8 @@ static void release_first(struct keyspace *keyspace, const struct shard_set *set
                           bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
     while (count > 0) {
         struct shard *shard = &keyspace->shards[set->numbers[--count]];
-        if (is_exclusive) {
-            atomic_fetch_add_explicit(&shard->version, 1, memory_order_release);
-            rwlock_release_exclusive(&shard->lock);
-        } else {
-            rwlock_release_shared(&shard->lock);
-        }
+        if (is_exclusive) rwlock_release_exclusive(&shard->lock);
+        else rwlock_release_shared(&shard->lock);
     }
 }
 
@@ -101,11 +98,7 @@ static bool take(struct lane *lane, const struct shard_set *set, bool is_exclusi
     assert(lane_is_inside(lane));
     for (uint32_t i = 0; i < set->count; i++) {
         struct shard *shard = &keyspace->shards[set->numbers[i]];
-        if (is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock)) {
-            /* Odd from here on; acquire, so that no store under the lock is seen before it. */
-            if (is_exclusive) atomic_fetch_add_explicit(&shard->version, 1, memory_order_acq_rel);
-            continue;
-        }
+        if (is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock)) continue;
         release_first(keyspace, set, i, is_exclusive);
         counter_add(&lane->busy_takes, 1);
         *busy = &shard->lock;
@@ -152,20 +145,74 @@ void scope_all_read(struct read_scope *scope, struct lane *lane, int64_t now) {
     scope_begin(&scope->scope, lane, NULL, now, false);
 }
 
+/* ------------------------------------------------------------------ looking without the lock */
+
+void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now) {
+    assert(lane_is_inside(lane));
+    look->count = look->hits = look->misses = 0;
+    look->used = 0;
+    look->is_failed = false;
+    scope_begin(&scope->scope, lane, NULL, now, false);
+    scope->scope.look = look;
+}
+
+/* Each shard is unchanged since before anything was read of it, so the moment before the first check is one at which all was there. */
+bool scope_end_look(struct read_scope *scope) {
+    struct look *look = scope->scope.look;
+    struct lane *lane = scope->scope.lane;
+    lane->scopes--;
+    scope->scope.keyspace = NULL;
+    for (uint32_t i = 0; i < look->count && !look->is_failed; i++)
+        look->is_failed = !rwlock_is_unchanged(look->seen[i].lock, look->seen[i].version);
+    if (look->is_failed) {
+        counter_add(&lane->failed_looks, 1);
+        return false;
+    }
+    counter_add(&lane->looks, 1);
+    counter_add(&lane->hits, look->hits);
+    counter_add(&lane->misses, look->misses);
+    return true;
+}
+
+/* The shard isn't held: what is read of it is made of atomic words, or a copy. */
+static const struct entry *look_find(const struct scope *scope, const struct key *key, const struct entry **original)
+    NO_THREAD_SAFETY_ANALYSIS {
+    struct look *look = scope->look;
+    const struct shard *shard = keyspace_shard(scope->keyspace, key->hash);
+    uint32_t version;
+    if (look->is_failed || look->count == LOOK_SHARDS || !rwlock_peek(&shard->lock, &version)) {
+        look->is_failed = true;
+        return NULL;
+    }
+    look->seen[look->count].lock = &shard->lock;
+    look->seen[look->count++].version = version;
+    const struct table *table = atomic_load_explicit(&shard->tables[key->database], memory_order_acquire);
+    if (table == NULL) return NULL;
+    const struct entry *entry = table_look(table, key, &shard->lock, version, look, original);
+    if (entry == NULL || (entry_expires(entry) && entry_expiry(entry) <= scope->now)) return NULL;
+    /* Values that are changed in place by plain stores, and those whose parts are. */
+    if (entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
+        look->is_failed = true;
+        return NULL;
+    }
+    return entry;
+}
+
 static void assert_held(const struct scope *scope, const struct shard *shard) {
-    assert(scope->keyspace != NULL && "the scope has not ended");
     bool is_held = scope->held == NULL || set_has(scope->held, shard->number);
     assert(is_held && "the key's shard is in the scope");
     (void)is_held;
 }
 
 struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash) {
+    assert(scope->keyspace != NULL && "the scope has not ended");
     struct shard *shard = keyspace_shard(scope->keyspace, hash);
     assert_held(scope, shard);
     return shard;
 }
 
 struct shard *scope_shard_exclusive(const struct scope *scope, uint64_t hash) {
+    assert(scope->keyspace != NULL && "the scope has not ended");
     struct shard *shard = keyspace_shard(scope->keyspace, hash);
     assert_held(scope, shard);
     assert(scope->is_exclusive);
@@ -270,9 +317,16 @@ static void count_access(const struct scope *scope, const struct entry *entry) {
 }
 
 static const struct entry *read(const struct scope *scope, const struct key *key) {
-    const struct entry *entry = find(scope, key);
-    counter_add(entry != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
-    if (entry != NULL && scope->counts_access) count_access(scope, entry);
+    const struct entry *original = NULL, *entry;
+    if (scope->look != NULL) {
+        entry = look_find(scope, key, &original);
+        if (entry != NULL) scope->look->hits++;
+        else scope->look->misses++;
+    } else {
+        original = entry = find(scope, key);
+        counter_add(entry != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
+    }
+    if (entry != NULL && scope->counts_access) count_access(scope, original);
     return entry;
 }
 
@@ -281,7 +335,8 @@ const struct entry *scope_read(const struct read_scope *scope, const struct key 
 }
 
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key) {
-    return find(&scope->scope, key);
+    const struct entry *original;
+    return scope->scope.look != NULL ? look_find(&scope->scope, key, &original) : find(&scope->scope, key);
 }
 
 const struct entry *scope_view(const struct write_scope *scope, const struct key *key) {
@@ -306,6 +361,7 @@ static void scan_slot(void *context, slot *at) {
 uint64_t scope_scan(const struct read_scope *scope, uint32_t number, uint32_t database, uint64_t position, size_t count,
                     scope_visitor *visit, void *context) {
     const struct keyspace *keyspace = scope->scope.keyspace;
+    assert(keyspace != NULL && "the scope has not ended");
     struct shard *shard = &keyspace->shards[number];
     assert_held(&scope->scope, shard);
     assert(keyspace_position_shard(keyspace, position) == number);
@@ -439,12 +495,13 @@ static bool edit_reshape(struct edit *edit, struct entry *entry) {
     return true;
 }
 
-/* A short string over one of the same length and kind: no allocation. */
+/* A string over one of the same length and kind: no allocation. */
 static bool edit_overwrite(struct edit *edit, const char *data, size_t length, int64_t expiry) {
     struct entry *entry = edit->entry;
-    if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) != ENCODING_SHORT) return false;
+    if (entry == NULL || entry_type(entry) != TYPE_STRING) return false;
+    if (entry_encoding(entry) != (length <= SHORT_MOST ? ENCODING_SHORT : ENCODING_INLINE)) return false;
     if (entry->value_length != length || entry_expires(entry) != (expiry != ENTRY_NO_EXPIRY)) return false;
-    memcpy(entry_value_place(entry), data, length);
+    entry_store(entry, entry_value_place(entry), data, length);
     edit->is_changed = true;
     return true;
 }
@@ -456,7 +513,7 @@ static int64_t kept_expiry(const struct edit *edit, bool keeps) {
 bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
     if (length > UINT32_MAX) return false;
     int64_t expiry = kept_expiry(edit, keep_expiry), value;
-    if (length <= SHORT_MOST && !(length <= 20 && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
+    if (length <= BLOB_LEAST && !(length <= 20 && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
         return true;
     return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY));
 }
@@ -464,7 +521,7 @@ bool edit_put_string(struct edit *edit, const char *data, size_t length, struct 
 bool edit_put_integer(struct edit *edit, int64_t value) {
     int64_t present;
     if (edit->entry != NULL && entry_type(edit->entry) == TYPE_STRING && entry_integer(edit->entry, &present)) {
-        memcpy(entry_value_place(edit->entry), &value, sizeof value);
+        entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
         edit->is_changed = true;
         return true;
     }
@@ -485,36 +542,40 @@ static size_t roomy(size_t length) {
     return length < 1048576 ? length * 2 : length + 1048576;
 }
 
+/* The bytes of a grown string, if nobody else refers to them (a reply that is being sent, a copy of the key) and there is room. */
+static struct blob *own_blob(const struct entry *entry, size_t length) {
+    if (entry == NULL || entry_encoding(entry) != ENCODING_GROWN) return NULL;
+    struct blob *blob = entry_pointer(entry);
+    /* Who refers to it from now on needs the lock; acquire, to be behind what others did who have let it go. */
+    bool is_own = atomic_load_explicit(&blob->references, memory_order_acquire) == 1;
+    return is_own && blob->length >= length ? blob : NULL;
+}
+
 char *edit_stretch_string(struct edit *edit, size_t length) {
     struct entry *entry = edit->entry;
     if (length > UINT32_MAX) return NULL;
     struct string_view view = {.data = "", .length = 0};
     if (entry != NULL) entry_string(entry, &view);
     assert(length >= view.length);
-    if (entry != NULL && entry_encoding(entry) == ENCODING_APART && memory_size(entry_pointer(entry)) >= length) {
-        char *bytes = entry_pointer(entry);
-        memset(bytes + view.length, 0, length - view.length);
-        entry->value_length = (uint32_t)length;
+    struct blob *blob = own_blob(entry, length);
+    if (blob != NULL) {
+        memset(blob->data + view.length, 0, length - view.length);
+        atomic_store_explicit((_Atomic uint32_t *)&entry->value_length, (uint32_t)length, memory_order_relaxed);
         edit->is_changed = true;
-        return bytes;
-    }
-    if (entry != NULL && entry_encoding(entry) == ENCODING_INLINE && length == view.length) {
-        edit->is_changed = true;
-        return (char *)entry_value_place(entry);
+        return blob->data;
     }
     /* Bytes of their own from here on: they are going to change, and may grow. */
-    size_t capacity = entry == NULL || length == view.length ? length : roomy(length);
-    char *bytes = malloc(capacity < 16 ? 16 : capacity);
-    if (bytes == NULL) return NULL;
-    struct entry *apart = entry_create(TYPE_STRING, ENCODING_APART, edit->key, kept_expiry(edit, true), sizeof bytes, (uint32_t)length);
-    if (apart == NULL) {
-        free(bytes);
+    blob = blob_create(entry == NULL || length == view.length ? length : roomy(length));
+    if (blob == NULL) return NULL;
+    struct entry *grown = entry_create(TYPE_STRING, ENCODING_GROWN, edit->key, kept_expiry(edit, true), sizeof blob, (uint32_t)length);
+    if (grown == NULL) {
+        blob_release(blob);
         return NULL;
     }
-    if (view.length > 0) memcpy(bytes, view.data, view.length);
-    memset(bytes + view.length, 0, length - view.length);
-    entry_set_pointer(apart, bytes);
-    return edit_replace(edit, apart) ? bytes : NULL;
+    if (view.length > 0) memcpy(blob->data, view.data, view.length);
+    memset(blob->data + view.length, 0, length - view.length);
+    entry_set_pointer(grown, blob);
+    return edit_replace(edit, grown) ? blob->data : NULL;
 }
 
 bool edit_set_expiry(struct edit *edit, int64_t expiry) {
@@ -523,7 +584,7 @@ bool edit_set_expiry(struct edit *edit, int64_t expiry) {
     if (entry_expires(entry) && expiry != ENTRY_NO_EXPIRY) {
         struct table *table = table_of(edit);
         table_uncount(table, entry);
-        memcpy(entry->rest, &expiry, sizeof expiry);
+        entry_store(entry, entry->rest, &expiry, sizeof expiry);
         table_count(table, entry);
         edit->is_changed = true;
         return true;

@@ -5,6 +5,10 @@
  * (scope_try_*), and what to do when a shard is busy is up to the caller: a server parks the connection, a thread of an embedding
  * program sleeps (scope_wait).
  *
+ * A read scope may also be optimistic: it holds nothing and stores to nothing that others read. What its functions return are copies, and
+ * whether they belong together is known at its end (scope_end_look): if not, the caller forgets the answer and takes the lock.
+ * A function that works through a read scope need not know of it, as long as it does nothing but read and write its answer.
+ *
  * No entry changes except between scope_edit and scope_changed. The first is where the value as it was is shown to listeners; the
  * second is where they learn what it has become. Expiry, eviction, flush and swap pass through them too.
  *
@@ -33,11 +37,28 @@ struct shard_set {
     uint32_t few[16];
 };
 
+/* What an optimistic scope has looked at: shards with their versions, and the copies it made of entries. It belongs to a thread, which uses it for
+ * one scope after the other. */
+#define LOOK_SHARDS 64
+#define LOOK_BYTES 16384
+struct look {
+    uint32_t count;
+    bool is_failed; /* a shard was being written to, or an entry is of a kind that can't be read so */
+    uint32_t hits, misses;
+    size_t used; /* of copies */
+    struct {
+        const struct rwlock *lock;
+        uint32_t version;
+    } seen[LOOK_SHARDS];
+    uint64_t copies[LOOK_BYTES / sizeof(uint64_t)];
+};
+
 struct scope {
     struct keyspace *keyspace;
     struct lane *lane;
     int64_t now;                  /* unix time in milliseconds; what expires at or before it is absent */
-    const struct shard_set *held; /* NULL: all shards, by the closed gate */
+    const struct shard_set *held; /* NULL: all shards, by the closed gate, unless: */
+    struct look *look;            /* not NULL: nothing is held, and reads are optimistic */
     bool is_exclusive;
     bool counts_access; /* false for a client with NO-TOUCH: reads leave no trace in eviction's bookkeeping */
     bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */

@@ -22,6 +22,11 @@ bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct 
 void scope_end_read(struct read_scope *scope);
 void scope_end_write(struct write_scope *scope);
 
+/* An optimistic scope for the keys of any shards (at most LOOK_SHARDS). The end says whether all that was read through it was there at one
+ * moment; if not, the answer is to be thrown away. look is the thread's, any content. Never busy, never fails otherwise. */
+void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
+bool scope_end_look(struct read_scope *scope);
+
 /* A shard's lock, and the shard of a lock that was found busy. */
 struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);
 uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock);

@@ -10,11 +10,9 @@
 #include "rwlock.h"
 #include "table.h"
 
-/* A shard starts a cache line of its own. The version is odd while the shard is held exclusively: a reader without a lock finds its answer
- * valid if the version was even and is unchanged. */
+/* A shard starts a cache line of its own. */
 struct shard {
     _Alignas(64) struct rwlock lock;
-    _Atomic uint32_t version;
     uint32_t number;
     /* One per database, NULL until it is first written to. The pointers are atomic because sums are taken without the lock. */
     _Atomic(struct table *) *tables GUARDED_BY(&lock);

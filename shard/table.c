@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "entry_layout.h"
 #include "lane.h"
 #include "memory.h"
+#include "scope.h"
 
 #define EXPIRES (UINT64_C(1) << 48)
 #define SPILLED UINT64_C(8)
@@ -188,21 +190,69 @@ slot *table_find(const struct table *table, const struct key *key) {
     return find_spilled(spill_of(array, home), home, key);
 }
 
+/* A copy of the entry if it is the key's, or NULL; a copy that isn't wanted is given up. */
+static const struct entry *copy_if_key(struct look *look, const struct entry *entry, const struct key *key) {
+    uint64_t *place = look->copies + look->used / sizeof(uint64_t);
+    size_t bytes = entry_copy_words(entry, place, sizeof look->copies - look->used);
+    const struct entry *copy = (const struct entry *)(const void *)place;
+    if (bytes == 0) {
+        look->is_failed = true;
+        return NULL;
+    }
+    if (!entry_is(copy, key)) return NULL;
+    look->used += bytes;
+    return copy;
+}
+
+static const struct entry *look_spilled(const struct bucket *spill, uint64_t home, const struct key *key, struct look *look,
+                                        const struct entry **original) {
+    uint64_t wanted = tag_of(key->hash) | home % GROUP_HOMES;
+    for (; spill != NULL; spill = link_of(spill))
+        for (int i = 0; i < SPILL_SLOTS; i++) {
+            uint64_t word = word_of(&spill->slots[i]);
+            if ((word & (TAG_MASK | HOME_MASK)) != wanted || is_empty(word)) continue;
+            const struct entry *copy = copy_if_key(look, *original = entry_of(word), key);
+            if (copy != NULL || look->is_failed) return copy;
+        }
+    return NULL;
+}
+
+const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
+                               struct look *look, const struct entry **original) {
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, key->hash), &home);
+    /* Only now is it sure that the array's two words belong together, and so that the bucket is one. */
+    if (!rwlock_is_unchanged(lock, version)) {
+        look->is_failed = true;
+        return NULL;
+    }
+    struct bucket *bucket = bucket_of(array, home);
+    uint64_t tag = tag_of(key->hash), word = 0;
+    for (int i = 0; i < BUCKET_SLOTS; i++) {
+        word = word_of(&bucket->slots[i]);
+        if ((word & TAG_MASK) != tag || is_empty(word)) continue;
+        const struct entry *copy = copy_if_key(look, *original = entry_of(word), key);
+        if (copy != NULL || look->is_failed) return copy;
+    }
+    if ((word & SPILLED) == 0) return NULL;
+    return look_spilled(spill_of(array, home), home, key, look, original);
+}
+
 /* The home bucket, or NULL if somebody is changing the table. */
-static const struct bucket *hint_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
-    uint32_t before = atomic_load_explicit(version, memory_order_acquire);
+static const struct bucket *hint_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
+    uint32_t version;
+    if (!rwlock_peek(lock, &version)) return NULL;
     uint64_t home;
     struct array array = array_of(table, place_of_hash(table, hash), &home);
-    if ((before & 1) != 0 || atomic_load_explicit(version, memory_order_relaxed) != before) return NULL;
-    return bucket_of(array, home);
+    return rwlock_is_unchanged(lock, version) ? bucket_of(array, home) : NULL;
 }
 
-void table_prefetch_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
-    __builtin_prefetch(hint_bucket(table, hash, version));
+void table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
+    __builtin_prefetch(hint_bucket(table, hash, lock));
 }
 
-void table_prefetch_entry(const struct table *table, uint64_t hash, const _Atomic uint32_t *version) {
-    const struct bucket *bucket = hint_bucket(table, hash, version);
+void table_prefetch_entry(const struct table *table, uint64_t hash, const struct rwlock *lock) {
+    const struct bucket *bucket = hint_bucket(table, hash, lock);
     if (bucket == NULL) return;
     for (int i = 0; i < BUCKET_SLOTS; i++) {
         uint64_t word = word_of(&bucket->slots[i]);

@@ -37,6 +37,8 @@
 #include "key.h"
 
 struct lane;
+struct look;
+struct rwlock;
 
 #define BUCKET_SLOTS 8
 #define GROUP_HOMES 7
@@ -87,10 +89,14 @@ static inline struct entry *slot_entry(const slot *at) {
 static inline bool slot_expires(const slot *at) {
     return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 48)) != 0;
 }
+/* table_find without the lock, for a look at its shard at that version: a copy of the entry in look->copies, and *original, or NULL if it is
+ * absent or look->is_failed. What it returns counts only if the version is still the same afterwards. Inside the gate. */
+const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
+                               struct look *look, const struct entry **original);
 /* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entry that the tag points to. Inside the
- * gate; no lock needed: what was read of the table counts only if the shard's version is even and stays so. */
-void table_prefetch_bucket(const struct table *table, uint64_t hash, const _Atomic uint32_t *version);
-void table_prefetch_entry(const struct table *table, uint64_t hash, const _Atomic uint32_t *version);
+ * gate; no lock needed: what was read of the table counts only if nobody wrote meanwhile (rwlock_is_unchanged). */
+void table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock);
+void table_prefetch_entry(const struct table *table, uint64_t hash, const struct rwlock *lock);
 
 /* Makes sure that one insertion can't fail, and moves one home if the table is growing: slots found before are void. false when out
  * of memory. */
