@@ -56,7 +56,8 @@ struct dispatcher {
     struct lock_queue gate_queue;
     struct lock_queue **shard_queues; /* by shard number; made on first use */
     struct connection *closer;        /* keeps the gate closed while it waits; NULL: nobody */
-    struct shard_set shards;          /* of the request at hand */
+    struct shard_set shards;          /* of the request at hand, once it takes them */
+    struct look look;                 /* what it looks at without */
     struct key *keys;
     uint32_t *positions;
     uint32_t key_capacity;
@@ -285,10 +286,37 @@ static enum outcome run_with_gate(struct run *run) {
     return OUTCOME_DONE;
 }
 
+/* Most reads need no lock: they look, and look whether they have seen one moment. What they answered is taken back if not. */
+static bool run_without_lock(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct read_scope scope;
+    if (run->call.command->read == NULL || (run->call.command->flags & COMMAND_LOCKS) != 0 || run->call.key_count > LOOK_SHARDS) return false;
+    size_t mark = reply_mark(run->reply);
+    scope_look(&scope, dispatcher->lane, &dispatcher->look, run->call.now);
+    run_read_scope(run, &scope);
+    if (scope_end_look(&scope)) return true;
+    reply_truncate(run->reply, mark);
+    reply_errors_clear(run->reply);
+    return false;
+}
+
+static bool find_shards(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    shard_set_clear(&dispatcher->shards);
+    for (uint32_t i = 0; i < run->call.key_count; i++)
+        if (!shard_set_add(&dispatcher->shards, keyspace_shard_of(dispatcher->keyspace, run->call.keys[i].hash))) return false;
+    return true;
+}
+
 /* With the shards of its keys. */
 static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     bool is_exclusive = run->call.command->write != NULL;
+    if (run_without_lock(run)) return OUTCOME_DONE;
+    if (!find_shards(run)) {
+        reply_error(run->reply, ERROR_NO_MEMORY);
+        return OUTCOME_DONE;
+    }
     for (;;) {
         struct rwlock *busy;
         if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run);
@@ -467,11 +495,9 @@ static bool find_keys(struct run *run) {
     int found = command_find_keys(call->command, call->arguments, call->count, dispatcher->positions, NULL, dispatcher->key_capacity);
     call->keys = dispatcher->keys;
     call->key_count = found < 0 ? 0 : (uint32_t)found;
-    shard_set_clear(&dispatcher->shards);
     for (uint32_t i = 0; i < call->key_count; i++) {
         const struct bulk *argument = &call->arguments[dispatcher->positions[i]];
         dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
-        if (!shard_set_add(&dispatcher->shards, keyspace_shard_of(dispatcher->keyspace, dispatcher->keys[i].hash))) return false;
     }
     return true;
 }
@@ -495,7 +521,7 @@ static bool is_admitted(const struct run *run) {
             return false;
         }
     }
-    if (!run->connection->session.is_authenticated && (command->flags & COMMAND_NO_AUTH) == 0) {
+    if (!session_is_admitted(&run->connection->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
         reply_error(run->reply, "NOAUTH Authentication required.");
         return false;
     }
@@ -530,6 +556,42 @@ static void apply_reply_mode(struct session *session, struct reply *reply, size_
     if (session->reply_mode == REPLY_SKIP_NEXT) session->reply_mode = REPLY_SKIP;
 }
 
+/* The arguments as others may see them: passwords are taken out. The call's own if there are none, else a copy to be freed; NULL when out
+ * of memory. */
+static const struct bulk *arguments_shown(const struct call *call, struct bulk **copy) {
+    static char mark[] = "(redacted)";
+    const char *name = call->command->full_name;
+    bool is_auth = strcmp(name, "auth") == 0, is_hello = strcmp(name, "hello") == 0;
+    *copy = NULL;
+    if (!is_auth && !is_hello && strcmp(name, "config|set") != 0) return call->arguments;
+    struct bulk *shown = *copy = malloc(call->count * sizeof *shown);
+    if (shown == NULL) return NULL;
+    memcpy(shown, call->arguments, call->count * sizeof *shown);
+    for (uint32_t i = 1; i < call->count; i++) {
+        bool follows_auth = is_hello && ((i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
+                                         (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH")));
+        bool is_password = !is_auth && !is_hello && i >= 3 && i % 2 == 1 && argument_is(&call->arguments[i - 1], "requirepass");
+        if (is_auth || follows_auth || is_password) shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
+    }
+    return shown;
+}
+
+static void note_slow(const struct run *run, uint64_t microseconds) {
+    char peer[CONNECTION_ADDRESS];
+    struct bulk *copy;
+    const struct bulk *shown = arguments_shown(&run->call, &copy);
+    connection_peer(run->connection, peer, sizeof peer);
+    if (shown != NULL) slowlog_note(shown, run->call.count, microseconds, run->worker->now, peer, run->connection->session.name);
+    free(copy);
+}
+
+static void feed_monitors(const struct run *run) {
+    struct bulk *copy;
+    const struct bulk *shown = arguments_shown(&run->call, &copy);
+    if (shown != NULL) monitor_feed(run->worker, run->connection, run->call.database, shown, run->call.count);
+    free(copy);
+}
+
 static void account(struct run *run, uint64_t began) {
     struct dispatcher *dispatcher = run->dispatcher;
     const struct command *command = run->call.command;
@@ -540,17 +602,13 @@ static void account(struct run *run, uint64_t began) {
     statistics_count(dispatcher->statistics, command, nanoseconds, is_failed);
     if (is_failed) statistics_count_error(run->reply->error_code);
     int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
-    if (slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow && (command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
-        char peer[CONNECTION_ADDRESS];
-        connection_peer(run->connection, peer, sizeof peer);
-        slowlog_note(run->call.arguments, run->call.count, nanoseconds / 1000, worker->now, peer, run->connection->session.name);
-    }
+    if (slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow && (command->flags & COMMAND_SKIP_SLOWLOG) == 0)
+        note_slow(run, nanoseconds / 1000);
     if (nanoseconds >= 1000000) {
         worker->now = clock_wall_ms();
         latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command", (int64_t)(nanoseconds / 1000000), worker->now);
     }
-    if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0)
-        monitor_feed(worker, run->connection, run->call.database, run->call.arguments, run->call.count);
+    if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0) feed_monitors(run);
 }
 
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, struct reply *reply) {

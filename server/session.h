@@ -23,4 +23,7 @@ struct session {
     char *library_version; /* likewise */
 };
 
+/* It has given the password, or there is none (any more). */
+bool session_is_admitted(const struct session *session);
+
 #endif

@@ -138,7 +138,7 @@ static bool filter_matches(const struct filter *filter, const struct connection 
     if (filter->spares_asker && connection->session.id == asker) return false;
     if (filter->id != 0 && connection->session.id != (uint64_t)filter->id) return false;
     if (filter->type != NULL && !argument_is(filter->type, "normal")) return false;
-    if (filter->user != NULL && !connection->session.is_authenticated) return false;
+    if (filter->user != NULL && !session_is_admitted(&connection->session)) return false;
     if (filter->peer != NULL) {
         connection_peer(connection, address, sizeof address);
         if (!text_is(filter->peer, address)) return false;

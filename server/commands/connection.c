@@ -56,6 +56,10 @@ static bool text_is(const struct bulk *argument, const char *text) {
     return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
 }
 
+bool session_is_admitted(const struct session *session) {
+    return session->is_authenticated || !config_has_password();
+}
+
 /* There is one user, "default", and one password, requirepass. Replies if it is refused. */
 static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password, struct reply *reply) {
     if ((user == NULL || text_is(user, "default")) && config_password_is(password->data, password->length)) {
@@ -153,7 +157,7 @@ void command_hello(struct session *session, const struct call *call, struct repl
         }
     }
     if (password != NULL && !authenticate(session, user, password, reply)) return;
-    if (!session->is_authenticated) {
+    if (!session_is_admitted(session)) {
         reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
                            "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
         return;
