@@ -1,5 +1,6 @@
 #include "reply.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -54,8 +55,8 @@ void reply_truncate(struct reply *reply, size_t mark) {
 static char *room(struct reply *reply, size_t more) {
     if (reply->is_broken) return NULL;
     if (reply->capacity - reply->length < more) {
-        if (more >
-            PTRDIFF_MAX - reply->length) { /* more than memory can be, and doubling would wrap */
+        /* More than memory can be; doubling would wrap. */
+        if (more > PTRDIFF_MAX - reply->length) {
             reply->is_broken = true;
             return NULL;
         }
@@ -213,8 +214,8 @@ void reply_boolean(struct reply *reply, bool value) {
         reply_raw(reply, value ? "#t\r\n" : "#f\r\n", 4);
 }
 
-/* The fewest digits that read back the same, the last of them not zero: 0.d1d2d3... * 10^*point. Fifteen
- * survive the way there and back unless the value is subnormal; seventeen always do. */
+/* The fewest digits that read back the same, the last of them not zero: 0.d1d2d3... * 10^*point.
+ * Fifteen survive the way there and back unless the value is subnormal; seventeen always do. */
 static int double_digits(char digits[static 17], int *point, double value) {
     char text[32];
     int precision = fabs(value) < DBL_MIN ? 1 : 15, count = 0;
@@ -223,13 +224,14 @@ static int double_digits(char digits[static 17], int *point, double value) {
     const char *exponent = strchr(text, 'e');
     for (const char *at = text; at < exponent; at++)
         if (*at >= '0' && *at <= '9') digits[count++] = *at;
+    assert(count > 0 && "%e writes at least one digit");
     while (count > 1 && digits[count - 1] == '0') count--;
     *point = atoi(exponent + 1) + 1;
     return count;
 }
 
-/* As Redis 7.2: an integer up to 2^62 with all its digits. Else without an exponent if at most seven zeros
- * follow the digits, or at most six digits the point, or if the exponent would be from -3 to 3. */
+/* As Redis 7.2: an integer up to 2^62 with all its digits. Else without an exponent if at most seven
+ * zeros follow the digits, or at most six digits the point, or if the exponent would be from -3 to 3. */
 static size_t double_write(char *out, size_t size, double value) {
     char digits[17];
     int point;

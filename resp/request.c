@@ -121,7 +121,6 @@ static bool word_read(char *line, size_t length, size_t *in, size_t *out) {
                 line[(*out)++] = byte;
         } else if (byte == quote) {
             (*in)++;
-            quote = '\0';
             /* A closing quote must be followed by a blank or nothing. */
             return *in == length || is_blank(line[*in]);
         } else if (byte == '\\' && quote == '"' && *in + 1 < length) {
@@ -220,9 +219,10 @@ static enum request_status read_bulk_length(struct request_parser *parser,
     /* Redis looks for the line's end first, and at its kind then. */
     const char *line = data + parser->position;
     if (line[0] != '$') {
-        snprintf(parser->error_text, sizeof parser->error_text,
+        static _Thread_local char text[64]; /* rare, and connections are many */
+        snprintf(text, sizeof text,
                  "Protocol error: expected '$', got '%c'", line[0] == '\0' ? ' ' : line[0]);
-        return fail(parser, parser->error_text);
+        return fail(parser, text);
     }
     if (!number_read(line + 1, end - parser->position - 1, &value) || value < 0 ||
         value > limits->bulk_length)
@@ -282,6 +282,17 @@ enum request_status request_parse(struct request_parser *parser,
     *consumed = parser->position;
     parser->is_finished = true;
     return REQUEST_READY;
+}
+
+bool request_adopt(struct request_parser *parser, const struct bulk *arguments, uint32_t count) {
+    begin(parser);
+    for (uint32_t i = 0; i < count; i++)
+        if (!argument_add(parser, arguments[i].data, arguments[i].length, arguments[i].owner)) {
+            begin(parser);
+            return false;
+        }
+    parser->is_finished = true;
+    return true;
 }
 
 void request_receive_bulk(struct request_parser *parser, char *destination, void *owner, char *data,

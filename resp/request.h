@@ -47,10 +47,9 @@ struct request_parser {
     struct bulk *arguments; /* owned by the parser */
     uint32_t count;
     uint32_t capacity;
-    const char *error;
+    const char *error; /* valid until the next one on this thread */
     size_t bulk_wanted; /* bytes of the bulk that REQUEST_WANTS_BULK is about */
     /* Private from here on (resp/request.c explains). */
-    char error_text[64];
     size_t position;      /* offset of the next byte to look at */
     size_t searched;      /* up to here the unfinished line at position has no end */
     int64_t expected;     /* arguments of this request, -1 before they are known */
@@ -81,6 +80,10 @@ void request_parser_free(struct request_parser *parser);
 enum request_status request_parse(struct request_parser *parser, const struct request_limits *limits, char *data, size_t length,
                                   size_t *consumed);
 
+/* Takes arguments that were parsed elsewhere as those of a request that has just been READY. The parser is idle. false when out of
+ * memory. */
+bool request_adopt(struct request_parser *parser, const struct bulk *arguments, uint32_t count);
+
 /* Answers REQUEST_WANTS_BULK with memory: destination has room for bulk_wanted + 1 bytes. Copies the bytes of the bulk that data
  * already holds, and cuts them out of data (what lies behind moves up; *length shrinks). The argument's owner will be `owner`, which
  * is not NULL. */
@@ -103,8 +106,9 @@ void request_owners(struct request_parser *parser, void (*release)(void *owner))
 bool request_is_idle(const struct request_parser *parser);
 
 /* Splits a line as Redis splits inline requests and configuration lines: blanks separate, "..." takes \n \r \t \b \a \\ \" and \xHH
- * escapes, '...' takes \'. A NUL is a byte like any other (in Redis it hides the end of its line). Works in place: results point into line, which is overwritten. Returns the number of words, at most
- * `most` (words beyond are not stored but counted), or -1 for unbalanced quotes. */
+ * escapes, '...' takes \'. A NUL is a byte like any other (in Redis it hides the end of its line). Works in place: results point into
+ * line, which is overwritten. Returns the number of words, at most `most` (words beyond are not stored but counted), or -1 for
+ * unbalanced quotes. */
 int request_split(char *line, size_t length, struct bulk *words, int most);
 
 #endif

@@ -31,7 +31,7 @@ bool number_parse_unsigned(const char *text, size_t length, uint64_t *value) {
 bool number_parse(const char *text, size_t length, int64_t *value) {
     uint64_t magnitude;
     bool is_negative = length > 0 && text[0] == '-';
-    if (!number_parse_unsigned(text + is_negative, length - is_negative, &magnitude)) return false;
+    if (!number_parse_unsigned(is_negative ? text + 1 : text, length - is_negative, &magnitude)) return false;
     if (!is_negative) {
         if (magnitude > INT64_MAX) return false;
         *value = (int64_t)magnitude;

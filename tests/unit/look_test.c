@@ -1,0 +1,317 @@
+/* shard/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw was there at one moment. */
+#include "../engine.h"
+
+#include "../../shard/shard.h"
+
+#define NOW 1000000
+#define SHARDS 16
+
+static struct keyspace *keyspace;
+static struct lane *lane, *writer_lane;
+static struct look look;
+
+static int open_keyspace(void **state) {
+    (void)state;
+    keyspace = keyspace_with(SHARDS, 2, 11);
+    lane = lane_attach(keyspace);
+    writer_lane = lane_attach(keyspace);
+    return 0;
+}
+
+static int close_keyspace(void **state) {
+    (void)state;
+    lane_detach(lane);
+    lane_detach(writer_lane);
+    keyspace_close(keyspace);
+    return 0;
+}
+
+static int start_over(void **state) {
+    (void)state;
+    struct holding holding;
+    hold_all(&holding, lane, NOW);
+    keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES);
+    hold_all_end(&holding);
+    keyspace_reclaim(lane);
+    return 0;
+}
+
+static struct key key_of(const char *name) {
+    return keyspace_key(keyspace, 0, name, strlen(name));
+}
+
+static void set(const char *name, const char *value, int64_t expiry) {
+    put(writer_lane, 0, name, strlen(name), value, strlen(value), expiry, NOW);
+}
+
+static void begin(struct read_scope *scope) {
+    assert_true(lane_enter(lane));
+    scope_look(scope, lane, &look, NOW);
+}
+
+static bool end(struct read_scope *scope) {
+    bool is_sound = scope_end_look(scope);
+    lane_leave(lane);
+    return is_sound;
+}
+
+static void check_value(const struct entry *entry, const char *value) {
+    struct string_view view;
+    assert_non_null(entry);
+    entry_string(entry, &view);
+    assert_int_equal(view.length, strlen(value));
+    assert_memory_equal(view.data, value, view.length);
+}
+
+/* ------------------------------------------------------------------ what is seen */
+
+static void every_form_of_a_string_is_seen_as_it_is(void **state) {
+    (void)state;
+    static char large[40000], middle[700], name[400];
+    memset(large, 'l', sizeof large - 1);
+    memset(middle, 'm', sizeof middle - 1);
+    memset(name, 'n', sizeof name - 1);
+    const char *const pairs[][2] = {
+        {"integer", "-1234567890123"},
+        {"short", "v"},
+        {"empty", ""},
+        {"inline", "0123456789012345678901234567890123456789012345678901234567890"},
+        {"apart", middle},
+        {"blob", large},
+        {name, "long key"},
+        {"", "empty key"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        for (int expires = 0; expires < 2; expires++) {
+            struct read_scope scope;
+            struct key key = key_of(pairs[i][0]);
+            set(pairs[i][0], pairs[i][1], expires ? NOW + 5000 : ENTRY_NO_EXPIRY);
+            begin(&scope);
+            const struct entry *entry = scope_read(&scope, &key);
+            check_value(entry, pairs[i][1]);
+            assert_int_equal(entry_expiry(entry), expires ? NOW + 5000 : ENTRY_NO_EXPIRY);
+            assert_true(end(&scope));
+        }
+}
+
+static void the_absent_and_the_expired_are_not_seen(void **state) {
+    (void)state;
+    struct key absent = key_of("absent"), expired = key_of("expired");
+    struct read_scope scope;
+    set("expired", "v", NOW + 1);
+    assert_true(lane_enter(lane));
+    scope_look(&scope, lane, &look, NOW + 1);
+    assert_null(scope_read(&scope, &absent));
+    assert_null(scope_peek(&scope, &expired));
+    assert_true(end(&scope));
+}
+
+static void hits_and_misses_count_when_the_look_holds(void **state) {
+    (void)state;
+    struct key there = key_of("there"), absent = key_of("absent");
+    struct keyspace_counts before = counts_of(keyspace), after;
+    struct read_scope scope;
+    set("there", "v", ENTRY_NO_EXPIRY);
+    begin(&scope);
+    scope_read(&scope, &there);
+    scope_read(&scope, &absent);
+    scope_peek(&scope, &there);
+    assert_true(end(&scope));
+    begin(&scope);
+    scope_read(&scope, &there);
+    set("there", "w", ENTRY_NO_EXPIRY);
+    assert_false(end(&scope));
+    after = counts_of(keyspace);
+    assert_int_equal(after.hits - before.hits, 1);
+    assert_int_equal(after.misses - before.misses, 1);
+    assert_int_equal(after.looks - before.looks, 1);
+    assert_int_equal(after.failed_looks - before.failed_looks, 1);
+}
+
+static void a_look_takes_no_lock_and_leaves_versions_alone(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct keyspace_counts before = counts_of(keyspace);
+    struct read_scope scope;
+    set("k", "v", ENTRY_NO_EXPIRY);
+    uint64_t word =
+        atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word);
+    begin(&scope);
+    check_value(scope_read(&scope, &key), "v");
+    assert_true(end(&scope));
+    assert_int_equal(
+        atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word), word);
+    assert_int_equal(counts_of(keyspace).shared_takes, before.shared_takes);
+}
+
+/* ------------------------------------------------------------------ what makes it fail */
+
+static void a_writer_in_between_makes_it_fail_and_one_elsewhere_does_not(void **state) {
+    (void)state;
+    struct key key = key_of("a");
+    struct read_scope scope;
+    char other[32] = "b0";
+    for (int i = 1;
+         keyspace_shard_of(keyspace, key_of(other).hash) == keyspace_shard_of(keyspace, key.hash);
+         i++)
+        snprintf(other, sizeof other, "b%d", i);
+    set("a", "1", ENTRY_NO_EXPIRY);
+    begin(&scope);
+    check_value(scope_read(&scope, &key), "1");
+    set(other, "x", ENTRY_NO_EXPIRY);
+    assert_true(end(&scope));
+    begin(&scope);
+    check_value(scope_read(&scope, &key), "1");
+    set("a", "2", ENTRY_NO_EXPIRY);
+    assert_false(end(&scope));
+}
+
+static void a_shard_that_is_held_exclusively_can_not_be_looked_at(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct holding holding;
+    struct read_scope scope;
+    set("k", "v", ENTRY_NO_EXPIRY);
+    hold_shards(&holding, writer_lane, &key, 1, NOW);
+    begin(&scope);
+    assert_null(scope_read(&scope, &key));
+    assert_false(end(&scope));
+    hold_end(&holding);
+    begin(&scope);
+    check_value(scope_read(&scope, &key), "v");
+    assert_true(end(&scope));
+}
+
+static void a_string_that_grows_in_place_needs_the_lock(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct holding holding;
+    struct edit edit;
+    struct read_scope scope;
+    hold_shards(&holding, writer_lane, &key, 1, NOW);
+    scope_edit(&holding.scope, &key, &edit);
+    assert_non_null(edit_stretch_string(&edit, 10));
+    scope_changed(&edit, EVENT_SETRANGE);
+    hold_end(&holding);
+    begin(&scope);
+    assert_null(scope_read(&scope, &key));
+    assert_false(end(&scope));
+}
+
+static void more_than_fits_needs_the_lock(void **state) {
+    (void)state;
+    struct read_scope scope;
+    struct key key = key_of("absent");
+    begin(&scope);
+    for (int i = 0; i < LOOK_SHARDS; i++) scope_read(&scope, &key);
+    assert_true(end(&scope));
+    begin(&scope);
+    for (int i = 0; i <= LOOK_SHARDS; i++) scope_read(&scope, &key);
+    assert_false(end(&scope));
+    static char name[LOOK_BYTES];
+    memset(name, 'n', sizeof name - 1);
+    set(name, "long", ENTRY_NO_EXPIRY);
+    key = key_of(name);
+    begin(&scope);
+    assert_null(scope_read(&scope, &key));
+    assert_false(end(&scope));
+}
+
+/* ------------------------------------------------------------------ with a writer at work */
+
+#define KEYS 4
+#define BYTES 60
+
+struct race {
+    _Atomic bool is_over;
+    uint64_t looks, sound;
+};
+
+static void name_of(char name[16], int i) {
+    snprintf(name, 16, "racer:%d", i);
+}
+
+/* Sets all keys at once to the same digit, over and over; in between deletes one and makes it anew, so that entries and tables change. */
+static void *write_rounds(void *context) {
+    struct race *race = context;
+    char names[KEYS][16], value[BYTES];
+    struct key keys[KEYS];
+    for (int i = 0; i < KEYS; i++) {
+        name_of(names[i], i);
+        keys[i] = key_of(names[i]);
+    }
+    for (uint64_t round = 0; !atomic_load_explicit(&race->is_over, memory_order_relaxed); round++) {
+        struct holding holding;
+        hold_shards(&holding, writer_lane, keys, KEYS, NOW);
+        memset(value, 'a' + (int)(round % 26), sizeof value);
+        for (int i = 0; i < KEYS; i++) {
+            struct edit edit;
+            scope_edit(&holding.scope, &keys[i], &edit);
+            if (round % 7 == 0 && edit.entry != NULL) edit_remove(&edit);
+            CHECK(edit_put_string(&edit, value, round % 5 == 0 ? BYTES : BYTES / 2, NULL, false));
+            scope_changed(&edit, EVENT_SET);
+        }
+        hold_end(&holding);
+        if (round % 64 == 0) keyspace_reclaim(writer_lane);
+    }
+    return NULL;
+}
+
+static void what_is_seen_of_many_keys_was_there_at_one_moment(void **state) {
+    (void)state;
+    struct race race = {0};
+    char names[KEYS][16];
+    pthread_t thread;
+    for (int i = 0; i < KEYS; i++) {
+        name_of(names[i], i);
+        set(names[i], "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ENTRY_NO_EXPIRY);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, write_rounds, &race), 0);
+    uint64_t wanted = SCALED(100000, 5000);
+    while (race.sound < wanted) {
+        struct read_scope scope;
+        char seen[KEYS][BYTES];
+        size_t lengths[KEYS] = {0};
+        assert_true(lane_enter(lane));
+        scope_look(&scope, lane, &look, NOW);
+        for (int i = 0; i < KEYS; i++) {
+            struct key key = key_of(names[i]);
+            const struct entry *entry = scope_read(&scope, &key);
+            if (entry == NULL) continue;
+            struct string_view view;
+            entry_string(entry, &view);
+            lengths[i] = view.length < BYTES ? view.length
+                                             : BYTES; /* unchecked until the end: may be anything */
+            memcpy(seen[i], view.data, lengths[i]);
+        }
+        bool is_sound = scope_end_look(&scope);
+        lane_leave(lane);
+        race.looks++;
+        if (!is_sound) continue;
+        race.sound++;
+        for (int i = 0; i < KEYS; i++) {
+            assert_true(lengths[i] == lengths[0] && lengths[i] >= BYTES / 2);
+            for (size_t k = 0; k < lengths[i]; k++) assert_int_equal(seen[i][k], seen[0][0]);
+        }
+    }
+    atomic_store(&race.is_over, true);
+    pthread_join(thread, NULL);
+    print_message("%llu of %llu looks held\n", (unsigned long long)race.sound,
+                  (unsigned long long)race.looks);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup(name, start_over)
+    const struct CMUnitTest tests[] = {
+        TEST(every_form_of_a_string_is_seen_as_it_is),
+        TEST(the_absent_and_the_expired_are_not_seen),
+        TEST(hits_and_misses_count_when_the_look_holds),
+        TEST(a_look_takes_no_lock_and_leaves_versions_alone),
+        TEST(a_writer_in_between_makes_it_fail_and_one_elsewhere_does_not),
+        TEST(a_shard_that_is_held_exclusively_can_not_be_looked_at),
+        TEST(a_string_that_grows_in_place_needs_the_lock),
+        TEST(more_than_fits_needs_the_lock),
+        TEST(what_is_seen_of_many_keys_was_there_at_one_moment),
+    };
+    end_if_it_hangs();
+    return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
+}
