@@ -73,7 +73,9 @@ static const char *text_or_empty(const char *text) {
 }
 
 void connection_describe(const struct connection *connection, char *out, size_t size) {
+    static const struct library unknown;
     const struct session *session = &connection->session;
+    const struct library *library = session->library == NULL ? &unknown : session->library;
     char peer[CONNECTION_ADDRESS], local[CONNECTION_ADDRESS], flags[8];
     connection_peer(connection, peer, sizeof peer);
     connection_local(connection, local, sizeof local);
@@ -92,5 +94,5 @@ void connection_describe(const struct connection *connection, char *out, size_t 
              connection->input_capacity - connection->input_length, arguments, blocks, connection->output_bytes, total,
              connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
              connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
-             text_or_empty(session->library_name), text_or_empty(session->library_version));
+             text_or_empty(library->name), text_or_empty(library->version));
 }

@@ -195,6 +195,11 @@ static bool arity_fits(const struct command *command, uint32_t count) {
                                : count >= (uint32_t)-command->arity;
 }
 
+const struct command *command_look_up(const struct bulk *arguments, uint32_t count) {
+    const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length);
+    return found != NULL && found->subcommands == NULL && arity_fits(found, count) ? found : NULL;
+}
+
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command,
                    struct reply *reply) {
     const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length),

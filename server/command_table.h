@@ -26,6 +26,10 @@ const struct command *command_find(const struct bulk *name);
  * *command is NULL) or if their number is wrong (then it is the row). */
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command, struct reply *reply);
 
+/* The row of a command without subcommands, if that is what the arguments mean and their number is right; else NULL, and command_check
+ * knows. */
+const struct command *command_look_up(const struct bulk *arguments, uint32_t count);
+
 /* Where the keys are: indexes of arguments, in the order of the row's key specs. `flags` (may be NULL) gets each one's enum key_flag set,
  * as far as the arguments decide it. Returns how many there are, at most `capacity` (`count` is always enough), or -1 if the row has none or
  * the arguments don't fit it. */

@@ -914,6 +914,13 @@ static void unknown_name(const char *name, size_t length, bool is_command_line, 
     else refuse(why, "Unknown option '%.*s'. latchkey.conf explains those there are.", shown, name);
 }
 
+static void text_replace(char **place, char *text) {
+    free(*place);
+    *place = text;
+    /* The analyzer forgets what an element of an array holds when another is set through an index it
+     * doesn't know. values_free frees all of them. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+}
+
 /* `name` gets the value that the words stand for. */
 static bool reading_assign(struct reading *reading, const struct place *place,
                            const struct bulk *name, const struct bulk *words, int count) {
@@ -942,10 +949,8 @@ static bool reading_assign(struct reading *reading, const struct place *place,
         free(origin);
         return mistake(reading, place, "out of memory");
     }
-    free(reading->values[index]);
-    reading->values[index] = text;
-    free(reading->origins[index]);
-    reading->origins[index] = origin;
+    text_replace(&reading->values[index], text);
+    text_replace(&reading->origins[index], origin);
     return true;
 }
 
@@ -1430,9 +1435,9 @@ static bool rewrite(char *const *present, char *why) {
     if (!is_fine) refuse(why, "out of memory");
     FILE *file = is_fine ? fopen(file_path, "re") : NULL;
     if (file) {
-        is_fine = fstat(fileno(file), &status) == 0 && lines_read(&text, file);
+        is_fine = fstat(fileno(file), &status) == 0 && lines_read(&text, file) &&
+                  fseek(file, 0, SEEK_SET) == 0;
         if (!is_fine) refuse(why, "%s", strerror(errno));
-        rewind(file);
         if (is_fine && !read_stream(&reading, file, file_path))
             is_fine = refuse(why, "%.500s", reading.mistake);
         fclose(file);

@@ -158,10 +158,14 @@ static bool input_keep(struct connection *connection, char *data, size_t length,
 
 /* An unfinished request and the argument that is being received count, as in Redis. */
 static bool input_is_within_limits(struct connection *connection) {
-    size_t held = connection->input_length + (connection->bulk ? connection->bulk_received : 0);
+    size_t held = connection->input_length, missing = 0;
+    if (connection->bulk) {
+        request_bulk_space(&connection->parser, &missing);
+        held += connection->bulk->length - missing;
+    }
     int64_t limit = atomic_load_explicit(&config.client_query_buffer_limit, memory_order_relaxed);
     if ((limit <= 0 || held <= (size_t)limit) &&
-        (held <= UNAUTHENTICATED_INPUT_MOST || connection->session.is_authenticated)) {
+        (held <= UNAUTHENTICATED_INPUT_MOST || session_is_admitted(&connection->session))) {
         return true;
     }
     char client[512];
@@ -173,9 +177,14 @@ static bool input_is_within_limits(struct connection *connection) {
     return false;
 }
 
+/* Whether more may come that is to be run. */
+static bool receives(const struct connection *connection) {
+    return !connection->is_ended && !(connection->is_last_call && connection->last_call_bytes == 0);
+}
+
 /* Reads the client if it is to be read in its present state. */
 static void receiving_update(struct connection *connection) {
-    bool wanted = !connection->is_ended;
+    bool wanted = receives(connection);
     switch (connection->state) {
     case CONNECTION_READY:
     case CONNECTION_RUNNING:
@@ -185,8 +194,8 @@ static void receiving_update(struct connection *connection) {
         break;
     case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_CLOSED: wanted = false; break;
-    case CONNECTION_READING:
-    case CONNECTION_CLOSING: break; /* CLOSING: thrown away, so that closing doesn't reset what was sent */
+    case CONNECTION_READING: break;
+    case CONNECTION_CLOSING: wanted = !connection->is_ended; break; /* thrown away, so that closing doesn't reset what was sent */
     }
     loop_set_receiving(connection->worker->loop, &connection->stream, wanted);
 }
@@ -284,14 +293,18 @@ void connection_close(struct connection *connection, const char *why) {
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
     free(connection->session.name);
-    free(connection->session.library_name);
-    free(connection->session.library_version);
+    if (connection->session.library) {
+        free(connection->session.library->name);
+        free(connection->session.library->version);
+        free(connection->session.library);
+    }
     free(connection);
 }
 
 /* All is sent. A close while bytes of the client are unread, or under way, would reset the connection, and with it the reply that the
  * client may not have read yet: so only our side is closed, and the rest thrown away for a moment. */
 static void closing_finish(struct connection *connection, bool expects_more) {
+    if (!loop_flush(connection->worker->loop, &connection->stream)) return; /* sendable() brings us back */
     int unread = 0;
     if (!expects_more) ioctl(connection->stream.fd, FIONREAD, &unread);
     if (connection->is_ended || (!expects_more && unread == 0)) {
@@ -340,10 +353,23 @@ void connection_check(struct connection *connection) {
 
 bool connection_is_busy(const struct connection *connection) {
     switch (connection->state) {
-    case CONNECTION_READING: return connection->output != NULL;
+    case CONNECTION_READING: return connection->output != NULL || (connection->is_last_call && receives(connection));
     case CONNECTION_CLOSED: return false;
     default: return true;
     }
+}
+
+void connection_last_call(struct connection *connection) {
+    int unread = 0;
+    connection->is_last_call = true;
+    if (connection->state == CONNECTION_CLOSING) return;
+    ioctl(connection->stream.fd, FIONREAD, &unread);
+    connection->last_call_bytes = unread > 0 ? (size_t)unread : 0;
+    receiving_update(connection);
+}
+
+void connection_discard_input(struct connection *connection) {
+    while (recv(connection->stream.fd, NULL, INT32_MAX, MSG_TRUNC | MSG_DONTWAIT) > 0) continue;
 }
 
 /* ------------------------------------------------------------------ running */
@@ -389,10 +415,8 @@ static void bulk_begin(struct connection *connection, struct run *run) {
         request_decline_bulk(parser);
         return;
     }
-    size_t before = run->length;
     request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
     connection->bulk = blob;
-    connection->bulk_received = before - run->length;
     counter_add(&connection->worker->input_bytes, blob->length);
 }
 
@@ -413,7 +437,7 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
     for (;;) {
         struct request_limits limits = {
             .bulk_length = atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed),
-            .is_authenticated = connection->session.is_authenticated,
+            .is_authenticated = session_is_admitted(&connection->session),
         };
         switch (request_parse(&connection->parser, &limits, run->data, run->length, consumed)) {
         case REQUEST_READY:
@@ -439,19 +463,18 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
     }
 }
 
-/* Has the request at hand run. False if the run ends with it. */
-static bool run_request(struct connection *connection, struct run *run, size_t consumed) {
+/* Has a request run that takes `consumed` bytes. False if the run ends with it. */
+static bool run_request(struct connection *connection, struct run *run, const struct bulk *arguments, uint32_t count,
+                        const struct prepared *prepared, size_t consumed) {
     struct worker *worker = connection->worker;
-    worker->reply.protocol = connection->session.protocol;
-    enum outcome outcome = dispatch_request(worker, connection, &worker->reply);
+    enum outcome outcome = dispatch_request(worker, connection, arguments, count, prepared, &worker->reply);
     if (outcome == OUTCOME_PARKED) {
         connection->has_request = true;
-        connection->request_bytes = consumed;
+        connection->request_bytes = (uint32_t)consumed; /* bulks are below 4 GB, and large ones apart */
         run->is_parked = true;
         return false;
     }
     connection->has_request = false;
-    request_owners(&connection->parser, blob_release);
     run->data += consumed;
     run->length -= consumed;
     run->input += consumed;
@@ -460,20 +483,52 @@ static bool run_request(struct connection *connection, struct run *run, size_t c
     return !run->closes && !connection->is_resolving_close && !worker->reply.is_broken;
 }
 
+/* The request that the parser has. */
+static bool run_parsed(struct connection *connection, struct run *run, size_t consumed) {
+    struct request_parser *parser = &connection->parser;
+    bool goes_on = run_request(connection, run, parser->arguments, parser->count, NULL, consumed);
+    if (!connection->has_request) request_owners(parser, blob_release);
+    return goes_on;
+}
+
 static bool run_has_share(const struct worker *worker, const struct run *run) {
     return run->commands < SHARE_COMMANDS && run->input < SHARE_INPUT &&
            worker->reply.length + worker->reply.referenced_bytes < SHARE_OUTPUT;
 }
 
+/* Requests ahead: what they need is on its way from memory before the first of them runs. Those behind one that ends the run are
+ * parsed again when their time comes. */
+static bool run_batch(struct connection *connection, struct run *run) {
+    struct worker *worker = connection->worker;
+    const struct batch *batch = &worker->batch;
+    struct prepared prepared[BATCH_REQUESTS];
+    dispatch_prepare(worker, prepared);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct batch_request *request = &batch->requests[i];
+        if (i > 0 && !run_has_share(worker, run)) return true;
+        bool goes_on = run_request(connection, run, batch->arguments + request->first, request->count, &prepared[i], request->bytes);
+        if (run->is_parked && !batch_hand_over(batch, i, &connection->parser)) connection->is_resolving_close = true; /* no memory */
+        if (!goes_on) return false;
+    }
+    return true;
+}
+
 static void run_requests(struct connection *connection, struct run *run) {
-    if (connection->has_request && !run_request(connection, run, connection->request_bytes)) return;
+    if (connection->has_request && !run_parsed(connection, run, connection->request_bytes)) return;
     while (run_has_share(connection->worker, run)) {
+        /* What an unknown client may send is less, and that is the parser's to know. */
+        bool may_batch = request_is_idle(&connection->parser) && session_is_admitted(&connection->session);
+        if (may_batch) batch_parse(&connection->worker->batch, run->data, run->length);
+        if (may_batch && connection->worker->batch.count > 0) {
+            if (!run_batch(connection, run)) return;
+            continue;
+        }
         size_t consumed = 0;
         if (run->length == 0 || !run_parse(connection, run, &consumed)) {
             run->is_at_end = !run->closes;
             return;
         }
-        if (!run_request(connection, run, consumed)) return;
+        if (!run_parsed(connection, run, consumed)) return;
     }
 }
 
@@ -487,7 +542,7 @@ static void state_settle(struct connection *connection, bool has_requests) {
         queue_append(&worker->ready, connection);
     } else {
         connection->state = CONNECTION_READING;
-        if (connection->is_ended) {
+        if (!receives(connection)) {
             closing_begin(connection, false);
             return;
         }
@@ -507,7 +562,6 @@ static void connection_run_from(struct connection *connection, char *data, size_
     connection->state = CONNECTION_RUNNING;
     arguments_lend(worker, &connection->parser);
     run_requests(connection, &run);
-    connection->commands_run += run.commands;
     counter_add(&worker->commands, run.commands);
 
     bool is_kept = input_keep(connection, run.data, run.length, is_input);
@@ -576,10 +630,10 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     counter_add(&worker->bytes_in, received);
     if (connection->state == CONNECTION_CLOSING) return;
     connection->last_active = worker->now;
+    if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
     if (connection->bulk && data >= connection->bulk->data && data < connection->bulk->data + connection->bulk->length) {
         request_bulk_received(&connection->parser, received);
-        connection->bulk_received += received;
         input_is_within_limits(connection); /* the line end that the request still needs comes by itself */
         return;
     }

@@ -61,32 +61,36 @@ struct connection {
     struct connection *next, *previous;             /* all connections of the worker, oldest first; next stays readable after a close */
     struct connection *queue_next, *queue_previous; /* of the one queue it stands in: ready, a lock's, the gate's, paused; dispatch and worker */
     struct connection_queue *queue;                 /* that queue, or NULL */
-    enum connection_state state;
-    enum park_reason park_reason;
+    /* There are many connections, and most are idle: small things share words, so that one fits an allocation of 384 bytes. */
+    enum connection_state state : 8;
+    enum park_reason park_reason : 8;
+    bool has_request : 1;  /* parser.arguments is a whole request that has not been answered: it was parked */
+    bool is_unix : 1;
+    bool is_ended : 1;     /* the client has closed its side; what it had sent before is still run */
+    bool is_last_call : 1; /* the worker stops: what the client had sent by then is still received and run, and what comes later isn't */
+    bool is_flush_due : 1;
+    bool is_unlinked : 1;  /* no longer among the worker's connections */
+    bool is_resolving_close : 1; /* being closed while running */
+    uint32_t refusals;     /* how often in a row its request found a lock busy */
+    uint32_t request_bytes; /* a parked request's bytes at the head of input */
     struct session session;
     struct request_parser parser;
-    bool has_request;      /* parser.arguments is a whole request that has not been answered: it was parked */
-    size_t request_bytes;  /* that request's bytes at the head of input */
     char *input;           /* memory for unfinished or waiting bytes; NULL if none */
     size_t input_start;    /* where in it the unfinished request's first byte is */
     size_t input_length, input_capacity; /* bytes from there on; size of the memory */
     struct blob *bulk;     /* being received, or NULL */
-    size_t bulk_received;  /* bytes of it that have come */
     struct output_block *output, *output_last;
     size_t output_bytes;   /* owed, references included */
     struct connection *flush_next; /* those with output from outside their own requests, sent at the turn's end */
     int64_t soft_limit_since; /* monotonic ms when output passed the soft limit; 0: it hasn't */
-    int64_t linger_until;  /* monotonic ms, in CLOSING after all was sent */
-    uint32_t refusals;     /* how often in a row its request found a lock busy */
     void *dispatch_state;  /* dispatch's own while a request is under way: a walk, an inquiry */
     int64_t created, last_active; /* wall ms */
-    uint64_t commands_run, bytes_in, bytes_out;
+    uint64_t bytes_in, bytes_out;
     const struct command *last_command;
-    bool is_unix;
-    bool is_ended;         /* the client has closed its side; what it had sent before is still run */
-    bool is_flush_due;
-    bool is_unlinked;      /* no longer among the worker's connections */
-    bool is_resolving_close; /* being closed while running */
+    union {
+        size_t last_call_bytes; /* of what had arrived at the last call, still to be received; until CLOSING */
+        int64_t linger_until;   /* monotonic ms; in CLOSING, after all was sent */
+    };
 };
 
 struct connection_queue {
@@ -113,6 +117,10 @@ void connection_free(struct connection *connection);
 void connection_check(struct connection *connection);
 /* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
 bool connection_is_busy(const struct connection *connection);
+/* The worker stops: what has arrived by now is the last that is received. */
+void connection_last_call(struct connection *connection);
+/* Takes what has arrived out of the socket: closing it with bytes unread would reset the connection, and with it what was sent. */
+void connection_discard_input(struct connection *connection);
 
 /* For dispatch: the request at hand can't go on; connection_wake puts it back to worker->ready, and the same request is dispatched again. */
 void connection_park(struct connection *connection, enum park_reason reason);

@@ -237,6 +237,8 @@ struct run {
     struct connection *connection;
     struct call call;
     struct reply *reply;
+    const struct prepared *prepared; /* NULL: nothing is known yet */
+    struct key key;                  /* the one key, if that was prepared */
 };
 
 static void run_read_scope(struct run *run, struct read_scope *scope) {
@@ -479,10 +481,30 @@ static enum outcome run_inquiry(struct run *run) {
 
 /* ------------------------------------------------------------------ before and after a command */
 
+/* The command has one key, and that is its argument at keys[0].first. */
+static bool has_one_key(const struct command *command) {
+    return command->keys[0].first != 0 && command->keys[0].last == 0 && command->keys[1].first == 0;
+}
+
+/* Many keys at once: their lines are fetched together, not one after the other. */
+static void prefetch_keys(const struct run *run) {
+    const struct keyspace *keyspace = run->dispatcher->keyspace;
+    if (!lane_is_inside(run->dispatcher->lane)) return;
+    for (uint32_t i = 0; i < run->call.key_count; i++) keyspace_prefetch_bucket(keyspace, &run->call.keys[i]);
+    for (uint32_t i = 0; i < run->call.key_count; i++) keyspace_prefetch_entry(keyspace, &run->call.keys[i]);
+}
+
 /* Finds the keys and hashes each once. A request's arguments bound their number. */
 static bool find_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct call *call = &run->call;
+    if (run->prepared != NULL && run->prepared->has_key) {
+        const struct bulk *argument = &call->arguments[call->command->keys[0].first];
+        run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database};
+        call->keys = &run->key;
+        call->key_count = 1;
+        return true;
+    }
     if (call->count > dispatcher->key_capacity) {
         uint32_t capacity = call->count < 64 ? 64 : call->count * 2;
         struct key *keys = realloc(dispatcher->keys, capacity * sizeof *keys);
@@ -499,6 +521,7 @@ static bool find_keys(struct run *run) {
         const struct bulk *argument = &call->arguments[dispatcher->positions[i]];
         dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
     }
+    if (call->key_count > 1) prefetch_keys(run);
     return true;
 }
 
@@ -611,7 +634,28 @@ static void account(struct run *run, uint64_t began) {
     if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0) feed_monitors(run);
 }
 
-enum outcome dispatch_request(struct worker *worker, struct connection *connection, struct reply *reply) {
+void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    const struct batch *batch = &worker->batch;
+    struct key keys[BATCH_REQUESTS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct batch_request *request = &batch->requests[i];
+        const struct bulk *arguments = batch->arguments + request->first;
+        prepared[i].command = command_look_up(arguments, request->count);
+        prepared[i].has_key = prepared[i].command != NULL && has_one_key(prepared[i].command);
+        if (!prepared[i].has_key) continue;
+        const struct bulk *key = &arguments[prepared[i].command->keys[0].first];
+        keys[count] = keyspace_key(dispatcher->keyspace, 0, key->data, key->length);
+        prepared[i].hash = keys[count++].hash;
+    }
+    if (count < 2 || !lane_is_inside(dispatcher->lane)) return;
+    for (uint32_t i = 0; i < count; i++) keyspace_prefetch_bucket(dispatcher->keyspace, &keys[i]);
+    for (uint32_t i = 0; i < count; i++) keyspace_prefetch_entry(dispatcher->keyspace, &keys[i]);
+}
+
+enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
+                              const struct prepared *prepared, struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct session *session = &connection->session;
     struct run run = {.worker = worker, .dispatcher = dispatcher, .connection = connection, .reply = reply};
@@ -624,14 +668,18 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
     reply->protocol = session->protocol;
-    call->arguments = connection->parser.arguments;
-    call->count = connection->parser.count;
+    call->arguments = arguments;
+    call->count = count;
     call->database = session->database;
     call->protocol = session->protocol;
     call->now = worker->now;
     call->session = session;
     call->keyspace = dispatcher->keyspace;
-    if (!command_check(call->arguments, call->count, &call->command, reply) || !is_admitted(&run)) {
+    if (prepared != NULL && prepared->command != NULL) {
+        call->command = prepared->command;
+        run.prepared = prepared;
+    }
+    if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) || !is_admitted(&run)) {
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         statistics_count_error(reply->error_code);
         apply_reply_mode(session, reply, mark);

@@ -28,8 +28,19 @@ void dispatch_leave(struct worker *worker);
 /* Between two connections of a turn: lets somebody who waits at the gate in. false as dispatch_enter. */
 bool dispatch_yield(struct worker *worker);
 
-/* Runs connection->parser's request. */
-enum outcome dispatch_request(struct worker *worker, struct connection *connection, struct reply *reply);
+/* What is known of a request before its turn comes. */
+struct prepared {
+    const struct command *command; /* NULL: nothing is */
+    bool has_key;                  /* its one key has been hashed */
+    uint64_t hash;
+};
+/* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache. prepared has room for
+ * BATCH_REQUESTS. */
+void dispatch_prepare(struct worker *worker, struct prepared *prepared);
+
+/* Runs a request; prepared may be NULL. When it is parked its arguments must stay until it is dispatched again. */
+enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
+                              const struct prepared *prepared, struct reply *reply);
 /* The connection closes while its request is under way: leaves queues, frees walks, detaches from inquiries. */
 void dispatch_forget(struct worker *worker, struct connection *connection);
 

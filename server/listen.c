@@ -181,7 +181,7 @@ bool listen_peer_is_local(int fd) {
         struct sockaddr any;
         struct sockaddr_in ip4;
         struct sockaddr_in6 ip6;
-    } address;
+    } address = {.any.sa_family = AF_UNSPEC};
     socklen_t size = sizeof address;
     if (getpeername(fd, &address.any, &size) != 0) return false;
     if (address.any.sa_family == AF_INET) return ntohl(address.ip4.sin_addr.s_addr) >> 24 == 127;

@@ -1,13 +1,20 @@
-/* Chooses the loop's back end. A new one joins by a row here: those that may be missing on a kernel come first, and "auto" takes
- * the first that can be created. */
+/* Chooses the loop's back end, and does the work on one socket that is the same in all of them. A new back end joins by a row here: those
+ * that may be missing on a kernel come first, and "auto" takes the first that can be created. */
 #include "loop.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "loop_backend.h"
 
-static const struct loop_backend *const backends[] = {&loop_epoll};
+/* New connections taken from one listener in a turn: the other workers want some, too. */
+#define ACCEPT_MOST 16
+/* A turn's share of a large argument that is received into its own memory. */
+#define SPACE_MOST ((size_t)256 * 1024)
+
+static const struct loop_backend *const backends[] = {&loop_uring, &loop_epoll};
 
 struct loop *loop_create(const char *backend, const struct loop_handlers *handlers, void *context) {
     bool is_auto = strcmp(backend, "auto") == 0;
@@ -56,6 +63,10 @@ ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *
     return loop->backend->send(loop, stream, parts, count);
 }
 
+bool loop_flush(struct loop *loop, struct stream *stream) {
+    return loop->backend->flush(loop, stream);
+}
+
 void loop_close(struct loop *loop, struct stream *stream) {
     loop->backend->close(loop, stream);
 }
@@ -70,4 +81,78 @@ void loop_deliver(struct loop *loop) {
 
 void loop_wake(struct loop *loop) {
     loop->backend->wake(loop);
+}
+
+/* ------------------------------------------------------------------ what back ends share */
+
+/* Errors that are about the connection that was coming, and gone with it. */
+static bool is_passing(int error) {
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN ||
+           error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH ||
+           error == EOPNOTSUPP || error == ENETUNREACH || error == EPERM;
+}
+
+void stream_accept(struct loop *loop, struct stream *stream) {
+    for (int i = 0; i < ACCEPT_MOST && stream->is_listening; i++) {
+        int fd = accept4(stream->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && is_passing(errno)) continue;
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+        loop->handlers.accepted(loop->context, stream, fd >= 0 ? fd : -errno);
+        if (fd < 0) return;
+    }
+}
+
+void stream_receive(struct loop *loop, struct stream *stream, char *data) {
+    char *space = stream->space;
+    size_t space_length = stream->space_length < SPACE_MOST ? stream->space_length : SPACE_MOST;
+    /* What comes behind the end of the space is taken along; that may only be if the space is filled to its end. */
+    struct iovec parts[2] = {{data, LOOP_RECEIVE_MOST}};
+    int count = 1;
+    if (space) {
+        parts[0] = (struct iovec){space, space_length};
+        parts[1] = (struct iovec){data, LOOP_RECEIVE_MOST};
+        if (space_length == stream->space_length) count = 2;
+    }
+    ssize_t length = readv(stream->fd, parts, count);
+    if (length < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
+        length = -errno;
+    }
+    if (space && length > 0) {
+        size_t filled = (size_t)length < space_length ? (size_t)length : space_length;
+        stream->space_length -= filled;
+        stream->space = stream->space_length ? space + filled : NULL;
+        loop->handlers.received(loop->context, stream, space, (ssize_t)filled);
+        length -= (ssize_t)filled;
+        if (length == 0 || stream->is_closed) return;
+    }
+    loop->handlers.received(loop->context, stream, data, length);
+}
+
+ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count) {
+    size_t asked = 0;
+    for (int i = 0; i < count; i++) asked += parts[i].iov_len;
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
+                             .msg_iovlen = (size_t)count};
+    ssize_t sent;
+    do {
+        sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM)
+            return -errno;
+        sent = 0;
+    }
+    stream->is_sending = (size_t)sent < asked;
+    return sent;
+}
+
+bool stream_end(struct loop *loop, struct stream *stream, bool is_broken) {
+    int unread = 0;
+    if (!is_broken && ioctl(stream->fd, FIONREAD, &unread) == 0 && unread > 0) return false;
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    loop->handlers.received(loop->context, stream, NULL, -(error ? error : ECONNRESET));
+    return true;
 }

@@ -23,10 +23,10 @@ struct loop;
 /* One socket's end; embedded in a connection or a listener. Fields belong to the loop. */
 struct stream {
     int fd;
-    uint32_t interest;   /* what the back end has asked the kernel for */
+    uint32_t interest;   /* the back end's own: what it has asked the kernel for, or where it keeps that */
     bool is_listening;
     bool is_receiving;   /* wants bytes */
-    bool is_sending;     /* loop_send could not take all; `sendable` is due */
+    bool is_sending;     /* not all could be sent; `sendable` is due */
     bool is_closed;      /* loop_close was called; no handler is called any more */
     bool is_detached;    /* the kernel isn't asked about it at all, until it receives or sends again */
     char *space;         /* if not NULL, the next bytes go here */
@@ -39,7 +39,7 @@ struct loop_handlers {
      * one but it could not be taken for want of descriptors or memory; it is still there, so better stop listening for a while. */
     void (*accepted)(void *context, struct stream *listener, int fd);
     /* length > 0: bytes at data, which is stream->space as given to loop_receive_into or has LOOP_HEADROOM bytes before it; data[length]
-     * may be read. 0: the peer has closed its side. < 0: -errno. May come once more in a turn after loop_set_receiving(false). */
+     * may be read. 0: the peer has closed its side. < 0: -errno. After loop_set_receiving(false) may come for what has arrived by then. */
     void (*received)(void *context, struct stream *stream, char *data, ssize_t length);
     /* A loop_send that was refused in part may be tried again. */
     void (*sendable)(void *context, struct stream *stream);
@@ -47,7 +47,7 @@ struct loop_handlers {
     void (*woken)(void *context);
 };
 
-/* backend: "auto", "epoll" (io_uring joins them). NULL with errno. */
+/* backend: "io_uring", "epoll", or "auto" for the first of them that there is. NULL with errno. */
 struct loop *loop_create(const char *backend, const struct loop_handlers *handlers, void *context);
 /* Streams that were not closed stay open. */
 void loop_free(struct loop *loop);
@@ -64,9 +64,14 @@ void loop_set_receiving(struct loop *loop, struct stream *stream, bool is_on);
  * more than `length` is readable there. NULL and 0: not any more. */
 void loop_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length);
 /* Sends what the socket takes now, of at most LOOP_PARTS_MOST parts. Returns how many bytes, or -errno for a broken connection. If fewer
- * than asked, sendable() will come. */
+ * than asked, sendable() will come. A few bytes may be taken and sent only when the turn ends; if the socket then has no room for them, the
+ * loop keeps them, takes no more for the time being, and sendable() comes as well; if the connection then proves to be broken, received()
+ * tells. */
 ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
-/* Forgets the stream and closes its fd. The struct may be freed once the turn is over (the worker frees connections at the turn's end). */
+/* Hands what loop_send took to the socket, before something else is done with it, like shutdown. false: it has no room for all of it, and
+ * sendable() will come. */
+bool loop_flush(struct loop *loop, struct stream *stream);
+/* Forgets the stream and closes its fd, after handing over what loop_send took as far as there is room. The struct may be freed once the turn is over (the worker frees connections at the turn's end). */
 void loop_close(struct loop *loop, struct stream *stream);
 
 /* Waits for something to happen, at most `milliseconds` (-1: for ever, 0: only looks). Returns how many streams it happened to. */

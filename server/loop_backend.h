@@ -14,6 +14,7 @@ struct loop_backend {
     void (*set_receiving)(struct loop *loop, struct stream *stream, bool is_on);
     void (*receive_into)(struct loop *loop, struct stream *stream, char *space, size_t length);
     ssize_t (*send)(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
+    bool (*flush)(struct loop *loop, struct stream *stream);
     void (*close)(struct loop *loop, struct stream *stream);
     int (*wait)(struct loop *loop, int milliseconds);
     void (*deliver)(struct loop *loop);
@@ -27,6 +28,23 @@ struct loop {
     void *context;
 };
 
-extern const struct loop_backend loop_epoll;
+extern const struct loop_backend loop_uring, loop_epoll;
+
+/* For tests: what loop_uring's next loops have to do without, as on an older kernel. */
+enum { LOOP_URING_DEFERRED = 1, LOOP_URING_MULTISHOT = 2 };
+extern unsigned loop_uring_without;
+
+/* What back ends share, in loop.c: work on a socket that has something to do. */
+
+/* Takes some of the connections that wait, as long as the stream listens. */
+void stream_accept(struct loop *loop, struct stream *stream);
+/* Receives once and delivers it: to the stream's space, else, and behind it, to `data`, which has LOOP_HEADROOM bytes before it and
+ * LOOP_RECEIVE_MOST + 1 from there on. */
+void stream_receive(struct loop *loop, struct stream *stream, char *data);
+/* loop_send's work. Sets is_sending to whether bytes are left. */
+ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count);
+/* The connection is gone in both directions, or broken, and nobody reads it: says so to the receiver. Not if bytes are left to be read, which
+ * the client had sent before it went, and which still count; then it returns false. */
+bool stream_end(struct loop *loop, struct stream *stream, bool is_broken);
 
 #endif

@@ -11,17 +11,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "loop_backend.h"
 
 #define EVENTS_MOST 256
-/* New connections taken from one listener in a turn: the other workers want some, too. */
-#define ACCEPT_MOST 16
-/* A turn's share of a large argument that is received into its own memory. */
-#define SPACE_MOST ((size_t)256 * 1024)
 
 enum sleep { AWAKE, WAITING, WOKEN };
 
@@ -52,7 +46,8 @@ static struct loop *epoll_create_loop(void) {
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
-    if (self->epoll_fd < 0 || self->wake_fd < 0 || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->wake_fd, &event) != 0) {
+    if (self->epoll_fd < 0 || self->wake_fd < 0 ||
+        epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->wake_fd, &event) != 0) {
         int error = errno;
         epoll_free(&self->loop);
         errno = error;
@@ -63,7 +58,8 @@ static struct loop *epoll_create_loop(void) {
 
 /* ------------------------------------------------------------------ what the kernel is asked for */
 
-static bool stream_ask(struct epoll_loop *self, struct stream *stream, int operation, uint32_t interest) {
+static bool stream_ask(struct epoll_loop *self, struct stream *stream, int operation,
+                       uint32_t interest) {
     struct epoll_event event = {.events = interest, .data.ptr = stream};
     if (epoll_ctl(self->epoll_fd, operation, stream->fd, &event) != 0) return false;
     stream->interest = interest;
@@ -72,7 +68,8 @@ static bool stream_ask(struct epoll_loop *self, struct stream *stream, int opera
 
 /* Tells the kernel what the stream wants now, if that is news. */
 static void stream_apply(struct epoll_loop *self, struct stream *stream) {
-    uint32_t wanted = (stream->is_receiving ? (uint32_t)EPOLLIN : 0) | (stream->is_sending ? (uint32_t)EPOLLOUT : 0);
+    uint32_t wanted = (stream->is_receiving ? (uint32_t)EPOLLIN : 0) |
+                      (stream->is_sending ? (uint32_t)EPOLLOUT : 0);
     if (stream->is_detached) {
         if (wanted && stream_ask(self, stream, EPOLL_CTL_ADD, wanted)) stream->is_detached = false;
     } else if (wanted != stream->interest) {
@@ -91,7 +88,8 @@ static bool epoll_listen(struct loop *loop, struct stream *stream, int fd) {
 /* An exclusive registration can't be modified, only dropped and made anew. */
 static void epoll_set_listening(struct loop *loop, struct stream *stream, bool is_on) {
     if (stream->is_closed || is_on == stream->is_listening) return;
-    if (stream_ask(epoll_of(loop), stream, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, EPOLLIN | EPOLLEXCLUSIVE)) {
+    if (stream_ask(epoll_of(loop), stream, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+                   EPOLLIN | EPOLLEXCLUSIVE)) {
         stream->is_listening = is_on;
     }
 }
@@ -109,28 +107,26 @@ static void epoll_set_receiving(struct loop *loop, struct stream *stream, bool i
     if (is_on) stream_apply(epoll_of(loop), stream);
 }
 
-static void epoll_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length) {
+static void epoll_receive_into(struct loop *loop, struct stream *stream, char *space,
+                               size_t length) {
     (void)loop;
     stream->space = length ? space : NULL;
     stream->space_length = length;
 }
 
-static ssize_t epoll_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count) {
+static ssize_t epoll_send(struct loop *loop, struct stream *stream, const struct iovec *parts,
+                          int count) {
     if (stream->is_closed) return -EPIPE;
-    size_t asked = 0;
-    for (int i = 0; i < count; i++) asked += parts[i].iov_len;
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
-    ssize_t sent;
-    do {
-        sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM) return -errno;
-        sent = 0;
-    }
-    stream->is_sending = (size_t)sent < asked;
+    ssize_t sent = stream_send(stream, parts, count);
     if (stream->is_sending) stream_apply(epoll_of(loop), stream);
     return sent;
+}
+
+/* Nothing is taken that the socket doesn't have. */
+static bool epoll_flush(struct loop *loop, struct stream *stream) {
+    (void)loop;
+    (void)stream;
+    return true;
 }
 
 /* The kernel drops a closed descriptor from the set by itself, as nobody has a duplicate of it. */
@@ -150,7 +146,8 @@ static int epoll_wait_turn(struct loop *loop, int milliseconds) {
     struct epoll_loop *self = epoll_of(loop);
     int awake = AWAKE;
     /* From here on a waker has to write to the eventfd; if one came before, there is no wait. */
-    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING)) milliseconds = 0;
+    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING))
+        milliseconds = 0;
     int found = epoll_wait(self->epoll_fd, self->events, EVENTS_MOST, milliseconds);
     self->found = found < 0 ? 0 : found; /* EINTR */
     if (milliseconds != 0 || atomic_load_explicit(&self->sleep, memory_order_relaxed) == WOKEN) {
@@ -167,68 +164,16 @@ static void epoll_wake(struct loop *loop) {
     if (write(self->wake_fd, &one, sizeof one) < 0) return;
 }
 
-/* Errors that are about the connection that was coming, and gone with it. */
-static bool is_passing(int error) {
-    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN || error == ENOPROTOOPT ||
-           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
-           error == EPERM;
-}
-
-static void deliver_connections(struct epoll_loop *self, struct stream *stream) {
-    for (int i = 0; i < ACCEPT_MOST && stream->is_listening; i++) {
-        int fd = accept4(stream->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && is_passing(errno)) continue;
-        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-        self->loop.handlers.accepted(self->loop.context, stream, fd >= 0 ? fd : -errno);
-        if (fd < 0) return;
-    }
-}
-
-static void deliver_bytes(struct epoll_loop *self, struct stream *stream) {
-    char *data = self->memory + LOOP_HEADROOM;
-    char *space = stream->space;
-    size_t space_length = stream->space_length < SPACE_MOST ? stream->space_length : SPACE_MOST;
-    /* What comes behind the end of the space is taken along; that may only be if the space is filled to its end. */
-    struct iovec parts[2] = {{data, LOOP_RECEIVE_MOST}};
-    int count = 1;
-    if (space) {
-        parts[0] = (struct iovec){space, space_length};
-        parts[1] = (struct iovec){data, LOOP_RECEIVE_MOST};
-        if (space_length == stream->space_length) count = 2;
-    }
-    ssize_t length = readv(stream->fd, parts, count);
-    if (length < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
-        length = -errno;
-    }
-    if (space && length > 0) {
-        size_t filled = (size_t)length < space_length ? (size_t)length : space_length;
-        stream->space_length -= filled;
-        stream->space = stream->space_length ? space + filled : NULL;
-        self->loop.handlers.received(self->loop.context, stream, space, (ssize_t)filled);
-        length -= (ssize_t)filled;
-        if (length == 0 || stream->is_closed) return;
-    }
-    self->loop.handlers.received(self->loop.context, stream, data, length);
-}
-
-/* The connection is gone in both directions, or broken, while nobody wants to read it. If there are bytes left to be read, they are
- * what the client sent before it went, and still count; the kernel would tell of the end again and again, so it is asked no more. */
+/* The connection is gone while nobody wants to read it. If bytes are left to be read, the kernel would tell of the end again and again, so
+ * it is asked no more. */
 static void deliver_end(struct epoll_loop *self, struct stream *stream, uint32_t events) {
-    int unread = 0;
-    if (!(events & EPOLLERR) && ioctl(stream->fd, FIONREAD, &unread) == 0 && unread > 0) {
-        if (stream_ask(self, stream, EPOLL_CTL_DEL, 0)) stream->is_detached = true;
-        return;
-    }
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    self->loop.handlers.received(self->loop.context, stream, NULL, -(error ? error : ECONNRESET));
+    if (stream_end(&self->loop, stream, events & EPOLLERR)) return;
+    if (stream_ask(self, stream, EPOLL_CTL_DEL, 0)) stream->is_detached = true;
 }
 
 static void deliver_event(struct epoll_loop *self, struct stream *stream, uint32_t events) {
     if (stream->is_listening) {
-        deliver_connections(self, stream);
+        stream_accept(&self->loop, stream);
         return;
     }
     if (stream->is_closed) return;
@@ -238,7 +183,8 @@ static void deliver_event(struct epoll_loop *self, struct stream *stream, uint32
         if (stream->is_closed) return;
     }
     if (stream->is_receiving) {
-        if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) deliver_bytes(self, stream);
+        if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+            stream_receive(&self->loop, stream, self->memory + LOOP_HEADROOM);
     } else if (events & (EPOLLHUP | EPOLLERR)) {
         deliver_end(self, stream, events);
     }
@@ -270,6 +216,7 @@ const struct loop_backend loop_epoll = {
     .set_receiving = epoll_set_receiving,
     .receive_into = epoll_receive_into,
     .send = epoll_send,
+    .flush = epoll_flush,
     .close = epoll_close,
     .wait = epoll_wait_turn,
     .deliver = epoll_deliver,

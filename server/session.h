@@ -8,6 +8,11 @@
 
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
+/* What a client library says of itself. Either may be NULL; owned. */
+struct library {
+    char *name, *version;
+};
+
 struct session {
     uint64_t id;       /* CLIENT ID; never reused */
     uint32_t database;
@@ -19,8 +24,7 @@ struct session {
     bool closes_after_reply; /* QUIT, protocol errors */
     enum reply_mode reply_mode;
     char *name;            /* CLIENT SETNAME, or NULL; owned */
-    char *library_name;    /* CLIENT SETINFO, or NULL; owned */
-    char *library_version; /* likewise */
+    struct library *library; /* CLIENT SETINFO, or NULL; owned */
 };
 
 /* It has given the password, or there is none (any more). */

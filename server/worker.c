@@ -31,8 +31,6 @@
 #define SWEEP_LEAST 16
 /* How long a worker doesn't listen when there are no descriptors. */
 #define LISTEN_PAUSE_MS 200
-/* Rounds of receiving what has arrived when the workers are to stop; each finds at most some hundreds of connections. */
-#define LAST_ROUNDS_MOST 1000
 
 /* All of them. Set up by workers_start before the first thread and freed by workers_join after the last. */
 static struct {
@@ -305,15 +303,10 @@ static void stop_begin(struct worker *worker) {
     for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], false);
 }
 
-/* Runs what has arrived by now. A client that never stops sending doesn't hold up the end. */
+/* What has arrived by now is run, however long it takes to be received. A client that never stops sending doesn't hold up the end. */
 static void stop_receive(struct worker *worker) {
-    uint64_t rounds = counter_read(&worker->connection_count) / 64 + 2;
-    if (rounds > LAST_ROUNDS_MOST) rounds = LAST_ROUNDS_MOST;
-    while (rounds-- > 0) turn(worker, 0);
-    for (struct connection *connection = worker->connections; connection; connection = connection->next) {
-        connection->is_ended = true;
-        loop_set_receiving(worker->loop, &connection->stream, false);
-    }
+    turn(worker, 0); /* bytes that the loop has taken from the kernel already */
+    for (struct connection *connection = worker->connections; connection; connection = connection->next) connection_last_call(connection);
 }
 
 static bool has_busy(const struct worker *worker) {
@@ -323,9 +316,14 @@ static bool has_busy(const struct worker *worker) {
     return false;
 }
 
+static void close_last(struct connection *connection) {
+    connection_discard_input(connection);
+    connection_close(connection, NULL);
+}
+
 static void close_all(struct worker *worker) {
-    while (worker->connections) connection_close(worker->connections, NULL);
-    while (worker->lingering.first) connection_close(worker->lingering.first, NULL);
+    while (worker->connections) close_last(worker->connections);
+    while (worker->lingering.first) close_last(worker->lingering.first);
     flush(worker);
     free_closed(worker);
 }
@@ -489,12 +487,12 @@ bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets
         if (all.workers[i]) all.count++;
         else is_created = false;
     }
+    config_on_change("timeout", on_timeout_changed); /* before there is a thread that could change it */
     if (!is_created || !threads_create()) {
         log_write(LOG_WARNING, "Can't start %u workers", count);
         workers_free();
         return false;
     }
-    config_on_change("timeout", on_timeout_changed);
     log_write(LOG_NOTICE, "%u workers, loop: %s", count, loop_backend_name(all.workers[0]->loop));
     return true;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../resp/batch.h"
 #include "connection.h"
 #include "listen.h"
 #include "loop.h"
@@ -42,6 +43,7 @@ struct worker {
     bool is_stopping;
     bool is_drained;       /* stopping, and nothing is left to be answered or sent */
     struct reply reply;    /* replies of the connection that is running, before they are sent */
+    struct batch batch;     /* requests ahead of the connection that is running */
     struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
     uint32_t arguments_capacity;
     struct stream listeners[LISTEN_MOST];

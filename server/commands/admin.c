@@ -3,7 +3,6 @@
 
 #include "../../shard/keyspace.h"
 #include "../hold.h"
-#include "../log.h"
 #include "../monitor.h"
 #include "../worker.h"
 #include "commands.h"
@@ -34,7 +33,6 @@ void command_shutdown(struct worker *worker, struct connection *connection, cons
         reply_error(reply, "ERR No shutdown in progress.");
         return;
     }
-    log_write(LOG_WARNING, "User requested shutdown...");
     connection->session.closes_after_reply = true;
     workers_stop(is_now ? 0 : 10000);
 }

@@ -52,6 +52,8 @@ void command_reset(struct session *session, const struct call *call, struct repl
 
 /* ------------------------------------------------------------------ authentication */
 
+#define DEFAULT_USER "default"
+
 static bool text_is(const struct bulk *argument, const char *text) {
     return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
 }
@@ -60,9 +62,9 @@ bool session_is_admitted(const struct session *session) {
     return session->is_authenticated || !config_has_password();
 }
 
-/* There is one user, "default", and one password, requirepass. Replies if it is refused. */
+/* There is one user and one password, requirepass. Replies if it is refused. */
 static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password, struct reply *reply) {
-    if ((user == NULL || text_is(user, "default")) && config_password_is(password->data, password->length)) {
+    if (text_is(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
         session->is_authenticated = true;
         return true;
     }
@@ -80,7 +82,8 @@ void command_auth(struct session *session, const struct call *call, struct reply
                            "configuration is correct?");
         return;
     }
-    const struct bulk *user = call->count == 3 ? &call->arguments[1] : NULL;
+    const struct bulk unnamed = {.data = DEFAULT_USER, .length = strlen(DEFAULT_USER)};
+    const struct bulk *user = call->count == 3 ? &call->arguments[1] : &unnamed;
     if (authenticate(session, user, &call->arguments[call->count - 1], reply)) reply_ok(reply);
 }
 
@@ -92,10 +95,15 @@ static bool is_printable(const struct bulk *text) {
 
 /* Sets an owned text; an empty one clears it. */
 static bool text_set(char **place, const struct bulk *text, struct reply *reply) {
-    char *copy = text->length == 0 ? NULL : strndup(text->data, text->length);
-    if (text->length > 0 && copy == NULL) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return false;
+    char *copy = NULL;
+    if (text->length > 0) {
+        copy = malloc(text->length + 1);
+        if (copy == NULL) {
+            reply_error(reply, ERROR_NO_MEMORY);
+            return false;
+        }
+        memcpy(copy, text->data, text->length);
+        copy[text->length] = '\0';
     }
     free(*place);
     *place = copy;
@@ -130,7 +138,7 @@ static void greet(const struct session *session, struct reply *reply) {
 
 void command_hello(struct session *session, const struct call *call, struct reply *reply) {
     int64_t version = 0;
-    const struct bulk *user = NULL, *password = NULL, *name = NULL;
+    const struct bulk *user = NULL, *password = NULL, *name = NULL; /* user and password: both or neither */
     if (call->count > 1) {
         if (!argument_integer(&call->arguments[1], &version, reply, "ERR Protocol version is not an integer or out of range")) return;
         if (version < 2 || version > 3) {
@@ -195,7 +203,9 @@ void command_client_setinfo(struct session *session, const struct call *call, st
         reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)option->length, option->data);
         return;
     }
-    if (text_set(is_name ? &session->library_name : &session->library_version, value, reply)) reply_ok(reply);
+    if (session->library == NULL) session->library = calloc(1, sizeof *session->library);
+    if (session->library == NULL) reply_error(reply, ERROR_NO_MEMORY);
+    else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply)) reply_ok(reply);
 }
 
 void command_client_reply(struct session *session, const struct call *call, struct reply *reply) {

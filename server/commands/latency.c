@@ -1,6 +1,7 @@
 /* The latency monitor and its commands. */
 #include "../latency.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -185,6 +186,7 @@ static const struct advice advices[] = {
 static void report(struct latency_event *event, struct reply *out) {
     char text[512];
     int64_t sum = 0;
+    assert(event->count > 0 && "an event is made for its first sample");
     for (uint32_t i = 0; i < event->count; i++) sum += event_sample(event, i)->milliseconds;
     int length = snprintf(text, sizeof text, "%s: %u spikes kept, %lld ms on average, the worst %lld ms.\n", event->name, event->count,
                           (long long)(sum / event->count), (long long)event->most);
