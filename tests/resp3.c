@@ -84,10 +84,16 @@ static void receive(struct resp3 *connection) {
     char *end = connection->data + connection->start + connection->length;
     size_t room = connection->capacity - connection->start - connection->length;
     ssize_t count = recv(connection->fd, end, room, MSG_DONTWAIT);
-    if (count > 0)
-        connection->length += (size_t)count;
-    else if (count == 0 || (errno != EAGAIN && errno != EINTR))
-        connection->is_ended = true;
+    if (count > 0) connection->length += (size_t)count;
+    if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))) return;
+    connection->is_ended = true;
+    connection->error = count < 0 ? errno : 0;
+}
+
+/* How the connection ended, for a message's end. */
+static const char *ending(const struct resp3 *connection) {
+    if (!connection->is_ended) return "";
+    return connection->error == 0 ? " and the end" : " and a broken connection";
 }
 
 /* Waits for one of the events, at most until the deadline. False if that has passed. */
@@ -197,8 +203,7 @@ void resp3_expect_bytes(struct resp3 *connection, const char *data, size_t lengt
     size_t actual = connection->length - same;
     fail_msg("from byte %zu of %zu on: expected \"%.*s\", got \"%.*s\"%s", same, length,
              (int)(length - same < SHOWN_MOST ? length - same : SHOWN_MOST), data + same,
-             (int)(actual < SHOWN_MOST ? actual : SHOWN_MOST), unread + same,
-             connection->is_ended ? " and the end" : "");
+             (int)(actual < SHOWN_MOST ? actual : SHOWN_MOST), unread + same, ending(connection));
 }
 
 void resp3_expect(struct resp3 *connection, const char *text) {
@@ -217,10 +222,10 @@ void resp3_await_end(struct resp3 *connection) {
 
 void resp3_expect_end(struct resp3 *connection) {
     resp3_await_end(connection);
-    if (connection->length > 0)
-        fail_msg("expected the end, got \"%.*s\"",
+    if (connection->length > 0 || connection->error != 0)
+        fail_msg("expected the end, got \"%.*s\"%s",
                  (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
-                 connection->data + connection->start);
+                 connection->data + connection->start, ending(connection));
 }
 
 void resp3_expect_silence(struct resp3 *connection) {
@@ -228,7 +233,7 @@ void resp3_expect_silence(struct resp3 *connection) {
     if (connection->length > 0 || connection->is_ended)
         fail_msg("expected nothing, got \"%.*s\"%s",
                  (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
-                 connection->data + connection->start, connection->is_ended ? "the end" : "");
+                 connection->data + connection->start, ending(connection));
 }
 
 /* ------------------------------------------------------------------ replies */

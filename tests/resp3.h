@@ -18,7 +18,8 @@ struct resp3 {
     int fd;
     char *data; /* received and not yet read: data[start, start + length) */
     size_t start, length, capacity;
-    bool is_ended; /* the server has closed its side */
+    bool is_ended; /* the server has closed its side, */
+    int error;     /* or the connection is broken: errno */
 };
 
 /* Connections, to be freed with resp3_close. */
@@ -63,8 +64,8 @@ struct resp3_value {
 /* The next reply, to be freed with resp3_value_free. Fails the test if it isn't well-formed. */
 struct resp3_value *resp3_read(struct resp3 *connection);
 void resp3_value_free(struct resp3_value *value);
-/* The reply in one line, to be freed. Statuses and bulks are their text, integers digits; then -ERR ..., =txt:..., (nil), (true), (3.141) for
- * doubles and big numbers, [a, b] for arrays, {k: v} for maps, ~[a] for sets, >[a] for pushes and |{k: v} for attributes. */
+/* The reply in one line, to be freed. Statuses and bulks are their text, integers digits; then -ERR ..., =txt:..., (nil), (true), (3.141)
+ * for doubles and big numbers, [a, b] for arrays, {k: v} for maps, ~[a] for sets, >[a] for pushes and |{k: v} for attributes. */
 char *resp3_value_text(const struct resp3_value *value);
 /* What a map says of the key, or NULL. RESP2's flat arrays are read as maps. */
 const struct resp3_value *resp3_value_find(const struct resp3_value *map, const char *key);
