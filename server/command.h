@@ -88,6 +88,8 @@ enum command_flag {
     COMMAND_ALL_SHARDS = 1 << 24,
     /* Ours: clients are told of one command without subcommands, although dispatch knows them as rows (DEBUG). */
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,
+    /* Ours: may take long with large values. */
+    COMMAND_LONG = 1 << 28,
     /* Ours: the read function wants the entry itself, not a copy of it (its size, its address): no optimistic scope. */
     COMMAND_LOCKS = 1 << 27,
     /* COMMAND DOCS calls it a "syscmd". */

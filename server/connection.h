@@ -42,6 +42,7 @@ enum park_reason {
     PARK_ON_GATE,    /* closed by another, or being waited for */
     PARK_ON_ANSWERS, /* an inquiry asks all workers */
     PARK_ON_PAUSE,   /* CLIENT PAUSE */
+    PARK_ON_MEMORY,  /* too much waits to be freed */
 };
 
 /* Replies that could not be sent at once. */

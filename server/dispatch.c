@@ -62,6 +62,7 @@ struct dispatcher {
     uint32_t *positions;
     uint32_t key_capacity;
     struct connection_queue paused;
+    struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command */
@@ -223,7 +224,10 @@ void dispatch_leave(struct worker *worker) {
 }
 
 bool dispatch_yield(struct worker *worker) {
-    if (!lane_is_watched(worker->lane)) return true;
+    if (!lane_is_watched(worker->lane)) {
+        if (lane_is_inside(worker->lane)) lane_refresh(worker->lane);
+        return true;
+    }
     lane_leave(worker->lane);
     return dispatch_enter(worker);
 }
@@ -310,6 +314,36 @@ static bool find_shards(struct run *run) {
     return true;
 }
 
+/* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside, it waits: what waits to be freed is
+ * bounded. */
+static bool may_retire(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    if (!lane_is_congested(dispatcher->lane)) return true;
+    if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
+    lane_reclaim(dispatcher->lane);
+    if (!lane_is_congested(dispatcher->lane)) return true;
+    queue_append(&dispatcher->congested, run->connection);
+    connection_park(run->connection, PARK_ON_MEMORY);
+    return false;
+}
+
+/* The function itself. What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it. */
+static void run_locked_read(struct run *run, struct read_scope *scope) {
+    bool is_long = (run->call.command->flags & COMMAND_LONG) != 0;
+    if (is_long) lane_hold_still(run->dispatcher->lane);
+    run_read_scope(run, scope);
+    scope_end_read(scope);
+    if (is_long) lane_refresh(run->dispatcher->lane);
+}
+
+static void run_locked_write(struct run *run, struct write_scope *scope) {
+    bool is_long = (run->call.command->flags & COMMAND_LONG) != 0;
+    if (is_long) lane_hold_still(run->dispatcher->lane);
+    run_write_scope(run, scope);
+    scope_end_write(scope);
+    if (is_long) lane_refresh(run->dispatcher->lane);
+}
+
 /* With the shards of its keys. */
 static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
@@ -325,15 +359,13 @@ static enum outcome run_with_keys(struct run *run) {
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
-                run_write_scope(run, &scope);
-                scope_end_write(&scope);
+                run_locked_write(run, &scope);
                 return OUTCOME_DONE;
             }
         } else {
             struct read_scope scope;
             if (scope_try_read(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
-                run_read_scope(run, &scope);
-                scope_end_read(&scope);
+                run_locked_read(run, &scope);
                 return OUTCOME_DONE;
             }
         }
@@ -374,6 +406,7 @@ static enum outcome run_walk(struct run *run) {
         struct rwlock *busy;
         if (lane_is_watched(run->dispatcher->lane)) lane_leave(run->dispatcher->lane);
         if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        lane_refresh(run->dispatcher->lane);
         shard_set_clear(&run->dispatcher->shards);
         shard_set_add(&run->dispatcher->shards, walk->shard);
         if (scope_try_read(&scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy)) {
@@ -567,6 +600,7 @@ static enum outcome run_command(struct run *run) {
         return OUTCOME_DONE;
     }
     if ((command->flags & COMMAND_ALL_SHARDS) != 0) return run_with_gate(run);
+    if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
     if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
     return run_with_keys(run);
 }
@@ -757,6 +791,11 @@ int dispatch_timers(struct worker *worker) {
     bool is_freeing = false;
     if (is_due || dispatcher->lane->graves != NULL) is_freeing = lane_reclaim(dispatcher->lane);
     if (is_freeing) return 0;
+    if (dispatcher->congested.first != NULL) {
+        lane_reclaim(dispatcher->lane);
+        if (!lane_is_congested(dispatcher->lane)) wake_connections(&dispatcher->congested);
+        return dispatcher->congested.first != NULL ? 1 : 0;
+    }
     int64_t next = dispatcher->next_tick;
     if (dispatcher->next_expiry != 0 && dispatcher->next_expiry < next) next = dispatcher->next_expiry;
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
@@ -766,7 +805,7 @@ int dispatch_timers(struct worker *worker) {
 
 uint64_t dispatch_parked_count(const struct worker *worker) {
     const struct dispatcher *dispatcher = worker->dispatcher;
-    uint64_t parked = dispatcher->paused.count + dispatcher->gate_queue.connections.count;
+    uint64_t parked = dispatcher->paused.count + dispatcher->congested.count + dispatcher->gate_queue.connections.count;
     for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
         if (dispatcher->shard_queues[i] != NULL) parked += dispatcher->shard_queues[i]->connections.count;
     return parked;

@@ -59,6 +59,12 @@ void loop_receive_into(struct loop *loop, struct stream *stream, char *space, si
     loop->backend->receive_into(loop, stream, space, length);
 }
 
+size_t loop_unread(struct loop *loop, const struct stream *stream) {
+    int unread = 0;
+    if (stream->is_closed || ioctl(stream->fd, FIONREAD, &unread) != 0 || unread < 0) unread = 0;
+    return (size_t)unread + loop->backend->held(loop, stream);
+}
+
 ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count) {
     return loop->backend->send(loop, stream, parts, count);
 }

@@ -63,6 +63,8 @@ void loop_set_receiving(struct loop *loop, struct stream *stream, bool is_on);
 /* The next bytes (until `length` of them have come) are received straight to `space`, which received() then reports as data. One byte
  * more than `length` is readable there. NULL and 0: not any more. */
 void loop_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length);
+/* Bytes that have arrived and not been delivered, with the kernel or the loop. */
+size_t loop_unread(struct loop *loop, const struct stream *stream);
 /* Sends what the socket takes now, of at most LOOP_PARTS_MOST parts. Returns how many bytes, or -errno for a broken connection. If fewer
  * than asked, sendable() will come. A few bytes may be taken and sent only when the turn ends; if the socket then has no room for them, the
  * loop keeps them, takes no more for the time being, and sendable() comes as well; if the connection then proves to be broken, received()

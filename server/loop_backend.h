@@ -13,6 +13,7 @@ struct loop_backend {
     bool (*add)(struct loop *loop, struct stream *stream, int fd);
     void (*set_receiving)(struct loop *loop, struct stream *stream, bool is_on);
     void (*receive_into)(struct loop *loop, struct stream *stream, char *space, size_t length);
+    size_t (*held)(struct loop *loop, const struct stream *stream); /* bytes taken from the kernel and not delivered */
     ssize_t (*send)(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
     bool (*flush)(struct loop *loop, struct stream *stream);
     void (*close)(struct loop *loop, struct stream *stream);

@@ -114,6 +114,12 @@ static void epoll_receive_into(struct loop *loop, struct stream *stream, char *s
     stream->space_length = length;
 }
 
+static size_t epoll_held(struct loop *loop, const struct stream *stream) {
+    (void)loop;
+    (void)stream;
+    return 0;
+}
+
 static ssize_t epoll_send(struct loop *loop, struct stream *stream, const struct iovec *parts,
                           int count) {
     if (stream->is_closed) return -EPIPE;
@@ -215,6 +221,7 @@ const struct loop_backend loop_epoll = {
     .add = epoll_add,
     .set_receiving = epoll_set_receiving,
     .receive_into = epoll_receive_into,
+    .held = epoll_held,
     .send = epoll_send,
     .flush = epoll_flush,
     .close = epoll_close,

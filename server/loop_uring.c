@@ -526,6 +526,19 @@ static void uring_receive_into(struct loop *loop, struct stream *stream, char *s
     if (reads_directly(stream) != read_directly) slot_change(uring_of(loop), stream->interest);
 }
 
+/* There are few events but while they are delivered, and hardly any between turns. */
+static size_t uring_held(struct loop *loop, const struct stream *stream) {
+    struct uring_loop *self = uring_of(loop);
+    answers_take(self);
+    size_t held = 0;
+    for (size_t i = 0; i < self->event_count && !stream->is_closed; i++) {
+        const struct io_uring_cqe *event = &self->events[i];
+        if (event->user_data == user_data(stream->interest, TAG_RECEIVE) && event->res > 0)
+            held += (size_t)event->res;
+    }
+    return held;
+}
+
 static size_t parts_length(const struct iovec *parts, int count) {
     size_t length = 0;
     for (int i = 0; i < count; i++) length += parts[i].iov_len;
@@ -839,6 +852,7 @@ const struct loop_backend loop_uring = {
     .add = uring_add,
     .set_receiving = uring_set_receiving,
     .receive_into = uring_receive_into,
+    .held = uring_held,
     .send = uring_send,
     .flush = uring_flush,
     .close = uring_close,

@@ -108,6 +108,16 @@ void lane_hold_still(struct lane *lane) {
     while (!atomic_compare_exchange_weak(&lane->word, &word, EPOCH_NEVER << EPOCH_SHIFT | (word & WATCHED) | INSIDE)) continue;
 }
 
+/* By read-modify-write, like entering: who reads this word after unlinking something is then seen to have unlinked it. */
+void lane_refresh(struct lane *lane) {
+    assert(lane_is_inside(lane) && lane->scopes == 0);
+    uint64_t epoch = atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire);
+    uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
+    while (word >> EPOCH_SHIFT != epoch &&
+           !atomic_compare_exchange_weak(&lane->word, &word, epoch << EPOCH_SHIFT | (word & (WATCHED | INSIDE))))
+        continue;
+}
+
 bool gate_park(struct lane *lane, struct waiter *waiter) {
     struct gate *gate = &lane->keyspace->gate;
     mutex_lock(&gate->mutex);
@@ -196,6 +206,7 @@ void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(
     if (lane->retired_count == lane->retired_capacity && !retired_grow(lane)) return;
     size_t at = (lane->retired_first + lane->retired_count++) & (lane->retired_capacity - 1);
     lane->retired[at] = (struct retired){memory, release, 0, bytes};
+    lane->ring_bytes += bytes;
     counter_add(&lane->retired_bytes, bytes);
     counter_add(&lane->retired_objects, 1);
 }
@@ -228,6 +239,7 @@ bool lane_reclaim(struct lane *lane) {
             lane->retired_first = (lane->retired_first + 1) & (lane->retired_capacity - 1);
             lane->retired_count--;
             lane->retired_sealed--;
+            lane->ring_bytes -= retired.bytes;
             counter_subtract(&lane->retired_bytes, retired.bytes);
             counter_subtract(&lane->retired_objects, 1);
             retired_free(&retired);

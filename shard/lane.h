@@ -53,6 +53,7 @@ struct lane {
     struct retired *retired; /* a ring, oldest first */
     size_t retired_first, retired_count, retired_capacity;
     size_t retired_sealed; /* of the oldest, how many have got their epoch */
+    size_t ring_bytes;     /* what the ring holds */
     struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
@@ -71,8 +72,11 @@ void lane_leave(struct lane *lane);
 static inline bool lane_is_inside(const struct lane *lane) {
     return atomic_load_explicit(&lane->word, memory_order_relaxed) != 0;
 }
-/* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire. */
+/* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire, until
+ * lane_refresh. */
 void lane_hold_still(struct lane *lane);
+/* Inside, with no scope and no look: as if it had left and entered again, but without letting a closer in. Cheap if nobody retired anything. */
+void lane_refresh(struct lane *lane);
 /* True if somebody waits for this lane to leave: a good moment to leave and enter again. */
 static inline bool lane_is_watched(const struct lane *lane) {
     return (atomic_load_explicit(&lane->word, memory_order_relaxed) & 2) != 0;
@@ -90,6 +94,12 @@ void gate_unpark(struct lane *lane, struct waiter *waiter);
 
 /* What was unlinked is freed when nobody can see it any more. bytes are counted until then. release NULL: free(). */
 void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory));
+/* More than this is waiting to be freed, because somebody has been inside for long: whoever can, puts off what would retire more until
+ * lane_reclaim has brought it down. So what waits is bounded by this per lane, and the values of one request. */
+#define LANE_RETIRED_MOST ((size_t)16 * 1024 * 1024)
+static inline bool lane_is_congested(const struct lane *lane) {
+    return lane->ring_bytes > LANE_RETIRED_MOST;
+}
 /* Outside the gate, now and then: frees what can be freed, and a slice of flushed tables. Returns true if work is left that a further
  * call may do. */
 bool lane_reclaim(struct lane *lane);

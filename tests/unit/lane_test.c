@@ -337,6 +337,43 @@ static void a_lane_that_entered_later_delays_nothing(void **state) {
     assert_int_equal(freed, 2);
 }
 
+static void a_lane_that_refreshes_delays_nothing_and_stays_inside(void **state) {
+    (void)state;
+    freed = 0;
+    assert_true(lane_enter(lanes[1]));
+    retire_one(lanes[0]);
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 0);
+    lane_refresh(lanes[1]);
+    assert_true(lane_is_inside(lanes[1]));
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 1);
+    lane_hold_still(lanes[1]);
+    lane_refresh(lanes[1]); /* looks around again, and so counts again */
+    retire_one(lanes[0]);
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 1);
+    lane_leave(lanes[1]);
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 2);
+}
+
+static void a_lane_is_congested_until_what_it_retired_is_freed(void **state) {
+    (void)state;
+    assert_true(lane_enter(lanes[1]));
+    assert_false(lane_is_congested(lanes[0]));
+    size_t each = LANE_RETIRED_MOST / 4;
+    for (int i = 0; i < 4; i++) lane_retire(lanes[0], malloc(16), each, NULL);
+    assert_false(lane_is_congested(lanes[0]));
+    lane_retire(lanes[0], malloc(16), 1, NULL);
+    lane_reclaim(lanes[0]);
+    assert_true(lane_is_congested(lanes[0]));
+    lane_refresh(lanes[1]);
+    lane_reclaim(lanes[0]);
+    assert_false(lane_is_congested(lanes[0]));
+    lane_leave(lanes[1]);
+}
+
 static void a_lane_that_holds_still_delays_nothing(void **state) {
     (void)state;
     freed = 0;
@@ -584,6 +621,8 @@ int main(void) {
         cmocka_unit_test(memory_stays_while_a_lane_that_entered_before_is_inside),
         cmocka_unit_test(a_lane_that_entered_later_delays_nothing),
         cmocka_unit_test(a_lane_that_holds_still_delays_nothing),
+        cmocka_unit_test(a_lane_that_refreshes_delays_nothing_and_stays_inside),
+        cmocka_unit_test(a_lane_is_congested_until_what_it_retired_is_freed),
         cmocka_unit_test(what_was_retired_first_is_freed_first_however_much_there_is),
         cmocka_unit_test(detaching_frees_what_was_retired),
         cmocka_unit_test(detaching_waits_for_who_may_still_look),
