@@ -59,11 +59,11 @@ LINK_release = -pie -Wl,-z,relro,-z,now
 LIBS_release = -ljemalloc
 COMPILE_debug = $(CC) -O1 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC
 LIBS_debug = -ljemalloc
-COMPILE_asan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=address,undefined -fno-sanitize-recover=all
-COMPILE_tsan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=thread
+COMPILE_asan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=address,undefined -fno-sanitize-recover=all
+COMPILE_tsan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=thread
 COMPILE_coverage = $(CC) -O0 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC --coverage -fprofile-update=atomic
 LIBS_coverage = -ljemalloc
-COMPILE_fuzz = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -fsanitize=fuzzer-no-link,address,undefined \
+COMPILE_fuzz = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 
 ifeq ($(COMPILE_$(VARIANT)),)

@@ -14,7 +14,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -254,6 +253,7 @@ static void connection_unlink(struct connection *connection) {
 
 /* Gives up the request at hand, finished or not, and all input. */
 static void requests_forget(struct connection *connection) {
+    loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
     dispatch_forget(connection->worker, connection);
     queue_remove(connection);
     connection->has_request = false;
@@ -264,7 +264,6 @@ static void requests_forget(struct connection *connection) {
     request_owners(&connection->parser, blob_release);
     request_parser_free(&connection->parser);
     request_parser_init(&connection->parser);
-    loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
     input_free(connection);
 }
 
@@ -305,9 +304,7 @@ void connection_free(struct connection *connection) {
  * client may not have read yet: so only our side is closed, and the rest thrown away for a moment. */
 static void closing_finish(struct connection *connection, bool expects_more) {
     if (!loop_flush(connection->worker->loop, &connection->stream)) return; /* sendable() brings us back */
-    int unread = 0;
-    if (!expects_more) ioctl(connection->stream.fd, FIONREAD, &unread);
-    if (connection->is_ended || (!expects_more && unread == 0)) {
+    if (connection->is_ended || (!expects_more && loop_unread(connection->worker->loop, &connection->stream) == 0)) {
         connection_close(connection, NULL);
         return;
     }
@@ -351,20 +348,20 @@ void connection_check(struct connection *connection) {
     if (connection->soft_limit_since) output_check(connection);
 }
 
-bool connection_is_busy(const struct connection *connection) {
+bool connection_is_busy(struct connection *connection) {
     switch (connection->state) {
-    case CONNECTION_READING: return connection->output != NULL || (connection->is_last_call && receives(connection));
+    case CONNECTION_READING:
+        return connection->output != NULL || (connection->is_last_call && receives(connection)) ||
+               !loop_flush(connection->worker->loop, &connection->stream);
     case CONNECTION_CLOSED: return false;
     default: return true;
     }
 }
 
 void connection_last_call(struct connection *connection) {
-    int unread = 0;
     connection->is_last_call = true;
     if (connection->state == CONNECTION_CLOSING) return;
-    ioctl(connection->stream.fd, FIONREAD, &unread);
-    connection->last_call_bytes = unread > 0 ? (size_t)unread : 0;
+    connection->last_call_bytes = loop_unread(connection->worker->loop, &connection->stream);
     receiving_update(connection);
 }
 
@@ -607,7 +604,7 @@ static void connection_end(struct connection *connection, ssize_t status) {
     switch (connection->state) {
     case CONNECTION_READING: closing_begin(connection, false); break;
     case CONNECTION_CLOSING:
-        if (!connection->output) connection_close(connection, NULL);
+        if (!connection->output && !connection->stream.is_sending) connection_close(connection, NULL);
         else receiving_update(connection);
         break;
     case CONNECTION_PARKED:

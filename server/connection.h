@@ -117,7 +117,7 @@ void connection_free(struct connection *connection);
  * replies. */
 void connection_check(struct connection *connection);
 /* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
-bool connection_is_busy(const struct connection *connection);
+bool connection_is_busy(struct connection *connection);
 /* The worker stops: what has arrived by now is the last that is received. */
 void connection_last_call(struct connection *connection);
 /* Takes what has arrived out of the socket: closing it with bytes unread would reset the connection, and with it what was sent. */

@@ -12,7 +12,7 @@
 #include "statistics.h"
 #include "worker.h"
 
-#ifndef USE_JEMALLOC
+#if !defined(USE_JEMALLOC) && !defined(USE_SANITIZER)
 #include <malloc.h>
 #endif
 
@@ -100,6 +100,9 @@ static void read_allocator(struct process_memory *memory) {
     memory->used = allocated;
     memory->active = active;
     memory->allocator_resident = resident;
+#elif defined(USE_SANITIZER)
+    /* Its own allocator is at work, which tells nothing, and mallinfo2 looks at one that was never set up. */
+    memory->used = memory->active = memory->allocator_resident = resident_bytes();
 #else
     struct mallinfo2 info = mallinfo2();
     memory->used = info.uordblks + info.hblkhd;

@@ -1,8 +1,7 @@
 /* The workers: their threads, turns, and end.
  *
- * New connections. Every worker listens on every socket; the kernel wakes one of them, which takes the connection and gives it to the
- * worker that has the fewest: itself, or another by message. Nobody is woken for a connection in vain, and a worker that is
- * busy for long takes none.
+ * New connections. Every worker listens on every socket; who is awake first takes the connection and gives it to the worker that has the
+ * fewest: itself, or another by message. A worker that is busy for long takes none, and no connection waits for it.
  *
  * Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns until nothing is unanswered or unsent.
  * A request of one worker may wait for an answer of another, so that all of them keep turning until the last is done, or the
@@ -310,7 +309,7 @@ static void stop_receive(struct worker *worker) {
 }
 
 static bool has_busy(const struct worker *worker) {
-    for (const struct connection *connection = worker->connections; connection; connection = connection->next) {
+    for (struct connection *connection = worker->connections; connection; connection = connection->next) {
         if (connection_is_busy(connection)) return true;
     }
     return false;

@@ -407,6 +407,20 @@ static void half_closed_stream_costs_nothing(void **state) {
     }
 }
 
+static void bytes_that_have_not_been_delivered_are_counted(void **state) {
+    (void)state;
+    struct end *end = end_open(false);
+    turns_idle();
+    size_t written = peer_write_some(end, 1, 0, 150000);
+    assert_true(written > LOOP_RECEIVE_MOST);
+    assert_int_equal(loop_unread(loop, &end->stream), written);
+    while (end->logged < written) {
+        turn(1000);
+        assert_int_equal(loop_unread(loop, &end->stream), written - end->logged);
+    }
+    end_free(end);
+}
+
 static void firehose_gets_its_share_and_the_others_theirs(void **state) {
     (void)state;
     struct end *firehose = end_open(true), *other = end_open(true);
@@ -933,6 +947,7 @@ static const struct CMUnitTest tests[] = {
     TEST(broken_connection_is_told_even_if_not_received),
     TEST(bytes_before_the_end_wait_for_the_receiver),
     TEST(half_closed_stream_costs_nothing),
+    TEST(bytes_that_have_not_been_delivered_are_counted),
     TEST(firehose_gets_its_share_and_the_others_theirs),
     TEST(all_of_many_ready_streams_are_delivered),
     TEST(space_is_filled_and_the_rest_follows),
