@@ -61,6 +61,7 @@ static int free_port(void) {
 
 static void launch(struct server *server, const char *const *options) {
     const char *binary = getenv("LATCHKEY");
+    const char *backend = getenv("IO_BACKEND");
     if (binary == NULL) give_up("LATCHKEY", "must name the server to test");
     char port[16];
     snprintf(port, sizeof port, "%d", server->port);
@@ -68,8 +69,12 @@ static void launch(struct server *server, const char *const *options) {
                                  "--bind", "127.0.0.1", "--enable-debug-command",
                                  "yes",    "--dir",     server->directory};
     size_t count = sizeof fixed / sizeof fixed[0];
-    const char *arguments[sizeof fixed / sizeof fixed[0] + OPTIONS_MOST + 1] = {NULL};
+    const char *arguments[sizeof fixed / sizeof fixed[0] + 2 + OPTIONS_MOST + 1] = {NULL};
     memcpy(arguments, fixed, sizeof fixed);
+    if (backend != NULL) {
+        arguments[count++] = "--io-backend";
+        arguments[count++] = backend;
+    }
     for (size_t i = 0; options != NULL && options[i] != NULL; i++) {
         if (i == OPTIONS_MOST) give_up("server_start", "too many options");
         arguments[count++] = options[i];

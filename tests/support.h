@@ -17,7 +17,7 @@ struct server {
 };
 
 /* Starts the server that $LATCHKEY names on a free port of 127.0.0.1, with further options (ended by NULL; options may be NULL), and
- * returns when it is ready. Ends the test program with the server's log if it can't. What the server logs as a warning, and a
+ * returns when it is ready. $IO_BACKEND, if set, is the loop it uses. Ends the test program with the server's log if it can't. What the server logs as a warning, and a
  * sanitizer's report, goes on to our standard error.
  *
  * A server that is not stopped is killed when the test program ends, however that happens if it was started by the main thread. */

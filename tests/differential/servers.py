@@ -129,6 +129,8 @@ class Server:
             self.port = free_port()
             command = [self.path, '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--enable-debug-command', 'yes',
                        '--databases', '16', '--dir', self.directory]
+            if os.environ.get('IO_BACKEND') and not self.is_redis:
+                command += ['--io-backend', os.environ['IO_BACKEND']]
             with open(os.path.join(self.directory, 'output'), 'ab') as output:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                                 cwd=self.directory)
