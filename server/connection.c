@@ -499,7 +499,7 @@ static bool run_batch(struct connection *connection, struct run *run) {
     struct worker *worker = connection->worker;
     const struct batch *batch = &worker->batch;
     struct prepared prepared[BATCH_REQUESTS];
-    dispatch_prepare(worker, prepared);
+    dispatch_prepare(worker, connection->session.database, prepared);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;

@@ -519,14 +519,6 @@ static bool has_one_key(const struct command *command) {
     return command->keys[0].first != 0 && command->keys[0].last == 0 && command->keys[1].first == 0;
 }
 
-/* Many keys at once: their lines are fetched together, not one after the other. */
-static void prefetch_keys(const struct run *run) {
-    const struct keyspace *keyspace = run->dispatcher->keyspace;
-    if (!lane_is_inside(run->dispatcher->lane)) return;
-    for (uint32_t i = 0; i < run->call.key_count; i++) keyspace_prefetch_bucket(keyspace, &run->call.keys[i]);
-    for (uint32_t i = 0; i < run->call.key_count; i++) keyspace_prefetch_entry(keyspace, &run->call.keys[i]);
-}
-
 /* Finds the keys and hashes each once. A request's arguments bound their number. */
 static bool find_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
@@ -554,7 +546,8 @@ static bool find_keys(struct run *run) {
         const struct bulk *argument = &call->arguments[dispatcher->positions[i]];
         dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
     }
-    if (call->key_count > 1) prefetch_keys(run);
+    /* Many keys at once: their lines are fetched together, not one after the other. */
+    if (call->key_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->keyspace, call->keys, call->key_count);
     return true;
 }
 
@@ -668,24 +661,33 @@ static void account(struct run *run, uint64_t began) {
     if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0) feed_monitors(run);
 }
 
-void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
+/* Neighbours in a pipeline are mostly of one kind. */
+static const struct command *look_up_like(const struct command *before, const struct bulk *before_name, const struct bulk *arguments,
+                                          uint32_t count) {
+    bool is_same = before != NULL && before_name->length == arguments[0].length &&
+                   memcmp(before_name->data, arguments[0].data, arguments[0].length) == 0 && before->arity == (int)count;
+    return is_same ? before : command_look_up(arguments, count);
+}
+
+void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared) {
     struct dispatcher *dispatcher = worker->dispatcher;
     const struct batch *batch = &worker->batch;
     struct key keys[BATCH_REQUESTS];
+    const struct bulk *arguments_before = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         const struct bulk *arguments = batch->arguments + request->first;
-        prepared[i].command = command_look_up(arguments, request->count);
+        prepared[i].command = i == 0 ? command_look_up(arguments, request->count)
+                                     : look_up_like(prepared[i - 1].command, arguments_before, arguments, request->count);
+        arguments_before = arguments;
         prepared[i].has_key = prepared[i].command != NULL && has_one_key(prepared[i].command);
         if (!prepared[i].has_key) continue;
         const struct bulk *key = &arguments[prepared[i].command->keys[0].first];
-        keys[count] = keyspace_key(dispatcher->keyspace, 0, key->data, key->length);
+        keys[count] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
         prepared[i].hash = keys[count++].hash;
     }
-    if (count < 2 || !lane_is_inside(dispatcher->lane)) return;
-    for (uint32_t i = 0; i < count; i++) keyspace_prefetch_bucket(dispatcher->keyspace, &keys[i]);
-    for (uint32_t i = 0; i < count; i++) keyspace_prefetch_entry(dispatcher->keyspace, &keys[i]);
+    if (count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->keyspace, keys, count);
 }
 
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,

@@ -34,9 +34,9 @@ struct prepared {
     bool has_key;                  /* its one key has been hashed */
     uint64_t hash;
 };
-/* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache. prepared has room for
- * BATCH_REQUESTS. */
-void dispatch_prepare(struct worker *worker, struct prepared *prepared);
+/* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache, as if all were about that
+ * database. prepared has room for BATCH_REQUESTS. */
+void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared);
 
 /* Runs a request; prepared may be NULL. When it is parked its arguments must stay until it is dispatched again. */
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,

@@ -10,6 +10,8 @@
 #include "shard.h"
 
 #define POSITION_BITS 52
+/* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at once, and some more. */
+#define PREFETCH_MOST 64
 
 struct keyspace *keyspace_open(const struct keyspace_options *options) {
     uint32_t shards = options->shards == 0 ? 512 : options->shards;
@@ -247,15 +249,16 @@ void keyspace_reclaim(struct lane *lane) {
 
 /* ------------------------------------------------------------------ prefetching */
 
-/* What the two below read of the table was consistent if the version says so; else there is nothing to hint at. */
-void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key) {
-    const struct shard *shard = keyspace_shard(keyspace, key->hash);
-    const struct table *table = peek_table(keyspace, shard->number, key->database);
-    if (table != NULL) table_prefetch_bucket(table, key->hash, &shard->lock);
-}
-
-void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key) {
-    const struct shard *shard = keyspace_shard(keyspace, key->hash);
-    const struct table *table = peek_table(keyspace, shard->number, key->database);
-    if (table != NULL) table_prefetch_entry(table, key->hash, &shard->lock);
+void keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys, size_t count) {
+    const struct bucket *buckets[PREFETCH_MOST];
+    for (; count > 0; keys += PREFETCH_MOST, count -= PREFETCH_MOST < count ? PREFETCH_MOST : count) {
+        size_t now = count < PREFETCH_MOST ? count : PREFETCH_MOST;
+        for (size_t i = 0; i < now; i++) {
+            const struct shard *shard = keyspace_shard(keyspace, keys[i].hash);
+            const struct table *table = peek_table(keyspace, shard->number, keys[i].database);
+            buckets[i] = table == NULL ? NULL : table_prefetch_bucket(table, keys[i].hash, &shard->lock);
+        }
+        for (size_t i = 0; i < now; i++)
+            if (buckets[i] != NULL) table_prefetch_entry(buckets[i], keys[i].hash);
+    }
 }

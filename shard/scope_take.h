@@ -41,9 +41,8 @@ void scope_wait(struct lane *lane, struct rwlock *busy, bool is_exclusive);
 void lane_enter_waiting(struct lane *lane);
 void gate_close_waiting(struct lane *lane);
 
-/* The lines that a lookup will need, brought to the cache ahead of it: first for many keys the buckets, then the entries. The lane
- * is inside. No lock is needed: what is read may be stale, and is only a hint. */
-void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key);
-void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key);
+/* Brings the lines that lookups of these keys will need to the cache ahead of them: the buckets of all, then the entries. The lane is inside.
+ * No lock is needed: what is read may be stale, and is only a hint. */
+void keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys, size_t count);
 
 #endif

@@ -238,22 +238,18 @@ const struct entry *table_look(const struct table *table, const struct key *key,
     return look_spilled(spill_of(array, home), home, key, look, original);
 }
 
-/* The home bucket, or NULL if somebody is changing the table. */
-static const struct bucket *hint_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
+const struct bucket *table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
     uint32_t version;
     if (!rwlock_peek(lock, &version)) return NULL;
     uint64_t home;
     struct array array = array_of(table, place_of_hash(table, hash), &home);
-    return rwlock_is_unchanged(lock, version) ? bucket_of(array, home) : NULL;
+    if (!rwlock_is_unchanged(lock, version)) return NULL;
+    const struct bucket *bucket = bucket_of(array, home);
+    __builtin_prefetch(bucket);
+    return bucket;
 }
 
-void table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
-    __builtin_prefetch(hint_bucket(table, hash, lock));
-}
-
-void table_prefetch_entry(const struct table *table, uint64_t hash, const struct rwlock *lock) {
-    const struct bucket *bucket = hint_bucket(table, hash, lock);
-    if (bucket == NULL) return;
+void table_prefetch_entry(const struct bucket *bucket, uint64_t hash) {
     for (int i = 0; i < BUCKET_SLOTS; i++) {
         uint64_t word = word_of(&bucket->slots[i]);
         if ((word & TAG_MASK) != tag_of(hash) || is_empty(word)) continue;

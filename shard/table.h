@@ -93,10 +93,10 @@ static inline bool slot_expires(const slot *at) {
  * absent or look->is_failed. What it returns counts only if the version is still the same afterwards. Inside the gate. */
 const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
                                struct look *look, const struct entry **original);
-/* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entry that the tag points to. Inside the
- * gate; no lock needed: what was read of the table counts only if nobody wrote meanwhile (rwlock_is_unchanged). */
-void table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock);
-void table_prefetch_entry(const struct table *table, uint64_t hash, const struct rwlock *lock);
+/* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entries that the tag points to. Inside the
+ * gate; no lock needed, as it is only a hint: NULL where somebody is writing, and a bucket that was left meanwhile is still there to be read. */
+const struct bucket *table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock);
+void table_prefetch_entry(const struct bucket *bucket, uint64_t hash);
 
 /* Makes sure that one insertion can't fail, and moves one home if the table is growing: slots found before are void. false when out
  * of memory. */

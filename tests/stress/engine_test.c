@@ -106,8 +106,7 @@ static void *read_groups(void *argument) {
         if (!group.is_equal) atomic_fetch_add(&bank->torn, 1);
         /* Also by prefetching, which reads without a lock. */
         lane_enter_waiting(lane);
-        for (size_t i = 0; i < group.count; i++) keyspace_prefetch_bucket(bank->keyspace, &group.keys[i]);
-        for (size_t i = 0; i < group.count; i++) keyspace_prefetch_entry(bank->keyspace, &group.keys[i]);
+        keyspace_prefetch(bank->keyspace, group.keys, group.count);
         lane_leave(lane);
     }
     lane_detach(lane);

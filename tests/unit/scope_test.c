@@ -148,7 +148,8 @@ static void readers_of_a_shard_share_it_and_a_writer_does_not(void **state) {
     lane_leave(other_lane);
 }
 
-static void a_take_that_fails_holds_nothing(void **state) {
+/* Not for the analysis, which can't see what assert_true made sure of: that a lock is held. */
+static void a_take_that_fails_holds_nothing(void **state) NO_THREAD_SAFETY_ANALYSIS {
     (void)state;
     struct shard_set one, all;
     struct write_scope holder, writer;
@@ -494,10 +495,8 @@ static void prefetching_needs_no_lock_and_changes_nothing(void **state) {
     assert_true(lane_enter(other_lane));
     for (uint32_t database = 0; database < 4; database++) {
         present.database = absent.database = database;
-        keyspace_prefetch_bucket(keyspace, &present);
-        keyspace_prefetch_entry(keyspace, &present);
-        keyspace_prefetch_bucket(keyspace, &absent);
-        keyspace_prefetch_entry(keyspace, &absent);
+        keyspace_prefetch(keyspace, &present, 1);
+        keyspace_prefetch(keyspace, &absent, 1);
     }
     lane_leave(other_lane);
     assert_int_equal(version_of(keyspace_shard_of(keyspace, present.hash), &is_written), version);

@@ -377,8 +377,9 @@ static void prefetching_finds_its_way_or_does_nothing(void **state) NO_THREAD_SA
         for (int round = 0; round < 2; round++) {
             if (round == 1) assert_true(rwlock_try_exclusive(&lock));
             struct key key = numbered_key(&numbered, i / 2);
-            table_prefetch_bucket(numbered.table, key.hash, &lock);
-            table_prefetch_entry(numbered.table, key.hash, &lock);
+            const struct bucket *bucket = table_prefetch_bucket(numbered.table, key.hash, &lock);
+            assert_true((bucket == NULL) == (round == 1));
+            if (bucket != NULL) table_prefetch_entry(bucket, key.hash);
             if (round == 1) rwlock_release_exclusive(&lock);
         }
         check_found(&numbered, i / 2);
