@@ -252,6 +252,7 @@ static void run_read_scope(struct run *run, struct read_scope *scope) {
 
 static void run_write_scope(struct run *run, struct write_scope *scope) {
     scope->scope.counts_access = !run->call.session->is_no_touch;
+    assert(run->call.command->write != NULL);
     run->call.command->write(scope, &run->call, run->reply);
 }
 

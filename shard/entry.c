@@ -112,7 +112,7 @@ void entry_store(struct entry *entry, unsigned char *place, const void *bytes, s
     while (done < length) {
         size_t within = (offset + done) % sizeof(uint64_t), part = sizeof(uint64_t) - within;
         if (part > length - done) part = length - done;
-        word *at = (word *)(void *)((unsigned char *)entry + offset + done - within);
+        word *at = (word *)((unsigned char *)entry + offset + done - within);
         uint64_t value = atomic_load_explicit(at, memory_order_relaxed);
         memcpy((unsigned char *)&value + within, (const unsigned char *)bytes + done, part);
         atomic_store_explicit(at, value, memory_order_release);
@@ -131,7 +131,7 @@ static size_t value_part(const struct entry *header) {
 
 /* The acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check afterwards fail. */
 static void copy_words(const struct entry *entry, uint64_t *words, size_t from, size_t to) {
-    const word *source = (const word *)(const void *)entry;
+    const word *source = (const word *)entry;
     for (size_t i = from; i < to; i++) words[i] = atomic_load_explicit(&source[i], memory_order_acquire);
 }
 
@@ -192,6 +192,7 @@ static struct entry *create_blob(const struct key *key, int64_t expiry, const ch
     } else {
         blob = blob_create(length);
         if (blob == NULL) return NULL;
+        assert(data != NULL);
         memcpy(blob->data, data, length);
     }
     struct entry *entry = create_with_pointer(ENCODING_BLOB, key, expiry, blob, length);

@@ -177,32 +177,37 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     return false;
 }
 
-/* The flag is read by a read-modify-write after the unlock, and set by one before park's own try: one of the two sees the other. */
-static void release(struct rwlock *lock) {
-    if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) != 0) wake_all(lock);
+/* Wakes all who are parked, unless somebody holds the lock: then his release will. The flag is read by a read-modify-write after the
+ * unlock, and set by one before park's own try: one of the two sees the other. Whoever tries the lock only to find out may be the
+ * holder that another one finds, and so comes here, or wakes, afterwards. */
+static void wake_if_free(struct rwlock *lock) {
+    if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) == 0 || pthread_rwlock_trywrlock(&lock->lock) != 0) return;
+    pthread_rwlock_unlock(&lock->lock);
+    wake_all(lock);
 }
 
 void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     pthread_rwlock_unlock(&lock->lock);
-    release(lock);
+    wake_if_free(lock);
 }
 
 void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
     pthread_rwlock_unlock(&lock->lock);
-    release(lock);
+    wake_if_free(lock);
 }
 
 bool rwlock_park(struct rwlock *lock, struct waiter *waiter) NO_THREAD_SAFETY_ANALYSIS {
     struct lot_queue *queue = queue_of(lock);
     mutex_lock(&queue->mutex);
-    atomic_fetch_or(&lock->word, ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0));
-    bool is_free = pthread_rwlock_trywrlock(&lock->lock) == 0;
+    uint64_t before = atomic_fetch_or(&lock->word, ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0));
+    bool is_free = waiter->is_exclusive ? pthread_rwlock_trywrlock(&lock->lock) == 0
+                                        : (before & WRITER_PARKED) == 0 && pthread_rwlock_tryrdlock(&lock->lock) == 0;
     if (is_free) pthread_rwlock_unlock(&lock->lock);
     else enqueue(queue, waiter, lock);
     mutex_unlock(&queue->mutex);
-    /* Whoever was refused by the flags just set must not be forgotten. */
-    if (is_free) wake_all(lock);
+    /* Whoever was refused by the flags just set, or by the try, must not be forgotten. */
+    if (is_free) wake_if_free(lock);
     return !is_free;
 }
 

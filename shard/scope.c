@@ -567,7 +567,7 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
     /* Bytes of their own from here on: they are going to change, and may grow. */
     blob = blob_create(entry == NULL || length == view.length ? length : roomy(length));
     if (blob == NULL) return NULL;
-    struct entry *grown = entry_create(TYPE_STRING, ENCODING_GROWN, edit->key, kept_expiry(edit, true), sizeof blob, (uint32_t)length);
+    struct entry *grown = entry_create(TYPE_STRING, ENCODING_GROWN, edit->key, kept_expiry(edit, true), sizeof(void *), (uint32_t)length);
     if (grown == NULL) {
         blob_release(blob);
         return NULL;

@@ -194,7 +194,7 @@ slot *table_find(const struct table *table, const struct key *key) {
 static const struct entry *copy_if_key(struct look *look, const struct entry *entry, const struct key *key) {
     uint64_t *place = look->copies + look->used / sizeof(uint64_t);
     size_t bytes = entry_copy_words(entry, place, sizeof look->copies - look->used);
-    const struct entry *copy = (const struct entry *)(const void *)place;
+    const struct entry *copy = (const struct entry *)place;
     if (bytes == 0) {
         look->is_failed = true;
         return NULL;

@@ -15,16 +15,20 @@
 
 #define STAYING 5000
 #define WRITERS 4
-#define SCANS 12
+#define SCANS_LEAST 12
+#define WAVES_LEAST 2 /* of each writer, while scans go on */
 #define WAVE 20000
 
 static struct server *server;
 static atomic_bool is_over;
+static atomic_int waves[WRITERS]; /* that have come and gone */
 
 static void read_replies(redisContext *connection, int count) {
     for (int i = 0; i < count; i++) {
         redisReply *reply = NULL;
-        if (redisGetReply(connection, (void **)&reply) != REDIS_OK) abort();
+        if (redisGetReply(connection, (void **)&reply) != REDIS_OK ||
+            reply->type == REDIS_REPLY_ERROR)
+            abort();
         freeReplyObject(reply);
     }
 }
@@ -33,15 +37,25 @@ static void read_replies(redisContext *connection, int count) {
 static void *come_and_go(void *argument) {
     redisContext *connection = server_connect(server);
     int number = *(int *)argument;
-    for (int wave = 0; !atomic_load(&is_over); wave++)
+    while (!atomic_load(&is_over)) {
         for (int is_going = 0; is_going < 2; is_going++)
             for (int i = 0; i < WAVE; i += 100) {
                 for (int j = i; j < i + 100; j++)
-                    redisAppendCommand(connection, is_going ? "DEL passing:%d:%d" : "SET passing:%d:%d x", number, j);
+                    redisAppendCommand(connection,
+                                       is_going ? "DEL passing:%d:%d" : "SET passing:%d:%d x",
+                                       number, j);
                 read_replies(connection, 100);
             }
+        atomic_fetch_add(&waves[number], 1);
+    }
     redisFree(connection);
     return NULL;
+}
+
+static bool waves_are_enough(void) {
+    for (int i = 0; i < WRITERS; i++)
+        if (atomic_load(&waves[i]) < WAVES_LEAST) return false;
+    return true;
 }
 
 static void every_staying_key_is_returned_by_every_scan(void **state) {
@@ -57,19 +71,23 @@ static void every_staying_key_is_returned_by_every_scan(void **state) {
         assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &numbers[i]), 0);
     }
     uint64_t others = 0, calls = 0;
-    for (int scan = 0; scan < SCANS; scan++) {
+    int scan = 0;
+    for (; scan < SCANS_LEAST || !waves_are_enough(); scan++) {
         char cursor[32] = "0";
         bool seen[STAYING] = {false};
         do {
-            redisReply *reply = redisCommand(connection, scan % 2 == 0 ? "SCAN %s COUNT 100" : "SCAN %s COUNT 1000", cursor);
+            redisReply *reply = redisCommand(
+                connection, scan % 2 == 0 ? "SCAN %s COUNT 100" : "SCAN %s COUNT 1000", cursor);
             assert_non_null(reply);
             assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
             snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
             assert_true(strtoull(cursor, NULL, 10) < UINT64_C(1) << 52);
             for (size_t i = 0; i < reply->element[1]->elements; i++) {
                 const char *key = reply->element[1]->element[i]->str;
-                if (strncmp(key, "staying:", 8) == 0) seen[atoi(key + 8)] = true;
-                else others++;
+                if (strncmp(key, "staying:", 8) == 0)
+                    seen[atoi(key + 8)] = true;
+                else
+                    others++;
             }
             calls++;
             freeReplyObject(reply);
@@ -79,13 +97,15 @@ static void every_staying_key_is_returned_by_every_scan(void **state) {
     }
     atomic_store(&is_over, true);
     for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
-    print_message("%d scans in %llu calls, %llu passing keys met\n", SCANS, (unsigned long long)calls, (unsigned long long)others);
+    print_message("%d scans in %llu calls, %llu passing keys met\n", scan,
+                  (unsigned long long)calls, (unsigned long long)others);
     assert_true(others > 0);
     redisFree(connection);
     assert_int_equal(server_stop(server), 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_staying_key_is_returned_by_every_scan)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_staying_key_is_returned_by_every_scan)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

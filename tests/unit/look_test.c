@@ -143,6 +143,26 @@ static void a_look_takes_no_lock_and_leaves_versions_alone(void **state) {
     assert_int_equal(counts_of(keyspace).shared_takes, before.shared_takes);
 }
 
+/* A bucket has room for eight; so many keys make some of them overflow, whatever the hash. */
+static void what_overflows_its_bucket_is_seen_too(void **state) {
+    (void)state;
+    char name[32];
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "many:%d", i);
+        set(name, name, ENTRY_NO_EXPIRY);
+    }
+    for (int i = 0; i < 5500; i++) {
+        struct read_scope scope;
+        snprintf(name, sizeof name, "many:%d", i);
+        struct key key = key_of(name);
+        begin(&scope);
+        const struct entry *entry = scope_read(&scope, &key);
+        if (i < 5000) check_value(entry, name);
+        else assert_null(entry);
+        assert_true(end(&scope));
+    }
+}
+
 /* ------------------------------------------------------------------ what makes it fail */
 
 static void a_writer_in_between_makes_it_fail_and_one_elsewhere_does_not(void **state) {
@@ -306,6 +326,7 @@ int main(void) {
         TEST(the_absent_and_the_expired_are_not_seen),
         TEST(hits_and_misses_count_when_the_look_holds),
         TEST(a_look_takes_no_lock_and_leaves_versions_alone),
+        TEST(what_overflows_its_bucket_is_seen_too),
         TEST(a_writer_in_between_makes_it_fail_and_one_elsewhere_does_not),
         TEST(a_shard_that_is_held_exclusively_can_not_be_looked_at),
         TEST(a_string_that_grows_in_place_needs_the_lock),

@@ -186,6 +186,7 @@ static char *array_of(const char *const *arguments, const size_t *lengths, size_
         *at++ = '\n';
     }
     *length = (size_t)(at - bytes);
+    *at = '\0'; /* tests look for their words in it */
     return bytes;
 }
 
