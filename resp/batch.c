@@ -41,9 +41,10 @@ static inline size_t read_request(struct batch *batch, uint32_t used, char *data
     return (size_t)(at - data);
 }
 
-void batch_parse(struct batch *batch, char *data, size_t length) {
+void batch_parse(struct batch *batch, char *data, size_t length, uint32_t most) {
     uint32_t used = 0;
-    for (batch->count = 0; batch->count < BATCH_REQUESTS; batch->count++) {
+    if (most > BATCH_REQUESTS) most = BATCH_REQUESTS;
+    for (batch->count = 0; batch->count < most; batch->count++) {
         struct batch_request *request = &batch->requests[batch->count];
         request->first = used;
         request->bytes = read_request(batch, used, data, length, &request->count);

@@ -25,8 +25,8 @@ struct batch {
     struct bulk arguments[BATCH_ARGUMENTS]; /* valid until the memory changes; without owners */
 };
 
-/* Fills the batch from memory that begins with a request's first byte. Never reads beyond length. */
-void batch_parse(struct batch *batch, char *data, size_t length);
+/* Fills the batch from memory that begins with a request's first byte, with at most so many requests. Never reads beyond length. */
+void batch_parse(struct batch *batch, char *data, size_t length, uint32_t most);
 
 /* Makes a request of a batch the one that the parser has just returned: it is to be kept beyond the batch. false when out of memory. */
 bool batch_hand_over(const struct batch *batch, uint32_t number, struct request_parser *parser);

@@ -515,7 +515,7 @@ static void run_requests(struct connection *connection, struct run *run) {
     while (run_has_share(connection->worker, run)) {
         /* What an unknown client may send is less, and that is the parser's to know. */
         bool may_batch = request_is_idle(&connection->parser) && session_is_admitted(&connection->session);
-        if (may_batch) batch_parse(&connection->worker->batch, run->data, run->length);
+        if (may_batch) batch_parse(&connection->worker->batch, run->data, run->length, BATCH_REQUESTS);
         if (may_batch && connection->worker->batch.count > 0) {
             if (!run_batch(connection, run)) return;
             continue;

@@ -116,6 +116,10 @@ void connection_free(struct connection *connection);
 /* About once a second: closes it if it is idle for longer than `timeout`, over the soft limit for too long, or slow in taking its last
  * replies. */
 void connection_check(struct connection *connection);
+/* What comes next from the client begins a request, and may be run when it comes. */
+static inline bool connection_is_between_requests(const struct connection *connection) {
+    return connection->state == CONNECTION_READING && connection->input_length == 0;
+}
 /* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
 bool connection_is_busy(struct connection *connection);
 /* The worker stops: what has arrived by now is the last that is received. */

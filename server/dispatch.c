@@ -32,6 +32,9 @@
 #define EXPIRY_SLICE_US 1000
 #define EXPIRY_BUSY_MS 4
 
+/* Keys that are fetched ahead across connections. */
+#define AHEAD_KEYS 64
+
 /* ------------------------------------------------------------------ waiting */
 
 enum wait_state {
@@ -61,6 +64,8 @@ struct dispatcher {
     struct key *keys;
     uint32_t *positions;
     uint32_t key_capacity;
+    struct key ahead[AHEAD_KEYS];     /* of requests of this turn that have not begun */
+    uint32_t ahead_count;
     struct connection_queue paused;
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
@@ -689,6 +694,24 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
         prepared[i].hash = keys[count++].hash;
     }
     if (count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->keyspace, keys, count);
+}
+
+void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    struct batch *batch = &worker->batch; /* nobody runs yet */
+    if (dispatcher->ahead_count == AHEAD_KEYS) dispatch_fetch_ahead(worker);
+    batch_parse(batch, data, length, 1);
+    if (batch->count == 0) return;
+    const struct command *command = command_look_up(batch->arguments, batch->requests[0].count);
+    if (command == NULL || !has_one_key(command)) return;
+    const struct bulk *key = &batch->arguments[command->keys[0].first];
+    dispatcher->ahead[dispatcher->ahead_count++] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
+}
+
+void dispatch_fetch_ahead(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    if (dispatcher->ahead_count > 1) keyspace_prefetch(dispatcher->keyspace, dispatcher->ahead, dispatcher->ahead_count);
+    dispatcher->ahead_count = 0;
 }
 
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,

@@ -38,6 +38,10 @@ struct prepared {
  * database. prepared has room for BATCH_REQUESTS. */
 void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared);
 
+/* The same across connections, for the first request of each: collects, and then fetches. Inside the gate. */
+void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length);
+void dispatch_fetch_ahead(struct worker *worker);
+
 /* Runs a request; prepared may be NULL. When it is parked its arguments must stay until it is dispatched again. */
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
                               const struct prepared *prepared, struct reply *reply);

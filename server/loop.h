@@ -41,6 +41,9 @@ struct loop_handlers {
     /* length > 0: bytes at data, which is stream->space as given to loop_receive_into or has LOOP_HEADROOM bytes before it; data[length]
      * may be read. 0: the peer has closed its side. < 0: -errno. After loop_set_receiving(false) may come for what has arrived by then. */
     void (*received)(void *context, struct stream *stream, char *data, ssize_t length);
+    /* May be NULL, and never called. What received() is about to bring, told for all streams of the turn before the first of them, so that what
+     * they will need can be fetched meanwhile; stream NULL: that was all. Nothing may be done about it yet. */
+    void (*arrived)(void *context, const struct stream *stream, char *data, size_t length);
     /* A loop_send that was refused in part may be tried again. */
     void (*sendable)(void *context, struct stream *stream);
     /* loop_wake was called. */

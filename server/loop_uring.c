@@ -826,6 +826,20 @@ static bool deliver_event(struct uring_loop *self, const struct io_uring_cqe *ev
     return true;
 }
 
+/* What the buffers of this turn hold. With one there is nothing to do meanwhile. */
+static void announce(struct uring_loop *self) {
+    if (!self->loop.handlers.arrived || self->event_count < 2) return;
+    for (size_t i = 0; i < self->event_count; i++) {
+        const struct io_uring_cqe *event = &self->events[i];
+        if ((event->user_data & ((1 << TAG_BITS) - 1)) != TAG_RECEIVE || event->res <= 0) continue;
+        const struct stream *stream = self->slots[event->user_data >> TAG_BITS].stream;
+        if (!stream || stream->space) continue;
+        char *data = buffer_at(self, event->flags >> IORING_CQE_BUFFER_SHIFT);
+        self->loop.handlers.arrived(self->loop.context, stream, data, (size_t)event->res);
+    }
+    self->loop.handlers.arrived(self->loop.context, NULL, NULL, 0);
+}
+
 /* Events that come meanwhile, by a hand-over within the turn, stay for the next one, behind those that were put off. */
 static void uring_deliver(struct loop *loop) {
     struct uring_loop *self = uring_of(loop);
@@ -833,6 +847,7 @@ static void uring_deliver(struct loop *loop) {
         self->is_woken = false;
         if (loop->handlers.woken) loop->handlers.woken(loop->context);
     }
+    announce(self);
     size_t found = self->event_count, kept = 0;
     for (size_t i = 0; i < found; i++) {
         struct io_uring_cqe *event = &self->events[i];

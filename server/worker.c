@@ -25,6 +25,8 @@
 #include "log.h"
 
 #define TICK_MS 100
+/* More than that at once is a pipeline, which is looked at ahead by itself. */
+#define AHEAD_MOST 512
 /* A tick looks at one in so many connections, so that each is looked at about once a second. */
 #define SWEEP_TICKS 10
 #define SWEEP_LEAST 16
@@ -204,6 +206,15 @@ static void on_received(void *context, struct stream *stream, char *data, ssize_
     gate_yield(context);
 }
 
+/* Requests of several connections are as good as a pipeline: their cache lines can be fetched together. */
+static void on_arrived(void *context, const struct stream *stream, char *data, size_t length) {
+    struct worker *worker = context;
+    if (!worker->is_inside) return;
+    if (!stream) dispatch_fetch_ahead(worker);
+    else if (length <= AHEAD_MOST && connection_is_between_requests((const struct connection *)stream))
+        dispatch_look_ahead(worker, ((const struct connection *)stream)->session.database, data, length);
+}
+
 static void on_sendable(void *context, struct stream *stream) {
     (void)context;
     connection_sendable((struct connection *)stream);
@@ -212,6 +223,7 @@ static void on_sendable(void *context, struct stream *stream) {
 static const struct loop_handlers handlers = {
     .accepted = on_accepted,
     .received = on_received,
+    .arrived = on_arrived,
     .sendable = on_sendable,
 };
 

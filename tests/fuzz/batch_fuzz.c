@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
          *at = data; /* exactly as long as the bytes, so that reading beyond is seen */
     if (data == NULL) abort();
     if (length > 0) memcpy(data, bytes, length);
-    batch_parse(&batch, data, length);
+    batch_parse(&batch, data, length, BATCH_REQUESTS);
     request_parser_init(&parser);
     for (uint32_t i = 0; i < batch.count; i++) {
         const struct batch_request *request = &batch.requests[i];

@@ -14,7 +14,7 @@ static char *parse(const char *stream, size_t length) {
     char *memory = malloc(length == 0 ? 1 : length);
     assert_non_null(memory);
     if (length > 0) memcpy(memory, stream, length);
-    batch_parse(&batch, memory, length);
+    batch_parse(&batch, memory, length, BATCH_REQUESTS);
     return memory;
 }
 

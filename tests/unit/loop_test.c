@@ -64,8 +64,26 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
     accepted[accepted_count++] = fd;
 }
 
+static bool is_announcing;
+static size_t announced_count;
+
+/* Announcements come before anything is delivered, are ended, and tell of bytes that are there to be read. */
+static void on_arrived(void *context, const struct stream *stream, char *data, size_t length) {
+    assert_ptr_equal(context, &loop);
+    is_announcing = stream != NULL;
+    if (!stream) return;
+    assert_false(stream->is_closed);
+    assert_in_range(length, 1, LOOP_RECEIVE_MOST);
+    for (size_t i = 0; i < length; i++) {
+        volatile char byte = data[i];
+        (void)byte;
+    }
+    announced_count++;
+}
+
 static void on_received(void *context, struct stream *stream, char *data, ssize_t length) {
     assert_ptr_equal(context, &loop);
+    assert_false(is_announcing);
     assert_false(stream->is_closed);
     struct end *end = (struct end *)stream;
     end->deliveries++;
@@ -109,7 +127,13 @@ static void on_woken(void *context) {
     woken_count++;
 }
 
-static const struct loop_handlers handlers = {on_accepted, on_received, on_sendable, on_woken};
+static const struct loop_handlers handlers = {
+    .accepted = on_accepted,
+    .received = on_received,
+    .arrived = on_arrived,
+    .sendable = on_sendable,
+    .woken = on_woken,
+};
 
 static void set_nonblocking(int fd) {
     assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
@@ -405,6 +429,24 @@ static void half_closed_stream_costs_nothing(void **state) {
         TURN_UNTIL(end->error);
         end_free(end);
     }
+}
+
+static void what_several_streams_will_bring_is_told_ahead(void **state) {
+    (void)state;
+    struct end *ends[8];
+    for (int i = 0; i < 8; i++) ends[i] = end_open(false);
+    turns_idle();
+    size_t before = announced_count, written = 0, logged = 0;
+    for (int i = 0; i < 8; i++) written += peer_write_some(ends[i], 1, 0, 100);
+    while (logged < written) {
+        turn(1000);
+        logged = 0;
+        for (int i = 0; i < 8; i++) logged += ends[i]->logged;
+    }
+    /* epoll has one memory for all, and so nothing to tell of. */
+    if (strcmp(loop_backend_name(loop), "epoll") == 0) assert_int_equal(announced_count, before);
+    else assert_true(announced_count > before);
+    for (int i = 0; i < 8; i++) end_free(ends[i]);
 }
 
 static void bytes_that_have_not_been_delivered_are_counted(void **state) {
@@ -947,6 +989,7 @@ static const struct CMUnitTest tests[] = {
     TEST(broken_connection_is_told_even_if_not_received),
     TEST(bytes_before_the_end_wait_for_the_receiver),
     TEST(half_closed_stream_costs_nothing),
+    TEST(what_several_streams_will_bring_is_told_ahead),
     TEST(bytes_that_have_not_been_delivered_are_counted),
     TEST(firehose_gets_its_share_and_the_others_theirs),
     TEST(all_of_many_ready_streams_are_delivered),
