@@ -5,10 +5,13 @@
 #   asan      AddressSanitizer and UBSan            tsan      ThreadSanitizer
 #   coverage  counts lines                          fuzz      for libFuzzer
 # LOCK=pthread builds any of them with pthread_rwlock_t in place of our own lock, in build/<variant>-pthread/.
+# PLANT=NAME builds it with one of the bugs that the tests must find, in build/<variant>-plant-<name>/: skipped_lock,
+# shared_for_exclusive, early_free, torn_mset or late_version (tests/planted).
 # New files in the folders below need no change here.
 
 VARIANT = release
 LOCK = own
+PLANT =
 ARGS =
 FUZZ_SECONDS = 60
 PREFIX = /usr/local
@@ -32,14 +35,16 @@ INTEGRATIONS := $(wildcard tests/integration/*_test.c)
 STRESSES := $(wildcard tests/stress/*_test.c)
 FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
 BENCHES := $(wildcard bench/*.c)
+POLICIES := $(wildcard bench/policies/*.c)
+WORKLOADS := $(wildcard bench/workloads/*.c)
 LOOP := $(wildcard server/loop*.c) server/mailbox.c
 PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
-C_FILES := $(PRODUCT) $(SUPPORT) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES)
-H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h)
+C_FILES := $(PRODUCT) $(SUPPORT) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS)
+H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
-	libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
+	libcmocka-dev libhiredis-dev spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
 
 # ---------------------------------------------------------------- how it is compiled
@@ -76,6 +81,10 @@ BUILD = build/$(VARIANT)-pthread
 COMMON += -DUSE_PTHREAD_RWLOCK
 else
 $(error LOCK=$(LOCK): there are own and pthread)
+endif
+ifneq ($(PLANT),)
+BUILD := $(BUILD)-plant-$(PLANT)
+COMMON += -DPLANT_$(shell echo $(PLANT) | tr a-z A-Z)
 endif
 
 COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
@@ -139,6 +148,9 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(call objects,$(SERVER
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(call objects,$(LOOP) $(RESP) $(SHARD))
 	$(LINK) $^ -o $@ $(LIBS)
 
+$(BUILD)/bench/simulate: $(call objects,$(POLICIES) $(WORKLOADS))
+$(BUILD)/bench/replay: $(call objects,$(WORKLOADS))
+
 units: $(call programs,$(UNITS))
 integrations: $(BUILD)/latchkey $(call programs,$(INTEGRATIONS))
 stresses: $(BUILD)/latchkey $(call programs,$(STRESSES))
@@ -162,7 +174,13 @@ fuzz: ## fuzz the parsers, FUZZ_SECONDS (60) each
 coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
 	@tests/run coverage
 
-analyze: analyze-gcc analyze-clang analyze-tidy analyze-cppcheck ## both compilers' warnings, thread safety, clang-tidy, cppcheck
+planted: ## build with one planted bug after the other, and see that the histories find each
+	@tests/planted
+
+helgrind: ## the engine's stress under Helgrind and DRD, with pthread_rwlock
+	@tests/helgrind/run
+
+analyze: analyze-gcc analyze-clang analyze-tidy analyze-cppcheck analyze-model ## compilers' warnings, thread safety, clang-tidy, cppcheck, spin
 
 # gcc says more when it optimizes; what it built is used by the tests.
 analyze-gcc:
@@ -190,12 +208,16 @@ analyze-cppcheck:
 	cppcheck -j$(JOBS) --std=c11 --platform=unix64 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
 		--suppress=missingIncludeSystem --suppress=invalidScanfArgType_int -D__x86_64__ resp shard server
 
+# The lock with its parking lot, and the gate, as models: every order of steps is tried.
+analyze-model:
+	@tests/model/check
+
 # ---------------------------------------------------------------- the rest
 
 bench: ## install what the comparisons need, and build the benchmarks into build/release/bench/
 	@tests/deps $(BENCH_PACKAGES)
 	@$(MAKE) --no-print-directory -j$(JOBS) all benches
-	@ls $(call programs,$(BENCHES)) bench/compare bench/memory
+	@ls $(call programs,$(BENCHES)) bench/compare bench/memory bench/missratio
 
 # Headers: what latchkey.h includes, and no more. A configuration that is already there is somebody's, and stays.
 install: all ## install server, library, headers, configuration and systemd unit; PREFIX, SYSCONFDIR, UNITDIR, DESTDIR
@@ -218,4 +240,4 @@ clean: ## remove everything that was built
 	rm -rf build
 
 .PHONY: help all deps run test check units integrations stresses benches fuzzers asan tsan fuzz coverage analyze analyze-gcc analyze-clang \
-	analyze-tidy analyze-cppcheck bench install format clean
+	analyze-tidy analyze-cppcheck analyze-model planted helgrind bench install format clean

@@ -202,6 +202,10 @@ static bool retired_grow(struct lane *lane) {
 
 void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory)) {
     if (memory == NULL) return;
+#ifdef PLANT_EARLY_FREE
+    retired_free(&(struct retired){memory, release, 0, bytes});
+    return;
+#endif
     /* Out of memory for the list of what to free: the memory is lost rather than freed under a reader. */
     if (lane->retired_count == lane->retired_capacity && !retired_grow(lane)) return;
     size_t at = (lane->retired_first + lane->retired_count++) & (lane->retired_capacity - 1);

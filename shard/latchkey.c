@@ -103,7 +103,8 @@ static void get_one(void *context, const struct read_scope *scope) {
     struct string_view view;
     entry_string(entry, &view);
     one->length = (ssize_t)view.length;
-    memcpy(one->out, view.data, view.length < one->size ? view.length : one->size);
+    size_t copied = view.length < one->size ? view.length : one->size;
+    if (copied > 0) memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
 }
 
 /* Without the lock first. Whatever becomes of it, `out` is the caller's to be written to. */

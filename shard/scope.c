@@ -84,21 +84,37 @@ static void scope_begin(struct scope *scope, struct lane *lane, const struct sha
     lane->scopes++;
 }
 
-static void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count,
-                          bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
-    while (count > 0) {
-        struct shard *shard = &keyspace->shards[set->numbers[--count]];
-        if (is_exclusive) rwlock_release_exclusive(&shard->lock);
-        else rwlock_release_shared(&shard->lock);
-    }
+/* Taking one shard and giving it back. Bugs can be planted here and where PLANT_ stands below, to see that the tests find them
+ * (PLANT in the Makefile, tests/planted): in one shard of eight, as a bug that is always there would be too easily found. */
+static bool shard_take(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
+#if defined PLANT_SKIPPED_LOCK
+    if (is_exclusive && shard->number % 8 == 3) return true;
+#elif defined PLANT_SHARED_FOR_EXCLUSIVE
+    is_exclusive = is_exclusive && shard->number % 8 != 3;
+#endif
+    return is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock);
 }
 
-static bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) NO_THREAD_SAFETY_ANALYSIS {
+static void shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
+#if defined PLANT_SKIPPED_LOCK
+    if (is_exclusive && shard->number % 8 == 3) return;
+#elif defined PLANT_SHARED_FOR_EXCLUSIVE
+    is_exclusive = is_exclusive && shard->number % 8 != 3;
+#endif
+    if (is_exclusive) rwlock_release_exclusive(&shard->lock);
+    else rwlock_release_shared(&shard->lock);
+}
+
+static void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count, bool is_exclusive) {
+    while (count > 0) shard_give_back(&keyspace->shards[set->numbers[--count]], is_exclusive);
+}
+
+static bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) {
     struct keyspace *keyspace = lane->keyspace;
     assert(lane_is_inside(lane));
     for (uint32_t i = 0; i < set->count; i++) {
         struct shard *shard = &keyspace->shards[set->numbers[i]];
-        if (is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock)) continue;
+        if (shard_take(shard, is_exclusive)) continue;
         release_first(keyspace, set, i, is_exclusive);
         counter_add(&lane->busy_takes, 1);
         *busy = &shard->lock;
@@ -162,6 +178,9 @@ bool scope_end_look(struct read_scope *scope) {
     struct lane *lane = scope->scope.lane;
     lane->scopes--;
     scope->scope.keyspace = NULL;
+#ifdef PLANT_LATE_VERSION
+    for (uint32_t i = 0; i < look->count; i++) rwlock_peek(look->seen[i].lock, &look->seen[i].version);
+#endif
     for (uint32_t i = 0; i < look->count && !look->is_failed; i++)
         look->is_failed = !rwlock_is_unchanged(look->seen[i].lock, look->seen[i].version);
     if (look->is_failed) {
@@ -435,6 +454,12 @@ void scope_changed(struct edit *edit, enum event event) {
         if (scope->counts_access || is_new) count_access(scope, edit->entry);
     }
     tell_changed(edit, event);
+#ifdef PLANT_TORN_MSET
+    if (event != EVENT_SET || scope->held == NULL || scope->held->count == 1) return;
+    struct rwlock *busy;
+    release_first(scope->keyspace, scope->held, scope->held->count, true);
+    while (!take(scope->lane, scope->held, true, &busy)) continue;
+#endif
 }
 
 void scope_unchanged(struct edit *edit) {

@@ -1,0 +1,590 @@
+/* Histories of the embedded engine and of real connections are linearizable (tests/history.h):
+ * several players ask for the same few keys in rounds, and after each round check what they were
+ * answered. Meanwhile tables grow and shrink, the gate closes, memory is reclaimed.
+ *
+ *     HISTORY_SECONDS=120 history_test     default 16, shared by the two
+ *     SEED=... history_test                the same choices again
+ *     TEST='*engine*' history_test         only that one
+ *
+ * A value is a number, stored as one of several texts, so that every encoding and every way to
+ * change one in place is met; what is read must be one of these texts to the last byte. */
+#include "../engine.h"
+#include "../history.h"
+#include "../support.h"
+
+#include <sched.h>
+
+#define HISTORIES 18
+#define SINGLES 12 /* histories of one key; the others have 2 to HISTORY_KEYS */
+#define PLAYERS_MOST 8
+#define ROUND SCALED(4096, 1024)
+#define PIPELINE_MOST 8
+
+struct player {
+    pthread_t thread;
+    struct world *world;
+    size_t number;
+    uint64_t random, written;
+    char *text, *other; /* room for a value */
+    struct lane *lane;  /* of the engine, or */
+    redisContext *connection;
+};
+
+/* What is played with, and by how many. */
+struct world {
+    void (*open)(struct player *player);
+    void (*step)(struct player *player);
+    void (*close)(struct player *player);
+    size_t players;
+    struct keyspace *keyspace;
+    struct server *server;
+    struct history *histories[HISTORIES];
+    size_t key_count[HISTORIES];
+    char names[HISTORIES][HISTORY_KEYS][16];
+    const char *name_of[HISTORIES][HISTORY_KEYS];
+    struct key keys[HISTORIES][HISTORY_KEYS]; /* for the engine */
+    pthread_barrier_t barrier;
+    _Atomic size_t next_check;
+    _Atomic size_t hot; /* the history that half of this round's operations belong to */
+    atomic_bool is_over, is_violated;
+    int64_t ends_at;
+};
+
+/* ------------------------------------------------------------------ values as texts */
+
+#define FORM_SHORT 4
+#define FORM_LONGER 5
+#define FORM_APART 6
+#define FORM_OWN 7 /* the engine: changed in place by plain stores; the server: a large one */
+#define VALUE_MOST 20000
+
+static size_t value_length(const struct player *player, int64_t value) {
+    switch (history_form(value)) {
+    case FORM_SHORT: return 30;
+    case FORM_LONGER: return 100;
+    case FORM_APART: return 520;
+    case FORM_OWN: return player->lane != NULL ? 60 : VALUE_MOST;
+    default: return 0; /* as long as its digits */
+    }
+}
+
+static size_t value_write(const struct player *player, int64_t value, char *text) {
+    size_t length = (size_t)snprintf(text, 32, "%lld", (long long)value),
+           wanted = value_length(player, value);
+    if (wanted == 0) return length;
+    /* The number again and again, so that every word of it tells. */
+    text[length++] = ':';
+    for (size_t part = length; length < wanted; length++) text[length] = text[length - part];
+    return wanted;
+}
+
+static int64_t value_read(struct player *player, const char *text, size_t length) {
+    char digits[24] = {0};
+    if (length > VALUE_MOST) return HISTORY_GARBAGE;
+    memcpy(digits, text, length < sizeof digits - 1 ? length : sizeof digits - 1);
+    int64_t value = strtoll(digits, NULL, 10);
+    if (value_write(player, value, player->other) != length ||
+        memcmp(text, player->other, length) != 0)
+        return HISTORY_GARBAGE;
+    return value;
+}
+
+/* Never the same twice. */
+static int64_t value_choose(struct player *player) {
+    static const unsigned forms[16] = {0,           0,           0,           0,
+                                       0,           0,           0,           FORM_SHORT,
+                                       FORM_SHORT,  FORM_SHORT,  FORM_LONGER, FORM_LONGER,
+                                       FORM_LONGER, FORM_LONGER, FORM_APART,  FORM_OWN};
+    unsigned form = forms[random_below(&player->random, 16)];
+    if (form == FORM_OWN && player->lane == NULL && random_below(&player->random, 8) != 0)
+        form = FORM_SHORT;
+    return (int64_t)(((uint64_t)player->number << 38 | ++player->written) << 19 | (uint64_t)form
+                                                                                      << 16);
+}
+
+/* ------------------------------------------------------------------ what to ask */
+
+static uint8_t choose_keys(struct player *player, size_t count, uint64_t least) {
+    uint64_t keys;
+    do keys = random_below(&player->random, UINT64_C(1) << count);
+    while ((uint64_t)__builtin_popcountll(keys) < least);
+    return (uint8_t)keys;
+}
+
+static size_t choose_history(struct player *player) {
+    if (random_below(&player->random, 2) == 0)
+        return atomic_load_explicit(&player->world->hot, memory_order_relaxed);
+    return random_below(&player->random, HISTORIES);
+}
+
+static struct operation choose(struct player *player, size_t which) {
+    static const uint8_t singles[20] = {
+        OPERATION_GET,        OPERATION_GET,  OPERATION_GET,    OPERATION_GET,    OPERATION_GET,
+        OPERATION_GET,        OPERATION_GET,  OPERATION_GET,    OPERATION_GET,    OPERATION_SET,
+        OPERATION_SET,        OPERATION_SET,  OPERATION_SET_NX, OPERATION_SET_XX, OPERATION_SET_GET,
+        OPERATION_SET_NX_GET, OPERATION_INCR, OPERATION_INCR,   OPERATION_DEL,    OPERATION_EXPIRE};
+    static const uint8_t several[10] = {
+        OPERATION_MGET, OPERATION_MGET, OPERATION_MGET,   OPERATION_MGET, OPERATION_MSET,
+        OPERATION_MSET, OPERATION_MSET, OPERATION_RENAME, OPERATION_DEL,  OPERATION_MGET};
+    struct operation operation = {.argument = 0};
+    size_t count = player->world->key_count[which];
+    bool is_single = count == 1 || random_below(&player->random, 3) == 0;
+    operation.kind = is_single ? singles[random_below(&player->random, 20)]
+                               : several[random_below(&player->random, 10)];
+    operation.keys = (uint8_t)(1u << random_below(&player->random, count));
+    if (operation.kind == OPERATION_RENAME) {
+        unsigned from = (unsigned)__builtin_ctz(operation.keys);
+        operation.target = (uint8_t)((from + 1 + random_below(&player->random, count - 1)) % count);
+    } else if (!is_single) {
+        operation.keys = choose_keys(player, count, 2);
+    }
+    operation.argument = value_choose(player);
+    return operation;
+}
+
+/* ------------------------------------------------------------------ asking the engine */
+
+/* One operation inside a scope. */
+struct work {
+    struct player *player;
+    const struct key *keys;
+    struct operation *operation;
+};
+
+static int64_t entry_value(struct player *player, const struct entry *entry) {
+    struct string_view view;
+    if (entry == NULL) return HISTORY_ABSENT;
+    entry_string(entry, &view);
+    return value_read(player, view.data, view.length);
+}
+
+static void read_some(void *context, const struct read_scope *scope) {
+    struct work *work = context;
+    for (unsigned i = 0; i < HISTORY_KEYS; i++)
+        if ((work->operation->keys >> i & 1) != 0) {
+            int64_t value = entry_value(work->player, scope_read(scope, &work->keys[i]));
+            if (work->operation->kind == OPERATION_GET)
+                work->operation->result = value;
+            else
+                work->operation->values[i] = value;
+        }
+}
+
+static void put_value(struct player *player, struct edit *edit, int64_t value) {
+    size_t length = value_write(player, value, player->text);
+    if (history_form(value) == FORM_OWN &&
+        (edit->entry == NULL || entry_string_length(edit->entry) <= length)) {
+        char *data = edit_stretch_string(edit, length);
+        CHECK(data != NULL);
+        memcpy(data, player->text, length);
+    } else {
+        CHECK(edit_put_string(edit, player->text, length, NULL, false));
+    }
+}
+
+static void write_one(struct work *work, struct write_scope *scope, unsigned key) {
+    struct edit edit;
+    struct operation *operation = work->operation;
+    scope_edit(scope, &work->keys[key], &edit);
+    bool is_present = edit.entry != NULL;
+    enum event event = EVENT_SET;
+    switch (operation->kind) {
+    case OPERATION_SET_NX_GET:
+    case OPERATION_SET_GET:
+        operation->result = entry_value(work->player, edit.entry);
+        if (is_present && operation->kind == OPERATION_SET_NX_GET) break;
+        put_value(work->player, &edit, operation->argument);
+        break;
+    case OPERATION_SET:
+    case OPERATION_MSET: put_value(work->player, &edit, operation->argument); break;
+    case OPERATION_DEL:
+        operation->result += is_present;
+        edit_remove(&edit);
+        event = EVENT_DEL;
+        break;
+    case OPERATION_EXPIRE: /* it stays as a dead entry: whoever comes next must find it absent */
+        operation->result = is_present;
+        event = EVENT_EXPIRE;
+        if (is_present) CHECK(edit_set_expiry(&edit, 1));
+        break;
+    default: CHECK(false);
+    }
+    if (edit.is_changed)
+        scope_changed(&edit, event);
+    else
+        scope_unchanged(&edit);
+}
+
+static void rename_one(struct work *work, struct write_scope *scope) {
+    const struct read_scope reading = {scope->scope};
+    struct operation *operation = work->operation;
+    const struct key *from = &work->keys[__builtin_ctz(operation->keys)];
+    const struct entry *source = scope_peek(&reading, from);
+    struct edit edit;
+    operation->result = source != NULL;
+    if (source == NULL) return;
+    scope_edit(scope, &work->keys[operation->target], &edit);
+    CHECK(edit_put_copy(&edit, source));
+    scope_changed(&edit, EVENT_RENAME_TO);
+    scope_edit(scope, from, &edit);
+    edit_remove(&edit);
+    scope_changed(&edit, EVENT_RENAME_FROM);
+}
+
+static void write_some(void *context, struct write_scope *scope) {
+    struct work *work = context;
+    if (work->operation->kind == OPERATION_RENAME) {
+        rename_one(work, scope);
+        return;
+    }
+    for (unsigned i = 0; i < HISTORY_KEYS; i++)
+        if ((work->operation->keys >> i & 1) != 0) write_one(work, scope, i);
+}
+
+static size_t keys_of(const struct operation *operation, const struct key *keys, struct key *few) {
+    unsigned set =
+        operation->keys | (operation->kind == OPERATION_RENAME ? 1u << operation->target : 0);
+    size_t count = 0;
+    for (unsigned i = 0; i < HISTORY_KEYS; i++)
+        if ((set >> i & 1) != 0) few[count++] = keys[i];
+    return count;
+}
+
+static void read_by_look(struct work *work, const struct key *few, size_t count) {
+    struct lane *lane = work->player->lane;
+    struct read_scope scope;
+    struct look look;
+    lane_enter_waiting(lane);
+    scope_look(&scope, lane, &look, (int64_t)time(NULL) * 1000);
+    read_some(work, &scope);
+    bool is_sound = scope_end_look(&scope);
+    lane_leave(lane);
+    if (!is_sound) latchkey_read(lane, few, count, read_some, work);
+}
+
+static void ask_engine_for(struct work *work, const struct key *key) {
+    struct player *player = work->player;
+    struct operation *operation = work->operation;
+    bool is_plain = random_below(&player->random, 2) == 0; /* by latchkey_..., or by a scope */
+    struct latchkey_item item = {
+        .key = key->data, .key_length = key->length, .value = player->text};
+    struct key few[HISTORY_KEYS];
+    size_t count = keys_of(operation, work->keys, few);
+    ssize_t length;
+    enum latchkey_result result;
+    switch (operation->kind) {
+    case OPERATION_SET_NX:
+    case OPERATION_SET_XX:
+        item.only_if_absent = operation->kind == OPERATION_SET_NX;
+        item.only_if_present = operation->kind == OPERATION_SET_XX;
+        item.value_length = value_write(player, operation->argument, player->text);
+        operation->result = latchkey_set(player->lane, &item) == LATCHKEY_OK;
+        return;
+    case OPERATION_INCR:
+        result = latchkey_increment(player->lane, key->data, key->length, 1, &operation->result);
+        CHECK(result == LATCHKEY_OK || result == LATCHKEY_WRONG_TYPE);
+        if (result == LATCHKEY_WRONG_TYPE) operation->result = HISTORY_REFUSED;
+        return;
+    case OPERATION_GET:
+        if (!is_plain) break;
+        length = latchkey_get(player->lane, key->data, key->length, player->text, VALUE_MOST);
+        operation->result =
+            length < 0 ? HISTORY_ABSENT : value_read(player, player->text, (size_t)length);
+        return;
+    case OPERATION_MGET:
+        if (is_plain)
+            read_by_look(work, few, count);
+        else
+            latchkey_read(player->lane, few, count, read_some, work);
+        return;
+    default: break;
+    }
+    if (operation->kind == OPERATION_GET)
+        latchkey_read(player->lane, few, count, read_some, work);
+    else
+        latchkey_write(player->lane, few, count, write_some, work);
+}
+
+/* Others' keys in the same shards, in waves, so that tables grow and shrink. */
+static void disturb(struct player *player) {
+    uint64_t chance = random_below(&player->random, 4096);
+    char name[32];
+    uint64_t wave = player->written / 4000, each = random_below(&player->random, 4000);
+    size_t length = (size_t)snprintf(name, sizeof name, "passing:%zu:%llu", player->number,
+                                     (unsigned long long)each);
+    if (wave % 2 != 0)
+        latchkey_delete(player->lane, name, length);
+    else
+        latchkey_set(player->lane,
+                     &(struct latchkey_item){
+                         .key = name, .key_length = length, .value = name, .value_length = length});
+    if (chance < 64) latchkey_idle(player->lane, 20);
+    if (chance != 0) return;
+    struct holding holding;
+    hold_all(&holding, player->lane, 1);
+    hold_all_end(&holding);
+}
+
+static void step_engine(struct player *player) {
+    struct world *world = player->world;
+    size_t which = choose_history(player);
+    struct operation what = choose(player, which);
+    const struct key *key = &world->keys[which][__builtin_ctz(what.keys)];
+    struct work work = {.player = player, .keys = world->keys[which]};
+    work.operation = history_begin(world->histories[which], player->number, &what);
+    ask_engine_for(&work, key);
+    history_end(work.operation);
+    if (random_below(&player->random, 8) == 0) disturb(player);
+}
+
+static void open_engine(struct player *player) {
+    player->lane = lane_attach(player->world->keyspace);
+    CHECK(player->lane != NULL);
+}
+
+static void close_engine(struct player *player) {
+    lane_detach(player->lane);
+}
+
+/* ------------------------------------------------------------------ asking the server */
+
+struct words {
+    const char *words[1 + 2 * HISTORY_KEYS + 2];
+    size_t lengths[1 + 2 * HISTORY_KEYS + 2];
+    int count;
+};
+
+static void say(struct words *words, const char *text, size_t length) {
+    words->words[words->count] = text;
+    words->lengths[words->count++] = length;
+}
+
+static void send_operation(struct player *player, size_t which, const struct operation *operation) {
+    static const char *const names[OPERATION_KINDS] = {
+        [OPERATION_GET] = "GET",    [OPERATION_SET] = "SET",     [OPERATION_SET_NX] = "SET",
+        [OPERATION_SET_XX] = "SET", [OPERATION_SET_GET] = "SET", [OPERATION_SET_NX_GET] = "SET",
+        [OPERATION_INCR] = "INCR",  [OPERATION_DEL] = "DEL",     [OPERATION_EXPIRE] = "PEXPIREAT",
+        [OPERATION_MSET] = "MSET",  [OPERATION_MGET] = "MGET",   [OPERATION_RENAME] = "RENAME"};
+    const char *const *keys = player->world->name_of[which];
+    struct words words = {.count = 0};
+    int kind = operation->kind;
+    bool is_set = strcmp(names[kind], "SET") == 0;
+    size_t length = is_set || kind == OPERATION_MSET
+                        ? value_write(player, operation->argument, player->text)
+                        : 0;
+    say(&words, names[kind], strlen(names[kind]));
+    for (unsigned i = 0; i < HISTORY_KEYS; i++) {
+        if ((operation->keys >> i & 1) == 0) continue;
+        say(&words, keys[i], strlen(keys[i]));
+        if (length > 0) say(&words, player->text, length);
+    }
+    if (kind == OPERATION_SET_NX || kind == OPERATION_SET_NX_GET) say(&words, "NX", 2);
+    if (kind == OPERATION_SET_XX) say(&words, "XX", 2);
+    if (kind == OPERATION_SET_GET || kind == OPERATION_SET_NX_GET) say(&words, "GET", 3);
+    if (kind == OPERATION_EXPIRE) say(&words, "1", 1);
+    if (kind == OPERATION_RENAME)
+        say(&words, keys[operation->target], strlen(keys[operation->target]));
+    CHECK(redisAppendCommandArgv(player->connection, words.count, words.words, words.lengths) ==
+          REDIS_OK);
+}
+
+static int64_t reply_value(struct player *player, const redisReply *reply) {
+    if (reply->type == REDIS_REPLY_NIL) return HISTORY_ABSENT;
+    return reply->type == REDIS_REPLY_STRING ? value_read(player, reply->str, reply->len)
+                                             : HISTORY_GARBAGE;
+}
+
+static void take_reply(struct player *player, struct operation *operation,
+                       const redisReply *reply) {
+    bool is_error = reply->type == REDIS_REPLY_ERROR;
+    switch (operation->kind) {
+    case OPERATION_GET:
+    case OPERATION_SET_GET:
+    case OPERATION_SET_NX_GET: operation->result = reply_value(player, reply); break;
+    case OPERATION_SET_NX:
+    case OPERATION_SET_XX:
+        CHECK(reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STATUS);
+        operation->result = reply->type == REDIS_REPLY_STATUS;
+        break;
+    case OPERATION_INCR:
+        CHECK(is_error ? strstr(reply->str, "not an integer") != NULL
+                       : reply->type == REDIS_REPLY_INTEGER);
+        operation->result = is_error ? HISTORY_REFUSED : reply->integer;
+        break;
+    case OPERATION_DEL:
+    case OPERATION_EXPIRE:
+        CHECK(reply->type == REDIS_REPLY_INTEGER);
+        operation->result = reply->integer;
+        break;
+    case OPERATION_MGET:
+        CHECK(reply->type == REDIS_REPLY_ARRAY &&
+              reply->elements == (size_t)__builtin_popcount(operation->keys));
+        for (unsigned i = 0, next = 0; i < HISTORY_KEYS; i++)
+            if ((operation->keys >> i & 1) != 0)
+                operation->values[i] = reply_value(player, reply->element[next++]);
+        break;
+    case OPERATION_RENAME:
+        CHECK(is_error ? strstr(reply->str, "no such key") != NULL
+                       : reply->type == REDIS_REPLY_STATUS);
+        operation->result = !is_error;
+        break;
+    default: CHECK(reply->type == REDIS_REPLY_STATUS);
+    }
+}
+
+static void step_server(struct player *player) {
+    struct world *world = player->world;
+    struct operation *operations[PIPELINE_MOST];
+    size_t count = 1 + random_below(&player->random, PIPELINE_MOST);
+    for (size_t i = 0; i < count; i++) {
+        size_t which = choose_history(player);
+        struct operation what = choose(player, which);
+        send_operation(player, which, &what);
+        operations[i] = history_begin(world->histories[which], player->number, &what);
+    }
+    for (size_t i = 0; i < count; i++) {
+        redisReply *reply = NULL;
+        if (redisGetReply(player->connection, (void **)&reply) != REDIS_OK) {
+            fprintf(stderr, "the server has gone: %s\n", player->connection->errstr);
+            abort();
+        }
+        take_reply(player, operations[i], reply);
+        history_end(operations[i]);
+        freeReplyObject(reply);
+    }
+}
+
+static void open_connection(struct player *player) {
+    player->connection = server_connect(player->world->server);
+}
+
+static void close_connection(struct player *player) {
+    redisFree(player->connection);
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+static void check_some(struct world *world) {
+    for (size_t which; (which = atomic_fetch_add(&world->next_check, 1)) < HISTORIES;)
+        if (history_check(world->histories[which], stderr) != HISTORY_LINEARIZABLE)
+            atomic_store(&world->is_violated, true);
+}
+
+/* Between the barriers of a round nothing is pending. */
+static void *play(void *argument) {
+    struct player *player = argument;
+    struct world *world = player->world;
+    player->text = malloc(VALUE_MOST + 64);
+    player->other = malloc(VALUE_MOST + 64);
+    CHECK(player->text != NULL && player->other != NULL);
+    world->open(player);
+    while (!atomic_load(&world->is_over)) {
+        for (int i = 0; i < ROUND; i += world->server != NULL ? PIPELINE_MOST : 1)
+            world->step(player);
+        pthread_barrier_wait(&world->barrier);
+        check_some(world);
+        pthread_barrier_wait(&world->barrier);
+        if (player->number == 0) {
+            atomic_store(&world->next_check, 0);
+            atomic_store(&world->hot, random_below(&player->random, HISTORIES));
+            if (now_us() >= world->ends_at || atomic_load(&world->is_violated))
+                atomic_store(&world->is_over, true);
+        }
+        pthread_barrier_wait(&world->barrier);
+    }
+    world->close(player);
+    free(player->text);
+    free(player->other);
+    return NULL;
+}
+
+static int64_t half_of_the_time_us(void) {
+    const char *text = getenv("HISTORY_SECONDS");
+    return (int64_t)((text != NULL ? atof(text) : 16.0) * 1e6 / 2);
+}
+
+static void name_keys(struct world *world) {
+    for (size_t which = 0; which < HISTORIES; which++) {
+        size_t count = which < SINGLES ? 1 : 2 + which % (HISTORY_KEYS - 1);
+        world->key_count[which] = count;
+        for (size_t i = 0; i < count; i++) {
+            char *name = world->names[which][i];
+            size_t length =
+                (size_t)snprintf(name, sizeof world->names[which][i], "history%zu.%zu", which, i);
+            world->name_of[which][i] = name;
+            if (world->keyspace != NULL)
+                world->keys[which][i] = keyspace_key(world->keyspace, 0, name, length);
+        }
+        world->histories[which] =
+            history_open(world->name_of[which], count, world->players, (size_t)ROUND);
+    }
+}
+
+/* Returns how many operations were checked. */
+static uint64_t play_all(struct world *world, uint64_t seed) {
+    struct player players[PLAYERS_MOST];
+    uint64_t checked = 0;
+    name_keys(world);
+    /* cmocka would go on from the signal in the wrong thread. */
+    signal(SIGSEGV, SIG_DFL);
+    signal(SIGBUS, SIG_DFL);
+    signal(SIGABRT, SIG_DFL);
+    pthread_barrier_init(&world->barrier, NULL, (unsigned)world->players);
+    int64_t began = now_us();
+    world->ends_at = began + half_of_the_time_us();
+    for (size_t i = 0; i < world->players; i++) {
+        players[i] = (struct player){.world = world, .number = i, .random = seed + i};
+        assert_int_equal(pthread_create(&players[i].thread, NULL, play, &players[i]), 0);
+    }
+    for (size_t i = 0; i < world->players; i++) pthread_join(players[i].thread, NULL);
+    for (size_t i = 0; i < HISTORIES; i++) {
+        checked += history_checked(world->histories[i]);
+        history_close(world->histories[i]);
+    }
+    pthread_barrier_destroy(&world->barrier);
+    print_message("%llu operations checked in %.1f s\n", (unsigned long long)checked,
+                  (double)(now_us() - began) / 1e6);
+    return checked;
+}
+
+static void histories_of_the_engine_are_linearizable(void **state) {
+    (void)state;
+    uint64_t seed = seed_take();
+    struct world *world = calloc(1, sizeof *world);
+    world->open = open_engine, world->step = step_engine, world->close = close_engine;
+    world->players = 4;
+    world->keyspace = keyspace_with(8, 1, seed);
+    uint64_t checked = play_all(world, seed);
+    struct keyspace_counts counts = counts_of(world->keyspace);
+    print_message(
+        "%llu looks held, %llu failed, %llu takes were refused, the gate closed %llu times\n",
+        (unsigned long long)counts.looks, (unsigned long long)counts.failed_looks,
+        (unsigned long long)counts.busy_takes, (unsigned long long)counts.gate_closings);
+    assert_false(atomic_load(&world->is_violated));
+    assert_true(checked > 0 && counts.gate_closings > 0);
+    keyspace_close(world->keyspace);
+    free(world);
+}
+
+static void histories_of_connections_are_linearizable(void **state) {
+    (void)state;
+    uint64_t seed = seed_take();
+    struct world *world = calloc(1, sizeof *world);
+    world->open = open_connection, world->step = step_server, world->close = close_connection;
+    world->players = 7; /* with all of their pipelines, fewer than HISTORY_PENDING */
+    world->server = server_start((const char *const[]){"--threads", "4", "--shards", "8", NULL});
+    uint64_t checked = play_all(world, seed);
+    assert_false(atomic_load(&world->is_violated));
+    assert_true(checked > 0);
+    assert_int_equal(server_stop(world->server), 0);
+    free(world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(histories_of_the_engine_are_linearizable),
+        cmocka_unit_test(histories_of_connections_are_linearizable),
+    };
+    cmocka_set_test_filter(getenv("TEST"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
