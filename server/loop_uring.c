@@ -53,7 +53,8 @@
 #define OUTBOX_SIZE ((size_t)128 * 1024)
 /* A space is filled without a copy if at least so much is missing. */
 #define SPACE_LEAST ((size_t)64 * 1024)
-#define SLOTS_LEAST 64
+/* Streams of one loop: more than a process may have open as a rule. Memory that is not touched costs nothing. */
+#define SLOTS_MOST (1u << 20)
 
 /* What an answer is about, in the low bits of a request's user data. Above is the number of the slot, or of the bundle that was sent. */
 enum tag {
@@ -115,7 +116,7 @@ struct uring_loop {
     uint32_t *
         changed; /* numbers of slots whose wishes may differ from what is under way; room for all */
     uint32_t *free; /* numbers of slots that were used and are free; room for all */
-    uint32_t slot_capacity, slot_count /* ever used */, changed_count, free_count;
+    uint32_t slot_count /* ever used */, changed_count, free_count;
     struct io_uring_buf_ring *buffer_ring;
     char *buffers;
     uint32_t buffer_count;   /* that the kernel may use */
@@ -195,9 +196,9 @@ static void uring_free(struct loop *loop) {
     }
     if (self->wake_fd >= 0) close(self->wake_fd);
     for (uint32_t i = 0; i < self->slot_count; i++) free(self->slots[i].rest);
-    free(self->slots);
-    free(self->changed);
-    free(self->free);
+    memory_return(self->slots, SLOTS_MOST * sizeof *self->slots);
+    memory_return(self->changed, SLOTS_MOST * sizeof *self->changed);
+    memory_return(self->free, SLOTS_MOST * sizeof *self->free);
     memory_return(self->events, EVENTS_ROOM * sizeof *self->events);
     memory_return(self->buffers, BUFFER_STRIDE * BUFFERS_MOST);
     memory_return(self->buffer_ring, BUFFERS_MOST * sizeof(struct io_uring_buf));
@@ -207,7 +208,6 @@ static void uring_free(struct loop *loop) {
 }
 
 static void buffers_grow(struct uring_loop *self);
-static bool slots_grow(struct uring_loop *self);
 
 static struct loop *uring_create(void) {
     struct uring_loop *self = calloc(1, sizeof *self);
@@ -218,8 +218,11 @@ static struct loop *uring_create(void) {
     self->events = memory_reserve(EVENTS_ROOM * sizeof *self->events);
     self->outbox = memory_reserve(OUTBOX_SIZE);
     self->direct = memory_reserve(LOOP_HEADROOM + LOOP_RECEIVE_MOST + 1);
-    if (self->wake_fd < 0 || !self->events || !self->outbox || !self->direct || !slots_grow(self) ||
-        !ring_create(self) || !buffers_create(self)) {
+    self->slots = memory_reserve(SLOTS_MOST * sizeof *self->slots);
+    self->changed = memory_reserve(SLOTS_MOST * sizeof *self->changed);
+    self->free = memory_reserve(SLOTS_MOST * sizeof *self->free);
+    if (self->wake_fd < 0 || !self->events || !self->outbox || !self->direct || !self->slots ||
+        !self->changed || !self->free || !ring_create(self) || !buffers_create(self)) {
         int error = errno;
         uring_free(&self->loop);
         errno = error;
@@ -241,22 +244,6 @@ static void ring_start(struct uring_loop *self) {
 
 /* ------------------------------------------------------------------ slots */
 
-static bool slots_grow(struct uring_loop *self) {
-    uint32_t capacity = self->slot_capacity ? self->slot_capacity * 2 : SLOTS_LEAST;
-    struct slot *slots = realloc(self->slots, capacity * sizeof *slots);
-    if (slots) self->slots = slots;
-    uint32_t *changed = realloc(self->changed, capacity * sizeof *changed);
-    if (changed) self->changed = changed;
-    uint32_t *unused = realloc(self->free, capacity * sizeof *unused);
-    if (unused) self->free = unused;
-    if (!slots || !changed || !unused) {
-        errno = ENOMEM;
-        return false;
-    }
-    self->slot_capacity = capacity;
-    return true;
-}
-
 /* The stream's wishes, or what the kernel does for it, may have changed. */
 static void slot_change(struct uring_loop *self, uint32_t number) {
     struct slot *slot = &self->slots[number];
@@ -266,8 +253,10 @@ static void slot_change(struct uring_loop *self, uint32_t number) {
 }
 
 static bool slot_take(struct uring_loop *self, struct stream *stream, bool is_listener) {
-    if (self->free_count == 0 && self->slot_count == self->slot_capacity && !slots_grow(self))
+    if (self->free_count == 0 && self->slot_count == SLOTS_MOST) {
+        errno = ENOMEM;
         return false;
+    }
     uint32_t number = self->free_count ? self->free[--self->free_count] : self->slot_count++;
     self->slots[number] = (struct slot){.stream = stream, .is_listener = is_listener};
     stream->interest = number;
