@@ -885,7 +885,11 @@ static void a_client_that_pauses_reading_holds_nobody_up_and_loses_nothing(void 
     for (int i = 0; i < 100; i++) resp3_send_text(lazy, "GET k\r\nINCR count\r\n");
     int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
     while (info_number(other, "client_output_bytes") == 0)
-        if (now_us() > deadline) fail_msg("nothing is owed");
+        if (now_us() > deadline) {
+            redisReply *clients = redisCommand(other, "CLIENT LIST"),
+                       *count = redisCommand(other, "GET count");
+            fail_msg("nothing is owed after %s commands to\n%s", count->str, clients->str);
+        }
     for (int i = 0; i < 1000; i++) expect(other, "1048576", "STRLEN k");
     assert_in_range(info_number(other, "client_output_bytes"), 1, 4 * MIB);
     for (int i = 0; i < 100; i++) {
