@@ -223,7 +223,7 @@ bench: ## install what the comparisons need, and build the benchmarks into build
 install: all ## install server, library, headers, configuration and systemd unit; PREFIX, SYSCONFDIR, UNITDIR, DESTDIR
 	install -D -m 755 $(BUILD)/latchkey $(DESTDIR)$(PREFIX)/bin/latchkey
 	install -D -m 644 $(BUILD)/liblatchkey.a $(DESTDIR)$(PREFIX)/lib/liblatchkey.a
-	for header in $(patsubst shard/%,%,$(filter shard/%.h,$(shell $(CC) $(LANGUAGE) -MM shard/latchkey.h))); do \
+	for header in $(patsubst shard/%,%,$(filter shard/%.h,$(shell $(CC) $(LANGUAGE) -MM shard/latchkey.h shard/owner.h))); do \
 		install -D -m 644 shard/$$header $(DESTDIR)$(PREFIX)/include/latchkey/$$header || exit 1; done
 	test -e $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf || \
 		install -D -m 644 latchkey.conf $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf

@@ -9,44 +9,90 @@
 /* Retired objects that a lane gathers before a write stops to free them. */
 #define RECLAIM_AT 256
 
+/* The kernel's last tick will do: the exact time costs as much as all the rest of a read that finds its lines in the cache, as reading the
+ * cycle counter waits for every load before it. */
 static int64_t wall_ms(void) {
     struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
+    clock_gettime(CLOCK_REALTIME_COARSE, &time);
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static void set_of(struct lane *lane, const struct key *keys, size_t count, struct shard_set *set) {
+/* false when out of memory: then every shard is taken, which needs none. */
+static bool set_of(struct lane *lane, const struct key *keys, size_t count, struct shard_set *set) {
     shard_set_init(set);
-    for (size_t i = 0; i < count; i++) shard_set_add(set, keyspace_shard_of(lane->keyspace, keys[i].hash));
+    for (size_t i = 0; i < count; i++)
+        if (!shard_set_add(set, keyspace_shard_of(lane->keyspace, keys[i].hash))) return false;
+    return true;
+}
+
+static void gate_take(struct lane *lane) {
+    lane_leave(lane);
+    gate_close_waiting(lane);
+}
+
+static void gate_give_back(struct lane *lane) {
+    gate_open(lane);
+    lane_enter_waiting(lane);
+}
+
+/* Inside the gate, which it may leave and enter again while it waits; so the caller holds and looks at nothing. */
+static void read_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
+                        void (*function)(void *context, const struct read_scope *scope),
+                        void *context) {
+    struct shard_set set;
+    struct read_scope scope;
+    struct rwlock *busy;
+    bool is_set = set_of(lane, keys, count, &set);
+    if (is_set) {
+        for (; !scope_try_read(&scope, lane, &set, now, &busy); now = wall_ms())
+            scope_wait(lane, busy, false);
+    } else {
+        gate_take(lane);
+        scope_all_read(&scope, lane, now);
+    }
+    function(context, &scope);
+    scope_end_read(&scope);
+    if (!is_set) gate_give_back(lane);
+    shard_set_free(&set);
+}
+
+static void write_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
+                         void (*function)(void *context, struct write_scope *scope),
+                         void *context) {
+    struct shard_set set;
+    struct write_scope scope;
+    struct rwlock *busy;
+    bool is_set = set_of(lane, keys, count, &set);
+    if (is_set) {
+        for (; !scope_try_write(&scope, lane, &set, now, &busy); now = wall_ms())
+            scope_wait(lane, busy, true);
+    } else {
+        gate_take(lane);
+        scope_all(&scope, lane, now);
+    }
+    function(context, &scope);
+    scope_end_write(&scope);
+    if (!is_set) gate_give_back(lane);
+    shard_set_free(&set);
+}
+
+static void leave_after_writing(struct lane *lane) {
+    lane_leave(lane);
+    if (lane->retired_count >= RECLAIM_AT || lane_is_congested(lane)) lane_reclaim(lane);
 }
 
 void latchkey_read(struct lane *lane, const struct key *keys, size_t count,
                    void (*function)(void *context, const struct read_scope *scope), void *context) {
-    struct shard_set set;
-    struct read_scope scope;
-    struct rwlock *busy;
-    set_of(lane, keys, count, &set);
     lane_enter_waiting(lane);
-    while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy)) scope_wait(lane, busy, false);
-    function(context, &scope);
-    scope_end_read(&scope);
+    read_inside(lane, keys, count, wall_ms(), function, context);
     lane_leave(lane);
-    shard_set_free(&set);
 }
 
-void latchkey_write(struct lane *lane, const struct key *keys, size_t count, void (*function)(void *context, struct write_scope *scope),
-                    void *context) {
-    struct shard_set set;
-    struct write_scope scope;
-    struct rwlock *busy;
-    set_of(lane, keys, count, &set);
+void latchkey_write(struct lane *lane, const struct key *keys, size_t count,
+                    void (*function)(void *context, struct write_scope *scope), void *context) {
     lane_enter_waiting(lane);
-    while (!scope_try_write(&scope, lane, &set, wall_ms(), &busy)) scope_wait(lane, busy, true);
-    function(context, &scope);
-    scope_end_write(&scope);
-    lane_leave(lane);
-    shard_set_free(&set);
-    if (lane->retired_count >= RECLAIM_AT) lane_reclaim(lane);
+    write_inside(lane, keys, count, wall_ms(), function, context);
+    leave_after_writing(lane);
 }
 
 /* ------------------------------------------------------------------ one key */
@@ -72,7 +118,8 @@ static void set_one(void *context, struct write_scope *scope) {
     const struct latchkey_item *item = one->item;
     struct edit edit;
     scope_edit(scope, &one->key, &edit);
-    if ((item->only_if_absent && edit.entry != NULL) || (item->only_if_present && edit.entry == NULL)) {
+    if ((item->only_if_absent && edit.entry != NULL) ||
+        (item->only_if_present && edit.entry == NULL)) {
         scope_unchanged(&edit);
         one->result = LATCHKEY_REFUSED;
         return;
@@ -90,7 +137,9 @@ static void set_one(void *context, struct write_scope *scope) {
 }
 
 enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
-    struct one one = {.key = keyspace_key(lane->keyspace, item->database, item->key, item->key_length), .item = item};
+    struct one one = {.key =
+                          keyspace_key(lane->keyspace, item->database, item->key, item->key_length),
+                      .item = item};
     latchkey_write(lane, &one.key, 1, set_one, &one);
     return one.result;
 }
@@ -104,20 +153,25 @@ static void get_one(void *context, const struct read_scope *scope) {
     entry_string(entry, &view);
     one->length = (ssize_t)view.length;
     size_t copied = view.length < one->size ? view.length : one->size;
-    if (copied > 0) memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
+    if (copied > 0)
+        memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
 }
 
-/* Without the lock first. Whatever becomes of it, `out` is the caller's to be written to. */
-ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *out, size_t size) {
-    struct one one = {.key = keyspace_key(lane->keyspace, 0, key, length), .out = out, .size = size};
+/* Without the lock first. Whatever becomes of that, `out` is the caller's to be written to. */
+static void get_inside(struct lane *lane, struct look *look, struct one *one, int64_t now) {
     struct read_scope scope;
+    scope_look(&scope, lane, look, now);
+    get_one(one, &scope);
+    if (!scope_end_look(&scope)) read_inside(lane, &one->key, 1, now, get_one, one);
+}
+
+ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *out, size_t size) {
+    struct one one = {
+        .key = keyspace_key(lane->keyspace, 0, key, length), .out = out, .size = size};
     struct look look;
     lane_enter_waiting(lane);
-    scope_look(&scope, lane, &look, wall_ms());
-    get_one(&one, &scope);
-    bool is_sound = scope_end_look(&scope);
+    get_inside(lane, &look, &one, wall_ms());
     lane_leave(lane);
-    if (!is_sound) latchkey_read(lane, &one.key, 1, get_one, &one);
     return one.length;
 }
 
@@ -154,9 +208,12 @@ static void increment_one(void *context, struct write_scope *scope) {
     struct edit edit;
     int64_t value = 0, sum;
     scope_edit(scope, &one->key, &edit);
-    if (edit.entry != NULL && !integer_of(edit.entry, &value)) one->result = LATCHKEY_WRONG_TYPE;
-    else if (__builtin_add_overflow(value, one->number, &sum)) one->result = LATCHKEY_REFUSED;
-    else if (!edit_put_integer(&edit, sum)) one->result = LATCHKEY_OUT_OF_MEMORY;
+    if (edit.entry != NULL && !integer_of(edit.entry, &value))
+        one->result = LATCHKEY_WRONG_TYPE;
+    else if (__builtin_add_overflow(value, one->number, &sum))
+        one->result = LATCHKEY_REFUSED;
+    else if (!edit_put_integer(&edit, sum))
+        one->result = LATCHKEY_OUT_OF_MEMORY;
     if (one->result != LATCHKEY_OK) {
         scope_unchanged(&edit);
         return;
@@ -165,11 +222,78 @@ static void increment_one(void *context, struct write_scope *scope) {
     scope_changed(&edit, EVENT_INCRBY);
 }
 
-enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size_t length, int64_t by, int64_t *result) {
+enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size_t length,
+                                        int64_t by, int64_t *result) {
     struct one one = {.key = keyspace_key(lane->keyspace, 0, key, length), .number = by};
     latchkey_write(lane, &one.key, 1, increment_one, &one);
     *result = one.number;
     return one.result;
+}
+
+/* ------------------------------------------------------------------ many keys */
+
+/* Keys whose lines are fetched together. The processor has some dozen fetches under way at a time, so a few times that many hide their
+ * latency; far more would push each other out of the first cache. */
+#define GROUP 32
+
+static size_t get_group(struct lane *lane, struct look *look, struct latchkey_query *queries,
+                        size_t count) {
+    struct key keys[GROUP];
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key,
+                               queries[i].key_length);
+    lane_enter_waiting(lane);
+    keyspace_prefetch(lane->keyspace, keys, count);
+    int64_t now = wall_ms();
+    for (size_t i = 0; i < count; i++) {
+        struct one one = {.key = keys[i], .out = queries[i].out, .size = queries[i].size};
+        get_inside(lane, look, &one, now);
+        queries[i].length = one.length;
+        found += one.length >= 0;
+    }
+    lane_leave(lane);
+    return found;
+}
+
+size_t latchkey_get_many(struct lane *lane, struct latchkey_query *queries, size_t count) {
+    struct look look;
+    size_t found = 0;
+    for (size_t done = 0, now; done < count; done += now) {
+        now = count - done < GROUP ? count - done : GROUP;
+        found += get_group(lane, &look, queries + done, now);
+    }
+    return found;
+}
+
+static size_t set_group(struct lane *lane, const struct latchkey_item *items, size_t count,
+                        enum latchkey_result *results) {
+    struct key keys[GROUP];
+    size_t stored = 0;
+    for (size_t i = 0; i < count; i++)
+        keys[i] =
+            keyspace_key(lane->keyspace, items[i].database, items[i].key, items[i].key_length);
+    lane_enter_waiting(lane);
+    keyspace_prefetch(lane->keyspace, keys, count);
+    int64_t now = wall_ms();
+    for (size_t i = 0; i < count; i++) {
+        struct one one = {.key = keys[i], .item = &items[i]};
+        write_inside(lane, &one.key, 1, now, set_one, &one);
+        if (results != NULL) results[i] = one.result;
+        stored += one.result == LATCHKEY_OK;
+    }
+    leave_after_writing(lane);
+    return stored;
+}
+
+size_t latchkey_set_many(struct lane *lane, const struct latchkey_item *items, size_t count,
+                         enum latchkey_result *results) {
+    size_t stored = 0;
+    for (size_t done = 0, now; done < count; done += now) {
+        now = count - done < GROUP ? count - done : GROUP;
+        stored += set_group(lane, items + done, now, results == NULL ? NULL : results + done);
+    }
+    return stored;
 }
 
 /* ------------------------------------------------------------------ all keys */
@@ -185,7 +309,8 @@ void latchkey_range(struct lane *lane, uint32_t database, scope_visitor *visit, 
         uint64_t position = keyspace_shard_position(lane->keyspace, shard);
         while (position != SCOPE_SCAN_END) {
             lane_enter_waiting(lane);
-            while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy)) scope_wait(lane, busy, false);
+            while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy))
+                scope_wait(lane, busy, false);
             position = scope_scan(&scope, shard, database, position, 256, visit, context);
             scope_end_read(&scope);
             lane_leave(lane);
