@@ -546,8 +546,10 @@ static void *come_and_go(void *argument) {
 static void mark_staying(void *context, const struct entry *entry) {
     unsigned *visits = context;
     size_t length;
-    const char *name = entry_key(entry, &length);
-    CHECK(length > 4 && length < 24);
+    char name[24] = {0}; /* a key does not end with a zero byte, and numbers are read up to one */
+    const char *key = entry_key(entry, &length);
+    CHECK(length > 4 && length < sizeof name);
+    memcpy(name, key, length);
     if (memcmp(name, "stay", 4) == 0) visits[strtol(name + 4, NULL, 10)]++;
 }
 
