@@ -1,0 +1,66 @@
+/* Values with a structure: lists, sets, sorted sets, hashes, streams. What the keyspace must know of each, and what they share.
+ *
+ * A value is one pointer, which an entry holds (ENCODING_VALUE in entry.h). It belongs to the entry: who may read the entry may read the
+ * value, who edits the entry may change it, and everything in it is plain memory, since nobody looks at it without the lock.
+ * A small one is one packed allocation (packed.h); beyond the limits below it becomes a scalable form. What the first byte of the
+ * allocation tells (enum form of each module) is private to the type.
+ *
+ * A function that changes a value takes `void **value` where the value may move or change its form. One that returns bool
+ * returns false when out of memory, and then nothing has changed. An empty value isn't kept: the command removes the key. */
+#ifndef SHARD_VALUE_VALUE_H
+#define SHARD_VALUE_VALUE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../entry.h"
+
+/* One per type. All but copy and free_some are O(1). */
+struct value_kind {
+    const char *(*encoding_name)(const void *value); /* as OBJECT ENCODING answers: "listpack", "quicklist", ... */
+    size_t (*bytes)(const void *value);              /* all that it owns, by the allocator's own sizes (memory_size) */
+    uint64_t (*count)(const void *value);            /* elements; how much work it is to free or copy it */
+    void *(*copy)(const void *value);                /* NULL when out of memory */
+    /* Frees about `budget` of its allocations. Returns true when all of it is gone; until then it is to be called again, and nothing else. */
+    bool (*free_some)(void *value, size_t budget);
+};
+
+extern const struct value_kind list_kind, set_kind, zset_kind, hash_kind, stream_kind;
+
+/* NULL for strings. */
+const struct value_kind *value_kind(enum type type);
+
+/* A string within a value. */
+struct text {
+    const char *data;
+    size_t length;
+};
+
+/* When a packed form becomes a scalable one: Redis's options of the same names. Written by the configuration, read relaxed. Tests set them too. */
+struct value_limits {
+    _Atomic uint32_t hash_listpack_entries;  /* 128 */
+    _Atomic uint32_t hash_listpack_value;    /* 64, bytes of one field or value */
+    _Atomic uint32_t set_intset_entries;     /* 512 */
+    _Atomic uint32_t set_listpack_entries;   /* 128 */
+    _Atomic uint32_t set_listpack_value;     /* 64 */
+    _Atomic uint32_t zset_listpack_entries;  /* 128 */
+    _Atomic uint32_t zset_listpack_value;    /* 64 */
+    _Atomic int32_t list_listpack_size;      /* -2: 8 KB a node; positive: elements a node (list-max-listpack-size) */
+    _Atomic uint32_t stream_node_bytes;      /* 4096 */
+    _Atomic uint32_t stream_node_entries;    /* 100 */
+};
+extern struct value_limits value_limits;
+
+static inline uint32_t value_limit(const _Atomic uint32_t *limit) {
+    return atomic_load_explicit(limit, memory_order_relaxed);
+}
+
+/* The keyed hash of members and fields: its secret is drawn once per process. */
+uint64_t value_hash(const void *data, size_t length);
+
+/* A random number below `below` (at least 1), for SRANDMEMBER and its like: not for secrets. Its state is the thread's. */
+uint64_t value_random(uint64_t below);
+
+#endif
