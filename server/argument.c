@@ -44,8 +44,12 @@ void reply_subcommand_error(const struct call *call, struct reply *reply) {
                        subcommand->length < 128 ? (int)subcommand->length : 128, subcommand->data, (int)length, name);
 }
 
-bool check_string(const struct entry *entry, struct reply *reply) {
-    if (entry == NULL || entry_type(entry) == TYPE_STRING) return true;
+bool check_type(const struct entry *entry, enum type type, struct reply *reply) {
+    if (entry == NULL || entry_type(entry) == type) return true;
     reply_error(reply, ERROR_WRONG_TYPE);
     return false;
+}
+
+bool check_string(const struct entry *entry, struct reply *reply) {
+    return check_type(entry, TYPE_STRING, reply);
 }

@@ -96,14 +96,23 @@ enum command_flag {
     COMMAND_SYSTEM = 1 << 26,
 };
 
-/* Where keys are, in the terms of Redis's key specifications: begin at index `first`; the last key is at `last` (relative to `first`
- * if >= 0, counted from the end of the arguments if negative); every `step`th argument is one. first == 0: no keys. */
+/* Where keys are, in the terms of Redis's key specifications. They begin at index `first`; or, if there is a keyword, behind the first argument
+ * that is it, searched from `first` on (or from that far before the end backwards, if negative), and there are none if it isn't there. Then
+ * either the last key is at `last` (relative to the first if >= 0, counted from the end of the arguments if negative; with a limit, from the end of
+ * the first limit-th of the arguments that are left), and every `step`th argument is one; or the first argument is their number, and the keys
+ * follow it. The last spec of a row is followed by one of zeros. */
 struct key_spec {
     uint32_t flags; /* enum key_flag */
     int first;
     int last;
     int step;
+    const char *keyword; /* in upper case */
+    int limit;
+    bool is_keynum;
+    bool is_unknown; /* only find_keys knows */
 };
+/* Another way to find them, for what specs can't say: as command_find_keys. */
+typedef int find_keys_function(const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags, uint32_t capacity);
 enum key_flag {
     KEY_RO = 1 << 0, KEY_RW = 1 << 1, KEY_OW = 1 << 2, KEY_RM = 1 << 3,
     KEY_ACCESS = 1 << 4, KEY_UPDATE = 1 << 5, KEY_INSERT = 1 << 6, KEY_DELETE = 1 << 7,
@@ -117,7 +126,9 @@ struct command {
     const char *name; /* lower case; a subcommand's is only its own part ("get") */
     int arity;        /* as Redis: name and subcommand included, negative: at least */
     uint32_t flags;
-    struct key_spec keys[2];
+    struct key_spec keys[4];
+    find_keys_function *find_keys; /* goes before the specs, which clients are told */
+    bool (*wants_all)(const struct bulk *arguments, uint32_t count); /* keys that can't be known before: every shard, by the gate */
     read_function *read;
     write_function *write;
     plain_function *plain;
@@ -139,6 +150,7 @@ struct command {
     const char *deprecated; /* "6.2.0:what to use instead", or NULL */
     uint32_t id;            /* assigned at start: index of its statistics */
     const char *full_name;  /* "config|get"; assigned at start */
+    uint32_t only_key;      /* index of the argument that is its one key; 0: it has none or several. Assigned at start */
     const struct command *parent;
 };
 
@@ -164,6 +176,8 @@ bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t
 void reply_subcommand_error(const struct call *call, struct reply *reply);
 /* Replies WRONGTYPE and returns false if entry is not NULL and no string. */
 bool check_string(const struct entry *entry, struct reply *reply);
+/* Likewise if it is there and of another type. */
+bool check_type(const struct entry *entry, enum type type, struct reply *reply);
 /* Redis's glob (stringmatchlen): * ? [a-z] [^x] \x. */
 bool glob_matches(const char *pattern, size_t pattern_length, const char *text, size_t length, bool ignores_case);
 

@@ -7,14 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shard/number.h"
 #include "commands/rows.h"
 #include "log.h"
 
-#define INDEX_BITS 10
+#define INDEX_BITS 11
 #define INDEX_SIZE (1u << INDEX_BITS)
 
-static struct command *const groups[] = {connection_rows, server_rows, string_rows, bitmap_rows,
-                                         generic_rows};
+/* The groups of rows, and what all rows of a group have in common: values with a structure can't be read without the lock. */
+static const struct group {
+    struct command *rows;
+    uint32_t flags;
+} groups[] = {
+    {connection_rows, 0}, {server_rows, 0}, {string_rows, 0}, {bitmap_rows, 0}, {generic_rows, 0},
+};
 #define GROUPS (sizeof groups / sizeof groups[0])
 
 /* A name in lower case, as far as two words hold it. */
@@ -96,10 +102,26 @@ static const char *name_in_full(const struct command *parent, const struct comma
     return name;
 }
 
+static bool spec_is_none(const struct key_spec *spec) {
+    return spec->first == 0 && !spec->is_unknown;
+}
+
+static bool has_only_key(const struct command *command) {
+    const struct key_spec *spec = &command->keys[0];
+    bool is_plain = spec->keyword == NULL && !spec->is_keynum && command->find_keys == NULL;
+    return is_plain && spec->first > 0 && spec->last == 0 && spec_is_none(spec + 1);
+}
+
+static void row_init(struct command *command, uint32_t flags) {
+    command->flags |= flags;
+    command->only_key = has_only_key(command) ? (uint32_t)command->keys[0].first : 0;
+}
+
 static void subcommands_init(struct command *parent) {
     bool is_hidden = (parent->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
     for (struct command *command = parent->subcommands; command->name != NULL; command++) {
         command->parent = parent;
+        row_init(command, parent->flags & COMMAND_LOCKS);
         command->full_name = is_hidden ? parent->name : name_in_full(parent, command);
         command->id = is_hidden ? parent->id : count_all;
         if (!is_hidden) by_id[count_all++] = command;
@@ -110,7 +132,7 @@ static void subcommands_init(struct command *parent) {
 static size_t rows_most(void) {
     size_t rows = 0;
     for (size_t i = 0; i < GROUPS; i++)
-        for (const struct command *command = groups[i]; command->name != NULL; command++) {
+        for (const struct command *command = groups[i].rows; command->name != NULL; command++) {
             rows++;
             for (const struct command *sub = command->subcommands; sub != NULL && sub->name != NULL;
                  sub++)
@@ -125,9 +147,10 @@ void command_table_init(void) {
     assert(rows < INDEX_SIZE / 4 && "the index stays sparse");
     by_id = allocate(rows * sizeof(const struct command *));
     for (size_t i = 0; i < GROUPS; i++)
-        for (struct command *command = groups[i]; command->name != NULL; command++) {
+        for (struct command *command = groups[i].rows; command->name != NULL; command++) {
             command->id = count_all;
             command->full_name = command->name;
+            row_init(command, groups[i].flags);
             by_id[count_all++] = command;
             count_top++;
             index_add(commands, command);
@@ -249,16 +272,49 @@ static uint32_t flags_of(const struct command *command, const struct key_spec *s
                                              : flags_of_bitfield(arguments, count);
 }
 
+/* Index of the first key, or 0 if there is none. */
+static int64_t keys_begin(const struct key_spec *spec, const struct bulk *arguments,
+                          uint32_t count) {
+    if (spec->keyword == NULL) return spec->first;
+    bool is_forward = spec->first > 0;
+    int64_t at = is_forward ? spec->first : (int64_t)count + spec->first;
+    /* The last argument is none: keys would have to follow. */
+    for (; at >= 1 && at + 1 < count; at += is_forward ? 1 : -1)
+        if (argument_is(&arguments[at], spec->keyword)) return at + 1;
+    return 0;
+}
+
+/* From *first to *last. false if the arguments don't fit. */
+static bool keys_range(const struct key_spec *spec, const struct bulk *arguments, uint32_t count,
+                       int64_t *first, int64_t *last) {
+    if (spec->is_keynum) {
+        int64_t keys;
+        const struct bulk *number = &arguments[*first];
+        if (*first >= count || !number_parse(number->data, number->length, &keys)) return false;
+        if (keys < 0 || keys > count) return false;
+        ++*first;
+        *last = *first + keys - 1;
+        return keys == 0 || *last < count;
+    }
+    if (spec->last >= 0)
+        *last = *first + spec->last;
+    else if (spec->limit > 1)
+        *last = *first + (count - *first) / spec->limit + spec->last;
+    else
+        *last = (int64_t)count + spec->last;
+    return *last >= *first && *last < count;
+}
+
 int command_find_keys(const struct command *command, const struct bulk *arguments, uint32_t count,
                       uint32_t *positions, uint32_t *flags, uint32_t capacity) {
     uint32_t found = 0;
-    if (command->keys[0].first == 0) return -1;
-    for (size_t i = 0;
-         i < sizeof command->keys / sizeof command->keys[0] && command->keys[i].first != 0; i++) {
-        const struct key_spec *spec = &command->keys[i];
-        int64_t first = spec->first,
-                last = spec->last >= 0 ? first + spec->last : (int64_t)count + spec->last;
-        if (last < first || last >= count) return -1;
+    if (command->find_keys != NULL)
+        return command->find_keys(arguments, count, positions, flags, capacity);
+    if (spec_is_none(&command->keys[0])) return -1;
+    for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {
+        int64_t first = keys_begin(spec, arguments, count), last;
+        if (first == 0) continue;
+        if (!keys_range(spec, arguments, count, &first, &last)) return -1;
         for (int64_t at = first; at <= last && found < capacity; at += spec->step, found++) {
             positions[found] = (uint32_t)at;
             if (flags != NULL) flags[found] = flags_of(command, spec, arguments, count);

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "../shard/number.h"
+#include "../shard/value/value.h"
 #include "command.h"
 #include "log.h"
 
@@ -63,6 +64,7 @@ enum option_flag { OPTION_IMMUTABLE = 1 << 0 };
 
 struct option {
     const char *name;
+    const char *alias; /* an older name, or NULL */
     enum option_kind kind;
     uint32_t flags;
     const char *initial; /* canonical */
@@ -118,20 +120,23 @@ static const char *const policy_names[] = {
 };
 
 #define MEBIBYTE (INT64_C(1) << 20)
-#define INTEGER(text, field, initial_text, low, high) \
-    .name = text, .kind = OPTION_INTEGER, .initial = initial_text, .least = low, .most = high, \
+#define INTEGER(text, field, initial_text, low, high)                                              \
+    .name = text, .kind = OPTION_INTEGER, .initial = initial_text, .least = low, .most = high,     \
     .number = &config.field
-#define MEMORY(text, field, initial_text, low, high) \
-    .name = text, .kind = OPTION_MEMORY, .initial = initial_text, .least = low, .most = high, \
+#define MEMORY(text, field, initial_text, low, high)                                               \
+    .name = text, .kind = OPTION_MEMORY, .initial = initial_text, .least = low, .most = high,      \
     .number = &config.field
-#define BOOLEAN(text, field, initial_text) \
+#define BOOLEAN(text, field, initial_text)                                                         \
     .name = text, .kind = OPTION_BOOLEAN, .initial = initial_text, .boolean = &config.field
-#define CHOICE(text, field, initial_text, names) \
-    .name = text, .kind = OPTION_CHOICE, .initial = initial_text, .choice = &config.field, \
+#define CHOICE(text, field, initial_text, names)                                                   \
+    .name = text, .kind = OPTION_CHOICE, .initial = initial_text, .choice = &config.field,         \
     .choices = names
 #define TEXT(text, initial_text) .name = text, .kind = OPTION_TEXT, .initial = initial_text
-#define LIST(text, initial_text, function) \
+#define LIST(text, initial_text, function)                                                         \
     .name = text, .kind = OPTION_LIST, .initial = initial_text, .compose = function
+#define VALUE_LIMIT(text, old, field, initial_text, low, high)                                     \
+    .name = text, .alias = old, .kind = OPTION_INTEGER, .initial = initial_text, .least = low,     \
+    .most = high, .number = &value_limits.field
 #define IMMUTABLE .flags = OPTION_IMMUTABLE
 
 /* At the start they are applied in this order: the folder before files in it, the log before what
@@ -186,6 +191,27 @@ static const struct option options[] = {
     {BOOLEAN("lazyfree-lazy-user-del", lazyfree_lazy_user_del, "no")},
     {BOOLEAN("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, "no")},
     {BOOLEAN("lazyfree-lazy-expire", lazyfree_lazy_expire, "no")},
+    /* When small values become large ones */
+    {VALUE_LIMIT("hash-max-listpack-entries", "hash-max-ziplist-entries", hash_listpack_entries,
+                 "512", 0, UINT32_MAX)},
+    {VALUE_LIMIT("hash-max-listpack-value", "hash-max-ziplist-value", hash_listpack_value, "64", 0,
+                 UINT32_MAX)},
+    {VALUE_LIMIT("set-max-intset-entries", NULL, set_intset_entries, "512", 0, UINT32_MAX)},
+    {VALUE_LIMIT("set-max-listpack-entries", NULL, set_listpack_entries, "128", 0, UINT32_MAX)},
+    {VALUE_LIMIT("set-max-listpack-value", NULL, set_listpack_value, "64", 0, UINT32_MAX)},
+    {VALUE_LIMIT("zset-max-listpack-entries", "zset-max-ziplist-entries", zset_listpack_entries,
+                 "128", 0, UINT32_MAX)},
+    {VALUE_LIMIT("zset-max-listpack-value", "zset-max-ziplist-value", zset_listpack_value, "64", 0,
+                 UINT32_MAX)},
+    {VALUE_LIMIT("list-max-listpack-size", "list-max-ziplist-size", list_listpack_size, "-2",
+                 INT32_MIN, INT32_MAX)},
+    {INTEGER("list-compress-depth", list_compress_depth, "0", 0, INT32_MAX)},
+    {.name = "stream-node-max-bytes",
+     .kind = OPTION_MEMORY,
+     .initial = "4096",
+     .most = UINT32_MAX,
+     .number = &value_limits.stream_node_bytes},
+    {VALUE_LIMIT("stream-node-max-entries", NULL, stream_node_entries, "100", 0, UINT32_MAX)},
     /* Persistence */
     {LIST("save", "", compose_save)},
     {BOOLEAN("appendonly", appendonly, "no"), .check = check_appendonly},
@@ -229,6 +255,7 @@ static int option_find(const char *name, size_t length) {
     struct bulk word = {(char *)name, length, NULL};
     for (int i = 0; i < OPTION_COUNT; i++) {
         if (word_is(&word, options[i].name)) return i;
+        if (options[i].alias != NULL && word_is(&word, options[i].alias)) return i;
     }
     return -1;
 }
@@ -355,13 +382,13 @@ static bool canonical(const struct option *option, const struct bulk *words, int
     if (count != 1) return refuse(why, "wrong number of arguments");
     bool is_fine = false;
     switch (option->kind) {
-        case OPTION_INTEGER:
-        case OPTION_OCTAL:
-        case OPTION_MEMORY: is_fine = canonical_number(option, words, out, why); break;
-        case OPTION_BOOLEAN: is_fine = canonical_boolean(words, out, why); break;
-        case OPTION_CHOICE: is_fine = canonical_choice(option, words, out, why); break;
-        case OPTION_TEXT: is_fine = canonical_text(words, out, why); break;
-        case OPTION_LIST: break;
+    case OPTION_INTEGER:
+    case OPTION_OCTAL:
+    case OPTION_MEMORY: is_fine = canonical_number(option, words, out, why); break;
+    case OPTION_BOOLEAN: is_fine = canonical_boolean(words, out, why); break;
+    case OPTION_CHOICE: is_fine = canonical_choice(option, words, out, why); break;
+    case OPTION_TEXT: is_fine = canonical_text(words, out, why); break;
+    case OPTION_LIST: break;
     }
     return is_fine && (!option->check || option->check(out, why));
 }
@@ -701,9 +728,21 @@ void config_on_change(const char *name, void (*apply)(void)) {
 /* As Redis does it, an option that was asked for by name is answered under the name as it was written. */
 static void reply_option_name(const struct bulk *pattern, const char *name, struct reply *reply) {
     bool is_glob = false;
-    for (size_t i = 0; i < pattern->length; i++) is_glob = is_glob || strchr("*?[", pattern->data[i]) != NULL;
-    if (is_glob || pattern->length != strlen(name)) reply_bulk_text(reply, name);
-    else reply_bulk(reply, pattern->data, pattern->length);
+    for (size_t i = 0; i < pattern->length; i++)
+        is_glob = is_glob || strchr("*?[", pattern->data[i]) != NULL;
+    if (is_glob || pattern->length != strlen(name))
+        reply_bulk_text(reply, name);
+    else
+        reply_bulk(reply, pattern->data, pattern->length);
+}
+
+/* The first pattern that a name matches, or NULL. */
+static const struct bulk *pattern_of(const char *name, const struct bulk *patterns,
+                                     uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (glob_matches(patterns[i].data, patterns[i].length, name, strlen(name), true))
+            return &patterns[i];
+    return NULL;
 }
 
 void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply) {
@@ -711,15 +750,14 @@ void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply
     size_t found = 0;
     size_t mark = reply_defer(reply);
     for (int i = 0; i < OPTION_COUNT; i++) {
-        const char *name = options[i].name;
-        uint32_t pattern = 0;
-        while (pattern < count && !glob_matches(patterns[pattern].data, patterns[pattern].length,
-                                                name, strlen(name), true))
-            pattern++;
-        if (pattern == count) continue;
-        reply_option_name(&patterns[pattern], name, reply);
-        reply_bulk(reply, value, config_text(name, value, sizeof value));
-        found++;
+        const char *const names[] = {options[i].name, options[i].alias};
+        for (int j = 0; j < 2 && names[j] != NULL; j++) {
+            const struct bulk *pattern = pattern_of(names[j], patterns, count);
+            if (pattern == NULL) continue;
+            reply_option_name(pattern, names[j], reply);
+            reply_bulk(reply, value, config_text(names[j], value, sizeof value));
+            found++;
+        }
     }
     reply_defer_map(reply, mark, found);
 }
@@ -847,7 +885,8 @@ static void reading_free(struct reading *reading) {
 static void place_format(const struct place *place, char *out, size_t size) {
     if (place->file)
         snprintf(out, size, "%s, line %d:\n    %.200s", place->file, place->line, place->text);
-    else snprintf(out, size, "command line:\n    %.200s", place->text);
+    else
+        snprintf(out, size, "command line:\n    %.200s", place->text);
 }
 
 static bool mistake(struct reading *reading, const struct place *place, const char *why) {
@@ -910,8 +949,10 @@ static void unknown_name(const char *name, size_t length, bool is_command_line, 
         return;
     }
     const char *nearest = name_nearest(name, length);
-    if (nearest) refuse(why, "Unknown option '%.*s'. Did you mean '%s'?", shown, name, nearest);
-    else refuse(why, "Unknown option '%.*s'. latchkey.conf explains those there are.", shown, name);
+    if (nearest)
+        refuse(why, "Unknown option '%.*s'. Did you mean '%s'?", shown, name, nearest);
+    else
+        refuse(why, "Unknown option '%.*s'. latchkey.conf explains those there are.", shown, name);
 }
 
 static void text_replace(char **place, char *text) {
@@ -1196,8 +1237,10 @@ bool config_load(int argc, char **argv) {
         bool is_version =
             strcmp(argv[i], "--version") == 0 || (i == 1 && strcmp(argv[i], "-v") == 0);
         if (!is_help && !is_version) continue;
-        if (is_help) print_help();
-        else print_version();
+        if (is_help)
+            print_help();
+        else
+            print_version();
         exit(0);
     }
     struct reading reading = {.values = values};
@@ -1263,9 +1306,12 @@ static void write_word(FILE *out, const char *text, size_t length) {
     fputc('"', out);
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)text[i];
-        if (byte == '"' || byte == '\\') fprintf(out, "\\%c", byte);
-        else if (is_visible(byte)) fputc(byte, out);
-        else fprintf(out, "\\x%02x", byte);
+        if (byte == '"' || byte == '\\')
+            fprintf(out, "\\%c", byte);
+        else if (is_visible(byte))
+            fputc(byte, out);
+        else
+            fprintf(out, "\\x%02x", byte);
     }
     fputc('"', out);
 }
@@ -1281,21 +1327,21 @@ static void write_memory(FILE *out, const char *value) {
 static void write_option(FILE *out, int index, const char *value) {
     fprintf(out, "%s ", options[index].name);
     switch (options[index].kind) {
-        case OPTION_MEMORY: write_memory(out, value); break;
-        case OPTION_TEXT: write_word(out, value, strlen(value)); break;
-        case OPTION_LIST:
-            if (!*value) write_word(out, value, 0);
-            while (*value) {
-                size_t length = strcspn(value, " ");
-                write_word(out, value, length);
-                value += length;
-                if (*value) fputc(*value++, out);
-            }
-            break;
-        case OPTION_INTEGER:
-        case OPTION_OCTAL:
-        case OPTION_BOOLEAN:
-        case OPTION_CHOICE: fputs(value, out); break;
+    case OPTION_MEMORY: write_memory(out, value); break;
+    case OPTION_TEXT: write_word(out, value, strlen(value)); break;
+    case OPTION_LIST:
+        if (!*value) write_word(out, value, 0);
+        while (*value) {
+            size_t length = strcspn(value, " ");
+            write_word(out, value, length);
+            value += length;
+            if (*value) fputc(*value++, out);
+        }
+        break;
+    case OPTION_INTEGER:
+    case OPTION_OCTAL:
+    case OPTION_BOOLEAN:
+    case OPTION_CHOICE: fputs(value, out); break;
     }
     fputc('\n', out);
 }

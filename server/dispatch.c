@@ -520,17 +520,12 @@ static enum outcome run_inquiry(struct run *run) {
 
 /* ------------------------------------------------------------------ before and after a command */
 
-/* The command has one key, and that is its argument at keys[0].first. */
-static bool has_one_key(const struct command *command) {
-    return command->keys[0].first != 0 && command->keys[0].last == 0 && command->keys[1].first == 0;
-}
-
 /* Finds the keys and hashes each once. A request's arguments bound their number. */
 static bool find_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct call *call = &run->call;
     if (run->prepared != NULL && run->prepared->has_key) {
-        const struct bulk *argument = &call->arguments[call->command->keys[0].first];
+        const struct bulk *argument = &call->arguments[call->command->only_key];
         run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database};
         call->keys = &run->key;
         call->key_count = 1;
@@ -583,6 +578,12 @@ static bool is_admitted(const struct run *run) {
     return true;
 }
 
+static bool wants_all(const struct run *run) {
+    const struct command *command = run->call.command;
+    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return true;
+    return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
+}
+
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
@@ -598,7 +599,7 @@ static enum outcome run_command(struct run *run) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
-    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return run_with_gate(run);
+    if (wants_all(run)) return run_with_gate(run);
     if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
     if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
     return run_with_keys(run);
@@ -687,9 +688,9 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
         prepared[i].command = i == 0 ? command_look_up(arguments, request->count)
                                      : look_up_like(prepared[i - 1].command, arguments_before, arguments, request->count);
         arguments_before = arguments;
-        prepared[i].has_key = prepared[i].command != NULL && has_one_key(prepared[i].command);
+        prepared[i].has_key = prepared[i].command != NULL && prepared[i].command->only_key != 0;
         if (!prepared[i].has_key) continue;
-        const struct bulk *key = &arguments[prepared[i].command->keys[0].first];
+        const struct bulk *key = &arguments[prepared[i].command->only_key];
         keys[count] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
         prepared[i].hash = keys[count++].hash;
     }
@@ -703,8 +704,8 @@ void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, s
     batch_parse(batch, data, length, 1);
     if (batch->count == 0) return;
     const struct command *command = command_look_up(batch->arguments, batch->requests[0].count);
-    if (command == NULL || !has_one_key(command)) return;
-    const struct bulk *key = &batch->arguments[command->keys[0].first];
+    if (command == NULL || command->only_key == 0) return;
+    const struct bulk *key = &batch->arguments[command->only_key];
     dispatcher->ahead[dispatcher->ahead_count++] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
 }
 
@@ -815,7 +816,7 @@ int dispatch_timers(struct worker *worker) {
         if (dispatcher->next_expiry == worker->now_monotonic) dispatcher->next_expiry = 0;
     }
     bool is_freeing = false;
-    if (is_due || dispatcher->lane->graves != NULL) is_freeing = lane_reclaim(dispatcher->lane);
+    if (is_due || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
     if (is_freeing) return 0;
     if (dispatcher->congested.first != NULL) {
         lane_reclaim(dispatcher->lane);

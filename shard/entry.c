@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "number.h"
 #include "shard.h"
+#include "value/value.h"
 
 static const char *const type_names[TYPE_COUNT] = {
     [TYPE_STRING] = "string", [TYPE_LIST] = "list", [TYPE_SET] = "set",
@@ -30,6 +31,7 @@ const char *entry_encoding_name(const struct entry *entry) {
     case ENCODING_APART:
     case ENCODING_BLOB:
     case ENCODING_GROWN: return "raw";
+    case ENCODING_VALUE: return value_kind(entry_type(entry))->encoding_name(entry_pointer(entry));
     }
     return "unknown";
 }
@@ -58,6 +60,8 @@ size_t entry_bytes(const struct entry *entry) {
     size_t bytes = memory_size(entry);
     if (entry_encoding(entry) == ENCODING_APART) bytes += memory_size(entry_pointer(entry));
     if (holds_blob(entry)) bytes += blob_bytes(entry_pointer(entry));
+    if (entry_encoding(entry) == ENCODING_VALUE)
+        bytes += value_kind(entry_type(entry))->bytes(entry_pointer(entry));
     return bytes;
 }
 
@@ -87,7 +91,13 @@ void entry_string(const struct entry *entry, struct string_view *view) {
         /* A short one is cheaper to copy than to refer to. */
         if (view->length <= BLOB_LEAST) view->blob = NULL;
         return;
+    case ENCODING_VALUE: return;
     }
+}
+
+const void *entry_value(const struct entry *entry) {
+    assert(entry_encoding(entry) == ENCODING_VALUE);
+    return entry_pointer(entry);
 }
 
 bool entry_integer(const struct entry *entry, int64_t *value) {
@@ -180,10 +190,15 @@ struct entry *entry_create_integer(const struct key *key, int64_t expiry, int64_
     return entry;
 }
 
-static struct entry *create_with_pointer(enum encoding encoding, const struct key *key, int64_t expiry, void *pointer, size_t length) {
-    struct entry *entry = entry_create(TYPE_STRING, encoding, key, expiry, sizeof pointer, (uint32_t)length);
+static struct entry *create_with_pointer(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, void *pointer,
+                                         size_t length) {
+    struct entry *entry = entry_create(type, encoding, key, expiry, sizeof pointer, (uint32_t)length);
     if (entry != NULL) entry_set_pointer(entry, pointer);
     return entry;
+}
+
+struct entry *entry_create_value(enum type type, const struct key *key, int64_t expiry, void *value) {
+    return create_with_pointer(type, ENCODING_VALUE, key, expiry, value, 0);
 }
 
 static struct entry *create_blob(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob) {
@@ -195,7 +210,8 @@ static struct entry *create_blob(const struct key *key, int64_t expiry, const ch
         assert(data != NULL);
         memcpy(blob->data, data, length);
     }
-    struct entry *entry = create_with_pointer(ENCODING_BLOB, key, expiry, blob, length);
+    struct entry *entry =
+        create_with_pointer(TYPE_STRING, ENCODING_BLOB, key, expiry, blob, length);
     if (entry == NULL) blob_release(blob);
     return entry;
 }
@@ -204,7 +220,8 @@ static struct entry *create_apart(const struct key *key, int64_t expiry, const c
     char *bytes = malloc(length);
     if (bytes == NULL) return NULL;
     memcpy(bytes, data, length);
-    struct entry *entry = create_with_pointer(ENCODING_APART, key, expiry, bytes, length);
+    struct entry *entry =
+        create_with_pointer(TYPE_STRING, ENCODING_APART, key, expiry, bytes, length);
     if (entry == NULL) free(bytes);
     return entry;
 }
@@ -229,14 +246,23 @@ struct entry *entry_create_string(const struct key *key, int64_t expiry, const c
     return entry;
 }
 
+static struct entry *create_copy(const struct entry *source, const struct key *key, int64_t expiry) {
+    const struct value_kind *kind = value_kind(entry_type(source));
+    void *value = kind->copy(entry_pointer(source));
+    struct entry *entry = value == NULL ? NULL : entry_create_value(entry_type(source), key, expiry, value);
+    if (entry == NULL && value != NULL) value_free(kind, value);
+    return entry;
+}
+
 struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry, bool takes_value) {
-    assert(entry_type(source) == TYPE_STRING);
     enum encoding encoding = entry_encoding(source);
     struct entry *entry = NULL;
     if (encoding == ENCODING_INTEGER) {
         entry = entry_create_integer(key, expiry, integer_of(source));
     } else if (takes_value && encoding >= ENCODING_APART) {
-        entry = create_with_pointer(encoding, key, expiry, entry_pointer(source), source->value_length);
+        entry = create_with_pointer(entry_type(source), encoding, key, expiry, entry_pointer(source), source->value_length);
+    } else if (encoding == ENCODING_VALUE) {
+        entry = create_copy(source, key, expiry);
     } else {
         struct string_view view;
         entry_string(source, &view);
@@ -250,6 +276,8 @@ struct entry *entry_create_like(const struct entry *source, const struct key *ke
 /* ------------------------------------------------------------------ freeing */
 
 void entry_free(struct entry *entry) {
+    if (entry_encoding(entry) == ENCODING_VALUE)
+        value_free(value_kind(entry_type(entry)), entry_pointer(entry));
     if (entry_encoding(entry) == ENCODING_APART) free(entry_pointer(entry));
     if (holds_blob(entry)) blob_release(entry_pointer(entry));
     free(entry);
@@ -259,7 +287,13 @@ static void release_entry(void *entry) {
     entry_free(entry);
 }
 
+/* Readers without a lock see the pointer to a value at most, and never follow it: that may be freed as soon as there is time. */
 void entry_retire(struct lane *lane, struct entry *entry) {
+    if (entry_encoding(entry) == ENCODING_VALUE) {
+        lane_discard(lane, value_kind(entry_type(entry)), entry_pointer(entry));
+        lane_retire(lane, entry, memory_size(entry), NULL);
+        return;
+    }
     bool is_one = entry_encoding(entry) < ENCODING_APART;
     lane_retire(lane, entry, entry_bytes(entry), is_one ? NULL : release_entry);
 }

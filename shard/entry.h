@@ -13,7 +13,7 @@
  *
  * An entry is reached only through a scope (scope.h) and changed only through an edit. What is changed in place (an integer, a short value,
  * an expiry) is written in whole words, atomically: a reader without a lock copies the words and finds out afterwards whether they belong
- * together. The bytes of ENCODING_GROWN are written plainly, and so may be read only with the lock. */
+ * together. The bytes of ENCODING_GROWN, and all of a value with a structure, are written plainly, and so may be read only with the lock. */
 #ifndef SHARD_ENTRY_H
 #define SHARD_ENTRY_H
 
@@ -33,6 +33,7 @@ enum encoding {
     ENCODING_APART,   /* pointer to a private allocation, never changed in place */
     ENCODING_BLOB,    /* pointer to a reference-counted, immutable struct blob (values above BLOB_LEAST) */
     ENCODING_GROWN,   /* pointer to a blob that is changed in place while nobody else refers to it, and may have room behind the bytes */
+    ENCODING_VALUE,   /* no string: pointer to a value with a structure (value/value.h) */
 };
 
 #define ENTRY_NO_EXPIRY INT64_MIN
@@ -73,5 +74,8 @@ void entry_string(const struct entry *entry, struct string_view *view);
 bool entry_integer(const struct entry *entry, int64_t *value);
 /* Length without rendering the bytes. */
 size_t entry_string_length(const struct entry *entry);
+
+/* The value of an entry that is no string (value/value.h). Never of an optimistic scope: those have none. */
+const void *entry_value(const struct entry *entry);
 
 #endif

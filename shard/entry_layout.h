@@ -59,6 +59,7 @@ enum form { FORM_ANY, FORM_TEXT, FORM_RAW };
 struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob,
                                   enum form form);
 struct entry *entry_create_integer(const struct key *key, int64_t expiry, int64_t value);
+struct entry *entry_create_value(enum type type, const struct key *key, int64_t expiry, void *value);
 /* An entry of the same value for a key that may be another one, with another expiry. The value's memory apart is taken over if
  * takes_value (the source is then to be freed by entry_free_shell), else copied or shared. */
 struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry, bool takes_value);

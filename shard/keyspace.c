@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "entry_layout.h"
 #include "memory.h"
 #include "scope_take.h"
 #include "shard.h"
+#include "value/value.h"
 
 #define POSITION_BITS 52
 /* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at once, and some more. */
@@ -63,7 +65,7 @@ void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
             struct table *table = atomic_load(&keyspace->shards[i].tables[database]);
             if (table == NULL) continue;
             table->expiry_place = 0;
-            table_bury(table, UINT64_MAX);
+            table_bury(table, NULL, UINT64_MAX);
         }
     free(keyspace->shards[0].tables);
     free(keyspace->shards);
@@ -225,18 +227,30 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
     counter_add(&all->scope.lane->changes, 1);
 }
 
+struct burial {
+    struct table *table;
+    struct lane *lane; /* NULL: there is time */
+};
+
 static void bury_slot(void *context, slot *at) {
-    struct table *table = context;
+    struct burial *burial = context;
     struct entry *entry = slot_entry(at);
-    counter_subtract(&table->keys, 1);
-    counter_subtract(&table->bytes, entry_bytes(entry));
-    entry_free(entry);
+    counter_subtract(&burial->table->keys, 1);
+    counter_subtract(&burial->table->bytes, entry_bytes(entry));
+    if (burial->lane == NULL || entry_encoding(entry) != ENCODING_VALUE) {
+        entry_free(entry);
+        return;
+    }
+    /* It may be a large one, and then has slices of its own. */
+    lane_discard(burial->lane, value_kind(entry_type(entry)), entry_pointer(entry));
+    free(entry);
 }
 
 /* Counted in homes, so that a large table with few entries is no long work either. */
-bool table_bury(struct table *table, uint64_t homes) {
+bool table_bury(struct table *table, struct lane *lane, uint64_t homes) {
+    struct burial burial = {table, lane};
     do {
-        table->expiry_place = table_visit(table, table->expiry_place, bury_slot, table);
+        table->expiry_place = table_visit(table, table->expiry_place, bury_slot, &burial);
     } while (table->expiry_place != 0 && --homes > 0);
     if (table->expiry_place != 0) return false;
     table_free(table);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "shard.h"
+#include "value/value.h"
 
 #define INSIDE UINT64_C(1)
 #define WATCHED UINT64_C(2)
@@ -17,6 +18,8 @@
 
 /* Homes of flushed tables freed per call of lane_reclaim: about a millisecond. */
 #define BURY_SLICE 1024
+/* Allocations of discarded values freed per call: as long. */
+#define DISCARD_SLICE 8192
 
 struct lane *lane_attach(struct keyspace *keyspace) {
     struct lane *lane = NULL;
@@ -36,6 +39,9 @@ void lane_detach(struct lane *lane) {
     assert(!lane_is_inside(lane));
     while (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their batch's end */
     while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
+    free(lane->discarded);
+    lane->discarded = NULL;
+    lane->discarded_capacity = 0;
     free(lane->retired);
     lane->retired = NULL;
     lane->retired_capacity = lane->retired_first = 0;
@@ -215,6 +221,39 @@ void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(
     counter_add(&lane->retired_objects, 1);
 }
 
+static bool discarded_grow(struct lane *lane) {
+    size_t capacity = lane->discarded_capacity == 0 ? 64 : lane->discarded_capacity * 2;
+    struct discarded *stack = realloc(lane->discarded, capacity * sizeof *stack);
+    if (stack == NULL) return false;
+    lane->discarded = stack;
+    lane->discarded_capacity = capacity;
+    return true;
+}
+
+void lane_discard(struct lane *lane, const struct value_kind *kind, void *value) {
+    if (lane->discarded_count == lane->discarded_capacity && !discarded_grow(lane)) {
+        value_free(kind, value); /* late, but not lost */
+        return;
+    }
+    struct discarded discarded = {kind, value, kind->count(value), kind->bytes(value)};
+    lane->discarded[lane->discarded_count++] = discarded;
+    counter_add(&lane->retired_bytes, discarded.bytes);
+    counter_add(&lane->retired_objects, discarded.count);
+}
+
+/* Small ones many at once, of a large one a slice. */
+static void free_discarded(struct lane *lane) {
+    for (size_t budget = DISCARD_SLICE; lane->discarded_count > 0 && budget > 0;) {
+        struct discarded *last = &lane->discarded[lane->discarded_count - 1];
+        size_t slice = last->count + 1 < budget ? last->count + 1 : budget;
+        budget -= slice;
+        if (!last->kind->free_some(last->value, slice)) continue;
+        counter_subtract(&lane->retired_bytes, last->bytes);
+        counter_subtract(&lane->retired_objects, last->count);
+        lane->discarded_count--;
+    }
+}
+
 /* The least epoch that anybody inside entered at. By read-modify-write: see the header. */
 static uint64_t epoch_in_use(struct keyspace *keyspace) {
     uint64_t least = EPOCH_NEVER;
@@ -249,10 +288,11 @@ bool lane_reclaim(struct lane *lane) {
             retired_free(&retired);
         }
     }
+    free_discarded(lane);
     if (lane->graves != NULL) {
         struct table *grave = lane->graves, *next = grave->next_grave;
         uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes), keys = counter_read(&grave->keys);
-        if (table_bury(grave, BURY_SLICE)) {
+        if (table_bury(grave, lane, BURY_SLICE)) {
             lane->graves = next;
             counter_subtract(&lane->retired_bytes, bytes);
             counter_subtract(&lane->retired_objects, keys);
@@ -261,5 +301,5 @@ bool lane_reclaim(struct lane *lane) {
             counter_subtract(&lane->retired_objects, keys - counter_read(&grave->keys));
         }
     }
-    return lane->graves != NULL;
+    return lane->graves != NULL || lane->discarded_count > 0;
 }

@@ -29,6 +29,7 @@
 struct bucket;
 struct keyspace;
 struct table;
+struct value_kind;
 
 #define LANE_SPARES 16
 
@@ -37,6 +38,14 @@ struct retired {
     void *memory;
     void (*release)(void *memory);
     uint64_t epoch;
+    size_t bytes;
+};
+
+/* A value with a structure that belongs to nobody any more: freed in slices. */
+struct discarded {
+    const struct value_kind *kind;
+    void *value;
+    uint64_t count; /* elements that are known to wait */
     size_t bytes;
 };
 
@@ -54,6 +63,8 @@ struct lane {
     size_t retired_first, retired_count, retired_capacity;
     size_t retired_sealed; /* of the oldest, how many have got their epoch */
     size_t ring_bytes;     /* what the ring holds */
+    struct discarded *discarded; /* a stack */
+    size_t discarded_count, discarded_capacity;
     struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
@@ -94,15 +105,21 @@ void gate_unpark(struct lane *lane, struct waiter *waiter);
 
 /* What was unlinked is freed when nobody can see it any more. bytes are counted until then. release NULL: free(). */
 void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory));
+/* A value that no entry has any more, and that nobody reads without the lock. It is freed outside the gate, by lane_reclaim, a slice at a time. */
+void lane_discard(struct lane *lane, const struct value_kind *kind, void *value);
 /* More than this is waiting to be freed, because somebody has been inside for long: whoever can, puts off what would retire more until
  * lane_reclaim has brought it down. So what waits is bounded by this per lane, and the values of one request. */
 #define LANE_RETIRED_MOST ((size_t)16 * 1024 * 1024)
 static inline bool lane_is_congested(const struct lane *lane) {
     return lane->ring_bytes > LANE_RETIRED_MOST;
 }
-/* Outside the gate, now and then: frees what can be freed, and a slice of flushed tables. Returns true if work is left that a further
+/* Outside the gate, now and then: frees what can be freed, and a slice of discarded values and flushed tables. Returns true if work is left that a further
  * call may do. */
 bool lane_reclaim(struct lane *lane);
+/* Flushed tables or discarded values are left to free. */
+static inline bool lane_has_slices(const struct lane *lane) {
+    return lane->graves != NULL || lane->discarded_count > 0;
+}
 
 uint64_t lane_hash(const struct lane *lane, const void *data, size_t length);
 

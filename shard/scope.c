@@ -445,6 +445,7 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
 void scope_changed(struct edit *edit, enum event event) {
     struct scope *scope = &edit->scope->scope;
     assert(scope->is_editing);
+    assert(!edit->is_open && "what was opened is closed");
     scope->is_editing = false;
     scope->changes++;
     counter_add(&scope->lane->changes, 1);
@@ -465,6 +466,7 @@ void scope_changed(struct edit *edit, enum event event) {
 void scope_unchanged(struct edit *edit) {
     assert(edit->scope->scope.is_editing);
     assert(!edit->is_changed && "a change is told by scope_changed");
+    assert(!edit->is_open);
     edit->scope->scope.is_editing = false;
 }
 
@@ -496,17 +498,30 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
     return true;
 }
 
-/* The key's value becomes that of `entry`, which is freed if that fails. */
-static bool edit_replace(struct edit *edit, struct entry *entry) {
+/* The key's value becomes that of `entry`, which is freed by `release` if that fails. */
+static bool edit_replace_or(struct edit *edit, struct entry *entry, void (*release)(struct entry *entry)) {
     if (entry == NULL) return false;
     struct entry *before = edit->entry;
     if (before != NULL) table_uncount(table_of(edit), before);
     if (!edit_place(edit, entry)) {
-        entry_free(entry);
+        release(entry);
         return false;
     }
     if (before != NULL) entry_retire(edit->scope->scope.lane, before);
     return true;
+}
+
+static bool edit_replace(struct edit *edit, struct entry *entry) {
+    return edit_replace_or(edit, entry, entry_free);
+}
+
+static void free_shell(struct entry *entry) {
+    free(entry);
+}
+
+/* What the entry refers to stays the caller's if it fails. */
+static bool edit_replace_shell(struct edit *edit, struct entry *entry) {
+    return edit_replace_or(edit, entry, free_shell);
 }
 
 /* The same value in another entry: the old one's memory apart has moved over, so only the rest of it is retired. */
@@ -603,6 +618,26 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
     return edit_replace(edit, grown) ? blob->data : NULL;
 }
 
+bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_expiry) {
+    return edit_replace_shell(edit, entry_create_value(type, edit->key, kept_expiry(edit, keep_expiry), value));
+}
+
+void *edit_open_value(struct edit *edit) {
+    assert(edit->entry != NULL && entry_encoding(edit->entry) == ENCODING_VALUE && !edit->is_open);
+    table_uncount(table_of(edit), edit->entry);
+    edit->is_open = true;
+    return entry_pointer(edit->entry);
+}
+
+void edit_close_value(struct edit *edit, void *value, bool is_changed) {
+    assert(edit->is_open);
+    edit->is_open = false;
+    if (value != entry_pointer(edit->entry))
+        entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
+    table_count(table_of(edit), edit->entry);
+    if (is_changed) edit->is_changed = true;
+}
+
 bool edit_set_expiry(struct edit *edit, int64_t expiry) {
     struct entry *entry = edit->entry;
     assert(entry != NULL);
@@ -625,13 +660,26 @@ bool edit_put_copy(struct edit *edit, const struct entry *source) {
     return edit_replace(edit, entry_create_like(source, edit->key, entry_expiry(source), false));
 }
 
-void edit_remove(struct edit *edit) {
-    if (edit->entry == NULL) return;
-    struct lane *lane = edit->scope->scope.lane;
+bool edit_put_moved(struct edit *edit, const struct entry *source) {
+    return edit_replace_shell(edit, entry_create_like(source, edit->key, entry_expiry(source), true));
+}
+
+/* Takes the entry out of the table; what becomes of it is the caller's. */
+static struct entry *edit_unlink(struct edit *edit) {
     struct entry *entry = edit->entry;
-    table_remove(table_of(edit), slot_of(edit), edit->key->hash, lane);
+    table_remove(table_of(edit), slot_of(edit), edit->key->hash, edit->scope->scope.lane);
     edit->entry = NULL;
     edit->place = 0;
     edit->is_changed = true;
-    entry_retire(lane, entry);
+    return entry;
+}
+
+void edit_remove_moved(struct edit *edit) {
+    struct entry *entry = edit_unlink(edit);
+    lane_retire(edit->scope->scope.lane, entry, memory_size(entry), NULL);
+}
+
+void edit_remove(struct edit *edit) {
+    if (edit->entry == NULL) return;
+    entry_retire(edit->scope->scope.lane, edit_unlink(edit));
 }

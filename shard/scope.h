@@ -105,6 +105,7 @@ struct edit {
     struct entry *entry;
     uint64_t place; /* private: its slot in the table */
     bool is_changed;
+    bool is_open; /* between edit_open_value and edit_close_value */
 };
 
 /* Begins a change. Removes the entry first, as EVENT_EXPIRED, if its time is up. At most one edit of a scope is open at a time, and
@@ -130,10 +131,21 @@ bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blo
  * SETRANGE, SETBIT, BITFIELD. Never shortens: length is at least the present one. Keeps an expiry. Grows in place where it can.
  * Returns NULL when out of memory. The value's encoding becomes raw. */
 char *edit_stretch_string(struct edit *edit, size_t length);
+/* A value with a structure, of that type (value/value.h), which is the entry's from then on; on failure still the caller's. */
+bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_expiry);
+/* The value of the entry, which is present and no string, to be changed in place; until it is closed nothing else is done with the edit. Closing says
+ * where it is now (it may have moved), and counts its bytes anew. A value that has become empty is closed, and then edit_remove takes the
+ * key away: listeners see from the absent entry that the operation's event also meant "del". */
+void *edit_open_value(struct edit *edit);
+void edit_close_value(struct edit *edit, void *value, bool is_changed);
 /* expiry: unix time in milliseconds, or ENTRY_NO_EXPIRY. The entry is present. */
 bool edit_set_expiry(struct edit *edit, int64_t expiry);
 /* The key gets a copy of source's value and expiry. source belongs to another key of the scope. */
 bool edit_put_copy(struct edit *edit, const struct entry *source);
+/* The same without copying: what the source has apart belongs to both, until the source is removed by edit_remove_moved within the same scope, with
+ * nothing in between that changes either. */
+bool edit_put_moved(struct edit *edit, const struct entry *source);
+void edit_remove_moved(struct edit *edit);
 /* Absent is fine: then nothing changes. Freeing a large value happens later, off the lock. */
 void edit_remove(struct edit *edit);
 

@@ -58,8 +58,9 @@ static inline struct table *shard_table(const struct shard *shard, uint32_t data
     return atomic_load_explicit(&shard->tables[database], memory_order_acquire);
 }
 
-/* Frees a dead table's entries, those of that many homes at a time; true when the table itself is gone. */
-bool table_bury(struct table *table, uint64_t homes);
+/* Frees a dead table's entries, those of that many homes at a time; true when the table itself is gone. Values with a structure are left
+ * to lane_discard, or freed with the rest if lane is NULL. */
+bool table_bury(struct table *table, struct lane *lane, uint64_t homes);
 void entry_free(struct entry *entry);
 /* entry.c: removes from the keyspace what belongs to an entry, now or when nobody can see it any more. */
 void entry_retire(struct lane *lane, struct entry *entry);

@@ -150,18 +150,23 @@ static void reply_tips(const struct command *command, struct reply *reply) {
 
 static size_t key_spec_count(const struct command *command) {
     size_t count = 0;
-    while (count < sizeof command->keys / sizeof command->keys[0] && command->keys[count].first > 0)
-        count++;
+    while (command->keys[count].first != 0 || command->keys[count].is_unknown) count++;
     return count;
+}
+
+static bool is_plain(const struct key_spec *spec) {
+    return spec->keyword == NULL && !spec->is_keynum && !spec->is_unknown;
 }
 
 /* First key, last key and step, as clients knew them before there were key specs: of a second spec, only what goes on where
  * the first ends. */
 static void reply_key_range(const struct command *command, struct reply *reply) {
+    static const struct key_spec none;
     const struct key_spec *keys = command->keys;
+    if (!is_plain(&keys[0])) keys = &none;
     int last = keys[0].last >= 0 ? keys[0].first + keys[0].last : keys[0].last;
-    if (key_spec_count(command) > 1 && keys[0].step == 1 && keys[1].step == 1 &&
-        keys[1].first == last + 1)
+    if (keys != &none && key_spec_count(command) > 1 && keys[0].step == 1 && keys[1].step == 1 &&
+        is_plain(&keys[1]) && keys[1].first == last + 1)
         last = keys[1].last >= 0 ? keys[1].first + keys[1].last : keys[1].last;
     reply_integer(reply, keys[0].first);
     reply_integer(reply, last);
@@ -183,6 +188,36 @@ static void reply_pair(const char *name, int64_t value, struct reply *reply) {
     reply_integer(reply, value);
 }
 
+static void reply_begin_search(const struct key_spec *spec, struct reply *reply) {
+    if (spec->is_unknown) {
+        reply_spec_head("begin_search", "unknown", 0, reply);
+    } else if (spec->keyword != NULL) {
+        reply_spec_head("begin_search", "keyword", 2, reply);
+        reply_bulk_text(reply, "keyword");
+        reply_bulk_text(reply, spec->keyword);
+        reply_pair("startfrom", spec->first, reply);
+    } else {
+        reply_spec_head("begin_search", "index", 1, reply);
+        reply_pair("index", spec->first, reply);
+    }
+}
+
+static void reply_find_keys(const struct key_spec *spec, struct reply *reply) {
+    if (spec->is_unknown) {
+        reply_spec_head("find_keys", "unknown", 0, reply);
+    } else if (spec->is_keynum) {
+        reply_spec_head("find_keys", "keynum", 3, reply);
+        reply_pair("keynumidx", 0, reply);
+        reply_pair("firstkey", 1, reply);
+        reply_pair("keystep", spec->step, reply);
+    } else {
+        reply_spec_head("find_keys", "range", 3, reply);
+        reply_pair("lastkey", spec->last, reply);
+        reply_pair("keystep", spec->step, reply);
+        reply_pair("limit", spec->limit, reply);
+    }
+}
+
 static void reply_key_specs(const struct command *command, struct reply *reply) {
     size_t count = key_spec_count(command);
     reply_set(reply, count);
@@ -191,12 +226,8 @@ static void reply_key_specs(const struct command *command, struct reply *reply) 
         reply_map(reply, 3);
         reply_bulk_text(reply, "flags");
         reply_flags(spec->flags, key_flags, reply);
-        reply_spec_head("begin_search", "index", 1, reply);
-        reply_pair("index", spec->first, reply);
-        reply_spec_head("find_keys", "range", 3, reply);
-        reply_pair("lastkey", spec->last, reply);
-        reply_pair("keystep", spec->step, reply);
-        reply_pair("limit", 0, reply);
+        reply_begin_search(spec, reply);
+        reply_find_keys(spec, reply);
     }
 }
 

@@ -1,8 +1,8 @@
 /* Commands about keys as such, whatever their values: is it there, what is it, away with it, give
  * it another name.
  *
- * What gives a value another place (RENAME, COPY, MOVE) copies the entry there and then removes the
- * old one, all under one scope. Large values are shared by the copy, so this costs little. */
+ * What gives a value another place (RENAME, MOVE) puts it there and then takes it from where it was,
+ * all under one scope; nothing large is copied. */
 #include <string.h>
 
 #include "../../shard/keyspace.h"
@@ -80,17 +80,19 @@ static const struct entry *peek_held(const struct write_scope *scope, const stru
 }
 
 enum placed { PLACED, PLACE_TAKEN, PLACE_NO_MEMORY };
+typedef bool edit_put(struct edit *edit, const struct entry *source);
 
 /* The key `to` gets the value and expiry of source, which is another key's. */
 static enum placed key_place(struct write_scope *scope, const struct key *to,
-                             const struct entry *source, bool replaces, enum event event) {
+                             const struct entry *source, bool replaces, edit_put *put,
+                             enum event event) {
     struct edit edit;
     scope_edit(scope, to, &edit);
     if (edit.entry != NULL && !replaces) {
         scope_unchanged(&edit);
         return PLACE_TAKEN;
     }
-    if (!edit_put_copy(&edit, source)) {
+    if (!put(&edit, source)) {
         scope_unchanged(&edit);
         return PLACE_NO_MEMORY;
     }
@@ -98,11 +100,19 @@ static enum placed key_place(struct write_scope *scope, const struct key *to,
     return PLACED;
 }
 
+/* Removes a key whose value has moved to another one. */
+static void key_leave(struct write_scope *scope, const struct key *key, enum event event) {
+    struct edit edit;
+    scope_edit(scope, key, &edit);
+    edit_remove_moved(&edit);
+    scope_changed(&edit, event);
+}
+
 static enum placed key_rename(struct write_scope *scope, const struct key *from,
                               const struct key *to, const struct entry *source, bool replaces) {
     if (key_is_same(from, to)) return replaces ? PLACED : PLACE_TAKEN;
-    enum placed placed = key_place(scope, to, source, replaces, EVENT_RENAME_TO);
-    if (placed == PLACED) key_remove(scope, from, EVENT_RENAME_FROM);
+    enum placed placed = key_place(scope, to, source, replaces, edit_put_moved, EVENT_RENAME_TO);
+    if (placed == PLACED) key_leave(scope, from, EVENT_RENAME_FROM);
     return placed;
 }
 
@@ -167,7 +177,7 @@ void command_copy(struct write_scope *scope, const struct call *call, struct rep
     const struct entry *source = scope_view(scope, &call->keys[0]);
     enum placed placed = source == NULL
                              ? PLACE_TAKEN
-                             : key_place(scope, &destination, source, replaces, EVENT_COPY_TO);
+                             : key_place(scope, &destination, source, replaces, edit_put_copy, EVENT_COPY_TO);
     if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, placed == PLACED);
 }
@@ -182,8 +192,9 @@ void command_move(struct write_scope *scope, const struct call *call, struct rep
     }
     const struct entry *source = peek_held(scope, from);
     enum placed placed =
-        source == NULL ? PLACE_TAKEN : key_place(scope, &to, source, false, EVENT_MOVE_TO);
-    if (placed == PLACED) key_remove(scope, from, EVENT_MOVE_FROM);
+        source == NULL ? PLACE_TAKEN
+                       : key_place(scope, &to, source, false, edit_put_moved, EVENT_MOVE_TO);
+    if (placed == PLACED) key_leave(scope, from, EVENT_MOVE_FROM);
     if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, placed == PLACED);
 }

@@ -7,7 +7,7 @@
 #include "../hash.h"
 
 struct value_limits value_limits = {
-    .hash_listpack_entries = 128,
+    .hash_listpack_entries = 512,
     .hash_listpack_value = 64,
     .set_intset_entries = 512,
     .set_listpack_entries = 128,
@@ -25,6 +25,10 @@ static const struct value_kind *const kinds[TYPE_COUNT] = {
 
 const struct value_kind *value_kind(enum type type) {
     return kinds[type];
+}
+
+void value_free(const struct value_kind *kind, void *value) {
+    while (!kind->free_some(value, SIZE_MAX)) continue;
 }
 
 /* ------------------------------------------------------------------ hashing and drawing */

@@ -31,6 +31,8 @@ extern const struct value_kind list_kind, set_kind, zset_kind, hash_kind, stream
 
 /* NULL for strings. */
 const struct value_kind *value_kind(enum type type);
+/* All at once: for small values, and where nobody waits. */
+void value_free(const struct value_kind *kind, void *value);
 
 /* A string within a value. */
 struct text {
@@ -40,21 +42,22 @@ struct text {
 
 /* When a packed form becomes a scalable one: Redis's options of the same names. Written by the configuration, read relaxed. Tests set them too. */
 struct value_limits {
-    _Atomic uint32_t hash_listpack_entries;  /* 128 */
-    _Atomic uint32_t hash_listpack_value;    /* 64, bytes of one field or value */
-    _Atomic uint32_t set_intset_entries;     /* 512 */
-    _Atomic uint32_t set_listpack_entries;   /* 128 */
-    _Atomic uint32_t set_listpack_value;     /* 64 */
-    _Atomic uint32_t zset_listpack_entries;  /* 128 */
-    _Atomic uint32_t zset_listpack_value;    /* 64 */
-    _Atomic int32_t list_listpack_size;      /* -2: 8 KB a node; positive: elements a node (list-max-listpack-size) */
-    _Atomic uint32_t stream_node_bytes;      /* 4096 */
-    _Atomic uint32_t stream_node_entries;    /* 100 */
+    _Atomic int64_t hash_listpack_entries; /* 512 */
+    _Atomic int64_t hash_listpack_value;   /* 64, bytes of one field or value */
+    _Atomic int64_t set_intset_entries;    /* 512 */
+    _Atomic int64_t set_listpack_entries;  /* 128 */
+    _Atomic int64_t set_listpack_value;    /* 64 */
+    _Atomic int64_t zset_listpack_entries; /* 128 */
+    _Atomic int64_t zset_listpack_value;   /* 64 */
+    _Atomic int64_t list_listpack_size;    /* -2: 8 KB a node; positive: elements a node (list-max-listpack-size) */
+    _Atomic int64_t stream_node_bytes;     /* 4096 */
+    _Atomic int64_t stream_node_entries;   /* 100 */
 };
 extern struct value_limits value_limits;
 
-static inline uint32_t value_limit(const _Atomic uint32_t *limit) {
-    return atomic_load_explicit(limit, memory_order_relaxed);
+/* One of them that is not negative. */
+static inline uint32_t value_limit(const _Atomic int64_t *limit) {
+    return (uint32_t)atomic_load_explicit(limit, memory_order_relaxed);
 }
 
 /* The keyed hash of members and fields: its secret is drawn once per process. */

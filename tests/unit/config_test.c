@@ -318,7 +318,8 @@ static void latchkey_conf_holds_every_option_with_its_default(void **state) {
         long length = strtol(next + 1, &next, 10);
         next += 2;
         snprintf(line, sizeof line, "\n%.*s ", (int)length, next);
-        if (index % 2 == 0 && !strstr(text, line)) fail_msg("latchkey.conf does not have:%s", line);
+        bool is_old_name = strstr(line, "-ziplist-") != NULL; /* of an option that has its line */
+        if (index % 2 == 0 && !is_old_name && !strstr(text, line)) fail_msg("latchkey.conf does not have:%s", line);
         next += length + 2;
     }
     free(all);

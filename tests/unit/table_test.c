@@ -123,7 +123,7 @@ static void check_sums(const struct numbered *numbered) {
 }
 
 static void numbered_free(struct numbered *numbered) {
-    assert_true(table_bury(numbered->table, UINT64_MAX)); /* a sanitizer would see what it forgets */
+    assert_true(table_bury(numbered->table, NULL, UINT64_MAX)); /* a sanitizer would see what it forgets */
     free(numbered->entries);
     free(numbered->names);
     keyspace_reclaim(lane);
@@ -307,7 +307,7 @@ static void a_table_with_chains_is_freed_whole(void **state) {
         table_insert(table, key.hash, entry_create_integer(&key, ENTRY_NO_EXPIRY, i), lane);
     }
     assert_true(counter_read(&table->spill_buckets) > 0);
-    assert_true(table_bury(table, UINT64_MAX));
+    assert_true(table_bury(table, NULL, UINT64_MAX));
 }
 
 static void a_replaced_entry_stands_in_the_same_slot(void **state) {
@@ -340,7 +340,7 @@ static void a_large_table_is_buried_in_slices(void **state) {
     numbered_init(&numbered, 2000, 0);
     for (uint64_t i = 0; i < 2000; i++) numbered_insert(&numbered, i);
     uint64_t slices = 0, left = 2000;
-    while (!table_bury(numbered.table, 10)) {
+    while (!table_bury(numbered.table, NULL, 10)) {
         assert_true(counter_read(&numbered.table->keys) < left);
         left = counter_read(&numbered.table->keys);
         slices++;
