@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../shard/counter.h"
+#include "../shard/lane.h"
 #include "config.h"
 #include "dispatch.h"
 #include "log.h"
@@ -87,6 +88,16 @@ static void arguments_rebase(struct connection *connection, const char *from, ch
         if (argument->owner) continue;
         argument->data = to + ((uintptr_t)argument->data - (uintptr_t)from);
     }
+}
+
+/* Large arguments count as the lane's memory while they are only that; what has become a value is counted for its entry as well. */
+static void owners_release(struct connection *connection) {
+    struct request_parser *parser = &connection->parser;
+    size_t bytes = parser->apart_owner == NULL ? 0 : blob_bytes(parser->apart_owner);
+    for (uint32_t i = 0; i < parser->count; i++)
+        if (parser->arguments[i].owner != NULL) bytes += blob_bytes(parser->arguments[i].owner);
+    if (bytes > 0) lane_charge(connection->worker->lane, -(int64_t)bytes);
+    request_owners(parser, blob_release);
 }
 
 static void input_free(struct connection *connection) {
@@ -261,7 +272,7 @@ static void requests_forget(struct connection *connection) {
     /* Before its owner, the parser, lets it go. */
     if (connection->bulk) counter_subtract(&connection->worker->input_bytes, connection->bulk->length);
     connection->bulk = NULL;
-    request_owners(&connection->parser, blob_release);
+    owners_release(connection);
     request_parser_free(&connection->parser);
     request_parser_init(&connection->parser);
     input_free(connection);
@@ -407,14 +418,17 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
 /* A large argument gets memory of its own, which may become its value. */
 static void bulk_begin(struct connection *connection, struct run *run) {
     struct request_parser *parser = &connection->parser;
+    struct worker *worker = connection->worker;
+    if (parser->bulk_wanted > BLOB_LEAST) dispatch_make_room(worker, parser->bulk_wanted);
     struct blob *blob = parser->bulk_wanted > BLOB_LEAST ? blob_create(parser->bulk_wanted) : NULL;
     if (!blob) {
         request_decline_bulk(parser);
         return;
     }
+    lane_charge(worker->lane, (int64_t)blob_bytes(blob));
     request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
     connection->bulk = blob;
-    counter_add(&connection->worker->input_bytes, blob->length);
+    counter_add(&worker->input_bytes, blob->length);
 }
 
 static void bulk_end(struct connection *connection) {
@@ -440,7 +454,7 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
         case REQUEST_READY:
             bulk_end(connection);
             if (connection->parser.count > 0) return true;
-            request_owners(&connection->parser, blob_release);
+            owners_release(connection);
             run->data += *consumed;
             run->length -= *consumed;
             run->input += *consumed;
@@ -484,7 +498,7 @@ static bool run_request(struct connection *connection, struct run *run, const st
 static bool run_parsed(struct connection *connection, struct run *run, size_t consumed) {
     struct request_parser *parser = &connection->parser;
     bool goes_on = run_request(connection, run, parser->arguments, parser->count, NULL, consumed);
-    if (!connection->has_request) request_owners(parser, blob_release);
+    if (!connection->has_request) owners_release(connection);
     return goes_on;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shard/eviction.h"
 #include "../shard/lane.h"
 #include "../shard/scope_take.h"
 #include "clock.h"
@@ -17,6 +18,7 @@
 #include "config.h"
 #include "inquiry.h"
 #include "latency.h"
+#include "limit.h"
 #include "monitor.h"
 #include "process.h"
 #include "slowlog.h"
@@ -26,6 +28,12 @@
 #define REFUSALS_MOST 64
 /* A closer that was refused this often keeps the gate closed while it waits for the last one to leave. */
 #define CLOSER_PATIENCE 16
+/* What an argument may cost besides its bytes, once it is a value of its own or part of one. */
+#define ENTRY_OVERHEAD 32
+/* How often the limit on memory is adapted to what clients and the process use, while there is one. */
+#define LIMIT_MS 10
+/* Bytes retired that are not left to wait for a timer when there is a limit. */
+#define RECLAIM_BYTES 65536
 /* Retired objects that wait for the end of a turn to be freed; fewer wait for the next timer. */
 #define RECLAIM_AT 64
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
@@ -72,7 +80,8 @@ struct dispatcher {
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command */
     const struct connection *boundary_connection;
-    int64_t next_tick, next_expiry;
+    int64_t next_tick, next_expiry, next_limit;
+    bool is_above_limit; /* or eviction has other work left */
 };
 
 /* What a connection's request keeps from one dispatch to the next. */
@@ -225,7 +234,7 @@ bool dispatch_enter(struct worker *worker) {
 void dispatch_leave(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
-    if (dispatcher->lane->retired_count >= RECLAIM_AT) lane_reclaim(dispatcher->lane);
+    if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES) lane_reclaim(dispatcher->lane);
 }
 
 bool dispatch_yield(struct worker *worker) {
@@ -331,6 +340,43 @@ static bool may_retire(struct run *run) {
     queue_append(&dispatcher->congested, run->connection);
     connection_park(run->connection, PARK_ON_MEMORY);
     return false;
+}
+
+/* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room for when they came in. */
+static size_t room_needed(const struct call *call) {
+    size_t bytes = ENTRY_OVERHEAD * call->count;
+    for (uint32_t i = 1; i < call->count; i++)
+        if (call->arguments[i].owner == NULL) bytes += call->arguments[i].length;
+    return bytes;
+}
+
+/* Before its first lock a command that needs memory makes room for it. Replies Redis's error if there is nothing left to let go. */
+static enum outcome make_room(struct run *run, bool *is_made) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    size_t bytes = room_needed(&run->call);
+    *is_made = eviction_has_room(dispatcher->lane, bytes);
+    for (int tries = 0; !*is_made; tries++) {
+        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        enum room room = eviction_make_room(dispatcher->lane, bytes, run->call.now);
+        *is_made = room == ROOM_MADE;
+        if (room == ROOM_NONE) {
+            reply_error(run->reply, ERROR_OUT_OF_MEMORY);
+            return OUTCOME_DONE;
+        }
+        if (room != ROOM_LATER) continue;
+        lane_leave(dispatcher->lane);
+        lane_reclaim(dispatcher->lane);
+        if (tries == 0) continue;
+        queue_append(&dispatcher->congested, run->connection);
+        connection_park(run->connection, PARK_ON_MEMORY);
+        return OUTCOME_PARKED;
+    }
+    return OUTCOME_DONE;
+}
+
+void dispatch_make_room(struct worker *worker, size_t bytes) {
+    struct lane *lane = worker->lane;
+    if (!eviction_has_room(lane, bytes) && lane_is_inside(lane)) eviction_make_room(lane, bytes, worker->now);
 }
 
 /* The function itself. What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it. */
@@ -599,6 +645,11 @@ static enum outcome run_command(struct run *run) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+    if ((command->flags & COMMAND_DENYOOM) != 0) {
+        bool is_made;
+        enum outcome outcome = make_room(run, &is_made);
+        if (!is_made) return outcome;
+    }
     if (wants_all(run)) return run_with_gate(run);
     if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
     if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
@@ -800,6 +851,18 @@ static void expire_some(struct worker *worker) {
     dispatcher->next_expiry = worker->now_monotonic + (is_behind ? EXPIRY_BUSY_MS : 0);
 }
 
+/* Brings what is above the limit down, and adapts what eviction keeps: soon again while there is more to do. */
+static void keep_limit(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    dispatcher->next_limit = worker->now_monotonic + LIMIT_MS;
+    limit_tick(dispatcher->keyspace);
+    if (!lane_enter(dispatcher->lane)) return;
+    bool is_done = eviction_tick(dispatcher->lane, worker->now);
+    lane_leave(dispatcher->lane);
+    dispatcher->is_above_limit = !is_done;
+    if (!is_done) dispatcher->next_limit = worker->now_monotonic + 1;
+}
+
 int dispatch_timers(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     int64_t now = worker->now_monotonic;
@@ -815,6 +878,7 @@ int dispatch_timers(struct worker *worker) {
         expire_some(worker);
         if (dispatcher->next_expiry == worker->now_monotonic) dispatcher->next_expiry = 0;
     }
+    if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
     bool is_freeing = false;
     if (is_due || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
     if (is_freeing) return 0;
@@ -823,7 +887,7 @@ int dispatch_timers(struct worker *worker) {
         if (!lane_is_congested(dispatcher->lane)) wake_connections(&dispatcher->congested);
         return dispatcher->congested.first != NULL ? 1 : 0;
     }
-    int64_t next = dispatcher->next_tick;
+    int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (dispatcher->next_expiry != 0 && dispatcher->next_expiry < next) next = dispatcher->next_expiry;
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
         next = worker->now_monotonic + dispatcher->paused_until - worker->now;

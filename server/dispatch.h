@@ -25,6 +25,8 @@ void dispatch_detach(struct worker *worker);
  * may run this turn; the worker is woken (worker_wake) when it opens. */
 bool dispatch_enter(struct worker *worker);
 void dispatch_leave(struct worker *worker);
+/* Makes room for so many bytes that are about to be received, as far as that is possible at once. */
+void dispatch_make_room(struct worker *worker, size_t bytes);
 /* Between two connections of a turn: lets somebody who waits at the gate in. false as dispatch_enter. */
 bool dispatch_yield(struct worker *worker);
 

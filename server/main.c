@@ -15,6 +15,7 @@
 #include "command_table.h"
 #include "config.h"
 #include "hold.h"
+#include "limit.h"
 #include "listen.h"
 #include "log.h"
 #include "process.h"
@@ -86,6 +87,7 @@ static bool serve(struct listening *listening) {
     uint32_t workers = (uint32_t)atomic_load_explicit(&config.threads, memory_order_relaxed);
     struct keyspace *keyspace = keyspace_start(workers);
     if (signals < 0 || !keyspace) return false;
+    limit_start(keyspace);
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");

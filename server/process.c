@@ -1,5 +1,6 @@
 #include "process.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,53 @@ void process_memory(struct process_memory *memory) {
     memory->peak = peak;
     memory->at_start = at_start;
     pthread_mutex_unlock(&mutex);
+}
+
+uint64_t process_memory_used(void) {
+    struct process_memory memory = {0};
+    read_allocator(&memory);
+    return memory.used;
+}
+
+/* A limit that a file holds: a number, or "max". INT64_MAX if there is none. */
+static int64_t read_limit(const char *path) {
+    long long limit = INT64_MAX;
+    FILE *file = fopen(path, "r");
+    if (file == NULL) return INT64_MAX;
+    if (fscanf(file, "%lld", &limit) != 1 || limit <= 0) limit = INT64_MAX;
+    fclose(file);
+    return limit;
+}
+
+/* The group's own limit and those of the groups above it: "0::/a/b" (version 2), "N:memory:/a/b" (version 1). */
+static int64_t group_limit(char *line) {
+    const char *root = strncmp(line, "0::", 3) == 0 ? "/sys/fs/cgroup" : strstr(line, ":memory:") != NULL ? "/sys/fs/cgroup/memory" : NULL;
+    const char *name = line[0] == '0' ? "memory.max" : "memory.limit_in_bytes";
+    char *group = strrchr(line, ':'), path[PATH_MAX];
+    int64_t least = INT64_MAX;
+    if (root == NULL || group == NULL) return least;
+    group++;
+    for (char *end = group + strcspn(group, "\n"); end >= group; end--) {
+        if (*end != '/' && *end != '\n' && *end != '\0') continue;
+        *end = '\0';
+        snprintf(path, sizeof path, "%s%s/%s", root, group, name);
+        int64_t limit = read_limit(path);
+        if (limit < least) least = limit;
+    }
+    return least;
+}
+
+int64_t process_memory_available(void) {
+    int64_t available = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    char line[PATH_MAX];
+    FILE *file = fopen("/proc/self/cgroup", "r");
+    if (file == NULL) return available;
+    while (fgets(line, sizeof line, file) != NULL) {
+        int64_t limit = group_limit(line);
+        if (limit < available) available = limit;
+    }
+    fclose(file);
+    return available;
 }
 
 void process_peak_reset(void) {

@@ -26,6 +26,11 @@ struct process_memory {
 void process_memory(struct process_memory *memory);
 void process_peak_reset(void);
 
+/* What the process may have at most: the machine's memory, or what its control group is granted if that is less. */
+int64_t process_memory_available(void);
+/* Handed out by the allocator, now. */
+uint64_t process_memory_used(void);
+
 /* Averages over the last second or two. */
 struct process_rates {
     uint64_t commands;

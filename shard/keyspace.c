@@ -30,6 +30,7 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     mutex_init(&keyspace->lanes_mutex);
     mutex_init(&keyspace->gate.mutex);
     atomic_init(&keyspace->epoch, 1);
+    eviction_init(&keyspace->eviction);
     atomic_init(&keyspace->expires_actively, true);
     keyspace->shards = memory_lines(shards * sizeof *keyspace->shards);
     keyspace->lanes = memory_lines(keyspace->lane_count * sizeof *keyspace->lanes);
@@ -67,6 +68,7 @@ void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
             table->expiry_place = 0;
             table_bury(table, NULL, UINT64_MAX);
         }
+    free(atomic_load(&keyspace->eviction.ghosts));
     free(keyspace->shards[0].tables);
     free(keyspace->shards);
     free(keyspace->lanes);
@@ -185,6 +187,9 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
     counter_add(&lane->retired_bytes, counter_read(&table->bytes) + counter_read(&table->array_bytes));
     counter_add(&lane->retired_objects, keys);
+    counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
+    counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
+    counter_subtract(&lane->entries, keys);
     table->expiry_place = 0;
     table->next_grave = lane->graves;
     lane->graves = table;

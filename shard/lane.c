@@ -217,6 +217,7 @@ void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(
     size_t at = (lane->retired_first + lane->retired_count++) & (lane->retired_capacity - 1);
     lane->retired[at] = (struct retired){memory, release, 0, bytes};
     lane->ring_bytes += bytes;
+    lane_charge(lane, (int64_t)bytes);
     counter_add(&lane->retired_bytes, bytes);
     counter_add(&lane->retired_objects, 1);
 }
@@ -238,6 +239,7 @@ void lane_discard(struct lane *lane, const struct value_kind *kind, void *value)
     struct discarded discarded = {kind, value, kind->count(value), kind->bytes(value)};
     lane->discarded[lane->discarded_count++] = discarded;
     counter_add(&lane->retired_bytes, discarded.bytes);
+    lane_charge(lane, (int64_t)discarded.bytes);
     counter_add(&lane->retired_objects, discarded.count);
 }
 
@@ -249,6 +251,7 @@ static void free_discarded(struct lane *lane) {
         budget -= slice;
         if (!last->kind->free_some(last->value, slice)) continue;
         counter_subtract(&lane->retired_bytes, last->bytes);
+        lane_charge(lane, -(int64_t)last->bytes);
         counter_subtract(&lane->retired_objects, last->count);
         lane->discarded_count--;
     }
@@ -263,6 +266,29 @@ static uint64_t epoch_in_use(struct keyspace *keyspace) {
         if (word != 0 && word >> EPOCH_SHIFT < least) least = word >> EPOCH_SHIFT;
     }
     return least;
+}
+
+/* A slice of the oldest flushed table. */
+static void bury_some(struct lane *lane) {
+    struct table *grave = lane->graves, *next = grave->next_grave;
+    uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes), keys = counter_read(&grave->keys);
+    bool is_gone = table_bury(grave, lane, BURY_SLICE);
+    uint64_t bytes_left = is_gone ? 0 : counter_read(&grave->bytes) + counter_read(&grave->array_bytes);
+    uint64_t keys_left = is_gone ? 0 : counter_read(&grave->keys);
+    if (is_gone) lane->graves = next;
+    counter_subtract(&lane->retired_bytes, bytes - bytes_left);
+    counter_subtract(&lane->retired_objects, keys - keys_left);
+    lane_charge(lane, -(int64_t)(bytes - bytes_left));
+}
+
+/* What the lane has been given back in frees beyond what it will soon need goes to the others. */
+static void give_back(struct lane *lane) {
+    struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t chunk = atomic_load_explicit(&eviction->chunk, memory_order_relaxed);
+    int64_t credit = atomic_load_explicit(&lane->credit, memory_order_relaxed);
+    if (credit <= 2 * chunk) return;
+    atomic_fetch_sub(&eviction->taken, credit - chunk);
+    lane_charge(lane, credit - chunk);
 }
 
 bool lane_reclaim(struct lane *lane) {
@@ -283,23 +309,14 @@ bool lane_reclaim(struct lane *lane) {
             lane->retired_count--;
             lane->retired_sealed--;
             lane->ring_bytes -= retired.bytes;
+            lane_charge(lane, -(int64_t)retired.bytes);
             counter_subtract(&lane->retired_bytes, retired.bytes);
             counter_subtract(&lane->retired_objects, 1);
             retired_free(&retired);
         }
     }
     free_discarded(lane);
-    if (lane->graves != NULL) {
-        struct table *grave = lane->graves, *next = grave->next_grave;
-        uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes), keys = counter_read(&grave->keys);
-        if (table_bury(grave, lane, BURY_SLICE)) {
-            lane->graves = next;
-            counter_subtract(&lane->retired_bytes, bytes);
-            counter_subtract(&lane->retired_objects, keys);
-        } else {
-            counter_subtract(&lane->retired_bytes, bytes - counter_read(&grave->bytes) - counter_read(&grave->array_bytes));
-            counter_subtract(&lane->retired_objects, keys - counter_read(&grave->keys));
-        }
-    }
+    if (lane->graves != NULL) bury_some(lane);
+    give_back(lane);
     return lane->graves != NULL || lane->discarded_count > 0;
 }

@@ -27,6 +27,7 @@
 #include "rwlock.h"
 
 struct bucket;
+struct entry;
 struct keyspace;
 struct table;
 struct value_kind;
@@ -49,6 +50,15 @@ struct discarded {
     size_t bytes;
 };
 
+/* Who may be let go next (eviction.c). entry is used while candidates are being collected, hash from then on. */
+#define LANE_CANDIDATES 4
+struct candidate {
+    const struct entry *entry;
+    uint64_t hash;
+    uint32_t database;
+    float score;
+};
+
 struct lane {
     _Alignas(64) _Atomic uint64_t word;
     _Alignas(64) struct keyspace *keyspace;
@@ -66,6 +76,16 @@ struct lane {
     struct discarded *discarded; /* a stack */
     size_t discarded_count, discarded_capacity;
     struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
+    /* For eviction. */
+    struct candidate queue[LANE_CANDIDATES]; /* the best last */
+    uint32_t queued, queue_which;
+    uint32_t insertions; /* that nobody else knows of yet */
+    uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
+    uint32_t renewed, renewing_epoch;
+    /* Of the budget (eviction.h). Its thread's to write. */
+    _Atomic int64_t credit;
+    /* Sums over all lanes count; one lane's may be below 0, modulo 2^64. */
+    counter entry_bytes, main_bytes, entries;
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
         looks, failed_looks;
@@ -119,6 +139,11 @@ bool lane_reclaim(struct lane *lane);
 /* Flushed tables or discarded values are left to free. */
 static inline bool lane_has_slices(const struct lane *lane) {
     return lane->graves != NULL || lane->discarded_count > 0;
+}
+
+/* Bytes that its thread has allocated for the keyspace, or freed if negative, are charged to its credit. */
+static inline void lane_charge(struct lane *lane, int64_t bytes) {
+    atomic_store_explicit(&lane->credit, atomic_load_explicit(&lane->credit, memory_order_relaxed) - bytes, memory_order_relaxed);
 }
 
 uint64_t lane_hash(const struct lane *lane, const void *data, size_t length);

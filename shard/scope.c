@@ -330,9 +330,7 @@ static const struct entry *find(const struct scope *scope, const struct key *key
 
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
 static void count_access(const struct scope *scope, const struct entry *entry) {
-    uint16_t second = (uint16_t)(scope->now / 1000);
-    _Atomic uint16_t *access = &((struct entry *)(uintptr_t)entry)->access;
-    if (atomic_load_explicit(access, memory_order_relaxed) != second) atomic_store_explicit(access, second, memory_order_relaxed);
+    eviction_note_use(scope->keyspace, (struct entry *)(uintptr_t)entry, scope->now);
 }
 
 static const struct entry *read(const struct scope *scope, const struct key *key) {
@@ -449,11 +447,7 @@ void scope_changed(struct edit *edit, enum event event) {
     scope->is_editing = false;
     scope->changes++;
     counter_add(&scope->lane->changes, 1);
-    if (edit->entry != NULL) {
-        /* An entry that was just made has been used now, whoever made it. */
-        bool is_new = atomic_load_explicit(&edit->entry->access, memory_order_relaxed) == 0;
-        if (scope->counts_access || is_new) count_access(scope, edit->entry);
-    }
+    if (edit->entry != NULL && scope->counts_access && !edit->is_new) count_access(scope, edit->entry);
     tell_changed(edit, event);
 #ifdef PLANT_TORN_MSET
     if (event != EVENT_SET || scope->held == NULL || scope->held->count == 1) return;
@@ -475,7 +469,9 @@ static struct table *table_ensure(struct edit *edit) {
     struct table *table = table_of(edit);
     if (table != NULL) return table;
     const struct keyspace *keyspace = edit->scope->scope.keyspace;
-    table = table_create(edit->shard->number, keyspace->shard_bits);
+    table = table_create(edit->shard->number, keyspace->shard_bits, edit->scope->scope.lane);
+    if (table != NULL)
+        atomic_init(&table->access_epoch, atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));
     shard_assert_exclusive(edit->shard);
     if (table != NULL) atomic_store_explicit(&edit->shard->tables[edit->key->database], table, memory_order_release);
     return table;
@@ -486,11 +482,14 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
     struct lane *lane = edit->scope->scope.lane;
     if (edit->entry != NULL) {
         struct table *table = table_of(edit);
+        access_write(entry, access_read(edit->entry));
         table_replace(slot_of(edit), entry);
-        table_count(table, entry);
+        table_count(table, entry, lane);
     } else {
         struct table *table = table_ensure(edit);
         if (table == NULL || !table_reserve(table, lane)) return false;
+        access_write(entry, eviction_first_access(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
+        edit->is_new = true;
         edit->place = (uint64_t)(uintptr_t)table_insert(table, edit->key->hash, entry, lane);
     }
     edit->entry = entry;
@@ -502,7 +501,7 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
 static bool edit_replace_or(struct edit *edit, struct entry *entry, void (*release)(struct entry *entry)) {
     if (entry == NULL) return false;
     struct entry *before = edit->entry;
-    if (before != NULL) table_uncount(table_of(edit), before);
+    if (before != NULL) table_uncount(table_of(edit), before, edit->scope->scope.lane);
     if (!edit_place(edit, entry)) {
         release(entry);
         return false;
@@ -529,7 +528,7 @@ static bool edit_reshape(struct edit *edit, struct entry *entry) {
     if (entry == NULL) return false;
     struct entry *before = edit->entry;
     struct table *table = table_of(edit);
-    table_uncount(table, before);
+    table_uncount(table, before, edit->scope->scope.lane);
     edit_place(edit, entry);
     lane_retire(edit->scope->scope.lane, before, memory_size(before), NULL);
     return true;
@@ -624,7 +623,7 @@ bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_ex
 
 void *edit_open_value(struct edit *edit) {
     assert(edit->entry != NULL && entry_encoding(edit->entry) == ENCODING_VALUE && !edit->is_open);
-    table_uncount(table_of(edit), edit->entry);
+    table_uncount(table_of(edit), edit->entry, edit->scope->scope.lane);
     edit->is_open = true;
     return entry_pointer(edit->entry);
 }
@@ -634,7 +633,7 @@ void edit_close_value(struct edit *edit, void *value, bool is_changed) {
     edit->is_open = false;
     if (value != entry_pointer(edit->entry))
         entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
-    table_count(table_of(edit), edit->entry);
+    table_count(table_of(edit), edit->entry, edit->scope->scope.lane);
     if (is_changed) edit->is_changed = true;
 }
 
@@ -643,9 +642,9 @@ bool edit_set_expiry(struct edit *edit, int64_t expiry) {
     assert(entry != NULL);
     if (entry_expires(entry) && expiry != ENTRY_NO_EXPIRY) {
         struct table *table = table_of(edit);
-        table_uncount(table, entry);
+        table_uncount(table, entry, edit->scope->scope.lane);
         entry_store(entry, entry->rest, &expiry, sizeof expiry);
-        table_count(table, entry);
+        table_count(table, entry, edit->scope->scope.lane);
         edit->is_changed = true;
         return true;
     }

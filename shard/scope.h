@@ -105,6 +105,7 @@ struct edit {
     struct entry *entry;
     uint64_t place; /* private: its slot in the table */
     bool is_changed;
+    bool is_new;  /* the key was absent when it got a value */
     bool is_open; /* between edit_open_value and edit_close_value */
 };
 

@@ -2,6 +2,7 @@
 #ifndef SHARD_SHARD_H
 #define SHARD_SHARD_H
 
+#include "eviction.h"
 #include "guard.h"
 #include "hash.h"
 #include "keyspace.h"
@@ -35,6 +36,7 @@ struct keyspace {
     _Atomic uint32_t lanes_used; /* seats beyond were never taken */
     struct mutex lanes_mutex;
     struct gate gate;
+    struct eviction eviction;
     _Alignas(64) _Atomic uint64_t epoch;
     _Atomic bool expires_actively;
     struct keyspace_listener listeners[KEYSPACE_LISTENERS]; /* set before lanes attach */

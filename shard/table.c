@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "access.h"
 #include "entry_layout.h"
+#include "hash.h"
 #include "lane.h"
 #include "memory.h"
 #include "scope.h"
@@ -111,35 +113,46 @@ static inline uint64_t place_of_hash(const struct table *table, uint64_t hash) {
 
 /* ------------------------------------------------------------------ arrays */
 
-static bool array_create(struct table *table, struct array *array, uint64_t groups) {
+static void array_bytes_add(struct table *table, struct lane *lane, size_t bytes) {
+    counter_add(&table->array_bytes, bytes);
+    lane_charge(lane, (int64_t)bytes);
+}
+
+static void array_bytes_subtract(struct table *table, struct lane *lane, size_t bytes) {
+    counter_subtract(&table->array_bytes, bytes);
+    lane_charge(lane, -(int64_t)bytes);
+}
+
+static bool array_create(struct table *table, struct array *array, uint64_t groups, struct lane *lane) {
     size_t bytes = memory_good_size(groups * sizeof(struct group));
     groups = bytes / sizeof(struct group);
     array->groups = memory_lines(groups * sizeof(struct group));
     if (array->groups == NULL) return false;
     array->homes = groups * GROUP_HOMES;
-    counter_add(&table->array_bytes, memory_size(array->groups));
+    array_bytes_add(table, lane, memory_size(array->groups));
     return true;
 }
 
 static void array_retire(struct table *table, struct table_array *place, struct lane *lane) {
     struct array array = array_read(place);
     size_t bytes = memory_size(array.groups);
-    counter_subtract(&table->array_bytes, bytes);
+    array_bytes_subtract(table, lane, bytes);
     lane_retire(lane, array.groups, bytes, NULL);
     array_write(place, (struct array){NULL, 0});
 }
 
-struct table *table_create(uint32_t shard, uint32_t hash_shift) {
+struct table *table_create(uint32_t shard, uint32_t hash_shift, struct lane *lane) {
     struct table *table = calloc(1, sizeof *table);
     if (table == NULL) return NULL;
     table->grow_at = GROW_LEAST + (uint32_t)((shard * UINT32_C(2654435761)) >> 16) % (GROW_SPREAD + 1);
     table->hash_shift = hash_shift;
     struct array array;
-    if (!array_create(table, &array, 1)) {
+    if (!array_create(table, &array, 1, lane)) {
         free(table);
         return NULL;
     }
     array_write(&table->current, array);
+    array_bytes_add(table, lane, memory_size(table));
     return table;
 }
 
@@ -188,6 +201,26 @@ slot *table_find(const struct table *table, const struct key *key) {
     }
     if ((word & SPILLED) == 0) return NULL;
     return find_spilled(spill_of(array, home), home, key);
+}
+
+struct hash_search {
+    uint64_t hash;
+    const struct hash_secret *secret;
+    slot *found;
+};
+
+static void compare_hash(void *context, slot *at) {
+    struct hash_search *search = context;
+    size_t length;
+    if (search->found != NULL || (word_of(at) & TAG_MASK) != tag_of(search->hash)) return;
+    const char *data = entry_key(slot_entry(at), &length);
+    if (hash_bytes(search->secret, data, length) == search->hash) search->found = at;
+}
+
+slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret) {
+    struct hash_search search = {hash, secret, NULL};
+    table_visit(table, place_of_hash(table, hash), compare_hash, &search);
+    return search.found;
 }
 
 /* A copy of the entry if it is the key's, or NULL; a copy that isn't wanted is given up. */
@@ -265,7 +298,7 @@ void table_prefetch_entry(const struct bucket *bucket, uint64_t hash) {
 static struct bucket *spill_extend(struct table *table, struct bucket *spill, struct lane *lane) {
     assert(lane->spare_count > 0 && "the stock is filled before anything moves");
     struct bucket *link = lane->spares[--lane->spare_count];
-    counter_add(&table->array_bytes, memory_size(link));
+    array_bytes_add(table, lane, memory_size(link));
     counter_add(&table->spill_buckets, 1);
     word_set(&spill->slots[SPILL_SLOTS], (uint64_t)(uintptr_t)link);
     return link;
@@ -336,7 +369,7 @@ static void spill_trim(struct table *table, struct array array, uint64_t home, s
         if (!spill_is_empty(link)) return;
         word_set(&spill->slots[SPILL_SLOTS], 0);
         size_t bytes = memory_size(link);
-        counter_subtract(&table->array_bytes, bytes);
+        array_bytes_subtract(table, lane, bytes);
         counter_subtract(&table->spill_buckets, 1);
         lane_retire(lane, link, bytes, NULL);
     }
@@ -392,11 +425,11 @@ static void move_home(struct table *table, struct lane *lane) {
 }
 
 /* Begins to move to an array of that many groups. Out of memory only means that it is tried again later. */
-static void resize(struct table *table, uint64_t groups) {
+static void resize(struct table *table, uint64_t groups, struct lane *lane) {
     struct array array, current = array_read(&table->current);
-    if (!array_create(table, &array, groups)) return;
+    if (!array_create(table, &array, groups, lane)) return;
     if (array.homes == current.homes) { /* the allocator's size classes left no room to shrink into */
-        counter_subtract(&table->array_bytes, memory_size(array.groups));
+        array_bytes_subtract(table, lane, memory_size(array.groups));
         free(array.groups);
         return;
     }
@@ -408,7 +441,7 @@ static void resize(struct table *table, uint64_t groups) {
 bool table_reserve(struct table *table, struct lane *lane) {
     if (!stock_fill(lane)) return false;
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
-    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups + 3) / 4);
+    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups + 3) / 4, lane);
     if (is_resizing(table)) move_home(table, lane);
     return stock_fill(lane);
 }
@@ -421,7 +454,7 @@ static void shrink_if_sparse(struct table *table, struct lane *lane) {
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES, keys = counter_read(&table->keys);
     if (groups < 2 || keys >= groups * table->grow_at / 2) return;
     uint64_t wanted = keys * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
-    if (wanted < groups) resize(table, wanted);
+    if (wanted < groups) resize(table, wanted, lane);
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -431,20 +464,28 @@ static uint64_t word_for(uint64_t tag, const struct entry *entry) {
     return tag | (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
 }
 
-void table_count(struct table *table, const struct entry *entry) {
-    counter_add(&table->bytes, entry_bytes(entry));
+/* sign: 1 or -1 (as unsigned numbers wrap). */
+static void tally(struct table *table, const struct entry *entry, struct lane *lane, uint64_t sign) {
+    uint64_t bytes = entry_bytes(entry) * sign;
     int64_t expiry = entry_expiry(entry);
+    counter_add(&table->bytes, bytes);
+    counter_add(&lane->entry_bytes, bytes);
+    lane_charge(lane, (int64_t)bytes);
+    if (access_is_main(access_read(entry))) {
+        counter_add(&table->main_bytes, bytes);
+        counter_add(&lane->main_bytes, bytes);
+    }
     if (expiry == ENTRY_NO_EXPIRY) return;
-    counter_add(&table->expiring, 1);
-    counter_add(&table->expiry_sum, (uint64_t)expiry);
+    counter_add(&table->expiring, sign);
+    counter_add(&table->expiry_sum, (uint64_t)expiry * sign);
 }
 
-void table_uncount(struct table *table, const struct entry *entry) {
-    counter_subtract(&table->bytes, entry_bytes(entry));
-    int64_t expiry = entry_expiry(entry);
-    if (expiry == ENTRY_NO_EXPIRY) return;
-    counter_subtract(&table->expiring, 1);
-    counter_subtract(&table->expiry_sum, (uint64_t)expiry);
+void table_count(struct table *table, const struct entry *entry, struct lane *lane) {
+    tally(table, entry, lane, 1);
+}
+
+void table_uncount(struct table *table, const struct entry *entry, struct lane *lane) {
+    tally(table, entry, lane, UINT64_MAX);
 }
 
 slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, struct lane *lane) {
@@ -452,7 +493,8 @@ slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, stru
     struct array array = array_of(table, place_of_hash(table, hash), &home);
     slot *at = array_place(table, array, home, word_for(tag_of(hash), entry), lane);
     counter_add(&table->keys, 1);
-    table_count(table, entry);
+    counter_add(&lane->entries, 1);
+    table_count(table, entry, lane);
     return at;
 }
 
@@ -460,7 +502,8 @@ void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lan
     uint64_t home;
     struct array array = array_of(table, place_of_hash(table, hash), &home);
     counter_subtract(&table->keys, 1);
-    table_uncount(table, slot_entry(at));
+    counter_subtract(&lane->entries, 1);
+    table_uncount(table, slot_entry(at), lane);
     array_clear(table, array, home, at, lane);
     shrink_if_sparse(table, lane);
 }

@@ -71,13 +71,16 @@ struct table {
     uint64_t expiry_place;  /* where the next expiry slice goes on */
     /* Published: written with the shard held exclusively, read by anybody. */
     _Atomic uint64_t keys, expiring, expiry_sum, bytes, array_bytes, spill_buckets;
+    _Atomic uint64_t main_bytes;    /* of entries in the main part (access.h) */
+    _Atomic uint32_t access_epoch;  /* form of its entries' access (eviction.h) */
     _Atomic uint32_t moves_most; /* the most entries that one operation has moved */
 };
 
 /* A slot, to be used before the table changes again. */
 typedef _Atomic uint64_t slot;
 
-struct table *table_create(uint32_t shard, uint32_t hash_shift); /* NULL when out of memory */
+/* NULL when out of memory. What it allocates here and later is charged to the lane at hand. */
+struct table *table_create(uint32_t shard, uint32_t hash_shift, struct lane *lane);
 /* Frees the arrays, not the entries. No reader is left. */
 void table_free(struct table *table);
 
@@ -93,6 +96,9 @@ static inline bool slot_expires(const slot *at) {
  * absent or look->is_failed. What it returns counts only if the version is still the same afterwards. Inside the gate. */
 const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
                                struct look *look, const struct entry **original);
+/* table_find for who has forgotten all but the key's hash. */
+struct hash_secret;
+slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret);
 /* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entries that the tag points to. Inside the
  * gate; no lock needed, as it is only a hint: NULL where somebody is writing, and a bucket that was left meanwhile is still there to be read. */
 const struct bucket *table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock);
@@ -106,8 +112,8 @@ slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, stru
 /* The slot's entry becomes another one of the same key, or its expiry came or went. The counts are the caller's: */
 void table_replace(slot *at, const struct entry *entry);
 /* Take an entry's bytes and expiry into the table's counts, and out of them: around a change. */
-void table_count(struct table *table, const struct entry *entry);
-void table_uncount(struct table *table, const struct entry *entry);
+void table_count(struct table *table, const struct entry *entry, struct lane *lane);
+void table_uncount(struct table *table, const struct entry *entry, struct lane *lane);
 /* Empties the slot of a key, and moves one home if the table is changing its size: other slots are void. */
 void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lane);
 

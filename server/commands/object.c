@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../shard/eviction.h"
 #include "../../shard/keyspace.h"
 #include "../../shard/memory.h"
 #include "../config.h"
@@ -28,9 +29,12 @@ static const struct entry *object_entry(const struct read_scope *scope, const st
     return entry;
 }
 
+static int policy_now(void) {
+    return atomic_load_explicit(&config.maxmemory_policy, memory_order_relaxed);
+}
+
 static bool policy_is_lfu(void) {
-    int policy = atomic_load_explicit(&config.maxmemory_policy, memory_order_relaxed);
-    return policy == POLICY_VOLATILE_LFU || policy == POLICY_ALLKEYS_LFU;
+    return policy_now() == POLICY_VOLATILE_LFU || policy_now() == POLICY_ALLKEYS_LFU;
 }
 
 void command_object_encoding(const struct read_scope *scope, const struct call *call,
@@ -50,14 +54,18 @@ void command_object_idletime(const struct read_scope *scope, const struct call *
     if (policy_is_lfu())
         reply_error(
             reply, "ERR An LFU maxmemory policy is selected, idle time not tracked." POLICY_SWITCH);
+    else if (policy_now() == POLICY_ALLKEYS_S3FIFO)
+        reply_error(reply, "ERR The allkeys-s3fifo maxmemory policy is selected, idle time not "
+                           "tracked." POLICY_SWITCH);
     else reply_integer(reply, entry_idle_seconds(entry, call->now));
 }
 
-/* An entry keeps the time of its last access, and no frequency, whatever the policy. */
 void command_object_freq(const struct read_scope *scope, const struct call *call,
                          struct reply *reply) {
-    if (object_entry(scope, call, reply) == NULL) return;
-    if (policy_is_lfu()) reply_error(reply, "ERR access frequency not tracked");
+    const struct entry *entry = object_entry(scope, call, reply);
+    if (entry == NULL) return;
+    if (policy_is_lfu())
+        reply_integer(reply, eviction_frequency(call->keyspace, entry, call->now));
     else
         reply_error(reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
                            "tracked." POLICY_SWITCH);

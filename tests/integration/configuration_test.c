@@ -319,7 +319,7 @@ static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) 
         {"include nowhere.conf\n", 1, "include nowhere.conf", "there is no such file"},
         {"save 60 1\n", 1, "save 60 1", "writes no snapshots"},
         {"appendonly yes\n", 1, "appendonly yes", "keeps no append-only file"},
-        {"maxmemory 1gb\n", 1, "maxmemory 1gb", "does not enforce a memory limit"},
+        {"maxmemory 120%\n", 1, "maxmemory 120%", "argument must be a memory value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char expected[512];

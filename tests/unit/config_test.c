@@ -161,6 +161,9 @@ static void threads_and_shards_follow_the_cpus_unless_told(void **state) {
     assert_int_equal(config.threads, 3);
     assert_int_equal(config.shards, 1024);
     assert_string_equal(value("shards"), "1024");
+    /* With little memory there are fewer, so that they don't take it all. */
+    assert_true(load("--threads", "1", "--maxmemory", "8mb", NULL));
+    assert_int_equal(config.shards, 32);
     assert_true(load("--threads", "3", "--shards", "16", NULL));
     assert_int_equal(config.shards, 16);
     assert_false(load("--shards", "100", NULL));
@@ -205,7 +208,8 @@ static void mistakes_name_file_line_and_what_would_be_right(void **state) {
         {"protected-mode maybe\n", "line 1", "argument must be 'yes' or 'no'"},
         {"# x\nloglevel loud\n", "line 2", "debug, verbose, notice, warning, nothing"},
         {"requirepass \"x\n", "line 1", "Unbalanced quotes"},
-        {"maxmemory 1gb\n", "line 1", "only 0 (no limit) is accepted"},
+        {"maxmemory 0%\n", "line 1", "argument must be a memory value"},
+        {"maxmemory 101%\n", "line 1", "argument must be a memory value"},
         {"appendonly yes\n", "line 1", "only 'no' is accepted"},
         {"save 900 1\n", "line 1", "only \"\" is accepted"},
         {"include nothing_there.conf\n", "line 1", "nothing_there.conf"},
@@ -380,7 +384,8 @@ static void set_changes_and_refuses_in_the_words_of_redis(void **state) {
         set("latency-tracking-info-percentiles", "50 101", NULL),
         FAILED("latency-tracking-info-percentiles",
                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"));
-    assert_contains(set("maxmemory", "100mb", NULL), "only 0 (no limit) is accepted");
+    assert_string_equal(set("maxmemory", "100mb", NULL), "+OK\r\n");
+    assert_int_equal(config.maxmemory, 100 << 20);
     assert_string_equal(set("maxmemory", "0", "save", "", "appendonly", "no", NULL), "+OK\r\n");
     assert_int_equal(config.timeout, 5);
 }

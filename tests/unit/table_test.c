@@ -33,7 +33,7 @@ static int close_keyspace(void **state) {
 }
 
 static void numbered_init(struct numbered *numbered, uint64_t count, uint32_t shard) {
-    numbered->table = table_create(shard, 0);
+    numbered->table = table_create(shard, 0, lane);
     assert_non_null(numbered->table);
     numbered->count = count;
     numbered->entries = calloc(count, sizeof *numbered->entries);
@@ -263,7 +263,7 @@ static void a_walk_meets_whoever_stays_while_the_table_changes(void **state) {
 static void keys_of_one_home_are_chained_and_found(void **state) {
     (void)state;
     enum { CROWD = 60 };
-    struct table *table = table_create(0, 0);
+    struct table *table = table_create(0, 0, lane);
     struct entry *entries[CROWD];
     struct key keys[CROWD];
     char names[CROWD][12];
@@ -298,7 +298,7 @@ static void keys_of_one_home_are_chained_and_found(void **state) {
 
 static void a_table_with_chains_is_freed_whole(void **state) {
     (void)state;
-    struct table *table = table_create(0, 0);
+    struct table *table = table_create(0, 0, lane);
     char names[40][12];
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "%d", i);
@@ -320,9 +320,9 @@ static void a_replaced_entry_stands_in_the_same_slot(void **state) {
         slot *at = table_find(numbered.table, &key);
         struct entry *before = numbered.entries[i];
         struct entry *other = entry_create_integer(&key, i % 3 == 0 ? ENTRY_NO_EXPIRY : 5, (int64_t)i);
-        table_uncount(numbered.table, before);
+        table_uncount(numbered.table, before, lane);
         table_replace(at, other);
-        table_count(numbered.table, other);
+        table_count(numbered.table, other, lane);
         assert_ptr_equal(table_find(numbered.table, &key), at);
         assert_ptr_equal(slot_entry(at), other);
         assert_int_equal(slot_expires(at), i % 3 != 0);
@@ -356,7 +356,7 @@ static void tables_of_different_shards_grow_at_different_times(void **state) {
     bool is_used[128] = {0};
     int different = 0;
     for (uint32_t shard = 0; shard < 64; shard++) {
-        struct table *table = table_create(shard, 6);
+        struct table *table = table_create(shard, 6, lane);
         assert_true(table->grow_at < 56);
         different += !is_used[table->grow_at];
         is_used[table->grow_at] = true;

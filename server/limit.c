@@ -1,0 +1,55 @@
+#include "limit.h"
+
+#include "../shard/eviction.h"
+#include "config.h"
+#include "log.h"
+#include "process.h"
+
+static struct keyspace *limited; /* set before there is a second thread */
+
+static const enum eviction_policy policies[] = {
+    [POLICY_VOLATILE_LRU] = EVICTION_VOLATILE_LRU,
+    [POLICY_VOLATILE_LFU] = EVICTION_VOLATILE_LFU,
+    [POLICY_VOLATILE_RANDOM] = EVICTION_VOLATILE_RANDOM,
+    [POLICY_VOLATILE_TTL] = EVICTION_VOLATILE_TTL,
+    [POLICY_ALLKEYS_LRU] = EVICTION_ALLKEYS_LRU,
+    [POLICY_ALLKEYS_LFU] = EVICTION_ALLKEYS_LFU,
+    [POLICY_ALLKEYS_RANDOM] = EVICTION_ALLKEYS_RANDOM,
+    [POLICY_ALLKEYS_S3FIFO] = EVICTION_ALLKEYS_S3FIFO,
+    [POLICY_NOEVICTION] = EVICTION_NONE,
+};
+
+static void on_policy_changed(void) {
+    int policy = atomic_load_explicit(&config.maxmemory_policy, memory_order_relaxed);
+    eviction_configure(limited, policies[policy], atomic_load_explicit(&config.lfu_log_factor, memory_order_relaxed),
+                       atomic_load_explicit(&config.lfu_decay_time, memory_order_relaxed));
+}
+
+void limit_tick(struct keyspace *keyspace) {
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
+    if (maxmemory == 0) {
+        eviction_limit(keyspace, INT64_MAX);
+        return;
+    }
+    int64_t others = (int64_t)process_memory_used() - eviction_used(keyspace);
+    eviction_limit(keyspace, maxmemory > others ? maxmemory - others : 0);
+}
+
+static void on_maxmemory_changed(void) {
+    limit_tick(limited);
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed), used = (int64_t)process_memory_used();
+    if (maxmemory > 0 && maxmemory < used)
+        log_write(LOG_WARNING,
+                  "maxmemory is %lld bytes, and %lld are in use: keys are going to be evicted, or, under noeviction, writes refused",
+                  (long long)maxmemory, (long long)used);
+}
+
+void limit_start(struct keyspace *keyspace) {
+    limited = keyspace;
+    on_policy_changed();
+    limit_tick(keyspace);
+    config_on_change("maxmemory", on_maxmemory_changed);
+    config_on_change("maxmemory-policy", on_policy_changed);
+    config_on_change("lfu-log-factor", on_policy_changed);
+    config_on_change("lfu-decay-time", on_policy_changed);
+}

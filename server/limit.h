@@ -1,0 +1,13 @@
+/* maxmemory: what is left of it for the keyspace, once what clients and the process itself use is taken off. */
+#ifndef SERVER_LIMIT_H
+#define SERVER_LIMIT_H
+
+struct keyspace;
+
+/* Takes maxmemory, its policy and the policy's options from the configuration, now and whenever they change. Before any other thread. */
+void limit_start(struct keyspace *keyspace);
+/* Looks at what the allocator has handed out, and adapts the keyspace's limit. By one thread, every few milliseconds: what is between two calls is
+ * covered by what eviction keeps free. */
+void limit_tick(struct keyspace *keyspace);
+
+#endif

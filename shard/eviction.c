@@ -1,0 +1,618 @@
+#include "eviction.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "entry_layout.h"
+#include "ghosts.h"
+#include "memory.h"
+#include "scope_take.h"
+#include "shard.h"
+#include "value/value.h"
+
+/* Entries looked at for each drawing, neighbours looked at in a shard, and drawings that find nobody of the kind before others are taken. */
+#define SAMPLES 64
+#define RUN 8
+#define TRIES (SAMPLES / RUN * 4)
+/* Homes visited for a run: at the usual load one or two are enough. */
+#define RUN_HOMES 8
+/* Entries collected before they are looked at, so that their lines come together. */
+#define RUN_MOST 32
+
+/* The small part's share of the bytes, in percent. */
+#define SMALL_SHARE 15
+/* Ghosts for each hundred keys. */
+#define GHOSTS_SHARE 150
+#define TICKS 128
+/* Insertions that a lane counts by itself before all know of them. */
+#define INSERTIONS_EACH 8
+#define MAIN_AGE_SHIFT 8
+#define MAIN_AGE_WEIGHT 128
+
+/* Keys that go to the main part instead, or turn out to be gone, before any is let go. */
+#define SECOND_CHANCES 256
+/* Keys let go per call, besides one for every 128 bytes asked for: then others have a turn. */
+#define VICTIMS_MOST 64
+#define VICTIM_BYTES 128
+/* Keys let go per tick because the limit was lowered: a millisecond or less. */
+#define SHRINK_MOST 512
+
+#define CHUNK_LEAST 512
+#define CHUNK_MOST 65536
+#define SLACK_LEAST 2048
+#define SLACK_MOST (INT64_C(8) << 20)
+/* Shards that learn a new form per tick. */
+#define SHARDS_EACH 16
+
+void eviction_init(struct eviction *eviction) {
+    atomic_init(&eviction->limit, INT64_MAX);
+    atomic_init(&eviction->soft, INT64_MAX);
+    atomic_init(&eviction->chunk, CHUNK_MOST);
+    atomic_init(&eviction->log_factor, 10);
+    atomic_init(&eviction->decay, 1);
+    atomic_init(&eviction->epoch, 1);
+    atomic_init(&eviction->tick, 1);
+}
+
+static int64_t read_relaxed(const _Atomic int64_t *value) {
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static enum eviction_policy policy_of(const struct eviction *eviction) {
+    return (enum eviction_policy)atomic_load_explicit(&eviction->policy, memory_order_relaxed);
+}
+
+static enum access_form form_of(const struct eviction *eviction) {
+    return (enum access_form)atomic_load_explicit(&eviction->form, memory_order_relaxed);
+}
+
+static uint32_t tick_of(const struct eviction *eviction) {
+    return atomic_load_explicit(&eviction->tick, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------ the books */
+
+struct ledger {
+    int64_t taken;     /* as it was read, for the exchange that changes it */
+    int64_t committed; /* taken, and what lanes owe */
+    int64_t promised;  /* credits not yet spent */
+    int64_t retired;
+    int64_t entries, main; /* bytes */
+    uint64_t keys;
+};
+
+static struct ledger ledger_read(const struct keyspace *keyspace) {
+    struct ledger ledger = {.taken = atomic_load(&keyspace->eviction.taken)};
+    uint32_t used = atomic_load_explicit(&keyspace->lanes_used, memory_order_acquire);
+    ledger.committed = ledger.taken;
+    for (uint32_t i = 0; i < used; i++) {
+        const struct lane *lane = &keyspace->lanes[i];
+        int64_t credit = read_relaxed(&lane->credit);
+        if (credit < 0) ledger.committed -= credit;
+        else ledger.promised += credit;
+        ledger.retired += (int64_t)counter_read(&lane->retired_bytes);
+        ledger.entries += (int64_t)counter_read(&lane->entry_bytes);
+        ledger.main += (int64_t)counter_read(&lane->main_bytes);
+        ledger.keys += counter_read(&lane->entries);
+    }
+    return ledger;
+}
+
+int64_t eviction_used(const struct keyspace *keyspace) {
+    struct ledger ledger = ledger_read(keyspace);
+    return ledger.committed - ledger.promised;
+}
+
+static int64_t clamp(int64_t value, int64_t least, int64_t most) {
+    return value < least ? least : value > most ? most : value;
+}
+
+void eviction_limit(struct keyspace *keyspace, int64_t limit) {
+    struct eviction *eviction = &keyspace->eviction;
+    if (limit == INT64_MAX) {
+        atomic_store(&eviction->limit, INT64_MAX);
+        atomic_store(&eviction->chunk, CHUNK_MOST);
+        return;
+    }
+    uint32_t lanes = atomic_load(&keyspace->lanes_used);
+    struct ledger ledger = ledger_read(keyspace);
+    int64_t soft = limit - clamp(limit / 64, SLACK_LEAST, SLACK_MOST);
+    int64_t others = ledger.committed - ledger.promised - ledger.entries;
+    int64_t room = soft > others ? soft - others : 0;
+    atomic_store(&eviction->chunk, clamp(limit / 256 / (lanes + 1), CHUNK_LEAST, CHUNK_MOST));
+    atomic_store(&eviction->main_most, room / 100 * (100 - SMALL_SHARE));
+    atomic_store(&eviction->soft, soft);
+    atomic_store(&eviction->limit, limit);
+}
+
+static enum access_form form_for(enum eviction_policy policy) {
+    switch (policy) {
+    case EVICTION_ALLKEYS_LFU:
+    case EVICTION_VOLATILE_LFU: return ACCESS_FREQUENCY;
+    case EVICTION_ALLKEYS_S3FIFO: return ACCESS_QUEUES;
+    default: return ACCESS_SECONDS;
+    }
+}
+
+void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, int64_t log_factor, int64_t decay) {
+    struct eviction *eviction = &keyspace->eviction;
+    enum access_form form = form_for(policy);
+    atomic_store(&eviction->log_factor, log_factor);
+    atomic_store(&eviction->decay, decay);
+    if (atomic_exchange(&eviction->form, (int)form) != (int)form) atomic_fetch_add(&eviction->epoch, 1);
+    atomic_store(&eviction->policy, (int)policy);
+}
+
+/* ------------------------------------------------------------------ access */
+
+/* Morris's counter as Redis parametrizes it: the more there is, the less likely it grows. */
+static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, int64_t now) {
+    uint32_t counter = access_frequency_now(access, now, read_relaxed(&eviction->decay));
+    if (counter < 255) {
+        double base = counter > ACCESS_FREQUENCY_FIRST ? counter - ACCESS_FREQUENCY_FIRST : 0;
+        double chance = 1.0 / (base * (double)read_relaxed(&eviction->log_factor) + 1);
+        if ((double)value_random(UINT64_C(1) << 53) < chance * 0x1p53) counter++;
+    }
+    return access_frequency(access_minute(now), counter);
+}
+
+void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now) {
+    const struct eviction *eviction = &keyspace->eviction;
+    uint16_t before = access_read(entry), after = before;
+    switch (form_of(eviction)) {
+    case ACCESS_SECONDS: after = access_second(now); break;
+    case ACCESS_FREQUENCY: after = frequency_hit(eviction, before, now); break;
+    case ACCESS_QUEUES: after = access_queued_hit(before, tick_of(eviction)); break;
+    }
+    /* Who comes second has nothing to add. */
+    if (after != before)
+        atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* A tick is due when as many keys as make a 128th of all have come in. */
+static void count_insertion(struct lane *lane, struct eviction *eviction) {
+    if (++lane->insertions < INSERTIONS_EACH) return;
+    lane->insertions = 0;
+    uint32_t since = atomic_fetch_add_explicit(&eviction->insertions, INSERTIONS_EACH, memory_order_relaxed) + INSERTIONS_EACH;
+    if ((uint64_t)since * TICKS < ledger_read(lane->keyspace).keys) return;
+    if (atomic_compare_exchange_strong_explicit(&eviction->insertions, &since, 0, memory_order_relaxed, memory_order_relaxed))
+        atomic_fetch_add_explicit(&eviction->tick, 1, memory_order_relaxed);
+}
+
+static bool goes_to_main(struct lane *lane, struct eviction *eviction, uint64_t hash, size_t bytes) {
+    struct ghosts *ghosts = atomic_load_explicit(&eviction->ghosts, memory_order_acquire);
+    uint32_t age, main_age = atomic_load_explicit(&eviction->main_age, memory_order_relaxed);
+    if (ghosts != NULL && ghosts_take(ghosts, hash, tick_of(eviction), &age) && (main_age == 0 || age << MAIN_AGE_SHIFT <= main_age))
+        return true;
+    return ledger_read(lane->keyspace).main + (int64_t)bytes <= read_relaxed(&eviction->main_most);
+}
+
+uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, int64_t now) {
+    struct eviction *eviction = &lane->keyspace->eviction;
+    switch (form_of(eviction)) {
+    case ACCESS_SECONDS: break;
+    case ACCESS_FREQUENCY: return access_frequency(access_minute(now), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_QUEUES: {
+        bool is_main = goes_to_main(lane, eviction, hash, bytes);
+        count_insertion(lane, eviction);
+        return access_queued(is_main, 0, tick_of(eviction));
+    }
+    }
+    return access_second(now);
+}
+
+uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry *entry, int64_t now) {
+    return access_frequency_now(access_read(entry), now, read_relaxed(&keyspace->eviction.decay));
+}
+
+/* ------------------------------------------------------------------ who is considered */
+
+enum candidates { CANDIDATES_ALL, CANDIDATES_VOLATILE, CANDIDATES_SMALL, CANDIDATES_MAIN };
+
+static bool is_candidate(enum candidates which, const struct entry *entry) {
+    switch (which) {
+    case CANDIDATES_ALL: return true;
+    case CANDIDATES_VOLATILE: return entry_expires(entry);
+    case CANDIDATES_SMALL: return !access_is_main(access_read(entry));
+    case CANDIDATES_MAIN: return access_is_main(access_read(entry));
+    }
+    return false;
+}
+
+/* The memory of an entry as far as a score is concerned: without asking the allocator. */
+static size_t weight_of(const struct entry *entry) {
+    size_t key = entry_key_length(entry);
+    switch (entry_encoding(entry)) {
+    case ENCODING_INTEGER: return entry_size(key, entry_expires(entry), sizeof(int64_t));
+    case ENCODING_VALUE: return entry_bytes(entry);
+    default: return entry_size(key, entry_expires(entry), entry->value_length);
+    }
+}
+
+/* The higher, the sooner it goes. */
+static float score_of(const struct eviction *eviction, const struct entry *entry, int64_t now) {
+    static const float kept[ACCESS_COUNT_MOST + 1] = {1.0F, 0.5F, 0.3F, 0.2F};
+    uint16_t access = access_read(entry);
+    switch (policy_of(eviction)) {
+    case EVICTION_ALLKEYS_LRU:
+    case EVICTION_VOLATILE_LRU: return (float)(uint16_t)(access_second(now) - access);
+    case EVICTION_ALLKEYS_LFU:
+    case EVICTION_VOLATILE_LFU: return 255.0F - (float)access_frequency_now(access, now, read_relaxed(&eviction->decay));
+    case EVICTION_VOLATILE_TTL: return (float)(now - entry_expiry(entry));
+    case EVICTION_ALLKEYS_S3FIFO: {
+        float age = (float)access_age(access, tick_of(eviction)) + 0.5F;
+        if (access_is_main(access)) age *= kept[access_count(access)];
+        return age * sqrtf((float)weight_of(entry));
+    }
+    default: return 0;
+    }
+}
+
+/* ------------------------------------------------------------------ drawing */
+
+struct drawing {
+    struct lane *lane;
+    enum candidates which;
+    int64_t now;
+    uint32_t seen, collected;
+    const struct entry *entries[RUN_MOST];
+};
+
+static void collect(void *context, slot *at) {
+    struct drawing *drawing = context;
+    if (drawing->which == CANDIDATES_VOLATILE && !slot_expires(at)) return;
+    if (drawing->collected == RUN_MOST) return;
+    const struct entry *entry = slot_entry(at);
+    __builtin_prefetch(entry);
+    drawing->entries[drawing->collected++] = entry;
+}
+
+/* Keeps the best few, the best last. */
+static void offer(struct lane *lane, const struct entry *entry, uint32_t database, float score) {
+    struct candidate *queue = lane->queue;
+    uint32_t at = lane->queued;
+    for (uint32_t i = 0; i < at; i++)
+        if (queue[i].entry == entry) return;
+    if (at == LANE_CANDIDATES) {
+        if (score <= queue[0].score) return;
+        for (uint32_t i = 1; i < at; i++) queue[i - 1] = queue[i];
+        at = --lane->queued;
+    }
+    for (; at > 0 && queue[at - 1].score > score; at--) queue[at] = queue[at - 1];
+    queue[at] = (struct candidate){.entry = entry, .database = database, .score = score};
+    lane->queued++;
+}
+
+/* One of a shard's tables, the larger the likelier. NULL if all are empty. */
+static struct table *draw_table(struct lane *lane, const struct shard *shard, uint32_t *database) REQUIRES_SHARED(&shard->lock) {
+    uint32_t count = lane->keyspace->database_count;
+    struct table *found = NULL;
+    uint64_t keys = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct table *table = shard_table(shard, i);
+        uint64_t more = table == NULL ? 0 : counter_read(&table->keys);
+        if (more == 0) continue;
+        keys += more;
+        if (more < keys && value_random(keys) >= more) continue;
+        found = table;
+        *database = i;
+    }
+    return found;
+}
+
+static bool is_stale(const struct keyspace *keyspace, const struct table *table) {
+    return atomic_load_explicit(&table->access_epoch, memory_order_relaxed) !=
+           atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed);
+}
+
+/* Some neighbours, from a random place on. */
+static void draw_run(struct drawing *drawing, const struct table *table, uint32_t database) {
+    struct lane *lane = drawing->lane;
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    uint64_t place = value_random(UINT64_MAX);
+    drawing->collected = 0;
+    for (int homes = 0; homes < RUN_HOMES && drawing->collected < RUN; homes++)
+        place = table_visit(table, place, collect, drawing);
+    for (uint32_t i = 0; i < drawing->collected; i++) {
+        const struct entry *entry = drawing->entries[i];
+        drawing->seen++;
+        if (is_candidate(drawing->which, entry)) offer(lane, entry, database, score_of(eviction, entry, drawing->now));
+    }
+}
+
+static void draw_shard(struct drawing *drawing) {
+    struct lane *lane = drawing->lane;
+    struct keyspace *keyspace = lane->keyspace;
+    struct shard *shard = &keyspace->shards[value_random(keyspace->shard_count)];
+    uint32_t database = 0;
+    if (!rwlock_try_shared(&shard->lock)) return;
+    const struct table *table = draw_table(lane, shard, &database);
+    if (table != NULL && !is_stale(keyspace, table)) draw_run(drawing, table, database);
+    rwlock_release_shared(&shard->lock);
+}
+
+/* Fills the lane's queue. The entries were there a moment ago, and can't be freed while the lane is inside. */
+static void draw(struct lane *lane, enum candidates which, int64_t now) {
+    struct drawing drawing = {.lane = lane, .which = which, .now = now};
+    bool is_random = policy_of(&lane->keyspace->eviction) == EVICTION_ALLKEYS_RANDOM ||
+                     policy_of(&lane->keyspace->eviction) == EVICTION_VOLATILE_RANDOM;
+    uint32_t samples = is_random ? 1 : SAMPLES;
+    lane->queued = 0;
+    lane->queue_which = (uint32_t)which;
+    for (int tries = 0; tries < TRIES && (drawing.seen < samples || lane->queued == 0); tries++) draw_shard(&drawing);
+    for (uint32_t i = 0; i < lane->queued; i++) {
+        size_t length;
+        const char *data = entry_key(lane->queue[i].entry, &length);
+        lane->queue[i].hash = lane_hash(lane, data, length);
+        lane->queue[i].entry = NULL; /* after this batch it may be gone */
+    }
+}
+
+/* ------------------------------------------------------------------ letting one go */
+
+static void note_main_age(struct eviction *eviction, uint32_t age) {
+    uint32_t before = atomic_load_explicit(&eviction->main_age, memory_order_relaxed), now = age << MAIN_AGE_SHIFT;
+    int64_t step = ((int64_t)now - before) / MAIN_AGE_WEIGHT;
+    atomic_store_explicit(&eviction->main_age, before == 0 ? now : (uint32_t)(before + step), memory_order_relaxed);
+}
+
+static void note_ghost(struct eviction *eviction, const struct entry *entry, uint64_t hash) {
+    if (form_of(eviction) != ACCESS_QUEUES) return;
+    struct ghosts *ghosts = atomic_load_explicit(&eviction->ghosts, memory_order_acquire);
+    uint16_t access = access_read(entry);
+    uint32_t tick = tick_of(eviction), age = access_age(access, tick);
+    if (access_is_main(access)) note_main_age(eviction, age);
+    if (ghosts != NULL) ghosts_add(ghosts, hash, tick - age);
+}
+
+/* Removes the entry in that slot. Returns its bytes. */
+static size_t let_go(struct write_scope *scope, struct lane *lane, const struct entry *entry, uint64_t hash, uint32_t database) {
+    struct edit edit;
+    size_t length, bytes = entry_bytes(entry);
+    const char *data = entry_key(entry, &length);
+    struct key key = {data, length, hash, database};
+    scope_edit(scope, &key, &edit);
+    if (edit.entry == NULL) { /* its time was up anyway */
+        scope_unchanged(&edit);
+        return bytes;
+    }
+    note_ghost(&lane->keyspace->eviction, entry, hash);
+    edit_remove(&edit);
+    scope_changed(&edit, EVENT_EVICTED);
+    counter_add(&lane->evicted, 1);
+    return bytes;
+}
+
+/* From the small part to the main one. */
+static void promote(struct lane *lane, struct table *table, struct entry *entry) {
+    uint16_t access = access_read(entry), after;
+    do after = access_queued(true, access_count(access) - 1, tick_of(&lane->keyspace->eviction));
+    while (access_count(access) > 0 &&
+           !atomic_compare_exchange_weak_explicit(&entry->access, &access, after, memory_order_relaxed, memory_order_relaxed));
+    size_t bytes = entry_bytes(entry);
+    counter_add(&table->main_bytes, bytes);
+    counter_add(&lane->main_bytes, bytes);
+}
+
+/* The candidate's turn: returns how many bytes went. 0: it has gone already, or is worth more than it was, or has got a second chance. */
+static size_t try_candidate(struct lane *lane, enum candidates which, const struct candidate *candidate, int64_t now) {
+    struct keyspace *keyspace = lane->keyspace;
+    struct shard *shard = keyspace_shard(keyspace, candidate->hash);
+    struct shard_set set;
+    struct write_scope scope;
+    struct rwlock *busy;
+    size_t bytes = 0;
+    shard_set_init(&set);
+    shard_set_add(&set, shard->number);
+    if (!scope_try_write(&scope, lane, &set, now, &busy)) return 0;
+    shard_assert_exclusive(shard);
+    struct table *table = shard_table(shard, candidate->database);
+    const slot *at = table == NULL ? NULL : table_find_hash(table, candidate->hash, &keyspace->secret);
+    struct entry *entry = at == NULL ? NULL : slot_entry(at);
+    if (entry != NULL && is_candidate(which, entry) && score_of(&keyspace->eviction, entry, now) >= candidate->score) {
+        bool is_used = which == CANDIDATES_SMALL && access_count(access_read(entry)) > 0;
+        if (is_used) promote(lane, table, entry);
+        else bytes = let_go(&scope, lane, entry, candidate->hash, candidate->database);
+    }
+    scope_end_write(&scope);
+    return bytes;
+}
+
+/* Nobody was found by chance: goes over the shards in turn until there is somebody. */
+static size_t sweep(struct lane *lane, bool is_volatile, int64_t now) {
+    struct keyspace *keyspace = lane->keyspace;
+    for (uint32_t i = 0; i < keyspace->shard_count; i++) {
+        uint32_t number = lane->sweep++ & (keyspace->shard_count - 1);
+        for (uint32_t database = 0; database < keyspace->database_count; database++) {
+            uint64_t keys = is_volatile ? keyspace_shard_expiring(keyspace, number, database)
+                                        : keyspace_shard_keys(keyspace, number, database);
+            if (keys == 0) continue;
+            struct shard *shard = &keyspace->shards[number];
+            struct drawing drawing = {.lane = lane, .which = is_volatile ? CANDIDATES_VOLATILE : CANDIDATES_ALL, .now = now};
+            struct shard_set set;
+            struct write_scope scope;
+            struct rwlock *busy;
+            shard_set_init(&set);
+            shard_set_add(&set, number);
+            if (!scope_try_write(&scope, lane, &set, now, &busy)) break;
+            shard_assert_exclusive(shard);
+            const struct table *table = shard_table(shard, database);
+            size_t bytes = 0;
+            if (table != NULL) {
+                uint64_t place = 0;
+                do place = table_visit(table, place, collect, &drawing);
+                while (place != 0 && drawing.collected == 0);
+            }
+            if (drawing.collected > 0) {
+                size_t length;
+                const char *data = entry_key(drawing.entries[0], &length);
+                bytes = let_go(&scope, lane, drawing.entries[0], lane_hash(lane, data, length), database);
+            }
+            scope_end_write(&scope);
+            if (bytes > 0) return bytes;
+        }
+    }
+    return 0;
+}
+
+static enum candidates candidates_now(struct lane *lane, size_t incoming) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    enum eviction_policy policy = policy_of(eviction);
+    if (policy != EVICTION_ALLKEYS_S3FIFO) return policy >= EVICTION_VOLATILE_LRU ? CANDIDATES_VOLATILE : CANDIDATES_ALL;
+    struct ledger ledger = ledger_read(lane->keyspace);
+    int64_t small = ledger.entries - ledger.main + (int64_t)incoming;
+    bool is_small = small > (int64_t)incoming && (small * 100 > ledger.entries * SMALL_SHARE || ledger.main <= 0);
+    return is_small ? CANDIDATES_SMALL : CANDIDATES_MAIN;
+}
+
+/* Lets one key go. Returns its bytes; 0 if nothing may go. */
+static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
+    for (int chances = 0; chances < SECOND_CHANCES; chances++) {
+        enum candidates which = candidates_now(lane, incoming);
+        if (lane->queue_which != (uint32_t)which) lane->queued = 0;
+        if (lane->queued == 0) draw(lane, which, now);
+        if (lane->queued == 0) break;
+        struct candidate candidate = lane->queue[--lane->queued];
+        size_t bytes = try_candidate(lane, which, &candidate, now);
+        if (bytes > 0) return bytes;
+    }
+    return sweep(lane, policy_of(&lane->keyspace->eviction) >= EVICTION_VOLATILE_LRU, now);
+}
+
+/* ------------------------------------------------------------------ making room */
+
+bool eviction_has_room(const struct lane *lane, size_t bytes) {
+    return read_relaxed(&lane->keyspace->eviction.limit) == INT64_MAX || read_relaxed(&lane->credit) >= (int64_t)bytes;
+}
+
+/* Draws on the budget what the lane lacks, and some more while there is plenty. */
+static bool draw_credit(struct lane *lane, struct ledger *ledger, int64_t lacking) {
+    struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t chunk = read_relaxed(&eviction->chunk);
+    int64_t more = lacking + (ledger->committed + lacking + chunk <= read_relaxed(&eviction->soft) ? chunk : 0);
+    if (!atomic_compare_exchange_strong(&eviction->taken, &ledger->taken, ledger->taken + more)) return false;
+    lane_charge(lane, -more);
+    return true;
+}
+
+/* Bytes that have to go so that `lacking` more fit. */
+static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, int64_t bytes, int64_t lacking) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t live = ledger->committed - ledger->promised - ledger->retired;
+    int64_t excess = live + bytes - read_relaxed(&eviction->soft);
+    int64_t beyond = ledger->committed - ledger->retired + lacking - read_relaxed(&eviction->limit); /* even when all that is retired is freed */
+    return excess > beyond ? excess : beyond;
+}
+
+/* Lets keys go, but not more than so many. Returns false if there are none left. */
+static bool evict(struct lane *lane, int64_t excess, size_t incoming, size_t most, int64_t now) {
+    if (policy_of(&lane->keyspace->eviction) == EVICTION_NONE) return false;
+    for (size_t freed; excess > 0 && most > 0; most--, excess -= (int64_t)freed)
+        if ((freed = evict_one(lane, incoming, now)) == 0) return false;
+    return true;
+}
+
+enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
+    int64_t limit = read_relaxed(&lane->keyspace->eviction.limit);
+    assert(lane_is_inside(lane) && lane->scopes == 0);
+    while (!eviction_has_room(lane, bytes)) {
+        struct ledger ledger = ledger_read(lane->keyspace);
+        int64_t lacking = (int64_t)bytes - read_relaxed(&lane->credit);
+        int64_t excess = excess_of(lane, &ledger, (int64_t)bytes, lacking);
+        bool is_exhausted = excess > 0 && !evict(lane, excess, bytes, VICTIMS_MOST + bytes / VICTIM_BYTES, now);
+        ledger = ledger_read(lane->keyspace);
+        lacking = (int64_t)bytes - read_relaxed(&lane->credit);
+        if (ledger.committed + lacking <= limit) {
+            if (draw_credit(lane, &ledger, lacking)) return ROOM_MADE;
+            continue; /* others drew as well: once more */
+        }
+        bool will_be_freed = ledger.committed - ledger.retired + lacking <= limit;
+        return will_be_freed || !is_exhausted ? ROOM_LATER : ROOM_NONE;
+    }
+    return ROOM_MADE;
+}
+
+/* What is above the limit because that was lowered, or because the process itself needs more. */
+static bool shrink(struct lane *lane, int64_t now) {
+    if (read_relaxed(&lane->keyspace->eviction.limit) == INT64_MAX) return true;
+    struct ledger ledger = ledger_read(lane->keyspace);
+    int64_t excess = ledger.committed - ledger.promised - ledger.retired - read_relaxed(&lane->keyspace->eviction.soft);
+    if (excess <= 0) return true;
+    return !evict(lane, excess, 0, SHRINK_MOST, now); /* nothing left that may go is the end, too */
+}
+
+/* ------------------------------------------------------------------ now and then */
+
+static uint16_t access_anew(const struct keyspace *keyspace, int64_t now) {
+    switch (form_of(&keyspace->eviction)) {
+    case ACCESS_FREQUENCY: return access_frequency(access_minute(now), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_QUEUES: return access_queued(false, 0, tick_of(&keyspace->eviction));
+    default: return access_second(now);
+    }
+}
+
+static void forget_access(void *context, slot *at) {
+    access_write(slot_entry(at), *(const uint16_t *)context);
+}
+
+/* Under another policy the bits meant something else. */
+static void renew_table(struct lane *lane, struct table *table, int64_t now) {
+    uint16_t access = access_anew(lane->keyspace, now);
+    uint32_t epoch = atomic_load(&lane->keyspace->eviction.epoch);
+    uint64_t place = 0;
+    do place = table_visit(table, place, forget_access, &access);
+    while (place != 0);
+    counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
+    counter_subtract(&table->main_bytes, counter_read(&table->main_bytes));
+    atomic_store_explicit(&table->access_epoch, epoch, memory_order_relaxed);
+}
+
+static bool renew_shard(struct lane *lane, uint32_t number, int64_t now) {
+    struct keyspace *keyspace = lane->keyspace;
+    struct shard *shard = &keyspace->shards[number];
+    struct shard_set set;
+    struct write_scope scope;
+    struct rwlock *busy;
+    shard_set_init(&set);
+    shard_set_add(&set, number);
+    if (!scope_try_write(&scope, lane, &set, now, &busy)) return false;
+    shard_assert_exclusive(shard);
+    for (uint32_t i = 0; i < keyspace->database_count; i++) {
+        struct table *table = shard_table(shard, i);
+        if (table != NULL && is_stale(keyspace, table)) renew_table(lane, table, now);
+    }
+    scope_end_write(&scope);
+    return true;
+}
+
+static bool renew_some(struct lane *lane, int64_t now) {
+    uint32_t epoch = atomic_load(&lane->keyspace->eviction.epoch), count = lane->keyspace->shard_count;
+    if (lane->renewing_epoch != epoch) {
+        lane->renewing_epoch = epoch;
+        lane->renewed = 0;
+    }
+    for (int i = 0; i < SHARDS_EACH && lane->renewed < count; i++) {
+        if (!renew_shard(lane, lane->renewed, now)) return false;
+        lane->renewed++;
+    }
+    return lane->renewed == count;
+}
+
+/* There are some once something was let go, and as many as the keys ask for. */
+static void fit_ghosts(struct lane *lane) {
+    struct eviction *eviction = &lane->keyspace->eviction;
+    struct ghosts *present = atomic_load_explicit(&eviction->ghosts, memory_order_acquire), *fitting = NULL;
+    uint64_t wanted = ledger_read(lane->keyspace).keys * GHOSTS_SHARE / 100;
+    bool is_needed = form_of(eviction) == ACCESS_QUEUES && read_relaxed(&eviction->limit) != INT64_MAX;
+    if (present == NULL && !is_needed) return;
+    if (present != NULL && is_needed && wanted < ghosts_capacity(present) * 5 / 4 && wanted > ghosts_capacity(present) / 2) return;
+    if (is_needed && (fitting = ghosts_create(wanted, present)) == NULL) return;
+    atomic_store_explicit(&eviction->ghosts, fitting, memory_order_release);
+    if (present != NULL) lane_retire(lane, present, memory_size(present), NULL);
+}
+
+bool eviction_tick(struct lane *lane, int64_t now) {
+    fit_ghosts(lane);
+    bool is_renewed = renew_some(lane, now);
+    return shrink(lane, now) && is_renewed;
+}

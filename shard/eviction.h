@@ -1,0 +1,94 @@
+/* A limit on memory, and which keys go when it is reached.
+ *
+ * The budget. All bytes that the keyspace owns (entries, tables, and what is retired and not yet freed) are charged to the lane that allocates
+ * them, and given back to the lane that frees them:
+ *
+ *     taken    what lanes have drawn from the budget        credit   of a lane: what it may still allocate; negative: what it owes
+ *     used     taken - the sum of credits                   live     used - what is retired
+ *
+ * A writer makes room before it allocates (eviction_make_room): it spends its credit, else draws on the budget, a chunk at a time while there is
+ * plenty. Above `soft`, a little below the limit, it lets keys go until what is live fits below it again. What was let go is freed only when
+ * nobody can see it any more; until then the room between soft and limit is used, and when that is gone, the writer comes back later. So the limit
+ * holds at every moment, whatever the sizes, and no thread works for another.
+ *
+ * Victims are found without lists: a few shards are drawn at random, some neighbours are looked at in each (under the shared lock), and the
+ * best few of all these are let go one after the other, if their score hasn't fallen meanwhile. What the score is depends on the policy.
+ *
+ * allkeys-s3fifo takes from S3-FIFO (Yang et al., SOSP '23) that what is new passes through a small part of the room first, and that names of what
+ * left are remembered (ghosts.h); bench/policies/latchkey.c is the same policy in the simulator, and says what it was measured to do.
+ * - A tick passes with every so many insertions as make a 128th of the keys.
+ * - A new key goes to the main part while that has less than its share of the bytes, or if it is a ghost that was used more recently than what the main
+ *   part lets go (as in LIRS: Jiang and Zhang, SIGMETRICS '02); else to the small part.
+ * - The victim comes from the small part if that is above its share, else from the main part: the one with the greatest age, which counts less the
+ *   more often it was used, times the root of its size. In the small part, one that was used goes to the main part instead. */
+#ifndef SHARD_EVICTION_H
+#define SHARD_EVICTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "access.h"
+#include "lane.h"
+
+struct ghosts;
+struct keyspace;
+
+enum eviction_policy {
+    EVICTION_NONE,
+    EVICTION_ALLKEYS_LRU,
+    EVICTION_ALLKEYS_LFU,
+    EVICTION_ALLKEYS_RANDOM,
+    EVICTION_ALLKEYS_S3FIFO,
+    EVICTION_VOLATILE_LRU,
+    EVICTION_VOLATILE_LFU,
+    EVICTION_VOLATILE_RANDOM,
+    EVICTION_VOLATILE_TTL,
+};
+
+/* The keyspace's part; all atomics, as any thread reads them. */
+struct eviction {
+    _Atomic int policy;     /* enum eviction_policy */
+    _Atomic int form;       /* enum access_form of the entries */
+    _Atomic uint32_t epoch; /* of the form; a table whose epoch is another has entries of another form (table->access_epoch) */
+    _Atomic int64_t limit, soft, chunk; /* bytes; limit INT64_MAX: none */
+    _Atomic int64_t main_most;          /* bytes of entries that the main part may have */
+    _Atomic int64_t log_factor, decay;  /* lfu-log-factor; lfu-decay-time, in minutes */
+    _Atomic(struct ghosts *) ghosts;    /* NULL until something was let go */
+    _Alignas(64) _Atomic int64_t taken;
+    _Alignas(64) _Atomic uint32_t tick;
+    _Atomic uint32_t insertions; /* since the last tick */
+    _Atomic uint32_t main_age;   /* mean age of what the main part lets go, in 1/256 ticks; 0: nothing yet */
+};
+
+void eviction_init(struct eviction *eviction);
+
+/* Any thread, at any time. Entries that were there learn the new form little by little (eviction_tick). decay in minutes. */
+void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, int64_t log_factor, int64_t decay);
+/* What the keyspace may own, in bytes; INT64_MAX: no limit. */
+void eviction_limit(struct keyspace *keyspace, int64_t limit);
+/* What it owns: entries, tables, what is retired. */
+int64_t eviction_used(const struct keyspace *keyspace);
+/* Every few milliseconds by one lane, inside the gate: adapts the table of ghosts, and entries to a new form, and lets some keys go if the limit was
+ * lowered. Takes shards one by one, if they are free. Returns false if there is more to do, so that a next call should come soon. */
+bool eviction_tick(struct lane *lane, int64_t now);
+
+enum room {
+    ROOM_MADE,
+    ROOM_LATER, /* it will be there once others have left the gate and what was let go is freed: leave the gate, lane_reclaim, and try again */
+    ROOM_NONE,  /* nothing is left that may go */
+};
+/* Makes room for so many bytes. Inside the gate and without a scope. now: unix time in milliseconds. */
+enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now);
+/* True if there is nothing to be done. */
+bool eviction_has_room(const struct lane *lane, size_t bytes);
+
+/* The access of a key that is new, and that of one that was used. The second is for entries that anybody may be using. */
+uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, int64_t now);
+void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now);
+
+/* The counter of an entry under an lfu policy, as OBJECT FREQ answers. */
+uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry *entry, int64_t now);
+
+#endif
