@@ -31,13 +31,13 @@ void limit_tick(struct keyspace *keyspace) {
         eviction_limit(keyspace, INT64_MAX);
         return;
     }
-    int64_t others = (int64_t)process_memory_used() - eviction_used(keyspace);
+    int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace);
     eviction_limit(keyspace, maxmemory > others ? maxmemory - others : 0);
 }
 
 static void on_maxmemory_changed(void) {
     limit_tick(limited);
-    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed), used = (int64_t)process_memory_used();
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed), used = (int64_t)process_memory_limited();
     if (maxmemory > 0 && maxmemory < used)
         log_write(LOG_WARNING,
                   "maxmemory is %lld bytes, and %lld are in use: keys are going to be evicted, or, under noeviction, writes refused",

@@ -17,6 +17,11 @@
 #include <malloc.h>
 #endif
 
+#define STRINGIFY_(text) #text
+#define STRINGIFY(text) STRINGIFY_(text)
+
+/* Memory that threads keep at hand counts against maxmemory only if it is more than they usually do. */
+#define CACHED_MOST ((uint64_t)256 * 1024)
 /* Rates are averages over this many ticks. */
 #define TICKS 16
 
@@ -32,6 +37,19 @@ static struct tick {
 } ticks[TICKS];
 static uint32_t tick_count;
 
+#ifdef USE_JEMALLOC
+/* jemalloc reads this when it starts (https://jemalloc.net/jemalloc.3.html#tuning); MALLOC_CONF in the environment goes over it.
+ *
+ * Its default of four arenas a processor gives each worker one of its own, so that workers don't meet in the allocator.
+ * tcache_max: threads keep freed memory at hand up to this size. An allocation fills the stock with ten or more of its kind, which for
+ *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's lock.
+ * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed or were deleted; much
+ *     shorter, and pages that are soon used again would come and go.
+ * The threads that see to this in the background are started by process_init: at jemalloc's own start they would not survive `daemonize`. */
+extern const char *malloc_conf;
+const char *malloc_conf = "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0";
+#endif
+
 void process_init(void) {
     unsigned char bytes[20];
     started = clock_monotonic_ms();
@@ -41,6 +59,8 @@ void process_init(void) {
     const char *version = "";
     size_t size = sizeof version;
     mallctl("version", &version, &size, NULL, 0);
+    bool is_on = true;
+    mallctl("background_thread", NULL, NULL, &is_on, sizeof is_on);
     snprintf(allocator, sizeof allocator, "jemalloc-%.*s", (int)strcspn(version, "-"), version);
 #else
     snprintf(allocator, sizeof allocator, "libc");
@@ -92,21 +112,23 @@ static uint64_t resident_bytes(void) {
 static void read_allocator(struct process_memory *memory) {
 #ifdef USE_JEMALLOC
     uint64_t epoch = 1;
-    size_t allocated = 0, active = 0, resident = 0, size = sizeof epoch;
+    size_t allocated = 0, active = 0, resident = 0, cached = 0, size = sizeof epoch;
     mallctl("epoch", &epoch, &size, &epoch, sizeof epoch);
     size = sizeof allocated;
     mallctl("stats.allocated", &allocated, &size, NULL, 0);
     mallctl("stats.active", &active, &size, NULL, 0);
     mallctl("stats.resident", &resident, &size, NULL, 0);
-    memory->used = allocated;
+    mallctl("stats.arenas." STRINGIFY(MALLCTL_ARENAS_ALL) ".tcache_bytes", &cached, &size, NULL, 0);
+    memory->allocated = allocated;
+    memory->used = cached < allocated ? allocated - cached : allocated;
     memory->active = active;
     memory->allocator_resident = resident;
 #elif defined(USE_SANITIZER)
     /* Its own allocator is at work, which tells nothing, and mallinfo2 looks at one that was never set up. */
-    memory->used = memory->active = memory->allocator_resident = resident_bytes();
+    memory->used = memory->allocated = memory->active = memory->allocator_resident = resident_bytes();
 #else
     struct mallinfo2 info = mallinfo2();
-    memory->used = info.uordblks + info.hblkhd;
+    memory->used = memory->allocated = info.uordblks + info.hblkhd;
     memory->active = memory->allocator_resident = info.arena + info.hblkhd;
 #endif
 }
@@ -122,10 +144,11 @@ void process_memory(struct process_memory *memory) {
     pthread_mutex_unlock(&mutex);
 }
 
-uint64_t process_memory_used(void) {
+uint64_t process_memory_limited(void) {
     struct process_memory memory = {0};
     read_allocator(&memory);
-    return memory.used;
+    uint64_t cached = memory.allocated - memory.used;
+    return memory.used + (cached > CACHED_MOST ? cached - CACHED_MOST : 0);
 }
 
 /* A limit that a file holds: a number, or "max". INT64_MAX if there is none. */

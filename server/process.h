@@ -15,7 +15,8 @@ void process_executable(char *out, size_t size);
 void process_human_bytes(char *out, size_t size, uint64_t bytes);
 
 struct process_memory {
-    uint64_t used;               /* handed out by the allocator */
+    uint64_t used;               /* handed out by the allocator, and not just kept at hand by its threads' caches */
+    uint64_t allocated;          /* with what these keep */
     uint64_t active;             /* pages that hold it */
     uint64_t allocator_resident; /* pages the allocator keeps */
     uint64_t resident;           /* of the process */
@@ -28,8 +29,8 @@ void process_peak_reset(void);
 
 /* What the process may have at most: the machine's memory, or what its control group is granted if that is less. */
 int64_t process_memory_available(void);
-/* Handed out by the allocator, now. */
-uint64_t process_memory_used(void);
+/* What counts against maxmemory: what the allocator has handed out, now. */
+uint64_t process_memory_limited(void);
 
 /* Averages over the last second or two. */
 struct process_rates {

@@ -124,7 +124,7 @@ static void memory_section(struct info *info) {
     line(info, "used_memory_dataset_perc:%.2f%%",
          memory.used <= memory.at_start ? 0.0 : 100.0 * (double)dataset / (double)(memory.used - memory.at_start));
     line(info, "used_memory_tables:%llu", (unsigned long long)tables);
-    line(info, "allocator_allocated:%llu", (unsigned long long)memory.used);
+    line(info, "allocator_allocated:%llu", (unsigned long long)memory.allocated);
     line(info, "allocator_active:%llu", (unsigned long long)memory.active);
     line(info, "allocator_resident:%llu", (unsigned long long)memory.allocator_resident);
     bytes_lines(info, "total_system_memory", memory.system);
