@@ -19,7 +19,13 @@ static const struct group {
     struct command *rows;
     uint32_t flags;
 } groups[] = {
-    {connection_rows, 0}, {server_rows, 0}, {string_rows, 0}, {bitmap_rows, 0}, {generic_rows, 0},
+    {connection_rows, 0},
+    {server_rows, 0},
+    {string_rows, 0},
+    {bitmap_rows, 0},
+    {generic_rows, 0},
+    {hash_rows, COMMAND_LOCKS},
+    {set_rows, COMMAND_LOCKS},
 };
 #define GROUPS (sizeof groups / sizeof groups[0])
 

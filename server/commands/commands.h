@@ -46,6 +46,19 @@ plain_function command_memory_help;
 plain_function command_dbsize;
 write_function command_flushdb, command_flushall, command_swapdb;
 
+/* hashes.c */
+read_function command_hget, command_hmget, command_hlen, command_hstrlen, command_hkeys;
+read_function command_hvals, command_hgetall, command_hexists, command_hrandfield, command_hscan;
+write_function command_hset, command_hsetnx, command_hmset, command_hincrby, command_hincrbyfloat;
+write_function command_hdel;
+
+/* sets.c */
+read_function command_sismember, command_smismember, command_scard, command_srandmember;
+read_function command_sinter, command_sintercard, command_sunion, command_sdiff, command_smembers;
+read_function command_sscan;
+write_function command_sadd, command_srem, command_smove, command_spop, command_sinterstore;
+write_function command_sunionstore, command_sdiffstore;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

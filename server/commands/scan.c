@@ -11,6 +11,7 @@
 #include "../../shard/keyspace.h"
 #include "../clock.h"
 #include "commands.h"
+#include "values.h"
 
 /* Entries looked at while a shard is held; then others may have it before the walk goes on. */
 #define STRETCH 4096
@@ -54,27 +55,8 @@ struct scan {
     uint64_t visited;
 };
 
-/* What strtoul reads and Redis lets pass: nothing at all, a sign, and any number of zeros before a
- * number that fits. */
-static bool parse_cursor(const struct bulk *argument, uint64_t *cursor) {
-    size_t at = 0;
-    bool is_negative = false;
-    if (argument->length > 0 && (argument->data[0] == '-' || argument->data[0] == '+')) {
-        is_negative = argument->data[0] == '-';
-        if (++at == argument->length) return false;
-    }
-    for (*cursor = 0; at < argument->length; at++) {
-        if (argument->data[at] < '0' || argument->data[at] > '9') return false;
-        if (__builtin_mul_overflow(*cursor, 10, cursor)) return false;
-        if (__builtin_add_overflow(*cursor, (uint64_t)(argument->data[at] - '0'), cursor))
-            return false;
-    }
-    if (is_negative) *cursor = 0 - *cursor; /* like strtoul */
-    return true;
-}
-
 static bool scan_parse(const struct call *call, struct scan *scan, struct reply *reply) {
-    if (!parse_cursor(&call->arguments[1], &scan->cursor)) {
+    if (!cursor_parse(&call->arguments[1], &scan->cursor)) {
         reply_error(reply, "ERR invalid cursor");
         return false;
     }

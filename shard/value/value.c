@@ -21,6 +21,8 @@ struct value_limits value_limits = {
 
 static const struct value_kind *const kinds[TYPE_COUNT] = {
     [TYPE_STRING] = NULL,
+    [TYPE_SET] = &set_kind,
+    [TYPE_HASH] = &hash_kind,
 };
 
 const struct value_kind *value_kind(enum type type) {
