@@ -163,6 +163,7 @@ struct command {
 #define ERROR_OUT_OF_MEMORY "OOM command not allowed when used memory > 'maxmemory'."
 #define ERROR_NO_MEMORY "OOM out of memory"
 #define ERROR_STRING_TOO_LONG "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+#define ERROR_NOT_POSITIVE "ERR value is out of range, must be positive"
 #define ERROR_INDEX_RANGE "ERR index out of range"
 
 /* Case-blind comparison of an argument with a word in upper or lower case. */

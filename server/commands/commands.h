@@ -59,6 +59,12 @@ read_function command_sscan;
 write_function command_sadd, command_srem, command_smove, command_spop, command_sinterstore;
 write_function command_sunionstore, command_sdiffstore;
 
+/* lists.c */
+read_function command_llen, command_lindex, command_lrange, command_lpos;
+write_function command_rpush, command_lpush, command_rpushx, command_lpushx, command_linsert;
+write_function command_rpop, command_lpop, command_lset, command_ltrim, command_lrem;
+write_function command_rpoplpush, command_lmove, command_lmpop;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

@@ -23,6 +23,9 @@
 #include "../../shard/keyspace.h"
 #include "../../shard/number.h"
 #include "../log.h"
+#include "../../shard/value/fields.h"
+#include "../../shard/value/list.h"
+#include "../../shard/value/members.h"
 #include "commands.h"
 
 /* Whatever is none of the rows. */
@@ -98,6 +101,52 @@ static void digest_mix_number(struct digest *digest, struct hasher *hasher, uint
     digest_mix(digest, hasher, &bytes, sizeof bytes);
 }
 
+struct digesting {
+    struct digest *digest;
+    struct hasher *hasher;
+};
+
+/* In order. */
+static bool digest_element(void *context, const struct packed_text *text) {
+    const struct digesting *digesting = context;
+    digest_mix(digesting->digest, digesting->hasher, text->data, text->length);
+    return true;
+}
+
+/* In any order. */
+static bool digest_member(void *context, const struct packed_text *text) {
+    const struct digesting *digesting = context;
+    digest_add(digesting->digest, digesting->hasher, text->data, text->length);
+    return true;
+}
+
+static void digest_pair(void *context, const struct packed_text *first,
+                        const struct packed_text *second) {
+    const struct digesting *digesting = context;
+    struct digest pair = {{0}};
+    digest_mix(&pair, digesting->hasher, first->data, first->length);
+    digest_mix(&pair, digesting->hasher, second->data, second->length);
+    digest_add(digesting->digest, digesting->hasher, pair.bytes, DIGEST_BYTES);
+}
+
+static void digest_content(struct digest *digest, struct hasher *hasher,
+                           const struct entry *entry) {
+    struct digesting digesting = {digest, hasher};
+    struct string_view view;
+    switch (entry_type(entry)) {
+    case TYPE_STRING:
+        entry_string(entry, &view);
+        digest_mix(digest, hasher, view.data, view.length);
+        break;
+    case TYPE_LIST:
+        list_each(entry_value(entry), 0, UINT64_MAX, false, digest_element, &digesting);
+        break;
+    case TYPE_SET: members_each(entry_value(entry), digest_member, &digesting); break;
+    case TYPE_HASH: fields_each(entry_value(entry), digest_pair, &digesting); break;
+    default: break;
+    }
+}
+
 static void digest_take_value(struct digest *digest, struct hasher *hasher,
                               const struct entry *entry) {
     static const char mark[] = "!!expire!!";
@@ -105,10 +154,8 @@ static void digest_take_value(struct digest *digest, struct hasher *hasher,
         [TYPE_STRING] = 0, [TYPE_LIST] = 1, [TYPE_SET] = 2,
         [TYPE_ZSET] = 3,   [TYPE_HASH] = 4, [TYPE_STREAM] = 6,
     };
-    struct string_view view;
-    entry_string(entry, &view);
     digest_mix_number(digest, hasher, type_numbers[entry_type(entry)]);
-    digest_mix(digest, hasher, view.data, view.length);
+    digest_content(digest, hasher, entry);
     if (entry_expiry(entry) != ENTRY_NO_EXPIRY) digest_add(digest, hasher, mark, sizeof mark - 1);
 }
 
@@ -185,6 +232,7 @@ void command_debug_digest(struct write_scope *scope, const struct call *call, st
 static size_t serialized_length(const struct entry *entry) {
     struct string_view view;
     int64_t value;
+    if (entry_type(entry) != TYPE_STRING) return entry_bytes(entry);
     entry_string(entry, &view);
     if (view.length <= 11 && number_parse(view.data, view.length, &value)) {
         if (value >= INT8_MIN && value <= INT8_MAX) return 2;
@@ -203,8 +251,8 @@ void command_debug_object(const struct read_scope *scope, const struct call *cal
         return;
     }
     char text[256];
-    struct string_view view;
-    entry_string(entry, &view);
+    struct string_view view = {.blob = NULL};
+    if (entry_type(entry) == TYPE_STRING) entry_string(entry, &view);
     size_t references =
         view.blob == NULL ? 1 : atomic_load_explicit(&view.blob->references, memory_order_relaxed);
     int64_t idle = entry_idle_seconds(entry, call->now);

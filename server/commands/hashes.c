@@ -297,11 +297,11 @@ static void scan_visit(void *context, const struct packed_text *field, const str
 void command_hscan(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct value_scan scan;
     const void *value;
-    if (!value_scan_parse(call, &scan, reply) || !value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) return;
+    if (!value_scan_begin(scope, call, TYPE_HASH, &scan, &value, reply)) return;
     struct reply items;
     reply_init(&items, reply->protocol);
     struct scanning scanning = {&scan, &items, 0};
-    uint64_t next = value == NULL ? 0 : fields_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
+    uint64_t next = fields_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
     reply_array(reply, 2);
     reply_bulk_integer(reply, (int64_t)next);
     reply_array(reply, scanning.found);

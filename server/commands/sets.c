@@ -189,7 +189,7 @@ void command_spop(struct write_scope *scope, const struct call *call, struct rep
         reply_error(reply, ERROR_SYNTAX);
         return;
     }
-    if (has_count && !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, NULL)) return;
+    if (has_count && !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     uint64_t size = opened.value == NULL ? 0 : members_count(opened.value), wanted = (uint64_t)count < size ? (uint64_t)count : size;
     if (has_count) reply_set(reply, wanted);
@@ -418,11 +418,11 @@ static bool scan_visit(void *context, const struct packed_text *member) {
 void command_sscan(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct value_scan scan;
     const void *value;
-    if (!value_scan_parse(call, &scan, reply) || !value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) return;
+    if (!value_scan_begin(scope, call, TYPE_SET, &scan, &value, reply)) return;
     struct reply items;
     reply_init(&items, reply->protocol);
     struct scanning scanning = {&scan, &items, 0};
-    uint64_t next = value == NULL ? 0 : members_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
+    uint64_t next = members_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
     reply_array(reply, 2);
     reply_bulk_integer(reply, (int64_t)next);
     reply_array(reply, scanning.found);

@@ -92,12 +92,7 @@ bool cursor_parse(const struct bulk *argument, uint64_t *cursor) {
     return true;
 }
 
-bool value_scan_parse(const struct call *call, struct value_scan *scan, struct reply *reply) {
-    *scan = (struct value_scan){.count = 10};
-    if (!cursor_parse(&call->arguments[2], &scan->position)) {
-        reply_error(reply, "ERR invalid cursor");
-        return false;
-    }
+static bool scan_options(const struct call *call, struct value_scan *scan, struct reply *reply) {
     for (uint32_t i = 3; i < call->count; i += 2) {
         const struct bulk *option = &call->arguments[i], *value = option + 1;
         bool has_value = i + 1 < call->count, is_known = false;
@@ -114,6 +109,22 @@ bool value_scan_parse(const struct call *call, struct value_scan *scan, struct r
         }
     }
     return true;
+}
+
+/* In Redis's order: of an absent key the options aren't read. */
+bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type, struct value_scan *scan, const void **value,
+                      struct reply *reply) {
+    *scan = (struct value_scan){.count = 10};
+    if (!cursor_parse(&call->arguments[2], &scan->position)) {
+        reply_error(reply, "ERR invalid cursor");
+        return false;
+    }
+    if (!value_read(scope, &call->keys[0], type, value, reply)) return false;
+    if (*value != NULL) return scan_options(call, scan, reply);
+    reply_array(reply, 2);
+    reply_bulk_integer(reply, 0);
+    reply_array(reply, 0);
+    return false;
 }
 
 bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text) {

@@ -40,8 +40,9 @@ struct value_scan {
     int64_t count;
     const struct bulk *pattern; /* NULL: any */
 };
-/* Replies what is wrong and returns false. */
-bool value_scan_parse(const struct call *call, struct value_scan *scan, struct reply *reply);
+/* Reads them and the value. false if it has replied already: what is wrong, or that there is nothing. */
+bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type, struct value_scan *scan, const void **value,
+                      struct reply *reply);
 bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text);
 
 /* Which of the elements of a value are to be drawn, when `count` different ones of `size` are wanted: going over all of them, each in turn is asked for.

@@ -55,6 +55,67 @@ def randomkey(server, connection, _):
     return kinds
 
 
+def _split(arguments):
+    bar = arguments.index(b'|')
+    return arguments[:bar], arguments[bar + 1:]
+
+
+def _texts(reply):
+    return [part[1] for part in reply[1]] if isinstance(reply[1], tuple) else []
+
+
+def drawn(server, connection, arguments):
+    """What a command draws is checked against all there is: how many, from where, and that they are different unless the count is negative."""
+    (name, key), draw = _split(arguments)
+    whole = connection.ask(name, key)
+    reply = connection.ask(*draw)
+    if whole[0] == '-' or reply[0] == '-':
+        return [whole[0] == '-', reply]
+    items = _texts(whole)
+    has_pairs = name == b'HGETALL' or len(draw) > 3
+    pairs = dict(zip(items[::2], items[1::2])) if name != b'SMEMBERS' else dict.fromkeys(items)
+    if not isinstance(reply[1], tuple):
+        return ['one', reply[1] is None, reply[1] is None or reply[1] in pairs]
+    found = [part[1][0][1] if isinstance(part[1], tuple) else part[1] for part in reply[1]]
+    values = True
+    if len(draw) > 3:
+        flat = [text for part in reply[1] for text in ([half[1] for half in part[1]] if isinstance(part[1], tuple) else [part[1]])]
+        found, held = flat[::2], flat[1::2]
+        values = all(pairs.get(text) == value for text, value in zip(found, held)) and has_pairs
+    is_distinct = draw[2].startswith(b'-') or len(set(found)) == len(found)
+    return [reply[0], len(reply[1]), all(text in pairs for text in found), values, is_distinct]
+
+
+def popped(server, connection, arguments):
+    """Members that are drawn and taken out, and put back."""
+    (name, key, put), pop = _split(arguments)
+    before = connection.ask(name, key)
+    reply = connection.ask(*pop)
+    after = connection.ask(name, key)
+    if before[0] == '-' or reply[0] == '-':
+        return [before[0] == '-', reply]
+    taken = _texts(reply) if isinstance(reply[1], tuple) else [reply[1]] if reply[1] is not None else []
+    left = sorted(set(_texts(before)) - set(taken))
+    if taken:
+        connection.ask(put, key, *taken)
+    return [reply[0], reply[1] is None, len(taken), left == sorted(_texts(after)), len(set(taken)) == len(taken), set(taken) <= set(_texts(before))]
+
+
+def scan_value(server, connection, arguments):
+    """Every element that a whole iteration of a value returns."""
+    name, key, width = arguments[:3]
+    cursor, found = b'0', set()
+    for _ in range(1000000):
+        reply = connection.ask(name, key, cursor, *arguments[3:])
+        if reply[0] != '*' or len(reply[1]) != 2:
+            return reply
+        cursor, items = reply[1][0][1], _texts(reply[1][1])
+        found.update(tuple(items[place:place + int(width)]) for place in range(0, len(items), int(width)))
+        if cursor == b'0':
+            return sorted(found)
+    return 'it never came to an end'
+
+
 def wait_until_gone(server, connection, arguments):
     key, milliseconds, how = arguments
     if how == b'PX':
@@ -211,7 +272,7 @@ def keyspace(server, connection, _):
         own.close()
 
 
-ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace)}
+ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace, drawn, popped, scan_value)}
 
 
 def cut_places(length, seed):

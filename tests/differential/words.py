@@ -110,6 +110,9 @@ class Words:
             return b'%d' % self.between(-10 ** 12, 10 ** 12)
         return self.one_of(EDGE_INTEGERS)
 
+    def integer_small(self):
+        return b'%d' % self.between(-6, 12) if self.chance(0.85) else self.one_of(EDGE_INTEGERS)
+
     def count(self):
         """Mostly a small natural number, now and then an odd one."""
         return b'%d' % self.between(0, 40) if self.chance(0.85) else self.one_of(EDGE_INTEGERS)

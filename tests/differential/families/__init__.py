@@ -6,12 +6,15 @@ A family is a list of (weight, function). The function takes the Words of the se
     a list of these lists      several commands in this order
 """
 
-from . import bits, connection, keys, server, strings
+from . import bits, connection, hashes, keys, lists, server, sets, strings
 
 FAMILIES = {
     'strings': (40, strings.COMMANDS),
     'bits': (14, bits.COMMANDS),
     'keys': (30, keys.COMMANDS),
+    'hashes': (20, hashes.COMMANDS),
+    'lists': (20, lists.COMMANDS),
+    'sets': (20, sets.COMMANDS),
     'connection': (8, connection.COMMANDS),
     'server': (8, server.COMMANDS),
 }
