@@ -65,6 +65,17 @@ write_function command_rpush, command_lpush, command_rpushx, command_lpushx, com
 write_function command_rpop, command_lpop, command_lset, command_ltrim, command_lrem;
 write_function command_rpoplpush, command_lmove, command_lmpop;
 
+/* sorted_sets.c, sorted_set_operations.c */
+read_function command_zunion, command_zinter, command_zintercard, command_zdiff, command_zrange;
+read_function command_zrangebyscore, command_zrevrangebyscore, command_zrangebylex;
+read_function command_zrevrangebylex, command_zcount, command_zlexcount, command_zrevrange;
+read_function command_zcard, command_zscore, command_zmscore, command_zrank, command_zrevrank;
+read_function command_zscan, command_zrandmember;
+write_function command_zadd, command_zincrby, command_zrem, command_zremrangebyscore;
+write_function command_zremrangebyrank, command_zremrangebylex, command_zunionstore;
+write_function command_zinterstore, command_zdiffstore, command_zrangestore, command_zpopmin;
+write_function command_zpopmax, command_zmpop;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

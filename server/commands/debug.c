@@ -26,6 +26,7 @@
 #include "../../shard/value/fields.h"
 #include "../../shard/value/list.h"
 #include "../../shard/value/members.h"
+#include "../../shard/value/sorted.h"
 #include "commands.h"
 
 /* Whatever is none of the rows. */
@@ -129,6 +130,13 @@ static void digest_pair(void *context, const struct packed_text *first,
     digest_add(digesting->digest, digesting->hasher, pair.bytes, DIGEST_BYTES);
 }
 
+static bool digest_scored(void *context, const struct packed_text *member, double score) {
+    char digits[32];
+    struct packed_text text = {.data = digits, .length = (size_t)snprintf(digits, sizeof digits, "%.17g", score)};
+    digest_pair(context, member, &text);
+    return true;
+}
+
 static void digest_content(struct digest *digest, struct hasher *hasher,
                            const struct entry *entry) {
     struct digesting digesting = {digest, hasher};
@@ -142,6 +150,9 @@ static void digest_content(struct digest *digest, struct hasher *hasher,
         list_each(entry_value(entry), 0, UINT64_MAX, false, digest_element, &digesting);
         break;
     case TYPE_SET: members_each(entry_value(entry), digest_member, &digesting); break;
+    case TYPE_ZSET:
+        sorted_each(entry_value(entry), 0, UINT64_MAX, false, digest_scored, &digesting);
+        break;
     case TYPE_HASH: fields_each(entry_value(entry), digest_pair, &digesting); break;
     default: break;
     }

@@ -12,6 +12,8 @@ enum popped {
 
 /* Takes up to `count` elements of a list and replies [key, element], or with has_count [key, [element, ...]]. */
 enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_front, uint64_t count, bool has_count, struct reply *reply);
+/* Likewise of a sorted set: [key, member, score], or with has_pairs [key, [[member, score], ...]]. */
+enum popped pop_sorted(struct write_scope *scope, const struct key *key, bool is_lowest, uint64_t count, bool has_pairs, struct reply *reply);
 /* Moves an element from one list's end to another's, and replies it. */
 enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to, bool from_front, bool to_front,
                          struct reply *reply);

@@ -32,6 +32,8 @@ bool value_close(struct opened *opened, bool is_changed, enum event event);
  * memory; value is consumed in any case. */
 bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, enum event event, struct reply *reply);
 
+/* A whole sorted set, lowest scores first. */
+void reply_sorted(const void *value, bool has_scores, struct reply *reply);
 void reply_element(struct reply *reply, const struct packed_text *text);
 
 /* The cursor and the options of HSCAN, SSCAN and ZSCAN. */

@@ -22,6 +22,7 @@ struct value_limits value_limits = {
 static const struct value_kind *const kinds[TYPE_COUNT] = {
     [TYPE_STRING] = NULL,
     [TYPE_LIST] = &list_kind,
+    [TYPE_ZSET] = &zset_kind,
     [TYPE_SET] = &set_kind,
     [TYPE_HASH] = &hash_kind,
 };

@@ -66,13 +66,14 @@ def _texts(reply):
 
 def drawn(server, connection, arguments):
     """What a command draws is checked against all there is: how many, from where, and that they are different unless the count is negative."""
-    (name, key), draw = _split(arguments)
-    whole = connection.ask(name, key)
+    ask, draw = _split(arguments)
+    name = ask[0]
+    whole = connection.ask(*ask)
     reply = connection.ask(*draw)
     if whole[0] == '-' or reply[0] == '-':
         return [whole[0] == '-', reply]
-    items = _texts(whole)
-    has_pairs = name == b'HGETALL' or len(draw) > 3
+    items = [text for part in whole[1] for text in ([half[1] for half in part[1]] if isinstance(part[1], tuple) else [part[1]])]
+    has_pairs = name != b'SMEMBERS'
     pairs = dict(zip(items[::2], items[1::2])) if name != b'SMEMBERS' else dict.fromkeys(items)
     if not isinstance(reply[1], tuple):
         return ['one', reply[1] is None, reply[1] is None or reply[1] in pairs]
@@ -110,6 +111,8 @@ def scan_value(server, connection, arguments):
         if reply[0] != '*' or len(reply[1]) != 2:
             return reply
         cursor, items = reply[1][0][1], _texts(reply[1][1])
+        if name == b'ZSCAN':
+            items[1::2] = [repr(float(score)) for score in items[1::2]] # 7.0 writes more digits than it takes
         found.update(tuple(items[place:place + int(width)]) for place in range(0, len(items), int(width)))
         if cursor == b'0':
             return sorted(found)

@@ -36,6 +36,23 @@ def _is_hello_order(arguments, ours, theirs):
     return _upper(arguments, 0) == b'HELLO' and ours[0] == theirs[0] == '-' and len(arguments) > 4
 
 
+def _shortest(reply):
+    """A reply with every number in it in its shortest form."""
+    if isinstance(reply[1], tuple):
+        return (reply[0], tuple(_shortest(part) for part in reply[1]))
+    if reply[0] in '$,' and isinstance(reply[1], bytes) and re.fullmatch(rb'-?[0-9.]+(e[-+][0-9]+)?', reply[1]):
+        return (reply[0], repr(float(reply[1])))
+    return reply
+
+
+def _is_double(arguments, ours, theirs):
+    return _upper(arguments, 0)[:1] in (b'Z', b'G') and _shortest(ours) == _shortest(theirs)
+
+
+def _is_rank_with_score(arguments, ours, theirs):
+    return _upper(arguments, 0) in (b'ZRANK', b'ZREVRANK') and len(arguments) > 3 and theirs[0] == '-' and b'wrong number' in theirs[1]
+
+
 NO_KEY = b'$-1\r\n'
 OK = b'+OK\r\n'
 SYNTAX = b'-ERR syntax error\r\n'
@@ -64,6 +81,19 @@ def _is_stringmatch(arguments, ours, theirs):
 
 # Probes: (request as words, what 7.0.15 answers, what Latchkey answers); bytes, or a compiled pattern for the whole reply.
 ROWS = [
+    Row('Scores in their shortest form', 'seventeen digits', 'as many as it takes',
+        '7.2 prints doubles by an algorithm that finds the shortest',
+        [(b'ZADD doubles 0.1 a', b':1\r\n', b':1\r\n'),
+         (b'ZSCORE doubles a', b'$19\r\n0.10000000000000001\r\n', b'$3\r\n0.1\r\n'),
+         (b'DEL doubles', b':1\r\n', b':1\r\n')],
+        _is_double),
+    Row('ZRANK and ZREVRANK WITHSCORE', 'wrong number of arguments', 'rank and score, or what is wrong',
+        'an option of 7.2',
+        [(b'ZADD ranks 2 a', b':1\r\n', b':1\r\n'),
+         (b'ZRANK ranks a WITHSCORE', b"-ERR wrong number of arguments for 'zrank' command\r\n", b'*2\r\n:0\r\n$1\r\n2\r\n'),
+         (b'ZREVRANK ranks b WITHSCORE', b"-ERR wrong number of arguments for 'zrevrank' command\r\n", b'*-1\r\n'),
+         (b'DEL ranks', b':1\r\n', b':1\r\n')],
+        _is_rank_with_score),
     Row('BITCOUNT of a missing key with a bad range', '0, unseen', 'the error that an existing key gets',
         '7.2 reads the arguments before it looks the key up',
         [(b'BITCOUNT nokey 0', b':0\r\n', SYNTAX),

@@ -155,6 +155,7 @@ EXEMPTIONS = [
     ('SDIFF', same_members, 'order is that of the hash'),
     ('SPOP', same_members, 'order is that of the hash; what is drawn is checked by the action popped'),
     ('HSCAN', scan_shape, 'cursors and order are those of the hash; whole iterations are compared by the action scan_value'),
+    ('ZSCAN', scan_shape, 'cursors and order are those of the hash; whole iterations are compared by the action scan_value'),
     ('SSCAN', scan_shape, 'cursors and order are those of the hash; whole iterations are compared by the action scan_value'),
     ('OBJECT ENCODING', same_encoding, '7.2 packs short lists and sets, which 7.0 does not'),
     ('SCAN', scan_shape, 'cursors and order are those of the hash; whole iterations are compared by the action scan'),

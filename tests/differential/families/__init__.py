@@ -6,7 +6,7 @@ A family is a list of (weight, function). The function takes the Words of the se
     a list of these lists      several commands in this order
 """
 
-from . import bits, connection, hashes, keys, lists, server, sets, strings
+from . import bits, connection, hashes, keys, lists, server, sets, sorted_sets, strings
 
 FAMILIES = {
     'strings': (40, strings.COMMANDS),
@@ -15,6 +15,7 @@ FAMILIES = {
     'hashes': (20, hashes.COMMANDS),
     'lists': (20, lists.COMMANDS),
     'sets': (20, sets.COMMANDS),
+    'sorted_sets': (25, sorted_sets.COMMANDS),
     'connection': (8, connection.COMMANDS),
     'server': (8, server.COMMANDS),
 }

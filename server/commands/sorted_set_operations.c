@@ -1,0 +1,292 @@
+/* What several sorted sets, or plain sets, whose members all score 1, have in common or not: ZUNION, ZINTER, ZDIFF and what they store or count. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "../../shard/value/members.h"
+#include "commands.h"
+#include "ranges.h"
+#include "values.h"
+
+enum operation { OPERATION_UNION, OPERATION_INTER, OPERATION_DIFF };
+enum aggregate { AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX };
+
+struct source {
+    const void *value; /* NULL: the key is absent */
+    bool is_set;
+    double weight;
+};
+
+struct job {
+    enum operation operation;
+    struct source *sources;
+    uint32_t count;
+    enum aggregate aggregate;
+    bool has_scores;
+    bool only_counts; /* ZINTERCARD */
+    uint64_t limit;
+    /* While it runs: */
+    void *result;
+    uint64_t found;
+    double weight;
+    bool is_failed;
+};
+
+/* ------------------------------------------------------------------ sources */
+
+static uint64_t source_count(const struct source *source) {
+    if (source->value == NULL) return 0;
+    return source->is_set ? members_count(source->value) : sorted_count(source->value);
+}
+
+static bool source_score(const struct source *source, struct text member, double *score) {
+    if (source->value == NULL) return false;
+    if (!source->is_set) return sorted_score(source->value, member, score);
+    *score = 1;
+    return members_has(source->value, member);
+}
+
+struct visit {
+    sorted_visitor *visit;
+    void *context;
+};
+
+static bool visit_member(void *context, const struct packed_text *member) {
+    const struct visit *visit = context;
+    return visit->visit(visit->context, member, 1);
+}
+
+static void source_each(const struct source *source, sorted_visitor *visit, void *context) {
+    struct visit members = {visit, context};
+    if (source->value == NULL) return;
+    if (source->is_set) members_each(source->value, visit_member, &members);
+    else sorted_each(source->value, 0, UINT64_MAX, false, visit, context);
+}
+
+static bool source_take(const struct entry *entry, struct source *source, struct reply *reply) {
+    *source = (struct source){.weight = 1};
+    if (entry == NULL) return true;
+    source->is_set = entry_type(entry) == TYPE_SET;
+    if (!source->is_set && !check_type(entry, TYPE_ZSET, reply)) return false;
+    source->value = entry_value(entry);
+    return true;
+}
+
+static int compare_counts(const void *one, const void *other) {
+    uint64_t first = source_count(one), second = source_count(other);
+    return first < second ? -1 : first > second;
+}
+
+/* ------------------------------------------------------------------ the operations */
+
+static double aggregate(enum aggregate aggregate, double one, double other) {
+    double sum = one + other;
+    switch (aggregate) {
+    case AGGREGATE_SUM: return isnan(sum) ? 0 : sum; /* of two infinities */
+    case AGGREGATE_MIN: return one < other ? one : other;
+    case AGGREGATE_MAX: return one > other ? one : other;
+    }
+    return sum;
+}
+
+static double weighted(double score, double weight) {
+    double product = score * weight;
+    return isnan(product) ? 0 : product;
+}
+
+static bool job_put(struct job *job, struct text member, double score) {
+    job->is_failed = sorted_put(&job->result, member, score) == SCORED_FAILED;
+    return !job->is_failed;
+}
+
+static bool unite(void *context, const struct packed_text *text, double score) {
+    struct job *job = context;
+    struct text member = {text->data, text->length};
+    double present;
+    score = weighted(score, job->weight);
+    if (sorted_score(job->result, member, &present)) score = aggregate(job->aggregate, present, score);
+    return job_put(job, member, score);
+}
+
+static bool intersect(void *context, const struct packed_text *text, double score) {
+    struct job *job = context;
+    struct text member = {text->data, text->length};
+    double other;
+    score = weighted(score, job->sources[0].weight);
+    for (uint32_t i = 1; i < job->count; i++) {
+        if (!source_score(&job->sources[i], member, &other)) return true;
+        score = aggregate(job->aggregate, score, weighted(other, job->sources[i].weight));
+    }
+    if (job->only_counts) return ++job->found < job->limit;
+    return job_put(job, member, score);
+}
+
+static bool subtract(void *context, const struct packed_text *text, double score) {
+    struct job *job = context;
+    struct text member = {text->data, text->length};
+    double other;
+    for (uint32_t i = 1; i < job->count; i++)
+        if (source_score(&job->sources[i], member, &other)) return true;
+    return job_put(job, member, score);
+}
+
+static void job_run(struct job *job) {
+    if (job->operation != OPERATION_DIFF) qsort(job->sources, job->count, sizeof *job->sources, compare_counts);
+    switch (job->operation) {
+    case OPERATION_UNION:
+        for (uint32_t i = 0; i < job->count && !job->is_failed; i++) {
+            job->weight = job->sources[i].weight;
+            source_each(&job->sources[i], unite, job);
+        }
+        break;
+    case OPERATION_INTER: source_each(&job->sources[0], intersect, job); break;
+    case OPERATION_DIFF: source_each(&job->sources[0], subtract, job); break;
+    }
+}
+
+/* ------------------------------------------------------------------ arguments */
+
+static bool weights_parse(struct job *job, const struct call *call, uint32_t at, struct reply *reply) {
+    for (uint32_t i = 0; i < job->count; i++)
+        if (!score_parse(&call->arguments[at + i], &job->sources[i].weight)) {
+            reply_error(reply, "ERR weight value is not a float");
+            return false;
+        }
+    return true;
+}
+
+static bool aggregate_parse(struct job *job, const struct bulk *argument) {
+    if (argument_is(argument, "SUM")) job->aggregate = AGGREGATE_SUM;
+    else if (argument_is(argument, "MIN")) job->aggregate = AGGREGATE_MIN;
+    else if (argument_is(argument, "MAX")) job->aggregate = AGGREGATE_MAX;
+    else return false;
+    return true;
+}
+
+static bool limit_parse(struct job *job, const struct bulk *argument, struct reply *reply) {
+    int64_t limit;
+    if (!argument_integer_within(argument, 0, INT64_MAX, &limit, reply, "ERR LIMIT can't be negative")) return false;
+    job->limit = limit == 0 ? UINT64_MAX : (uint64_t)limit;
+    return true;
+}
+
+static bool options_parse(struct job *job, const struct call *call, uint32_t at, bool stores, struct reply *reply) {
+    for (; at < call->count; at++) {
+        const struct bulk *option = &call->arguments[at];
+        uint32_t left = call->count - at - 1;
+        bool takes_weights = job->operation != OPERATION_DIFF && !job->only_counts;
+        if (takes_weights && left >= job->count && argument_is(option, "WEIGHTS")) {
+            if (!weights_parse(job, call, at + 1, reply)) return false;
+            at += job->count;
+        } else if (takes_weights && left >= 1 && argument_is(option, "AGGREGATE") && aggregate_parse(job, option + 1)) {
+            at++;
+        } else if (!stores && !job->only_counts && argument_is(option, "WITHSCORES")) {
+            job->has_scores = true;
+        } else if (job->only_counts && left >= 1 && argument_is(option, "LIMIT")) {
+            if (!limit_parse(job, option + 1, reply)) return false;
+            at++;
+        } else {
+            reply_error(reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* From the number of keys, at argument `first`, on. Either scope is NULL. Reads the sources, and then the options. Replies what is wrong and returns
+ * false; job_free in any case. */
+static bool job_begin(struct job *job, const struct read_scope *reading, const struct write_scope *writing, const struct call *call,
+                      uint32_t first, struct reply *reply) {
+    int64_t keys;
+    job->sources = NULL;
+    job->result = NULL;
+    job->limit = UINT64_MAX;
+    if (!argument_integer(&call->arguments[first], &keys, reply, NULL)) return false;
+    if (keys < 1) {
+        reply_error_format(reply, "ERR at least 1 input key is needed for '%s' command", call->command->full_name);
+        return false;
+    }
+    if (keys > (int64_t)call->count - first - 1) {
+        reply_error(reply, ERROR_SYNTAX);
+        return false;
+    }
+    job->count = (uint32_t)keys;
+    job->sources = malloc(job->count * sizeof *job->sources);
+    job->result = sorted_create(0, 0);
+    if (job->sources == NULL || job->result == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return false;
+    }
+    const struct key *names = call->keys + (call->key_count - job->count);
+    for (uint32_t i = 0; i < job->count; i++) {
+        const struct entry *entry = reading != NULL ? scope_read(reading, &names[i]) : scope_view(writing, &names[i]);
+        if (!source_take(entry, &job->sources[i], reply)) return false;
+    }
+    return options_parse(job, call, first + 1 + job->count, writing != NULL, reply);
+}
+
+static void job_free(struct job *job) {
+    free(job->sources);
+    if (job->result != NULL) value_free(&zset_kind, job->result);
+}
+
+/* ------------------------------------------------------------------ commands */
+
+static void operate_reply(const struct read_scope *scope, const struct call *call, enum operation operation, struct reply *reply) {
+    struct job job = {.operation = operation};
+    if (job_begin(&job, scope, NULL, call, 1, reply)) {
+        job_run(&job);
+        if (job.is_failed) reply_error(reply, ERROR_NO_MEMORY);
+        else reply_sorted(job.result, job.has_scores, reply);
+    }
+    job_free(&job);
+}
+
+static void operate_store(struct write_scope *scope, const struct call *call, enum operation operation, enum event event,
+                          struct reply *reply) {
+    struct job job = {.operation = operation};
+    if (job_begin(&job, NULL, scope, call, 2, reply)) {
+        job_run(&job);
+        void *result = job.result;
+        int64_t count = (int64_t)sorted_count(result);
+        if (job.is_failed) {
+            reply_error(reply, ERROR_NO_MEMORY);
+        } else {
+            job.result = NULL;
+            if (value_store(scope, &call->keys[0], TYPE_ZSET, result, event, reply)) reply_integer(reply, count);
+        }
+    }
+    job_free(&job);
+}
+
+void command_zunion(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    operate_reply(scope, call, OPERATION_UNION, reply);
+}
+
+void command_zinter(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    operate_reply(scope, call, OPERATION_INTER, reply);
+}
+
+void command_zdiff(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    operate_reply(scope, call, OPERATION_DIFF, reply);
+}
+
+void command_zintercard(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    struct job job = {.operation = OPERATION_INTER, .only_counts = true};
+    if (job_begin(&job, scope, NULL, call, 1, reply)) {
+        job_run(&job);
+        reply_integer(reply, (int64_t)job.found);
+    }
+    job_free(&job);
+}
+
+void command_zunionstore(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    operate_store(scope, call, OPERATION_UNION, EVENT_ZUNIONSTORE, reply);
+}
+
+void command_zinterstore(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    operate_store(scope, call, OPERATION_INTER, EVENT_ZINTERSTORE, reply);
+}
+
+void command_zdiffstore(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    operate_store(scope, call, OPERATION_DIFF, EVENT_ZDIFFSTORE, reply);
+}
