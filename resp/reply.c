@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define CAPACITY_FIRST 1024
+/* No client waits for more in one piece: SRANDMEMBER with a count of minus a billion is a mistake, or worse. */
+#define REPLY_MOST ((size_t)1 << 30)
 
 void reply_init(struct reply *reply, int protocol) {
     *reply = (struct reply){.protocol = protocol};
@@ -55,8 +57,7 @@ void reply_truncate(struct reply *reply, size_t mark) {
 static char *room(struct reply *reply, size_t more) {
     if (reply->is_broken) return NULL;
     if (reply->capacity - reply->length < more) {
-        /* More than memory can be; doubling would wrap. */
-        if (more > PTRDIFF_MAX - reply->length) {
+        if (more > REPLY_MOST || reply->length + more > REPLY_MOST) {
             reply->is_broken = true;
             return NULL;
         }

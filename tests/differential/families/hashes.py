@@ -38,7 +38,7 @@ def draw(words):
     key = words.key()
     arguments = [b'HRANDFIELD', key]
     if words.chance(0.8):
-        arguments.append(words.pick(b'1', b'3', b'-5', b'1000', b'0', b'-1', words.integer_small()))
+        arguments.append(words.pick(b'1', b'3', b'-5', b'1000', b'0', b'-1', b'-40', b'x'))
         if words.chance(0.5):
             arguments.append(words.pick(words.cased(b'WITHVALUES'), b'foo'))
     return Action('drawn', [b'HGETALL', key, b'|'] + arguments)

@@ -29,7 +29,7 @@ def many(words):
 def draw(words):
     key = words.key()
     return Action('drawn', [b'SMEMBERS', key, b'|', b'SRANDMEMBER', key] +
-                  words.pick([], [b'1'], [b'3'], [b'-5'], [b'1000'], [b'0'], [words.integer_small()], [b'1', b'2']))
+                  words.pick([], [b'1'], [b'3'], [b'-5'], [b'1000'], [b'0'], [b'-40'], [b'x'], [b'1', b'2']))
 
 
 def pop(words):
