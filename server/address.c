@@ -59,7 +59,7 @@ static void flags_write(const struct connection *connection, char out[8]) {
     const struct session *session = &connection->session;
     size_t length = 0;
     if (session->is_monitor) out[length++] = 'O';
-    if (connection->park_reason == PARK_ON_PAUSE) out[length++] = 'b';
+    if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) out[length++] = 'b';
     if (session->closes_after_reply) out[length++] = 'c';
     if (connection->is_unix) out[length++] = 'U';
     if (session->is_no_evict) out[length++] = 'e';

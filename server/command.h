@@ -15,6 +15,7 @@
 #include "../shard/scope.h"
 #include "session.h"
 
+struct block;
 struct worker;
 struct connection;
 struct inquiry;
@@ -32,6 +33,16 @@ struct call {
     int64_t now; /* unix time in milliseconds, the same as the scope's */
     const struct session *session;
     struct keyspace *keyspace;
+    struct block *block;  /* where a command says that it would wait; NULL: it may not, and answers as if its time were up */
+    uint32_t key_index;   /* which of the command's keys keys[0] is: not 0 only where a waiting command is run again for one of its keys */
+};
+
+/* A command that waits for one of its keys to be filled (BLPOP): instead of a reply it leaves this. */
+struct block {
+    bool wants;
+    enum type type;     /* of the value that it waits for */
+    int64_t timeout;    /* milliseconds; 0: for ever */
+    uint32_t key_count; /* the first so many of its keys are waited for; 0: all */
 };
 
 /* The functions a row may have; each row fills exactly one. */

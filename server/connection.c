@@ -365,6 +365,7 @@ bool connection_is_busy(struct connection *connection) {
         return connection->output != NULL || (connection->is_last_call && receives(connection)) ||
                !loop_flush(connection->worker->loop, &connection->stream);
     case CONNECTION_CLOSED: return false;
+    case CONNECTION_PARKED: return connection->park_reason != PARK_ON_KEY; /* that may never come */
     default: return true;
     }
 }
@@ -623,7 +624,7 @@ static void connection_end(struct connection *connection, ssize_t status) {
         break;
     case CONNECTION_PARKED:
         /* May be for as long as somebody likes, and nobody is there any more. */
-        if (connection->park_reason == PARK_ON_PAUSE) connection_close(connection, "client is gone");
+        if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) connection_close(connection, "client is gone");
         else receiving_update(connection);
         break;
     default: receiving_update(connection); break; /* what it had sent is still run */

@@ -43,6 +43,7 @@ enum park_reason {
     PARK_ON_ANSWERS, /* an inquiry asks all workers */
     PARK_ON_PAUSE,   /* CLIENT PAUSE */
     PARK_ON_MEMORY,  /* too much waits to be freed */
+    PARK_ON_KEY,     /* a key is to be filled (BLPOP) */
 };
 
 /* Replies that could not be sent at once. */

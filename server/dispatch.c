@@ -13,6 +13,7 @@
 #include "../shard/eviction.h"
 #include "../shard/lane.h"
 #include "../shard/scope_take.h"
+#include "blocking.h"
 #include "clock.h"
 #include "command_table.h"
 #include "config.h"
@@ -74,6 +75,8 @@ struct dispatcher {
     uint32_t key_capacity;
     struct key ahead[AHEAD_KEYS];     /* of requests of this turn that have not begun */
     uint32_t ahead_count;
+    struct shard_set more;            /* that waiters need besides */
+    struct deadline_heap deadlines;   /* of this worker's waiters */
     struct connection_queue paused;
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
@@ -87,6 +90,7 @@ struct dispatcher {
 /* What a connection's request keeps from one dispatch to the next. */
 struct under_way {
     struct inquiry *inquiry; /* or */
+    struct blocked_client *blocked; /* or */
     struct walk walk;
     bool is_walking;
 };
@@ -196,6 +200,7 @@ bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
     dispatcher->statistics = statistics_attach(worker->number);
     dispatcher->shard_queues = calloc(keyspace_shard_count(keyspace), sizeof(struct lock_queue *));
     shard_set_init(&dispatcher->shards);
+    shard_set_init(&dispatcher->more);
     lock_queue_init(&dispatcher->gate_queue, worker);
     worker->dispatcher = dispatcher;
     if (dispatcher->lane != NULL && dispatcher->statistics != NULL && dispatcher->shard_queues != NULL) return true;
@@ -219,6 +224,8 @@ void dispatch_detach(struct worker *worker) {
     }
     free(dispatcher->shard_queues);
     shard_set_free(&dispatcher->shards);
+    shard_set_free(&dispatcher->more);
+    free(dispatcher->deadlines.waiters);
     free(dispatcher->keys);
     free(dispatcher->positions);
     free(dispatcher);
@@ -257,6 +264,7 @@ struct run {
     struct reply *reply;
     const struct prepared *prepared; /* NULL: nothing is known yet */
     struct key key;                  /* the one key, if that was prepared */
+    struct blocked_client *blocked;  /* the command waits for a key */
 };
 
 static void run_read_scope(struct run *run, struct read_scope *scope) {
@@ -264,10 +272,97 @@ static void run_read_scope(struct run *run, struct read_scope *scope) {
     run->call.command->read(scope, &run->call, run->reply);
 }
 
+/* And, before the shards are let go: whoever waits for what the command has filled is served, and if it waits itself, is registered. */
 static void run_write_scope(struct run *run, struct write_scope *scope) {
+    struct block block = {.wants = false};
     scope->scope.counts_access = !run->call.session->is_no_touch;
     assert(run->call.command->write != NULL);
+    run->call.block = &block;
     run->call.command->write(scope, &run->call, run->reply);
+    run->call.block = NULL;
+    if (blocking_is_on()) blocking_serve(scope);
+    if (!block.wants) return;
+    run->blocked = blocking_register(run->worker, run->connection, &run->call, &block);
+    if (run->blocked == NULL) reply_error(run->reply, ERROR_NO_MEMORY);
+    else if (block.timeout > 0) run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
+}
+
+static struct under_way *under_way_of(struct connection *connection) {
+    if (connection->dispatch_state == NULL) connection->dispatch_state = calloc(1, sizeof(struct under_way));
+    return connection->dispatch_state;
+}
+
+static void under_way_end(struct connection *connection) {
+    struct under_way *under_way = connection->dispatch_state;
+    if (under_way->is_walking) reply_free(&under_way->walk.items);
+    free(under_way);
+    connection->dispatch_state = NULL;
+}
+
+/* The scope has ended. Workers whose clients got something are woken; and if the command itself waits, its connection is parked until somebody has filled
+ * a key, time is up, or it is unblocked. */
+static enum outcome wait_for_key(struct run *run) {
+    struct blocked_client *waiter = run->blocked;
+    blocking_wake();
+    if (waiter == NULL) return OUTCOME_DONE;
+    struct under_way *under_way = under_way_of(run->connection);
+    bool is_fine = under_way != NULL && (waiter->deadline == INT64_MAX || deadline_add(&run->dispatcher->deadlines, waiter));
+    if (is_fine) {
+        under_way->blocked = waiter;
+        counter_add(&run->worker->blocked, 1);
+        connection_park(run->connection, PARK_ON_KEY);
+        return OUTCOME_PARKED;
+    }
+    blocking_cancel(waiter, WAITER_REFUSED);
+    waiter->connection = NULL;
+    blocking_release(waiter);
+    if (under_way != NULL) under_way_end(run->connection);
+    reply_error(run->reply, ERROR_NO_MEMORY);
+    return OUTCOME_DONE;
+}
+
+static void waiter_end(struct worker *worker, struct under_way *under_way) {
+    struct blocked_client *waiter = under_way->blocked;
+    deadline_remove(&worker->dispatcher->deadlines, waiter);
+    counter_subtract(&worker->blocked, 1);
+    under_way->blocked = NULL;
+    waiter->connection = NULL;
+    blocking_release(waiter);
+}
+
+/* What it waited for has come, or will not. */
+static void answer_waiter(struct run *run, struct under_way *under_way) {
+    const struct blocked_client *waiter = under_way->blocked;
+    if (waiter->is_answered) {
+        reply_raw(run->reply, waiter->reply.data, waiter->reply.length);
+        run->reply->error_count = waiter->reply.error_count;
+        memcpy(run->reply->error_code, waiter->reply.error_code, sizeof run->reply->error_code);
+        if (waiter->reply.is_broken) run->reply->is_broken = true;
+    } else if (waiter->end == WAITER_UNBLOCKED) {
+        reply_error(run->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    } else {
+        reply_null_array(run->reply);
+    }
+    waiter_end(run->worker, under_way);
+    under_way_end(run->connection);
+}
+
+bool dispatch_unblock(struct connection *connection, bool is_error) {
+    const struct under_way *under_way = connection->dispatch_state;
+    if (under_way == NULL || under_way->blocked == NULL) return false;
+    if (!blocking_cancel(under_way->blocked, is_error ? WAITER_UNBLOCKED : WAITER_TIMED_OUT)) return false;
+    connection_wake(connection);
+    return true;
+}
+
+static int64_t end_overdue(struct worker *worker) {
+    struct deadline_heap *heap = &worker->dispatcher->deadlines;
+    while (heap->count > 0 && heap->waiters[0]->deadline <= worker->now_monotonic) {
+        struct blocked_client *waiter = heap->waiters[0];
+        deadline_remove(heap, waiter);
+        if (blocking_cancel(waiter, WAITER_TIMED_OUT) && waiter->connection != NULL) connection_wake(waiter->connection);
+    }
+    return heap->count == 0 ? INT64_MAX : heap->waiters[0]->deadline;
 }
 
 /* With every shard, by the gate. */
@@ -304,7 +399,7 @@ static enum outcome run_with_gate(struct run *run) {
     }
     gate_open(lane);
     if (dispatcher->closer == run->connection) closer_end(dispatcher);
-    return OUTCOME_DONE;
+    return wait_for_key(run);
 }
 
 /* Most reads need no lock: they look, and look whether they have seen one moment. What they answered is taken back if not. */
@@ -396,6 +491,19 @@ static void run_locked_write(struct run *run, struct write_scope *scope) {
     if (is_long) lane_refresh(run->dispatcher->lane);
 }
 
+/* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are taken along. */
+static bool needs_more(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    shard_set_clear(&dispatcher->more);
+    return blocking_needs_more(run->call.keys, run->call.key_count, &dispatcher->shards, &dispatcher->more);
+}
+
+static bool take_more(struct dispatcher *dispatcher) {
+    for (uint32_t i = 0; i < dispatcher->more.count; i++)
+        if (!shard_set_add(&dispatcher->shards, dispatcher->more.numbers[i])) return false;
+    return true;
+}
+
 /* With the shards of its keys. */
 static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
@@ -411,8 +519,13 @@ static enum outcome run_with_keys(struct run *run) {
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
+                if (blocking_is_on() && needs_more(run)) {
+                    scope_end_write(&scope);
+                    if (take_more(dispatcher)) continue;
+                    return run_with_gate(run);
+                }
                 run_locked_write(run, &scope);
-                return OUTCOME_DONE;
+                return wait_for_key(run);
             }
         } else {
             struct read_scope scope;
@@ -427,18 +540,6 @@ static enum outcome run_with_keys(struct run *run) {
 }
 
 /* ------------------------------------------------------------------ walks */
-
-static struct under_way *under_way_of(struct connection *connection) {
-    if (connection->dispatch_state == NULL) connection->dispatch_state = calloc(1, sizeof(struct under_way));
-    return connection->dispatch_state;
-}
-
-static void under_way_end(struct connection *connection) {
-    struct under_way *under_way = connection->dispatch_state;
-    if (under_way->is_walking) reply_free(&under_way->walk.items);
-    free(under_way);
-    connection->dispatch_state = NULL;
-}
 
 /* Shard by shard, letting the others in between where somebody waits. */
 static enum outcome run_walk(struct run *run) {
@@ -632,6 +733,11 @@ static bool wants_all(const struct run *run) {
 
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
+    struct under_way *under_way = run->connection->dispatch_state;
+    if (under_way != NULL && under_way->blocked != NULL) {
+        answer_waiter(run, under_way);
+        return OUTCOME_DONE;
+    }
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
         if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
         if (command->plain != NULL) command->plain(&run->call, run->reply);
@@ -824,6 +930,10 @@ void dispatch_forget(struct worker *worker, struct connection *connection) {
     monitor_forget(worker, connection);
     struct under_way *under_way = connection->dispatch_state;
     if (under_way == NULL) return;
+    if (under_way->blocked != NULL) {
+        blocking_cancel(under_way->blocked, WAITER_TIMED_OUT);
+        waiter_end(worker, under_way);
+    }
     if (under_way->inquiry != NULL && under_way->inquiry->is_complete) inquiry_free(under_way->inquiry);
     under_way_end(connection); /* an inquiry still on its way frees itself when it comes back */
 }
@@ -879,6 +989,7 @@ int dispatch_timers(struct worker *worker) {
         if (dispatcher->next_expiry == worker->now_monotonic) dispatcher->next_expiry = 0;
     }
     if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
+    int64_t overdue = end_overdue(worker);
     bool is_freeing = false;
     if (is_due || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
     if (is_freeing) return 0;
@@ -888,6 +999,7 @@ int dispatch_timers(struct worker *worker) {
         return dispatcher->congested.first != NULL ? 1 : 0;
     }
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
+    if (overdue < next) next = overdue;
     if (dispatcher->next_expiry != 0 && dispatcher->next_expiry < next) next = dispatcher->next_expiry;
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
         next = worker->now_monotonic + dispatcher->paused_until - worker->now;

@@ -50,6 +50,9 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
 /* The connection closes while its request is under way: leaves queues, frees walks, detaches from inquiries. */
 void dispatch_forget(struct worker *worker, struct connection *connection);
 
+/* Ends a wait for a key (CLIENT UNBLOCK), as if time were up, or with an error. false if the connection doesn't wait for one. On its worker. */
+bool dispatch_unblock(struct connection *connection, bool is_error);
+
 /* Outside the gate, once per turn: wakes connections whose locks were released, pauses that ended; runs expiry slices. Returns the
  * milliseconds until it wants to be called again (-1: when something happens). */
 int dispatch_timers(struct worker *worker);

@@ -15,6 +15,7 @@
 #include "command_table.h"
 #include "config.h"
 #include "hold.h"
+#include "blocking.h"
 #include "limit.h"
 #include "listen.h"
 #include "log.h"
@@ -88,6 +89,7 @@ static bool serve(struct listening *listening) {
     struct keyspace *keyspace = keyspace_start(workers);
     if (signals < 0 || !keyspace) return false;
     limit_start(keyspace);
+    if (!blocking_start(keyspace)) return false;
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
@@ -97,6 +99,7 @@ static bool serve(struct listening *listening) {
     hold_end_all();
     workers_stop(SHUTDOWN_MS);
     workers_join();
+    blocking_stop();
     keyspace_close(keyspace);
     close(signals);
     return true;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../shard/number.h"
+#include "../dispatch.h"
 #include "../inquiry.h"
 #include "../worker.h"
 #include "commands.h"
@@ -252,10 +253,13 @@ bool command_client_unblock_check(const struct call *call, struct reply *reply) 
     return argument_integer(&call->arguments[2], &id, reply, NULL);
 }
 
-/* Blocked is who waits for a key to be filled (BLPOP). No command does yet, so nobody is; a request parked on a lock or by a pause
- * isn't blocked in this sense, as in Redis. */
+/* Blocked is who waits for a key to be filled (BLPOP); a request parked on a lock or by a pause isn't blocked in this sense, as in Redis. */
 void command_client_unblock_visit(struct worker *worker, struct inquiry *inquiry) {
-    inquiry_answer(inquiry, worker)->number = 0;
+    int64_t id = 0;
+    const struct bulk *argument = &inquiry->arguments[2];
+    struct connection *connection = number_parse(argument->data, argument->length, &id) ? worker_find_connection(worker, (uint64_t)id) : NULL;
+    bool is_error = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "ERROR");
+    inquiry_answer(inquiry, worker)->number = connection != NULL && dispatch_unblock(connection, is_error);
 }
 
 void command_client_unblock_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {

@@ -76,6 +76,10 @@ write_function command_zremrangebyrank, command_zremrangebylex, command_zunionst
 write_function command_zinterstore, command_zdiffstore, command_zrangestore, command_zpopmin;
 write_function command_zpopmax, command_zmpop;
 
+/* blocking.c */
+write_function command_blpop, command_brpop, command_blmove, command_brpoplpush, command_blmpop;
+write_function command_bzpopmin, command_bzpopmax, command_bzmpop;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

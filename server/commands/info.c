@@ -83,18 +83,19 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, parked = 0;
+    uint64_t input = 0, output = 0, parked = 0, blocked = 0;
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes);
         parked += counter_read(&worker_at(i)->parked);
+        blocked += counter_read(&worker_at(i)->blocked);
     }
     line(info, "connected_clients:%llu", (unsigned long long)workers_connection_count());
     line(info, "cluster_connections:0");
     line(info, "maxclients:%lld", (long long)atomic_load(&config.maxclients));
     line(info, "client_input_bytes:%llu", (unsigned long long)input);
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
-    line(info, "blocked_clients:0");
+    line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
     ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey");
 }

@@ -1,0 +1,298 @@
+/* Commands that wait for a key: who is served, in which order, and what ends a wait. Two workers at least, so that most of it crosses threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../support.h"
+
+static struct server *server;
+static redisContext *writer;
+
+/* Sends a command that is going to wait, and returns when it does. */
+static redisContext *wait_with(const char *command) {
+    redisContext *waiting = server_connect(server);
+    redisReply *id = redisCommand(waiting, "CLIENT ID");
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "id=%lld ", id->integer);
+    freeReplyObject(id);
+    redisAppendFormattedCommand(waiting, command, strlen(command));
+    int done = 0;
+    while (!done) redisBufferWrite(waiting, &done);
+    for (bool is_blocked = false; !is_blocked;) {
+        redisReply *list = redisCommand(writer, "CLIENT LIST");
+        const char *line = strstr(list->str, pattern);
+        assert_non_null(line);
+        const char *flags = strstr(line, " flags=");
+        is_blocked = flags != NULL && flags[strlen(" flags=")] == 'b';
+        freeReplyObject(list);
+    }
+    return waiting;
+}
+
+/* What a client that waited is answered; it is closed. */
+static void expect_answer(redisContext *waiting, const char *expected) {
+    redisReply *reply;
+    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+    char *text = reply_text(reply);
+    assert_string_equal(text, expected);
+    free(text);
+    freeReplyObject(reply);
+    redisFree(waiting);
+}
+
+static void what_is_there_is_taken_at_once(void **unused) {
+    (void)unused;
+    expect(writer, "3", "RPUSH l a b c");
+    expect(writer, "[l, a]", "BLPOP none l 0");
+    expect(writer, "[l, c]", "BRPOP l 0.1");
+    expect(writer, "b", "BLMOVE l m LEFT RIGHT 0");
+    expect(writer, "b", "BRPOPLPUSH m m 1");
+    expect(writer, "[m, [b]]", "BLMPOP 0 2 l m LEFT COUNT 5");
+    expect(writer, "2", "ZADD z 1 one 2 two");
+    expect(writer, "[z, one, 1]", "BZPOPMIN none z 0");
+    expect(writer, "[z, [[two, 2]]]", "BZMPOP 0 1 z MAX");
+    expect(writer, "0", "EXISTS l m z");
+}
+
+static void time_runs_out(void **unused) {
+    (void)unused;
+    int64_t began = now_us();
+    expect(writer, "(nil)", "BLPOP none 0.05");
+    assert_in_range(now_us() - began, 50000, 60000000);
+    expect(writer, "(nil)", "BLMOVE none other LEFT LEFT 0.001");
+    expect(writer, "(nil)", "BZMPOP 0.001 1 none MIN");
+    expect(writer, "PONG", "PING");
+}
+
+static void wrong_arguments_do_not_wait(void **unused) {
+    (void)unused;
+    expect(writer, "ERR timeout is negative", "BLPOP l -1");
+    expect(writer, "ERR timeout is not a float or out of range", "BLPOP l abc");
+    expect(writer, "ERR timeout is out of range", "BLPOP l 1e18");
+    expect(writer, "ERR syntax error", "BLMOVE a b UP LEFT 0");
+    expect(writer, "ERR numkeys should be greater than 0", "BLMPOP 0 0 l LEFT");
+    expect(writer, "OK", "SET s x");
+    expect(writer, "WRONGTYPE Operation against a key holding the wrong kind of value", "BLPOP s 0");
+    expect(writer, "1", "DEL s");
+}
+
+static void the_first_to_come_is_the_first_to_be_served(void **unused) {
+    (void)unused;
+    redisContext *first = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    redisContext *second = wait_with("*3\r\n$5\r\nBRPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    redisContext *third = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    expect(writer, "2", "RPUSH l 1 2");
+    expect_answer(first, "[l, 1]");
+    expect_answer(second, "[l, 2]");
+    expect(writer, "0", "EXISTS l");
+    expect(writer, "2", "RPUSH l 3 4");
+    expect_answer(third, "[l, 3]");
+    expect(writer, "[4]", "LRANGE l 0 -1");
+    expect(writer, "1", "DEL l");
+}
+
+static void who_waits_gets_it_before_the_next_request_of_a_pipeline(void **unused) {
+    (void)unused;
+    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    redisAppendCommand(writer, "RPUSH l 1");
+    redisAppendCommand(writer, "LPOP l");
+    redisReply *pushed, *popped;
+    assert_int_equal(redisGetReply(writer, (void **)&pushed), REDIS_OK);
+    assert_int_equal(redisGetReply(writer, (void **)&popped), REDIS_OK);
+    assert_int_equal(pushed->integer, 1);
+    assert_int_equal(popped->type, REDIS_REPLY_NIL);
+    freeReplyObject(pushed);
+    freeReplyObject(popped);
+    expect_answer(waiting, "[l, 1]");
+}
+
+static void moves_go_from_waiter_to_waiter(void **unused) {
+    (void)unused;
+    redisContext *first = wait_with("*6\r\n$6\r\nBLMOVE\r\n$1\r\na\r\n$1\r\nb\r\n$4\r\nLEFT\r\n$5\r\nRIGHT\r\n$1\r\n0\r\n");
+    redisContext *second = wait_with("*4\r\n$10\r\nBRPOPLPUSH\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\n0\r\n");
+    redisContext *third = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nc\r\n$1\r\n0\r\n");
+    expect(writer, "1", "LPUSH a x");
+    expect_answer(first, "x");
+    expect_answer(second, "x");
+    expect_answer(third, "[c, x]");
+    expect(writer, "0", "EXISTS a b c");
+}
+
+static void a_move_to_a_key_of_another_type_is_an_error_for_who_waited(void **unused) {
+    (void)unused;
+    redisContext *waiting = wait_with("*6\r\n$6\r\nBLMOVE\r\n$1\r\na\r\n$1\r\nb\r\n$4\r\nLEFT\r\n$5\r\nRIGHT\r\n$1\r\n0\r\n");
+    expect(writer, "OK", "SET b text");
+    expect(writer, "1", "LPUSH a x");
+    expect_answer(waiting, "WRONGTYPE Operation against a key holding the wrong kind of value");
+    expect(writer, "[x]", "LRANGE a 0 -1");
+    expect(writer, "2", "DEL a b");
+}
+
+static void a_value_of_another_type_is_not_what_was_waited_for(void **unused) {
+    (void)unused;
+    redisContext *waiting = wait_with("*3\r\n$8\r\nBZPOPMAX\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "OK", "SET k text");
+    expect(writer, "1", "DEL k");
+    expect(writer, "1", "RPUSH k x");
+    expect(writer, "1", "DEL k");
+    expect(writer, "2", "ZADD k 1 a 2 b");
+    expect_answer(waiting, "[k, b, 2]");
+    expect(writer, "1", "DEL k");
+}
+
+static void however_a_key_is_filled_its_waiters_are_served(void **unused) {
+    (void)unused;
+    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "1", "RPUSH other renamed");
+    expect(writer, "OK", "RENAME other k");
+    expect_answer(waiting, "[k, renamed]");
+    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "1", "RPUSH other copied");
+    expect(writer, "1", "COPY other k");
+    expect_answer(waiting, "[k, copied]");
+    expect(writer, "1", "DEL other");
+    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "OK", "SELECT 1");
+    expect(writer, "1", "RPUSH k moved");
+    expect(writer, "1", "MOVE k 0");
+    expect_answer(waiting, "[k, moved]");
+    expect(writer, "OK", "SELECT 0");
+    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "OK", "SELECT 1");
+    expect(writer, "1", "RPUSH k swapped");
+    expect(writer, "OK", "SWAPDB 0 1");
+    expect_answer(waiting, "[k, swapped]");
+    expect(writer, "OK", "SELECT 0");
+    waiting = wait_with("*4\r\n$5\r\nBLPOP\r\n$1\r\nj\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    expect(writer, "1", "RPUSH other x");
+    expect(writer, "x", "LMOVE other k LEFT LEFT");
+    expect_answer(waiting, "[k, x]");
+    expect(writer, "0", "DBSIZE");
+}
+
+static void unblock_ends_a_wait(void **unused) {
+    (void)unused;
+    redisContext *waiting = server_connect(server);
+    redisReply *id = redisCommand(waiting, "CLIENT ID");
+    for (int i = 0; i < 2; i++) {
+        redisAppendCommand(waiting, "BLPOP k 0");
+        int done = 0;
+        while (!done) redisBufferWrite(waiting, &done);
+        redisReply *ended;
+        do {
+            ended = redisCommand(writer, i == 0 ? "CLIENT UNBLOCK %lld" : "CLIENT UNBLOCK %lld ERROR", id->integer);
+            assert_int_equal(ended->type, REDIS_REPLY_INTEGER);
+            done = ended->integer == 1;
+            freeReplyObject(ended);
+        } while (!done);
+        assert_int_equal(redisGetReply(waiting, (void **)&ended), REDIS_OK);
+        if (i == 0) assert_int_equal(ended->type, REDIS_REPLY_NIL);
+        else assert_string_equal(ended->str, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        freeReplyObject(ended);
+    }
+    expect(waiting, "PONG", "PING");
+    redisReply *nobody = redisCommand(writer, "CLIENT UNBLOCK %lld", id->integer);
+    assert_int_equal(nobody->integer, 0);
+    freeReplyObject(nobody);
+    freeReplyObject(id);
+    redisFree(waiting);
+}
+
+static void await_blocked(int count) {
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, "blocked_clients:%d\r", count);
+    for (bool is_there = false; !is_there;) {
+        redisReply *info = redisCommand(writer, "INFO clients");
+        is_there = strstr(info->str, wanted) != NULL;
+        freeReplyObject(info);
+    }
+}
+
+static void who_is_gone_gets_nothing(void **unused) {
+    (void)unused;
+    redisContext *gone = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisContext *stays = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    await_blocked(2);
+    redisFree(gone);
+    await_blocked(1);
+    expect(writer, "1", "RPUSH k x");
+    expect_answer(stays, "[k, x]");
+    await_blocked(0);
+    expect(writer, "0", "EXISTS k");
+}
+
+/* Waiters that have been served, or have given up, leave nothing behind in the lists of their other keys. */
+static void many_waits_leave_nothing_behind(void **unused) {
+    (void)unused;
+    redisContext *waiting = server_connect(server);
+    for (int i = 0; i < 2000; i++) {
+        redisAppendCommand(waiting, "BLPOP never k 0");
+        redisAppendCommand(waiting, "BLPOP never 0.0001");
+        int done = 0;
+        while (!done) redisBufferWrite(waiting, &done);
+        redisReply *pushed = redisCommand(writer, "RPUSH k %d", i), *reply;
+        freeReplyObject(pushed);
+        assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+        assert_int_equal(strtol(reply->element[1]->str, NULL, 10), i);
+        freeReplyObject(reply);
+        assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+        assert_int_equal(reply->type, REDIS_REPLY_NIL);
+        freeReplyObject(reply);
+    }
+    redisFree(waiting);
+    await_blocked(0);
+}
+
+static void the_server_ends_while_clients_wait(void **unused) {
+    (void)unused;
+    struct server *other = server;
+    server = server_start((const char *const[]){"--threads", "2", NULL});
+    redisContext *before = writer;
+    writer = server_connect(server);
+    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisFree(writer);
+    assert_int_equal(server_stop(server), 0);
+    redisFree(waiting);
+    writer = before;
+    server = other;
+}
+
+static int start(void **unused) {
+    (void)unused;
+    server = server_start((const char *const[]){"--threads", "3", NULL});
+    writer = server_connect(server);
+    return 0;
+}
+
+static int stop(void **unused) {
+    (void)unused;
+    redisFree(writer);
+    return server_stop(server);
+}
+
+int main(void) {
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_there_is_taken_at_once),
+        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(wrong_arguments_do_not_wait),
+        cmocka_unit_test(the_first_to_come_is_the_first_to_be_served),
+        cmocka_unit_test(who_waits_gets_it_before_the_next_request_of_a_pipeline),
+        cmocka_unit_test(moves_go_from_waiter_to_waiter),
+        cmocka_unit_test(a_move_to_a_key_of_another_type_is_an_error_for_who_waited),
+        cmocka_unit_test(a_value_of_another_type_is_not_what_was_waited_for),
+        cmocka_unit_test(however_a_key_is_filled_its_waiters_are_served),
+        cmocka_unit_test(unblock_ends_a_wait),
+        cmocka_unit_test(who_is_gone_gets_nothing),
+        cmocka_unit_test(many_waits_leave_nothing_behind),
+        cmocka_unit_test(the_server_ends_while_clients_wait),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
