@@ -293,6 +293,14 @@ void blocking_wake(void) {
     for (; ready.worker_count > 0; ready.worker_count--) worker_wake(ready.workers[ready.worker_count - 1]);
 }
 
+void blocking_detach(void) {
+    free(ready.workers);
+    if (ready.keys != ready.few) free(ready.keys);
+    ready.workers = NULL;
+    ready.keys = NULL;
+    ready.worker_capacity = ready.capacity = 0;
+}
+
 /* Runs the waiter's command for the key that was filled, and sends the reply. */
 static void serve_one(struct write_scope *scope, struct waiter_key *wait) {
     static const struct session nobody;

@@ -78,6 +78,8 @@ bool blocking_needs_more(const struct key *keys, uint32_t count, const struct sh
  * the scope has ended. */
 void blocking_serve(struct write_scope *scope);
 void blocking_wake(void);
+/* A worker ends: what this thread keeps for the two is freed. */
+void blocking_detach(void);
 
 /* A worker's waiters by deadline. */
 struct deadline_heap {

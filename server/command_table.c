@@ -26,6 +26,7 @@ static const struct group {
     {generic_rows, 0},
     {hash_rows, COMMAND_LOCKS},
     {set_rows, COMMAND_LOCKS},
+    {hyperloglog_rows, 0},
     {sorted_set_rows, COMMAND_LOCKS},
     {list_rows, COMMAND_LOCKS},
 };
@@ -321,7 +322,7 @@ int command_find_keys(const struct command *command, const struct bulk *argument
     if (spec_is_none(&command->keys[0])) return -1;
     for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {
         int64_t first = keys_begin(spec, arguments, count), last;
-        if (first == 0) continue;
+        if (first == 0 || (found > 0 && first >= count)) continue; /* PFMERGE may have a destination only */
         if (!keys_range(spec, arguments, count, &first, &last)) return -1;
         for (int64_t at = first; at <= last && found < capacity; at += spec->step, found++) {
             positions[found] = (uint32_t)at;

@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "../shard/number.h"
+#include "../shard/value/hyperloglog.h"
 #include "../shard/value/value.h"
 #include "command.h"
 #include "log.h"
@@ -210,6 +211,11 @@ static const struct option options[] = {
     {VALUE_LIMIT("list-max-listpack-size", "list-max-ziplist-size", list_listpack_size, "-2",
                  INT32_MIN, INT32_MAX)},
     {INTEGER("list-compress-depth", list_compress_depth, "0", 0, INT32_MAX)},
+    {.name = "hll-sparse-max-bytes",
+     .kind = OPTION_MEMORY,
+     .initial = "3000",
+     .most = HLL_DENSE_BYTES,
+     .number = &config.hll_sparse_max_bytes},
     {.name = "stream-node-max-bytes",
      .kind = OPTION_MEMORY,
      .initial = "4096",

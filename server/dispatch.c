@@ -226,6 +226,7 @@ void dispatch_detach(struct worker *worker) {
     shard_set_free(&dispatcher->shards);
     shard_set_free(&dispatcher->more);
     free(dispatcher->deadlines.waiters);
+    blocking_detach();
     free(dispatcher->keys);
     free(dispatcher->positions);
     free(dispatcher);

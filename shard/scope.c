@@ -571,9 +571,9 @@ bool edit_put_text(struct edit *edit, const char *data, size_t length) {
     return edit_replace(edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT));
 }
 
-bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob) {
+bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
     if (length > UINT32_MAX) return false;
-    return edit_replace(edit, entry_create_string(edit->key, ENTRY_NO_EXPIRY, data, length, blob, FORM_RAW));
+    return edit_replace(edit, entry_create_string(edit->key, kept_expiry(edit, keep_expiry), data, length, blob, FORM_RAW));
 }
 
 /* Room to grow into, so that a row of APPENDs copies each byte a bounded number of times: double, then a megabyte at a time. */

@@ -126,8 +126,8 @@ bool edit_put_string(struct edit *edit, const char *data, size_t length, struct 
 /* Keep an expiry: what INCR and its kin want. The second never makes an integer of the text, as INCRBYFLOAT doesn't. */
 bool edit_put_integer(struct edit *edit, int64_t value);
 bool edit_put_text(struct edit *edit, const char *data, size_t length);
-/* Bytes that are no integer and no "embstr" either, whatever they are: what BITOP stores. blob as above. Drops an expiry. */
-bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob);
+/* Bytes that are no integer and no "embstr" either, whatever they are: what BITOP stores. blob as above. */
+bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry);
 /* Makes the string (absent: an empty one) exactly `length` bytes long, new bytes zero, and writable until the edit ends: for APPEND,
  * SETRANGE, SETBIT, BITFIELD. Never shortens: length is at least the present one. Keeps an expiry. Grows in place where it can.
  * Returns NULL when out of memory. The value's encoding becomes raw. */

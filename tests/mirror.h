@@ -134,7 +134,7 @@ static inline void editor_change(struct editor *editor, struct write_scope *scop
     switch (random_below(&editor->seed, 11)) {
     case 0: CHECK(edit_put_string(&edit, bytes, length, NULL, false)); break;
     case 1: CHECK(edit_put_string(&edit, bytes, length, NULL, true)); break;
-    case 2: CHECK(edit_put_raw(&edit, bytes, length, NULL)); break;
+    case 2: CHECK(edit_put_raw(&edit, bytes, length, NULL, false)); break;
     case 3:
         CHECK(edit_put_integer(&edit, (int64_t)random_next(&editor->seed)));
         event = EVENT_INCRBY;

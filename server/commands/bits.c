@@ -310,7 +310,7 @@ static void store(struct write_scope *scope, const struct key *key, const char *
                   struct reply *reply) {
     struct edit edit;
     scope_edit(scope, key, &edit);
-    if (!edit_put_raw(&edit, data, length, blob)) {
+    if (!edit_put_raw(&edit, data, length, blob, false)) {
         scope_unchanged(&edit);
         reply_error(reply, ERROR_NO_MEMORY);
         return;

@@ -80,6 +80,9 @@ write_function command_zpopmax, command_zmpop;
 write_function command_blpop, command_brpop, command_blmove, command_brpoplpush, command_blmpop;
 write_function command_bzpopmin, command_bzpopmax, command_bzmpop;
 
+/* hyperloglog.c */
+write_function command_pfadd, command_pfcount, command_pfmerge, command_pfdebug;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

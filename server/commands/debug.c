@@ -198,6 +198,8 @@ void command_debug_digest_value(const struct read_scope *scope, const struct cal
 struct summing {
     struct hasher hasher;
     struct digest digest;
+    uint32_t database;
+    bool has_database; /* its number has been mixed in: before the first key that hasn't expired */
 };
 
 static void sum_entry(void *context, const struct entry *entry) {
@@ -205,6 +207,9 @@ static void sum_entry(void *context, const struct entry *entry) {
     struct digest digest = {{0}};
     size_t length;
     const char *key = entry_key(entry, &length);
+    if (!summing->has_database)
+        digest_mix_number(&summing->digest, &summing->hasher, summing->database);
+    summing->has_database = true;
     digest_mix(&digest, &summing->hasher, key, length);
     digest_take_value(&digest, &summing->hasher, entry);
     digest_add(&summing->digest, &summing->hasher, digest.bytes, DIGEST_BYTES);
@@ -228,7 +233,8 @@ void command_debug_digest(struct write_scope *scope, const struct call *call, st
         struct keyspace_size size;
         keyspace_size(call->keyspace, database, &size);
         if (size.keys == 0) continue;
-        digest_mix_number(&summing.digest, &summing.hasher, database);
+        summing.database = database;
+        summing.has_database = false;
         sum_database(&summing, &all, call->keyspace, database);
     }
     if (summing.hasher.is_broken) reply_error(reply, ERROR_DIGEST);

@@ -193,7 +193,7 @@ struct command sorted_set_rows[] = {
      .syntax = "key:key#0 min:double max:double [withscores=WITHSCORES@2.0.0] "
                "[offset_count:block=LIMIT(offset:integer count:integer)]",
      .history = "2.0.0:WITHSCORES",
-     .deprecated = "6.2.0:`ZRANGE`"},
+     .deprecated = "6.2.0:`ZRANGE` with the `BYSCORE` argument"},
     {.name = "zrevrangebyscore",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
@@ -207,7 +207,7 @@ struct command sorted_set_rows[] = {
      .syntax = "key:key#0 max:double min:double [withscores=WITHSCORES] "
                "[offset_count:block=LIMIT(offset:integer count:integer)]",
      .history = "2.1.6:min and max",
-     .deprecated = "6.2.0:`ZRANGE`"},
+     .deprecated = "6.2.0:`ZRANGE` with the `REV` and `BYSCORE` arguments"},
     {.name = "zrangebylex",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
@@ -220,7 +220,7 @@ struct command sorted_set_rows[] = {
      .summary = "Lists the members between two names",
      .syntax = "key:key#0 min:string max:string [offset_count:block=LIMIT(offset:integer "
                "count:integer)]",
-     .deprecated = "6.2.0:`ZRANGE`"},
+     .deprecated = "6.2.0:`ZRANGE` with the `BYLEX` argument"},
     {.name = "zrevrangebylex",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
@@ -233,7 +233,7 @@ struct command sorted_set_rows[] = {
      .summary = "Lists the members between two names, last first",
      .syntax = "key:key#0 max:string min:string [offset_count:block=LIMIT(offset:integer "
                "count:integer)]",
-     .deprecated = "6.2.0:`ZRANGE`"},
+     .deprecated = "6.2.0:`ZRANGE` with the `REV` and `BYLEX` arguments"},
     {.name = "zcount",
      .arity = 4,
      .flags = COMMAND_READONLY | COMMAND_FAST,
@@ -267,7 +267,7 @@ struct command sorted_set_rows[] = {
      .complexity = "O(log(N)+M)",
      .summary = "Lists the members between two ranks, highest first",
      .syntax = "key:key#0 start:integer stop:integer [withscores=WITHSCORES]",
-     .deprecated = "6.2.0:`ZRANGE`"},
+     .deprecated = "6.2.0:`ZRANGE` with the `REV` argument"},
     {.name = "zcard",
      .arity = 2,
      .flags = COMMAND_READONLY | COMMAND_FAST,

@@ -114,7 +114,7 @@ static bool intersect(void *context, const struct packed_text *text, double scor
     score = weighted(score, job->sources[0].weight);
     for (uint32_t i = 1; i < job->count; i++) {
         if (!source_score(&job->sources[i], member, &other)) return true;
-        score = aggregate(job->aggregate, score, weighted(other, job->sources[i].weight));
+        score = aggregate(job->aggregate, score, other * job->sources[i].weight);
     }
     if (job->only_counts) return ++job->found < job->limit;
     return job_put(job, member, score);

@@ -79,13 +79,10 @@ static void reply_addition(const struct addition *addition, struct reply *reply)
 static void add_pairs(struct write_scope *scope, const struct call *call, uint32_t first, const double *scores, struct addition *addition,
                       struct reply *reply) {
     struct opened opened;
-    size_t longest = 0;
     if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
     addition->is_passed_over = true;
     if (opened.was_there || (addition->flags & ZADD_XX) == 0) {
-        for (uint32_t i = first + 1; i < call->count; i += 2)
-            if (call->arguments[i].length > longest) longest = call->arguments[i].length;
-        if (!opened.was_there) opened.value = sorted_create((call->count - first) / 2, longest);
+        if (!opened.was_there) opened.value = sorted_create(1, call->arguments[first + 1].length);
         if (opened.value == NULL) addition->error = ERROR_NO_MEMORY;
         for (uint32_t i = first; i < call->count && addition->error == NULL; i += 2)
             if (!add_one(&opened.value, text_of(&call->arguments[i + 1]), scores[(i - first) / 2], addition)) break;

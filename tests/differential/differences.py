@@ -19,9 +19,17 @@ def _upper(arguments, index):
     return arguments[index].upper() if len(arguments) > index else b''
 
 
+BAD_RANGE = (('-', b'ERR syntax error'), ('-', b'ERR value is not an integer or out of range'))
+
+
 def _is_missing_key_with_bad_range(arguments, ours, theirs):
     return (_upper(arguments, 0) in (b'BITCOUNT', b'BITPOS') and theirs in ((':', 0), (':', -1))
-            and ours in (('-', b'ERR syntax error'), ('-', b'ERR value is not an integer or out of range')))
+            and ours in BAD_RANGE)
+
+
+def _is_wrong_type_with_bad_range(arguments, ours, theirs):
+    return (_upper(arguments, 0) in (b'BITCOUNT', b'BITPOS') and theirs[0] == '-' and theirs[1].startswith(b'WRONGTYPE')
+            and ours in BAD_RANGE)
 
 
 def _is_client_subcommand(name, replies):
@@ -115,6 +123,13 @@ ROWS = [
          (b'BITPOS nokey 0', b':0\r\n', b':0\r\n'),
          (b'BITPOS nokey 2', b'-ERR The bit argument must be 1 or 0.\r\n', b'-ERR The bit argument must be 1 or 0.\r\n')],
         _is_missing_key_with_bad_range),
+    Row('BITCOUNT and BITPOS of another type with a bad range', 'WRONGTYPE', 'the error of the range',
+        '7.2 reads the arguments before it looks the key up',
+        [(b'RPUSH bits x', b':1\r\n', b':1\r\n'),
+         (b'BITCOUNT bits 0', b'-WRONGTYPE Operation against a key holding the wrong kind of value\r\n', SYNTAX),
+         (b'BITPOS bits 1 a', b'-WRONGTYPE Operation against a key holding the wrong kind of value\r\n', NOT_INTEGER),
+         (b'DEL bits', b':1\r\n', b':1\r\n')],
+        _is_wrong_type_with_bad_range),
     Row('CLIENT NO-TOUCH', 'unknown subcommand', 'OK, or a syntax error', 'new in 7.2',
         [(b'CLIENT NO-TOUCH on', _unknown_client(b'NO-TOUCH'), OK),
          (b'CLIENT NO-TOUCH OFF', _unknown_client(b'NO-TOUCH'), OK),
@@ -181,6 +196,11 @@ CHANGED_FIELDS = {
     ('quit', 'doc_flags'): 'deprecated in 7.2',
     ('quit', 'deprecated_since'): 'deprecated in 7.2',
     ('quit', 'replaced_by'): 'deprecated in 7.2',
+    ('zrank', 'arity'): 'WITHSCORE came with 7.2',
+    ('zrank', 'arguments'): 'WITHSCORE came with 7.2',
+    ('zrevrank', 'arity'): 'WITHSCORE came with 7.2',
+    ('zrevrank', 'arguments'): 'WITHSCORE came with 7.2',
+    ('pfmerge', 'arguments'): '7.0 does not say that the sources may be left out',
 }
 # Subcommands that 7.0.15 does not list.
 NEW_SUBCOMMANDS = {b'client|setinfo', b'client|no-touch'}

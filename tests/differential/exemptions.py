@@ -108,7 +108,8 @@ def time_shape(arguments, ours, theirs):
 
 def debug_object_shape(arguments, ours, theirs):
     def masked(reply):
-        return re.sub(rb'(Value at:|refcount:|serializedlength:|lru:|lru_seconds_idle:)[0-9a-fx]+', rb'\1', reply[1])
+        text = re.sub(rb'(Value at:|refcount:|serializedlength:|lru:|lru_seconds_idle:)[0-9a-fx]+', rb'\1', reply[1])
+        return re.sub(rb' ql_.*', b'', re.sub(rb'encoding:(quicklist|hashtable|listpack)', b'encoding:', text)) # 7.2 packs what 7.0 doesn't
     return ours[0] == theirs[0] == '+' and masked(ours) == masked(theirs)
 
 

@@ -143,7 +143,7 @@ static void every_size_keeps_its_bytes_through_every_change_of_form(void **state
         /* Replaced, keeping the expiry and not. */
         assert_true(edit_put_string(&change.edit, content + 1, size, NULL, true));
         expect_entry(change.edit.entry, &change.key, content + 1, size, 7000);
-        assert_true(edit_put_raw(&change.edit, content, size, NULL));
+        assert_true(edit_put_raw(&change.edit, content, size, NULL, false));
         expect_entry(change.edit.entry, &change.key, content, size, ENTRY_NO_EXPIRY);
         assert_string_equal(entry_encoding_name(change.edit.entry), "raw");
         assert_true(edit_set_expiry(&change.edit, 7000));
@@ -207,7 +207,7 @@ static void canonical_integers_are_held_as_numbers(void **state) {
         /* A number over a text of the same length is a number all the same. */
         assert_true(edit_put_string(&change.edit, numbers[i], strlen(numbers[i]), NULL, false));
         assert_string_equal(entry_encoding_name(change.edit.entry), "int");
-        assert_true(edit_put_raw(&change.edit, numbers[i], strlen(numbers[i]), NULL));
+        assert_true(edit_put_raw(&change.edit, numbers[i], strlen(numbers[i]), NULL, false));
         assert_string_equal(entry_encoding_name(change.edit.entry), "raw");
         assert_true(edit_set_expiry(&change.edit, 1 << 20));
         assert_string_equal(entry_encoding_name(change.edit.entry), "raw");
@@ -302,7 +302,7 @@ static void growing_by_little_copies_seldom(void **state) {
 static void make(struct edit *edit, int form, size_t size) {
     switch (form) {
     case 0: assert_true(edit_put_string(edit, content, size, NULL, false)); return;
-    case 1: assert_true(edit_put_raw(edit, content, size, NULL)); return;
+    case 1: assert_true(edit_put_raw(edit, content, size, NULL, false)); return;
     case 2: assert_true(edit_put_text(edit, content, size)); return;
     default: memcpy(edit_stretch_string(edit, size), content, size); return;
     }
@@ -363,7 +363,7 @@ static void a_given_blob_is_shared_and_outlives_its_key(void **state) {
     assert_true(edit_set_expiry(&change.edit, 5000)); /* it moves over: no further reference */
     assert_int_equal(atomic_load(&blob->references), 2);
     expect_bytes(&change);
-    assert_true(edit_put_raw(&change.edit, blob->data, blob->length, blob));
+    assert_true(edit_put_raw(&change.edit, blob->data, blob->length, blob, false));
     change_end(&change, EVENT_SET);
     lane_reclaim(lane);
     assert_int_equal(atomic_load(&blob->references), 2);
@@ -424,7 +424,7 @@ static void types_and_events_have_the_names_of_redis(void **state) {
     assert_null(event_name(EVENT_COUNT));
     int named = 0;
     for (int i = 0; i < EVENT_COUNT; i++) named += event_name((enum event)i) != NULL;
-    assert_int_equal(named, EVENT_COUNT - 6);
+    assert_int_equal(named, EVENT_COUNT - 7);
 }
 
 static void idle_time_is_counted_from_the_last_access(void **state) {
@@ -474,7 +474,7 @@ static void what_is_too_long_is_refused_and_changes_nothing(void **state) {
     change_end(&change, EVENT_SET);
     change_begin(&change, "k", 1);
     assert_false(edit_put_string(&change.edit, content, (size_t)UINT32_MAX + 1, NULL, false));
-    assert_false(edit_put_raw(&change.edit, content, (size_t)UINT32_MAX + 1, NULL));
+    assert_false(edit_put_raw(&change.edit, content, (size_t)UINT32_MAX + 1, NULL, false));
     assert_null(edit_stretch_string(&change.edit, (size_t)UINT32_MAX + 1));
     expect_bytes(&change);
     change_cancel(&change);
@@ -527,7 +527,7 @@ static void change_without_memory(void *context) {
         for (size_t length = 1; length <= LARGEST; length = length * 3 + 20) {
             CHECK(!edit_put_string(&edit, content, length, NULL, true));
             CHECK(!edit_put_text(&edit, content, length));
-            CHECK(!edit_put_raw(&edit, content, length, NULL));
+            CHECK(!edit_put_raw(&edit, content, length, NULL, false));
         }
         CHECK(edit_stretch_string(&edit, (size_t)1 << 20) == NULL);
         CHECK(!edit_put_integer(&edit, 12));

@@ -1,0 +1,266 @@
+/* HyperLogLogs: strings with a meaning. PFCOUNT writes: it keeps what it has counted. */
+#include "../../shard/value/hyperloglog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../config.h"
+#include "commands.h"
+
+#define ERROR_NOT_HLL "WRONGTYPE Key is not a valid HyperLogLog string value."
+#define ERROR_CORRUPT "INVALIDOBJ Corrupted HLL object detected"
+
+static size_t sparse_most(void) {
+    return (size_t)atomic_load_explicit(&config.hll_sparse_max_bytes, memory_order_relaxed);
+}
+
+/* The bytes of an entry that is one. Replies what is wrong and returns false. */
+static bool view_hll(const struct entry *entry, struct string_view *view, struct reply *reply) {
+    if (!check_string(entry, reply)) return false;
+    entry_string(entry, view);
+    if (hll_is_one(view->data, view->length)) return true;
+    reply_error(reply, ERROR_NOT_HLL);
+    return false;
+}
+
+/* Puts the bytes back. Ends the edit, with an error if there is no memory. */
+static bool put_hll(struct edit *edit, const struct hll *hll, enum event event, struct reply *reply) {
+    if (edit_put_raw(edit, (const char *)hll->bytes, hll->length, NULL, true)) {
+        scope_changed(edit, event);
+        return true;
+    }
+    scope_unchanged(edit);
+    reply_error(reply, ERROR_NO_MEMORY);
+    return false;
+}
+
+/* ------------------------------------------------------------------ PFADD */
+
+/* Where nothing would be raised, nothing is copied. */
+static bool raises_any(const struct string_view *view, const struct call *call) {
+    for (uint32_t i = 2; i < call->count; i++) {
+        uint8_t rank, value = 0;
+        uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
+        if (!hll_register(view->data, view->length, index, &value) || value < rank) return true;
+    }
+    return false;
+}
+
+static bool add_dense(struct edit *edit, const struct call *call, struct reply *reply) {
+    char *bytes = edit_stretch_string(edit, HLL_DENSE_BYTES);
+    if (bytes == NULL) {
+        scope_unchanged(edit);
+        reply_error(reply, ERROR_NO_MEMORY);
+        return false;
+    }
+    for (uint32_t i = 2; i < call->count; i++) {
+        uint8_t rank;
+        uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
+        hll_dense_raise(bytes, index, rank);
+    }
+    hll_make_stale(bytes);
+    scope_changed(edit, EVENT_PFADD);
+    return true;
+}
+
+static void add_sparse(struct edit *edit, struct hll *hll, const struct call *call, struct reply *reply) {
+    for (uint32_t i = 2; i < call->count; i++) {
+        uint8_t rank;
+        uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
+        if (hll_raise(hll, index, rank, sparse_most()) != HLL_CORRUPT) continue;
+        scope_unchanged(edit);
+        reply_error(reply, ERROR_CORRUPT);
+        return;
+    }
+    hll_make_stale((char *)hll->bytes);
+    if (put_hll(edit, hll, EVENT_PFADD, reply)) reply_integer(reply, 1);
+}
+
+void command_pfadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    struct edit edit;
+    struct hll hll;
+    struct string_view view;
+    scope_edit(scope, &call->keys[0], &edit);
+    if (edit.entry == NULL) {
+        hll_init(&hll);
+        add_sparse(&edit, &hll, call, reply);
+        return;
+    }
+    if (!view_hll(edit.entry, &view, reply)) {
+        scope_unchanged(&edit);
+    } else if (!raises_any(&view, call)) {
+        scope_unchanged(&edit);
+        reply_integer(reply, 0);
+    } else if (hll_is_dense(view.data)) {
+        if (add_dense(&edit, call, reply)) reply_integer(reply, 1);
+    } else if (hll_load(&hll, view.data, view.length)) {
+        add_sparse(&edit, &hll, call, reply);
+    } else {
+        scope_unchanged(&edit);
+        reply_error(reply, ERROR_CORRUPT);
+    }
+}
+
+/* ------------------------------------------------------------------ PFCOUNT, PFMERGE */
+
+/* The highest of all sources' registers. Replies what is wrong and returns false. */
+static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32_t count, uint8_t *registers, bool *is_dense, struct reply *reply) {
+    *is_dense = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct string_view view;
+        const struct entry *entry = scope_view(scope, &keys[i]);
+        if (entry == NULL) continue;
+        if (!view_hll(entry, &view, reply)) return false;
+        if (!hll_merge(view.data, view.length, registers)) {
+            reply_error(reply, ERROR_CORRUPT);
+            return false;
+        }
+        *is_dense = *is_dense || hll_is_dense(view.data);
+    }
+    return true;
+}
+
+/* What was counted is kept, where it is there for the next one. */
+static void keep_count(struct edit *edit, const struct string_view *view, uint64_t count) {
+    struct hll hll;
+    bool is_kept;
+    if (hll_is_dense(view->data)) {
+        char *bytes = edit_stretch_string(edit, HLL_DENSE_BYTES);
+        is_kept = bytes != NULL;
+        if (is_kept) hll_cache(bytes, count);
+    } else {
+        is_kept = hll_load(&hll, view->data, view->length);
+        if (is_kept) hll_cache((char *)hll.bytes, count);
+        is_kept = is_kept && edit_put_raw(edit, (const char *)hll.bytes, hll.length, NULL, true);
+    }
+    if (is_kept) scope_changed(edit, EVENT_PFCOUNT);
+    else scope_unchanged(edit);
+}
+
+static void count_one(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    uint8_t registers[HLL_REGISTERS] = {0};
+    struct string_view view;
+    struct edit edit;
+    uint64_t count = 0;
+    scope_edit(scope, &call->keys[0], &edit);
+    bool is_there = edit.entry != NULL;
+    if (is_there && !view_hll(edit.entry, &view, reply)) {
+        scope_unchanged(&edit);
+        return;
+    }
+    if (!is_there || hll_cached(view.data, &count)) {
+        scope_unchanged(&edit);
+        reply_integer(reply, (int64_t)count);
+    } else if (!hll_merge(view.data, view.length, registers)) {
+        scope_unchanged(&edit);
+        reply_error(reply, ERROR_CORRUPT);
+    } else {
+        count = hll_count(registers);
+        keep_count(&edit, &view, count);
+        reply_integer(reply, (int64_t)count);
+    }
+}
+
+void command_pfcount(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    uint8_t registers[HLL_REGISTERS] = {0};
+    bool is_dense;
+    if (call->key_count == 1) count_one(scope, call, reply);
+    else if (merge_keys(scope, call->keys, call->key_count, registers, &is_dense, reply)) reply_integer(reply, (int64_t)hll_count(registers));
+}
+
+void command_pfmerge(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    uint8_t registers[HLL_REGISTERS] = {0};
+    bool is_dense;
+    struct edit edit;
+    struct hll hll;
+    struct string_view view;
+    if (!merge_keys(scope, call->keys, call->key_count, registers, &is_dense, reply)) return;
+    scope_edit(scope, &call->keys[0], &edit);
+    bool is_fine = true;
+    hll_init(&hll);
+    if (edit.entry != NULL) {
+        entry_string(edit.entry, &view);
+        is_fine = hll_load(&hll, view.data, view.length);
+    }
+    if (is_fine && is_dense) is_fine = hll_make_dense(&hll);
+    for (uint32_t i = 0; i < HLL_REGISTERS && is_fine; i++)
+        if (registers[i] > 0) is_fine = hll_raise(&hll, i, registers[i], sparse_most()) != HLL_CORRUPT;
+    if (!is_fine) {
+        scope_unchanged(&edit);
+        reply_error(reply, ERROR_CORRUPT);
+        return;
+    }
+    hll_make_stale((char *)hll.bytes);
+    if (put_hll(&edit, &hll, EVENT_PFADD, reply)) reply_ok(reply);
+}
+
+/* ------------------------------------------------------------------ PFDEBUG */
+
+static void reply_registers(const struct hll *hll, struct reply *reply) {
+    reply_array(reply, HLL_REGISTERS);
+    for (uint32_t i = 0; i < HLL_REGISTERS; i++) {
+        uint8_t value = 0;
+        hll_register((const char *)hll->bytes, hll->length, i, &value);
+        reply_integer(reply, value);
+    }
+}
+
+/* The opcodes in letters: "Z:12 z:100 v:1,2". */
+static void reply_opcodes(const struct hll *hll, struct reply *reply) {
+    size_t size = hll->length * 16 + 1, length = 0;
+    char *text = malloc(size);
+    if (text == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    text[0] = '\0';
+    for (size_t at = HLL_HEADER; at < hll->length;) {
+        unsigned char opcode = hll->bytes[at++];
+        const char *space = length == 0 ? "" : " ";
+        if ((opcode & 0x80) != 0) {
+            length += (size_t)snprintf(text + length, size - length, "%sv:%d,%d", space, (opcode >> 2 & 31) + 1, (opcode & 3) + 1);
+        } else if ((opcode & 0x40) != 0) {
+            int low = at < hll->length ? hll->bytes[at++] : 0;
+            length += (size_t)snprintf(text + length, size - length, "%sZ:%d", space, ((opcode & 0x3F) << 8 | low) + 1);
+        } else {
+            length += (size_t)snprintf(text + length, size - length, "%sz:%d", space, (opcode & 0x3F) + 1);
+        }
+    }
+    reply_bulk(reply, text, length);
+    free(text);
+}
+
+void command_pfdebug(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    struct edit edit;
+    struct hll hll;
+    struct string_view view;
+    const struct bulk *what = &call->arguments[1];
+    scope_edit(scope, &call->keys[0], &edit);
+    bool is_fine = edit.entry != NULL && view_hll(edit.entry, &view, reply) && hll_load(&hll, view.data, view.length);
+    if (!is_fine) {
+        if (edit.entry == NULL) reply_error(reply, "ERR The specified key does not exist");
+        scope_unchanged(&edit);
+        return;
+    }
+    bool is_dense = hll_is_dense(view.data), makes_dense = argument_is(what, "TODENSE") || argument_is(what, "GETREG");
+    bool has_arity = call->count == 3;
+    if (has_arity && makes_dense && !is_dense) {
+        if (!hll_make_dense(&hll)) {
+            scope_unchanged(&edit);
+            reply_error(reply, ERROR_CORRUPT);
+            return;
+        }
+        if (!put_hll(&edit, &hll, EVENT_PFCOUNT, reply)) return;
+    } else {
+        scope_unchanged(&edit);
+    }
+    if (has_arity && argument_is(what, "GETREG")) reply_registers(&hll, reply);
+    else if (has_arity && argument_is(what, "ENCODING")) reply_status(reply, is_dense ? "dense" : "sparse");
+    else if (has_arity && argument_is(what, "TODENSE")) reply_integer(reply, !is_dense);
+    else if (has_arity && argument_is(what, "DECODE") && is_dense) reply_error(reply, "ERR HLL encoding is not sparse");
+    else if (has_arity && argument_is(what, "DECODE")) reply_opcodes(&hll, reply);
+    else if (has_arity) reply_error_format(reply, "ERR Unknown PFDEBUG subcommand '%.*s'", what->length < 128 ? (int)what->length : 128, what->data);
+    else
+        reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", what->length < 128 ? (int)what->length : 128, what->data);
+}
