@@ -196,5 +196,6 @@ int main(void) {
         cmocka_unit_test(items_are_drawn_evenly),
         cmocka_unit_test(emptying_takes_each_out_once),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
