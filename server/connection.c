@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../shard/counter.h"
+#include "../shard/eviction.h"
 #include "../shard/lane.h"
 #include "config.h"
 #include "dispatch.h"
@@ -420,7 +421,7 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
 static void bulk_begin(struct connection *connection, struct run *run) {
     struct request_parser *parser = &connection->parser;
     struct worker *worker = connection->worker;
-    if (parser->bulk_wanted > BLOB_LEAST) dispatch_make_room(worker, parser->bulk_wanted);
+    if (parser->bulk_wanted > BLOB_LEAST) dispatch_make_room(worker, eviction_room_for(parser->bulk_wanted));
     struct blob *blob = parser->bulk_wanted > BLOB_LEAST ? blob_create(parser->bulk_wanted) : NULL;
     if (!blob) {
         request_decline_bulk(parser);

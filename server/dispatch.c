@@ -29,8 +29,6 @@
 #define REFUSALS_MOST 64
 /* A closer that was refused this often keeps the gate closed while it waits for the last one to leave. */
 #define CLOSER_PATIENCE 16
-/* What an argument may cost besides its bytes, once it is a value of its own or part of one. */
-#define ENTRY_OVERHEAD 32
 /* How often the limit on memory is adapted to what clients and the process use, while there is one. */
 #define LIMIT_MS 10
 /* Bytes retired that are not left to wait for a timer when there is a limit. */
@@ -440,9 +438,9 @@ static bool may_retire(struct run *run) {
 
 /* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room for when they came in. */
 static size_t room_needed(const struct call *call) {
-    size_t bytes = ENTRY_OVERHEAD * call->count;
+    size_t bytes = 0;
     for (uint32_t i = 1; i < call->count; i++)
-        if (call->arguments[i].owner == NULL) bytes += call->arguments[i].length;
+        if (call->arguments[i].owner == NULL) bytes += eviction_room_for(call->arguments[i].length);
     return bytes;
 }
 

@@ -37,6 +37,9 @@
 /* Keys let go per tick because the limit was lowered: a millisecond or less. */
 #define SHRINK_MOST 512
 
+/* Header and expiry of an entry; header of a blob, and the entry that refers to it. */
+#define ENTRY_OVERHEAD 32
+
 #define CHUNK_LEAST 512
 #define CHUNK_MOST 65536
 #define SLACK_LEAST 2048
@@ -122,7 +125,8 @@ void eviction_limit(struct keyspace *keyspace, int64_t limit) {
     atomic_store(&eviction->chunk, clamp(limit / 256 / (lanes + 1), CHUNK_LEAST, CHUNK_MOST));
     atomic_store(&eviction->main_most, room / 100 * (100 - SMALL_SHARE));
     atomic_store(&eviction->soft, soft);
-    atomic_store(&eviction->limit, limit);
+    /* A part of the way is left for what nobody makes room for: tables that grow, and what is rounded up. */
+    atomic_store(&eviction->limit, limit - (limit - soft) / 2);
 }
 
 static enum access_form form_for(enum eviction_policy policy) {
@@ -480,6 +484,10 @@ static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
 }
 
 /* ------------------------------------------------------------------ making room */
+
+size_t eviction_room_for(size_t bytes) {
+    return memory_good_size(bytes + ENTRY_OVERHEAD) + ENTRY_OVERHEAD;
+}
 
 bool eviction_has_room(const struct lane *lane, size_t bytes) {
     return read_relaxed(&lane->keyspace->eviction.limit) == INT64_MAX || read_relaxed(&lane->credit) >= (int64_t)bytes;

@@ -74,6 +74,9 @@ int64_t eviction_used(const struct keyspace *keyspace);
  * lowered. Takes shards one by one, if they are free. Returns false if there is more to do, so that a next call should come soon. */
 bool eviction_tick(struct lane *lane, int64_t now);
 
+/* What a value of so many bytes takes, with its entry, in the allocator's sizes. */
+size_t eviction_room_for(size_t bytes);
+
 enum room {
     ROOM_MADE,
     ROOM_LATER, /* it will be there once others have left the gate and what was let go is freed: leave the gate, lane_reclaim, and try again */

@@ -1,8 +1,10 @@
 #include "latchkey.h"
 
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
+#include "eviction.h"
 #include "number.h"
 #include "scope_take.h"
 
@@ -136,7 +138,28 @@ static void set_one(void *context, struct write_scope *scope) {
     scope_changed(&edit, EVENT_SET);
 }
 
+/* Inside the gate, where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. */
+static bool make_room(struct lane *lane, size_t bytes) {
+    while (!eviction_has_room(lane, bytes)) {
+        enum room room = eviction_make_room(lane, bytes, wall_ms());
+        if (room == ROOM_NONE) return false;
+        if (room == ROOM_MADE) break;
+        lane_leave(lane);
+        if (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their call's end */
+        lane_enter_waiting(lane);
+    }
+    return true;
+}
+
+static size_t bytes_of(const struct latchkey_item *item) {
+    return eviction_room_for(item->key_length + item->value_length);
+}
+
 enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
+    lane_enter_waiting(lane);
+    bool has_room = make_room(lane, bytes_of(item));
+    lane_leave(lane);
+    if (!has_room) return LATCHKEY_OUT_OF_MEMORY;
     struct one one = {.key =
                           keyspace_key(lane->keyspace, item->database, item->key, item->key_length),
                       .item = item};

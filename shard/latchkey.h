@@ -23,6 +23,9 @@
  * a function of yours with all of the keys' shards held. Lifetimes: keys and values passed in are copied. Time is unix time in
  * milliseconds, read per call and as exact as the kernel's tick (1 to 10 ms).
  *
+ * A limit on memory and the policy by which keys go are set with eviction_limit and eviction_configure (eviction.h); then latchkey_set lets keys go before
+ * it adds one, and answers LATCHKEY_OUT_OF_MEMORY if none may go. eviction_tick wants to be called now and then, inside the gate.
+ *
  * The calls enter the gate and leave it, which lets memory that others retired be freed; freeing happens in latchkey_idle and, now and
  * then, at the end of a write. */
 #ifndef SHARD_LATCHKEY_H
