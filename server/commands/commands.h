@@ -83,6 +83,12 @@ write_function command_bzpopmin, command_bzpopmax, command_bzmpop;
 /* hyperloglog.c */
 write_function command_pfadd, command_pfcount, command_pfmerge, command_pfdebug;
 
+/* sort.c */
+write_function command_sort;
+read_function command_sort_ro;
+find_keys_function sort_find_keys;
+bool sort_wants_all(const struct bulk *arguments, uint32_t count);
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

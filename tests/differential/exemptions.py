@@ -66,7 +66,8 @@ def same_encoding(arguments, ours, theirs):
 
 
 def is_newer_encoding(ours, theirs):
-    return ours == ('$', b'listpack') and theirs in (('$', b'quicklist'), ('$', b'hashtable'))
+    # Redis's SORT makes a large one of a sorted set, for its own convenience.
+    return ours == ('$', b'listpack') and theirs in (('$', b'quicklist'), ('$', b'hashtable'), ('$', b'skiplist'))
 
 
 SAME_CLIENT_FIELDS = {'db', 'name', 'resp', 'user', 'cmd', 'sub', 'psub', 'ssub', 'multi', 'flags', 'redir'}
