@@ -187,6 +187,17 @@ static bool has_waiter(const struct key *key) {
     return false;
 }
 
+static bool ready_grow(void) {
+    uint32_t capacity = ready.capacity < READY_FEW ? READY_FEW : ready.capacity * 2;
+    struct key *keys = malloc(capacity * sizeof *keys);
+    if (keys == NULL) return false;
+    memcpy(keys, ready.keys, ready.count * sizeof *keys);
+    if (ready.keys != ready.few) free(ready.keys);
+    ready.keys = keys;
+    ready.capacity = capacity;
+    return true;
+}
+
 static void note_ready(const struct key *key) {
     if (ready.keys == NULL) {
         ready.keys = ready.few;
@@ -194,14 +205,7 @@ static void note_ready(const struct key *key) {
     }
     for (uint32_t i = 0; i < ready.count; i++)
         if (is_same_key(&ready.keys[i], key)) return;
-    if (ready.count == ready.capacity) {
-        struct key *keys = malloc(2 * ready.capacity * sizeof *keys);
-        if (keys == NULL) return; /* its waiters are served when the key is filled next */
-        memcpy(keys, ready.keys, ready.count * sizeof *keys);
-        if (ready.keys != ready.few) free(ready.keys);
-        ready.keys = keys;
-        ready.capacity *= 2;
-    }
+    if (ready.count == ready.capacity && !ready_grow()) return; /* its waiters are served when the key is filled next */
     /* A copy: the bytes may be a waiter's, who is served and gone before its turn comes. */
     char *bytes = malloc(key->length + 1);
     if (bytes == NULL) return;

@@ -103,7 +103,7 @@ static bool read_inside(const char **at, struct item *item) {
 static bool is_complete(const struct item *item) {
     bool is_container = text_is(&item->type, "oneof") || text_is(&item->type, "block");
     if (text_is(&item->type, "pure-token") && item->token.data == NULL) return false;
-    if (item->key_spec >= 0 && !text_is(&item->type, "key")) return false;
+    if (item->key_spec >= 0 && !text_is(&item->type, "key") && !text_is(&item->type, "pattern")) return false;
     if (item->repeats_token && item->token.data == NULL) return false;
     return is_container == (item->inside != NULL);
 }

@@ -9,7 +9,7 @@
  *     type     string, integer, double, key, pattern, unix-time, pure-token, and with items inside: oneof (one of them), block (all of
  *              them, in order). Left out where there is a token: pure-token. A name may have a ':' of its own ("ip:port:string"): the
  *              type is behind the last one.
- *     #0       the name of a key, described by this one of the row's key specs
+ *     #0       the name of a key, or a pattern of names, described by this one of the row's key specs
  *     =EX      the word that announces the argument, or that is the argument (pure-token); in quotes if it is empty or has
  *              a letter of this grammar ("~")
  *     @6.2.0   in which version of Redis the argument came

@@ -162,11 +162,11 @@ static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, 
 
 void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now) {
     const struct eviction *eviction = &keyspace->eviction;
-    uint16_t before = access_read(entry), after = before;
+    uint16_t before = access_read(entry), after;
     switch (form_of(eviction)) {
     case ACCESS_SECONDS: after = access_second(now); break;
     case ACCESS_FREQUENCY: after = frequency_hit(eviction, before, now); break;
-    case ACCESS_QUEUES: after = access_queued_hit(before, tick_of(eviction)); break;
+    default: after = access_queued_hit(before, tick_of(eviction)); break;
     }
     /* Who comes second has nothing to add. */
     if (after != before)

@@ -332,7 +332,7 @@ struct command generic_rows[] = {
      .complexity = "O(N+M*log(M))",
      .summary = "Sorts a list, a set or a sorted set, and may keep the result",
      .syntax = "key:key#0 [pattern:pattern#1=BY] [offset_count:block=LIMIT(offset:integer "
-               "count:integer)] [pattern:pattern#1=GET+...] [order:oneof(asc=ASC desc=DESC)] "
+               "count:integer)] [pattern:pattern#1=\"GET\"+...] [order:oneof(asc=ASC desc=DESC)] "
                "[sorting=ALPHA] [destination:key#2=STORE]"},
     {.name = "sort_ro",
      .arity = -2,
@@ -346,7 +346,7 @@ struct command generic_rows[] = {
      .complexity = "O(N+M*log(M))",
      .summary = "Sorts a list, a set or a sorted set",
      .syntax = "key:key#0 [pattern:pattern#1=BY] [offset_count:block=LIMIT(offset:integer "
-               "count:integer)] [pattern:pattern#1=GET+...] [order:oneof(asc=ASC desc=DESC)] "
+               "count:integer)] [pattern:pattern#1=\"GET\"+...] [order:oneof(asc=ASC desc=DESC)] "
                "[sorting=ALPHA]"},
     {.name = NULL},
 };

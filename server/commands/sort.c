@@ -105,7 +105,7 @@ static bool parse(struct sorting *sorting) {
             i++;
         } else if (argument_is(option, "BY") && left >= 1) {
             sorting->by = option + 1;
-            sorting->keeps_order = !has_star(sorting->by);
+            if (!has_star(sorting->by)) sorting->keeps_order = true;
             i++;
         } else if (argument_is(option, "GET") && left >= 1) {
             sorting->gets++;

@@ -344,6 +344,8 @@ void *dictionary_take_any(struct dictionary *dictionary) {
             dictionary->split = UINT64_C(1) << dictionary->level;
         }
         dictionary->split--;
-        if ((number & (SEGMENT - 1)) == 0) free(dictionary->segments[number >> SEGMENT_BITS]);
+        if ((number & (SEGMENT - 1)) != 0) continue;
+        free(dictionary->segments[number >> SEGMENT_BITS]);
+        dictionary->segments[number >> SEGMENT_BITS] = NULL;
     }
 }

@@ -182,6 +182,8 @@ EXEMPTIONS = [
 
 # The same for two different errors.
 ERRORS = [
+    ('COMMAND GETKEYS', lambda arguments, ours, theirs: ours[1] == b'ERR Invalid command specified', 'we have fewer commands'),
+    ('COMMAND GETKEYSANDFLAGS', lambda arguments, ours, theirs: ours[1] == b'ERR Invalid command specified', 'we have fewer commands'),
     ('CONFIG SET', lambda arguments, ours, theirs: ours[1].replace(b'allkeys-s3fifo, ', b'') == theirs[1], 'we have a maxmemory-policy more'),
 ]
 

@@ -151,7 +151,7 @@ struct work {
     struct operation *operation;
 };
 
-static int64_t entry_value(struct player *player, const struct entry *entry) {
+static int64_t entry_number(struct player *player, const struct entry *entry) {
     struct string_view view;
     if (entry == NULL) return HISTORY_ABSENT;
     entry_string(entry, &view);
@@ -162,7 +162,7 @@ static void read_some(void *context, const struct read_scope *scope) {
     struct work *work = context;
     for (unsigned i = 0; i < HISTORY_KEYS; i++)
         if ((work->operation->keys >> i & 1) != 0) {
-            int64_t value = entry_value(work->player, scope_read(scope, &work->keys[i]));
+            int64_t value = entry_number(work->player, scope_read(scope, &work->keys[i]));
             if (work->operation->kind == OPERATION_GET)
                 work->operation->result = value;
             else
@@ -191,7 +191,7 @@ static void write_one(struct work *work, struct write_scope *scope, unsigned key
     switch (operation->kind) {
     case OPERATION_SET_NX_GET:
     case OPERATION_SET_GET:
-        operation->result = entry_value(work->player, edit.entry);
+        operation->result = entry_number(work->player, edit.entry);
         if (is_present && operation->kind == OPERATION_SET_NX_GET) break;
         put_value(work->player, &edit, operation->argument);
         break;

@@ -25,7 +25,9 @@ def sort(words):
     key = source(words)
     options = []
     by = words.pick(None, None, b'weight_*', b'object_*->weight', b'nosort', b'missing_*', b'constant')
-    if by and not (key == b'sort:set' and b'*' not in by): # a set has no order of its own to compare
+    if by and b'*' not in by and key not in (b'sort:list', b'sort:zset'): # a set has no order of its own to compare
+        by = None
+    if by:
         options.append([words.cased(b'BY'), by])
     # Ties of texts are in no order, and texts that are no digits in that of the locale.
     if words.chance(0.3) and (by is None or b'*' not in by) and key.startswith(b'sort:'):
@@ -41,7 +43,8 @@ def sort(words):
     if words.chance(0.02):
         options.append([words.pick(b'BY', b'LIMIT', b'GET', b'STORE', b'foo')])
     words.random.shuffle(options)
-    return [name, key] + [part for option in options for part in option]
+    # Redis takes an errno that an earlier command has left for its own: this one leaves none.
+    return [[b'ZADD', b'sort:errno', b'1.5', b'a'], [name, key] + [part for option in options for part in option]]
 
 
 COMMANDS = [
