@@ -149,7 +149,8 @@ static bool copy_visited(void *context, const struct packed_text *text) {
     struct text *copy = context;
     char *bytes = malloc(text->length + 1);
     if (bytes != NULL && text->length > 0) memcpy(bytes, text->data, text->length);
-    *copy = (struct text){bytes, text->length};
+    copy->data = bytes;
+    copy->length = text->length;
     return false;
 }
 

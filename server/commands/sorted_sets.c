@@ -233,7 +233,7 @@ static bool read_limit(const struct call *call, uint32_t at, struct request *req
 /* The bounds are at `first` and behind it. */
 static bool request_parse_range(const struct call *call, uint32_t first, struct form form, bool stores, struct request *request,
                                 struct reply *reply) {
-    bool is_kind_open = form.is_open, is_way_open = form.is_open;
+    bool is_kind_open = form.is_open, is_way_open = is_kind_open;
     *request = (struct request){.limit = -1};
     for (uint32_t i = first + 2; i < call->count; i++) {
         const struct bulk *option = &call->arguments[i];
