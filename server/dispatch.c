@@ -470,7 +470,13 @@ static enum outcome make_room(struct run *run, bool *is_made) {
 
 void dispatch_make_room(struct worker *worker, size_t bytes) {
     struct lane *lane = worker->lane;
-    if (!eviction_has_room(lane, bytes) && lane_is_inside(lane)) eviction_make_room(lane, bytes, worker->now);
+    /* Twice: what the first try lets go can be freed once the lane has left. What then runs enters by itself if the gate has been closed meanwhile. */
+    for (int tries = 0; tries < 2 && !eviction_has_room(lane, bytes) && lane_is_inside(lane); tries++) {
+        if (eviction_make_room(lane, bytes, worker->now) != ROOM_LATER) return;
+        lane_leave(lane);
+        lane_reclaim(lane);
+        (void)enter(worker->dispatcher);
+    }
 }
 
 /* The function itself. What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it. */

@@ -5,6 +5,9 @@
 #include "log.h"
 #include "process.h"
 
+/* After so many ticks about a third is left of what was kept too much. */
+#define KEPT_TICKS 128
+
 static struct keyspace *limited; /* set before there is a second thread */
 
 static const enum eviction_policy policies[] = {
@@ -31,8 +34,12 @@ void limit_tick(struct keyspace *keyspace) {
         eviction_limit(keyspace, INT64_MAX);
         return;
     }
-    int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace);
-    eviction_limit(keyspace, maxmemory > others ? maxmemory - others : 0);
+    /* What others need goes up and down, as large values are on their way in and out: room for the most of it is kept, and given up slowly. */
+    static _Atomic int64_t kept;
+    int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace), before = atomic_load(&kept);
+    int64_t now = others > before ? others : before - (before - others) / KEPT_TICKS;
+    atomic_store(&kept, now);
+    eviction_limit(keyspace, maxmemory > now ? maxmemory - now : 0);
 }
 
 static void on_maxmemory_changed(void) {

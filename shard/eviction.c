@@ -119,14 +119,14 @@ void eviction_limit(struct keyspace *keyspace, int64_t limit) {
     }
     uint32_t lanes = atomic_load(&keyspace->lanes_used);
     struct ledger ledger = ledger_read(keyspace);
-    int64_t soft = limit - clamp(limit / 64, SLACK_LEAST, SLACK_MOST);
+    int64_t soft = limit - clamp(limit / 32, SLACK_LEAST, SLACK_MOST);
     int64_t others = ledger.committed - ledger.promised - ledger.entries;
     int64_t room = soft > others ? soft - others : 0;
     atomic_store(&eviction->chunk, clamp(limit / 256 / (lanes + 1), CHUNK_LEAST, CHUNK_MOST));
     atomic_store(&eviction->main_most, room / 100 * (100 - SMALL_SHARE));
     atomic_store(&eviction->soft, soft);
     /* A part of the way is left for what nobody makes room for: tables that grow, and what is rounded up. */
-    atomic_store(&eviction->limit, limit - (limit - soft) / 2);
+    atomic_store(&eviction->limit, limit - (limit - soft) / 4 * 3);
 }
 
 static enum access_form form_for(enum eviction_policy policy) {
