@@ -13,7 +13,9 @@
 #include "statistics.h"
 #include "worker.h"
 
-#if !defined(USE_JEMALLOC) && !defined(USE_SANITIZER)
+#if defined(USE_SANITIZER)
+#include <sanitizer/allocator_interface.h>
+#elif !defined(USE_JEMALLOC)
 #include <malloc.h>
 #endif
 
@@ -124,8 +126,9 @@ static void read_allocator(struct process_memory *memory) {
     memory->active = active;
     memory->allocator_resident = resident;
 #elif defined(USE_SANITIZER)
-    /* Its own allocator is at work, which tells nothing, and mallinfo2 looks at one that was never set up. */
-    memory->used = memory->allocated = memory->active = memory->allocator_resident = resident_bytes();
+    /* Its own allocator is at work, and mallinfo2 looks at one that was never set up. */
+    memory->used = memory->allocated = memory->active = __sanitizer_get_current_allocated_bytes();
+    memory->allocator_resident = resident_bytes();
 #else
     struct mallinfo2 info = mallinfo2();
     memory->used = memory->allocated = info.uordblks + info.hblkhd;

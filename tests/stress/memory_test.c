@@ -1,7 +1,7 @@
 /* maxmemory is held: 8 clients set, read and delete values of 1 byte to 1 MB, far more than fits, while a watcher asks all the time what the allocator
  * has handed out. It is never more than maxmemory and one per cent, and no write is refused.
  *
- *     STRESS_SECONDS=600 memory_test     default 20; under sanitizers, whose allocator tells nothing, only that no write is refused */
+ *     STRESS_SECONDS=600 memory_test     default 20; under sanitizers, whose allocator is another, only that no write is refused */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
