@@ -298,30 +298,23 @@ static uint32_t string_header(size_t length) {
     return length < 64 ? 1 : length < 4096 ? 2 : 5;
 }
 
-/* An element before it is written. */
-struct draft {
-    const char *data; /* NULL: a number */
-    size_t length;
-    int64_t integer;
-    size_t bytes; /* without the length behind */
-};
-
-static struct draft draft_number(int64_t value) {
-    return (struct draft){NULL, 0, value, number_bytes(value)};
+/* `bytes` of a draft are those without the length behind. */
+struct packed_draft packed_draft_integer(int64_t value) {
+    return (struct packed_draft){NULL, 0, value, number_bytes(value)};
 }
 
-static struct draft draft_of(const char *data, size_t length) {
+struct packed_draft packed_draft_text(const char *data, size_t length) {
     int64_t value;
-    if (length <= NUMBER_DIGITS && number_parse(data, length, &value)) return draft_number(value);
-    return (struct draft){length == 0 ? "" : data, length, 0, string_header(length) + length};
+    if (length <= NUMBER_DIGITS && number_parse(data, length, &value)) return packed_draft_integer(value);
+    return (struct packed_draft){length == 0 ? "" : data, length, 0, string_header(length) + length};
 }
 
-static size_t draft_bytes(const struct draft *draft) {
+static size_t draft_bytes(const struct packed_draft *draft) {
     return draft->bytes + back_bytes(draft->bytes);
 }
 
 /* Returns how many bytes it took. */
-static size_t draft_write(unsigned char *at, const struct draft *draft) {
+static size_t draft_write(unsigned char *at, const struct packed_draft *draft) {
     if (draft->data == NULL) {
         number_write(at, draft->integer, (uint32_t)draft->bytes);
     } else {
@@ -350,7 +343,7 @@ static void count_add(struct packed *packed, int64_t by) {
     }
 }
 
-static bool insert_draft(struct packed **packed, uint32_t at, const struct draft *draft, uint32_t *place) {
+static bool insert_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft, uint32_t *place) {
     if (draft->length > PACKED_MOST) return false;
     if (at == PACKED_END) at = total_of(*packed) - 1;
     if (!splice(packed, at, 0, draft_bytes(draft))) return false;
@@ -361,12 +354,12 @@ static bool insert_draft(struct packed **packed, uint32_t at, const struct draft
 }
 
 bool packed_insert(struct packed **packed, uint32_t at, const char *data, size_t length, uint32_t *place) {
-    struct draft draft = draft_of(data, length);
+    struct packed_draft draft = packed_draft_text(data, length);
     return insert_draft(packed, at, &draft, place);
 }
 
 bool packed_insert_integer(struct packed **packed, uint32_t at, int64_t value, uint32_t *place) {
-    struct draft draft = draft_number(value);
+    struct packed_draft draft = packed_draft_integer(value);
     return insert_draft(packed, at, &draft, place);
 }
 
@@ -374,7 +367,7 @@ bool packed_insert_many(struct packed **packed, uint32_t at, const struct text *
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (texts[i].length > PACKED_MOST) return false;
-        struct draft draft = draft_of(texts[i].data, texts[i].length);
+        struct packed_draft draft = packed_draft_text(texts[i].data, texts[i].length);
         bytes += draft_bytes(&draft);
         if (bytes > PACKED_MOST) return false;
     }
@@ -382,19 +375,44 @@ bool packed_insert_many(struct packed **packed, uint32_t at, const struct text *
     if (!splice(packed, at, 0, bytes)) return false;
     unsigned char *place = (*packed)->bytes + at;
     for (uint32_t i = 0; i < count; i++) {
-        struct draft draft = draft_of(texts[i].data, texts[i].length);
+        struct packed_draft draft = packed_draft_text(texts[i].data, texts[i].length);
         place += draft_write(place, &draft);
     }
     count_add(*packed, count);
     return true;
 }
 
+bool packed_append(struct packed **packed, const struct packed_draft *drafts, uint32_t count) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (drafts[i].length > PACKED_MOST) return false;
+        bytes += draft_bytes(&drafts[i]);
+        if (bytes > PACKED_MOST) return false;
+    }
+    uint32_t at = total_of(*packed) - 1;
+    if (!splice(packed, at, 0, bytes)) return false;
+    unsigned char *place = (*packed)->bytes + at;
+    for (uint32_t i = 0; i < count; i++) place += draft_write(place, &drafts[i]);
+    count_add(*packed, count);
+    return true;
+}
+
+static bool replace_by_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft) {
+    size_t gone = element_bytes((*packed)->bytes + at), come = draft_bytes(draft);
+    if (gone != come && !splice(packed, at, gone, come)) return false;
+    draft_write((*packed)->bytes + at, draft);
+    return true;
+}
+
 bool packed_replace(struct packed **packed, uint32_t at, const char *data, size_t length) {
     if (length > PACKED_MOST) return false;
-    struct draft draft = draft_of(data, length);
-    if (!splice(packed, at, element_bytes((*packed)->bytes + at), draft_bytes(&draft))) return false;
-    draft_write((*packed)->bytes + at, &draft);
-    return true;
+    struct packed_draft draft = packed_draft_text(data, length);
+    return replace_by_draft(packed, at, &draft);
+}
+
+bool packed_replace_integer(struct packed **packed, uint32_t at, int64_t value) {
+    struct packed_draft draft = packed_draft_integer(value);
+    return replace_by_draft(packed, at, &draft);
 }
 
 uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count) {

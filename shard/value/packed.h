@@ -62,7 +62,18 @@ bool packed_insert_integer(struct packed **packed, uint32_t at, int64_t value, u
 /* Several at once, in order, with one allocation. */
 struct text;
 bool packed_insert_many(struct packed **packed, uint32_t at, const struct text *texts, uint32_t count);
+/* Likewise, at the end, for who has numbers among them: an element is looked at once, and then written. */
+struct packed_draft {
+    const char *data; /* NULL: a number */
+    size_t length;
+    int64_t integer;
+    size_t bytes;
+};
+struct packed_draft packed_draft_text(const char *data, size_t length);
+struct packed_draft packed_draft_integer(int64_t value);
+bool packed_append(struct packed **packed, const struct packed_draft *drafts, uint32_t count);
 bool packed_replace(struct packed **packed, uint32_t at, const char *data, size_t length);
+bool packed_replace_integer(struct packed **packed, uint32_t at, int64_t value);
 /* Removes that many elements from `at` on. Gives memory back where that pays; never fails. Returns the place of the element behind, or PACKED_END. */
 uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count);
 
