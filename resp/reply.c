@@ -375,10 +375,12 @@ void reply_error(struct reply *reply, const char *text) {
 
 void reply_error_format(struct reply *reply, const char *format, ...) {
     va_list arguments;
-    size_t length;
+    size_t length = 0;
     va_start(arguments, format);
     char *text = format_text(reply, format, arguments, &length);
     va_end(arguments);
+    /* A line's end from a client's bytes becomes a blank inside, and goes at the end. */
+    while (text != NULL && length > 0 && (text[length - 1] == '\r' || text[length - 1] == '\n')) length--;
     if (text != NULL) error_write(reply, text, length);
     free(text);
 }

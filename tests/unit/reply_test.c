@@ -442,6 +442,9 @@ static void line_breaks_in_an_error_become_blanks(void **state) {
     reply_clear(&reply, SIZE_MAX);
     reply_error_format(&reply, "WRONGTYPE %s is %d", "a\rb", 5);
     check_sent(&reply, "-WRONGTYPE a b is 5\r\n");
+    reply_clear(&reply, SIZE_MAX);
+    reply_error_format(&reply, "ERR Unsupported option %s", "\nx\r\n");
+    check_sent(&reply, "-ERR Unsupported option  x\r\n");
     reply_free(&reply);
 }
 
