@@ -525,7 +525,9 @@ static bool field_next(const struct field *field, uint64_t before, uint64_t *aft
         next = (uint64_t)field->operand; /* for an unsigned field -1 is very large, not below 0 */
     *after = (uint64_t)next & field_mask(field);
     if (next >= least && next <= most) return true;
-    if (field->overflow == OVERFLOW_SAT) *after = (uint64_t)(next < least ? least : most) & field_mask(field);
+    /* To SET, the lowest numbers of all, further from `most` than 64 bits tell, are too high ones, as they are to Redis. */
+    bool is_low = next < least && (field->action != FIELD_SET || most - next <= INT64_MAX);
+    if (field->overflow == OVERFLOW_SAT) *after = (uint64_t)(is_low ? least : most) & field_mask(field);
     return field->overflow != OVERFLOW_FAIL;
 }
 
