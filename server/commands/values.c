@@ -1,6 +1,7 @@
 #include "values.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool take_value(const struct entry *entry, enum type type, const void **value, struct reply *reply) {
     *value = NULL;
@@ -76,19 +77,20 @@ void reply_element(struct reply *reply, const struct packed_text *text) {
     reply_bulk(reply, text->data, text->length);
 }
 
+/* As strtoul reads it, to which a zero byte is the end. */
 bool cursor_parse(const struct bulk *argument, uint64_t *cursor) {
-    size_t at = 0;
+    size_t at = 0, length = strnlen(argument->data, argument->length);
     bool is_negative = false;
-    if (argument->length > 0 && (argument->data[0] == '-' || argument->data[0] == '+')) {
+    if (length > 0 && (argument->data[0] == '-' || argument->data[0] == '+')) {
         is_negative = argument->data[0] == '-';
-        if (++at == argument->length) return false;
+        if (++at == length) return false;
     }
-    for (*cursor = 0; at < argument->length; at++) {
+    for (*cursor = 0; at < length; at++) {
         if (argument->data[at] < '0' || argument->data[at] > '9') return false;
         if (__builtin_mul_overflow(*cursor, 10, cursor)) return false;
         if (__builtin_add_overflow(*cursor, (uint64_t)(argument->data[at] - '0'), cursor)) return false;
     }
-    if (is_negative) *cursor = 0 - *cursor; /* like strtoul */
+    if (is_negative) *cursor = 0 - *cursor;
     return true;
 }
 
