@@ -82,8 +82,8 @@ static double aggregate(enum aggregate aggregate, double one, double other) {
     double sum = one + other;
     switch (aggregate) {
     case AGGREGATE_SUM: return isnan(sum) ? 0 : sum; /* of two infinities */
-    case AGGREGATE_MIN: return one < other ? one : other;
-    case AGGREGATE_MAX: return one > other ? one : other;
+    case AGGREGATE_MIN: return other < one ? other : one; /* of 0 and -0, the one that was first */
+    case AGGREGATE_MAX: return other > one ? other : one;
     }
     return sum;
 }
@@ -103,7 +103,10 @@ static bool unite(void *context, const struct packed_text *text, double score) {
     struct text member = {text->data, text->length};
     double present;
     score = weighted(score, job->weight);
-    if (sorted_score(job->result, member, &present)) score = aggregate(job->aggregate, present, score);
+    if (sorted_score(job->result, member, &present)) {
+        score = aggregate(job->aggregate, present, score);
+        if (score == present && signbit(score) != signbit(present)) sorted_remove(&job->result, member); /* it would stay -0 */
+    }
     return job_put(job, member, score);
 }
 
@@ -211,7 +214,7 @@ static bool job_begin(struct job *job, const struct read_scope *reading, const s
     }
     job->count = (uint32_t)keys;
     job->sources = malloc(job->count * sizeof *job->sources);
-    job->result = sorted_create(0, 0);
+    job->result = sorted_create(UINT64_MAX, 0); /* a large one keeps a -0 */
     if (job->sources == NULL || job->result == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
         return false;
@@ -246,6 +249,7 @@ static void operate_store(struct write_scope *scope, const struct call *call, en
     struct job job = {.operation = operation};
     if (job_begin(&job, NULL, scope, call, 2, reply)) {
         job_run(&job);
+        sorted_pack(&job.result);
         void *result = job.result;
         int64_t count = (int64_t)sorted_count(result);
         if (job.is_failed) {

@@ -334,7 +334,7 @@ void command_zrangestore(struct write_scope *scope, const struct call *call, str
     if (!request_parse_range(call, 3, (struct form){true, RANGE_RANK, false}, true, &request, reply)) return;
     if (!value_view(scope, &call->keys[1], TYPE_ZSET, &source, reply)) return;
     uint64_t count = source == NULL ? 0 : request_resolve(&request, source, &rank);
-    struct making making = {sorted_create(0, 0), false};
+    struct making making = {sorted_create(request.range.kind == RANGE_RANK ? count : 0, 0), false};
     making.is_failed = making.value == NULL;
     if (!making.is_failed && count > 0) sorted_each(source, rank, count, request.is_backwards, make_add, &making);
     if (making.is_failed) {

@@ -350,6 +350,31 @@ void *sorted_create(uint64_t expected, size_t longest) {
     return large == NULL ? NULL : value_tag(large, VALUE_LARGE);
 }
 
+struct packing {
+    struct packed *packed;
+    bool is_done;
+};
+
+static bool packed_take(void *context, const struct packed_text *member, double score) {
+    struct packing *packing = context;
+    packing->is_done = member->length <= value_limit(&value_limits.zset_listpack_value) &&
+                       packed_add(&packing->packed, (struct text){member->data, member->length}, score);
+    return packing->is_done;
+}
+
+void sorted_pack(void **value) {
+    if (!is_large(*value) || large_of(*value)->count > value_limit(&value_limits.zset_listpack_entries)) return;
+    struct packing packing = {packed_create(), true};
+    if (packing.packed == NULL) return;
+    sorted_each(*value, 0, UINT64_MAX, false, packed_take, &packing);
+    if (!packing.is_done) {
+        free(packing.packed);
+        return;
+    }
+    large_free_some(large_of(*value), SIZE_MAX);
+    *value = packing.packed;
+}
+
 /* ------------------------------------------------------------------ single members */
 
 uint64_t sorted_count(const void *value) {

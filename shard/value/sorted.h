@@ -11,6 +11,8 @@
 
 /* Empty, for about so many members with names of up to `longest` bytes. NULL when out of memory. */
 void *sorted_create(uint64_t expected, size_t longest);
+/* Packs a large one that fits. Out of memory: it stays large. A packed one knows no -0, which a large one keeps. */
+void sorted_pack(void **value);
 uint64_t sorted_count(const void *value);
 /* Returns whether it is there, and its score. */
 bool sorted_score(const void *value, struct text member, double *score);

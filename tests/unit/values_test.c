@@ -15,6 +15,7 @@
 #include "../../shard/value/members.h"
 #include "../../shard/value/numbers.h"
 #include "../../shard/value/sorted.h"
+#include "../../shard/value/form.h"
 
 #define NAMES 600
 #define MOST 4000
@@ -534,6 +535,36 @@ static void names_make_the_order_where_scores_are_equal(void **unused) {
     }
 }
 
+static bool is_sorted_large(const void *value) {
+    return value_form(value) == VALUE_LARGE;
+}
+
+static void a_sorted_set_that_fits_is_packed_and_then_knows_no_negative_zero(void **unused) {
+    (void)unused;
+    char too_long[65] = {0};
+    const struct text names[] = {{"b", 1}, {"a", 1}, {too_long, sizeof too_long}};
+    double score;
+    limits_set(10);
+    void *value = sorted_create(UINT64_MAX, 0);
+    assert_true(is_sorted_large(value));
+    for (int i = 0; i < 3; i++) assert_int_equal(sorted_put(&value, names[i], -0.0), SCORED_NEW);
+    limits_set(2);
+    sorted_pack(&value); /* too many */
+    assert_true(is_sorted_large(value));
+    limits_set(10);
+    sorted_pack(&value); /* too long a one */
+    assert_true(is_sorted_large(value));
+    assert_true(sorted_score(value, names[0], &score) && score == 0 && signbit(score));
+    assert_true(sorted_remove(&value, names[2]));
+    sorted_pack(&value);
+    sorted_pack(&value); /* it is */
+    assert_false(is_sorted_large(value));
+    assert_int_equal(sorted_count(value), 2);
+    assert_int_equal(sorted_before(value, names[0], false), 1);
+    assert_true(sorted_score(value, names[0], &score) && score == 0 && !signbit(score));
+    value_free(&zset_kind, value);
+}
+
 static void scores_are_written_so_that_they_read_back(void **unused) {
     (void)unused;
     static const double scores[] = {0, -1, 3, 0.1, 1e15, 1e16, 1e300, -2.5, 1.0 / 3};
@@ -565,6 +596,7 @@ int main(void) {
         cmocka_unit_test(a_list_becomes_large_and_small_again),
         cmocka_unit_test(scores_make_the_order),
         cmocka_unit_test(names_make_the_order_where_scores_are_equal),
+        cmocka_unit_test(a_sorted_set_that_fits_is_packed_and_then_knows_no_negative_zero),
         cmocka_unit_test(scores_are_written_so_that_they_read_back),
         cmocka_unit_test(every_type_but_strings_has_a_kind),
     };
