@@ -293,8 +293,13 @@ static bool lpos_parse(const struct call *call, struct lpos *lpos, struct reply 
             return false;
         }
         if (argument_is(option, "RANK")) {
+            static const char *const out_of_range =
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
             if (!argument_integer(value, &lpos->rank, reply, NULL)) return false;
-            if (lpos->rank == INT64_MIN) lpos->rank++;
+            if (lpos->rank == INT64_MIN) {
+                reply_error(reply, out_of_range);
+                return false;
+            }
             if (lpos->rank == 0) {
                 reply_error(reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
                                    "or use negative to start from the end of the list");

@@ -61,6 +61,13 @@ def _is_rank_with_score(arguments, ours, theirs):
     return _upper(arguments, 0) in (b'ZRANK', b'ZREVRANK') and len(arguments) > 3 and theirs[0] == '-' and b'wrong number' in theirs[1]
 
 
+LOWEST_RANK = b'ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807'
+
+
+def _is_lowest_rank(arguments, ours, theirs):
+    return _upper(arguments, 0) == b'LPOS' and b'-9223372036854775808' in arguments and ours == ('-', LOWEST_RANK)
+
+
 NO_KEY = b'$-1\r\n'
 OK = b'+OK\r\n'
 SYNTAX = b'-ERR syntax error\r\n'
@@ -102,6 +109,13 @@ ROWS = [
          (b'ZREVRANK ranks b WITHSCORE', b"-ERR wrong number of arguments for 'zrevrank' command\r\n", b'*-1\r\n'),
          (b'DEL ranks', b':1\r\n', b':1\r\n')],
         _is_rank_with_score),
+    Row('LPOS RANK of the lowest number', 'its negation, itself, is taken for 1', 'out of range',
+        'an overflow mended in 7.2',
+        [(b'RPUSH ranks x', b':1\r\n', b':1\r\n'),
+         (b'LPOS ranks x RANK -9223372036854775808', b':0\r\n', b'-' + LOWEST_RANK + b'\r\n'),
+         (b'LPOS ranks x RANK -9223372036854775807', NO_KEY, NO_KEY),
+         (b'DEL ranks', b':1\r\n', b':1\r\n')],
+        _is_lowest_rank),
     Row('BITCOUNT of a missing key with a bad range', '0, unseen', 'the error that an existing key gets',
         '7.2 reads the arguments before it looks the key up',
         [(b'BITCOUNT nokey 0', b':0\r\n', SYNTAX),
