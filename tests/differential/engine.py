@@ -9,6 +9,7 @@ import time
 import differences
 import exemptions
 import resp
+import thresholds
 from actions import ACTIONS, Action, cut_places
 from families import FAMILIES
 from safe import make_safe
@@ -16,6 +17,8 @@ from servers import Gone
 from words import Words
 
 CONNECTIONS = 4
+# These speak RESP3 from the start, the others RESP2, until a HELLO or a RESET among the requests says otherwise.
+NEWER = (2, 3)
 # HELLO: see differences.py. SHUTDOWN: without its bad argument it would do it.
 UNMUTATED = (b'HELLO', b'SHUTDOWN')
 
@@ -48,15 +51,15 @@ def generate(seed, count, family_names):
     for name in family_names:
         weight, commands = FAMILIES[name]
         total = sum(row[0] for row in commands)
-        table += [(weight * row[0] / total, row[1]) for row in commands]
+        table += [(weight * row[0] / total, (name, row[1])) for row in commands]
     weights, functions = [row[0] for row in table], [row[1] for row in table]
-    batches, made = [], 0
+    batches, made = [Batch(connection, [[b'HELLO', b'3']]) for connection in NEWER], 0
     while made < count:
         connection = words.below(CONNECTIONS)
         size = words.pick(1, words.between(1, 8), words.between(1, 64), 64)
         steps, after = [], []
-        for function in words.random.choices(functions, weights, k=size):
-            words.choose_pool()
+        for family, function in words.random.choices(functions, weights, k=size):
+            words.choose_pool(family)
             result = function(words)
             if isinstance(result, Action):
                 after.append(Batch(connection, [result]))
@@ -88,6 +91,7 @@ class Pair:
         self.connections = {}
         self.commands = 0
         self.survey = None
+        self.settings = thresholds.DEFAULTS
 
     def close_connections(self):
         for mine, other in self.connections.values():
@@ -109,6 +113,9 @@ class Pair:
                     server.start()
             finally:
                 connection.close()
+            connection = server.connect()
+            thresholds.apply(connection, self.settings)
+            connection.close()
         return fate
 
     def pair_of(self, number):

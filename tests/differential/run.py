@@ -22,6 +22,7 @@ sys.setrecursionlimit(10000)
 import differences
 import exemptions
 import resp
+import thresholds
 from actions import Action
 from engine import Pair, generate
 from families import FAMILIES
@@ -110,6 +111,7 @@ def run_seed(pair, seed, options, count):
     """Returns (commands, text of the failure or None)."""
     families = options.families.split(',')
     batches = generate(seed, count, families)
+    pair.settings = thresholds.of_seed(seed)
     pair.reset()
     before = pair.commands
     difference = pair.run(batches)
@@ -121,7 +123,7 @@ def run_seed(pair, seed, options, count):
     shortest, again = shrinker.shrink(batches, difference)
     for server in (pair.ours, pair.theirs):
         fates.append(server.revive())
-    text = ['seed %d differs' % seed]
+    text = ['seed %d differs; thresholds: %s' % (seed, thresholds.text(pair.settings))]
     if again is None:
         text += ['it did not happen again from an empty keyspace; the request where it was seen:', write_difference(difference)]
     else:

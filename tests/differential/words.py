@@ -1,7 +1,8 @@
 """Words: the random keys, values and numbers that commands are made of. One instance per seed; the same seed gives the same words.
 
 Two pools of keys: `plain`, whose values stay small so that LCS and full comparisons are cheap, and `big`, whose values may reach a
-few hundred kilobytes. A command draws from one pool. Times are either far away or in the past (see `safe.py`).
+few hundred kilobytes. The types have pools of their own besides, where a command meets the type that it is for more often than another.
+A command draws from one pool. Times are either far away or in the past (see `safe.py`).
 """
 
 import random
@@ -10,6 +11,7 @@ PLAIN_KEYS = [b'key:%d' % number for number in range(14)] + [
     b'', b'0', b'-1', b'a', b'KEY:1', b'{tag}one', b'{tag}two', b'\x00', b'nul\x00inside', b'line\r\nend', b'sp ace', b'\xff\xfe\x80',
     b'glob*[x]?', b'back\\slash', b'k' * 100, b'"quoted"', b'$5\r\nhello\r\n']
 BIG_KEYS = [b'big:%d' % number for number in range(4)]
+OWN_KEYS = {family: [b'%b:%d' % (family.encode(), number) for number in range(5)] for family in ('hashes', 'lists', 'sets', 'sorted_sets')}
 EDGE_INTEGERS = [
     b'0', b'1', b'-1', b'2', b'9', b'10', b'100', b'-100', b'9223372036854775807', b'-9223372036854775808', b'9223372036854775806',
     b'9223372036854775808', b'-9223372036854775809', b'18446744073709551615', b'18446744073709551616', b'99999999999999999999',
@@ -22,7 +24,7 @@ EDGE_FLOATS = [
     b'-nan', b'0x10', b'0x1p-3', b'0x1.8p1', b'-0x.8p0', b'.5', b'5.', b'.', b'', b' 1', b'1 ', b'+1', b'+1.5', b'-0', b'-0.0', b'00.10',
     b'1_000', b'1,5', b'1e', b'e1', b'1e+2', b'1E2', b'9007199254740993', b'123456789.123456789', b'0.3333333333333333333333333',
     b'100000000000000000000', b'9223372036854775807', b'1\x00', b'abc', b'1.5\r\n', b'99999999999999999', b'3.14159265358979323846']
-NONSENSE = [b'NX', b'XX', b'GET', b'EX', b'PX', b'KEEPTTL', b'GT', b'LT', b'REPLACE', b'DB', b'MATCH', b'COUNT', b'PERSIST', b'SYNC', b'BIT',
+NONSENSE = [b'NX', b'XX', b'GET', b'EX', b'PX', b'KEEPTTL', b'GT', b'LT', b'REPLACE', b'DB', b'MATCH', b'COUNT', b'PERSIST', b'ASYNC', b'BIT',
             b'BYTE', b'foo', b'', b'*', b'0', b'-1']
 
 
@@ -49,8 +51,13 @@ class Words:
         return least + int(self.random.random() * (most - least + 1))
 
     # Keys.
-    def choose_pool(self):
-        self.pool = BIG_KEYS if self.chance(0.06) else PLAIN_KEYS
+    def choose_pool(self, family):
+        if family in OWN_KEYS and self.chance(0.6):
+            self.pool = OWN_KEYS[family]
+        elif family == 'keys' and self.chance(0.1):
+            self.pool = self.pick(*OWN_KEYS.values())
+        else:
+            self.pool = BIG_KEYS if self.chance(0.06) else PLAIN_KEYS
 
     def choose_small(self):
         """For requests on connections that end: their replies have to fit into a socket."""

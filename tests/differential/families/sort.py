@@ -40,9 +40,9 @@ def sort(words):
         options.append([words.cased(b'GET'), words.pick(b'#', b'weight_*', b'object_*->name', b'object_*->', b'none', b'*', b'missing_*->x')])
     if words.chance(0.2):
         options.append([words.cased(b'STORE'), words.pick(b'sort:list', b'sort:stored', words.key())])
-    if words.chance(0.02):
-        options.append([words.pick(b'BY', b'LIMIT', b'GET', b'STORE', b'foo')])
     words.random.shuffle(options)
+    if words.chance(0.02): # last, or BY would take the next option for a pattern
+        options.append([words.pick(b'BY', b'LIMIT', b'GET', b'STORE', b'foo')])
     # Redis takes an errno that an earlier command has left for its own: this one leaves none.
     return [[b'ZADD', b'sort:errno', b'1.5', b'a'], [name, key] + [part for option in options for part in option]]
 

@@ -69,7 +69,7 @@ def add_names(words):
     command = [b'ZADD', key_for(words, 'name')]
     for _ in range(words.pick(1, 5, 40, 200)):
         command += [b'0', words.pick(member(words), b'n%d' % words.below(400))]
-    return command
+    return [command] # as it is: no score but this
 
 
 def bounds(words, kind):
