@@ -77,7 +77,8 @@ bool packed_replace_integer(struct packed **packed, uint32_t at, int64_t value);
 /* Removes that many elements from `at` on. Gives memory back where that pays; never fails. Returns the place of the element behind, or PACKED_END. */
 uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count);
 
-/* True if these bytes are a whole, well-formed sequence: for what comes from outside. Reads nothing beyond `length`. */
+/* True if these bytes are a whole, well-formed sequence: for what comes from outside, and is then taken by packed_copy, which gives it the room that
+ * the others have. Reads nothing beyond `length`. */
 bool packed_is_valid(const void *bytes, size_t length);
 
 #endif

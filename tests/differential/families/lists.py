@@ -47,6 +47,16 @@ def several(words):
     return command
 
 
+def at_once(words):
+    """A command that waits, where it needn't: there is an element, or a value of another type."""
+    key, timeout = words.key(), words.pick(b'0', b'0.01', b'1', b'-1', b'x', b'1e400') if words.chance(0.4) else b'0'
+    keys = words.keys(2) + [key]
+    return [[b'RPUSH', key] + elements(words), words.pick(
+        [b'BLPOP'] + keys + [timeout], [b'BRPOP'] + keys + [timeout], [b'BLMOVE', key, words.key(), side(words), side(words), timeout],
+        [b'BRPOPLPUSH', key, words.key(), timeout],
+        [b'BLMPOP', timeout, b'%d' % len(keys)] + keys + [side(words)] + words.pick([], [b'COUNT', words.pick(b'1', b'2', b'0', b'10')]))]
+
+
 COMMANDS = [
     (30, push),
     (2, many),
@@ -62,5 +72,6 @@ COMMANDS = [
     (8, lambda words: [b'LMOVE', words.key(), words.key(), side(words), side(words)]),
     (5, lambda words: [b'RPOPLPUSH', words.key(), words.key()]),
     (8, several),
+    (6, at_once),
     (4, lambda words: [b'OBJECT', b'ENCODING', words.key()]),
 ]

@@ -7,7 +7,14 @@ COMMAND_NAMES = [name.encode() for name in (
     'set get getex getdel getset setnx setex psetex append strlen setrange getrange substr incr decr incrby decrby incrbyfloat mget mset '
     'msetnx lcs setbit getbit bitcount bitpos bitop bitfield bitfield_ro del unlink exists type touch keys scan randomkey rename renamenx copy '
     'move expire pexpire expireat pexpireat expiretime pexpiretime ttl pttl persist ping echo hello auth select reset quit client command '
-    'dbsize flushdb flushall swapdb time memory object debug slowlog latency config lolwut info shutdown monitor').split()]
+    'dbsize flushdb flushall swapdb time memory object debug slowlog latency config lolwut info shutdown monitor '
+    'hset hsetnx hmset hget hmget hdel hlen hstrlen hexists hkeys hvals hgetall hincrby hincrbyfloat hrandfield hscan '
+    'lpush rpush lpushx rpushx lpop rpop llen lindex lset lrange ltrim lrem linsert lpos lmove rpoplpush lmpop blpop brpop blmove '
+    'brpoplpush blmpop sadd srem smove sismember smismember scard smembers srandmember spop sinter sunion sdiff sinterstore sunionstore '
+    'sdiffstore sintercard sscan zadd zincrby zrem zcard zscore zmscore zrank zrevrank zcount zlexcount zrange zrangebyscore '
+    'zrevrangebyscore zrangebylex zrevrangebylex zrevrange zrangestore zremrangebyrank zremrangebyscore zremrangebylex zunion zinter zdiff '
+    'zunionstore zinterstore zdiffstore zintercard zpopmin zpopmax zmpop bzpopmin bzpopmax bzmpop zrandmember zscan pfadd pfcount pfmerge '
+    'pfdebug sort sort_ro').split()]
 SUBCOMMAND_NAMES = [name.encode() for name in (
     'client|id client|getname client|setname client|no-evict client|reply client|info client|list client|kill client|pause client|unpause '
     'client|unblock client|help command|count command|info command|docs command|list command|getkeys command|getkeysandflags command|help '
@@ -29,6 +36,9 @@ def command_keys(words):
         [b'BITOP', b'AND', b'd', b'a', b'b'], [b'COPY', b'a', b'b', b'REPLACE'], [b'RENAME', b'a', b'b'], [b'LCS', b'a', b'b', b'LEN'],
         [b'BITFIELD', b'a', b'GET', b'u8', b'0'], [b'BITFIELD', b'a', b'SET', b'u8', b'0', b'1'], [b'BITFIELD_RO', b'a', b'GET', b'u8', b'0'], [b'DEL', b'a', b'b'],
         [b'OBJECT', b'ENCODING', b'a'], [b'MEMORY', b'USAGE', b'a'], [b'CLIENT', b'LIST'], [b'nosuch', b'a'], [b'PING'], [b'GET'], [b'SCAN', b'0'],
+        [b'ZUNIONSTORE', b'a', b'2', b'b', b'c'], [b'ZINTER', words.pick(b'2', b'3', b'0', b'x'), b'a', b'b'], [b'SINTERCARD', b'2', b'a', b'b'], [b'LMPOP', b'1', b'a', b'LEFT'],
+        [b'BLMPOP', b'0', b'2', b'a', b'b', b'LEFT'], [b'BLPOP', b'a', b'b', b'0'], [b'LMOVE', b'a', b'b', b'LEFT', b'LEFT'], [b'SORT', b'a', b'BY', b'b', b'STORE', b'c'],
+        [b'SDIFFSTORE', b'a', b'b', b'c'], [b'PFMERGE', b'a', b'b', b'c'], [b'ZRANGESTORE', b'a', b'b', b'0', b'-1'],
         [b'OBJECT', b'HELP'], [b'CLIENT', b'nosuch'], [b'MSET', b'a'], [b'TOUCH'] + [words.key() for _ in range(3)])
     if words.chance(0.4):
         inner = [words.cased(words.one_of(COMMAND_NAMES))] + [words.one_of(SAMPLE_ARGUMENTS) for _ in range(words.below(5))]

@@ -140,6 +140,15 @@ def several(words):
     return command
 
 
+def at_once(words):
+    """A command that waits, where it needn't: there is a member, or a value of another type."""
+    key, timeout = words.key(), words.pick(b'0', b'0.01', b'1', b'-1', b'x', b'1e400') if words.chance(0.4) else b'0'
+    keys = words.keys(2) + [key]
+    return [[b'ZADD', key, b'%d' % words.below(9), member(words)], words.pick(
+        [b'BZPOPMIN'] + keys + [timeout], [b'BZPOPMAX'] + keys + [timeout],
+        [b'BZMPOP', timeout, b'%d' % len(keys)] + keys + [words.cased(words.pick(b'MIN', b'MAX'))] + words.pick([], [b'COUNT', words.pick(b'1', b'2', b'0', b'10')]))]
+
+
 def draw(words):
     key = words.key()
     arguments = [b'ZRANDMEMBER', key]
@@ -181,6 +190,7 @@ COMMANDS = [
     (12, operation),
     (8, pop),
     (6, several),
+    (5, at_once),
     (5, draw),
     (5, scan),
     (4, lambda words: [b'OBJECT', b'ENCODING', words.key()]),
