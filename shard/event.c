@@ -49,6 +49,7 @@ static const char *const names[EVENT_COUNT] = {
     [EVENT_ZINTERSTORE] = "zinterstore",
     [EVENT_ZDIFFSTORE] = "zdiffstore",
     [EVENT_ZRANGESTORE] = "zrangestore",
+    [EVENT_GEORADIUSSTORE] = "georadiusstore",
     [EVENT_GEOSEARCHSTORE] = "geosearchstore",
     [EVENT_SORTSTORE] = "sortstore",
     [EVENT_PFADD] = "pfadd",

@@ -89,6 +89,12 @@ read_function command_sort_ro;
 find_keys_function sort_find_keys;
 bool sort_wants_all(const struct bulk *arguments, uint32_t count);
 
+/* geo.c */
+read_function command_geodist, command_geohash, command_geopos, command_georadius_ro;
+read_function command_georadiusbymember_ro, command_geosearch;
+write_function command_geoadd, command_georadius, command_georadiusbymember, command_geosearchstore;
+find_keys_function georadius_find_keys;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

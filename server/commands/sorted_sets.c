@@ -3,14 +3,13 @@
 #include <stdlib.h>
 
 #include "../../shard/value/form.h"
+#include "additions.h"
 #include "commands.h"
 #include "pops.h"
 #include "ranges.h"
 #include "values.h"
 
 /* ------------------------------------------------------------------ scores */
-
-enum zadd_flag { ZADD_NX = 1 << 0, ZADD_XX = 1 << 1, ZADD_GT = 1 << 2, ZADD_LT = 1 << 3, ZADD_CH = 1 << 4, ZADD_INCR = 1 << 5 };
 
 /* Returns the index of the first score. */
 static uint32_t zadd_flags(const struct call *call, uint32_t *flags) {
@@ -75,27 +74,25 @@ static void reply_addition(const struct addition *addition, struct reply *reply)
     else reply_double(reply, addition->score);
 }
 
-/* Pairs of score and member from argument `first` on; the scores have been read. */
-static void add_pairs(struct write_scope *scope, const struct call *call, uint32_t first, const double *scores, struct addition *addition,
-                      struct reply *reply) {
+void sorted_add(struct write_scope *scope, const struct call *call, const struct additions *additions, struct reply *reply) {
+    struct addition addition = {.flags = additions->flags, .is_passed_over = true};
+    const double *score = additions->scores;
     struct opened opened;
     if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
-    addition->is_passed_over = true;
-    if (opened.was_there || (addition->flags & ZADD_XX) == 0) {
-        if (!opened.was_there) opened.value = sorted_create(1, call->arguments[first + 1].length);
-        if (opened.value == NULL) addition->error = ERROR_NO_MEMORY;
-        for (uint32_t i = first; i < call->count && addition->error == NULL; i += 2)
-            if (!add_one(&opened.value, text_of(&call->arguments[i + 1]), scores[(i - first) / 2], addition)) break;
+    if (opened.was_there || (addition.flags & ZADD_XX) == 0) {
+        if (!opened.was_there) opened.value = sorted_create(1, call->arguments[additions->first].length);
+        if (opened.value == NULL) addition.error = ERROR_NO_MEMORY;
+        for (uint32_t i = additions->first; i < call->count && addition.error == NULL; i += additions->step)
+            if (!add_one(&opened.value, text_of(&call->arguments[i]), *score++, &addition)) break;
     }
-    bool is_changed = addition->added + addition->changed > 0;
-    if (!value_close(&opened, is_changed, (addition->flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD)) addition->error = ERROR_NO_MEMORY;
-    reply_addition(addition, reply);
+    bool is_changed = addition.added + addition.changed > 0;
+    if (!value_close(&opened, is_changed, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD)) addition.error = ERROR_NO_MEMORY;
+    reply_addition(&addition, reply);
 }
 
 void command_zadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    struct addition addition = {.flags = 0};
-    uint32_t first = zadd_flags(call, &addition.flags);
-    const char *error = zadd_error(addition.flags, call->count - first);
+    uint32_t flags = 0, first = zadd_flags(call, &flags);
+    const char *error = zadd_error(flags, call->count - first);
     if (error != NULL) {
         reply_error(reply, error);
         return;
@@ -109,14 +106,13 @@ void command_zadd(struct write_scope *scope, const struct call *call, struct rep
     uint32_t read = 0;
     while (read < pairs && score_parse(&call->arguments[first + 2 * read], &scores[read])) read++;
     if (read < pairs) reply_error(reply, ERROR_NOT_FLOAT);
-    else add_pairs(scope, call, first, scores, &addition, reply);
+    else sorted_add(scope, call, &(struct additions){flags, first + 1, 2, scores}, reply);
     if (scores != few) free(scores);
 }
 
 void command_zincrby(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    struct addition addition = {.flags = ZADD_INCR};
     double by;
-    if (score_parse(&call->arguments[2], &by)) add_pairs(scope, call, 2, &by, &addition, reply);
+    if (score_parse(&call->arguments[2], &by)) sorted_add(scope, call, &(struct additions){ZADD_INCR, 3, 2, &by}, reply);
     else reply_error(reply, ERROR_NOT_FLOAT);
 }
 

@@ -214,6 +214,8 @@ CHANGED_FIELDS = {
     ('zrank', 'arguments'): 'WITHSCORE came with 7.2',
     ('zrevrank', 'arity'): 'WITHSCORE came with 7.2',
     ('zrevrank', 'arguments'): 'WITHSCORE came with 7.2',
+    ('geohash', 'arguments'): '7.0 does not say that the members may be left out',
+    ('geopos', 'arguments'): '7.0 does not say that the members may be left out',
     ('pfmerge', 'arguments'): '7.0 does not say that the sources may be left out',
 }
 # Subcommands that 7.0.15 does not list.
