@@ -15,8 +15,13 @@
  *
  * A third cure makes that set small, usually one. What only reads, given its answer, happens as
  * soon as its answer is right: it could not be better off later, and changes nothing for the
- * others. So only writes that overlap make choices. */
+ * others. So only writes that overlap make choices.
+ *
+ * A configuration has one number per key. A string is its own, and a list or a set has one that
+ * stands for what is in it (contents.h). None is ever empty: then the key is absent. */
 #include "history.h"
+
+#include "contents.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +31,7 @@
 /* How far back the smallest window is looked for, and how many states it may have begun in. */
 #define WINDOW_MOST 200
 #define STATES_MOST 20000
+#define CONTENTS_WORTH_FORGETTING 1000
 /* Lines that are written of a long one. */
 #define LINES_FIRST 12
 #define LINES_LAST 28
@@ -59,7 +65,8 @@ struct moment {
 struct history {
     const char *const *names;
     size_t keys, clients, capacity;
-    struct log *logs; /* by client */
+    struct contents *contents; /* of lists and sets */
+    struct log *logs;          /* by client */
     uint64_t checked;
     /* Of the check under way. */
     struct moment *moments;
@@ -69,6 +76,7 @@ struct history {
     uint64_t before[HISTORY_PENDING]; /* pending ones of the same client that were asked first */
     uint64_t live, reading;           /* slots in use; those of operations that only read */
     uint64_t *live_of;                /* by client */
+    bool is_of_strings;               /* for explaining */
 };
 
 static void *must(void *memory) {
@@ -195,27 +203,145 @@ static bool rename_key(const struct operation *operation, int64_t *value, int64_
     return becomes(value, HISTORY_ABSENT);
 }
 
+/* The elements of a list or a set, apart, with room for one more. */
+struct row {
+    int64_t elements[CONTENTS_MOST + 1];
+    size_t count;
+};
+
+static void row_load(const struct contents *contents, int64_t value, struct row *row) {
+    row->count = 0;
+    if (value == HISTORY_ABSENT) return;
+    const int64_t *elements = contents_elements(contents, value, &row->count);
+    memcpy(row->elements, elements, row->count * sizeof *elements);
+}
+
+static int64_t row_store(struct contents *contents, const struct row *row) {
+    return row->count == 0 ? HISTORY_ABSENT : contents_number(contents, row->elements, row->count);
+}
+
+static void row_insert(struct row *row, size_t place, int64_t element) {
+    memmove(row->elements + place + 1, row->elements + place,
+            (row->count - place) * sizeof element);
+    row->elements[place] = element;
+    row->count++;
+}
+
+static int64_t row_remove(struct row *row, size_t place) {
+    int64_t element = row->elements[place];
+    row->count--;
+    memmove(row->elements + place, row->elements + place + 1,
+            (row->count - place) * sizeof element);
+    return element;
+}
+
+/* Where a set's member is, or belongs: they are in ascending order. */
+static size_t place_of(const struct row *row, int64_t member, bool *is_there) {
+    size_t place = 0;
+    while (place < row->count && row->elements[place] < member) place++;
+    *is_there = place < row->count && row->elements[place] == member;
+    return place;
+}
+
+static bool push(struct contents *contents, const struct operation *operation, int64_t *value) {
+    static _Thread_local struct row row;
+    row_load(contents, *value, &row);
+    if ((int64_t)row.count + 1 != operation->result) return false;
+    row_insert(&row, operation->kind == OPERATION_LPUSH ? 0 : row.count, operation->argument);
+    return becomes(value, row_store(contents, &row));
+}
+
+/* From LPOP, RPOP and LMOVE. */
+static bool pop(struct contents *contents, bool is_at_end, int64_t expected, int64_t *value) {
+    static _Thread_local struct row row;
+    row_load(contents, *value, &row);
+    if (row.count == 0 || expected == HISTORY_ABSENT)
+        return row.count == 0 && expected == HISTORY_ABSENT;
+    return row_remove(&row, is_at_end ? row.count - 1 : 0) == expected &&
+           becomes(value, row_store(contents, &row));
+}
+
+static bool move(struct contents *contents, const struct operation *operation, int64_t *from,
+                 int64_t *to) {
+    static _Thread_local struct row row;
+    if (!pop(contents, (operation->argument & HISTORY_FROM_END) != 0, operation->result, from))
+        return false;
+    if (operation->result == HISTORY_ABSENT) return true;
+    row_load(contents, *to, &row);
+    row_insert(&row, (operation->argument & HISTORY_TO_END) != 0 ? row.count : 0,
+               operation->result);
+    return becomes(to, row_store(contents, &row));
+}
+
+/* Makes it a member or not. Returns whether it was. */
+static bool set_member(struct contents *contents, int64_t member, bool is_wanted, int64_t *value) {
+    static _Thread_local struct row row;
+    bool is_there;
+    row_load(contents, *value, &row);
+    size_t place = place_of(&row, member, &is_there);
+    if (is_there == is_wanted) return is_there;
+    if (is_wanted)
+        row_insert(&row, place, member);
+    else
+        row_remove(&row, place);
+    *value = row_store(contents, &row);
+    return is_there;
+}
+
+static bool is_member(const struct contents *contents, int64_t member, int64_t value) {
+    size_t count = 0;
+    const int64_t *elements =
+        value == HISTORY_ABSENT ? NULL : contents_elements(contents, value, &count);
+    for (size_t i = 0; i < count; i++)
+        if (elements[i] == member) return true;
+    return false;
+}
+
+static bool move_member(struct contents *contents, const struct operation *operation, int64_t *from,
+                        int64_t *to) {
+    if (is_member(contents, operation->argument, *from) != (operation->result == 1)) return false;
+    if (operation->result == 0) return true;
+    set_member(contents, operation->argument, false, from);
+    set_member(contents, operation->argument, true, to);
+    return true;
+}
+
 /* Lets it happen. Returns whether that gives its answer; if not, the values are of no use any
  * more. */
-static bool happen(const struct operation *operation, int64_t *values) {
+static bool happen(const struct history *history, const struct operation *operation,
+                   int64_t *values) {
     int64_t *value = &values[__builtin_ctz(operation->keys)], result = operation->result;
+    int64_t argument = operation->argument;
+    struct contents *contents = history->contents;
     bool is_absent = *value == HISTORY_ABSENT;
     switch ((enum operation_kind)operation->kind) {
     case OPERATION_GET: return *value == result;
-    case OPERATION_SET: return becomes(value, operation->argument);
+    case OPERATION_SET: return becomes(value, argument);
     case OPERATION_SET_NX:
-        return is_absent == (result == 1) && (!is_absent || becomes(value, operation->argument));
+        return is_absent == (result == 1) && (!is_absent || becomes(value, argument));
     case OPERATION_SET_XX:
-        return is_absent == (result == 0) && (is_absent || becomes(value, operation->argument));
-    case OPERATION_SET_GET: return *value == result && becomes(value, operation->argument);
-    case OPERATION_SET_NX_GET:
-        return *value == result && (!is_absent || becomes(value, operation->argument));
+        return is_absent == (result == 0) && (is_absent || becomes(value, argument));
+    case OPERATION_SET_GET: return *value == result && becomes(value, argument);
+    case OPERATION_SET_NX_GET: return *value == result && (!is_absent || becomes(value, argument));
     case OPERATION_INCR: return increment(operation, value);
     case OPERATION_DEL:
     case OPERATION_EXPIRE: return delete_keys(operation, values);
     case OPERATION_MSET: return write_keys(operation, values);
     case OPERATION_MGET: return read_keys(operation, values);
     case OPERATION_RENAME: return rename_key(operation, value, &values[operation->target]);
+    case OPERATION_LPUSH:
+    case OPERATION_RPUSH: return push(contents, operation, value);
+    case OPERATION_LPOP:
+    case OPERATION_RPOP: return pop(contents, operation->kind == OPERATION_RPOP, result, value);
+    case OPERATION_LMOVE: return move(contents, operation, value, &values[operation->target]);
+    case OPERATION_SADD: return set_member(contents, argument, true, value) == (result == 0);
+    case OPERATION_SREM: return set_member(contents, argument, false, value) == (result == 1);
+    case OPERATION_SISMEMBER: return is_member(contents, argument, *value) == (result == 1);
+    case OPERATION_SPOP:
+        if (is_absent || result == HISTORY_ABSENT) return is_absent && result == HISTORY_ABSENT;
+        return set_member(contents, result, false, value);
+    case OPERATION_SMOVE:
+        return move_member(contents, operation, value, &values[operation->target]);
     case OPERATION_KINDS: break;
     }
     abort();
@@ -225,12 +351,20 @@ static bool happen(const struct operation *operation, int64_t *values) {
 static bool only_reads(const struct operation *operation) {
     switch (operation->kind) {
     case OPERATION_GET:
-    case OPERATION_MGET: return true;
+    case OPERATION_MGET:
+    case OPERATION_SISMEMBER: return true;
     case OPERATION_SET_NX:
     case OPERATION_SET_XX:
     case OPERATION_DEL:
     case OPERATION_EXPIRE:
-    case OPERATION_RENAME: return operation->result == 0;
+    case OPERATION_RENAME:
+    case OPERATION_SADD:
+    case OPERATION_SREM:
+    case OPERATION_SMOVE: return operation->result == 0;
+    case OPERATION_LPOP:
+    case OPERATION_RPOP:
+    case OPERATION_LMOVE:
+    case OPERATION_SPOP: return operation->result == HISTORY_ABSENT;
     case OPERATION_SET_NX_GET: return operation->result != HISTORY_ABSENT;
     case OPERATION_INCR: return operation->result == HISTORY_REFUSED;
     default: return false;
@@ -252,7 +386,7 @@ static void settle(const struct history *history, struct configuration *configur
         struct configuration after = *configuration;
         tried |= bit(slot);
         if (!may_happen(history, configuration, slot)) continue;
-        if (!happen(history->pending[slot], after.values)) continue;
+        if (!happen(history, history->pending[slot], after.values)) continue;
         configuration->done |= bit(slot);
         tried = 0;
     }
@@ -265,7 +399,7 @@ static void expand(struct history *history, const struct configuration *from, un
         unsigned slot = (unsigned)__builtin_ctzll(left);
         struct configuration after = *from;
         if (!may_happen(history, from, slot)) continue;
-        if (!happen(history->pending[slot], after.values)) continue;
+        if (!happen(history, history->pending[slot], after.values)) continue;
         after.done |= bit(slot);
         settle(history, &after);
         if ((after.done & bit(last)) != 0) {
@@ -363,6 +497,7 @@ struct history *history_open(const char *const *names, size_t keys, size_t clien
     history->keys = keys;
     history->clients = clients;
     history->capacity = capacity;
+    history->contents = contents_open();
     history->logs = must(calloc(clients, sizeof *history->logs));
     history->live_of = must(calloc(clients, sizeof *history->live_of));
     for (size_t i = 0; i < clients; i++)
@@ -383,6 +518,7 @@ void history_close(struct history *history) {
     set_free(&history->next);
     set_free(&history->visited);
     set_free(&history->start);
+    contents_close(history->contents);
     free(history->logs);
     free(history->live_of);
     free(history->moments);
@@ -541,11 +677,18 @@ static void add_start(struct history *history, const struct candidates *candidat
     }
 }
 
+static bool is_of_strings(const struct history *history) {
+    for (size_t i = 0; i < history->moment_count; i++)
+        if (history->moments[i].operation->kind >= OPERATION_LPUSH) return false;
+    return true;
+}
+
 /* Is the history between these two moments impossible even if nothing is known of what was
- * before? */
+ * before? Of lists and sets, not to be told. */
 static bool fails_whatever_was_before(struct history *history, size_t quiescence, size_t from,
                                       size_t to) {
     struct candidates candidates[HISTORY_KEYS];
+    if (!history->is_of_strings) return false;
     start_over(history);
     set_clear(&history->possible);
     for (size_t i = quiescence; i < from; i++) {
@@ -579,6 +722,20 @@ static const char *value_text(int64_t value, char *text, size_t size) {
     return text;
 }
 
+/* What a key holds, by the type of its history. */
+static void write_value(const struct history *history, int64_t value, FILE *out) {
+    char text[32];
+    size_t count;
+    if (history->is_of_strings || value == HISTORY_ABSENT) {
+        fputs(value_text(value, text, sizeof text), out);
+        return;
+    }
+    const int64_t *elements = contents_elements(history->contents, value, &count);
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s%s", i == 0 ? "[" : " ", value_text(elements[i], text, sizeof text));
+    fputs("]", out);
+}
+
 static void write_operation(const struct history *history, const struct operation *operation,
                             uint32_t client, int64_t since, FILE *out) {
     static const struct {
@@ -597,7 +754,18 @@ static void write_operation(const struct history *history, const struct operatio
         [OPERATION_MSET] = {"MSET", true, false},
         [OPERATION_MGET] = {"MGET", false, false},
         [OPERATION_RENAME] = {"RENAME", false, true},
+        [OPERATION_LPUSH] = {"LPUSH", true, true},
+        [OPERATION_RPUSH] = {"RPUSH", true, true},
+        [OPERATION_LPOP] = {"LPOP", false, true},
+        [OPERATION_RPOP] = {"RPOP", false, true},
+        [OPERATION_LMOVE] = {"LMOVE", false, true},
+        [OPERATION_SADD] = {"SADD", true, true},
+        [OPERATION_SREM] = {"SREM", true, true},
+        [OPERATION_SISMEMBER] = {"SISMEMBER", true, true},
+        [OPERATION_SPOP] = {"SPOP", false, true},
+        [OPERATION_SMOVE] = {"SMOVE", true, true},
     };
+    bool is_lmove = operation->kind == OPERATION_LMOVE;
     bool is_mget = operation->kind == OPERATION_MGET;
     char text[32];
     fprintf(out, "  %10.3f to %10.3f us  client %-2u %s",
@@ -608,7 +776,11 @@ static void write_operation(const struct history *history, const struct operatio
         fprintf(out, " %s", history->names[key]);
         if (is_mget) fprintf(out, "=%s", value_text(operation->values[key], text, sizeof text));
     }
-    if (operation->kind == OPERATION_RENAME) fprintf(out, " %s", history->names[operation->target]);
+    if (is_lmove || operation->kind == OPERATION_RENAME || operation->kind == OPERATION_SMOVE)
+        fprintf(out, " %s", history->names[operation->target]);
+    if (is_lmove)
+        fprintf(out, " %s %s", operation->argument & HISTORY_FROM_END ? "RIGHT" : "LEFT",
+                operation->argument & HISTORY_TO_END ? "RIGHT" : "LEFT");
     if (kinds[operation->kind].has_argument)
         fprintf(out, " %s", value_text(operation->argument, text, sizeof text));
     if (kinds[operation->kind].has_answer)
@@ -648,12 +820,12 @@ static void write_window(const struct history *history, size_t quiescence, size_
 }
 
 static void write_states(const struct history *history, FILE *out) {
-    char text[32];
     for (uint32_t i = 0; i < history->possible.count && i < 8; i++) {
         fputs("  before:", out);
-        for (unsigned key = 0; key < history->keys; key++)
-            fprintf(out, " %s=%s", history->names[key],
-                    value_text(history->possible.items[i].values[key], text, sizeof text));
+        for (unsigned key = 0; key < history->keys; key++) {
+            fprintf(out, " %s=", history->names[key]);
+            write_value(history, history->possible.items[i].values[key], out);
+        }
         fputs("\n", out);
     }
     if (history->possible.count > 8) fprintf(out, "  (or %u more)\n", history->possible.count - 8);
@@ -665,6 +837,7 @@ static void write_states(const struct history *history, FILE *out) {
 static void explain(struct history *history, size_t failed, FILE *out) {
     size_t quiescence = last_quiescence(history, failed);
     size_t least = failed > WINDOW_MOST ? failed - WINDOW_MOST : 0, from = failed;
+    history->is_of_strings = is_of_strings(history);
     if (least < quiescence) least = quiescence;
     fputs("not linearizable:", out);
     for (size_t i = 0; i < history->keys; i++) fprintf(out, " %s", history->names[i]);
@@ -681,6 +854,27 @@ static void explain(struct history *history, size_t failed, FILE *out) {
     fflush(out);
 }
 
+/* Contents that no state holds any more go, now and then. */
+static void forget_contents(struct history *history) {
+    if (contents_count(history->contents) < CONTENTS_WORTH_FORGETTING) return;
+    struct contents *kept = contents_open();
+    set_clear(&history->next);
+    for (uint32_t i = 0; i < history->possible.count; i++) {
+        struct configuration configuration = history->possible.items[i];
+        for (unsigned key = 0; key < history->keys; key++) {
+            size_t count;
+            if (configuration.values[key] == HISTORY_ABSENT) continue;
+            const int64_t *elements =
+                contents_elements(history->contents, configuration.values[key], &count);
+            configuration.values[key] = contents_number(kept, elements, count);
+        }
+        set_add(&history->next, &configuration);
+    }
+    set_swap(&history->possible, &history->next);
+    contents_close(history->contents);
+    history->contents = kept;
+}
+
 enum verdict history_check(struct history *history, FILE *out) {
     merge(history);
     start_over(history);
@@ -694,6 +888,7 @@ enum verdict history_check(struct history *history, FILE *out) {
             explain(history, reached, out);
         return is_undecided ? HISTORY_UNDECIDED : HISTORY_VIOLATED;
     }
+    forget_contents(history);
     history->checked += history->moment_count / 2;
     for (size_t i = 0; i < history->clients; i++) history->logs[i].count = 0;
     return HISTORY_LINEARIZABLE;

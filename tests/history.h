@@ -3,7 +3,8 @@
  * asks in the order of these moments (Herlihy and Wing, "Linearizability", 1990).
  *
  * A history holds a handful of keys. Linearizability is local (P-compositionality), so keys that no operation names together have histories of
- * their own, of one key each; keys that MSET, MGET and RENAME name together have one in common.
+ * their own, of one key each; keys that MSET, MGET and RENAME, LMOVE or SMOVE name together have one in common. The keys of a history hold
+ * values of one type: strings, or lists, or sets. Of a set SPOP's answer tells what it drew.
  *
  *     struct history *history = history_open(names, 2, clients, 1000);
  *     (client i's thread)   struct operation get = {.kind = OPERATION_GET, .keys = 1};
@@ -40,7 +41,7 @@ static inline bool history_is_number(int64_t value) {
 }
 
 enum operation_kind {
-    OPERATION_GET,        /* result: the value or HISTORY_ABSENT */
+    OPERATION_GET, /* result: the value or HISTORY_ABSENT */
     OPERATION_SET,
     OPERATION_SET_NX,     /* result: 1, or 0 if refused */
     OPERATION_SET_XX,     /* the same */
@@ -52,8 +53,21 @@ enum operation_kind {
     OPERATION_MSET,       /* every key gets the same argument */
     OPERATION_MGET,       /* values: by key */
     OPERATION_RENAME,     /* the one key of `keys` becomes `target`; result: 1, or 0 if there was none */
+    OPERATION_LPUSH,      /* result: how many elements there are then */
+    OPERATION_RPUSH,      /* the same */
+    OPERATION_LPOP,       /* result: the element, or HISTORY_ABSENT */
+    OPERATION_RPOP,       /* the same */
+    OPERATION_LMOVE, /* from the key to `target`, which may be the same, between the ends that the argument names; result: as LPOP */
+    OPERATION_SADD,      /* result: 1, or 0 if it was there */
+    OPERATION_SREM,      /* result: 1, or 0 if it was not there */
+    OPERATION_SISMEMBER, /* result: 1 or 0 */
+    OPERATION_SPOP,      /* result: the member, or HISTORY_ABSENT */
+    OPERATION_SMOVE,     /* to `target`; result: 1, or 0 if it was not there */
     OPERATION_KINDS,
 };
+/* LMOVE's argument: from and to the end (RIGHT) instead of the beginning. */
+#define HISTORY_FROM_END 1
+#define HISTORY_TO_END 2
 
 struct operation {
     int64_t invoked, returned; /* monotonic, nanoseconds */

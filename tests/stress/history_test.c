@@ -1,8 +1,9 @@
 /* Histories of the embedded engine and of real connections are linearizable (tests/history.h):
  * several players ask for the same few keys in rounds, and after each round check what they were
- * answered. Meanwhile tables grow and shrink, the gate closes, memory is reclaimed.
+ * answered. Meanwhile tables grow and shrink, the gate closes, memory is reclaimed. Lists and sets
+ * are played with on connections only, with thresholds that have them change their form often.
  *
- *     HISTORY_SECONDS=120 history_test     default 16, shared by the two
+ *     HISTORY_SECONDS=120 history_test     default 16, shared by the first two; the third gets 1/4 as much
  *     SEED=... history_test                the same choices again
  *     TEST='*engine*' history_test         only that one
  *
@@ -35,7 +36,8 @@ struct world {
     void (*open)(struct player *player);
     void (*step)(struct player *player);
     void (*close)(struct player *player);
-    size_t players;
+    struct operation (*choose)(struct player *player, size_t which);
+    size_t players, pipeline;
     struct keyspace *keyspace;
     struct server *server;
     struct history *histories[HISTORIES];
@@ -117,7 +119,7 @@ static size_t choose_history(struct player *player) {
     return random_below(&player->random, HISTORIES);
 }
 
-static struct operation choose(struct player *player, size_t which) {
+static struct operation choose_of_strings(struct player *player, size_t which) {
     static const uint8_t singles[20] = {
         OPERATION_GET,        OPERATION_GET,  OPERATION_GET,    OPERATION_GET,    OPERATION_GET,
         OPERATION_GET,        OPERATION_GET,  OPERATION_GET,    OPERATION_GET,    OPERATION_SET,
@@ -140,6 +142,59 @@ static struct operation choose(struct player *player, size_t which) {
     }
     operation.argument = value_choose(player);
     return operation;
+}
+
+/* A list's elements are all different. A bit more is taken than put, or they would grow for ever. */
+static struct operation choose_of_list(struct player *player, unsigned key, unsigned target) {
+    static const uint8_t kinds[16] = {
+        OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_RPUSH,
+        OPERATION_RPUSH, OPERATION_RPUSH, OPERATION_LPOP,  OPERATION_LPOP,
+        OPERATION_LPOP,  OPERATION_RPOP,  OPERATION_RPOP,  OPERATION_RPOP,
+        OPERATION_RPOP,  OPERATION_LMOVE, OPERATION_LMOVE, OPERATION_LMOVE};
+    struct operation operation = {
+        .kind = kinds[random_below(&player->random, 16)],
+        .keys = (uint8_t)(1u << key),
+        .target = (uint8_t)target,
+    };
+    operation.argument = operation.kind == OPERATION_LMOVE
+                             ? (int64_t)random_below(&player->random, 4)
+                             : value_choose(player);
+    return operation;
+}
+
+/* One of a few that a set may have: three integers, then texts, the last of them too long for a
+ * packed form. */
+static int64_t member_choose(struct player *player) {
+    static const unsigned forms[6] = {0, 0, 0, FORM_SHORT, FORM_SHORT, FORM_LONGER};
+    uint64_t number = random_below(&player->random, 6);
+    return (int64_t)(number << 19 | (uint64_t)forms[number] << 16);
+}
+
+static struct operation choose_of_set(struct player *player, unsigned key, unsigned target) {
+    static const uint8_t kinds[16] = {
+        OPERATION_SADD,      OPERATION_SADD,      OPERATION_SADD,      OPERATION_SADD,
+        OPERATION_SADD,      OPERATION_SREM,      OPERATION_SREM,      OPERATION_SISMEMBER,
+        OPERATION_SISMEMBER, OPERATION_SISMEMBER, OPERATION_SISMEMBER, OPERATION_SISMEMBER,
+        OPERATION_SPOP,      OPERATION_SPOP,      OPERATION_SMOVE,     OPERATION_SMOVE};
+    return (struct operation){
+        .kind = kinds[random_below(&player->random, 16)],
+        .keys = (uint8_t)(1u << key),
+        .target = (uint8_t)target,
+        .argument = member_choose(player),
+    };
+}
+
+/* Every other history is one of lists. */
+static struct operation choose_of_collections(struct player *player, size_t which) {
+    size_t count = player->world->key_count[which];
+    unsigned key = (unsigned)random_below(&player->random, count);
+    unsigned target = (unsigned)random_below(&player->random, count);
+    if (random_below(&player->random, 64) == 0) {
+        uint8_t keys = choose_keys(player, count, 1);
+        return (struct operation){.kind = OPERATION_DEL, .keys = keys};
+    }
+    return which % 2 == 0 ? choose_of_list(player, key, target)
+                          : choose_of_set(player, key, target);
 }
 
 /* ------------------------------------------------------------------ asking the engine */
@@ -328,7 +383,7 @@ static void disturb(struct player *player) {
 static void step_engine(struct player *player) {
     struct world *world = player->world;
     size_t which = choose_history(player);
-    struct operation what = choose(player, which);
+    struct operation what = world->choose(player, which);
     const struct key *key = &world->keys[which][__builtin_ctz(what.keys)];
     struct work work = {.player = player, .keys = world->keys[which]};
     work.operation = history_begin(world->histories[which], player->number, &what);
@@ -359,31 +414,63 @@ static void say(struct words *words, const char *text, size_t length) {
     words->lengths[words->count++] = length;
 }
 
+static void say_word(struct words *words, const char *word) {
+    say(words, word, strlen(word));
+}
+
+/* What of an operation is sent behind the keys, or behind each of them. */
+enum wording { PLAIN, WITH_VALUE, WITH_TARGET, WITH_TARGET_AND_VALUE, WITH_TARGET_AND_ENDS };
+
 static void send_operation(struct player *player, size_t which, const struct operation *operation) {
-    static const char *const names[OPERATION_KINDS] = {
-        [OPERATION_GET] = "GET",    [OPERATION_SET] = "SET",     [OPERATION_SET_NX] = "SET",
-        [OPERATION_SET_XX] = "SET", [OPERATION_SET_GET] = "SET", [OPERATION_SET_NX_GET] = "SET",
-        [OPERATION_INCR] = "INCR",  [OPERATION_DEL] = "DEL",     [OPERATION_EXPIRE] = "PEXPIREAT",
-        [OPERATION_MSET] = "MSET",  [OPERATION_MGET] = "MGET",   [OPERATION_RENAME] = "RENAME"};
+    static const struct {
+        const char *name;
+        enum wording wording;
+        const char *options[2];
+    } kinds[OPERATION_KINDS] = {
+        [OPERATION_GET] = {"GET", PLAIN, {NULL}},
+        [OPERATION_SET] = {"SET", WITH_VALUE, {NULL}},
+        [OPERATION_SET_NX] = {"SET", WITH_VALUE, {"NX"}},
+        [OPERATION_SET_XX] = {"SET", WITH_VALUE, {"XX"}},
+        [OPERATION_SET_GET] = {"SET", WITH_VALUE, {"GET"}},
+        [OPERATION_SET_NX_GET] = {"SET", WITH_VALUE, {"NX", "GET"}},
+        [OPERATION_INCR] = {"INCR", PLAIN, {NULL}},
+        [OPERATION_DEL] = {"DEL", PLAIN, {NULL}},
+        [OPERATION_EXPIRE] = {"PEXPIREAT", PLAIN, {"1"}},
+        [OPERATION_MSET] = {"MSET", WITH_VALUE, {NULL}},
+        [OPERATION_MGET] = {"MGET", PLAIN, {NULL}},
+        [OPERATION_RENAME] = {"RENAME", WITH_TARGET, {NULL}},
+        [OPERATION_LPUSH] = {"LPUSH", WITH_VALUE, {NULL}},
+        [OPERATION_RPUSH] = {"RPUSH", WITH_VALUE, {NULL}},
+        [OPERATION_LPOP] = {"LPOP", PLAIN, {NULL}},
+        [OPERATION_RPOP] = {"RPOP", PLAIN, {NULL}},
+        [OPERATION_LMOVE] = {"LMOVE", WITH_TARGET_AND_ENDS, {NULL}},
+        [OPERATION_SADD] = {"SADD", WITH_VALUE, {NULL}},
+        [OPERATION_SREM] = {"SREM", WITH_VALUE, {NULL}},
+        [OPERATION_SISMEMBER] = {"SISMEMBER", WITH_VALUE, {NULL}},
+        [OPERATION_SPOP] = {"SPOP", PLAIN, {NULL}},
+        [OPERATION_SMOVE] = {"SMOVE", WITH_TARGET_AND_VALUE, {NULL}},
+    };
+    static const char *const ends[2] = {"LEFT", "RIGHT"};
     const char *const *keys = player->world->name_of[which];
     struct words words = {.count = 0};
-    int kind = operation->kind;
-    bool is_set = strcmp(names[kind], "SET") == 0;
-    size_t length = is_set || kind == OPERATION_MSET
-                        ? value_write(player, operation->argument, player->text)
-                        : 0;
-    say(&words, names[kind], strlen(names[kind]));
+    enum wording wording = kinds[operation->kind].wording;
+    size_t length = 0;
+    if (wording == WITH_VALUE || wording == WITH_TARGET_AND_VALUE)
+        length = value_write(player, operation->argument, player->text);
+    say_word(&words, kinds[operation->kind].name);
     for (unsigned i = 0; i < HISTORY_KEYS; i++) {
         if ((operation->keys >> i & 1) == 0) continue;
-        say(&words, keys[i], strlen(keys[i]));
-        if (length > 0) say(&words, player->text, length);
+        say_word(&words, keys[i]);
+        if (wording == WITH_VALUE) say(&words, player->text, length);
     }
-    if (kind == OPERATION_SET_NX || kind == OPERATION_SET_NX_GET) say(&words, "NX", 2);
-    if (kind == OPERATION_SET_XX) say(&words, "XX", 2);
-    if (kind == OPERATION_SET_GET || kind == OPERATION_SET_NX_GET) say(&words, "GET", 3);
-    if (kind == OPERATION_EXPIRE) say(&words, "1", 1);
-    if (kind == OPERATION_RENAME)
-        say(&words, keys[operation->target], strlen(keys[operation->target]));
+    if (wording >= WITH_TARGET) say_word(&words, keys[operation->target]);
+    if (wording == WITH_TARGET_AND_VALUE) say(&words, player->text, length);
+    if (wording == WITH_TARGET_AND_ENDS) {
+        say_word(&words, ends[(operation->argument & HISTORY_FROM_END) != 0]);
+        say_word(&words, ends[(operation->argument & HISTORY_TO_END) != 0]);
+    }
+    for (size_t i = 0; i < 2 && kinds[operation->kind].options[i] != NULL; i++)
+        say_word(&words, kinds[operation->kind].options[i]);
     CHECK(redisAppendCommandArgv(player->connection, words.count, words.words, words.lengths) ==
           REDIS_OK);
 }
@@ -400,7 +487,11 @@ static void take_reply(struct player *player, struct operation *operation,
     switch (operation->kind) {
     case OPERATION_GET:
     case OPERATION_SET_GET:
-    case OPERATION_SET_NX_GET: operation->result = reply_value(player, reply); break;
+    case OPERATION_SET_NX_GET:
+    case OPERATION_LPOP:
+    case OPERATION_RPOP:
+    case OPERATION_LMOVE:
+    case OPERATION_SPOP: operation->result = reply_value(player, reply); break;
     case OPERATION_SET_NX:
     case OPERATION_SET_XX:
         CHECK(reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_STATUS);
@@ -413,6 +504,12 @@ static void take_reply(struct player *player, struct operation *operation,
         break;
     case OPERATION_DEL:
     case OPERATION_EXPIRE:
+    case OPERATION_LPUSH:
+    case OPERATION_RPUSH:
+    case OPERATION_SADD:
+    case OPERATION_SREM:
+    case OPERATION_SISMEMBER:
+    case OPERATION_SMOVE:
         CHECK(reply->type == REDIS_REPLY_INTEGER);
         operation->result = reply->integer;
         break;
@@ -435,10 +532,10 @@ static void take_reply(struct player *player, struct operation *operation,
 static void step_server(struct player *player) {
     struct world *world = player->world;
     struct operation *operations[PIPELINE_MOST];
-    size_t count = 1 + random_below(&player->random, PIPELINE_MOST);
+    size_t count = 1 + random_below(&player->random, world->pipeline);
     for (size_t i = 0; i < count; i++) {
         size_t which = choose_history(player);
-        struct operation what = choose(player, which);
+        struct operation what = world->choose(player, which);
         send_operation(player, which, &what);
         operations[i] = history_begin(world->histories[which], player->number, &what);
     }
@@ -479,7 +576,7 @@ static void *play(void *argument) {
     CHECK(player->text != NULL && player->other != NULL);
     world->open(player);
     while (!atomic_load(&world->is_over)) {
-        for (int i = 0; i < ROUND; i += world->server != NULL ? PIPELINE_MOST : 1)
+        for (int i = 0; i < ROUND; i += world->server != NULL ? (int)world->pipeline : 1)
             world->step(player);
         pthread_barrier_wait(&world->barrier);
         check_some(world);
@@ -498,9 +595,9 @@ static void *play(void *argument) {
     return NULL;
 }
 
-static int64_t half_of_the_time_us(void) {
+static int64_t seconds_us(double share) {
     const char *text = getenv("HISTORY_SECONDS");
-    return (int64_t)((text != NULL ? atof(text) : 16.0) * 1e6 / 2);
+    return (int64_t)((text != NULL ? atof(text) : 16.0) * 1e6 * share);
 }
 
 static void name_keys(struct world *world) {
@@ -521,7 +618,7 @@ static void name_keys(struct world *world) {
 }
 
 /* Returns how many operations were checked. */
-static uint64_t play_all(struct world *world, uint64_t seed) {
+static uint64_t play_all(struct world *world, uint64_t seed, double share) {
     struct player players[PLAYERS_MOST];
     uint64_t checked = 0;
     name_keys(world);
@@ -531,7 +628,7 @@ static uint64_t play_all(struct world *world, uint64_t seed) {
     signal(SIGABRT, SIG_DFL);
     pthread_barrier_init(&world->barrier, NULL, (unsigned)world->players);
     int64_t began = now_us();
-    world->ends_at = began + half_of_the_time_us();
+    world->ends_at = began + seconds_us(share);
     for (size_t i = 0; i < world->players; i++) {
         players[i] = (struct player){.world = world, .number = i, .random = seed + i};
         assert_int_equal(pthread_create(&players[i].thread, NULL, play, &players[i]), 0);
@@ -552,9 +649,10 @@ static void histories_of_the_engine_are_linearizable(void **state) {
     uint64_t seed = seed_take();
     struct world *world = calloc(1, sizeof *world);
     world->open = open_engine, world->step = step_engine, world->close = close_engine;
+    world->choose = choose_of_strings;
     world->players = 4;
     world->keyspace = keyspace_with(8, 1, seed);
-    uint64_t checked = play_all(world, seed);
+    uint64_t checked = play_all(world, seed, 0.5);
     struct keyspace_counts counts = counts_of(world->keyspace);
     print_message(
         "%llu looks held, %llu failed, %llu takes were refused, the gate closed %llu times\n",
@@ -566,24 +664,45 @@ static void histories_of_the_engine_are_linearizable(void **state) {
     free(world);
 }
 
-static void histories_of_connections_are_linearizable(void **state) {
-    (void)state;
+static void play_on_connections(struct world *world, double share) {
     uint64_t seed = seed_take();
-    struct world *world = calloc(1, sizeof *world);
     world->open = open_connection, world->step = step_server, world->close = close_connection;
-    world->players = 7; /* with all of their pipelines, fewer than HISTORY_PENDING */
-    world->server = server_start((const char *const[]){"--threads", "4", "--shards", "8", NULL});
-    uint64_t checked = play_all(world, seed);
+    uint64_t checked = play_all(world, seed, share);
     assert_false(atomic_load(&world->is_violated));
     assert_true(checked > 0);
     assert_int_equal(server_stop(world->server), 0);
     free(world);
 }
 
+static void histories_of_connections_are_linearizable(void **state) {
+    (void)state;
+    struct world *world = calloc(1, sizeof *world);
+    world->choose = choose_of_strings;
+    world->pipeline = PIPELINE_MOST;
+    world->players = 7; /* with all of their pipelines, fewer than HISTORY_PENDING */
+    world->server = server_start((const char *const[]){"--threads", "4", "--shards", "8", NULL});
+    play_on_connections(world, 0.5);
+}
+
+/* Shorter pipelines: of the elements of a set each is as good as a key, so that what is pending has
+ * more ways to happen. */
+static void histories_of_lists_and_sets_are_linearizable(void **state) {
+    (void)state;
+    struct world *world = calloc(1, sizeof *world);
+    world->choose = choose_of_collections;
+    world->pipeline = PIPELINE_MOST / 2;
+    world->players = 6;
+    world->server = server_start((const char *const[]){
+        "--threads", "4", "--shards", "8", "--list-max-listpack-size", "4",
+        "--set-max-intset-entries", "2", "--set-max-listpack-entries", "4", NULL});
+    play_on_connections(world, 0.25);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histories_of_the_engine_are_linearizable),
         cmocka_unit_test(histories_of_connections_are_linearizable),
+        cmocka_unit_test(histories_of_lists_and_sets_are_linearizable),
     };
     cmocka_set_test_filter(getenv("TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);

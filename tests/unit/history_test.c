@@ -182,6 +182,126 @@ static void a_renamed_key_is_in_one_place(void **state) {
     EXPECT_BAD({0, 20, 30, rename_to(A, 1, 1)});
 }
 
+/* ------------------------------------------------------------------ lists and sets, by hand */
+
+static struct operation to_target(enum operation_kind kind, uint8_t key, uint8_t target,
+                                  int64_t argument, int64_t result) {
+    struct operation operation = one(kind, key, argument, result);
+    operation.target = target;
+    return operation;
+}
+
+static struct operation rpush(uint8_t key, int64_t argument, int64_t length) {
+    return one(OPERATION_RPUSH, key, argument, length);
+}
+
+static struct operation lpop(uint8_t key, int64_t element) {
+    return one(OPERATION_LPOP, key, 0, element);
+}
+
+static void a_list_keeps_its_order(void **state) {
+    (void)state;
+    EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(A, 2, 2)},
+                {0, 40, 50, one(OPERATION_LPUSH, A, 3, 3)}, {1, 60, 70, lpop(A, 3)},
+                {1, 80, 90, one(OPERATION_RPOP, A, 0, 2)}, {1, 100, 110, lpop(A, 1)},
+                {1, 120, 130, lpop(A, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(A, 2, 2)}, {1, 60, 70, lpop(A, 2)});
+    EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {1, 0, 10, rpush(A, 2, 2)}, {2, 20, 30, lpop(A, 1)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 0, 10, rpush(A, 2, 2)}, {2, 20, 30, lpop(A, 2)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 0, 10, rpush(A, 2, 1)}); /* one was lost */
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 30, lpop(A, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 30, one(OPERATION_DEL, A, 0, 1)},
+               {1, 40, 50, lpop(A, 1)});
+}
+
+static void an_element_is_popped_once(void **state) {
+    (void)state;
+    EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {1, 5, 50, lpop(A, 1)},
+                {2, 5, 50, one(OPERATION_RPOP, A, 0, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 5, 50, lpop(A, 1)},
+               {2, 5, 50, one(OPERATION_RPOP, A, 0, 1)});
+    EXPECT_BAD({1, 5, 50, lpop(A, HISTORY_GARBAGE)});
+}
+
+static void a_moved_element_is_in_one_list(void **state) {
+    (void)state;
+    const struct operation move = to_target(OPERATION_LMOVE, A, 1, HISTORY_TO_END, 1);
+    EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(B, 2, 1)}, {1, 40, 50, move},
+                {1, 60, 70, lpop(B, 2)}, {1, 80, 90, lpop(B, 1)},
+                {1, 100, 110, lpop(A, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(B, 2, 1)}, {1, 40, 50, move},
+               {1, 60, 70, lpop(B, 1)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 15, 50, move}, {2, 15, 50, lpop(A, 1)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 60, move}, {2, 25, 30, lpop(A, HISTORY_ABSENT)},
+               {2, 35, 40, lpop(B, HISTORY_ABSENT)});
+    EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(A, 2, 2)},
+                {1, 40, 50, to_target(OPERATION_LMOVE, A, 0, HISTORY_FROM_END, 2)},
+                {1, 60, 70, lpop(A, 2)});
+    EXPECT_GOOD({1, 40, 50, to_target(OPERATION_LMOVE, A, 1, 0, HISTORY_ABSENT)},
+                {1, 60, 70, lpop(B, HISTORY_ABSENT)});
+}
+
+static void a_set_has_a_member_once(void **state) {
+    (void)state;
+    EXPECT_GOOD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 0, 10, one(OPERATION_SADD, A, 5, 0)},
+                {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 1)},
+                {2, 40, 50, one(OPERATION_SREM, A, 5, 1)},
+                {2, 60, 70, one(OPERATION_SISMEMBER, A, 5, 0)});
+    EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 0, 10, one(OPERATION_SADD, A, 5, 1)});
+    EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 20, 30, one(OPERATION_SREM, A, 5, 0)});
+    EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)},
+               {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 0)});
+}
+
+static void what_a_set_gave_away_it_had_and_has_no_more(void **state) {
+    (void)state;
+    const struct line five = {0, 0, 10, one(OPERATION_SADD, A, 5, 1)},
+                      six = {0, 20, 30, one(OPERATION_SADD, A, 6, 1)};
+    for (int64_t drawn = 5; drawn <= 6; drawn++)
+        EXPECT_GOOD(five, six, {1, 40, 50, one(OPERATION_SPOP, A, 0, drawn)},
+                    {1, 60, 70, one(OPERATION_SISMEMBER, A, drawn, 0)},
+                    {1, 80, 90, one(OPERATION_SPOP, A, 0, 11 - drawn)},
+                    {1, 100, 110, one(OPERATION_SPOP, A, 0, HISTORY_ABSENT)});
+    EXPECT_BAD(five, six, {1, 40, 50, one(OPERATION_SPOP, A, 0, 7)});
+    EXPECT_BAD(five, {1, 40, 50, one(OPERATION_SPOP, A, 0, HISTORY_ABSENT)});
+    EXPECT_BAD(five, {1, 20, 50, one(OPERATION_SPOP, A, 0, 5)},
+               {2, 20, 50, one(OPERATION_SPOP, A, 0, 5)});
+}
+
+static void a_moved_member_is_in_one_set(void **state) {
+    (void)state;
+    const struct line five = {0, 0, 10, one(OPERATION_SADD, A, 5, 1)};
+    EXPECT_GOOD(five, {1, 20, 30, to_target(OPERATION_SMOVE, A, 1, 5, 1)},
+                {1, 40, 50, one(OPERATION_SISMEMBER, B, 5, 1)},
+                {1, 60, 70, one(OPERATION_SISMEMBER, A, 5, 0)});
+    EXPECT_BAD(five, {1, 20, 60, to_target(OPERATION_SMOVE, A, 1, 5, 1)},
+               {2, 25, 30, one(OPERATION_SISMEMBER, B, 5, 1)},
+               {2, 40, 50, one(OPERATION_SISMEMBER, A, 5, 1)});
+    EXPECT_BAD(five, {1, 20, 30, to_target(OPERATION_SMOVE, A, 1, 5, 0)});
+    EXPECT_GOOD(five, {1, 20, 30, to_target(OPERATION_SMOVE, A, 1, 6, 0)},
+                {1, 40, 50, one(OPERATION_SISMEMBER, B, 6, 0)});
+}
+
+static void what_a_list_or_set_held_is_shown(void **state) {
+    (void)state;
+    const struct line of_lists[] = {
+        {0, 0, 10, rpush(A, 7, 1)},
+        {0, 20, 30, rpush(A, 8, 2)},
+        {0, 40, 50, to_target(OPERATION_LMOVE, A, 1, HISTORY_FROM_END, 7)}};
+    const struct line of_sets[] = {{0, 0, 10, one(OPERATION_SADD, B, 8, 1)},
+                                   {0, 20, 30, one(OPERATION_SMOVE, B, 9, 1)}};
+    char *text;
+    assert_int_equal(verdict_of(of_lists, 3, &text), HISTORY_VIOLATED);
+    assert_non_null(strstr(text, "before: a=[7 8] b=(absent)\n"));
+    assert_non_null(strstr(text, "LMOVE a b RIGHT LEFT -> 7   <-- can't be\n"));
+    free(text);
+    assert_int_equal(verdict_of(of_sets, 2, &text), HISTORY_VIOLATED);
+    assert_non_null(strstr(text, "SMOVE b a 9 -> 1   <-- can't be\n"));
+    free(text);
+}
+
+/* ------------------------------------------------------------------ pipelines */
+
 static void a_pipeline_happens_in_its_order(void **state) {
     (void)state;
     EXPECT_GOOD({0, 0, 50, set(A, 1)}, {0, 0, 50, get(A, 1)}, {0, 0, 50, set(A, 2)},
@@ -315,8 +435,80 @@ static bool apply(struct operation *operation, int64_t *values, bool answers) {
     return memcmp(operation->values, answer.values, sizeof answer.values) == 0;
 }
 
+/* The same for lists and sets. A list is a number whose digits, to the base of 16, are its elements,
+ * the first one lowest; a set is a bit for each member. Both of 0 are absent. */
+static int64_t list_length(int64_t list) {
+    int64_t length = 0;
+    for (; list != 0; list >>= 4) length++;
+    return length;
+}
+
+static int64_t list_take(int64_t *list, bool is_at_end) {
+    int64_t shift = is_at_end ? (list_length(*list) - 1) * 4 : 0, element;
+    if (*list == 0) return HISTORY_ABSENT;
+    element = *list >> shift & 15;
+    *list = is_at_end ? *list & ~(INT64_C(15) << shift) : *list >> 4;
+    return element;
+}
+
+static void list_put(int64_t *list, bool is_at_end, int64_t element) {
+    *list = is_at_end ? *list | element << list_length(*list) * 4 : *list << 4 | element;
+}
+
+static bool apply_to_list(struct operation *operation, int64_t *lists, bool answers) {
+    int64_t *list = &lists[operation->keys == B ? 1 : 0], result = 0;
+    bool is_at_end = operation->kind == OPERATION_RPUSH || operation->kind == OPERATION_RPOP;
+    switch (operation->kind) {
+    case OPERATION_LPUSH:
+    case OPERATION_RPUSH:
+        list_put(list, is_at_end, operation->argument);
+        result = list_length(*list);
+        break;
+    case OPERATION_LPOP:
+    case OPERATION_RPOP: result = list_take(list, is_at_end); break;
+    default:
+        result = list_take(list, (operation->argument & HISTORY_FROM_END) != 0);
+        if (result == HISTORY_ABSENT) break;
+        list_put(&lists[operation->target], (operation->argument & HISTORY_TO_END) != 0, result);
+    }
+    if (answers) operation->result = result;
+    return operation->result == result;
+}
+
+static bool apply_to_set(struct operation *operation, int64_t *sets, bool answers) {
+    int64_t *set = &sets[operation->keys == B ? 1 : 0], member = 1 << operation->argument,
+            result = 0;
+    switch (operation->kind) {
+    case OPERATION_SPOP: /* the lowest, if it isn't told */
+        result = *set == 0 ? HISTORY_ABSENT : __builtin_ctzll((uint64_t)*set);
+        if (!answers && *set != 0 && operation->result >= 0 && (*set >> operation->result & 1) != 0)
+            result = operation->result;
+        if (result != HISTORY_ABSENT) *set &= ~(INT64_C(1) << result);
+        break;
+    case OPERATION_SADD:
+        result = (*set & member) == 0;
+        *set |= member;
+        break;
+    case OPERATION_SISMEMBER: result = (*set & member) != 0; break;
+    default:
+        result = (*set & member) != 0;
+        *set &= ~member;
+        if (operation->kind == OPERATION_SMOVE && result == 1) sets[operation->target] |= member;
+    }
+    if (answers) operation->result = result;
+    return operation->result == result;
+}
+
+/* What a trial's operations are applied to. */
+struct game {
+    bool (*apply)(struct operation *operation, int64_t *values, bool answers);
+    struct operation (*choose)(uint64_t *random);
+    int64_t nothing;
+};
+
 /* May what is left come, in some order, after `done`? */
-static bool any_order(struct trial *trial, unsigned done, const int64_t *values) {
+static bool any_order(const struct game *game, struct trial *trial, unsigned done,
+                      const int64_t *values) {
     if (done == (1u << trial->count) - 1) return true;
     for (size_t next = 0; next < trial->count; next++) {
         bool is_first = (done >> next & 1) == 0;
@@ -327,15 +519,15 @@ static bool any_order(struct trial *trial, unsigned done, const int64_t *values)
                 its->returned >= mine->invoked && (its->client != mine->client || other > next);
         }
         int64_t after[2] = {values[0], values[1]};
-        if (is_first && apply(&trial->lines[next].operation, after, false) &&
-            any_order(trial, done | 1u << next, after))
+        if (is_first && game->apply(&trial->lines[next].operation, after, false) &&
+            any_order(game, trial, done | 1u << next, after))
             return true;
     }
     return false;
 }
 
 static struct operation choose(uint64_t *random) {
-    struct operation operation = {.kind = (uint8_t)random_below(random, OPERATION_KINDS)};
+    struct operation operation = {.kind = (uint8_t)random_below(random, OPERATION_LPUSH)};
     uint64_t key = random_below(random, 2);
     operation.keys = (uint8_t)(1u << key);
     operation.target = (uint8_t)(1 - key);
@@ -347,11 +539,29 @@ static struct operation choose(uint64_t *random) {
     return operation;
 }
 
+static struct operation choose_of_two(uint64_t *random, enum operation_kind first, unsigned kinds) {
+    struct operation operation = {.kind = (uint8_t)(first + random_below(random, kinds))};
+    operation.keys = random_below(random, 2) == 0 ? A : B;
+    operation.target = (uint8_t)random_below(random, 2);
+    operation.argument = (int64_t)random_below(random, 4);
+    return operation;
+}
+
+/* Pushed elements are not 0, and may be the same. */
+static struct operation choose_of_list(uint64_t *random) {
+    struct operation operation = choose_of_two(random, OPERATION_LPUSH, 5);
+    if (operation.kind <= OPERATION_RPUSH) operation.argument++;
+    return operation;
+}
+
+static struct operation choose_of_set(uint64_t *random) {
+    return choose_of_two(random, OPERATION_SADD, 5);
+}
+
 /* Answers as one client would have had them, in the order of invocations, and then perhaps one
  * or two changed: near enough to the truth to be now right, now wrong. */
-static void choose_trial(struct trial *trial, uint64_t *random) {
-    int64_t values[2] = {HISTORY_ABSENT, HISTORY_ABSENT}, busy_until[3] = {0},
-            invoked_last[3] = {0};
+static void choose_trial(const struct game *game, struct trial *trial, uint64_t *random) {
+    int64_t values[2] = {game->nothing, game->nothing}, busy_until[3] = {0}, invoked_last[3] = {0};
     trial->count = 2 + random_below(random, MOST - 1);
     uint64_t spread = 1 + random_below(random, 40);
     for (size_t i = 0; i < trial->count; i++) {
@@ -366,8 +576,8 @@ static void choose_trial(struct trial *trial, uint64_t *random) {
         line->returned = line->invoked + 1 + (int64_t)random_below(random, spread);
         if (line->returned < *until) line->returned = *until;
         *until = line->returned;
-        line->operation = choose(random);
-        apply(&line->operation, values, true);
+        line->operation = game->choose(random);
+        game->apply(&line->operation, values, true);
     }
     for (uint64_t changes = random_below(random, 6); changes > 0; changes--) {
         size_t from = random_below(random, trial->count), to = random_below(random, trial->count);
@@ -380,15 +590,14 @@ static void choose_trial(struct trial *trial, uint64_t *random) {
     }
 }
 
-static void the_verdict_is_that_of_trying_every_order(void **state) {
-    (void)state;
+static void try_many(const struct game *game) {
+    const int64_t nothing[2] = {game->nothing, game->nothing};
     uint64_t seed = seed_take(), good = 0, bad = 0;
     for (int i = 0; i < SCALED(60000, 10000); i++) {
-        const int64_t nothing[2] = {HISTORY_ABSENT, HISTORY_ABSENT};
         uint64_t random = seed + (uint64_t)i;
         struct trial trial;
-        choose_trial(&trial, &random);
-        bool is_good = any_order(&trial, 0, nothing);
+        choose_trial(game, &trial, &random);
+        bool is_good = any_order(game, &trial, 0, nothing);
         enum verdict verdict = verdict_of(trial.lines, trial.count, NULL);
         if (verdict != (is_good ? HISTORY_LINEARIZABLE : HISTORY_VIOLATED))
             fail_msg("SEED=%llu: the checker says %d, trying every order says %d",
@@ -401,6 +610,21 @@ static void the_verdict_is_that_of_trying_every_order(void **state) {
     print_message("%llu linearizable, %llu not\n", (unsigned long long)good,
                   (unsigned long long)bad);
     assert_true(good > 300 && bad > 300); /* fewer are tried where every access is checked */
+}
+
+static void the_verdict_is_that_of_trying_every_order(void **state) {
+    (void)state;
+    try_many(&(struct game){apply, choose, HISTORY_ABSENT});
+}
+
+static void the_verdict_about_lists_is_that_of_trying_every_order(void **state) {
+    (void)state;
+    try_many(&(struct game){apply_to_list, choose_of_list, 0});
+}
+
+static void the_verdict_about_sets_is_that_of_trying_every_order(void **state) {
+    (void)state;
+    try_many(&(struct game){apply_to_set, choose_of_set, 0});
 }
 
 /* ------------------------------------------------------------------ long ones */
@@ -445,6 +669,30 @@ static void one_wrong_answer_among_many_is_found(void **state) {
     }
 }
 
+/* So many different lists that those of the past are forgotten, and the one that is there isn't. */
+static void a_long_list_is_remembered_from_check_to_check(void **state) {
+    (void)state;
+    enum { ROUNDS = 40, EACH = 100 };
+    struct history *history = history_open(names, 1, 1, EACH);
+    int64_t time = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < EACH; i++) {
+            int64_t pushed = round * EACH + i, length = pushed % 64 + 1;
+            struct operation operation = rpush(A, pushed, length);
+            if (pushed % 64 == 63) operation = one(OPERATION_DEL, A, 0, 1);
+            operation.invoked = time++;
+            operation.returned = time++;
+            history_add(history, 0, &operation);
+        }
+        assert_int_equal(history_check(history, stderr), HISTORY_LINEARIZABLE);
+    }
+    struct operation last = one(OPERATION_RPOP, A, 0, ROUNDS * EACH - 1);
+    last.invoked = last.returned = time;
+    history_add(history, 0, &last);
+    assert_int_equal(history_check(history, stderr), HISTORY_LINEARIZABLE);
+    history_close(history);
+}
+
 /* So many writes at once, and in no order, that what they may have left is more than is worth
  * remembering. */
 static void a_history_with_too_many_orders_is_undecided(void **state) {
@@ -471,12 +719,22 @@ int main(void) {
         cmocka_unit_test(a_key_goes_once),
         cmocka_unit_test(several_keys_are_written_and_read_as_one),
         cmocka_unit_test(a_renamed_key_is_in_one_place),
+        cmocka_unit_test(a_list_keeps_its_order),
+        cmocka_unit_test(an_element_is_popped_once),
+        cmocka_unit_test(a_moved_element_is_in_one_list),
+        cmocka_unit_test(a_set_has_a_member_once),
+        cmocka_unit_test(what_a_set_gave_away_it_had_and_has_no_more),
+        cmocka_unit_test(a_moved_member_is_in_one_set),
+        cmocka_unit_test(what_a_list_or_set_held_is_shown),
         cmocka_unit_test(a_pipeline_happens_in_its_order),
         cmocka_unit_test(what_may_be_is_remembered_from_check_to_check),
         cmocka_unit_test(the_smallest_window_is_shown),
         cmocka_unit_test(a_window_that_needs_its_state_shows_it),
         cmocka_unit_test(the_verdict_is_that_of_trying_every_order),
+        cmocka_unit_test(the_verdict_about_lists_is_that_of_trying_every_order),
+        cmocka_unit_test(the_verdict_about_sets_is_that_of_trying_every_order),
         cmocka_unit_test(one_wrong_answer_among_many_is_found),
+        cmocka_unit_test(a_long_list_is_remembered_from_check_to_check),
         cmocka_unit_test(a_history_with_too_many_orders_is_undecided),
     };
     end_if_it_hangs();
