@@ -68,7 +68,7 @@ static void mpop_or_wait(struct write_scope *scope, const struct call *call, enu
                          struct reply *reply) {
     int64_t timeout;
     struct mpop mpop;
-    if (!timeout_parse(&call->arguments[1], call->now, &timeout, reply) || !mpop_parse(call, 2, ends, &mpop, reply)) return;
+    if (!mpop_parse(call, 2, ends, &mpop, reply) || !timeout_parse(&call->arguments[1], call->now, &timeout, reply)) return;
     if (!pop_any(scope, call, pop, mpop.is_first, mpop.count, true, reply)) wait_or_reply(call, type, timeout, 0, reply);
 }
 
