@@ -404,9 +404,10 @@ bool sorted_rank(const void *value, struct text member, uint64_t *rank, double *
 enum scored sorted_put(void **value, struct text member, double score) {
     assert(!isnan(score));
     if (!is_large(*value)) {
+        /* One that is there stays as it is held, even if the limits have become lower. */
         bool fits = member.length <= value_limit(&value_limits.zset_listpack_value) &&
-                    (packed_count(*value) / 2 < value_limit(&value_limits.zset_listpack_entries) || find_packed(*value, member) != PACKED_END);
-        if (fits) {
+                    packed_count(*value) / 2 < value_limit(&value_limits.zset_listpack_entries);
+        if (fits || find_packed(*value, member) != PACKED_END) {
             struct packed *packed = *value;
             enum scored scored = packed_put(&packed, member, score);
             *value = packed;
