@@ -315,6 +315,16 @@ static bool keys_range(const struct key_spec *spec, const struct bulk *arguments
     return *last >= *first && *last < count;
 }
 
+bool command_has_all_keys(const struct command *command, const struct bulk *arguments, uint32_t count) {
+    if (command->find_keys != NULL) return true;
+    for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {
+        int64_t first = keys_begin(spec, arguments, count), last;
+        if (first == 0) continue;
+        if (!keys_range(spec, arguments, count, &first, &last) || last < first) return false;
+    }
+    return true;
+}
+
 int command_find_keys(const struct command *command, const struct bulk *arguments, uint32_t count,
                       uint32_t *positions, uint32_t *flags, uint32_t capacity) {
     uint32_t found = 0;

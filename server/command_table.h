@@ -35,5 +35,7 @@ const struct command *command_look_up(const struct bulk *arguments, uint32_t cou
  * the arguments don't fit it. */
 int command_find_keys(const struct command *command, const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags,
                       uint32_t capacity);
+/* Whether each of the row's specs finds a key, as COMMAND GETKEYS demands; not if it is behind a keyword that isn't there. */
+bool command_has_all_keys(const struct command *command, const struct bulk *arguments, uint32_t count);
 
 #endif

@@ -476,7 +476,9 @@ static void reply_keys(const struct call *call, bool has_flags, struct reply *re
         return;
     }
     uint32_t *flags = positions + count;
-    int found = command_find_keys(command, arguments, count, positions, flags, count);
+    int found = -1;
+    if (command_has_all_keys(command, arguments, count))
+        found = command_find_keys(command, arguments, count, positions, flags, count);
     if (found < 0)
         reply_error(reply, "ERR Invalid arguments specified for command");
     else
