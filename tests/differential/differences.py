@@ -54,11 +54,17 @@ def _shortest(reply):
 
 
 def _is_double(arguments, ours, theirs):
-    return _upper(arguments, 0)[:1] in (b'Z', b'G') and _shortest(ours) == _shortest(theirs)
+    return _upper(arguments, 0).startswith((b'Z', b'BZ', b'G')) and _shortest(ours) == _shortest(theirs)
 
 
 def _is_rank_with_score(arguments, ours, theirs):
+    if _upper(arguments, 0) == b'COMMAND' and _upper(arguments, 2) in (b'ZRANK', b'ZREVRANK'):
+        return len(arguments) > 5 and theirs == ('-', b'ERR Invalid number of arguments specified for command')
     return _upper(arguments, 0) in (b'ZRANK', b'ZREVRANK') and len(arguments) > 3 and theirs[0] == '-' and b'wrong number' in theirs[1]
+
+
+def _is_long_timeout(arguments, ours, theirs):
+    return (_upper(arguments, 0)[:1] == b'B' and ours == ('-', b'ERR timeout is out of range') and theirs == ('-', b'ERR timeout is negative'))
 
 
 LOWEST_RANK = b'ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807'
@@ -109,6 +115,11 @@ ROWS = [
          (b'ZREVRANK ranks b WITHSCORE', b"-ERR wrong number of arguments for 'zrevrank' command\r\n", b'*-1\r\n'),
          (b'DEL ranks', b':1\r\n', b':1\r\n')],
         _is_rank_with_score),
+    Row('Timeouts that are too long for 64 bits', 'their overflow is negative', 'out of range', 'mended in 7.2',
+        [(b'BLPOP nokey 1e400', b'-ERR timeout is negative\r\n', b'-ERR timeout is out of range\r\n'),
+         (b'BLPOP nokey 9.3e15', b'-ERR timeout is negative\r\n', b'-ERR timeout is out of range\r\n'),
+         (b'BLPOP nokey -1', b'-ERR timeout is negative\r\n', b'-ERR timeout is negative\r\n')],
+        _is_long_timeout),
     Row('LPOS RANK of the lowest number', 'its negation, itself, is taken for 1', 'out of range',
         'an overflow mended in 7.2',
         [(b'RPUSH ranks x', b':1\r\n', b':1\r\n'),

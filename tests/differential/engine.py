@@ -19,8 +19,8 @@ from words import Words
 CONNECTIONS = 4
 # These speak RESP3 from the start, the others RESP2, until a HELLO or a RESET among the requests says otherwise.
 NEWER = (2, 3)
-# HELLO: see differences.py. SHUTDOWN: without its bad argument it would do it.
-UNMUTATED = (b'HELLO', b'SHUTDOWN')
+# HELLO: see differences.py. SHUTDOWN: without its bad argument it would do it. LOLWUT: which arguments a picture takes is its own matter.
+UNMUTATED = (b'HELLO', b'SHUTDOWN', b'LOLWUT')
 
 
 class Batch:
@@ -76,6 +76,8 @@ def generate(seed, count, family_names):
             style = 'inline'
         elif draw < 0.25:
             style = words.below(1 << 30)
+        if seed % 2 == 0 and words.chance(0.2):
+            steps.append(thresholds.change(words))
         if steps:
             batches.append(Batch(connection, steps, style))
         batches += after

@@ -30,6 +30,12 @@ def of_seed(seed):
     return {name: draw.choice(_TINY[name]) for name in DEFAULTS}
 
 
+def change(words):
+    """One of them anew, in the middle: values that exist are converted when they are next written to, if at all. Both versions know these."""
+    name = words.one_of([name for name in _TINY if not name.startswith(b'set-max-listpack')])
+    return [b'CONFIG', b'SET', name, words.one_of(_TINY[name])]
+
+
 def apply(connection, settings):
     for name, value in settings.items():
         connection.ask(b'CONFIG', b'SET', name, value)

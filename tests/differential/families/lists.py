@@ -49,7 +49,7 @@ def several(words):
 
 def at_once(words):
     """A command that waits, where it needn't: there is an element, or a value of another type."""
-    key, timeout = words.key(), words.pick(b'0', b'0.01', b'1', b'-1', b'x', b'1e400') if words.chance(0.4) else b'0'
+    key, timeout = words.key(), words.pick(b'0.1', b'-1', b'x', b'1e400', b'') if words.chance(0.2) else b'0.05'
     keys = words.keys(2) + [key]
     return [[b'RPUSH', key] + elements(words), words.pick(
         [b'BLPOP'] + keys + [timeout], [b'BRPOP'] + keys + [timeout], [b'BLMOVE', key, words.key(), side(words), side(words), timeout],

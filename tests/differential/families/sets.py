@@ -74,7 +74,7 @@ COMMANDS = [
     (6, lambda words: [b'SMEMBERS', words.key()]),
     (5, draw),
     (5, pop),
-    (2, lambda words: [b'SPOP', words.key(), b'100000']),
+    (2, lambda words: [[b'SPOP', words.key(), b'100000']]), # as it is: all of them
     (12, operation),
     (10, store),
     (6, card),
