@@ -16,10 +16,13 @@
 /* How long a closer waits for the others to leave before it parks: most batches are shorter. */
 #define GATE_SPINS 2000
 
-/* Homes of flushed tables freed per call of lane_reclaim: about a millisecond. */
-#define BURY_SLICE 1024
-/* Allocations of discarded values freed per call: as long. */
-#define DISCARD_SLICE 8192
+/* Homes of flushed tables freed per call of lane_reclaim: about a tenth of a millisecond, since a busy worker calls it every turn. */
+#define BURY_SLICE 128
+/* Allocations of discarded values freed per call: as long. Where many values wait, as many more as they soon are gone: a turn's worth of small ones
+ * must not outlast the turn, and a millisecond's worth is the most. */
+#define DISCARD_SLICE 512
+#define DISCARD_EACH 16
+#define DISCARD_SLICE_MOST 8192
 
 struct lane *lane_attach(struct keyspace *keyspace) {
     struct lane *lane = NULL;
@@ -245,7 +248,9 @@ void lane_discard(struct lane *lane, const struct value_kind *kind, void *value)
 
 /* Small ones many at once, of a large one a slice. */
 static void free_discarded(struct lane *lane) {
-    for (size_t budget = DISCARD_SLICE; lane->discarded_count > 0 && budget > 0;) {
+    size_t budget = DISCARD_SLICE + lane->discarded_count * DISCARD_EACH;
+    if (budget > DISCARD_SLICE_MOST) budget = DISCARD_SLICE_MOST;
+    while (lane->discarded_count > 0 && budget > 0) {
         struct discarded *last = &lane->discarded[lane->discarded_count - 1];
         size_t slice = last->count + 1 < budget ? last->count + 1 : budget;
         budget -= slice;
