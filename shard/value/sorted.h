@@ -1,5 +1,5 @@
 /* Sorted sets: members with scores, in the order of scores, and of names where these are equal. Small ones are packed pairs in that order
- * ("listpack"), others a dictionary and a skip list over the same allocations ("skiplist"), from zset-max-listpack-entries and -value on.
+ * ("listpack"), others a dictionary and a ranking (ranking.h) over the same allocations ("skiplist", as Redis names it), from zset-max-listpack-entries and -value on.
  *
  * A rank is a member's place in the order, from 0 on. Ranges of scores and names are ranges of ranks: sorted_below and sorted_before tell where they
  * begin and end, in O(log n). */
