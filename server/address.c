@@ -72,6 +72,12 @@ static const char *text_or_empty(const char *text) {
     return text == NULL ? "" : text;
 }
 
+size_t connection_memory(const struct connection *connection) {
+    size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
+    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
+           (connection->bulk == NULL ? 0 : connection->bulk->length);
+}
+
 void connection_describe(const struct connection *connection, char *out, size_t size) {
     static const struct library unknown;
     const struct session *session = &connection->session;
@@ -83,15 +89,13 @@ void connection_describe(const struct connection *connection, char *out, size_t 
     int64_t now = connection->worker->now;
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments, blocks = 0;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
-    size_t total = sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
-                   (connection->bulk == NULL ? 0 : connection->bulk->length);
     snprintf(out, size,
              "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64 " flags=%s db=%" PRIu32
              " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu omem=%zu"
              " tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
              session->id, peer, local, connection->stream.fd, text_or_empty(session->name), (now - connection->created) / 1000,
              (now - connection->last_active) / 1000, flags, session->database, connection->input_length,
-             connection->input_capacity - connection->input_length, arguments, blocks, connection->output_bytes, total,
+             connection->input_capacity - connection->input_length, arguments, blocks, connection->output_bytes, connection_memory(connection),
              connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
              connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
              text_or_empty(library->name), text_or_empty(library->version));

@@ -66,6 +66,7 @@ enum option_kind {
 enum option_flag {
     OPTION_IMMUTABLE = 1 << 0,
     OPTION_PERCENT = 1 << 1, /* of memory: "80%" of what this process may have */
+    OPTION_SHARE = 1 << 2,   /* "5%" of another option, projected as -5 */
 };
 
 struct option {
@@ -183,6 +184,7 @@ static const struct option options[] = {
           "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
           compose_output_limits),
      .apply = apply_output_limits},
+    {MEMORY("maxmemory-clients", maxmemory_clients, "0", 0, INT64_MAX), .flags = OPTION_SHARE},
     /* The keyspace */
     {INTEGER("databases", databases, "16", 1, INT_MAX), IMMUTABLE},
     {MEMORY("maxmemory", maxmemory, "0", 0, INT64_MAX), .flags = OPTION_PERCENT, .show = show_number},
@@ -300,6 +302,17 @@ static bool memory_parse(const char *text, size_t length, int64_t *value) {
     return false;
 }
 
+/* As Redis checks them: 0% is none. Returns whether it looks like a percentage at all. */
+static bool share_parse(const struct bulk *word, char *out, char *why, bool *is_fine) {
+    int64_t number;
+    if (word->length < 2 || word->data[word->length - 1] != '%' || !number_parse(word->data, word->length - 1, &number) || number < 0)
+        return false;
+    *is_fine = number <= 100;
+    if (!*is_fine) refuse(why, "percentage argument must be less or equal to 100");
+    else snprintf(out, VALUE_SIZE, number == 0 ? "0" : "%lld%%", (long long)number);
+    return true;
+}
+
 /* "80%" */
 static bool percent_parse(const char *text, size_t length, int64_t *value) {
     if (length < 2 || text[length - 1] != '%') return false;
@@ -326,9 +339,12 @@ static bool canonical_number(const struct option *option, const struct bulk *wor
         snprintf(out, VALUE_SIZE, "%lld%%", (long long)number);
         return true;
     }
+    bool is_share_fine;
+    if ((option->flags & OPTION_SHARE) != 0 && share_parse(word, out, why, &is_share_fine)) return is_share_fine;
     if (option->kind == OPTION_MEMORY) {
         if (!memory_parse(word->data, word->length, &number))
-            return refuse(why, "argument must be a memory value");
+            return refuse(why, (option->flags & OPTION_SHARE) != 0 ? "argument must be a memory or percent value"
+                                                                   : "argument must be a memory value");
     } else if (!number_parse(word->data, word->length, &number)) {
         return refuse(why, "argument couldn't be parsed into an integer");
     }
@@ -664,7 +680,8 @@ static void project(int index) {
     if (option->number) {
         int64_t number = strtoll(value, NULL, option->kind == OPTION_OCTAL ? 8 : 10);
         if (number == 0 && option->resolve) number = option->resolve();
-        if (strchr(value, '%') != NULL) number = process_memory_available() / 100 * number;
+        if (strchr(value, '%') != NULL)
+            number = (option->flags & OPTION_SHARE) != 0 ? -number : process_memory_available() / 100 * number;
         atomic_store_explicit(option->number, number, memory_order_relaxed);
     } else if (option->boolean) {
         atomic_store_explicit(option->boolean, *value == 'y', memory_order_relaxed);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../shard/keyspace.h"
+#include "client_limit.h"
 #include "clock.h"
 #include "command_table.h"
 #include "config.h"
@@ -89,6 +90,7 @@ static bool serve(struct listening *listening) {
     struct keyspace *keyspace = keyspace_start(workers);
     if (signals < 0 || !keyspace) return false;
     limit_start(keyspace);
+    client_limit_start();
     if (!blocking_start(keyspace)) return false;
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
     process_is_ready();

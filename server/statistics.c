@@ -163,6 +163,7 @@ static void workers_sum(struct worker_totals *totals) {
         totals->turns += counter_read(&worker->turns);
         totals->output_limit_closes += counter_read(&worker->output_limit_closes);
         totals->query_limit_closes += counter_read(&worker->query_limit_closes);
+        totals->evicted_clients += counter_read(&worker->evicted_clients);
         totals->rejected_connections += counter_read(&worker->rejected_connections);
     }
 }
@@ -177,6 +178,7 @@ void statistics_workers(struct worker_totals *totals) {
     totals->turns -= worker_base.turns;
     totals->output_limit_closes -= worker_base.output_limit_closes;
     totals->query_limit_closes -= worker_base.query_limit_closes;
+    totals->evicted_clients -= worker_base.evicted_clients;
     totals->rejected_connections -= worker_base.rejected_connections;
     pthread_mutex_unlock(&mutex);
 }

@@ -19,6 +19,7 @@
 
 #include "../shard/counter.h"
 #include "../shard/memory.h"
+#include "client_limit.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
@@ -299,6 +300,7 @@ static int turn(struct worker *worker, int milliseconds) {
     int next = dispatch_timers(worker);
     tick(worker);
     flush(worker);
+    client_limit_check(worker);
     free_closed(worker);
     /* When the gate is closed, its opening wakes. */
     if ((worker->ready.first && was_let_run) || worker->flush) return 0;

@@ -13,6 +13,7 @@
 #include "../../shard/keyspace.h"
 #include "../clock.h"
 #include "../command_table.h"
+#include "../client_limit.h"
 #include "../config.h"
 #include "../process.h"
 #include "../statistics.h"
@@ -103,7 +104,7 @@ static void clients_section(struct info *info) {
 static void memory_section(struct info *info) {
     struct process_memory memory;
     struct keyspace_counts counts;
-    uint64_t clients = 0, dataset = 0, tables = 0;
+    uint64_t dataset = 0, tables = 0;
     process_memory(&memory);
     keyspace_counts(info->call->keyspace, &counts);
     for (uint32_t database = 0; database < keyspace_database_count(info->call->keyspace); database++) {
@@ -112,8 +113,6 @@ static void memory_section(struct info *info) {
         dataset += size.bytes;
         tables += size.table_bytes;
     }
-    for (uint32_t i = 0; i < worker_count(); i++)
-        clients += counter_read(&worker_at(i)->input_bytes) + counter_read(&worker_at(i)->output_bytes);
     uint64_t overhead = memory.used > dataset ? memory.used - dataset : 0;
     bytes_lines(info, "used_memory", memory.used);
     bytes_lines(info, "used_memory_rss", memory.resident);
@@ -146,7 +145,7 @@ static void memory_section(struct info *info) {
                "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions",
                "used_memory_scripts", "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers",
                "mem_cluster_links", "mem_aof_buffer", "mem_clients_slaves");
-    line(info, "mem_clients_normal:%llu", (unsigned long long)clients);
+    line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
     line(info, "lazyfree_pending_objects:%llu", (unsigned long long)counts.retired_objects);
@@ -203,7 +202,7 @@ static void stats_section(struct info *info) {
     line(info, "expired_keys_active:%llu", (unsigned long long)counts.expired_actively);
     line(info, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(counts.expiry_cycle_us / 1000));
     line(info, "evicted_keys:%llu", (unsigned long long)counts.evicted);
-    line(info, "evicted_clients:0");
+    line(info, "evicted_clients:%llu", (unsigned long long)totals.evicted_clients);
     line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
     line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
     ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels", "pubsub_patterns",

@@ -1,0 +1,123 @@
+#include "client_limit.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "../shard/counter.h"
+#include "config.h"
+#include "log.h"
+#include "worker.h"
+
+#define NOBODY (-1)
+/* Where nobody may be closed, looking for somebody is put off for so long. */
+#define REST_MS 100
+
+/* The one round. Its message is part of it: when memory is short is no time to ask for more. Who has the message has the rest. */
+static struct {
+    _Atomic bool is_running;
+    _Atomic int64_t rests_until; /* monotonic ms */
+    struct message message;
+    uint32_t at;     /* the worker it is with */
+    bool is_closing; /* the second time around */
+    int highest;     /* class of size: the highest bit of its bytes; NOBODY */
+} round;
+
+int64_t client_limit_bytes(void) {
+    int64_t limit = atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed);
+    if (limit >= 0) return limit;
+    /* In percent. */
+    return atomic_load_explicit(&config.maxmemory, memory_order_relaxed) / 100 * -limit;
+}
+
+uint64_t clients_memory(void) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_count(); i++) {
+        const struct worker *worker = worker_at(i);
+        sum += counter_read(&worker->connection_count) * sizeof(struct connection) +
+               counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes);
+    }
+    return sum;
+}
+
+static bool is_over(void) {
+    int64_t limit = client_limit_bytes();
+    return limit > 0 && clients_memory() > (uint64_t)limit;
+}
+
+static int class_of(const struct connection *connection) {
+    return connection->session.is_no_evict ? NOBODY
+                                           : 63 - __builtin_clzll(connection_memory(connection));
+}
+
+static void evict(struct connection *connection) {
+    char client[CONNECTION_DESCRIPTION];
+    connection_describe(connection, client, sizeof client);
+    log_write(LOG_NOTICE, "Closing a client, since clients use more than maxmemory-clients: %s",
+              client);
+    counter_add(&connection->worker->evicted_clients, 1);
+    connection_close(connection, NULL);
+}
+
+static void close_largest(struct worker *worker) {
+    for (struct connection *connection = worker->connections, *next;
+         connection != NULL && is_over(); connection = next) {
+        next = connection->next;
+        if (class_of(connection) >= round.highest) evict(connection);
+    }
+}
+
+static void find_largest(const struct worker *worker) {
+    for (const struct connection *connection = worker->connections; connection != NULL;
+         connection = connection->next) {
+        int class = class_of(connection);
+        if (class > round.highest) round.highest = class;
+    }
+}
+
+static void round_end(int64_t rests_until) {
+    atomic_store(&round.rests_until, rests_until);
+    atomic_store(&round.is_running, false);
+}
+
+static void round_handle(struct worker *worker, struct message *message) {
+    if (round.is_closing)
+        close_largest(worker);
+    else
+        find_largest(worker);
+    if (++round.at == worker_count()) {
+        bool is_in_vain = !round.is_closing && round.highest == NOBODY;
+        if (is_in_vain || !is_over()) {
+            round_end(is_in_vain ? worker->now_monotonic + REST_MS : 0);
+            return;
+        }
+        round.at = 0;
+        if (round.is_closing) round.highest = NOBODY;
+        round.is_closing = !round.is_closing;
+    }
+    worker_send(worker_at(round.at), message);
+}
+
+/* When a worker has ended, its messages are no longer read, and a round comes to an end with it: so do its clients. */
+void client_limit_check(struct worker *worker) {
+    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 ||
+        worker->is_stopping || !is_over())
+        return;
+    if (worker->now_monotonic < atomic_load(&round.rests_until) ||
+        atomic_exchange(&round.is_running, true))
+        return;
+    round.at = 0;
+    round.is_closing = false;
+    round.highest = NOBODY;
+    worker_send(worker_at(0), &round.message);
+}
+
+static void on_limit_changed(void) {
+    if (worker_count() > 0) worker_wake(worker_at(0));
+}
+
+void client_limit_start(void) {
+    atomic_store(&round.is_running, false);
+    round.message.handle = round_handle;
+    config_on_change("maxmemory-clients", on_limit_changed);
+    config_on_change("maxmemory", on_limit_changed);
+}

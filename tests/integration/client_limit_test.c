@@ -1,0 +1,207 @@
+/* maxmemory-clients: who is closed when clients use too much, over several workers, and who isn't. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../support.h"
+
+#define MIB (1024LL * 1024)
+#define SECONDS 20
+
+static struct server *server;
+static redisContext *admin;
+
+static void start(const char *const *options) {
+    server = server_start(options);
+    admin = server_connect(server);
+    redisReply *reply = redisCommand(admin, "CLIENT NO-EVICT ON");
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+}
+
+static void stop(void) {
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void expect_ok(const char *command) {
+    redisReply *reply = redisCommand(admin, command);
+    assert_non_null(reply);
+    if (reply->type != REDIS_REPLY_STATUS) fail_msg("%s: %s", command, reply->str);
+    freeReplyObject(reply);
+}
+
+static void set_large(const char *key, long long bytes) {
+    char *value = calloc(1, (size_t)bytes);
+    redisReply *reply = redisCommand(admin, "SET %s %b", key, value, (size_t)bytes);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    free(value);
+}
+
+static long long info_number(const char *field) {
+    redisReply *info = redisCommand(admin, "INFO");
+    const char *line = strstr(info->str, field);
+    assert_non_null(line);
+    long long number = strtoll(line + strlen(field), NULL, 10);
+    freeReplyObject(info);
+    return number;
+}
+
+static void await_at_least(const char *field, long long least) {
+    int64_t deadline = now_us() + SECONDS * INT64_C(1000000);
+    while (info_number(field) < least)
+        if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, least);
+}
+
+struct client {
+    redisContext *context;
+    long long id;
+};
+
+static void send_now(redisContext *context) {
+    int is_done = 0;
+    while (!is_done) assert_int_equal(redisBufferWrite(context, &is_done), REDIS_OK);
+}
+
+static struct client client_open(bool is_spared) {
+    struct client client = {server_connect(server), 0};
+    redisReply *reply = redisCommand(client.context, is_spared ? "CLIENT NO-EVICT ON" : "PING");
+    freeReplyObject(reply);
+    reply = redisCommand(client.context, "CLIENT ID");
+    client.id = reply->integer;
+    freeReplyObject(reply);
+    return client;
+}
+
+/* One that asks for a value and never reads it. */
+static struct client reader_open(const char *key, bool is_spared) {
+    struct client client = client_open(is_spared);
+    assert_int_equal(redisAppendCommand(client.context, "GET %s", key), REDIS_OK);
+    send_now(client.context);
+    return client;
+}
+
+static bool is_connected(struct client client) {
+    redisReply *reply = redisCommand(admin, "CLIENT LIST ID %lld", client.id);
+    assert_non_null(reply);
+    bool is_there = reply->len > 0;
+    freeReplyObject(reply);
+    return is_there;
+}
+
+static void the_largest_clients_are_closed_first_and_only_as_many_as_it_takes(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "4", NULL});
+    set_large("large", 48 * MIB);
+    set_large("smaller", 16 * MIB);
+    struct client largest = reader_open("large", false), smaller = reader_open("smaller", false),
+                  small = client_open(false);
+    await_at_least("client_output_bytes:", 34 * MIB);
+    assert_int_equal(info_number("evicted_clients:"), 0);
+    expect_ok("CONFIG SET maxmemory-clients 24mb");
+    await_at_least("evicted_clients:", 1);
+    assert_false(is_connected(largest));
+    assert_true(is_connected(smaller));
+    assert_true(is_connected(small));
+    assert_in_range(info_number("mem_clients_normal:"), 1, 24 * MIB);
+    assert_int_equal(info_number("evicted_clients:"), 1);
+    redisFree(largest.context);
+    redisFree(smaller.context);
+    redisFree(small.context);
+    stop();
+}
+
+static void who_asked_for_it_is_spared(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "2", NULL});
+    set_large("large", 40 * MIB);
+    set_large("smaller", 20 * MIB);
+    struct client spared = reader_open("large", true), other = reader_open("smaller", false);
+    await_at_least("client_output_bytes:", 30 * MIB);
+    expect_ok("CONFIG SET maxmemory-clients 8mb");
+    await_at_least("evicted_clients:", 1);
+    assert_false(is_connected(other));
+    assert_true(is_connected(spared));
+    /* It stays too much, and nobody is to go: that costs nothing. */
+    double before = server_cpu_seconds(server);
+    for (int64_t until = now_us() + 300000; now_us() < until;)
+        assert_int_equal(info_number("evicted_clients:"), 1);
+    assert_true(server_cpu_seconds(server) - before < 0.6);
+    redisFree(spared.context);
+    redisFree(other.context);
+    stop();
+}
+
+static void an_unfinished_request_counts_too(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "2", "--maxmemory-clients", "8mb", NULL});
+    struct client client = client_open(false);
+    static const char beginning[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000000\r\nvvvv";
+    assert_int_equal(redisAppendFormattedCommand(client.context, beginning, sizeof beginning - 1),
+                     REDIS_OK);
+    send_now(client.context);
+    await_at_least("evicted_clients:", 1);
+    assert_false(is_connected(client));
+    redisFree(client.context);
+    stop();
+}
+
+static void a_share_of_maxmemory_holds_for_many_slow_readers(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "4", "--maxmemory", "400mb", "--maxmemory-clients",
+                                "10%", NULL});
+    redisReply *reply = redisCommand(admin, "CONFIG GET maxmemory-clients");
+    assert_string_equal(reply->element[1]->str, "10%");
+    freeReplyObject(reply);
+    set_large("value", 24 * MIB);
+    struct client readers[12];
+    expect_ok("CONFIG SET maxmemory-clients 0");
+    for (int i = 0; i < 12; i++) readers[i] = reader_open("value", false);
+    await_at_least("client_output_bytes:", 12 * 12 * MIB);
+    expect_ok("CONFIG SET maxmemory-clients 10%%");
+    /* At least 12 MiB of each value fit into no socket, so that three of the readers are too many. */
+    await_at_least("evicted_clients:", 8);
+    int64_t deadline = now_us() + SECONDS * INT64_C(1000000);
+    while (info_number("mem_clients_normal:") > 40 * MIB)
+        if (now_us() > deadline) fail_msg("clients use too much");
+    int left = 0;
+    for (int i = 0; i < 12; i++) left += is_connected(readers[i]);
+    assert_in_range(left, 1, 3);
+    assert_int_equal(info_number("evicted_clients:"), 12 - left);
+    for (int i = 0; i < 12; i++) redisFree(readers[i].context);
+    stop();
+}
+
+static void a_limit_that_is_none_is_refused(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "1", NULL});
+    redisReply *reply = redisCommand(admin, "CONFIG SET maxmemory-clients 101%%");
+    assert_non_null(strstr(reply->str, "percentage argument must be less or equal to 100"));
+    freeReplyObject(reply);
+    reply = redisCommand(admin, "CONFIG SET maxmemory-clients some");
+    assert_non_null(strstr(reply->str, "argument must be a memory or percent value"));
+    freeReplyObject(reply);
+    expect_ok("CONFIG SET maxmemory-clients 0%%");
+    reply = redisCommand(admin, "CONFIG GET maxmemory-clients");
+    assert_string_equal(reply->element[1]->str, "0");
+    freeReplyObject(reply);
+    stop();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_largest_clients_are_closed_first_and_only_as_many_as_it_takes),
+        cmocka_unit_test(who_asked_for_it_is_spared),
+        cmocka_unit_test(an_unfinished_request_counts_too),
+        cmocka_unit_test(a_share_of_maxmemory_holds_for_many_slow_readers),
+        cmocka_unit_test(a_limit_that_is_none_is_refused),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
