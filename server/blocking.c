@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../shard/scope_take.h"
+#include "../shard/value/value.h"
 #include "worker.h"
 
 /* Waiters are dropped from a shard's list by who passes; these many that are done, and half of the list, are worth a pass of its own. */
@@ -59,15 +60,25 @@ void blocking_release(struct blocked_client *waiter) {
     if (atomic_fetch_sub_explicit(&waiter->references, 1, memory_order_acq_rel) == 1) waiter_free(waiter);
 }
 
-static bool copy_arguments(struct blocked_client *waiter, const struct call *call) {
+/* An argument as it is, or as the command wants it kept. */
+static struct text text_kept(const struct blocked_client *waiter, const struct write_scope *scope, const struct call *call, uint32_t index,
+                             char text[WAITING_TEXT]) {
+    const struct waiting *waiting = waiter->waiting;
+    size_t length = waiting == NULL || waiting->keep_argument == NULL ? 0 : waiting->keep_argument(scope, call, index, text);
+    if (length > 0) return (struct text){text, length};
+    return (struct text){call->arguments[index].data, call->arguments[index].length};
+}
+
+static bool copy_arguments(struct blocked_client *waiter, const struct write_scope *scope, const struct call *call) {
     waiter->arguments = calloc(call->count, sizeof *waiter->arguments);
     if (waiter->arguments == NULL) return false;
     for (; waiter->count < call->count; waiter->count++) {
-        const struct bulk *argument = &call->arguments[waiter->count];
-        char *data = malloc(argument->length + 1);
+        char text[WAITING_TEXT];
+        struct text kept = text_kept(waiter, scope, call, waiter->count, text);
+        char *data = malloc(kept.length + 1);
         if (data == NULL) return false;
-        if (argument->length > 0) memcpy(data, argument->data, argument->length);
-        waiter->arguments[waiter->count] = (struct bulk){data, argument->length, NULL};
+        if (kept.length > 0) memcpy(data, kept.data, kept.length);
+        waiter->arguments[waiter->count] = (struct bulk){data, kept.length, NULL};
     }
     return true;
 }
@@ -127,8 +138,8 @@ static void count_done(const struct blocked_client *waiter) {
 
 static void answer_arrived(struct worker *worker, struct message *message);
 
-struct blocked_client *blocking_register(struct worker *worker, struct connection *connection, const struct call *call,
-                                         const struct block *block) {
+struct blocked_client *blocking_register(struct worker *worker, struct connection *connection, const struct write_scope *scope,
+                                         const struct call *call, const struct block *block) {
     uint32_t waited = block->key_count == 0 ? call->key_count : block->key_count;
     struct blocked_client *waiter = calloc(1, sizeof *waiter + waited * sizeof waiter->waits[0]);
     if (waiter == NULL) return NULL;
@@ -140,11 +151,12 @@ struct blocked_client *blocking_register(struct worker *worker, struct connectio
     waiter->database = call->database;
     waiter->protocol = call->protocol;
     waiter->type = block->type;
+    waiter->waiting = block->waiting;
     waiter->waited_count = waited;
     waiter->deadline = INT64_MAX;
     waiter->heap_index = DEADLINE_NONE;
     reply_init(&waiter->reply, call->protocol);
-    if (!copy_arguments(waiter, call) || !copy_keys(waiter, call)) {
+    if (!copy_arguments(waiter, scope, call) || !copy_keys(waiter, call)) {
         waiter_free(waiter);
         return NULL;
     }
@@ -179,11 +191,12 @@ static void answer_arrived(struct worker *worker, struct message *message) {
 
 /* ------------------------------------------------------------------ keys that are filled */
 
-static bool has_waiter(const struct key *key) {
+/* Is there somebody to whom it matters that the key has been filled, or has gone? */
+static bool has_waiter(const struct key *key, bool is_gone) {
     struct shard_waiters *shard = waiters_of(key->hash);
     if (atomic_load_explicit(&shard->count, memory_order_relaxed) == 0) return false;
     for (struct waiter_key *wait = shard->first; wait != NULL; wait = wait->next)
-        if (is_same_key(&wait->key, key) && is_waiting(wait->waiter)) return true;
+        if (is_same_key(&wait->key, key) && is_waiting(wait->waiter) && (!is_gone || wait->waiter->waiting != NULL)) return true;
     return false;
 }
 
@@ -221,12 +234,50 @@ static void note_database(uint32_t database) {
             if (wait->key.database == database && is_waiting(wait->waiter)) note_ready(&wait->key);
 }
 
+/* A call for one of the keys that it waits for. all: room for that key and the one that it needs besides. */
+static struct call call_of(const struct waiter_key *wait, int64_t now, struct key all[2]) {
+    static const struct session nobody;
+    const struct blocked_client *waiter = wait->waiter;
+    struct call call = {
+        .command = waiter->command,
+        .arguments = waiter->arguments,
+        .count = waiter->count,
+        .keys = all,
+        .key_count = 1,
+        .key_index = wait->index,
+        .database = waiter->database,
+        .protocol = waiter->protocol,
+        .now = now,
+        .session = &nobody,
+        .keyspace = registry.keyspace,
+    };
+    all[0] = wait->key;
+    if (waiter->key_count > waiter->waited_count) all[call.key_count++] = waiter->keys[waiter->waited_count];
+    return call;
+}
+
+/* What has expired or been evicted went in a scope that serves nobody: who doesn't go on waiting is told at once. It stays in its lists, one of which
+ * somebody may be going through. */
+static void refuse_waiters(const struct key *key) {
+    for (struct waiter_key *wait = waiters_of(key->hash)->first; wait != NULL; wait = wait->next) {
+        struct blocked_client *waiter = wait->waiter;
+        struct key all[2];
+        if (waiter->waiting == NULL || waiter->waiting->reply_gone == NULL || !is_same_key(&wait->key, key)) continue;
+        if (!finish(waiter, WAITER_SERVED)) continue;
+        struct call call = call_of(wait, 0, all);
+        waiter->waiting->reply_gone(&call, &waiter->reply);
+        atomic_fetch_add_explicit(&waiter->references, 1, memory_order_relaxed); /* the message's */
+        if (worker_push(waiter->worker, &waiter->message)) worker_wake(waiter->worker);
+    }
+}
+
 static void on_changed(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
     (void)context;
     (void)other;
     if (!blocking_is_on()) return;
-    if (event == EVENT_SWAP) note_database(key->database);
-    else if (entry != NULL && has_waiter(key)) note_ready(key);
+    if (event == EVENT_SWAP || event == EVENT_FLUSH) note_database(key->database);
+    else if (event == EVENT_EXPIRED || event == EVENT_EVICTED) refuse_waiters(key);
+    else if (has_waiter(key, entry == NULL)) note_ready(key);
 }
 
 bool blocking_start(struct keyspace *keyspace) {
@@ -307,41 +358,33 @@ void blocking_detach(void) {
 
 /* Runs the waiter's command for the key that was filled, and sends the reply. */
 static void serve_one(struct write_scope *scope, struct waiter_key *wait) {
-    static const struct session nobody;
     struct blocked_client *waiter = wait->waiter;
     struct block block = {.wants = false};
-    struct key all[2] = {wait->key};
-    struct call call = {
-        .command = waiter->command,
-        .arguments = waiter->arguments,
-        .count = waiter->count,
-        .keys = all,
-        .key_count = 1,
-        .key_index = wait->index,
-        .database = waiter->database,
-        .protocol = waiter->protocol,
-        .now = scope->scope.now,
-        .session = &nobody,
-        .keyspace = registry.keyspace,
-        .block = &block,
-    };
-    if (waiter->key_count > waiter->waited_count) all[call.key_count++] = waiter->keys[waiter->waited_count];
+    struct key all[2];
+    struct call call = call_of(wait, scope->scope.now, all);
+    call.block = &block;
     atomic_fetch_add_explicit(&waiter->references, 1, memory_order_relaxed); /* the message's */
     waiter->command->write(scope, &call, &waiter->reply);
     assert(!block.wants && "there is something to take, or an error to tell");
     if (worker_push(waiter->worker, &waiter->message)) note_worker(waiter->worker);
 }
 
-/* In the order in which they came, as long as there is something of the kind they wait for. */
+static bool is_ready(const struct waiter_key *wait, const struct entry *entry, int64_t now) {
+    const struct blocked_client *waiter = wait->waiter;
+    struct key all[2];
+    if (waiter->waiting == NULL || waiter->waiting->is_ready == NULL) return entry != NULL && entry_type(entry) == waiter->type;
+    struct call call = call_of(wait, now, all);
+    return waiter->waiting->is_ready(&call, entry);
+}
+
+/* In the order in which they came, as long as there is something that they wait for. */
 static void serve_key(struct write_scope *scope, const struct key *key) {
     struct shard_waiters *shard = waiters_of(key->hash);
     const struct read_scope reading = {scope->scope};
     for (struct waiter_key *wait = shard->first, *next; wait != NULL; wait = next) {
         next = wait->next;
-        if (!is_same_key(&wait->key, key)) continue;
-        const struct entry *entry = scope_peek(&reading, key);
-        if (entry == NULL) return;
-        if (entry_type(entry) != wait->waiter->type || !finish(wait->waiter, WAITER_SERVED)) continue;
+        if (!is_same_key(&wait->key, key) || !is_waiting(wait->waiter)) continue;
+        if (!is_ready(wait, scope_peek(&reading, key), scope->scope.now) || !finish(wait->waiter, WAITER_SERVED)) continue;
         serve_one(scope, wait);
         unlink_wait(shard, wait);
         atomic_fetch_sub_explicit(&shard->done, 1, memory_order_relaxed);

@@ -46,6 +46,7 @@ struct blocked_client {
     uint32_t count, database;
     int protocol;
     enum type type;         /* of value it waits for */
+    const struct waiting *waiting; /* or what it waits for besides; NULL: nothing */
     int64_t deadline;       /* monotonic ms; INT64_MAX: none */
     uint32_t heap_index;    /* among those of its worker, by deadline */
     enum waiter_end end;    /* of a cancelled one */
@@ -65,8 +66,8 @@ bool blocking_is_on(void);
 
 /* Registers a waiter for a call that could not be answered. The shards of its keys are held exclusively. NULL when out of memory. One reference is the
  * caller's. */
-struct blocked_client *blocking_register(struct worker *worker, struct connection *connection, const struct call *call,
-                                         const struct block *block);
+struct blocked_client *blocking_register(struct worker *worker, struct connection *connection, const struct write_scope *scope,
+                                         const struct call *call, const struct block *block);
 /* The waiter gives up: false if it has been served already. */
 bool blocking_cancel(struct blocked_client *waiter, enum waiter_end end);
 void blocking_release(struct blocked_client *waiter);

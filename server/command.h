@@ -37,12 +37,25 @@ struct call {
     uint32_t key_index;   /* which of the command's keys keys[0] is: not 0 only where a waiting command is run again for one of its keys */
 };
 
+#define WAITING_TEXT 48
+/* How a command waits that isn't content with any value of its type (XREAD). Each function may be NULL. `call` is that of a run to come, for one key. */
+struct waiting {
+    /* Would it have an answer, if that is the key's entry now (NULL: there is none)? */
+    bool (*is_ready)(const struct call *call, const struct entry *entry);
+    /* What it answers when its key expires or is evicted; NULL: it goes on waiting. */
+    void (*reply_gone)(const struct call *call, struct reply *reply);
+    /* Arguments that mean something else later ("$") are kept in other words: writes them, and returns their length, or 0 if the index-th is kept as it
+     * is. `call` is the first one. */
+    size_t (*keep_argument)(const struct write_scope *scope, const struct call *call, uint32_t index, char text[WAITING_TEXT]);
+};
+
 /* A command that waits for one of its keys to be filled (BLPOP): instead of a reply it leaves this. */
 struct block {
     bool wants;
     enum type type;     /* of the value that it waits for */
     int64_t timeout;    /* milliseconds; 0: for ever */
     uint32_t key_count; /* the first so many of its keys are waited for; 0: all */
+    const struct waiting *waiting; /* NULL: for any value of the type */
 };
 
 /* The functions a row may have; each row fills exactly one. */

@@ -27,6 +27,7 @@ static const struct group {
     {hash_rows, COMMAND_LOCKS},
     {set_rows, COMMAND_LOCKS},
     {geo_rows, COMMAND_LOCKS},
+    {stream_rows, COMMAND_LOCKS},
     {hyperloglog_rows, 0},
     {sorted_set_rows, COMMAND_LOCKS},
     {list_rows, COMMAND_LOCKS},

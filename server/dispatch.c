@@ -281,7 +281,7 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
     run->call.block = NULL;
     if (blocking_is_on()) blocking_serve(scope);
     if (!block.wants) return;
-    run->blocked = blocking_register(run->worker, run->connection, &run->call, &block);
+    run->blocked = blocking_register(run->worker, run->connection, scope, &run->call, &block);
     if (run->blocked == NULL) reply_error(run->reply, ERROR_NO_MEMORY);
     else if (block.timeout > 0) run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
 }

@@ -95,6 +95,15 @@ read_function command_georadiusbymember_ro, command_geosearch;
 write_function command_geoadd, command_georadius, command_georadiusbymember, command_geosearchstore;
 find_keys_function georadius_find_keys;
 
+/* streams.c, stream_reads.c, stream_groups.c, stream_info.c */
+read_function command_xinfo_consumers, command_xinfo_groups, command_xinfo_stream, command_xlen;
+read_function command_xrange, command_xrevrange, command_xpending;
+write_function command_xgroup_create, command_xgroup_createconsumer, command_xgroup_delconsumer;
+write_function command_xgroup_destroy, command_xgroup_setid, command_xadd, command_xdel;
+write_function command_xtrim, command_xsetid, command_xread, command_xreadgroup, command_xack;
+write_function command_xclaim, command_xautoclaim;
+plain_function command_xgroup_help, command_xinfo_help;
+
 /* connection.c */
 plain_function command_ping, command_echo;
 session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;

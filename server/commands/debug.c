@@ -27,6 +27,7 @@
 #include "../../shard/value/list.h"
 #include "../../shard/value/members.h"
 #include "../../shard/value/sorted.h"
+#include "../../shard/value/stream.h"
 #include "commands.h"
 
 /* Whatever is none of the rows. */
@@ -137,6 +138,24 @@ static bool digest_scored(void *context, const struct packed_text *member, doubl
     return true;
 }
 
+/* Ids, fields and values in order. */
+static void digest_stream(const struct digesting *digesting, const struct stream *stream) {
+    struct stream_reader reader;
+    struct packed_text name, value;
+    char id[64];
+    stream_read(&reader, stream, STREAM_ID_LEAST, STREAM_ID_MOST, false);
+    while (stream_next(&reader)) {
+        int length = snprintf(id, sizeof id, "%llu.%llu", (unsigned long long)reader.id.ms,
+                              (unsigned long long)reader.id.seq);
+        digest_mix(digesting->digest, digesting->hasher, id, (size_t)length);
+        for (uint32_t i = 0; i < reader.field_count; i++) {
+            stream_field(&reader, &name, &value);
+            digest_mix(digesting->digest, digesting->hasher, name.data, name.length);
+            digest_mix(digesting->digest, digesting->hasher, value.data, value.length);
+        }
+    }
+}
+
 static void digest_content(struct digest *digest, struct hasher *hasher,
                            const struct entry *entry) {
     struct digesting digesting = {digest, hasher};
@@ -154,6 +173,7 @@ static void digest_content(struct digest *digest, struct hasher *hasher,
         sorted_each(entry_value(entry), 0, UINT64_MAX, false, digest_scored, &digesting);
         break;
     case TYPE_HASH: fields_each(entry_value(entry), digest_pair, &digesting); break;
+    case TYPE_STREAM: digest_stream(&digesting, entry_value(entry)); break;
     default: break;
     }
 }

@@ -5,6 +5,6 @@
 #include "../command.h"
 
 extern struct command connection_rows[], server_rows[], string_rows[], bitmap_rows[], generic_rows[];
-extern struct command hash_rows[], set_rows[], geo_rows[], hyperloglog_rows[], sorted_set_rows[], list_rows[];
+extern struct command hash_rows[], set_rows[], stream_rows[], geo_rows[], hyperloglog_rows[], sorted_set_rows[], list_rows[];
 
 #endif

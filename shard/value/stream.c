@@ -349,8 +349,9 @@ static uint32_t find_entry(struct tree_place place, struct stream_id id, struct 
          at = entry_behind(packed, head)) {
         *head = head_read(packed, at, tree_slot(place)->id, master.fields);
         int order = stream_id_compare(head->id, id);
-        if (order == 0 && (head->flags & ENTRY_DELETED) == 0) return at;
-        if (order >= 0) return PACKED_END;
+        /* A removed one may have a higher id than those behind it, if the stream's last id was set back. */
+        if ((head->flags & ENTRY_DELETED) != 0 || order < 0) continue;
+        return order == 0 ? at : PACKED_END;
     }
     return PACKED_END;
 }
@@ -396,10 +397,10 @@ static uint64_t trim_within(struct stream *stream, const struct stream_trim *tri
     for (uint32_t at = first_entry(packed, &master); at != PACKED_END;
          at = entry_behind(packed, &head)) {
         head = head_read(packed, at, tree_slot(place)->id, master.fields);
+        if ((head.flags & ENTRY_DELETED) != 0) continue;
         bool is_enough = trim->by == STREAM_TRIM_LENGTH ? stream->count - removed <= trim->length
                                                         : stream_id_compare(head.id, trim->id) >= 0;
         if (is_enough) break;
-        if ((head.flags & ENTRY_DELETED) != 0) continue;
         flag_deleted(&packed, at, head.flags);
         removed++;
     }
@@ -441,11 +442,9 @@ int64_t stream_added_until(const struct stream *stream, struct stream_id id) {
     int64_t added = (int64_t)stream->added, count = (int64_t)stream->count;
     if (added == 0) return 0;
     if (count == 0 && with_last <= 0) return added;
-    bool is_start = stream_id_compare(id, STREAM_ID_LEAST) == 0,
-         has_deleted = stream_id_compare(stream->deleted, STREAM_ID_LEAST) != 0;
-    if (!is_start && stream_id_compare(id, stream->deleted) < 0) return STREAM_UNKNOWN;
     if (with_last == 0) return added;
     if (with_last > 0) return STREAM_UNKNOWN;
+    bool has_deleted = stream_id_compare(stream->deleted, STREAM_ID_LEAST) != 0;
     if (has_deleted && stream_id_compare(stream->deleted, stream->first) >= 0)
         return STREAM_UNKNOWN;
     if (with_first < 0) return added - count;

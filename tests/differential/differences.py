@@ -74,6 +74,10 @@ def _is_lowest_rank(arguments, ours, theirs):
     return _upper(arguments, 0) == b'LPOS' and b'-9223372036854775808' in arguments and ours == ('-', LOWEST_RANK)
 
 
+def _is_unbalanced(arguments, ours, theirs):
+    return _upper(arguments, 0) in (b'XREAD', b'XREADGROUP') and ours[0] == theirs[0] == '-' and b'Unbalanced' in ours[1] and b'Unbalanced' in theirs[1]
+
+
 NO_KEY = b'$-1\r\n'
 OK = b'+OK\r\n'
 SYNTAX = b'-ERR syntax error\r\n'
@@ -108,6 +112,25 @@ ROWS = [
          (b'ZSCORE doubles a', b'$19\r\n0.10000000000000001\r\n', b'$3\r\n0.1\r\n'),
          (b'DEL doubles', b':1\r\n', b':1\r\n')],
         _is_double),
+    Row('XREAD of more keys than ids', 'XREAD, $', 'the command and the id that it is about', '7.2 knows XREADGROUP from XREAD',
+        [(b'XREAD STREAMS a b 0', b"-ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.\r\n",
+          b"-ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.\r\n"),
+         (b'XREADGROUP GROUP g c STREAMS a b >', b"-ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.\r\n",
+          b"-ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.\r\n")],
+        _is_unbalanced),
+    Row('A consumer that gets nothing', 'is not made', 'is made',
+        '7.2 makes a consumer that reads or claims, whether it gets something or not; random sequences make it before',
+        [(b'XGROUP CREATE reads g 0 MKSTREAM', OK, OK),
+         (b'XCLAIM reads g c 0 1-1', b'*0\r\n', b'*0\r\n'),
+         (b'XGROUP CREATECONSUMER reads g c', b':1\r\n', b':0\r\n'),
+         (b'DEL reads', b':1\r\n', b':1\r\n')]),
+    Row('XSETID below what was deleted', 'OK', 'an error',
+        '7.2 keeps the last id above the highest deleted one; random sequences only set ids above all others',
+        [(b'XADD setid 1-1 a b', b'$3\r\n1-1\r\n', b'$3\r\n1-1\r\n'),
+         (b'XADD setid 5-1 a b', b'$3\r\n5-1\r\n', b'$3\r\n5-1\r\n'),
+         (b'XDEL setid 5-1', b':1\r\n', b':1\r\n'),
+         (b'XSETID setid 3-0', OK, b'-ERR The ID specified in XSETID is smaller than current max_deleted_entry_id\r\n'),
+         (b'DEL setid', b':1\r\n', b':1\r\n')]),
     Row('ZRANK and ZREVRANK WITHSCORE', 'wrong number of arguments', 'rank and score, or what is wrong',
         'an option of 7.2',
         [(b'ZADD ranks 2 a', b':1\r\n', b':1\r\n'),

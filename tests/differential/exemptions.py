@@ -122,6 +122,60 @@ def debug_object_shape(arguments, ours, theirs):
     return ours[0] == theirs[0] == '+' and masked(ours) == masked(theirs)
 
 
+def _number_near(ours, theirs):
+    return ours[0] == theirs[0] == ':' and abs(ours[1] - theirs[1]) <= SECONDS * 1000
+
+
+def _same_but(places, ours, theirs):
+    """Two rows, of which these places hold times."""
+    mine, others = ours[1], theirs[1]
+    return len(mine) == len(others) and all(_number_near(one, other) if place in places else one == other
+                                            for place, (one, other) in enumerate(zip(mine, others)))
+
+
+def _same_rows(places, ours, theirs):
+    return ours[0] == theirs[0] and len(ours[1]) == len(theirs[1]) and all(_same_but(places, one, other) for one, other in zip(ours[1], theirs[1]))
+
+
+def pending_shape(arguments, ours, theirs):
+    """Rows of id, consumer, idle time, deliveries."""
+    return _same_rows((2,), ours, theirs)
+
+
+def _as_map(reply):
+    return dict(zip((name[1] for name in reply[1][::2]), reply[1][1::2]))
+
+
+def _same_fields(ours, theirs, special, new=()):
+    """Maps with the same fields, but for those that are special (a function each), and without the new ones."""
+    mine, others = _as_map(ours), _as_map(theirs)
+    if [name for name in mine if name not in new] != list(others):
+        return False
+    return all(special.get(name, lambda one, other: one == other)(mine[name], others[name]) for name in others)
+
+
+def _each(compare):
+    return lambda ours, theirs: len(ours[1]) == len(theirs[1]) and all(compare(one, other) for one, other in zip(ours[1], theirs[1]))
+
+
+def _same_consumer(ours, theirs):
+    return _same_fields(ours, theirs, {b'seen-time': _number_near, b'pending': lambda one, other: _same_rows((1,), one, other)}, (b'active-time',))
+
+
+def _same_group(ours, theirs):
+    return _same_fields(ours, theirs, {b'pending': lambda one, other: _same_rows((2,), one, other), b'consumers': _each(_same_consumer)})
+
+
+def xinfo_stream_shape(arguments, ours, theirs):
+    """Ours isn't a radix tree; and times; and what is new in 7.2."""
+    special = {b'radix-tree-nodes': lambda one, other: one[0] == ':', b'groups': lambda one, other: one == other or _each(_same_group)(one, other)}
+    return _same_fields(ours, theirs, special)
+
+
+def xinfo_consumers_shape(arguments, ours, theirs):
+    return _each(lambda one, other: _same_fields(one, other, {b'idle': _number_near}, (b'inactive',)))(ours, theirs)
+
+
 def text_shape(arguments, ours, theirs):
     return ours[0] == theirs[0] and ours[0] in '$=+' and bool(ours[1]) == bool(theirs[1])
 
@@ -185,6 +239,9 @@ EXEMPTIONS = [
     ('LATENCY RESET', natural_numbers, 'durations'),
     ('LATENCY DOCTOR', text_shape, 'advice in our own words'),
     ('LATENCY HISTOGRAM', same_kind, 'durations'),
+    ('XPENDING', pending_shape, 'idle times'),
+    ('XINFO STREAM', xinfo_stream_shape, "how it is kept, times, and 7.2's active-time"),
+    ('XINFO CONSUMERS', xinfo_consumers_shape, "idle times, and 7.2's inactive"),
     ('* HELP', help_shape, 'sentences are our own'),
 ]
 

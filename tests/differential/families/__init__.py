@@ -6,7 +6,7 @@ A family is a list of (weight, function). The function takes the Words of the se
     a list of these lists      several commands in this order
 """
 
-from . import bits, connection, geo, hashes, hyperloglog, keys, lists, server, sets, sort, sorted_sets, strings
+from . import bits, connection, geo, hashes, hyperloglog, keys, lists, server, sets, sort, sorted_sets, streams, strings
 
 FAMILIES = {
     'strings': (40, strings.COMMANDS),
@@ -16,6 +16,7 @@ FAMILIES = {
     'lists': (20, lists.COMMANDS),
     'sets': (20, sets.COMMANDS),
     'sorted_sets': (25, sorted_sets.COMMANDS),
+    'streams': (25, streams.COMMANDS),
     'sort': (8, sort.COMMANDS),
     'geo': (15, geo.COMMANDS),
     'hyperloglog': (8, hyperloglog.COMMANDS),
