@@ -53,13 +53,39 @@ static unsigned char letter_lower(unsigned char letter) {
     return letter >= 'A' && letter <= 'Z' ? (unsigned char)(letter | 0x20) : letter;
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "word_of puts the first byte lowest");
+
+/* Up to eight bytes as a word, the others zero. Loads may overlap. */
+static uint64_t word_of(const char *bytes, size_t length) {
+    uint64_t word = 0;
+    if (length >= 8) {
+        memcpy(&word, bytes, 8);
+    } else if (length >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, bytes, 4);
+        memcpy(&tail, bytes + length - 4, 4);
+        word = head | (uint64_t)tail << (length - 4) * 8;
+    } else {
+        for (size_t i = 0; i < length; i++) word |= (uint64_t)(unsigned char)bytes[i] << i * 8;
+    }
+    return word;
+}
+
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Eight letters at once: bit 7 of each byte tells whether it is a capital, and moves to bit 5, which makes it small. */
+static uint64_t word_lower(uint64_t word) {
+    uint64_t ascii = word & EACH_BYTE(0x7f);
+    uint64_t from_a = ascii + EACH_BYTE(0x80 - 'A'), behind_z = ascii + EACH_BYTE(0x7f - 'Z');
+    return word | ((from_a & ~behind_z & ~word & EACH_BYTE(0x80)) >> 2);
+}
+
 static struct folded fold(const char *name, size_t length) {
-    unsigned char bytes[16] = {0};
-    struct folded folded = {.length = length};
-    size_t held = length < sizeof bytes ? length : sizeof bytes;
-    for (size_t i = 0; i < held; i++) bytes[i] = letter_lower((unsigned char)name[i]);
-    memcpy(folded.words, bytes, sizeof bytes);
-    return folded;
+    size_t second = length <= 8 ? 0 : length < 16 ? length - 8 : 8;
+    return (struct folded){
+        .words = {word_lower(word_of(name, length)), word_lower(word_of(name + 8 * (second > 0), second))},
+        .length = length,
+    };
 }
 
 static uint32_t slot_of(const struct folded *name, const struct command *parent) {
@@ -224,14 +250,14 @@ static bool reply_unknown_subcommand(const struct bulk *arguments, struct reply 
     return false;
 }
 
-static bool arity_fits(const struct command *command, uint32_t count) {
+bool command_arity_fits(const struct command *command, uint32_t count) {
     return command->arity >= 0 ? count == (uint32_t)command->arity
                                : count >= (uint32_t)-command->arity;
 }
 
 const struct command *command_look_up(const struct bulk *arguments, uint32_t count) {
     const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length);
-    return found != NULL && found->subcommands == NULL && arity_fits(found, count) ? found : NULL;
+    return found != NULL && found->subcommands == NULL && command_arity_fits(found, count) ? found : NULL;
 }
 
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command,
@@ -245,10 +271,10 @@ bool command_check(const struct bulk *arguments, uint32_t count, const struct co
         sub = find(subcommands, found, arguments[1].data, arguments[1].length);
         if (sub == NULL && !is_hiding) return reply_unknown_subcommand(arguments, reply);
         /* A command that hides them has a function of its own that answers what none of them can. */
-        if (sub != NULL && (!is_hiding || arity_fits(sub, count))) found = sub;
+        if (sub != NULL && (!is_hiding || command_arity_fits(sub, count))) found = sub;
     }
     *command = found;
-    if (arity_fits(found, count)) return true;
+    if (command_arity_fits(found, count)) return true;
     reply_error_format(reply, "ERR wrong number of arguments for '%s' command", found->full_name);
     return false;
 }

@@ -30,6 +30,9 @@ bool command_check(const struct bulk *arguments, uint32_t count, const struct co
  * knows. */
 const struct command *command_look_up(const struct bulk *arguments, uint32_t count);
 
+/* Whether the row takes so many arguments, its own name included. */
+bool command_arity_fits(const struct command *command, uint32_t count);
+
 /* Where the keys are: indexes of arguments, in the order of the row's key specs. `flags` (may be NULL) gets each one's enum key_flag set,
  * as far as the arguments decide it. Returns how many there are, at most `capacity` (`count` is always enough), or -1 if the row has none or
  * the arguments don't fit it. */

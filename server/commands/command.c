@@ -447,16 +447,11 @@ static const struct command *find_whole(const struct bulk *arguments, uint32_t c
     return NULL;
 }
 
-static bool arity_fits(const struct command *command, uint32_t count) {
-    return command->arity > 0 ? count == (uint32_t)command->arity
-                              : count >= (uint32_t)-command->arity;
-}
-
 /* What is wrong with a command whose keys are asked for, or NULL. */
 static const char *keys_error(const struct command *command, uint32_t count) {
     if (command == NULL) return "ERR Invalid command specified";
     if (key_spec_count(command) == 0) return "ERR The command has no key arguments";
-    if (!arity_fits(command, count)) return "ERR Invalid number of arguments specified for command";
+    if (!command_arity_fits(command, count)) return "ERR Invalid number of arguments specified for command";
     return NULL;
 }
 
