@@ -509,13 +509,10 @@ static bool run_has_share(const struct worker *worker, const struct run *run) {
            worker->reply.length + worker->reply.referenced_bytes < SHARE_OUTPUT;
 }
 
-/* Requests ahead: what they need is on its way from memory before the first of them runs. Those behind one that ends the run are
- * parsed again when their time comes. */
-static bool run_batch(struct connection *connection, struct run *run) {
+/* True if the connection may go on running. */
+static bool run_prepared(struct connection *connection, struct run *run, const struct prepared *prepared) {
     struct worker *worker = connection->worker;
     const struct batch *batch = &worker->batch;
-    struct prepared prepared[BATCH_REQUESTS];
-    dispatch_prepare(worker, connection->session.database, prepared);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;
@@ -524,6 +521,16 @@ static bool run_batch(struct connection *connection, struct run *run) {
         if (!goes_on) return false;
     }
     return true;
+}
+
+/* Requests ahead: what they need is on its way from memory before the first of them runs. Those behind one that ends the run are
+ * parsed again when their time comes. */
+static bool run_batch(struct connection *connection, struct run *run) {
+    struct prepared prepared[BATCH_REQUESTS];
+    dispatch_prepare(connection->worker, connection->session.database, prepared);
+    bool goes_on = run_prepared(connection, run, prepared);
+    dispatch_batch_end(connection->worker);
+    return goes_on;
 }
 
 static void run_requests(struct connection *connection, struct run *run) {

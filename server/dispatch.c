@@ -42,6 +42,11 @@
 /* Keys that are fetched ahead across connections. */
 #define AHEAD_KEYS 64
 
+/* Short commands of a batch that are timed together: reading the clock takes as long as a good part of one. What takes less than the second can
+ * be told from its neighbours. */
+#define CLOCK_SHARERS 16
+#define CLOCK_SHARED_LEAST_US 1000
+
 /* ------------------------------------------------------------------ waiting */
 
 enum wait_state {
@@ -79,8 +84,10 @@ struct dispatcher {
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
     bool pauses_only_writes;
-    uint64_t boundary; /* cycles at the end of the last command */
+    uint64_t boundary; /* cycles at the end of the last command that was timed */
     const struct connection *boundary_connection;
+    uint32_t untimed; /* commands of that connection since then, */
+    const struct command *untimed_command; /* all of one kind */
     int64_t next_tick, next_expiry, next_limit;
     bool is_above_limit; /* or eviction has other work left */
 };
@@ -234,6 +241,7 @@ void dispatch_detach(struct worker *worker) {
 
 /* With a closer waiting the worker stays outside, but has a turn: the closer itself may go on. */
 bool dispatch_enter(struct worker *worker) {
+    worker->dispatcher->boundary_connection = NULL; /* the wait was nobody's */
     return worker->dispatcher->closer != NULL || enter(worker->dispatcher);
 }
 
@@ -814,21 +822,45 @@ static void feed_monitors(const struct run *run) {
     free(copy);
 }
 
-static void account(struct run *run, uint64_t began) {
-    struct dispatcher *dispatcher = run->dispatcher;
+/* Counts the untimed commands and so many more of their kind. Returns how long they took together. */
+static uint64_t account_time(struct dispatcher *dispatcher, const struct command *command, uint32_t more) {
+    uint64_t ended = clock_cycles(), nanoseconds = clock_cycles_to_ns(ended - dispatcher->boundary);
+    statistics_count(dispatcher->statistics, command, dispatcher->untimed + more, nanoseconds);
+    dispatcher->boundary = ended;
+    dispatcher->untimed = 0;
+    return nanoseconds;
+}
+
+void dispatch_batch_end(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    if (dispatcher->untimed > 0) account_time(dispatcher, dispatcher->untimed_command, 0);
+}
+
+/* A slow command among some that share a clock is known only to be one of them; the last one stands for it. */
+static void account_slow(const struct run *run, uint64_t nanoseconds) {
     const struct command *command = run->call.command;
     struct worker *worker = run->worker;
-    uint64_t ended = clock_cycles(), nanoseconds = clock_cycles_to_ns(ended - began);
-    dispatcher->boundary = ended;
-    bool is_failed = run->reply->error_count > 0;
-    statistics_count(dispatcher->statistics, command, nanoseconds, is_failed);
-    if (is_failed) statistics_count_error(run->reply->error_code);
     int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
     if (slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow && (command->flags & COMMAND_SKIP_SLOWLOG) == 0)
         note_slow(run, nanoseconds / 1000);
     if (nanoseconds >= 1000000) {
         worker->now = clock_wall_ms();
         latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command", (int64_t)(nanoseconds / 1000000), worker->now);
+    }
+}
+
+static void account(const struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    const struct command *command = run->call.command;
+    if (run->reply->error_count > 0) {
+        statistics_count_failed(dispatcher->statistics, command);
+        statistics_count_error(run->reply->error_code);
+    }
+    if (run->prepared != NULL && run->prepared->shares_clock) {
+        dispatcher->untimed++;
+        dispatcher->untimed_command = command;
+    } else {
+        account_slow(run, account_time(dispatcher, command, 1));
     }
     if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0) feed_monitors(run);
 }
@@ -856,12 +888,23 @@ static const struct command *look_up_like(const struct command *before, const st
     return is_same ? before : command_look_up(arguments, count);
 }
 
+/* Unless somebody wants to know of commands that are hardly slow. */
+static bool may_share_clock(void) {
+    int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
+    return slow < 0 || slow >= CLOCK_SHARED_LEAST_US;
+}
+
+static bool is_short(const struct prepared *prepared) {
+    return prepared->has_key && (prepared->command->flags & COMMAND_LONG) == 0;
+}
+
 void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared) {
     struct dispatcher *dispatcher = worker->dispatcher;
     const struct batch *batch = &worker->batch;
     struct key keys[BATCH_REQUESTS];
     const struct bulk *arguments_before = NULL;
-    uint32_t count = 0;
+    uint32_t count = 0, sharers = 0;
+    bool may_share = may_share_clock();
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         const struct bulk *arguments = batch->arguments + request->first;
@@ -869,6 +912,10 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
                                      : look_up_like(prepared[i - 1].command, arguments_before, arguments, request->count);
         arguments_before = arguments;
         prepared[i].has_key = prepared[i].command != NULL && prepared[i].command->only_key != 0;
+        prepared[i].shares_clock = false;
+        bool joins = may_share && i > 0 && is_short(&prepared[i]) && prepared[i].command == prepared[i - 1].command && sharers < CLOCK_SHARERS - 1;
+        if (joins) prepared[i - 1].shares_clock = true;
+        sharers = joins ? sharers + 1 : 0;
         if (!prepared[i].has_key) continue;
         const struct bulk *key = &arguments[prepared[i].command->only_key];
         keys[count] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
@@ -928,7 +975,6 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         dispatcher->boundary_connection = connection;
         dispatcher->boundary = clock_cycles();
     }
-    uint64_t began = dispatcher->boundary;
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
     reply->protocol = session->protocol;
@@ -940,6 +986,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         run.prepared = prepared;
     }
     if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) || !is_admitted(&run)) {
+        dispatch_batch_end(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         statistics_count_error(reply->error_code);
         apply_reply_mode(session, reply, mark);
@@ -956,7 +1003,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         return OUTCOME_PARKED;
     }
     connection->refusals = 0;
-    account(&run, began);
+    account(&run);
     apply_reply_mode(session, reply, mark);
     return OUTCOME_DONE;
 }

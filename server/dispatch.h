@@ -34,11 +34,14 @@ bool dispatch_yield(struct worker *worker);
 struct prepared {
     const struct command *command; /* NULL: nothing is */
     bool has_key;                  /* its one key has been hashed */
+    bool shares_clock;             /* the next one is of its kind, and both are short: they are timed together */
     uint64_t hash;
 };
 /* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache, as if all were about that
  * database. prepared has room for BATCH_REQUESTS. */
 void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared);
+/* After the last request of a batch that is run: those whose clock was to be shared with one that isn't are counted. */
+void dispatch_batch_end(struct worker *worker);
 
 /* The same across connections, for the first request of each: collects, and then fetches. Inside the gate. */
 void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length);

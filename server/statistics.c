@@ -78,11 +78,14 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percenti
 
 /* ------------------------------------------------------------------ counting */
 
-void statistics_count(struct statistics *statistics, const struct command *command, uint64_t nanoseconds, bool is_failed) {
+void statistics_count_failed(struct statistics *statistics, const struct command *command) {
+    counter_add(&statistics->commands[command->id].failed, 1);
+}
+
+void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls, uint64_t nanoseconds) {
     struct command_counters *counters = &statistics->commands[command->id];
-    counter_add(&counters->calls, 1);
+    counter_add(&counters->calls, calls);
     counter_add(&counters->nanoseconds, nanoseconds);
-    if (is_failed) counter_add(&counters->failed, 1);
     if (!atomic_load_explicit(&config.latency_tracking, memory_order_relaxed)) return;
     struct histogram *histogram = atomic_load_explicit(&counters->histogram, memory_order_relaxed);
     if (histogram == NULL) {
@@ -90,7 +93,7 @@ void statistics_count(struct statistics *statistics, const struct command *comma
         if (histogram == NULL) return;
         atomic_store_explicit(&counters->histogram, histogram, memory_order_release);
     }
-    counter_add(&histogram->counts[histogram_index(nanoseconds)], 1);
+    counter_add(&histogram->counts[histogram_index(calls > 1 ? nanoseconds / calls : nanoseconds)], calls);
 }
 
 void statistics_count_rejected(struct statistics *statistics, const struct command *command) {

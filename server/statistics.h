@@ -16,9 +16,11 @@ struct statistics; /* one worker's */
 /* On the worker's thread, after command_table_init. NULL when out of memory. Never freed while workers run. */
 struct statistics *statistics_attach(uint32_t worker_number);
 
-/* A command ran for that many nanoseconds; it failed if it replied an error. The worker's own thread, once per command: no shared line
- * is written. */
-void statistics_count(struct statistics *statistics, const struct command *command, uint64_t nanoseconds, bool is_failed);
+/* So many calls of a command took that long together; the histogram gets each one's share. The worker's own thread, once per command or group
+ * of neighbours: no shared line is written. */
+void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls, uint64_t nanoseconds);
+/* One of them replied an error. */
+void statistics_count_failed(struct statistics *statistics, const struct command *command);
 /* Refused before it ran: arity, authentication, ... */
 void statistics_count_rejected(struct statistics *statistics, const struct command *command);
 /* An error reply's first word. Any thread; rare. */

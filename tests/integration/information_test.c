@@ -376,6 +376,55 @@ static void commandstats_tell_calls_failures_and_refusals_apart(void **state) {
     stop(server);
 }
 
+static void the_time_between_two_requests_counts_for_neither(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    redisContext *connection = server_connect(server), *other = server_connect(server);
+    expect(connection, "OK", "SET k v");
+    expect(other, "OK", "DEBUG SLEEP 0.3"); /* on another worker */
+    expect(connection, "OK", "SET k v");
+    struct info *info = info_ask(other, "commandstats");
+    assert_true(part_of(info_value(info, "cmdstat_set"), "usec") < 300000);
+    info_free(info);
+    redisFree(other);
+    redisFree(connection);
+    stop(server);
+}
+
+/* Neighbours of a kind are timed together, but each is counted, whatever follows them. */
+static void the_requests_of_a_pipeline_are_counted_one_by_one(void **state) {
+    (void)state;
+    static const char set[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+    static const char incr[] = "*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n";
+    static const char ping[] = "*1\r\n$4\r\nPING\r\n";
+    static const char few[] = "*1\r\n$4\r\nINCR\r\n";
+    char text[8192] = "";
+    for (int i = 0; i < 40; i++) strcat(text, set);
+    for (int i = 0; i < 21; i++) strcat(text, incr);
+    strcat(text, few);
+    for (int i = 0; i < 5; i++) strcat(text, set);
+    strcat(text, ping);
+    struct server *server = start(NULL);
+    redisContext *other = server_connect(server);
+    struct resp3 *connection = resp3_connect(server);
+    resp3_send_text(connection, text);
+    for (int i = 0; i < 40; i++) resp3_expect(connection, "+OK\r\n");
+    for (int i = 0; i < 21; i++) resp3_expect(connection, "-ERR value is not an integer or out of range\r\n");
+    resp3_expect(connection, "-ERR wrong number of arguments for 'incr' command\r\n");
+    for (int i = 0; i < 5; i++) resp3_expect(connection, "+OK\r\n");
+    resp3_expect(connection, "+PONG\r\n");
+    struct info *info = info_ask(other, "everything");
+    const char *sets = info_value(info, "cmdstat_set"), *incrs = info_value(info, "cmdstat_incr");
+    assert_true(part_of(sets, "calls") == 45 && part_of(sets, "failed_calls") == 0 && part_of(sets, "rejected_calls") == 0);
+    assert_true(part_of(incrs, "calls") == 21 && part_of(incrs, "failed_calls") == 21 && part_of(incrs, "rejected_calls") == 1);
+    assert_true(part_of(info_value(info, "cmdstat_ping"), "calls") == 1);
+    assert_true(part_of(sets, "usec_per_call") > 0);
+    info_free(info);
+    resp3_close(connection);
+    redisFree(other);
+    stop(server);
+}
+
 static void latencystats_show_the_percentiles_that_are_configured(void **state) {
     (void)state;
     struct server *server = start(NULL);
@@ -839,6 +888,8 @@ int main(void) {
         cmocka_unit_test(keyspace_tells_keys_and_expiries_of_each_database_in_use),
         cmocka_unit_test(memory_follows_the_data),
         cmocka_unit_test(commandstats_tell_calls_failures_and_refusals_apart),
+        cmocka_unit_test(the_time_between_two_requests_counts_for_neither),
+        cmocka_unit_test(the_requests_of_a_pipeline_are_counted_one_by_one),
         cmocka_unit_test(latencystats_show_the_percentiles_that_are_configured),
         cmocka_unit_test(the_slow_log_keeps_the_latest_that_were_slow),
         cmocka_unit_test(the_slow_log_cuts_long_requests),
