@@ -48,7 +48,7 @@ def _shortest(reply):
     """A reply with every number in it in its shortest form."""
     if isinstance(reply[1], tuple):
         return (reply[0], tuple(_shortest(part) for part in reply[1]))
-    if reply[0] in '$,' and isinstance(reply[1], bytes) and re.fullmatch(rb'-?[0-9.]+(e[-+][0-9]+)?', reply[1]):
+    if reply[0] in '$,' and isinstance(reply[1], bytes) and re.fullmatch(rb'-?[0-9]+(\.[0-9]+)?(e[-+][0-9]+)?', reply[1]):
         return (reply[0], repr(float(reply[1])))
     return reply
 

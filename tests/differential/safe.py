@@ -4,7 +4,8 @@ Noise: a key that expires while the two servers are being compared. So relative 
 and invalid ones stay). Hurt: a single SETRANGE or SETBIT may allocate half a gigabyte; such valid but huge offsets become small ones
 (the first invalid ones stay). And a SET with a time in the past leaves a dead entry that DBSIZE and DEBUG DIGEST may or may not still
 count: such times become future ones, but where the generator takes care of the entry itself (`allows_past`). And a pause would have both
-servers wait for as long as it says (the action pause looks at those). The same function is applied to every command, whoever made it.
+servers wait for as long as it says (the action pause looks at those), as DEBUG SLEEP would. The same function is applied to every
+command, whoever made it.
 """
 
 NEAR_SECONDS = 2000
@@ -70,6 +71,8 @@ def make_safe(arguments, allows_past=False):
         place, most = _OFFSETS[name]
         arguments[place] = _offset(arguments[place], most)
     elif name == b'CLIENT' and len(arguments) > 2 and arguments[1].upper() == b'PAUSE' and (number(arguments[2]) or 0) > 0:
+        arguments[2] = b'0'
+    elif name == b'DEBUG' and len(arguments) > 2 and arguments[1].upper() == b'SLEEP':
         arguments[2] = b'0'
     elif name == b'BITFIELD' or name == b'BITFIELD_RO':
         for place in range(2, len(arguments)):

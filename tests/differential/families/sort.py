@@ -1,5 +1,7 @@
 """SORT and SORT_RO, of lists, sets and sorted sets, by themselves and by other keys."""
 
+from words import OWN_KEYS
+
 
 def fill(words):
     """Sources whose elements other keys tell about."""
@@ -17,7 +19,8 @@ def fill(words):
 
 
 def source(words):
-    return words.pick(b'sort:list', b'sort:list', b'sort:set', b'sort:zset', words.key())
+    """Sorted sets only with scores of ours: for SORT's sake Redis makes a large one of a small one, which then keeps a -0."""
+    return words.pick(b'sort:list', b'sort:list', b'sort:set', b'sort:zset', words.one_of(OWN_KEYS[words.pick('lists', 'sets', 'hashes')]))
 
 
 def sort(words):
