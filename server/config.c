@@ -212,7 +212,7 @@ static const struct option options[] = {
                  UINT32_MAX)},
     {VALUE_LIMIT("list-max-listpack-size", "list-max-ziplist-size", list_listpack_size, "-2",
                  INT32_MIN, INT32_MAX)},
-    {INTEGER("list-compress-depth", list_compress_depth, "0", 0, INT32_MAX)},
+    {VALUE_LIMIT("list-compress-depth", NULL, list_compress_depth, "2", 0, INT32_MAX)},
     {.name = "hll-sparse-max-bytes",
      .kind = OPTION_MEMORY,
      .initial = "3000",

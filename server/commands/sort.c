@@ -37,6 +37,7 @@ struct sorting {
     /* Elements, and what they are called by while they are sorted. */
     struct element *elements;
     struct element **order;
+    char *copies, *copies_end; /* of a list's elements, which are good for their visit only */
     uint64_t count, first, end; /* first to end - 1 are wanted */
     bool is_bad_number;
 };
@@ -184,6 +185,35 @@ static bool load_one(void *context, const struct packed_text *text) {
     return true;
 }
 
+static bool add_length(void *context, const struct packed_text *text) {
+    *(size_t *)context += text->length;
+    return true;
+}
+
+static bool load_copy(void *context, const struct packed_text *text) {
+    struct sorting *sorting = context;
+    struct packed_text copy = *text;
+    if (!text->is_integer) {
+        copy.data = sorting->copies_end;
+        if (text->length > 0) memcpy(sorting->copies_end, text->data, text->length);
+        sorting->copies_end += text->length;
+    }
+    return load_one(sorting, &copy);
+}
+
+static bool load_list(struct sorting *sorting, const void *value, bool is_backwards) {
+    uint64_t count = list_count(value), first = is_backwards ? count - 1 : 0;
+    size_t bytes = 1;
+    list_each(value, first, count, is_backwards, add_length, &bytes);
+    sorting->copies = sorting->copies_end = malloc(bytes);
+    if (sorting->copies == NULL) {
+        reply_error(sorting->reply, ERROR_NO_MEMORY);
+        return false;
+    }
+    list_each(value, first, count, is_backwards, load_copy, sorting);
+    return true;
+}
+
 static bool load_scored(void *context, const struct packed_text *text, double score) {
     (void)score;
     return load_one(context, text);
@@ -201,8 +231,8 @@ static bool load(struct sorting *sorting, const struct entry *entry) {
     if (count == 0) return true;
     bool is_backwards = sorting->keeps_order && sorting->is_descending;
     uint64_t first = is_backwards ? count - 1 : 0;
-    if (entry_type(entry) == TYPE_LIST) list_each(value, first, count, is_backwards, load_one, sorting);
-    else if (entry_type(entry) == TYPE_SET) members_each(value, load_one, sorting);
+    if (entry_type(entry) == TYPE_LIST) return load_list(sorting, value, is_backwards);
+    if (entry_type(entry) == TYPE_SET) members_each(value, load_one, sorting);
     else sorted_each(value, first, count, is_backwards, load_scored, sorting);
     return true;
 }
@@ -332,6 +362,7 @@ static bool sort(struct sorting *sorting) {
 
 static void sorting_end(struct sorting *sorting) {
     free(sorting->elements);
+    free(sorting->copies);
     free(sorting->order);
 }
 

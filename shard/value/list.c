@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../memory.h"
+#include "folded.h"
 #include "form.h"
 
 /* No node with a limit on its count gets larger than this. */
@@ -13,8 +14,12 @@
 #define ELEMENT_OVERHEAD 10
 
 struct node {
-    struct packed *packed;
+    union {
+        struct packed *packed;
+        struct folded *folded;
+    };
     uint32_t count;
+    bool is_folded;
 };
 
 struct list {
@@ -57,7 +62,7 @@ static struct limit limit_now(void) {
 
 static bool node_fits(const struct node *node, struct text text) {
     struct limit limit = limit_now();
-    return packed_length(node->packed) + text.length + ELEMENT_OVERHEAD <= limit.bytes && node->count < limit.count;
+    return !node->is_folded && packed_length(node->packed) + text.length + ELEMENT_OVERHEAD <= limit.bytes && node->count < limit.count;
 }
 
 /* ------------------------------------------------------------------ the ring */
@@ -109,6 +114,47 @@ static struct spot spot_of(const struct list *list, uint64_t index) {
     return spot;
 }
 
+/* ------------------------------------------------------------------ nodes, folded or not */
+
+static const struct packed *node_read(const struct node *node) {
+    return node->is_folded ? folded_read(node->folded) : node->packed;
+}
+
+static size_t node_bytes(const struct node *node) {
+    return node->is_folded ? folded_bytes(node->folded) : packed_bytes(node->packed);
+}
+
+/* Before it is changed. false when out of memory: it is as it was. */
+static bool node_unfold(struct list *list, struct node *node) {
+    if (!node->is_folded) return true;
+    struct packed *packed = packed_copy(folded_read(node->folded));
+    if (packed == NULL) return false;
+    list->bytes += packed_bytes(packed) - folded_bytes(node->folded);
+    free(node->folded);
+    node->packed = packed;
+    node->is_folded = false;
+    return true;
+}
+
+/* If it is far enough from the ends, and that pays. */
+static void node_fold(struct list *list, uint32_t index) {
+    uint32_t depth = value_limit(&value_limits.list_compress_depth);
+    if (depth == 0 || index < depth || list->length <= depth || index >= list->length - depth) return;
+    struct node *node = node_at(list, index);
+    struct folded *folded = node->is_folded ? NULL : folded_create(node->packed);
+    if (folded == NULL) return;
+    list->bytes -= packed_bytes(node->packed) - folded_bytes(folded);
+    free(node->packed);
+    node->folded = folded;
+    node->is_folded = true;
+}
+
+/* A node has come to an end, which has moved another one away from it. */
+static void fold_behind(struct list *list, bool is_front) {
+    uint32_t depth = value_limit(&value_limits.list_compress_depth);
+    if (list->length > depth) node_fold(list, is_front ? depth : list->length - 1 - depth);
+}
+
 /* ------------------------------------------------------------------ nodes */
 
 static struct node *node_create(struct list *list, uint32_t index) {
@@ -118,20 +164,21 @@ static struct node *node_create(struct list *list, uint32_t index) {
         free(packed);
         return NULL;
     }
-    *node = (struct node){packed, 0};
+    *node = (struct node){.packed = packed};
     list->bytes += packed_bytes(packed);
     return node;
 }
 
 static void node_free(struct list *list, uint32_t index) {
     struct node *node = node_at(list, index);
-    list->bytes -= packed_bytes(node->packed);
+    list->bytes -= node_bytes(node);
     list->count -= node->count;
     free(node->packed);
     ring_remove(list, index);
 }
 
 static bool node_insert(struct list *list, struct node *node, uint64_t offset, struct text text) {
+    if (!node_unfold(list, node)) return false;
     size_t before = packed_bytes(node->packed);
     uint32_t at = offset == node->count ? PACKED_END : packed_at(node->packed, (int64_t)offset);
     if (!packed_insert(&node->packed, at, text.data, text.length, NULL)) return false;
@@ -141,10 +188,35 @@ static bool node_insert(struct list *list, struct node *node, uint64_t offset, s
     return true;
 }
 
+struct stretch {
+    uint64_t at, begin, end;
+};
+
+static bool is_in_stretch(void *context, const struct packed *packed, uint32_t at) {
+    struct stretch *stretch = context;
+    (void)packed;
+    (void)at;
+    uint64_t offset = stretch->at++;
+    return offset >= stretch->begin && offset < stretch->end;
+}
+
+/* For want of memory to unfold it in. */
+static void folded_node_remove(struct list *list, struct node *node, uint64_t offset, uint32_t count) {
+    struct stretch stretch = {0, offset, offset + count};
+    list->bytes -= folded_bytes(node->folded);
+    node->count = folded_remove(&node->folded, is_in_stretch, &stretch);
+    list->bytes += folded_bytes(node->folded);
+    list->count -= count;
+}
+
 static void node_remove(struct list *list, uint32_t index, uint64_t offset, uint32_t count) {
     struct node *node = node_at(list, index);
     if (count == node->count) {
         node_free(list, index);
+        return;
+    }
+    if (!node_unfold(list, node)) {
+        folded_node_remove(list, node, offset, count);
         return;
     }
     size_t before = packed_bytes(node->packed);
@@ -156,6 +228,7 @@ static void node_remove(struct list *list, uint32_t index, uint64_t offset, uint
 
 /* Elements from offset on go to a node of their own. */
 static bool node_split(struct list *list, uint32_t index, uint64_t offset) {
+    if (!node_unfold(list, node_at(list, index))) return false;
     struct node *rear = node_create(list, index + 1), *node = node_at(list, index);
     if (rear == NULL) return false;
     struct packed *copy = packed_copy(node->packed);
@@ -189,7 +262,7 @@ static bool enlarge(void **value) {
         return false;
     }
     if (packed_count(packed) > 0) {
-        list->nodes[list->length++] = (struct node){packed, packed_count(packed)};
+        list->nodes[list->length++] = (struct node){.packed = packed, .count = packed_count(packed)};
         list->count = packed_count(packed);
         list->bytes = packed_bytes(packed);
     } else {
@@ -206,6 +279,7 @@ static void settle(void **value) {
     struct limit limit = limit_now();
     if (list->length != 1) return;
     struct node *node = node_at(list, 0);
+    if (!node_unfold(list, node)) return;
     if (packed_length(node->packed) > limit.bytes / 2 || node->count > limit.count / 2) return;
     *value = node->packed;
     free(list->nodes);
@@ -229,7 +303,7 @@ void list_get(const void *value, uint64_t index, struct packed_text *text) {
     struct spot spot = {0, index};
     if (is_large(value)) {
         spot = spot_of(list_of(value), index);
-        packed = node_at(list_of(value), spot.node)->packed;
+        packed = node_read(node_at(list_of(value), spot.node));
     }
     packed_get(packed, packed_at(packed, (int64_t)spot.offset), text);
 }
@@ -252,11 +326,11 @@ void list_each(const void *value, uint64_t index, uint64_t count, bool is_backwa
     }
     const struct list *list = list_of(value);
     struct spot spot = spot_of(list, index);
-    const struct packed *packed = node_at(list, spot.node)->packed;
+    const struct packed *packed = node_read(node_at(list, spot.node));
     uint32_t at = packed_at(packed, (int64_t)spot.offset);
     while ((count = packed_each(packed, at, count, is_backwards, visit, context)) > 0) {
         if (is_backwards ? spot.node == 0 : spot.node + 1 == list->length) return;
-        packed = node_at(list, is_backwards ? --spot.node : ++spot.node)->packed;
+        packed = node_read(node_at(list, is_backwards ? --spot.node : ++spot.node));
         at = is_backwards ? packed_last(packed) : packed_first(packed);
     }
 }
@@ -265,14 +339,18 @@ void list_each(const void *value, uint64_t index, uint64_t count, bool is_backwa
 
 static bool large_push(struct list *list, bool is_front, struct text text) {
     uint32_t end = is_front || list->length == 0 ? 0 : list->length - 1;
+    if (list->length > 0) node_unfold(list, node_at(list, end)); /* if not, there is another one */
     if (list->length > 0 && node_fits(node_at(list, end), text))
         return node_insert(list, node_at(list, end), is_front ? 0 : node_at(list, end)->count, text);
     uint32_t index = is_front ? 0 : list->length;
     struct node *node = node_create(list, index);
     if (node == NULL) return false;
-    if (node_insert(list, node, 0, text)) return true;
-    node_free(list, index);
-    return false;
+    if (!node_insert(list, node, 0, text)) {
+        node_free(list, index);
+        return false;
+    }
+    fold_behind(list, is_front);
+    return true;
 }
 
 bool list_push(void **value, bool is_front, struct text text) {
@@ -296,16 +374,23 @@ bool list_set(void **value, uint64_t index, struct text text) {
     struct list *list = list_of(*value);
     struct spot spot = spot_of(list, index);
     struct node *node = node_at(list, spot.node);
+    if (!node_unfold(list, node)) return false;
     size_t before = packed_bytes(node->packed);
     if (!packed_replace(&node->packed, packed_at(node->packed, (int64_t)spot.offset), text.data, text.length)) return false;
     list->bytes = list->bytes - before + packed_bytes(node->packed);
+    node_fold(list, spot.node);
     return true;
 }
 
 static bool large_insert(struct list *list, uint64_t index, struct text text) {
     struct spot spot = spot_of(list, index);
     struct node *node = node_at(list, spot.node);
-    if (node_fits(node, text)) return node_insert(list, node, spot.offset, text);
+    if (!node_unfold(list, node)) return false;
+    if (node_fits(node, text)) {
+        if (!node_insert(list, node, spot.offset, text)) return false;
+        node_fold(list, spot.node);
+        return true;
+    }
     if (spot.offset > 0) {
         if (!node_split(list, spot.node, spot.offset)) return false;
         spot.node++;
@@ -373,6 +458,36 @@ static uint64_t packed_remove_equal(struct packed **packed, struct text text, bo
     return removed;
 }
 
+struct matching {
+    struct text text;
+    uint64_t spared, left; /* the first so many that match stay, and of the others so many go */
+};
+
+static bool is_to_go(void *context, const struct packed *packed, uint32_t at) {
+    struct matching *matching = context;
+    if (matching->left == 0 || !packed_equals(packed, at, matching->text.data, matching->text.length)) return false;
+    if (matching->spared > 0) {
+        matching->spared--;
+        return false;
+    }
+    matching->left--;
+    return true;
+}
+
+/* It stays folded: most nodes have none that match. */
+static uint64_t folded_remove_equal(struct node *node, struct text text, bool is_backwards, uint64_t *left) {
+    uint64_t matches = 0;
+    const struct packed *packed = folded_read(node->folded);
+    uint32_t at = packed_first(packed);
+    for (; (at = packed_find(packed, at, text.data, text.length, 0)) != PACKED_END; at = packed_next(packed, at)) matches++;
+    uint64_t going = matches < *left ? matches : *left;
+    if (going == 0) return 0;
+    struct matching matching = {text, is_backwards ? matches - going : 0, going};
+    folded_remove(&node->folded, is_to_go, &matching);
+    *left -= going;
+    return going;
+}
+
 uint64_t list_remove_equal(void **value, struct text text, int64_t count) {
     uint64_t left = count == 0 ? UINT64_MAX : count < 0 ? (uint64_t)-count : (uint64_t)count, removed = 0;
     if (!is_large(*value)) {
@@ -386,9 +501,10 @@ uint64_t list_remove_equal(void **value, struct text text, int64_t count) {
         /* Nodes that went were before the next one, or behind it. */
         uint32_t index = count < 0 ? length - 1 - visited : visited - (length - list->length);
         struct node *node = node_at(list, index);
-        size_t before = packed_bytes(node->packed);
-        uint64_t went = packed_remove_equal(&node->packed, text, count < 0, &left);
-        list->bytes = list->bytes - before + packed_bytes(node->packed);
+        size_t before = node_bytes(node);
+        uint64_t went = node->is_folded ? folded_remove_equal(node, text, count < 0, &left)
+                                        : packed_remove_equal(&node->packed, text, count < 0, &left);
+        list->bytes = list->bytes - before + node_bytes(node);
         node->count -= (uint32_t)went;
         list->count -= went;
         removed += went;
@@ -431,10 +547,12 @@ static void *copy(const void *value) {
     made->nodes = malloc(list->capacity * sizeof *made->nodes);
     made->capacity = list->capacity;
     for (uint32_t i = 0; made->nodes != NULL && i < list->length; i++) {
-        struct packed *packed = packed_copy(node_at(list, i)->packed);
-        if (packed == NULL) break;
-        made->nodes[made->length++] = (struct node){packed, node_at(list, i)->count};
-        made->bytes += packed_bytes(packed);
+        struct node node = *node_at(list, i);
+        if (node.is_folded) node.folded = folded_copy(node.folded);
+        else node.packed = packed_copy(node.packed);
+        if (node.packed == NULL) break;
+        made->nodes[made->length++] = node;
+        made->bytes += node_bytes(&node);
     }
     made->count = list->count;
     if (made->nodes != NULL && made->length == list->length) return value_tag(made, VALUE_LARGE);

@@ -424,6 +424,38 @@ uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count) {
     return (*packed)->bytes[at] == END ? PACKED_END : at;
 }
 
+/* ------------------------------------------------------------------ elements as bytes */
+
+const unsigned char *packed_raw(const struct packed *packed, uint32_t at, uint32_t *length) {
+    struct head head = head_read(packed->bytes + at);
+    *length = head.header + head.length;
+    return packed->bytes + at;
+}
+
+struct packed_writing packed_write_begin(void *memory) {
+    return (struct packed_writing){memory, (unsigned char *)memory + HEADER, 0};
+}
+
+void packed_write_element(struct packed_writing *writing, uint32_t length) {
+    writing->at += length;
+    writing->at += back_write(writing->at, length);
+    writing->count++;
+}
+
+void packed_write_integer(struct packed_writing *writing, int64_t value) {
+    uint32_t bytes = number_bytes(value);
+    number_write(writing->at, value, bytes);
+    packed_write_element(writing, bytes);
+}
+
+const struct packed *packed_write_end(struct packed_writing *writing) {
+    struct packed *packed = (struct packed *)writing->memory;
+    *writing->at++ = END;
+    total_set(packed, (size_t)(writing->at - writing->memory));
+    count_set(packed, writing->count);
+    return packed;
+}
+
 /* ------------------------------------------------------------------ bytes from outside */
 
 /* Bytes of the element at `at`, if it is one and ends before `end`; else 0. */

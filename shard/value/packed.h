@@ -77,6 +77,18 @@ bool packed_replace_integer(struct packed **packed, uint32_t at, int64_t value);
 /* Removes that many elements from `at` on. Gives memory back where that pays; never fails. Returns the place of the element behind, or PACKED_END. */
 uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count);
 
+/* An element's bytes as they stand in the sequence, without the length behind. */
+const unsigned char *packed_raw(const struct packed *packed, uint32_t at, uint32_t *length);
+/* A sequence written into memory that is known to be long enough, from such bytes: each is put at `at`, and then said to be that long. */
+struct packed_writing {
+    unsigned char *memory, *at;
+    uint32_t count;
+};
+struct packed_writing packed_write_begin(void *memory);
+void packed_write_element(struct packed_writing *writing, uint32_t length);
+void packed_write_integer(struct packed_writing *writing, int64_t value);
+const struct packed *packed_write_end(struct packed_writing *writing);
+
 /* True if these bytes are a whole, well-formed sequence: for what comes from outside, and is then taken by packed_copy, which gives it the room that
  * the others have. Reads nothing beyond `length`. */
 bool packed_is_valid(const void *bytes, size_t length);

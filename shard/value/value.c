@@ -15,6 +15,7 @@ struct value_limits value_limits = {
     .zset_listpack_entries = 128,
     .zset_listpack_value = 64,
     .list_listpack_size = -2,
+    .list_compress_depth = 2,
     .stream_node_bytes = 4096,
     .stream_node_entries = 100,
 };

@@ -50,6 +50,7 @@ struct value_limits {
     _Atomic int64_t zset_listpack_entries; /* 128 */
     _Atomic int64_t zset_listpack_value;   /* 64 */
     _Atomic int64_t list_listpack_size;    /* -2: 8 KB a node; positive: elements a node (list-max-listpack-size) */
+    _Atomic int64_t list_compress_depth;   /* 2: nodes at each end that are never folded; 0: none is */
     _Atomic int64_t stream_node_bytes;     /* 4096 */
     _Atomic int64_t stream_node_entries;   /* 100 */
 };

@@ -316,10 +316,11 @@ static int row_remove_equal(struct row *row, int number, int count) {
     return removed;
 }
 
-static void run_list(int64_t node_size) {
+static void run_list(int64_t node_size, int64_t depth) {
     static struct row row;
     row.count = 0;
     atomic_store(&value_limits.list_listpack_size, node_size);
+    atomic_store(&value_limits.list_compress_depth, depth);
     void *value = list_create();
     for (int step = 0; step < MOST; step++) {
         int number = (int)value_random(30), at = (int)value_random((uint64_t)row.count + 1), count;
@@ -371,10 +372,10 @@ static void run_list(int64_t node_size) {
 static void elements_are_those_of_a_row(void **unused) {
     (void)unused;
     for (int round = 0; round < 4; round++) {
-        run_list(1);
-        run_list(5);
-        run_list(-1);
-        run_list(-9);
+        run_list(1, round);
+        run_list(5, round);
+        run_list(-1, round);
+        run_list(-9, round);
     }
 }
 
