@@ -21,7 +21,8 @@ static bool open_hash(struct write_scope *scope, const struct call *call, struct
 
 /* ------------------------------------------------------------------ writing */
 
-/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory. */
+/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory: then those before the one that failed are put, each
+ * whole. (To take them back, what they replaced would have to be copied first, by every HSET.) */
 static int64_t put_pairs(struct opened *opened, const struct call *call) {
     int64_t created = 0;
     for (uint32_t i = 2; i + 1 < call->count; i += 2) {

@@ -30,6 +30,10 @@ static void push(struct write_scope *scope, const struct call *call, bool is_fro
     if (is_done) list_expect(&opened.value, bytes_of(call, 2), call->count - 2);
     for (uint32_t i = 2; i < call->count && is_done; i++, pushed += is_done)
         is_done = list_push(&opened.value, is_front, text_of(&call->arguments[i]));
+    if (!is_done && pushed > 0) { /* all or none */
+        list_remove(&opened.value, is_front ? 0 : list_count(opened.value) - pushed, pushed);
+        pushed = 0;
+    }
     int64_t count = opened.value == NULL ? 0 : (int64_t)list_count(opened.value);
     if (!value_close(&opened, pushed > 0, is_front ? EVENT_LPUSH : EVENT_RPUSH) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, count);

@@ -16,19 +16,30 @@ static struct text text_from(const struct packed_text *text) {
 
 /* ------------------------------------------------------------------ single members */
 
+/* Adds the arguments from the second on: all, or none when out of memory, for which it is noted which are new. Returns how many are, or -1. */
+static int64_t add_all(void **value, const struct call *call) {
+    int64_t added = 0;
+    unsigned char few[256], *is_new = call->count <= sizeof few ? few : malloc(call->count);
+    uint32_t i = 2;
+    for (int result; is_new != NULL && i < call->count; i++) {
+        result = members_add(value, text_of(&call->arguments[i]));
+        if (result < 0) break;
+        is_new[i] = result == 1;
+        added += result;
+    }
+    bool is_done = i == call->count;
+    while (!is_done && i-- > 2)
+        if (is_new[i]) members_remove(value, text_of(&call->arguments[i]));
+    if (is_new != few) free(is_new);
+    return is_done ? added : -1;
+}
+
 void command_sadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct opened opened;
-    int64_t added = 0;
-    bool is_done = true;
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     if (opened.value == NULL) opened.value = members_create(text_of(&call->arguments[2]), call->count - 2);
-    is_done = opened.value != NULL;
-    for (uint32_t i = 2; i < call->count && is_done; i++) {
-        int result = members_add(&opened.value, text_of(&call->arguments[i]));
-        is_done = result >= 0;
-        added += result == 1;
-    }
-    if (!value_close(&opened, added > 0, EVENT_SADD) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
+    int64_t added = opened.value == NULL ? -1 : add_all(&opened.value, call);
+    if (!value_close(&opened, added > 0, EVENT_SADD) || added < 0) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, added);
 }
 
