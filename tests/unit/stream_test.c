@@ -12,6 +12,7 @@
 #include "../stream_model.h"
 
 #define STEPS 6000
+#define STEPS_FEW 1200 /* where finding an entry takes time */
 
 static uint64_t seed;
 
@@ -23,13 +24,13 @@ static uint32_t draw(void *context, uint32_t below) {
     return (uint32_t)((*state >> 16) % below);
 }
 
-static void random_changes(int64_t entries, int64_t bytes) {
+static void random_changes(int steps, int64_t entries, int64_t bytes) {
     uint64_t state = seed;
     struct stream_model *model = stream_model_create(draw, &state);
     assert_non_null(model);
     atomic_store(&value_limits.stream_node_entries, entries);
     atomic_store(&value_limits.stream_node_bytes, bytes);
-    for (int i = 1; i <= STEPS; i++) {
+    for (int i = 1; i <= steps; i++) {
         stream_model_step(model);
         if (i % 300 == 0) stream_model_check(model);
     }
@@ -40,17 +41,17 @@ static void random_changes(int64_t entries, int64_t bytes) {
 
 static void random_changes_leave_what_plain_arrays_have(void **unused) {
     (void)unused;
-    random_changes(100, 4096);
+    random_changes(STEPS, 100, 4096);
 }
 
 static void and_so_they_do_with_a_node_for_every_entry(void **unused) {
     (void)unused;
-    random_changes(1, 4096);
+    random_changes(STEPS, 1, 4096);
 }
 
 static void and_with_one_node_for_all(void **unused) {
     (void)unused;
-    random_changes(0, 0);
+    random_changes(STEPS_FEW, 0, 0);
 }
 
 static struct stream *stream_of(uint64_t entries) {
