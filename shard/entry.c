@@ -20,7 +20,7 @@ const char *type_name(enum type type) {
 /* ------------------------------------------------------------------ reading */
 
 enum type entry_type(const struct entry *entry) {
-    return (enum type)(entry->kind & 15u);
+    return kind_type(entry->kind);
 }
 
 const char *entry_encoding_name(const struct entry *entry) {
@@ -139,10 +139,8 @@ static size_t value_part(const struct entry *header) {
     }
 }
 
-/* The acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check afterwards fail. */
 static void copy_words(const struct entry *entry, uint64_t *words, size_t from, size_t to) {
-    const word *source = (const word *)entry;
-    for (size_t i = from; i < to; i++) words[i] = atomic_load_explicit(&source[i], memory_order_acquire);
+    for (size_t i = from; i < to; i++) words[i] = words_read(entry, i);
 }
 
 size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room) {
@@ -156,6 +154,26 @@ size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room)
     if (bytes > room) return 0;
     copy_words(entry, words, have, bytes / sizeof(uint64_t));
     return bytes;
+}
+
+/* Bytes apart never change, and are not freed before the entry that they were found in. */
+bool entry_read_apart(const struct entry *entry, struct entry_header header, const struct key *key, char *out, size_t size, size_t *length) {
+    size_t offset = header_key_offset(header) + key->length;
+    uint64_t word = words_take(entry, offset, sizeof word);
+    const void *apart = (const void *)(uintptr_t)word;
+    char digits[24];
+    switch (kind_encoding(header.kind)) {
+    case ENCODING_INTEGER:
+        *length = number_format(digits, (int64_t)word);
+        apart = digits;
+        break;
+    case ENCODING_APART: break;
+    case ENCODING_BLOB: apart = ((const struct blob *)apart)->data; break;
+    default: return false;
+    }
+    size_t copied = *length < size ? *length : size;
+    if (copied > 0) memcpy(out, apart, copied); /* who only asks for the length has no buffer */
+    return true;
 }
 
 /* ------------------------------------------------------------------ making */

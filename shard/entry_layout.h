@@ -6,14 +6,21 @@
 
 #include "entry.h"
 #include "key.h"
+#include "words.h"
 
 #define KIND_EXPIRES 0x80u
 #define KEY_LENGTH_LONG 255u
 /* As OBJECT ENCODING shows them: strings up to this many bytes are "embstr". */
 #define SHORT_MOST 44
 
+static inline enum type kind_type(uint8_t kind) {
+    return (enum type)(kind & 15u);
+}
+static inline enum encoding kind_encoding(uint8_t kind) {
+    return (enum encoding)(kind >> 4 & 7u);
+}
 static inline enum encoding entry_encoding(const struct entry *entry) {
-    return (enum encoding)(entry->kind >> 4 & 7u);
+    return kind_encoding(entry->kind);
 }
 static inline bool entry_expires(const struct entry *entry) {
     return (entry->kind & KIND_EXPIRES) != 0;
@@ -44,8 +51,47 @@ static inline void entry_set_pointer(struct entry *entry, void *pointer) {
 
 /* Changes bytes behind the header in place, for readers without a lock to see: in whole words, atomically. The shard is held exclusively. */
 void entry_store(struct entry *entry, unsigned char *place, const void *bytes, size_t length);
-/* Copies an entry that somebody may be changing, and whose pointers then must not be followed before the copy is known to be sound. Returns the
- * copy's bytes, a multiple of 8, or 0 if there is no room for it. The entry can't be freed meanwhile (the caller is inside the gate). */
+
+/* What follows reads an entry that somebody may be changing (words.h). It can't be freed meanwhile: the caller is inside the gate. */
+
+/* All of the header but `access` stays as it is while others can see the entry; only a string that has grown in place changes its length. */
+struct entry_header {
+    uint8_t kind, key_length;
+    uint16_t access;
+    uint32_t value_length;
+};
+static inline struct entry_header entry_read_header(const struct entry *entry) {
+    uint64_t word = words_read(entry, 0);
+    struct entry_header header;
+    memcpy(&header, &word, sizeof header);
+    return header;
+}
+static inline size_t header_key_offset(struct entry_header header) {
+    return sizeof header + ((header.kind & KIND_EXPIRES) != 0 ? 8 : 0) + (header.key_length == KEY_LENGTH_LONG ? 4 : 0);
+}
+static inline bool entry_is(const struct entry *entry, const struct key *key) {
+    struct entry_header header = entry_read_header(entry);
+    size_t offset = header_key_offset(header);
+    size_t length = header.key_length != KEY_LENGTH_LONG ? header.key_length : (uint32_t)words_take(entry, offset - 4, 4);
+    return length == key->length && words_equal(entry, offset, key->data, length);
+}
+/* It has one. */
+static inline int64_t entry_read_expiry(const struct entry *entry) {
+    return (int64_t)words_read(entry, offsetof(struct entry, rest) / 8);
+}
+/* Copies at most `size` bytes of a string's value to where they are wanted; *length is its whole length. key is the entry's. false if the bytes may
+ * be read under the lock only. */
+bool entry_read_apart(const struct entry *entry, struct entry_header header, const struct key *key, char *out, size_t size, size_t *length);
+static inline bool entry_read_string(const struct entry *entry, struct entry_header header, const struct key *key, char *out,
+                                     size_t size, size_t *length) {
+    enum encoding encoding = kind_encoding(header.kind);
+    *length = header.value_length;
+    if (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE) return entry_read_apart(entry, header, key, out, size, length);
+    words_copy(entry, header_key_offset(header) + key->length, out, *length < size ? *length : size);
+    return true;
+}
+/* Copies the whole entry. Its pointer, if it has one, must not be followed before the copy is known to be sound. Returns the copy's bytes, a
+ * multiple of 8, or 0 if there is no room for it. */
 size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room);
 
 /* Bytes of an entry whose value part has that many. */

@@ -160,11 +160,15 @@ static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, 
     return access_frequency(access_minute(now), counter);
 }
 
-void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now) {
+inline void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now) {
     const struct eviction *eviction = &keyspace->eviction;
     uint16_t before = access_read(entry), after;
     switch (form_of(eviction)) {
-    case ACCESS_SECONDS: after = access_second(now); break;
+    case ACCESS_SECONDS:
+        /* Of two who come at once either is right; and a plain store costs a reader nothing. */
+        after = access_second(now);
+        if (after != before) access_write(entry, after);
+        return;
     case ACCESS_FREQUENCY: after = frequency_hit(eviction, before, now); break;
     default: after = access_queued_hit(before, tick_of(eviction)); break;
     }

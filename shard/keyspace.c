@@ -268,16 +268,26 @@ void keyspace_reclaim(struct lane *lane) {
 
 /* ------------------------------------------------------------------ prefetching */
 
+static struct home home_of(const struct keyspace *keyspace, const struct key *key) {
+    const struct shard *shard = keyspace_shard(keyspace, key->hash);
+    const struct table *table = peek_table(keyspace, shard->number, key->database);
+    uint32_t version;
+    if (table == NULL || !rwlock_peek(&shard->lock, &version)) return (struct home){NULL, 0};
+    return table_home(table, key->hash, &shard->lock, version);
+}
+
+static void prefetch_group(const struct keyspace *keyspace, const struct key *keys, size_t count) {
+    struct home homes[PREFETCH_MOST];
+    size_t spilled[PREFETCH_MOST], spilled_count = 0;
+    for (size_t i = 0; i < count; i++) homes[i] = home_of(keyspace, &keys[i]);
+    for (size_t i = 0; i < count; i++)
+        if (homes[i].group != NULL && !home_prefetch(homes[i], keys[i].hash)) spilled[spilled_count++] = i;
+    for (size_t i = 0; i < spilled_count; i++) home_prefetch_spilled(homes[spilled[i]], keys[spilled[i]].hash);
+}
+
 void keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys, size_t count) {
-    const struct bucket *buckets[PREFETCH_MOST];
-    for (; count > 0; keys += PREFETCH_MOST, count -= PREFETCH_MOST < count ? PREFETCH_MOST : count) {
-        size_t now = count < PREFETCH_MOST ? count : PREFETCH_MOST;
-        for (size_t i = 0; i < now; i++) {
-            const struct shard *shard = keyspace_shard(keyspace, keys[i].hash);
-            const struct table *table = peek_table(keyspace, shard->number, keys[i].database);
-            buckets[i] = table == NULL ? NULL : table_prefetch_bucket(table, keys[i].hash, &shard->lock);
-        }
-        for (size_t i = 0; i < now; i++)
-            if (buckets[i] != NULL) table_prefetch_entry(buckets[i], keys[i].hash);
+    for (size_t done = 0, now; done < count; done += now) {
+        now = count - done < PREFETCH_MOST ? count - done : PREFETCH_MOST;
+        prefetch_group(keyspace, keys + done, now);
     }
 }

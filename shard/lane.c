@@ -59,7 +59,7 @@ uint64_t lane_hash(const struct lane *lane, const void *data, size_t length) {
 
 /* ------------------------------------------------------------------ the gate */
 
-static void gate_wake_all(struct gate *gate) {
+static __attribute__((noinline, cold)) void gate_wake_all(struct gate *gate) {
     mutex_lock(&gate->mutex);
     struct waiter *waiter = gate->first;
     gate->first = gate->last = NULL;
@@ -96,7 +96,7 @@ void gate_unpark(struct lane *lane, struct waiter *waiter) {
 
 /* The store of the word and the load of `closed`, and the closer's store and load the other way round, are sequentially consistent:
  * at least one of the two sees the other. */
-bool lane_enter(struct lane *lane) {
+inline bool lane_enter(struct lane *lane) {
     assert(!lane_is_inside(lane));
     struct keyspace *keyspace = lane->keyspace;
     uint64_t epoch = atomic_load_explicit(&keyspace->epoch, memory_order_acquire);
@@ -106,7 +106,7 @@ bool lane_enter(struct lane *lane) {
     return false;
 }
 
-void lane_leave(struct lane *lane) {
+inline void lane_leave(struct lane *lane) {
     assert(lane->scopes == 0 && "a scope ends before its thread leaves the gate");
     uint64_t word = atomic_exchange(&lane->word, 0);
     if ((word & WATCHED) != 0) gate_wake_all(&lane->keyspace->gate);

@@ -180,22 +180,25 @@ static void get_one(void *context, const struct read_scope *scope) {
         memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
 }
 
-/* Without the lock first. Whatever becomes of that, `out` is the caller's to be written to. */
-static void get_inside(struct lane *lane, struct look *look, struct one *one, int64_t now) {
-    struct read_scope scope;
-    scope_look(&scope, lane, look, now);
-    get_one(one, &scope);
-    if (!scope_end_look(&scope)) read_inside(lane, &one->key, 1, now, get_one, one);
+/* When a glance has failed. May leave the gate meanwhile. */
+static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, struct key key, char *out, size_t size) {
+    struct one one = {.key = key, .out = out, .size = size};
+    read_inside(lane, &one.key, 1, wall_ms(), get_one, &one);
+    return one.length;
 }
 
+/* The kernel keeps the second where it can be read like a variable, so a single read is content with it (scope_take.h). */
+
 ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *out, size_t size) {
-    struct one one = {
-        .key = keyspace_key(lane->keyspace, 0, key, length), .out = out, .size = size};
-    struct look look;
+    struct key wanted = keyspace_key(lane->keyspace, 0, key, length);
+    struct glance glance;
+    ssize_t found;
     lane_enter_waiting(lane);
-    get_inside(lane, &look, &one, wall_ms());
+    scope_glance(lane, wanted.hash, 0, &glance);
+    int64_t second = (int64_t)time(NULL) * 1000;
+    if (!scope_glance_end(lane, &glance, &wanted, second, second + 999, out, size, &found)) found = get_locked(lane, wanted, out, size);
     lane_leave(lane);
-    return one.length;
+    return found;
 }
 
 static void delete_one(void *context, struct write_scope *scope) {
@@ -259,32 +262,43 @@ enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size
  * latency; far more would push each other out of the first cache. */
 #define GROUP 32
 
-static size_t get_group(struct lane *lane, struct look *look, struct latchkey_query *queries,
-                        size_t count) {
+/* A glance at each, in steps: the first brings the bucket's line, the second the entry's, or the spill's, and then that entry's. */
+static void glance_many(struct lane *lane, const struct key *keys, struct glance *glances, size_t count) {
+    size_t spilled[GROUP], spilled_count = 0;
+    for (size_t i = 0; i < count; i++) scope_glance(lane, keys[i].hash, keys[i].database, &glances[i]);
+    for (size_t i = 0; i < count; i++)
+        if (glances[i].home.group != NULL && !home_prefetch(glances[i].home, keys[i].hash)) spilled[spilled_count++] = i;
+    for (size_t i = 0; i < spilled_count; i++) home_prefetch_spilled(glances[spilled[i]].home, keys[spilled[i]].hash);
+}
+
+static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_t count) {
     struct key keys[GROUP];
+    struct glance glances[GROUP];
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
         keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key,
                                queries[i].key_length);
     lane_enter_waiting(lane);
-    keyspace_prefetch(lane->keyspace, keys, count);
+    glance_many(lane, keys, glances, count);
     int64_t now = wall_ms();
     for (size_t i = 0; i < count; i++) {
-        struct one one = {.key = keys[i], .out = queries[i].out, .size = queries[i].size};
-        get_inside(lane, look, &one, now);
-        queries[i].length = one.length;
-        found += one.length >= 0;
+        struct latchkey_query *query = &queries[i];
+        if (!scope_glance_end(lane, &glances[i], &keys[i], now, now, query->out, query->size, &query->length)) {
+            query->length = get_locked(lane, keys[i], query->out, query->size);
+            /* What the others saw may be gone by now. */
+            glance_many(lane, keys + i + 1, glances + i + 1, count - i - 1);
+        }
+        found += query->length >= 0;
     }
     lane_leave(lane);
     return found;
 }
 
 size_t latchkey_get_many(struct lane *lane, struct latchkey_query *queries, size_t count) {
-    struct look look;
     size_t found = 0;
     for (size_t done = 0, now; done < count; done += now) {
         now = count - done < GROUP ? count - done : GROUP;
-        found += get_group(lane, &look, queries + done, now);
+        found += get_group(lane, queries + done, now);
     }
     return found;
 }

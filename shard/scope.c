@@ -193,6 +193,15 @@ bool scope_end_look(struct read_scope *scope) {
     return true;
 }
 
+/* The copy that a look keeps of an entry, or NULL if there is no room. */
+static const struct entry *look_copy(struct look *look, const struct entry *entry) {
+    uint64_t *place = look->copies + look->used / sizeof(uint64_t);
+    size_t bytes = entry_copy_words(entry, place, sizeof look->copies - look->used);
+    if (bytes == 0) return NULL;
+    look->used += bytes;
+    return (const struct entry *)place;
+}
+
 /* The shard isn't held: what is read of it is made of atomic words, or a copy. */
 static const struct entry *look_find(const struct scope *scope, const struct key *key, const struct entry **original)
     NO_THREAD_SAFETY_ANALYSIS {
@@ -207,14 +216,64 @@ static const struct entry *look_find(const struct scope *scope, const struct key
     look->seen[look->count++].version = version;
     const struct table *table = atomic_load_explicit(&shard->tables[key->database], memory_order_acquire);
     if (table == NULL) return NULL;
-    const struct entry *entry = table_look(table, key, &shard->lock, version, look, original);
-    if (entry == NULL || (entry_expires(entry) && entry_expiry(entry) <= scope->now)) return NULL;
+    struct home home = table_home(table, key->hash, &shard->lock, version);
+    look->is_failed = home.group == NULL;
+    *original = look->is_failed ? NULL : home_find(home, key);
+    if (*original == NULL) return NULL;
+    const struct entry *entry = look_copy(look, *original);
+    if (entry != NULL && entry_expires(entry) && entry_expiry(entry) <= scope->now) return NULL;
     /* Values that are changed in place by plain stores, and those whose parts are. */
-    if (entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
+    if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
         look->is_failed = true;
         return NULL;
     }
     return entry;
+}
+
+inline void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance) NO_THREAD_SAFETY_ANALYSIS {
+    assert(lane_is_inside(lane));
+    const struct shard *shard = keyspace_shard(lane->keyspace, hash);
+    glance->lock = &shard->lock;
+    glance->home = (struct home){NULL, 0};
+    glance->is_failed = !rwlock_peek(&shard->lock, &glance->version);
+    const struct table *table = atomic_load_explicit(&shard->tables[database], memory_order_acquire);
+    if (table == NULL || glance->is_failed) return;
+    glance->home = table_home(table, hash, &shard->lock, glance->version);
+    glance->is_failed = glance->home.group == NULL;
+}
+
+/* A string's bytes go straight to where they are wanted. Returns false if they may be read under the lock only, or it isn't sure that they are there. */
+static inline bool glance_read(const struct entry **entry, const struct key *key, int64_t now, int64_t latest, char *out, size_t size,
+                               ssize_t *length) {
+    struct entry_header header = entry_read_header(*entry);
+    if ((header.kind & KIND_EXPIRES) != 0 && entry_read_expiry(*entry) <= latest) {
+        bool is_expired = entry_read_expiry(*entry) <= now;
+        *entry = NULL;
+        return is_expired;
+    }
+    if (kind_type(header.kind) != TYPE_STRING) return true;
+    return entry_read_string(*entry, header, key, out, size, (size_t *)length);
+}
+
+inline bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, int64_t now, int64_t latest, char *out,
+                             size_t size, ssize_t *length) {
+    const struct entry *entry = NULL;
+    uint32_t version = glance->version;
+    bool is_sound = !glance->is_failed;
+    *length = -1;
+    if (glance->home.group != NULL) entry = home_find(glance->home, key);
+    if (entry != NULL) is_sound = glance_read(&entry, key, now, latest, out, size, length);
+#ifdef PLANT_LATE_VERSION
+    rwlock_peek(glance->lock, &version);
+#endif
+    if (!is_sound || !rwlock_is_unchanged(glance->lock, version)) {
+        counter_add(&lane->failed_looks, 1);
+        return false;
+    }
+    counter_add(&lane->looks, 1);
+    counter_add(entry != NULL ? &lane->hits : &lane->misses, 1);
+    if (entry != NULL) eviction_note_use(lane->keyspace, (struct entry *)(uintptr_t)entry, now);
+    return true;
 }
 
 static void assert_held(const struct scope *scope, const struct shard *shard) {
@@ -286,16 +345,18 @@ void scope_wait(struct lane *lane, struct rwlock *busy, bool is_exclusive) {
     lane_enter_waiting(lane);
 }
 
-void lane_enter_waiting(struct lane *lane) {
-    while (!lane_enter(lane)) {
-        struct sleeper sleeper;
-        sleeper_init(&sleeper, false);
-        if (gate_park(lane, &sleeper.waiter)) {
-            sleep_until_woken(&sleeper);
-            gate_unpark(lane, &sleeper.waiter);
-        }
-        sleeper_free(&sleeper);
+static __attribute__((noinline, cold)) void wait_at_gate(struct lane *lane) {
+    struct sleeper sleeper;
+    sleeper_init(&sleeper, false);
+    if (gate_park(lane, &sleeper.waiter)) {
+        sleep_until_woken(&sleeper);
+        gate_unpark(lane, &sleeper.waiter);
     }
+    sleeper_free(&sleeper);
+}
+
+inline void lane_enter_waiting(struct lane *lane) {
+    while (!lane_enter(lane)) wait_at_gate(lane);
 }
 
 /* After this many refusals the gate stays closed while the closer waits. */

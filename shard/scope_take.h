@@ -5,9 +5,12 @@
 #ifndef SHARD_SCOPE_TAKE_H
 #define SHARD_SCOPE_TAKE_H
 
+#include <sys/types.h>
+
 #include "keyspace.h"
 #include "lane.h"
 #include "scope.h"
+#include "table.h"
 
 void shard_set_init(struct shard_set *set);
 void shard_set_clear(struct shard_set *set);
@@ -26,6 +29,21 @@ void scope_end_write(struct write_scope *scope);
  * moment; if not, the answer is to be thrown away. look is the thread's, any content. Never busy, never fails otherwise. */
 void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
 bool scope_end_look(struct read_scope *scope);
+
+/* A glance: one string, in the same way but without a scope, and without a copy in between. It is begun when the key's hash is known, and ended when the
+ * lines it needs have had time to come. The lane is inside the gate all the while. */
+struct glance {
+    const struct rwlock *lock;
+    struct home home;
+    uint32_t version;
+    bool is_failed;
+};
+void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance);
+/* At most `size` bytes of the value go to `out`; *length is its whole length, or -1 if the key is absent or no string. The time is from `now` to `latest`:
+ * for most keys it makes no difference how exactly it is known. Counts like scope_read. false if the lock must be taken, and the time read: then `out`
+ * may hold anything. */
+bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, int64_t now, int64_t latest, char *out,
+                      size_t size, ssize_t *length);
 
 /* A shard's lock, and the shard of a lock that was found busy. */
 struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);

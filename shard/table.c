@@ -87,6 +87,10 @@ static uint64_t place_of(const struct table *table, struct array array, uint64_t
     return (place + place_step(table) - 1) & ~(place_step(table) - 1);
 }
 
+static inline struct home home_at(struct array array, uint64_t home) {
+    return (struct home){&array.groups[home / GROUP_HOMES], home % GROUP_HOMES};
+}
+
 static inline struct bucket *bucket_of(struct array array, uint64_t home) {
     return &array.groups[home / GROUP_HOMES].homes[home % GROUP_HOMES];
 }
@@ -142,7 +146,7 @@ static void array_retire(struct table *table, struct table_array *place, struct 
 }
 
 struct table *table_create(uint32_t shard, uint32_t hash_shift, struct lane *lane) {
-    struct table *table = calloc(1, sizeof *table);
+    struct table *table = memory_lines(sizeof *table);
     if (table == NULL) return NULL;
     table->grow_at = GROW_LEAST + (uint32_t)((shard * UINT32_C(2654435761)) >> 16) % (GROW_SPREAD + 1);
     table->hash_shift = hash_shift;
@@ -173,34 +177,93 @@ void table_free(struct table *table) {
 
 /* ------------------------------------------------------------------ finding */
 
-static inline bool entry_is(const struct entry *entry, const struct key *key) {
-    size_t length;
-    const char *data = entry_key(entry, &length);
-    return length == key->length && memcmp(data, key->data, length) == 0;
+/* Which slots of a bucket have a tag: a bit each, found without a branch. Where in its bucket an entry stands can't be foretold, and a processor that
+ * guessed wrong begins anew when the bucket has come from memory; one that had nothing to guess is far ahead by then, and waits for several
+ * lookups at once. How far depends on how few instructions a lookup is. */
+static inline uint32_t home_slots(struct home home, uint64_t hash) {
+    const struct bucket *bucket = &home.group->homes[home.number];
+    uint64_t tag = tag_of(hash);
+    uint32_t like = 0;
+#pragma GCC unroll 8
+    for (int i = BUCKET_SLOTS - 1; i >= 0; i--) like = like * 2 + ((word_of(&bucket->slots[i]) ^ tag) < UINT64_C(1) << TAG_SHIFT);
+    return like;
 }
 
-static slot *find_spilled(const struct bucket *spill, uint64_t home, const struct key *key) {
-    uint64_t wanted = tag_of(key->hash) | home % GROUP_HOMES;
-    for (; spill != NULL; spill = link_of(spill))
-        for (int i = 0; i < SPILL_SLOTS; i++) {
-            uint64_t word = word_of(&spill->slots[i]);
-            if ((word & (TAG_MASK | HOME_MASK)) == wanted && !is_empty(word) && entry_is(entry_of(word), key))
-                return (slot *)(uintptr_t)&spill->slots[i];
-        }
+static inline uint32_t spill_slots(const struct bucket *spill, struct home home, uint64_t hash) {
+    uint64_t wanted = tag_of(hash) | home.number;
+    uint32_t like = 0;
+    for (int i = SPILL_SLOTS - 1; i >= 0; i--) like = like * 2 + (((word_of(&spill->slots[i]) ^ wanted) & (TAG_MASK | HOME_MASK)) == 0);
+    return like;
+}
+
+static inline bool has_spilled(struct home home) {
+    return (word_of(&home.group->homes[home.number].slots[BUCKET_SLOTS - 1]) & SPILLED) != 0;
+}
+
+/* The slot of a key, and what was seen in it. */
+static inline slot *find_among(const struct bucket *bucket, uint32_t like, const struct key *key, struct entry **entry) {
+    for (; like != 0; like &= like - 1) {
+        slot *at = (slot *)(uintptr_t)&bucket->slots[__builtin_ctz(like)];
+        *entry = slot_entry(at);
+        if (*entry != NULL && entry_is(*entry, key)) return at;
+    }
     return NULL;
+}
+
+static slot *find_spilled(struct home home, const struct key *key, struct entry **entry) {
+    for (const struct bucket *spill = &home.group->spill; spill != NULL; spill = link_of(spill)) {
+        slot *at = find_among(spill, spill_slots(spill, home, key->hash), key, entry);
+        if (at != NULL) return at;
+    }
+    return NULL;
+}
+
+static inline slot *find(struct home home, const struct key *key, struct entry **entry) {
+    slot *at = find_among(&home.group->homes[home.number], home_slots(home, key->hash), key, entry);
+    return at == NULL && has_spilled(home) ? find_spilled(home, key, entry) : at;
 }
 
 slot *table_find(const struct table *table, const struct key *key) {
     uint64_t home;
+    struct entry *entry;
     struct array array = array_of(table, place_of_hash(table, key->hash), &home);
-    struct bucket *bucket = bucket_of(array, home);
-    uint64_t tag = tag_of(key->hash), word = 0;
-    for (int i = 0; i < BUCKET_SLOTS; i++) {
-        word = word_of(&bucket->slots[i]);
-        if ((word & TAG_MASK) == tag && !is_empty(word) && entry_is(entry_of(word), key)) return &bucket->slots[i];
+    return find(home_at(array, home), key, &entry);
+}
+
+inline const struct entry *home_find(struct home home, const struct key *key) {
+    struct entry *entry;
+    return find(home, key, &entry) == NULL ? NULL : entry;
+}
+
+inline struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version) {
+    uint64_t number;
+    struct array array = array_of(table, place_of_hash(table, hash), &number);
+    /* Only now is it sure that the array's two words belong together, and so that the home is one. */
+    if (!rwlock_is_unchanged(lock, version)) return (struct home){NULL, 0};
+    struct home home = home_at(array, number);
+    __builtin_prefetch(&home.group->homes[home.number]);
+    return home;
+}
+
+static void prefetch_among(const struct bucket *bucket, uint32_t like) {
+    for (; like != 0; like &= like - 1) {
+        const char *entry = (const char *)slot_entry(&bucket->slots[__builtin_ctz(like)]);
+        /* Header, key and a short value are seldom in one line: entries begin at any sixteenth byte. */
+        __builtin_prefetch(entry);
+        __builtin_prefetch(entry + 64);
     }
-    if ((word & SPILLED) == 0) return NULL;
-    return find_spilled(spill_of(array, home), home, key);
+}
+
+inline bool home_prefetch(struct home home, uint64_t hash) {
+    uint32_t like = home_slots(home, hash);
+    prefetch_among(&home.group->homes[home.number], like);
+    if (like != 0 || !has_spilled(home)) return true;
+    __builtin_prefetch(&home.group->spill);
+    return false;
+}
+
+void home_prefetch_spilled(struct home home, uint64_t hash) {
+    prefetch_among(&home.group->spill, spill_slots(&home.group->spill, home, hash));
 }
 
 struct hash_search {
@@ -221,75 +284,6 @@ slot *table_find_hash(const struct table *table, uint64_t hash, const struct has
     struct hash_search search = {hash, secret, NULL};
     table_visit(table, place_of_hash(table, hash), compare_hash, &search);
     return search.found;
-}
-
-/* A copy of the entry if it is the key's, or NULL; a copy that isn't wanted is given up. */
-static const struct entry *copy_if_key(struct look *look, const struct entry *entry, const struct key *key) {
-    uint64_t *place = look->copies + look->used / sizeof(uint64_t);
-    size_t bytes = entry_copy_words(entry, place, sizeof look->copies - look->used);
-    const struct entry *copy = (const struct entry *)place;
-    if (bytes == 0) {
-        look->is_failed = true;
-        return NULL;
-    }
-    if (!entry_is(copy, key)) return NULL;
-    look->used += bytes;
-    return copy;
-}
-
-static const struct entry *look_spilled(const struct bucket *spill, uint64_t home, const struct key *key, struct look *look,
-                                        const struct entry **original) {
-    uint64_t wanted = tag_of(key->hash) | home % GROUP_HOMES;
-    for (; spill != NULL; spill = link_of(spill))
-        for (int i = 0; i < SPILL_SLOTS; i++) {
-            uint64_t word = word_of(&spill->slots[i]);
-            if ((word & (TAG_MASK | HOME_MASK)) != wanted || is_empty(word)) continue;
-            const struct entry *copy = copy_if_key(look, *original = entry_of(word), key);
-            if (copy != NULL || look->is_failed) return copy;
-        }
-    return NULL;
-}
-
-const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
-                               struct look *look, const struct entry **original) {
-    uint64_t home;
-    struct array array = array_of(table, place_of_hash(table, key->hash), &home);
-    /* Only now is it sure that the array's two words belong together, and so that the bucket is one. */
-    if (!rwlock_is_unchanged(lock, version)) {
-        look->is_failed = true;
-        return NULL;
-    }
-    struct bucket *bucket = bucket_of(array, home);
-    uint64_t tag = tag_of(key->hash), word = 0;
-    for (int i = 0; i < BUCKET_SLOTS; i++) {
-        word = word_of(&bucket->slots[i]);
-        if ((word & TAG_MASK) != tag || is_empty(word)) continue;
-        const struct entry *copy = copy_if_key(look, *original = entry_of(word), key);
-        if (copy != NULL || look->is_failed) return copy;
-    }
-    if ((word & SPILLED) == 0) return NULL;
-    return look_spilled(spill_of(array, home), home, key, look, original);
-}
-
-const struct bucket *table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock) {
-    uint32_t version;
-    if (!rwlock_peek(lock, &version)) return NULL;
-    uint64_t home;
-    struct array array = array_of(table, place_of_hash(table, hash), &home);
-    if (!rwlock_is_unchanged(lock, version)) return NULL;
-    const struct bucket *bucket = bucket_of(array, home);
-    __builtin_prefetch(bucket);
-    return bucket;
-}
-
-void table_prefetch_entry(const struct bucket *bucket, uint64_t hash) {
-    for (int i = 0; i < BUCKET_SLOTS; i++) {
-        uint64_t word = word_of(&bucket->slots[i]);
-        if ((word & TAG_MASK) != tag_of(hash) || is_empty(word)) continue;
-        /* Header, key and a short value are seldom in one line: entries begin at any sixteenth byte. */
-        __builtin_prefetch(entry_of(word));
-        __builtin_prefetch((const char *)entry_of(word) + 64);
-    }
 }
 
 /* ------------------------------------------------------------------ placing */

@@ -37,7 +37,6 @@
 #include "key.h"
 
 struct lane;
-struct look;
 struct rwlock;
 
 #define BUCKET_SLOTS 8
@@ -92,17 +91,24 @@ static inline struct entry *slot_entry(const slot *at) {
 static inline bool slot_expires(const slot *at) {
     return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 48)) != 0;
 }
-/* table_find without the lock, for a look at its shard at that version: a copy of the entry in look->copies, and *original, or NULL if it is
- * absent or look->is_failed. What it returns counts only if the version is still the same afterwards. Inside the gate. */
-const struct entry *table_look(const struct table *table, const struct key *key, const struct rwlock *lock, uint32_t version,
-                               struct look *look, const struct entry **original);
 /* table_find for who has forgotten all but the key's hash. */
 struct hash_secret;
 slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret);
-/* Brings the lines of a lookup into the cache: first the bucket, then (once that is there) the entries that the tag points to. Inside the
- * gate; no lock needed, as it is only a hint: NULL where somebody is writing, and a bucket that was left meanwhile is still there to be read. */
-const struct bucket *table_prefetch_bucket(const struct table *table, uint64_t hash, const struct rwlock *lock);
-void table_prefetch_entry(const struct bucket *bucket, uint64_t hash);
+
+/* Looking without the lock, inside the gate, in steps, so that who looks for many keys can take each step for all of them and waits for memory once. What is
+ * seen counts only if the shard's version is the same afterwards; an entry is read by atomic words (entry_layout.h). Whatever was left or
+ * removed meanwhile is still there to be read. */
+struct home {
+    const struct group *group; /* NULL: nowhere */
+    uint64_t number;           /* in the group */
+};
+/* The home of a key, whose line is then on its way to the cache; `nowhere` if the shard's version isn't that any more. */
+struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version);
+/* The lines of the entries that may be the key's. Returns false if it is the spill's line that was sent for, and home_prefetch_spilled is the next step. */
+bool home_prefetch(struct home home, uint64_t hash);
+void home_prefetch_spilled(struct home home, uint64_t hash);
+/* NULL if absent. Does not look at expiry. */
+const struct entry *home_find(struct home home, const struct key *key);
 
 /* Makes sure that one insertion can't fail, and moves one home if the table is growing: slots found before are void. false when out
  * of memory. */

@@ -23,7 +23,7 @@ struct bank {
 };
 
 /* A group is a set of accounts that is always written as one, and so always equal; groups overlap only in shards, not in keys. */
-struct group {
+struct accounts {
     struct bank *bank;
     struct key keys[MOST_KEYS];
     size_t count;
@@ -31,7 +31,7 @@ struct group {
     bool is_equal;
 };
 
-static void choose_group(struct bank *bank, struct group *group, uint64_t *random) {
+static void choose_group(struct bank *bank, struct accounts *group, uint64_t *random) {
     uint64_t which = random_below(random, ACCOUNTS / MOST_KEYS);
     group->bank = bank;
     group->count = 2 + which * 2; /* each has its size */
@@ -45,7 +45,7 @@ static void choose_group(struct bank *bank, struct group *group, uint64_t *rando
 }
 
 static void write_group(void *context, struct write_scope *scope) {
-    struct group *group = context;
+    struct accounts *group = context;
     for (size_t i = 0; i < group->count; i++) {
         struct edit edit;
         char value[80];
@@ -71,7 +71,7 @@ static uint64_t stamp_of(const struct entry *entry) {
 }
 
 static void read_group(void *context, const struct read_scope *scope) {
-    struct group *group = context;
+    struct accounts *group = context;
     uint64_t first = stamp_of(scope_read(scope, &group->keys[0]));
     group->is_equal = true;
     for (size_t i = 1; i < group->count; i++) group->is_equal &= stamp_of(scope_read(scope, &group->keys[i])) == first;
@@ -83,7 +83,7 @@ static void *write_groups(void *argument) {
     CHECK(lane != NULL);
     uint64_t random = bank->seed + atomic_fetch_add(&bank->number, 1);
     for (uint64_t i = 0; i < bank->rounds; i++) {
-        struct group group;
+        struct accounts group;
         choose_group(bank, &group, &random);
         group.stamp = random_next(&random) >> 8;
         latchkey_write(lane, group.keys, group.count, write_group, &group);
@@ -99,7 +99,7 @@ static void *read_groups(void *argument) {
     CHECK(lane != NULL);
     uint64_t random = bank->seed + 1000 + atomic_fetch_add(&bank->number, 1);
     while (!atomic_load(&bank->is_over)) {
-        struct group group;
+        struct accounts group;
         choose_group(bank, &group, &random);
         latchkey_read(lane, group.keys, group.count, read_group, &group);
         atomic_fetch_add(&bank->reads, 1);
@@ -123,7 +123,7 @@ static void *close_sometimes(void *argument) {
         hold_all(&holding, lane, 1);
         for (uint64_t which = 0; which < ACCOUNTS / MOST_KEYS; which++) {
             struct read_scope all = {holding.scope.scope};
-            struct group group = {.bank = bank, .count = 2 + which * 2};
+            struct accounts group = {.bank = bank, .count = 2 + which * 2};
             for (size_t i = 0; i < group.count; i++) group.keys[i] = bank->keys[which * MOST_KEYS + i];
             read_group(&group, &all);
             if (!group.is_equal) atomic_fetch_add(&bank->torn, 1);

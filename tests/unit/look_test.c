@@ -236,6 +236,125 @@ static void more_than_fits_needs_the_lock(void **state) {
     assert_false(end(&scope));
 }
 
+/* ------------------------------------------------------------------ glances */
+
+#define ROOM 100
+
+/* What a glance brings, with guards around it. */
+struct seen {
+    bool is_sound;
+    ssize_t length;
+    char before, out[ROOM], after;
+};
+
+static struct seen glance_with_room(const char *name, size_t name_length, size_t size, int64_t now, int64_t latest) {
+    struct seen seen = {.before = 'x', .after = 'x'};
+    struct key key = keyspace_key(keyspace, 0, name, name_length);
+    struct glance glance;
+    memset(seen.out, 'x', sizeof seen.out);
+    assert_true(lane_enter(lane));
+    scope_glance(lane, key.hash, 0, &glance);
+    seen.is_sound = scope_glance_end(lane, &glance, &key, now, latest, seen.out, size, &seen.length);
+    lane_leave(lane);
+    assert_true(seen.before == 'x' && seen.after == 'x');
+    for (size_t i = size; i < ROOM; i++) assert_int_equal(seen.out[i], 'x');
+    return seen;
+}
+
+static struct seen glance_at(const char *name) {
+    return glance_with_room(name, strlen(name), ROOM, NOW, NOW);
+}
+
+/* Keys and values begin and end anywhere in a word. */
+static void a_glance_sees_keys_and_values_of_all_lengths(void **state) {
+    (void)state;
+    static const size_t name_lengths[] = {0, 1, 7, 8, 9, 16, 30, 254, 255, 256, 300, 1027};
+    char name[1100], value[ROOM];
+    for (size_t i = 0; i < sizeof name - 1; i++) name[i] = (char)('a' + i * 7 % 26);
+    for (size_t i = 0; i < sizeof value; i++) value[i] = (char)('A' + i * 11 % 26);
+    for (size_t n = 0; n < sizeof name_lengths / sizeof name_lengths[0]; n++)
+        for (size_t length = 0; length <= ROOM; length += length < 24 ? 1 : 19)
+            for (int expires = 0; expires < 2; expires++) {
+                put(writer_lane, 0, name, name_lengths[n], value, length, expires ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
+                for (size_t size = 0; size <= ROOM; size += 25) {
+                    struct seen seen = glance_with_room(name, name_lengths[n], size, NOW, NOW + 4);
+                    assert_true(seen.is_sound);
+                    assert_int_equal(seen.length, length);
+                    assert_memory_equal(seen.out, value, length < size ? length : size);
+                }
+            }
+}
+
+static void a_glance_sees_every_form_of_a_string_but_one_that_grows_in_place(void **state) {
+    (void)state;
+    static char large[40000], middle[700];
+    memset(large, 'l', sizeof large - 1);
+    memset(middle, 'm', sizeof middle - 1);
+    set("integer", "-1234567890123", ENTRY_NO_EXPIRY);
+    set("apart", middle, NOW + 1);
+    set("blob", large, ENTRY_NO_EXPIRY);
+    struct seen seen = glance_at("integer");
+    assert_true(seen.is_sound && seen.length == 14 && memcmp(seen.out, "-1234567890123", 14) == 0);
+    seen = glance_at("apart");
+    assert_true(seen.is_sound && seen.length == sizeof middle - 1 && memcmp(seen.out, middle, ROOM) == 0);
+    seen = glance_at("blob");
+    assert_true(seen.is_sound && seen.length == sizeof large - 1 && memcmp(seen.out, large, ROOM) == 0);
+    struct key key = key_of("integer");
+    struct holding holding;
+    struct edit edit;
+    hold_shards(&holding, writer_lane, &key, 1, NOW);
+    scope_edit(&holding.scope, &key, &edit);
+    assert_non_null(edit_stretch_string(&edit, 20));
+    scope_changed(&edit, EVENT_SETRANGE);
+    hold_end(&holding);
+    assert_false(glance_at("integer").is_sound);
+}
+
+static void a_glance_knows_the_time_as_well_as_it_is_told(void **state) {
+    (void)state;
+    set("mortal", "v", NOW + 10);
+    size_t length = strlen("mortal");
+    struct seen seen = glance_with_room("mortal", length, ROOM, NOW, NOW + 9);
+    assert_true(seen.is_sound && seen.length == 1);
+    assert_false(glance_with_room("mortal", length, ROOM, NOW, NOW + 10).is_sound);
+    seen = glance_with_room("mortal", length, ROOM, NOW + 10, NOW + 20);
+    assert_true(seen.is_sound && seen.length == -1);
+    seen = glance_at("absent");
+    assert_true(seen.is_sound && seen.length == -1);
+}
+
+static void a_glance_counts_like_a_look(void **state) {
+    (void)state;
+    struct keyspace_counts before = counts_of(keyspace), after;
+    set("there", "v", ENTRY_NO_EXPIRY);
+    assert_true(glance_at("there").is_sound);
+    assert_true(glance_at("absent").is_sound);
+    struct key key = key_of("there");
+    struct holding holding;
+    hold_shards(&holding, writer_lane, &key, 1, NOW);
+    assert_false(glance_at("there").is_sound);
+    hold_end(&holding);
+    after = counts_of(keyspace);
+    assert_int_equal(after.hits - before.hits, 1);
+    assert_int_equal(after.misses - before.misses, 1);
+    assert_int_equal(after.looks - before.looks, 2);
+    assert_int_equal(after.failed_looks - before.failed_looks, 1);
+}
+
+static void a_glance_fails_if_its_shard_was_written_to_meanwhile(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct glance glance;
+    ssize_t length;
+    char out[8];
+    set("k", "v", ENTRY_NO_EXPIRY);
+    assert_true(lane_enter(lane));
+    scope_glance(lane, key.hash, 0, &glance);
+    set("k", "w", ENTRY_NO_EXPIRY);
+    assert_false(scope_glance_end(lane, &glance, &key, NOW, NOW, out, sizeof out, &length));
+    lane_leave(lane);
+}
+
 /* ------------------------------------------------------------------ with a writer at work */
 
 #define KEYS 4
@@ -331,6 +450,11 @@ int main(void) {
         TEST(a_shard_that_is_held_exclusively_can_not_be_looked_at),
         TEST(a_string_that_grows_in_place_needs_the_lock),
         TEST(more_than_fits_needs_the_lock),
+        TEST(a_glance_sees_keys_and_values_of_all_lengths),
+        TEST(a_glance_sees_every_form_of_a_string_but_one_that_grows_in_place),
+        TEST(a_glance_knows_the_time_as_well_as_it_is_told),
+        TEST(a_glance_counts_like_a_look),
+        TEST(a_glance_fails_if_its_shard_was_written_to_meanwhile),
         TEST(what_is_seen_of_many_keys_was_there_at_one_moment),
     };
     end_if_it_hangs();

@@ -377,9 +377,14 @@ static void prefetching_finds_its_way_or_does_nothing(void **state) NO_THREAD_SA
         for (int round = 0; round < 2; round++) {
             if (round == 1) assert_true(rwlock_try_exclusive(&lock));
             struct key key = numbered_key(&numbered, i / 2);
-            const struct bucket *bucket = table_prefetch_bucket(numbered.table, key.hash, &lock);
-            assert_true((bucket == NULL) == (round == 1));
-            if (bucket != NULL) table_prefetch_entry(bucket, key.hash);
+            uint32_t version;
+            rwlock_peek(&lock, &version);
+            struct home home = table_home(numbered.table, key.hash, &lock, version);
+            assert_true((home.group == NULL) == (round == 1));
+            if (round == 0) {
+                if (!home_prefetch(home, key.hash)) home_prefetch_spilled(home, key.hash);
+                assert_ptr_equal(home_find(home, &key), slot_entry(table_find(numbered.table, &key)));
+            }
             if (round == 1) rwlock_release_exclusive(&lock);
         }
         check_found(&numbered, i / 2);
