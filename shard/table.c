@@ -88,7 +88,7 @@ static uint64_t place_of(const struct table *table, struct array array, uint64_t
 }
 
 static inline struct home home_at(struct array array, uint64_t home) {
-    return (struct home){&array.groups[home / GROUP_HOMES], home % GROUP_HOMES};
+    return (struct home){array.groups + home / GROUP_HOMES, home % GROUP_HOMES};
 }
 
 static inline struct bucket *bucket_of(struct array array, uint64_t home) {
