@@ -164,11 +164,7 @@ inline void eviction_note_use(const struct keyspace *keyspace, struct entry *ent
     const struct eviction *eviction = &keyspace->eviction;
     uint16_t before = access_read(entry), after;
     switch (form_of(eviction)) {
-    case ACCESS_SECONDS:
-        /* Of two who come at once either is right; and a plain store costs a reader nothing. */
-        after = access_second(now);
-        if (after != before) access_write(entry, after);
-        return;
+    case ACCESS_SECONDS: after = access_second(now); break;
     case ACCESS_FREQUENCY: after = frequency_hit(eviction, before, now); break;
     default: after = access_queued_hit(before, tick_of(eviction)); break;
     }
