@@ -82,6 +82,7 @@ write_function command_bzpopmin, command_bzpopmax, command_bzmpop;
 
 /* hyperloglog.c */
 write_function command_pfadd, command_pfcount, command_pfmerge, command_pfdebug;
+plain_function command_pfselftest;
 
 /* sort.c */
 write_function command_sort;

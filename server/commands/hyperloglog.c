@@ -1,10 +1,12 @@
 /* HyperLogLogs: strings with a meaning. PFCOUNT writes: it keeps what it has counted. */
 #include "../../shard/value/hyperloglog.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../shard/value/value.h"
 #include "../config.h"
 #include "commands.h"
 
@@ -263,4 +265,63 @@ void command_pfdebug(struct write_scope *scope, const struct call *call, struct 
     else if (has_arity) reply_error_format(reply, "ERR Unknown PFDEBUG subcommand '%.*s'", what->length < 128 ? (int)what->length : 128, what->data);
     else
         reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", what->length < 128 ? (int)what->length : 128, what->data);
+}
+
+/* ------------------------------------------------------------------ PFSELFTEST */
+
+#define RANK_MOST 51 /* bits of a hash that don't choose the register, and one */
+#define ELEMENTS 100000
+
+/* A dense register takes any rank, keeps the highest, and leaves its neighbors alone. */
+static bool registers_are_apart(struct hll *hll) {
+    uint8_t expected[HLL_REGISTERS] = {0}, value;
+    hll_init(hll);
+    if (!hll_make_dense(hll)) return false;
+    for (uint32_t i = 0; i < 4 * HLL_REGISTERS; i++) {
+        uint32_t index = (uint32_t)value_random(HLL_REGISTERS);
+        uint8_t rank = (uint8_t)(1 + value_random(RANK_MOST));
+        bool is_higher = rank > expected[index];
+        if (hll_raise(hll, index, rank, 0) != (is_higher ? HLL_RAISED : HLL_SAME)) return false;
+        if (is_higher) expected[index] = rank;
+    }
+    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
+        if (!hll_register((const char *)hll->bytes, hll->length, i, &value) || value != expected[i]) return false;
+    return true;
+}
+
+static bool count_of(const struct hll *hll, uint64_t *count) {
+    uint8_t registers[HLL_REGISTERS] = {0};
+    if (!hll_merge((const char *)hll->bytes, hll->length, registers)) return false;
+    *count = hll_count(registers);
+    return true;
+}
+
+/* The standard error is 1.04 / sqrt(registers). Six of them never happen. */
+static bool is_near(uint64_t count, uint64_t truth) {
+    return fabs((double)count - (double)truth) <= ceil(6 * 1.04 / 128 * (double)truth);
+}
+
+/* Elements counted sparsely and densely come to the same number, which is near the truth. */
+static bool counts_are_right(struct hll *sparse, struct hll *dense) {
+    uint64_t checked = 1, one, other;
+    hll_init(sparse);
+    hll_init(dense);
+    if (!hll_make_dense(dense)) return false;
+    for (uint64_t i = 1; i <= ELEMENTS; i++) {
+        uint8_t rank;
+        uint32_t index = hll_register_of((const char *)&i, sizeof i, &rank);
+        if (hll_raise(sparse, index, rank, sparse_most()) != hll_raise(dense, index, rank, 0)) return false;
+        if (i != checked) continue;
+        if (!count_of(sparse, &one) || !count_of(dense, &other) || one != other || !is_near(one, i)) return false;
+        checked *= 10;
+    }
+    return true;
+}
+
+void command_pfselftest(const struct call *call, struct reply *reply) {
+    struct hll one, other;
+    (void)call;
+    if (!registers_are_apart(&one)) reply_error(reply, "TESTFAILED a register does not hold what was put into it");
+    else if (!counts_are_right(&one, &other)) reply_error(reply, "TESTFAILED a count is too far from the truth");
+    else reply_ok(reply);
 }

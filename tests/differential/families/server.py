@@ -14,7 +14,8 @@ COMMAND_NAMES = [name.encode() for name in (
     'sdiffstore sintercard sscan zadd zincrby zrem zcard zscore zmscore zrank zrevrank zcount zlexcount zrange zrangebyscore '
     'zrevrangebyscore zrangebylex zrevrangebylex zrevrange zrangestore zremrangebyrank zremrangebyscore zremrangebylex zunion zinter zdiff '
     'zunionstore zinterstore zdiffstore zintercard zpopmin zpopmax zmpop bzpopmin bzpopmax bzmpop zrandmember zscan pfadd pfcount pfmerge '
-    'pfdebug sort sort_ro').split()]
+    'pfdebug pfselftest geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore '
+    'sort sort_ro').split()]
 SUBCOMMAND_NAMES = [name.encode() for name in (
     'client|id client|getname client|setname client|no-evict client|reply client|info client|list client|kill client|pause client|unpause '
     'client|unblock client|help command|count command|info command|docs command|list command|getkeys command|getkeysandflags command|help '

@@ -1,0 +1,75 @@
+/* HyperLogLogs over the wire: the same count, however the elements came together. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../support.h"
+
+static struct server *server;
+static redisContext *client;
+
+static void add(const char *key, int first, int end) {
+    for (int i = first; i < end; i++) redisAppendCommand(client, "PFADD %s %d", key, i);
+    for (int i = first; i < end; i++) {
+        redisReply *reply;
+        assert_int_equal(redisGetReply(client, (void **)&reply), REDIS_OK);
+        assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+        freeReplyObject(reply);
+    }
+}
+
+static int64_t count(const char *keys) {
+    char command[64] = "PFCOUNT ";
+    redisReply *reply = redisCommand(client, strcat(command, keys));
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    int64_t integer = reply->integer;
+    freeReplyObject(reply);
+    return integer;
+}
+
+static void elements_count_once_wherever_they_are(void **unused) {
+    (void)unused;
+    add("left", 0, 3000);
+    add("right", 2000, 5000);
+    add("all", 0, 5000);
+    int64_t all = count("all");
+    assert_in_range(all, 4750, 5250);
+    assert_int_equal(count("left right"), all);
+    expect(client, "OK", "PFMERGE merged left right");
+    assert_int_equal(count("merged"), all);
+    expect(client, "0", "PFADD merged 17 4711");
+    expect(client, "1", "PFADD merged another and one more");
+}
+
+static void the_server_tests_its_own_counting(void **unused) {
+    (void)unused;
+    expect(client, "OK", "PFSELFTEST");
+    expect(client, "OK", "CONFIG SET hll-sparse-max-bytes 0");
+    expect(client, "OK", "PFSELFTEST");
+}
+
+static int start(void **unused) {
+    (void)unused;
+    server = server_start((const char *const[]){"--threads", "2", NULL});
+    client = server_connect(server);
+    return 0;
+}
+
+static int stop(void **unused) {
+    (void)unused;
+    redisFree(client);
+    return server_stop(server);
+}
+
+int main(void) {
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elements_count_once_wherever_they_are),
+        cmocka_unit_test(the_server_tests_its_own_counting),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
