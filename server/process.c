@@ -47,9 +47,12 @@ static uint32_t tick_count;
  *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's lock.
  * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed or were deleted; much
  *     shorter, and pages that are soon used again would come and go.
+ * slab_sizes: pages to a slab of the sizes that are powers of two. Theirs is a page by default, which for values of 512 bytes means 128
+ *     bytes of the allocator's own for every eight of them.
  * The threads that see to this in the background are started by process_init: at jemalloc's own start they would not survive `daemonize`. */
 extern const char *malloc_conf;
-const char *malloc_conf = "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0";
+const char *malloc_conf = "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0,"
+                          "slab_sizes:128-128:4|256-256:8|512-512:8|1024-1024:8|2048-2048:8|4096-4096:8|8192-8192:8";
 #endif
 
 void process_init(void) {

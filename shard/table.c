@@ -22,6 +22,9 @@
 #define GROW_LEAST 48
 #define GROW_SPREAD 7
 
+/* A step that has moved as many entries leaves the next home for the next step. */
+#define MOVES_ENOUGH 12
+
 static inline uint64_t word_of(const slot *at) {
     return atomic_load_explicit(at, memory_order_acquire);
 }
@@ -149,6 +152,7 @@ struct table *table_create(uint32_t shard, uint32_t hash_shift, struct lane *lan
     struct table *table = memory_lines(sizeof *table);
     if (table == NULL) return NULL;
     table->grow_at = GROW_LEAST + (uint32_t)((shard * UINT32_C(2654435761)) >> 16) % (GROW_SPREAD + 1);
+    table->grow_by = shard % 2 ? 30 : 25;
     table->hash_shift = hash_shift;
     struct array array;
     if (!array_create(table, &array, 1, lane)) {
@@ -394,10 +398,10 @@ static void prefetch_home(struct array array, uint64_t home) {
     for (int i = 0; i < BUCKET_SLOTS; i++) __builtin_prefetch(entry_of(word_of(&bucket->slots[i])));
 }
 
-/* Moves one home of the old array. While its entries are on their way they are in one array or the other, and `moved` says which
- * is asked: the shard is held exclusively, and who reads without a lock will find that its version has changed. */
-static void move_home(struct table *table, struct lane *lane) {
-    if (!stock_fill(lane)) return; /* next time */
+/* Moves one home of the old array, and returns how many entries that were. While its entries are on their way they are in one array
+ * or the other, and `moved` says which is asked: the shard is held exclusively, and who reads without a lock will find that its version
+ * has changed. */
+static uint32_t move_home(struct table *table, struct lane *lane) {
     struct array old = array_read(&table->old), current = array_read(&table->current);
     uint64_t home = moved_homes(table);
     struct bucket *bucket = bucket_of(old, home);
@@ -410,12 +414,23 @@ static void move_home(struct table *table, struct lane *lane) {
             array_place(table, current, target, word & ~(SPILLED | HOME_MASK), lane);
             array_clear(table, old, home, &bucket->slots[i], lane);
         }
+    atomic_store_explicit(&table->moved, home + 1, memory_order_release);
+    if (home + 1 == old.homes) array_retire(table, &table->old, lane);
+    return moves;
+}
+
+/* A step of the way from the old array to the current one. Two homes and not one, since two arrays are held until the last is moved. */
+static void move_on(struct table *table, struct lane *lane) {
+    uint32_t moves = 0;
+    for (int homes = 0; homes < 2 && moves < MOVES_ENOUGH && is_resizing(table); homes++) {
+        if (!stock_fill(lane)) break; /* next time */
+        moves += move_home(table, lane);
+    }
     assert(moves <= TABLE_MOVES_MOST);
     if (moves > atomic_load_explicit(&table->moves_most, memory_order_relaxed))
         atomic_store_explicit(&table->moves_most, moves, memory_order_relaxed);
-    atomic_store_explicit(&table->moved, home + 1, memory_order_release);
-    if (home + 1 == old.homes) array_retire(table, &table->old, lane);
-    else prefetch_home(old, home + 1); /* the next operation will read them */
+    struct array old = array_read(&table->old); /* the next operation will read them */
+    for (uint64_t home = moved_homes(table); home < old.homes && home < moved_homes(table) + 2; home++) prefetch_home(old, home);
 }
 
 /* Begins to move to an array of that many groups. Out of memory only means that it is tried again later. */
@@ -435,14 +450,14 @@ static void resize(struct table *table, uint64_t groups, struct lane *lane) {
 bool table_reserve(struct table *table, struct lane *lane) {
     if (!stock_fill(lane)) return false;
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
-    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups + 3) / 4, lane);
-    if (is_resizing(table)) move_home(table, lane);
+    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups * table->grow_by + 99) / 100, lane);
+    if (is_resizing(table)) move_on(table, lane);
     return stock_fill(lane);
 }
 
 static void shrink_if_sparse(struct table *table, struct lane *lane) {
     if (is_resizing(table)) {
-        move_home(table, lane);
+        move_on(table, lane);
         return;
     }
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES, keys = counter_read(&table->keys);

@@ -20,7 +20,7 @@
  * place in the order of hashes means the same in every size of table. The seven homes share a spill bucket, which keeps a miss at
  * one line for most keys at a load of more than 80 %; a bucket that overflows further links another one.
  *
- * Growth and shrinking move one home per insertion or removal from the old array to the new. Homes of the old array below
+ * Growth and shrinking move two homes per insertion or removal from the old array to the new. Homes of the old array below
  * `moved` have been moved: a key's hash tells which array to look in, so a lookup looks in one only.
  *
  * The words are atomic because readers without a lock and prefetching look at them. Arrays that were left are retired (lane.h).
@@ -64,7 +64,10 @@ struct table {
     struct table_array current;
     struct table_array old; /* being moved out of, or no array */
     _Atomic uint64_t moved; /* homes of `old` that are done */
-    uint32_t grow_at;       /* entries per group at which this table grows; differs from shard to shard */
+    /* Entries per group at which this table grows, and by how many per cent. Both differ from shard to shard, so that a key costs about
+     * the same at every size of the keyspace. The allocator has four size classes to a doubling, and either percentage is a step of two of
+     * them; but one leads from odd classes to odd ones, the other from even to even. */
+    uint16_t grow_at, grow_by;
     uint32_t hash_shift;    /* high bits of the hash that all keys of the shard share */
     struct table *next_grave; /* among the flushed tables of a lane */
     uint64_t expiry_place;  /* where the next expiry slice goes on */
