@@ -11,6 +11,7 @@
  *                                (10000, 0)                                                    keys; zipf: exponent 0.99
  *     --prefill                  sets every key first; with                 --ttl SECONDS      keys that are set live so long (0: always)
  *                                --seconds 0 that is all
+ *     --expire-at MS             or until that Unix time (resp only)
  *     --seconds S                how long is measured, after                --requests N       or so many requests, all measured
  *                                --warmup S (1, 0.2)
  *     --pid N                    tells the CPU time of that process over the measured time, from the scheduler's counters
@@ -73,7 +74,7 @@ static struct {
     enum distribution distribution;
     uint32_t clients, threads, pipeline, mget_keys;
     size_t value;
-    uint64_t keys, first_key, ttl, requests, seed;
+    uint64_t keys, first_key, ttl, expire_at, requests, seed;
     double seconds, warmup;
     pid_t pid;
     bool prefills;
@@ -260,7 +261,7 @@ static size_t memcached_write(char *out, enum kind kind, const char *value, size
 static size_t resp_write(char *out, enum kind kind, uint32_t keys_each, const char *value,
                          size_t *digits) {
     static const char *const words[KINDS] = {"GET", "SET", "INCR", "MGET", "PING"};
-    bool has_ttl = kind == SET && options.ttl > 0;
+    bool has_ttl = kind == SET && (options.ttl > 0 || options.expire_at > 0);
     const char *key = options.kind == INCR ? "int:000000000000" : "key:000000000000";
     size_t at = (size_t)sprintf(out, "*%u\r\n", 1 + keys_each + (kind == SET) + (has_ttl ? 2 : 0));
     at += bulk_write(out + at, words[kind], strlen(words[kind]));
@@ -274,8 +275,9 @@ static size_t resp_write(char *out, enum kind kind, uint32_t keys_each, const ch
         at += bulk_write(out + at, value, options.value);
     if (!has_ttl) return at;
     char ttl[24];
-    snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)options.ttl);
-    at += bulk_write(out + at, "EX", 2);
+    snprintf(ttl, sizeof ttl, "%llu",
+             (unsigned long long)(options.expire_at ? options.expire_at : options.ttl));
+    at += options.expire_at ? bulk_write(out + at, "PXAT", 4) : bulk_write(out + at, "EX", 2);
     return at + bulk_write(out + at, ttl, strlen(ttl));
 }
 
@@ -695,6 +697,7 @@ static void option_take(int option, const char *text) {
     case 'k': options.keys = number_option(text, 1, (uint64_t)1 << 31); break;
     case 'f': options.first_key = number_option(text, 0, (uint64_t)1 << 39); break;
     case 'e': options.ttl = number_option(text, 0, (uint64_t)1 << 31); break;
+    case 'E': options.expire_at = number_option(text, 0, (uint64_t)1 << 43); break;
     case 'n': options.requests = number_option(text, 1, (uint64_t)1 << 40); break;
     case 's': options.seconds = seconds_option(text); break;
     case 'w': options.warmup = seconds_option(text); break;
@@ -713,7 +716,8 @@ static void options_read(int argc, char **argv) {
         {"value", 1, NULL, 'v'},        {"mget-keys", 1, NULL, 'm'}, {"keys", 1, NULL, 'k'},
         {"first-key", 1, NULL, 'f'},    {"ttl", 1, NULL, 'e'},       {"requests", 1, NULL, 'n'},
         {"seconds", 1, NULL, 's'},      {"warmup", 1, NULL, 'w'},    {"pid", 1, NULL, 'i'},
-        {"seed", 1, NULL, 'S'},         {"prefill", 0, NULL, 'F'},   {NULL, 0, NULL, 0},
+        {"seed", 1, NULL, 'S'},         {"prefill", 0, NULL, 'F'},   {"expire-at", 1, NULL, 'E'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) option_take(option, optarg);

@@ -3,7 +3,9 @@
  *
  * A slice takes one shard exclusively at a time, and only if that is free. It looks at a stretch of buckets; slots without an expiry are
  * passed by their bit alone. Where a stretch turns out to be full of dead entries it goes on in the same shard, after letting it go
- * once, else to the next one. The lanes begin at different shards. */
+ * once, else to the next one. The lanes begin at different shards.
+ *
+ * On the same round tables get the size they should have: when their last keys have gone, nobody else comes by who would move them on. */
 #include <time.h>
 
 #include "scope_take.h"
@@ -48,33 +50,44 @@ static void remove_victims(struct write_scope *scope, const struct stretch *stre
 }
 
 /* One stretch of one table. Returns true if there was so much to remove that the next stretch is worth a look at once. */
-static bool expire_stretch(struct write_scope *scope, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
-    struct table *table = shard_table(shard, database);
-    if (table == NULL || counter_read(&table->expiring) == 0) return false;
+static bool expire_stretch(struct write_scope *scope, struct table *table, uint32_t database) {
+    if (counter_read(&table->expiring) == 0) return false;
     struct stretch stretch = {.now = scope->scope.now};
-    uint64_t place = table->expiry_place;
-    for (int homes = 0; homes < STRETCH && stretch.count < VICTIMS / 2; homes++) {
-        place = table_visit(table, place, note_expired, &stretch);
-        if (place == 0) break;
-    }
-    table->expiry_place = place;
+    for (int homes = 0; homes < STRETCH && stretch.count < VICTIMS / 2; homes++)
+        if (!table_sweep(table, note_expired, &stretch)) break;
     remove_victims(scope, &stretch, database);
-    return stretch.count * 10 > stretch.looked && counter_read(&table->expiring) > 0;
+    uint64_t expiring = counter_read(&table->expiring);
+    if (expiring == 0) return false;
+    if (stretch.looked > 0) return stretch.count * 10 > stretch.looked;
+    /* Not here, but somewhere, if they have lapsed on the average. */
+    return (int64_t)(counter_read(&table->expiry_sum) - expiring * (uint64_t)stretch.now) <= 0;
+}
+
+/* Returns true if there is more to do. */
+static bool settle(struct lane *lane, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
+    struct table *table = shard_table(shard, database);
+    if (table == NULL || table_is_settled(table)) return false;
+    if (counter_read(&table->keys) > 0) return table_settle(table, lane);
+    atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
+    table_retire(table, lane);
+    return false;
 }
 
 /* The take is a try in a set of one: the analysis is told below what the scope holds. */
-static bool expire_shard(struct lane *lane, uint32_t number, uint32_t database, int64_t now) {
+static bool tend_shard(struct lane *lane, uint32_t number, uint32_t database, int64_t now) {
     struct keyspace *keyspace = lane->keyspace;
     struct shard_set set;
     struct write_scope scope;
     struct rwlock *busy;
-    if (keyspace_shard_expiring(keyspace, number, database) == 0) return false;
+    if (keyspace_shard_expiring(keyspace, number, database) == 0 && keyspace_shard_is_settled(keyspace, number, database)) return false;
     shard_set_init(&set);
     shard_set_add(&set, number);
     if (!scope_try_write(&scope, lane, &set, now, &busy)) return false;
     struct shard *shard = &keyspace->shards[number];
     shard_assert_exclusive(shard);
-    bool goes_on = expire_stretch(&scope, shard, database);
+    struct table *table = shard_table(shard, database);
+    bool goes_on = table != NULL && expire_stretch(&scope, table, database);
+    goes_on |= settle(lane, shard, database);
     scope_end_write(&scope);
     return goes_on;
 }
@@ -87,7 +100,7 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
     bool is_cut_short = false;
     for (uint64_t step = 0; step < steps && !is_cut_short; step++) {
         uint32_t number = (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
-        while (expire_shard(lane, number, lane->expiry_database, now) && !is_cut_short)
+        while (tend_shard(lane, number, lane->expiry_database, now) && !is_cut_short)
             is_cut_short = monotonic_us() - began >= budget;
         if (is_cut_short) break;
         if (++lane->expiry_shard == keyspace->shard_count) {

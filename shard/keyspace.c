@@ -65,7 +65,6 @@ void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
         for (uint32_t database = 0; database < keyspace->database_count; database++) {
             struct table *table = atomic_load(&keyspace->shards[i].tables[database]);
             if (table == NULL) continue;
-            table->expiry_place = 0;
             table_bury(table, NULL, UINT64_MAX);
         }
     free(atomic_load(&keyspace->eviction.ghosts));
@@ -148,6 +147,11 @@ uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard
     return table == NULL ? 0 : counter_read(&table->expiring);
 }
 
+bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
+    const struct table *table = peek_table(keyspace, shard, database);
+    return table == NULL || table_is_settled(table);
+}
+
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts) {
     *counts = (struct keyspace_counts){0};
     uint32_t used = atomic_load(&keyspace->lanes_used);
@@ -190,7 +194,6 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
     counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
     counter_subtract(&lane->entries, keys);
-    table->expiry_place = 0;
     table->next_grave = lane->graves;
     lane->graves = table;
     return keys;
@@ -255,9 +258,9 @@ static void bury_slot(void *context, slot *at) {
 bool table_bury(struct table *table, struct lane *lane, uint64_t homes) {
     struct burial burial = {table, lane};
     do {
-        table->expiry_place = table_visit(table, table->expiry_place, bury_slot, &burial);
-    } while (table->expiry_place != 0 && --homes > 0);
-    if (table->expiry_place != 0) return false;
+        table->buried = table_visit(table, table->buried, bury_slot, &burial);
+    } while (table->buried != 0 && --homes > 0);
+    if (table->buried != 0) return false;
     table_free(table);
     return true;
 }

@@ -50,6 +50,8 @@ void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct ke
 /* Keys of one shard and database, as published. No lock. */
 uint64_t keyspace_shard_keys(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
 uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
+/* Whether its table has the size it should have, as published. No lock. */
+bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
 
 /* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts what they were then. */
 struct keyspace_counts {

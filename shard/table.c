@@ -25,6 +25,9 @@
 /* A step that has moved as many entries leaves the next home for the next step. */
 #define MOVES_ENOUGH 12
 
+/* Steps of the kind that an insertion takes, for a table that nobody inserts into. */
+#define SETTLE_STEPS 16
+
 static inline uint64_t word_of(const slot *at) {
     return atomic_load_explicit(at, memory_order_acquire);
 }
@@ -292,17 +295,7 @@ slot *table_find_hash(const struct table *table, uint64_t hash, const struct has
 
 /* ------------------------------------------------------------------ placing */
 
-/* Links a further bucket behind the home's spill. The lane's stock was filled before (stock_fill), so this can't fail. */
-static struct bucket *spill_extend(struct table *table, struct bucket *spill, struct lane *lane) {
-    assert(lane->spare_count > 0 && "the stock is filled before anything moves");
-    struct bucket *link = lane->spares[--lane->spare_count];
-    array_bytes_add(table, lane, memory_size(link));
-    counter_add(&table->spill_buckets, 1);
-    word_set(&spill->slots[SPILL_SLOTS], (uint64_t)(uintptr_t)link);
-    return link;
-}
-
-/* Enough spill buckets for one insertion and the moves it makes: then neither can fail halfway. */
+/* Enough spill buckets for one insertion and the home that it moves: then neither fails halfway. */
 static bool stock_fill(struct lane *lane) {
     while (lane->spare_count < LANE_SPARES) {
         struct bucket *spare = memory_lines(sizeof *spare);
@@ -310,6 +303,17 @@ static bool stock_fill(struct lane *lane) {
         lane->spares[lane->spare_count++] = spare;
     }
     return true;
+}
+
+/* Links a further bucket behind the home's spill, from the lane's stock. A home that has more entries than the stock is meant for (keys
+ * that somebody chose by their places in a scan) fills it again on the way; it can't go on, nor back, if there is no memory just then. */
+static struct bucket *spill_extend(struct table *table, struct bucket *spill, struct lane *lane) {
+    if (lane->spare_count == 0 && !stock_fill(lane) && lane->spare_count == 0) abort();
+    struct bucket *link = lane->spares[--lane->spare_count];
+    array_bytes_add(table, lane, memory_size(link));
+    counter_add(&table->spill_buckets, 1);
+    word_set(&spill->slots[SPILL_SLOTS], (uint64_t)(uintptr_t)link);
+    return link;
 }
 
 /* word has tag, expires and address. */
@@ -426,7 +430,6 @@ static void move_on(struct table *table, struct lane *lane) {
         if (!stock_fill(lane)) break; /* next time */
         moves += move_home(table, lane);
     }
-    assert(moves <= TABLE_MOVES_MOST);
     if (moves > atomic_load_explicit(&table->moves_most, memory_order_relaxed))
         atomic_store_explicit(&table->moves_most, moves, memory_order_relaxed);
     struct array old = array_read(&table->old); /* the next operation will read them */
@@ -455,15 +458,43 @@ bool table_reserve(struct table *table, struct lane *lane) {
     return stock_fill(lane);
 }
 
+/* Fewer keys than half of what would make it grow: a smaller array would do. But not while homes overflow, as they do where the keys that
+ * are left lie close together (who deletes in a scan's order leaves the rest of that order): a smaller array would make long ones of them. */
+static bool is_sparse(const struct table *table) {
+    uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
+    return groups > 1 && counter_read(&table->keys) < groups * table->grow_at / 2 && counter_read(&table->spill_buckets) == 0;
+}
+
 static void shrink_if_sparse(struct table *table, struct lane *lane) {
     if (is_resizing(table)) {
         move_on(table, lane);
         return;
     }
-    uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES, keys = counter_read(&table->keys);
-    if (groups < 2 || keys >= groups * table->grow_at / 2) return;
-    uint64_t wanted = keys * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
+    if (!is_sparse(table)) return;
+    uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
+    uint64_t wanted = counter_read(&table->keys) * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
+    if (wanted < groups / 2) wanted = groups / 2;
     if (wanted < groups) resize(table, wanted, lane);
+}
+
+bool table_is_settled(const struct table *table) {
+    return !is_resizing(table) && !is_sparse(table) && counter_read(&table->keys) > 0;
+}
+
+bool table_settle(struct table *table, struct lane *lane) {
+    for (int steps = 0; steps < SETTLE_STEPS && (is_resizing(table) || is_sparse(table)); steps++) shrink_if_sparse(table, lane);
+    return is_resizing(table);
+}
+
+static void release_table(void *memory) {
+    table_free(memory);
+}
+
+void table_retire(struct table *table, struct lane *lane) {
+    assert(counter_read(&table->keys) == 0);
+    uint64_t bytes = counter_read(&table->array_bytes);
+    lane_charge(lane, -(int64_t)bytes);
+    lane_retire(lane, table, bytes, release_table);
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -543,4 +574,26 @@ uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(vo
             if (!is_empty(word) && (word & HOME_MASK) == home % GROUP_HOMES) visit(context, &spill->slots[i]);
         }
     return next;
+}
+
+static uint64_t bits_reversed(uint64_t word) {
+    word = __builtin_bswap64(word);
+    word = (word & UINT64_C(0x0F0F0F0F0F0F0F0F)) << 4 | (word >> 4 & UINT64_C(0x0F0F0F0F0F0F0F0F));
+    word = (word & UINT64_C(0x3333333333333333)) << 2 | (word >> 2 & UINT64_C(0x3333333333333333));
+    return (word & UINT64_C(0x5555555555555555)) << 1 | (word >> 1 & UINT64_C(0x5555555555555555));
+}
+
+/* The place with the number's bits in reverse: numbers below 2^n give the multiples of 2^(64-n), and if that is no more than a home
+ * is wide, each home has one of them, or two. */
+bool table_sweep(struct table *table, void (*visit)(void *context, slot *at), void *context) {
+    uint64_t homes = counter_read(&table->current.homes), old = counter_read(&table->old.homes), home, home_before;
+    if (old > homes) homes = old;
+    int bits = 64 - __builtin_clzll(homes); /* homes are seven at least */
+    uint64_t place = bits_reversed(table->swept), step = UINT64_C(1) << (64 - bits);
+    struct array array = array_of(table, place, &home);
+    if (place < step || array_of(table, place - step, &home_before).groups != array.groups || home_before != home)
+        table_visit(table, place, visit, context);
+    if (++table->swept < UINT64_C(1) << bits) return true;
+    table->swept = 0;
+    return false;
 }

@@ -70,7 +70,8 @@ struct table {
     uint16_t grow_at, grow_by;
     uint32_t hash_shift;    /* high bits of the hash that all keys of the shard share */
     struct table *next_grave; /* among the flushed tables of a lane */
-    uint64_t expiry_place;  /* where the next expiry slice goes on */
+    uint64_t swept;         /* steps of table_sweep's present round */
+    uint64_t buried;        /* of a flushed table: the place that table_bury goes on at */
     /* Published: written with the shard held exclusively, read by anybody. */
     _Atomic uint64_t keys, expiring, expiry_sum, bytes, array_bytes, spill_buckets;
     _Atomic uint64_t main_bytes;    /* of entries in the main part (access.h) */
@@ -129,5 +130,16 @@ void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lan
 /* Calls visit for the slots of the one home bucket that `place` falls into. Returns the first place behind it, or 0 when it
  * was the last. Shared is enough. visit must not change the table. */
 uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at), void *context);
+
+/* The same for a home that table_sweep chooses: a round visits each (but what is on its way between arrays), every part of a round homes
+ * from all over the table, so that removing what it finds leaves no region fuller than others. false when a round is complete. Exclusive. */
+bool table_sweep(struct table *table, void (*visit)(void *context, slot *at), void *context);
+
+/* Whether there is nothing to do for table_settle, and somebody is in it. No lock needed; inside the gate. */
+bool table_is_settled(const struct table *table);
+/* Brings a change of size some steps further, or begins to shrink, for a table that nobody changes just now. true if it is still on its way. */
+bool table_settle(struct table *table, struct lane *lane);
+/* An empty table, which nobody finds any more, goes once nobody looks at it. */
+void table_retire(struct table *table, struct lane *lane);
 
 #endif

@@ -168,6 +168,23 @@ static void a_full_shard_is_emptied_in_one_slice_with_time_enough(void **state) 
     assert_int_equal(keys_everywhere(), 0);
 }
 
+/* When all have gone, so has the memory of the tables, though nobody comes by any more. */
+static void tables_of_the_lapsed_go_as_well(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < SCALED(20000, 4000); i++) put_number(2, i, NOW + 1);
+    put_number(2, 1000000, NOW + 5);
+    assert_true(size_of(lane, 2).table_bytes > 10000);
+    for (int64_t now = NOW + 1; now <= NOW + 5; now += 4) {
+        uint64_t keys = now < NOW + 5;
+        for (int slices = 0; size_of(lane, 2).keys > keys || size_of(lane, 2).table_bytes > 2048 * keys; slices++) {
+            assert_true(slices < 1000);
+            slice(lane, now, 1000000);
+        }
+    }
+    keyspace_reclaim(lane);
+    assert_int_equal(counts_of(keyspace).retired_bytes, 0);
+}
+
 static void a_slice_without_time_is_cut_short_and_the_next_goes_on(void **state) {
     (void)state;
     const uint64_t all = SCALED(20000, 4000);
@@ -281,6 +298,7 @@ int main(void) {
         TEST(slices_remove_all_that_has_lapsed_and_nothing_else),
         TEST(needles_are_found),
         TEST(a_full_shard_is_emptied_in_one_slice_with_time_enough),
+        TEST(tables_of_the_lapsed_go_as_well),
         TEST(a_slice_without_time_is_cut_short_and_the_next_goes_on),
         TEST(busy_shards_are_passed_over),
         TEST(nothing_is_removed_while_active_expiry_is_off),

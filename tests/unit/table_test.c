@@ -259,6 +259,69 @@ static void a_walk_meets_whoever_stays_while_the_table_changes(void **state) {
     numbered_free(&numbered);
 }
 
+static void forget_first(void *context, slot *at) {
+    uint64_t *first = context;
+    if (*first == UINT64_MAX) *first = number_of(slot_entry(at));
+}
+
+/* Whoever deletes in a scan's order leaves the keys that are behind: the array is never so small that their homes get long. */
+static void removal_in_the_order_of_a_scan_makes_no_long_homes(void **state) {
+    (void)state;
+    struct numbered numbered;
+    const uint64_t all = SCALED(60000, 6000);
+    numbered_init(&numbered, all, 0);
+    for (uint64_t i = 0; i < all; i++) numbered_insert(&numbered, i);
+    uint64_t full = counter_read(&numbered.table->current.homes), place = 0;
+    while (counter_read(&numbered.table->keys) > 0) {
+        uint64_t number = UINT64_MAX, next = table_visit(numbered.table, place, forget_first, &number);
+        if (number == UINT64_MAX) {
+            place = next;
+            continue;
+        }
+        numbered_remove(&numbered, number);
+        if (number % 64 == 0) {
+            check_found(&numbered, random_below(&(uint64_t){number + 1}, all));
+            lane_reclaim(lane);
+        }
+    }
+    assert_true(atomic_load(&numbered.table->moves_most) <= TABLE_MOVES_MOST);
+    while (table_settle(numbered.table, lane) || !table_is_settled(numbered.table))
+        if (counter_read(&numbered.table->current.homes) == GROUP_HOMES) break;
+    assert_true(full > 100 * (uint64_t)GROUP_HOMES);
+    assert_int_equal(counter_read(&numbered.table->current.homes), GROUP_HOMES);
+    numbered_free(&numbered);
+}
+
+/* A round of a sweep meets every entry of a table at rest once, and each part of a round entries from everywhere. */
+static void a_sweep_meets_everybody_once_and_evenly(void **state) {
+    (void)state;
+    const uint64_t counts[] = {1, 40, 1000, SCALED(30000, 5000)};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct numbered numbered;
+        numbered_init(&numbered, counts[i], 0);
+        for (uint64_t j = 0; j < counts[i]; j++) numbered_insert(&numbered, j);
+        while (counter_read(&numbered.table->old.homes) != 0) table_settle(numbered.table, lane);
+        struct walk walk = {&numbered, calloc(counts[i], sizeof *walk.visits)};
+        uint64_t quarters[4] = {0}, met = 0;
+        bool goes_on = true;
+        while (goes_on) {
+            goes_on = table_sweep(numbered.table, count_visit, &walk);
+            if (met != 0 || numbered.table->swept * 2 < counter_read(&numbered.table->current.homes)) continue;
+            for (uint64_t j = 0; j < counts[i]; j++) { /* about half of the round: once */
+                met += walk.visits[j];
+                quarters[numbered_key(&numbered, j).hash >> 62] += walk.visits[j];
+            }
+        }
+        for (uint64_t j = 0; j < counts[i]; j++) assert_int_equal(walk.visits[j], 1);
+        for (int j = 0; j < 4 && counts[i] >= 1000; j++) {
+            assert_true(quarters[j] * 4 > met * 8 / 10);
+            assert_true(quarters[j] * 4 < met * 12 / 10);
+        }
+        free(walk.visits);
+        numbered_free(&numbered);
+    }
+}
+
 /* Keys whose hashes agree in their high bits, as somebody who knew the secret could choose them: one home, chains of spill buckets. */
 static void keys_of_one_home_are_chained_and_found(void **state) {
     (void)state;
@@ -434,6 +497,8 @@ int main(void) {
         cmocka_unit_test(no_insertion_or_removal_moves_more_than_the_promised_number),
         cmocka_unit_test(random_edits_agree_with_a_list_of_what_is_there),
         cmocka_unit_test(a_walk_meets_whoever_stays_while_the_table_changes),
+        cmocka_unit_test(removal_in_the_order_of_a_scan_makes_no_long_homes),
+        cmocka_unit_test(a_sweep_meets_everybody_once_and_evenly),
         cmocka_unit_test(keys_of_one_home_are_chained_and_found),
         cmocka_unit_test(a_table_with_chains_is_freed_whole),
         cmocka_unit_test(a_replaced_entry_stands_in_the_same_slot),
