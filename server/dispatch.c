@@ -38,6 +38,8 @@
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
 #define EXPIRY_SLICE_US 1000
 #define EXPIRY_BUSY_MS 4
+/* With nothing else to do, slices follow upon each other, and are what a request that comes meanwhile may have to wait for. */
+#define EXPIRY_IDLE_SLICE_US 100
 
 /* Keys that are fetched ahead across connections. */
 #define AHEAD_KEYS 64
@@ -1041,13 +1043,14 @@ int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
     return worker->dispatcher->paused_until;
 }
 
-static void expire_some(struct worker *worker) {
+static void expire_some(struct worker *worker, bool is_due) {
     struct dispatcher *dispatcher = worker->dispatcher;
     int64_t effort = atomic_load_explicit(&config.active_expire_effort, memory_order_relaxed);
     if (!lane_enter(dispatcher->lane)) return;
-    bool is_behind = keyspace_expire_slice(dispatcher->lane, worker->now, EXPIRY_SLICE_US * (1 + (effort - 1) / 3));
+    bool is_behind =
+        keyspace_expire_slice(dispatcher->lane, worker->now, is_due ? EXPIRY_SLICE_US * (1 + (effort - 1) / 3) : EXPIRY_IDLE_SLICE_US);
     lane_leave(dispatcher->lane);
-    dispatcher->next_expiry = worker->now_monotonic + (is_behind ? EXPIRY_BUSY_MS : 0);
+    dispatcher->next_expiry = is_behind ? worker->now_monotonic + EXPIRY_BUSY_MS : 0;
 }
 
 /* Brings what is above the limit down, and adapts what eviction keeps: soon again while there is more to do. */
@@ -1062,7 +1065,7 @@ static void keep_limit(struct worker *worker) {
     if (!is_done) dispatcher->next_limit = worker->now_monotonic + 1;
 }
 
-int dispatch_timers(struct worker *worker) {
+int dispatch_timers(struct worker *worker, bool is_idle) {
     struct dispatcher *dispatcher = worker->dispatcher;
     int64_t now = worker->now_monotonic;
     int64_t period = 1000 / atomic_load_explicit(&config.hz, memory_order_relaxed);
@@ -1071,11 +1074,12 @@ int dispatch_timers(struct worker *worker) {
     if (is_due) {
         dispatcher->next_tick = now + period;
         if (worker->number == 0) process_tick();
+        lane_trim(dispatcher->lane);
     }
-    if (dispatcher->closer == NULL && (is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry))) {
+    bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);
+    if (dispatcher->closer == NULL && (expires_now || (dispatcher->next_expiry != 0 && is_idle))) {
         dispatcher->next_expiry = 0;
-        expire_some(worker);
-        if (dispatcher->next_expiry == worker->now_monotonic) dispatcher->next_expiry = 0;
+        expire_some(worker, expires_now);
     }
     if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
     int64_t overdue = end_overdue(worker);
@@ -1089,7 +1093,7 @@ int dispatch_timers(struct worker *worker) {
     }
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
-    if (dispatcher->next_expiry != 0 && dispatcher->next_expiry < next) next = dispatcher->next_expiry;
+    if (dispatcher->next_expiry != 0 && dispatcher->closer == NULL) return 0; /* if that finds nothing else to do, it goes on at once */
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
         next = worker->now_monotonic + dispatcher->paused_until - worker->now;
     return next <= now ? 0 : (int)(next - now);

@@ -57,7 +57,7 @@ void dispatch_forget(struct worker *worker, struct connection *connection);
 bool dispatch_unblock(struct connection *connection, bool is_error);
 
 /* Outside the gate, once per turn: wakes connections whose locks were released, pauses that ended; runs expiry slices. Returns the
- * milliseconds until it wants to be called again (-1: when something happens). */
-int dispatch_timers(struct worker *worker);
+ * milliseconds until it wants to be called again (-1: when something happens). is_idle: nothing had come for this turn. */
+int dispatch_timers(struct worker *worker, bool is_idle);
 
 #endif

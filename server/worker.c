@@ -285,7 +285,7 @@ static void tick(struct worker *worker) {
 
 /* One turn. `milliseconds` is how long it may wait; returns how long the next one may. */
 static int turn(struct worker *worker, int milliseconds) {
-    loop_wait(worker->loop, milliseconds);
+    bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && worker->ready.count == 0;
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
     counter_add(&worker->turns, 1);
@@ -297,7 +297,7 @@ static int turn(struct worker *worker, int milliseconds) {
     bool was_let_run = worker->is_inside;
     if (worker->is_inside) dispatch_leave(worker);
     worker->is_inside = false;
-    int next = dispatch_timers(worker);
+    int next = dispatch_timers(worker, is_idle);
     tick(worker);
     flush(worker);
     client_limit_check(worker);

@@ -196,8 +196,10 @@ static void retired_free(struct retired *retired) {
     else free(retired->memory);
 }
 
+#define RING_LEAST 256
+
 static bool retired_grow(struct lane *lane) {
-    size_t capacity = lane->retired_capacity == 0 ? 256 : lane->retired_capacity * 2;
+    size_t capacity = lane->retired_capacity == 0 ? RING_LEAST : lane->retired_capacity * 2;
     struct retired *ring = malloc(capacity * sizeof *ring);
     if (ring == NULL) return false;
     for (size_t i = 0; i < lane->retired_count; i++)
@@ -294,6 +296,13 @@ static void give_back(struct lane *lane) {
     if (credit <= 2 * chunk) return;
     atomic_fetch_sub(&eviction->taken, credit - chunk);
     lane_charge(lane, credit - chunk);
+}
+
+void lane_trim(struct lane *lane) {
+    if (lane->retired_count > 0 || lane->retired_capacity <= RING_LEAST) return;
+    free(lane->retired);
+    lane->retired = NULL;
+    lane->retired_capacity = 0;
 }
 
 bool lane_reclaim(struct lane *lane) {

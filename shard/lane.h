@@ -136,6 +136,8 @@ static inline bool lane_is_congested(const struct lane *lane) {
 /* Outside the gate, now and then: frees what can be freed, and a slice of discarded values and flushed tables. Returns true if work is left that a further
  * call may do. */
 bool lane_reclaim(struct lane *lane);
+/* Gives back what the list of retired memory took when it was long, if it is empty: seldom, and not after every burst. */
+void lane_trim(struct lane *lane);
 /* Flushed tables or discarded values are left to free. */
 static inline bool lane_has_slices(const struct lane *lane) {
     return lane->graves != NULL || lane->discarded_count > 0;
