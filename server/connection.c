@@ -91,13 +91,22 @@ static void arguments_rebase(struct connection *connection, const char *from, ch
     }
 }
 
-/* Large arguments count as the lane's memory while they are only that; what has become a value is counted for its entry as well. */
-static void owners_release(struct connection *connection) {
-    struct request_parser *parser = &connection->parser;
+size_t connection_owned_bytes(const struct connection *connection) {
+    const struct request_parser *parser = &connection->parser;
     size_t bytes = parser->apart_owner == NULL ? 0 : blob_bytes(parser->apart_owner);
     for (uint32_t i = 0; i < parser->count; i++)
         if (parser->arguments[i].owner != NULL) bytes += blob_bytes(parser->arguments[i].owner);
-    if (bytes > 0) lane_charge(connection->worker->lane, -(int64_t)bytes);
+    return bytes;
+}
+
+/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become a value is counted for its entry as well. */
+static void owners_release(struct connection *connection) {
+    struct request_parser *parser = &connection->parser;
+    size_t bytes = connection_owned_bytes(connection);
+    if (bytes > 0) {
+        lane_charge(connection->worker->lane, -(int64_t)bytes);
+        counter_subtract(&connection->worker->input_bytes, bytes);
+    }
     request_owners(parser, blob_release);
 }
 
@@ -123,6 +132,7 @@ static bool input_resize(struct connection *connection, size_t capacity) {
     connection->input_length = length;
     connection->input_capacity = capacity;
     counter_add(&connection->worker->input_bytes, capacity);
+    recent_note(&connection->worker->recent_input, connection->worker->now_monotonic, capacity);
     return true;
 }
 
@@ -270,8 +280,6 @@ static void requests_forget(struct connection *connection) {
     queue_remove(connection);
     connection->has_request = false;
     connection->park_reason = PARK_NONE;
-    /* Before its owner, the parser, lets it go. */
-    if (connection->bulk) counter_subtract(&connection->worker->input_bytes, connection->bulk->length);
     connection->bulk = NULL;
     owners_release(connection);
     request_parser_free(&connection->parser);
@@ -430,12 +438,11 @@ static void bulk_begin(struct connection *connection, struct run *run) {
     lane_charge(worker->lane, (int64_t)blob_bytes(blob));
     request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
     connection->bulk = blob;
-    counter_add(&worker->input_bytes, blob->length);
+    counter_add(&worker->input_bytes, blob_bytes(blob));
+    recent_note(&worker->recent_input, worker->now_monotonic, connection->input_capacity + connection_owned_bytes(connection));
 }
 
 static void bulk_end(struct connection *connection) {
-    if (!connection->bulk) return;
-    counter_subtract(&connection->worker->input_bytes, connection->bulk->length);
     connection->bulk = NULL; /* an argument's owner from now on */
 }
 

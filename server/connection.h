@@ -147,6 +147,8 @@ void connection_peer(const struct connection *connection, char *out, size_t size
 void connection_local(const struct connection *connection, char *out, size_t size);
 /* The client runs on this machine: a unix socket, or a loopback address. */
 bool connection_is_local(const struct connection *connection);
+/* Of the request that is coming in: its large arguments, which have memory of their own. */
+size_t connection_owned_bytes(const struct connection *connection);
 /* What it uses: itself, the request that is coming in, and what it is owed. */
 size_t connection_memory(const struct connection *connection);
 /* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */

@@ -29,6 +29,7 @@ static void release_nothing(void *owner) {
 static void owed_add(struct connection *connection, size_t length) {
     connection->output_bytes += length;
     counter_add(&connection->worker->output_bytes, length);
+    recent_note(&connection->worker->recent_output, connection->worker->now_monotonic, connection->output_bytes);
 }
 
 static void owed_subtract(struct connection *connection, size_t length) {

@@ -15,6 +15,7 @@
 #include "listen.h"
 #include "loop.h"
 #include "mailbox.h"
+#include "recent.h"
 
 struct keyspace;
 struct lane;
@@ -54,6 +55,7 @@ struct worker {
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
     _Atomic uint64_t connection_count, connections_total, bytes_in, bytes_out, commands, turns, output_limit_closes, query_limit_closes,
         evicted_clients, rejected_connections, parked /* connections whose request waits */, blocked /* of these, for a key */, input_bytes /* held in input buffers */, output_bytes /* owed */;
+    struct recent recent_input, recent_output; /* of one client */
 };
 
 /* Starts `count` workers listening on the sockets; returns when all serve. false with a logged reason. The sockets stay the caller's. */

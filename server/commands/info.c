@@ -84,16 +84,22 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, parked = 0, blocked = 0;
+    uint64_t input = 0, output = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
+    int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);
+        uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now), one_output = recent_largest(&worker_at(i)->recent_output, now);
+        if (one_input > largest_input) largest_input = one_input;
+        if (one_output > largest_output) largest_output = one_output;
     }
     line(info, "connected_clients:%llu", (unsigned long long)workers_connection_count());
     line(info, "cluster_connections:0");
     line(info, "maxclients:%lld", (long long)atomic_load(&config.maxclients));
+    line(info, "client_recent_max_input_buffer:%llu", (unsigned long long)largest_input);
+    line(info, "client_recent_max_output_buffer:%llu", (unsigned long long)largest_output);
     line(info, "client_input_bytes:%llu", (unsigned long long)input);
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);

@@ -110,6 +110,7 @@ static void the_largest_clients_are_closed_first_and_only_as_many_as_it_takes(vo
     assert_true(is_connected(smaller));
     assert_true(is_connected(small));
     assert_in_range(info_number("mem_clients_normal:"), 1, 24 * MIB);
+    assert_in_range(info_number("client_recent_max_output_buffer:"), 24 * MIB, 48 * MIB);
     assert_int_equal(info_number("evicted_clients:"), 1);
     redisFree(largest.context);
     redisFree(smaller.context);
@@ -148,6 +149,35 @@ static void an_unfinished_request_counts_too(void **unused) {
     send_now(client.context);
     await_at_least("evicted_clients:", 1);
     assert_false(is_connected(client));
+    redisFree(client.context);
+    stop();
+}
+
+static void large_arguments_count_until_their_request_has_run(void **unused) {
+    (void)unused;
+    start((const char *const[]){"--threads", "2", NULL});
+    struct client client = client_open(false);
+    long long before = info_number("client_input_bytes:");
+    const size_t length = 3 * MIB;
+    char *value = calloc(1, length);
+    char *request;
+    long long bytes = redisFormatCommand(&request, "MSET one %b two %b three %b", value, length,
+                                         value, length, value, length);
+    /* All but the end of the third value. */
+    assert_int_equal(redisAppendFormattedCommand(client.context, request, (size_t)bytes - 10),
+                     REDIS_OK);
+    send_now(client.context);
+    await_at_least("client_input_bytes:", 9 * MIB);
+    assert_in_range(info_number("client_recent_max_input_buffer:"), 9 * MIB, 12 * MIB);
+    assert_int_equal(redisAppendFormattedCommand(client.context, request + bytes - 10, 10),
+                     REDIS_OK);
+    redisReply *reply;
+    assert_int_equal(redisGetReply(client.context, (void **)&reply), REDIS_OK);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    assert_in_range(info_number("client_input_bytes:"), 0, before + MIB);
+    redisFreeCommand(request);
+    free(value);
     redisFree(client.context);
     stop();
 }
@@ -199,6 +229,7 @@ int main(void) {
         cmocka_unit_test(the_largest_clients_are_closed_first_and_only_as_many_as_it_takes),
         cmocka_unit_test(who_asked_for_it_is_spared),
         cmocka_unit_test(an_unfinished_request_counts_too),
+        cmocka_unit_test(large_arguments_count_until_their_request_has_run),
         cmocka_unit_test(a_share_of_maxmemory_holds_for_many_slow_readers),
         cmocka_unit_test(a_limit_that_is_none_is_refused),
     };
