@@ -13,7 +13,7 @@ VARIANT = release
 LOCK = own
 PLANT =
 ARGS =
-FUZZ_SECONDS = 60
+FUZZ_SECONDS = 30
 PREFIX = /usr/local
 SYSCONFDIR = $(PREFIX)/etc
 UNITDIR = $(PREFIX)/lib/systemd/system
@@ -169,7 +169,7 @@ asan: ## unit, integration, stress and differential tests under AddressSanitizer
 tsan: ## the same under ThreadSanitizer
 	@tests/run tsan
 
-fuzz: ## fuzz the parsers and the packed forms, FUZZ_SECONDS (60) each
+fuzz: ## fuzz the parsers and the packed forms, FUZZ_SECONDS (30) each
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 
 coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
