@@ -109,6 +109,14 @@ class Server:
         with open(f"/proc/{self.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def info(self):
+        """INFO's fields, as texts."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
+            client.sendall(b"*1\r\n$4\r\nINFO\r\n")
+            reply = client.makefile("rb")
+            text = reply.read(int(reply.readline()[1:])).decode()
+        return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

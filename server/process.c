@@ -52,7 +52,7 @@ static uint32_t tick_count;
  * The threads that see to this in the background are started by process_init: at jemalloc's own start they would not survive `daemonize`. */
 extern const char *malloc_conf;
 const char *malloc_conf = "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0,"
-                          "slab_sizes:64-64:4|128-128:4|256-256:8|512-512:8|1024-1024:8|2048-2048:8|4096-4096:8|8192-8192:8";
+                          "slab_sizes:64-64:4|128-128:2|256-256:2|512-512:8|1024-1024:2|2048-2048:4|4096-4096:8|8192-8192:8";
 #endif
 
 void process_init(void) {

@@ -30,7 +30,7 @@ def two_redis_servers_agree():
 
 
 def a_falsified_reply_is_found_and_shrunk():
-    status, text = run('--seeds', '1', '--commands', '8000', '--plant')
+    status, text = run('--seeds', '1', '--commands', '8000', '--families', 'strings', '--plant')
     assert status == 1, text
     sequence = re.search(r'shortest sequence.*?\n(.*?)\nat: ', text, re.DOTALL).group(1).splitlines()
     assert len(sequence) <= 2, text
