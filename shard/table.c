@@ -254,10 +254,11 @@ inline struct home table_home(const struct table *table, uint64_t hash, const st
 
 static void prefetch_among(const struct bucket *bucket, uint32_t like) {
     for (; like != 0; like &= like - 1) {
-        const char *entry = (const char *)slot_entry(&bucket->slots[__builtin_ctz(like)]);
+        /* A number, as the slot may have become empty. */
+        uintptr_t entry = (uintptr_t)slot_entry(&bucket->slots[__builtin_ctz(like)]);
         /* Header, key and a short value are seldom in one line: entries begin at any sixteenth byte. */
-        __builtin_prefetch(entry);
-        __builtin_prefetch(entry + 64);
+        __builtin_prefetch((const void *)entry);
+        __builtin_prefetch((const void *)(entry + 64));
     }
 }
 

@@ -461,7 +461,7 @@ static size_t look(struct search *search) {
                  end = sorted_below(search->value, ranges[i].end, false);
         if (first < end) sorted_each(search->value, first, end - first, false, look_at, search);
     }
-    if (search->order != 0)
+    if (search->order != 0 && search->found_count > 0)
         qsort_r(search->found, search->found_count, sizeof *search->found, compare, search);
     return search->count > 0 && (uint64_t)search->count < search->found_count
                ? (size_t)search->count
