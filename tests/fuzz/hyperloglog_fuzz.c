@@ -165,7 +165,11 @@ static bool is_refused(const struct request *request) {
 
 static int64_t answer(const struct request *request) {
     MUST(request->reply.data[0] == ':');
-    return strtoll(request->reply.data + 1, NULL, 10);
+    char digits[24] = ""; /* no zero byte follows the reply */
+    size_t length = request->reply.length - 1;
+    MUST(length > 2 && length < sizeof digits);
+    memcpy(digits, request->reply.data + 1, length);
+    return strtoll(digits, NULL, 10);
 }
 
 /* What is refused has changed nothing. */

@@ -20,8 +20,10 @@
 #endif
 #ifdef IS_SANITIZED
 #define PARKED 2000
+#define ROUNDS 10
 #else
 #define PARKED 10000
+#define ROUNDS 50
 #endif
 
 static struct server *start(void) {
@@ -75,7 +77,7 @@ static void every_worker_answers_for_other_shards_while_one_is_held(void **state
     redisAppendCommand(waiting, "GET k");
     int done = 0;
     redisBufferWrite(waiting, &done);
-    for (int round = 0; round < 50; round++)
+    for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < 16; i++) {
             expect(clients[i], "OK", "SET %s %d", other, i);
             expect_prefix(clients[i], "# Server", "INFO");
