@@ -80,7 +80,7 @@ static void every_policy_makes_room(void **unused) {
         start_with(policies[i], "24mb");
         bool is_volatile = policies[i][0] == 'v';
         if (is_volatile) assert_true(set(-1, 1000, NULL));
-        for (int k = 0; k < 15000; k++) assert_true(set(k, 4000, is_volatile ? "10000" : NULL));
+        for (int k = 0; k < 8500; k++) assert_true(set(k, 8000, is_volatile ? "10000" : NULL));
         assert_true(info_number("evicted_keys:") > 5000);
         assert_int_equal(info_number("expired_keys:"), 0);
         assert_true(info_number("used_memory:") <= 24 * 1024 * 1024);
