@@ -6,7 +6,7 @@
 #include "process.h"
 
 /* After so many ticks about a third is left of what was kept too much. */
-#define KEPT_TICKS 128
+#define KEPT_TICKS 512
 
 static struct keyspace *limited; /* set before there is a second thread */
 
