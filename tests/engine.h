@@ -22,6 +22,7 @@
 #include "../shard/keyspace.h"
 #include "../shard/latchkey.h"
 #include "../shard/scope_take.h"
+#include "check.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define IS_SANITIZED_BUILD 1
@@ -36,14 +37,6 @@
 
 /* How many times something is done: the full number, or fewer where every access is checked. */
 #define SCALED(full, sanitized) (IS_SANITIZED_BUILD ? (sanitized) : (full))
-
-#define CHECK(condition)                                                                                                      \
-    do {                                                                                                                      \
-        if (!(condition)) {                                                                                                   \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                           \
-            abort();                                                                                                          \
-        }                                                                                                                     \
-    } while (0)
 
 /* ------------------------------------------------------------------ chance */
 

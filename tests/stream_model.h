@@ -10,19 +10,11 @@
 
 #include "../shard/memory.h"
 #include "../shard/value/stream_groups.h"
+#include "check.h"
 
 #define MODEL_ENTRIES 20000
 #define MODEL_GROUPS 3
 #define MODEL_CONSUMERS 4
-
-/* Meant also where assert() is not. */
-#define MODEL_HOLDS(condition)                                                                                                   \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                              \
-            abort();                                                                                                             \
-        }                                                                                                                        \
-    } while (0)
 
 /* A number below the given one. */
 typedef uint32_t stream_draw(void *context, uint32_t below);
@@ -76,7 +68,7 @@ static inline struct text model_text(char buffer[160], uint32_t shape, uint32_t 
 static inline void model_check_text(const struct packed_text *text, uint32_t shape, uint32_t index, bool is_value) {
     char buffer[160];
     struct text wanted = model_text(buffer, shape, index, is_value);
-    MODEL_HOLDS(text->length == wanted.length && memcmp(text->data, wanted.data, wanted.length) == 0);
+    CHECK(text->length == wanted.length && memcmp(text->data, wanted.data, wanted.length) == 0);
 }
 
 static inline struct text model_name(uint32_t number) {
@@ -97,7 +89,7 @@ static inline void model_append(struct stream_model *model) {
     else
         id.seq += 1 + model_draw(model, 3);
     for (uint32_t i = 0; i < fields * 2; i++) texts[i] = model_text(buffers[i], shape, i / 2, i % 2 == 1);
-    MODEL_HOLDS(stream_append(model->stream, id, texts, fields));
+    CHECK(stream_append(model->stream, id, texts, fields));
     model->entry[model->entries++] = (struct model_entry){id, shape, true};
     model->present++;
 }
@@ -105,7 +97,7 @@ static inline void model_append(struct stream_model *model) {
 static inline void model_remove(struct stream_model *model) {
     if (model->entries == 0) return;
     struct model_entry *entry = &model->entry[model_draw(model, model->entries)];
-    MODEL_HOLDS(stream_remove(model->stream, entry->id) == entry->is_there);
+    CHECK(stream_remove(model->stream, entry->id) == entry->is_there);
     if (!entry->is_there) return;
     if (stream_id_compare(entry->id, model->deleted) > 0) model->deleted = entry->id;
     entry->is_there = false;
@@ -128,8 +120,8 @@ static inline void model_trim(struct stream_model *model) {
          i < model->entries && (trim.by == STREAM_TRIM_LENGTH || stream_id_compare(model->entry[i].id, trim.id) < 0); i++)
         most += model->entry[i].is_there;
     if (trim.by == STREAM_TRIM_LENGTH) most = before > trim.length ? before - trim.length : 0;
-    MODEL_HOLDS(trim.is_approximate ? removed <= most : removed == most);
-    MODEL_HOLDS(trim.limit == 0 || removed <= trim.limit);
+    CHECK(trim.is_approximate ? removed <= most : removed == most);
+    CHECK(trim.limit == 0 || removed <= trim.limit);
     for (uint32_t i = 0; left > 0; i++) {
         left -= model->entry[i].is_there;
         model->entry[i].is_there = false;
@@ -146,12 +138,12 @@ static inline void model_read(struct stream_model *model) {
     stream_read(&reader, model->stream, start, end, is_backwards);
     for (uint32_t at = is_backwards ? high : low; most > 0; at += is_backwards ? UINT32_MAX : 1) {
         if (low > high || at > high || at < low || at >= model->entries) {
-            MODEL_HOLDS(!stream_next(&reader));
+            CHECK(!stream_next(&reader));
             return;
         }
         if (!model->entry[at].is_there) continue;
-        MODEL_HOLDS(stream_next(&reader));
-        MODEL_HOLDS(stream_id_compare(reader.id, model->entry[at].id) == 0);
+        CHECK(stream_next(&reader));
+        CHECK(stream_id_compare(reader.id, model->entry[at].id) == 0);
         most--;
     }
 }
@@ -160,9 +152,9 @@ static inline void model_group(struct stream_model *model) {
     uint32_t number = model_draw(model, MODEL_GROUPS);
     struct model_group *group = &model->group[number];
     struct stream_group *found = group_find(model->stream, model_name(number));
-    MODEL_HOLDS((found != NULL) == group->is_there);
+    CHECK((found != NULL) == group->is_there);
     if (found == NULL) {
-        MODEL_HOLDS(group_create(model->stream, model_name(number), STREAM_ID_LEAST, STREAM_UNKNOWN) != NULL);
+        CHECK(group_create(model->stream, model_name(number), STREAM_ID_LEAST, STREAM_UNKNOWN) != NULL);
         group->is_there = true;
     } else if (model_draw(model, 20) == 0) {
         group_destroy(model->stream, found);
@@ -176,9 +168,9 @@ static inline void model_consumer(struct stream_model *model) {
     struct stream_group *found = group_find(model->stream, model_name(number));
     if (found == NULL) return;
     struct stream_consumer *consumer = consumer_find(found, model_name(which));
-    MODEL_HOLDS((consumer != NULL) == group->has_consumer[which]);
+    CHECK((consumer != NULL) == group->has_consumer[which]);
     if (consumer == NULL) {
-        MODEL_HOLDS(consumer_create(model->stream, found, model_name(which), 1000 + which) != NULL);
+        CHECK(consumer_create(model->stream, found, model_name(which), 1000 + which) != NULL);
         group->has_consumer[which] = true;
     } else if (model_draw(model, 10) == 0) {
         consumer_destroy(model->stream, found, consumer);
@@ -198,7 +190,7 @@ static inline void model_deliver(struct stream_model *model) {
     struct stream_consumer *consumer = consumer_find(found, model_name(which));
     for (uint32_t at = model_draw(model, model->entries); many > 0 && at < model->entries; at++, many--) {
         struct stream_delivery *delivery = delivery_put(model->stream, found, consumer, model->entry[at].id);
-        MODEL_HOLDS(delivery != NULL && delivery->consumer == consumer && delivery->count == group->count[at]);
+        CHECK(delivery != NULL && delivery->consumer == consumer && delivery->count == group->count[at]);
         if (delivery->count < 255) delivery->count++;
         group->count[at] = (uint8_t)delivery->count;
         group->owner[at] = (uint8_t)(which + 1);
@@ -211,7 +203,7 @@ static inline void model_acknowledge(struct stream_model *model) {
     struct stream_group *found = group_find(model->stream, model_name(number));
     if (found == NULL || model->entries == 0) return;
     for (uint32_t at = model_draw(model, model->entries); many > 0 && at < model->entries; at++, many--) {
-        MODEL_HOLDS(delivery_remove(model->stream, found, model->entry[at].id) == (group->owner[at] != 0));
+        CHECK(delivery_remove(model->stream, found, model->entry[at].id) == (group->owner[at] != 0));
         group->owner[at] = group->count[at] = 0;
     }
 }
@@ -219,13 +211,13 @@ static inline void model_acknowledge(struct stream_model *model) {
 static inline void model_free(struct stream *stream) {
     uint32_t slices = 1;
     for (; !stream_kind.free_some(stream, 7); slices++) continue;
-    MODEL_HOLDS(slices > 0);
+    CHECK(slices > 0);
 }
 
 /* The copy takes its place. */
 static inline void model_copy(struct stream_model *model) {
     struct stream *copy = stream_kind.copy(model->stream);
-    MODEL_HOLDS(copy != NULL);
+    CHECK(copy != NULL);
     model_free(model->stream);
     model->stream = copy;
 }
@@ -260,11 +252,11 @@ static inline void model_check_entries(const struct stream_model *model) {
     struct stream_id first = STREAM_ID_LEAST;
     for (uint32_t i = 0; i < model->entries; i++) {
         const struct model_entry *entry = &model->entry[i];
-        MODEL_HOLDS(stream_has(model->stream, entry->id) == entry->is_there);
+        CHECK(stream_has(model->stream, entry->id) == entry->is_there);
         if (!entry->is_there) continue;
         if (stream_id_compare(first, STREAM_ID_LEAST) == 0) first = entry->id;
-        MODEL_HOLDS(stream_next(&reader) && stream_id_compare(reader.id, entry->id) == 0);
-        MODEL_HOLDS(reader.field_count == model_fields(entry->shape));
+        CHECK(stream_next(&reader) && stream_id_compare(reader.id, entry->id) == 0);
+        CHECK(reader.field_count == model_fields(entry->shape));
         for (uint32_t k = 0; k < reader.field_count; k++) {
             struct packed_text name, value;
             stream_field(&reader, &name, &value);
@@ -272,31 +264,31 @@ static inline void model_check_entries(const struct stream_model *model) {
             model_check_text(&value, entry->shape, k, true);
         }
     }
-    MODEL_HOLDS(!stream_next(&reader));
-    MODEL_HOLDS(stream_id_compare(first, model->stream->first) == 0);
+    CHECK(!stream_next(&reader));
+    CHECK(stream_id_compare(first, model->stream->first) == 0);
 }
 
 static inline void model_check_group(const struct stream_model *model, uint32_t number) {
     const struct model_group *group = &model->group[number];
     const struct stream_group *found = group_find(model->stream, model_name(number));
-    MODEL_HOLDS((found != NULL) == group->is_there);
+    CHECK((found != NULL) == group->is_there);
     if (found == NULL) return;
     uint64_t pending = 0, of_consumer[MODEL_CONSUMERS] = {0};
     for (uint32_t i = 0; i < model->entries; i++) {
         const struct stream_delivery *delivery = tree_get(&found->pending, model->entry[i].id);
-        MODEL_HOLDS((delivery != NULL) == (group->owner[i] != 0));
+        CHECK((delivery != NULL) == (group->owner[i] != 0));
         if (delivery == NULL) continue;
         const struct stream_consumer *consumer = consumer_find(found, model_name(group->owner[i] - 1u));
-        MODEL_HOLDS(delivery->consumer == consumer && delivery->count == group->count[i]);
-        MODEL_HOLDS(tree_get(&consumer->pending, model->entry[i].id) == delivery);
+        CHECK(delivery->consumer == consumer && delivery->count == group->count[i]);
+        CHECK(tree_get(&consumer->pending, model->entry[i].id) == delivery);
         of_consumer[group->owner[i] - 1]++;
         pending++;
     }
-    MODEL_HOLDS(found->pending.count == pending);
+    CHECK(found->pending.count == pending);
     for (uint32_t i = 0; i < MODEL_CONSUMERS; i++) {
         const struct stream_consumer *consumer = consumer_find(found, model_name(i));
-        MODEL_HOLDS((consumer != NULL) == group->has_consumer[i]);
-        MODEL_HOLDS(consumer == NULL || (consumer->pending.count == of_consumer[i] && consumer->seen == 1000 + i));
+        CHECK((consumer != NULL) == group->has_consumer[i]);
+        CHECK(consumer == NULL || (consumer->pending.count == of_consumer[i] && consumer->seen == 1000 + i));
     }
 }
 
@@ -333,16 +325,16 @@ static inline size_t model_bytes(const struct stream *stream) {
 static inline void stream_model_check(const struct stream_model *model) {
     const struct stream *stream = model->stream;
     uint64_t deliveries = 0;
-    MODEL_HOLDS(stream->count == model->present);
-    MODEL_HOLDS(stream->added == model->entries);
-    MODEL_HOLDS(stream_id_compare(stream->deleted, model->deleted) == 0);
+    CHECK(stream->count == model->present);
+    CHECK(stream->added == model->entries);
+    CHECK(stream_id_compare(stream->deleted, model->deleted) == 0);
     model_check_entries(model);
     for (uint32_t i = 0; i < MODEL_GROUPS; i++) model_check_group(model, i);
     for (uint32_t i = 0; i < stream->groups.count; i++)
         deliveries += ((struct stream_group *)stream->groups.items[i])->pending.count;
-    MODEL_HOLDS(stream->deliveries == deliveries);
-    MODEL_HOLDS(stream_kind.count(stream) == stream->count + deliveries);
-    MODEL_HOLDS(stream_kind.bytes(stream) == model_bytes(stream));
+    CHECK(stream->deliveries == deliveries);
+    CHECK(stream_kind.count(stream) == stream->count + deliveries);
+    CHECK(stream_kind.bytes(stream) == model_bytes(stream));
 }
 
 /* NULL when out of memory. */
@@ -352,7 +344,7 @@ static inline struct stream_model *stream_model_create(stream_draw *draw, void *
     model->draw = draw;
     model->context = context;
     model->stream = stream_create();
-    MODEL_HOLDS(model->stream != NULL);
+    CHECK(model->stream != NULL);
     return model;
 }
 

@@ -317,3 +317,45 @@ void expect(redisContext *connection, const char *expected, const char *format, 
     free(actual);
     freeReplyObject(reply);
 }
+
+int64_t info_number(redisContext *connection, const char *name) {
+    char field[64];
+    redisReply *reply = redisCommand(connection, "INFO");
+    assert_non_null(reply);
+    snprintf(field, sizeof field, "\n%s:", name);
+    const char *found = strstr(reply->str, field);
+    if (found == NULL) fail_msg("INFO has no %s", name);
+    int64_t value = strtoll(found + strlen(field), NULL, 10);
+    freeReplyObject(reply);
+    return value;
+}
+
+redisContext *connect_and_wait(const struct server *server, redisContext *observer, const char *command) {
+    redisContext *waiting = server_connect(server);
+    redisReply *id = redisCommand(waiting, "CLIENT ID");
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "id=%lld ", id->integer);
+    freeReplyObject(id);
+    redisAppendCommand(waiting, command);
+    int done = 0;
+    while (!done) redisBufferWrite(waiting, &done);
+    for (bool is_blocked = false; !is_blocked;) {
+        redisReply *list = redisCommand(observer, "CLIENT LIST");
+        const char *line = strstr(list->str, pattern);
+        assert_non_null(line);
+        const char *flags = strstr(line, " flags=");
+        is_blocked = flags != NULL && flags[strlen(" flags=")] == 'b';
+        freeReplyObject(list);
+    }
+    return waiting;
+}
+
+void expect_answer(redisContext *waiting, const char *expected) {
+    redisReply *reply;
+    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+    char *text = reply_text(reply);
+    assert_string_equal(text, expected);
+    free(text);
+    freeReplyObject(reply);
+    redisFree(waiting);
+}

@@ -35,6 +35,14 @@ void expect(redisContext *connection, const char *expected, const char *format, 
 /* The reply in one line, to be freed: "OK", "(nil)", "12", "[a, b, (nil)]", or the error's text. */
 char *reply_text(const redisReply *reply);
 
+/* A field of INFO that is a number. Fails the test if there is none of that name. */
+int64_t info_number(redisContext *connection, const char *name);
+
+/* A new connection that has sent a command that is going to wait, and does: the observer, another connection, has seen it. */
+redisContext *connect_and_wait(const struct server *server, redisContext *observer, const char *command);
+/* What a connection that waited is answered; it is closed. */
+void expect_answer(redisContext *waiting, const char *expected);
+
 int64_t now_us(void); /* monotonic */
 
 #endif

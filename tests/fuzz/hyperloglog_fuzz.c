@@ -73,7 +73,7 @@ static void look(void *context, const struct read_scope *scope) {
         image->is_right = entry == NULL;
         if (entry == NULL) continue;
         entry_string(entry, &view);
-        MUST(view.length <= sizeof image->bytes);
+        CHECK(view.length <= sizeof image->bytes);
         memcpy(image->bytes, view.data, view.length);
         image->length = view.length;
         image->is_right = false;
@@ -119,7 +119,7 @@ static void set_key(struct trial *trial, int number, struct input *input) {
                                  .key_length = trial->keys[number].length,
                                  .value = bytes,
                                  .value_length = length};
-    MUST(latchkey_set(trial->lane, &item) == LATCHKEY_OK);
+    CHECK(latchkey_set(trial->lane, &item) == LATCHKEY_OK);
 }
 
 /* ------------------------------------------------------------------ commands */
@@ -156,7 +156,7 @@ static void ask(struct trial *trial, struct request *request) {
     request->call.protocol = 2;
     reply_init(&request->reply, 2);
     latchkey_write(trial->lane, request->keys, request->call.key_count, run, request);
-    MUST(request->reply.length > 0);
+    CHECK(request->reply.length > 0);
 }
 
 static bool is_refused(const struct request *request) {
@@ -164,10 +164,10 @@ static bool is_refused(const struct request *request) {
 }
 
 static int64_t answer(const struct request *request) {
-    MUST(request->reply.data[0] == ':');
+    CHECK(request->reply.data[0] == ':');
     char digits[24] = ""; /* no zero byte follows the reply */
     size_t length = request->reply.length - 1;
-    MUST(length > 2 && length < sizeof digits);
+    CHECK(length > 2 && length < sizeof digits);
     memcpy(digits, request->reply.data + 1, length);
     return strtoll(digits, NULL, 10);
 }
@@ -175,13 +175,13 @@ static int64_t answer(const struct request *request) {
 /* What is refused has changed nothing. */
 static void compare_refused(const struct image *before, const struct image *after) {
     for (int i = 0; i < KEYS; i++)
-        MUST(before[i].length == after[i].length &&
+        CHECK(before[i].length == after[i].length &&
              memcmp(before[i].bytes, after[i].bytes, before[i].length) == 0);
 }
 
 static void compare_registers(const struct image *image, const uint8_t *registers) {
-    MUST(image->is_right);
-    MUST(memcmp(image->registers, registers, HLL_REGISTERS) == 0);
+    CHECK(image->is_right);
+    CHECK(memcmp(image->registers, registers, HLL_REGISTERS) == 0);
 }
 
 static void add(struct trial *trial, struct input *input, const struct image *before) {
@@ -204,11 +204,11 @@ static void add(struct trial *trial, struct input *input, const struct image *be
     ask(trial, &request);
     latchkey_read(trial->lane, trial->keys, KEYS, look, trial);
     if (is_refused(&request)) {
-        MUST(old->is_there && !old->is_right);
+        CHECK(old->is_there && !old->is_right);
         compare_refused(before, trial->images);
     } else if (old->is_right) {
         compare_registers(mine, registers);
-        MUST(answer(&request) ==
+        CHECK(answer(&request) ==
              (!old->is_there || memcmp(registers, old->registers, sizeof registers) != 0));
     }
     reply_free(&request.reply);
@@ -239,11 +239,11 @@ static void count(struct trial *trial, struct input *input, const struct image *
                    hll_cached(first->bytes, &kept);
     ask(trial, &request);
     latchkey_read(trial->lane, trial->keys, KEYS, look, trial);
-    MUST(is_refused(&request) == (!is_right && !is_kept));
+    CHECK(is_refused(&request) == (!is_right && !is_kept));
     if (is_refused(&request))
         compare_refused(before, trial->images);
     else
-        MUST(answer(&request) == (int64_t)(is_kept ? kept : hll_count(registers)));
+        CHECK(answer(&request) == (int64_t)(is_kept ? kept : hll_count(registers)));
     for (int i = 0; i < KEYS; i++)
         if (before[i].is_right) compare_registers(&trial->images[i], before[i].registers);
     reply_free(&request.reply);
@@ -256,7 +256,7 @@ static void merge(struct trial *trial, struct input *input, const struct image *
     bool is_right = add_sources(trial, input, &request, before, registers);
     ask(trial, &request);
     latchkey_read(trial->lane, trial->keys, KEYS, look, trial);
-    MUST(is_refused(&request) == !is_right);
+    CHECK(is_refused(&request) == !is_right);
     if (is_refused(&request))
         compare_refused(before, trial->images);
     else
@@ -305,9 +305,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     struct input input = {data, data + length};
     if (trial.lane == NULL) {
         struct keyspace *keyspace = keyspace_open(&(struct keyspace_options){.shards = 4});
-        MUST(keyspace != NULL);
+        CHECK(keyspace != NULL);
         trial.lane = lane_attach(keyspace);
-        MUST(trial.lane != NULL);
+        CHECK(trial.lane != NULL);
         for (int i = 0; i < KEYS; i++) trial.keys[i] = keyspace_key(keyspace, 0, names[i], 1);
     }
     atomic_store(&config.hll_sparse_max_bytes, limits[input_byte(&input) % 4]);

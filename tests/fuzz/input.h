@@ -8,11 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MUST(condition) ((condition) ? (void)0 : must_failed(#condition, __FILE__, __LINE__))
-static inline _Noreturn void must_failed(const char *condition, const char *file, int line) {
-    fprintf(stderr, "%s:%d: %s\n", file, line, condition);
-    abort();
-}
+#include "../check.h"
 
 struct input {
     const uint8_t *at, *end;
@@ -39,7 +35,7 @@ static inline size_t input_take(struct input *input, size_t most, const uint8_t 
 /* The same in memory that is exactly as long, so that reading beyond is seen. */
 static inline void *input_copy(const void *bytes, size_t length) {
     void *copy = malloc(length > 0 ? length : 1);
-    MUST(copy != NULL);
+    CHECK(copy != NULL);
     if (length > 0) memcpy(copy, bytes, length);
     return copy;
 }

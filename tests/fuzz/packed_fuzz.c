@@ -48,26 +48,26 @@ static void compare_element(const struct packed *packed, uint32_t at, const char
     struct packed_text text;
     int64_t value;
     packed_get(packed, at, &text);
-    MUST(text.length == length && memcmp(text.data, data, length) == 0);
-    MUST(packed_equals(packed, at, data, length));
-    MUST(packed_integer(packed, at, &value) == text.is_integer);
-    MUST(!text.is_integer || value == text.integer);
+    CHECK(text.length == length && memcmp(text.data, data, length) == 0);
+    CHECK(packed_equals(packed, at, data, length));
+    CHECK(packed_integer(packed, at, &value) == text.is_integer);
+    CHECK(!text.is_integer || value == text.integer);
 }
 
 static void compare(const struct packed *packed, const struct array *array) {
     uint32_t at = packed_first(packed);
-    MUST(packed_count(packed) == (uint32_t)array->count);
+    CHECK(packed_count(packed) == (uint32_t)array->count);
     for (int i = 0; i < array->count; i++, at = packed_next(packed, at)) {
         compare_element(packed, at, array->texts[i], array->lengths[i]);
-        MUST(packed_at(packed, i) == at && packed_at(packed, i - array->count) == at);
+        CHECK(packed_at(packed, i) == at && packed_at(packed, i - array->count) == at);
     }
-    MUST(at == PACKED_END && packed_at(packed, array->count) == PACKED_END);
+    CHECK(at == PACKED_END && packed_at(packed, array->count) == PACKED_END);
     at = packed_last(packed);
     for (int i = array->count; i-- > 0; at = packed_previous(packed, at))
         compare_element(packed, at, array->texts[i], array->lengths[i]);
-    MUST(at == PACKED_END);
-    MUST(packed_is_valid(packed, packed_length(packed)));
-    MUST(packed_length(packed) <= packed_bytes(packed));
+    CHECK(at == PACKED_END);
+    CHECK(packed_is_valid(packed, packed_length(packed)));
+    CHECK(packed_length(packed) <= packed_bytes(packed));
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -102,10 +102,10 @@ static void insert(struct packed **packed, struct array *array, int at, struct i
     uint32_t count = 1 + (input_byte(input) & 1), place = packed_at(*packed, at), made;
     if (array->count + (int)count > MOST) return;
     if (count == 1) {
-        MUST(packed_insert(packed, place, texts[0].data, texts[0].length, &made));
+        CHECK(packed_insert(packed, place, texts[0].data, texts[0].length, &made));
         compare_element(*packed, made, texts[0].data, texts[0].length);
     } else {
-        MUST(packed_insert_many(packed, place, texts, count));
+        CHECK(packed_insert_many(packed, place, texts, count));
     }
     for (uint32_t i = count; i-- > 0;) array_insert(array, at, texts[i]);
 }
@@ -116,17 +116,17 @@ static void insert_integer(struct packed **packed, struct array *array, int at,
     int64_t value = (int64_t)input_number(input, 8);
     uint32_t made;
     if (array->count == MOST) return;
-    MUST(packed_insert_integer(packed, packed_at(*packed, at), value, &made));
+    CHECK(packed_insert_integer(packed, packed_at(*packed, at), value, &made));
     array_insert(array, at,
                  (struct text){digits, (size_t)sprintf(digits, "%lld", (long long)value)});
-    MUST(made == packed_at(*packed, at));
+    CHECK(made == packed_at(*packed, at));
 }
 
 static void replace(struct packed **packed, struct array *array, int at, struct input *input) {
     char room[LENGTH_MOST];
     if (at == array->count) return;
     struct text text = take_text(input, room);
-    MUST(packed_replace(packed, packed_at(*packed, at), text.data, text.length));
+    CHECK(packed_replace(packed, packed_at(*packed, at), text.data, text.length));
     array_remove(array, at);
     array_insert(array, at, text);
 }
@@ -135,7 +135,7 @@ static void remove_some(struct packed **packed, struct array *array, int at, str
     if (at == array->count) return;
     uint32_t count = input_byte(input), next = packed_remove(packed, packed_at(*packed, at), count);
     for (uint32_t i = 0; i < count && at < array->count; i++) array_remove(array, at);
-    MUST(next == packed_at(*packed, at));
+    CHECK(next == packed_at(*packed, at));
 }
 
 static void find(const struct packed *packed, const struct array *array, int at,
@@ -148,7 +148,7 @@ static void find(const struct packed *packed, const struct array *array, int at,
         text = (struct text){array->texts[array->count - 1], array->lengths[array->count - 1]};
     int place = array_find(array, at, text, (int)skip + 1);
     uint32_t found = packed_find(packed, packed_at(packed, at), text.data, text.length, skip);
-    MUST(found == (place < 0 ? PACKED_END : packed_at(packed, place)));
+    CHECK(found == (place < 0 ? PACKED_END : packed_at(packed, place)));
 }
 
 static void change(struct packed **packed, struct array *array, struct input *input) {
@@ -164,7 +164,7 @@ static void change(struct packed **packed, struct array *array, struct input *in
     case 6: find(*packed, array, at, input); break;
     default: {
         struct packed *copy = packed_copy(*packed);
-        MUST(copy != NULL);
+        CHECK(copy != NULL);
         free(*packed);
         *packed = copy;
     }
@@ -185,7 +185,7 @@ static void change_all(struct packed *packed, struct array *array, struct input 
 static struct packed *frame(const uint8_t *data, size_t length) {
     uint8_t *bytes = malloc(4 + length + 1);
     uint32_t total = (uint32_t)(4 + length + 1);
-    MUST(bytes != NULL);
+    CHECK(bytes != NULL);
     memcpy(bytes, &total, sizeof total);
     if (length > 0) memcpy(bytes + 4, data, length);
     bytes[4 + length] = 0xFF;
@@ -200,7 +200,7 @@ static void from_outside(const uint8_t *data, size_t length) {
     packed = is_valid ? packed_copy(framed) : NULL;
     free(framed);
     if (!is_valid) return;
-    MUST(packed != NULL && packed_length(packed) == 4 + length + 1);
+    CHECK(packed != NULL && packed_length(packed) == 4 + length + 1);
     for (uint32_t at = packed_first(packed); at != PACKED_END && array.count < MOST;
          at = packed_next(packed, at)) {
         struct packed_text text;

@@ -15,38 +15,6 @@
 static struct server *server;
 static redisContext *writer;
 
-/* Sends a command that is going to wait, and returns when it does. */
-static redisContext *wait_with(const char *command) {
-    redisContext *waiting = server_connect(server);
-    redisReply *id = redisCommand(waiting, "CLIENT ID");
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "id=%lld ", id->integer);
-    freeReplyObject(id);
-    redisAppendFormattedCommand(waiting, command, strlen(command));
-    int done = 0;
-    while (!done) redisBufferWrite(waiting, &done);
-    for (bool is_blocked = false; !is_blocked;) {
-        redisReply *list = redisCommand(writer, "CLIENT LIST");
-        const char *line = strstr(list->str, pattern);
-        assert_non_null(line);
-        const char *flags = strstr(line, " flags=");
-        is_blocked = flags != NULL && flags[strlen(" flags=")] == 'b';
-        freeReplyObject(list);
-    }
-    return waiting;
-}
-
-/* What a client that waited is answered; it is closed. */
-static void expect_answer(redisContext *waiting, const char *expected) {
-    redisReply *reply;
-    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-    redisFree(waiting);
-}
-
 static void what_is_there_is_taken_at_once(void **unused) {
     (void)unused;
     expect(writer, "3", "RPUSH l a b c");
@@ -85,9 +53,9 @@ static void wrong_arguments_do_not_wait(void **unused) {
 
 static void the_first_to_come_is_the_first_to_be_served(void **unused) {
     (void)unused;
-    redisContext *first = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
-    redisContext *second = wait_with("*3\r\n$5\r\nBRPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
-    redisContext *third = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    redisContext *first = connect_and_wait(server, writer, "BLPOP l 0");
+    redisContext *second = connect_and_wait(server, writer, "BRPOP l 0");
+    redisContext *third = connect_and_wait(server, writer, "BLPOP l 0");
     expect(writer, "2", "RPUSH l 1 2");
     expect_answer(first, "[l, 1]");
     expect_answer(second, "[l, 2]");
@@ -100,7 +68,7 @@ static void the_first_to_come_is_the_first_to_be_served(void **unused) {
 
 static void who_waits_gets_it_before_the_next_request_of_a_pipeline(void **unused) {
     (void)unused;
-    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nl\r\n$1\r\n0\r\n");
+    redisContext *waiting = connect_and_wait(server, writer, "BLPOP l 0");
     redisAppendCommand(writer, "RPUSH l 1");
     redisAppendCommand(writer, "LPOP l");
     redisReply *pushed, *popped;
@@ -115,9 +83,9 @@ static void who_waits_gets_it_before_the_next_request_of_a_pipeline(void **unuse
 
 static void moves_go_from_waiter_to_waiter(void **unused) {
     (void)unused;
-    redisContext *first = wait_with("*6\r\n$6\r\nBLMOVE\r\n$1\r\na\r\n$1\r\nb\r\n$4\r\nLEFT\r\n$5\r\nRIGHT\r\n$1\r\n0\r\n");
-    redisContext *second = wait_with("*4\r\n$10\r\nBRPOPLPUSH\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\n0\r\n");
-    redisContext *third = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nc\r\n$1\r\n0\r\n");
+    redisContext *first = connect_and_wait(server, writer, "BLMOVE a b LEFT RIGHT 0");
+    redisContext *second = connect_and_wait(server, writer, "BRPOPLPUSH b c 0");
+    redisContext *third = connect_and_wait(server, writer, "BLPOP c 0");
     expect(writer, "1", "LPUSH a x");
     expect_answer(first, "x");
     expect_answer(second, "x");
@@ -127,7 +95,7 @@ static void moves_go_from_waiter_to_waiter(void **unused) {
 
 static void a_move_to_a_key_of_another_type_is_an_error_for_who_waited(void **unused) {
     (void)unused;
-    redisContext *waiting = wait_with("*6\r\n$6\r\nBLMOVE\r\n$1\r\na\r\n$1\r\nb\r\n$4\r\nLEFT\r\n$5\r\nRIGHT\r\n$1\r\n0\r\n");
+    redisContext *waiting = connect_and_wait(server, writer, "BLMOVE a b LEFT RIGHT 0");
     expect(writer, "OK", "SET b text");
     expect(writer, "1", "LPUSH a x");
     expect_answer(waiting, "WRONGTYPE Operation against a key holding the wrong kind of value");
@@ -137,7 +105,7 @@ static void a_move_to_a_key_of_another_type_is_an_error_for_who_waited(void **un
 
 static void a_value_of_another_type_is_not_what_was_waited_for(void **unused) {
     (void)unused;
-    redisContext *waiting = wait_with("*3\r\n$8\r\nBZPOPMAX\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisContext *waiting = connect_and_wait(server, writer, "BZPOPMAX k 0");
     expect(writer, "OK", "SET k text");
     expect(writer, "1", "DEL k");
     expect(writer, "1", "RPUSH k x");
@@ -149,28 +117,28 @@ static void a_value_of_another_type_is_not_what_was_waited_for(void **unused) {
 
 static void however_a_key_is_filled_its_waiters_are_served(void **unused) {
     (void)unused;
-    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisContext *waiting = connect_and_wait(server, writer, "BLPOP k 0");
     expect(writer, "1", "RPUSH other renamed");
     expect(writer, "OK", "RENAME other k");
     expect_answer(waiting, "[k, renamed]");
-    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    waiting = connect_and_wait(server, writer, "BLPOP k 0");
     expect(writer, "1", "RPUSH other copied");
     expect(writer, "1", "COPY other k");
     expect_answer(waiting, "[k, copied]");
     expect(writer, "1", "DEL other");
-    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    waiting = connect_and_wait(server, writer, "BLPOP k 0");
     expect(writer, "OK", "SELECT 1");
     expect(writer, "1", "RPUSH k moved");
     expect(writer, "1", "MOVE k 0");
     expect_answer(waiting, "[k, moved]");
     expect(writer, "OK", "SELECT 0");
-    waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    waiting = connect_and_wait(server, writer, "BLPOP k 0");
     expect(writer, "OK", "SELECT 1");
     expect(writer, "1", "RPUSH k swapped");
     expect(writer, "OK", "SWAPDB 0 1");
     expect_answer(waiting, "[k, swapped]");
     expect(writer, "OK", "SELECT 0");
-    waiting = wait_with("*4\r\n$5\r\nBLPOP\r\n$1\r\nj\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    waiting = connect_and_wait(server, writer, "BLPOP j k 0");
     expect(writer, "1", "RPUSH other x");
     expect(writer, "x", "LMOVE other k LEFT LEFT");
     expect_answer(waiting, "[k, x]");
@@ -217,8 +185,8 @@ static void await_blocked(int count) {
 
 static void who_is_gone_gets_nothing(void **unused) {
     (void)unused;
-    redisContext *gone = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
-    redisContext *stays = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisContext *gone = connect_and_wait(server, writer, "BLPOP k 0");
+    redisContext *stays = connect_and_wait(server, writer, "BLPOP k 0");
     await_blocked(2);
     redisFree(gone);
     await_blocked(1);
@@ -256,7 +224,7 @@ static void the_server_ends_while_clients_wait(void **unused) {
     server = server_start((const char *const[]){"--threads", "2", NULL});
     redisContext *before = writer;
     writer = server_connect(server);
-    redisContext *waiting = wait_with("*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$1\r\n0\r\n");
+    redisContext *waiting = connect_and_wait(server, writer, "BLPOP k 0");
     redisFree(writer);
     assert_int_equal(server_stop(server), 0);
     redisFree(waiting);

@@ -44,18 +44,9 @@ static void set_large(const char *key, long long bytes) {
     free(value);
 }
 
-static long long info_number(const char *field) {
-    redisReply *info = redisCommand(admin, "INFO");
-    const char *line = strstr(info->str, field);
-    assert_non_null(line);
-    long long number = strtoll(line + strlen(field), NULL, 10);
-    freeReplyObject(info);
-    return number;
-}
-
 static void await_at_least(const char *field, long long least) {
     int64_t deadline = now_us() + SECONDS * INT64_C(1000000);
-    while (info_number(field) < least)
+    while (info_number(admin, field) < least)
         if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, least);
 }
 
@@ -102,16 +93,16 @@ static void the_largest_clients_are_closed_first_and_only_as_many_as_it_takes(vo
     set_large("smaller", 16 * MIB);
     struct client largest = reader_open("large", false), smaller = reader_open("smaller", false),
                   small = client_open(false);
-    await_at_least("client_output_bytes:", 34 * MIB);
-    assert_int_equal(info_number("evicted_clients:"), 0);
+    await_at_least("client_output_bytes", 34 * MIB);
+    assert_int_equal(info_number(admin, "evicted_clients"), 0);
     expect_ok("CONFIG SET maxmemory-clients 24mb");
-    await_at_least("evicted_clients:", 1);
+    await_at_least("evicted_clients", 1);
     assert_false(is_connected(largest));
     assert_true(is_connected(smaller));
     assert_true(is_connected(small));
-    assert_in_range(info_number("mem_clients_normal:"), 1, 24 * MIB);
-    assert_in_range(info_number("client_recent_max_output_buffer:"), 24 * MIB, 48 * MIB);
-    assert_int_equal(info_number("evicted_clients:"), 1);
+    assert_in_range(info_number(admin, "mem_clients_normal"), 1, 24 * MIB);
+    assert_in_range(info_number(admin, "client_recent_max_output_buffer"), 24 * MIB, 48 * MIB);
+    assert_int_equal(info_number(admin, "evicted_clients"), 1);
     redisFree(largest.context);
     redisFree(smaller.context);
     redisFree(small.context);
@@ -124,15 +115,15 @@ static void who_asked_for_it_is_spared(void **unused) {
     set_large("large", 40 * MIB);
     set_large("smaller", 20 * MIB);
     struct client spared = reader_open("large", true), other = reader_open("smaller", false);
-    await_at_least("client_output_bytes:", 30 * MIB);
+    await_at_least("client_output_bytes", 30 * MIB);
     expect_ok("CONFIG SET maxmemory-clients 8mb");
-    await_at_least("evicted_clients:", 1);
+    await_at_least("evicted_clients", 1);
     assert_false(is_connected(other));
     assert_true(is_connected(spared));
     /* It stays too much, and nobody is to go: that costs nothing. */
     double before = server_cpu_seconds(server);
     for (int64_t until = now_us() + 300000; now_us() < until;)
-        assert_int_equal(info_number("evicted_clients:"), 1);
+        assert_int_equal(info_number(admin, "evicted_clients"), 1);
     assert_true(server_cpu_seconds(server) - before < 0.6);
     redisFree(spared.context);
     redisFree(other.context);
@@ -147,7 +138,7 @@ static void an_unfinished_request_counts_too(void **unused) {
     assert_int_equal(redisAppendFormattedCommand(client.context, beginning, sizeof beginning - 1),
                      REDIS_OK);
     send_now(client.context);
-    await_at_least("evicted_clients:", 1);
+    await_at_least("evicted_clients", 1);
     assert_false(is_connected(client));
     redisFree(client.context);
     stop();
@@ -157,7 +148,7 @@ static void large_arguments_count_until_their_request_has_run(void **unused) {
     (void)unused;
     start((const char *const[]){"--threads", "2", NULL});
     struct client client = client_open(false);
-    long long before = info_number("client_input_bytes:");
+    long long before = info_number(admin, "client_input_bytes");
     const size_t length = 3 * MIB;
     char *value = calloc(1, length);
     char *request;
@@ -167,15 +158,15 @@ static void large_arguments_count_until_their_request_has_run(void **unused) {
     assert_int_equal(redisAppendFormattedCommand(client.context, request, (size_t)bytes - 10),
                      REDIS_OK);
     send_now(client.context);
-    await_at_least("client_input_bytes:", 9 * MIB);
-    assert_in_range(info_number("client_recent_max_input_buffer:"), 9 * MIB, 12 * MIB);
+    await_at_least("client_input_bytes", 9 * MIB);
+    assert_in_range(info_number(admin, "client_recent_max_input_buffer"), 9 * MIB, 12 * MIB);
     assert_int_equal(redisAppendFormattedCommand(client.context, request + bytes - 10, 10),
                      REDIS_OK);
     redisReply *reply;
     assert_int_equal(redisGetReply(client.context, (void **)&reply), REDIS_OK);
     assert_string_equal(reply->str, "OK");
     freeReplyObject(reply);
-    assert_in_range(info_number("client_input_bytes:"), 0, before + MIB);
+    assert_in_range(info_number(admin, "client_input_bytes"), 0, before + MIB);
     redisFreeCommand(request);
     free(value);
     redisFree(client.context);
@@ -193,17 +184,17 @@ static void a_share_of_maxmemory_holds_for_many_slow_readers(void **unused) {
     struct client readers[12];
     expect_ok("CONFIG SET maxmemory-clients 0");
     for (int i = 0; i < 12; i++) readers[i] = reader_open("value", false);
-    await_at_least("client_output_bytes:", 12 * 12 * MIB);
+    await_at_least("client_output_bytes", 12 * 12 * MIB);
     expect_ok("CONFIG SET maxmemory-clients 10%%");
     /* At least 12 MiB of each value fit into no socket, so that three of the readers are too many. */
-    await_at_least("evicted_clients:", 8);
+    await_at_least("evicted_clients", 8);
     int64_t deadline = now_us() + SECONDS * INT64_C(1000000);
-    while (info_number("mem_clients_normal:") > 40 * MIB)
+    while (info_number(admin, "mem_clients_normal") > 40 * MIB)
         if (now_us() > deadline) fail_msg("clients use too much");
     int left = 0;
     for (int i = 0; i < 12; i++) left += is_connected(readers[i]);
     assert_in_range(left, 1, 3);
-    assert_int_equal(info_number("evicted_clients:"), 12 - left);
+    assert_int_equal(info_number(admin, "evicted_clients"), 12 - left);
     for (int i = 0; i < 12; i++) redisFree(readers[i].context);
     stop();
 }

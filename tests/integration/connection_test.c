@@ -30,18 +30,6 @@ static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static long info_number(redisContext *connection, const char *name) {
-    char key[64];
-    redisReply *reply = redisCommand(connection, "INFO");
-    assert_non_null(reply);
-    snprintf(key, sizeof key, "\n%s:", name);
-    const char *found = strstr(reply->str, key);
-    if (found == NULL) fail_msg("INFO has no %s", name);
-    long value = strtol(found + strlen(key), NULL, 10);
-    freeReplyObject(reply);
-    return value;
-}
-
 /* Waits for something that INFO tells, by asking again and again. */
 static void await_info(redisContext *connection, const char *name, long value) {
     int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);

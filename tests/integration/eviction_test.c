@@ -23,15 +23,6 @@ static void stop(void) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static long long info_number(const char *field) {
-    redisReply *info = redisCommand(client, "INFO");
-    const char *line = strstr(info->str, field);
-    assert_non_null(line);
-    long long number = strtoll(line + strlen(field), NULL, 10);
-    freeReplyObject(info);
-    return number;
-}
-
 /* Returns whether it was taken. */
 static bool set(int number, size_t length, const char *option) {
     char *value = calloc(1, length + 1);
@@ -64,7 +55,7 @@ static void without_a_policy_writes_are_refused_and_reads_are_not(void **unused)
     expect(client, "OOM command not allowed when used memory > 'maxmemory'.", "APPEND key:1 %s", value);
     expect(client, "1", "EXISTS key:1");
     expect(client, "1000", "STRLEN key:1");
-    assert_int_equal(info_number("evicted_keys:"), 0);
+    assert_int_equal(info_number(client, "evicted_keys"), 0);
     for (int i = 0; i < 300; i++) expect(client, "1", "DEL key:%d", i);
     assert_true(set(1, 1000, NULL));
     expect(client, "OK", "CONFIG SET maxmemory 0");
@@ -81,10 +72,10 @@ static void every_policy_makes_room(void **unused) {
         bool is_volatile = policies[i][0] == 'v';
         if (is_volatile) assert_true(set(-1, 1000, NULL));
         for (int k = 0; k < 8500; k++) assert_true(set(k, 8000, is_volatile ? "10000" : NULL));
-        assert_true(info_number("evicted_keys:") > 5000);
-        assert_int_equal(info_number("expired_keys:"), 0);
-        assert_true(info_number("used_memory:") <= 24 * 1024 * 1024);
-        assert_true(info_number("allocator_allocated:") <= 24 * 1024 * 1024 / 100 * 101);
+        assert_true(info_number(client, "evicted_keys") > 5000);
+        assert_int_equal(info_number(client, "expired_keys"), 0);
+        assert_true(info_number(client, "used_memory") <= 24 * 1024 * 1024);
+        assert_true(info_number(client, "allocator_allocated") <= 24 * 1024 * 1024 / 100 * 101);
         if (is_volatile) assert_true(is_there(-1));
         stop();
     }
@@ -106,18 +97,18 @@ static void a_lower_limit_is_kept_without_a_write(void **unused) {
     start_with("allkeys-lru", "0");
     for (int i = 0; i < 20000; i++) assert_true(set(i, 500, NULL));
     expect(client, "OK", "CONFIG SET maxmemory 8mb");
-    while (info_number("used_memory:") > 8 * 1024 * 1024) continue;
-    assert_true(info_number("evicted_keys:") > 1000);
+    while (info_number(client, "used_memory") > 8 * 1024 * 1024) continue;
+    assert_true(info_number(client, "evicted_keys") > 1000);
     stop();
 }
 
 static void a_percentage_is_of_what_there_is(void **unused) {
     (void)unused;
     start_with("allkeys-s3fifo", "50%");
-    long long limit = info_number("maxmemory:"), system = info_number("total_system_memory:");
+    long long limit = info_number(client, "maxmemory"), system = info_number(client, "total_system_memory");
     assert_true(limit > 0 && limit <= system / 2 + 100);
     expect(client, "OK", "CONFIG SET maxmemory 25%%");
-    long long half = info_number("maxmemory:");
+    long long half = info_number(client, "maxmemory");
     assert_in_range(half, limit / 2 - 100, limit / 2 + 100);
     expect(client, "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value", "CONFIG SET maxmemory 0%%");
     stop();
@@ -151,7 +142,7 @@ static void what_is_used_is_what_the_allocator_says(void **unused) {
     (void)unused;
     start_with("noeviction", "0");
     for (int i = 0; i < 70000; i++) assert_true(set(i, 1000, NULL));
-    long long used = info_number("used_memory:"), allocated = info_number("allocator_allocated:");
+    long long used = info_number(client, "used_memory"), allocated = info_number(client, "allocator_allocated");
     assert_true(allocated > 64 << 20);
     assert_true(used >= allocated * 97 / 100 && used <= allocated * 103 / 100);
     stop();

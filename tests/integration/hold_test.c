@@ -39,16 +39,6 @@ static void expect_prefix(redisContext *connection, const char *prefix, const ch
     freeReplyObject(reply);
 }
 
-static long info_number(redisContext *connection, const char *name) {
-    redisReply *reply = redisCommand(connection, "INFO everything");
-    assert_non_null(reply);
-    const char *found = strstr(reply->str, name);
-    assert_non_null(found);
-    long value = strtol(found + strlen(name) + 1, NULL, 10);
-    freeReplyObject(reply);
-    return value;
-}
-
 /* A key that shares no shard with k: while k's is held, it can be written. */
 static void find_free_key(redisContext *connection, char out[32]) {
     redisContext *probe = redisConnectWithTimeout("127.0.0.1", connection->tcp.port, (struct timeval){.tv_usec = 200000});

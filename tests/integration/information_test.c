@@ -107,7 +107,7 @@ static double number_read(const char *name, const char *text) {
     return number;
 }
 
-static double info_number(const struct info *info, const char *name) {
+static double field_number(const struct info *info, const char *name) {
     return number_read(name, info_value(info, name));
 }
 
@@ -183,7 +183,7 @@ static void info_has_every_field_that_an_exporter_reads(void **state) {
     redisContext *connection = server_connect(server);
     struct info *info = info_ask(connection, "all");
     for (size_t i = 0; i < sizeof exported / sizeof exported[0]; i++)
-        if (strcmp(info_value(info, exported[i]), "ok") != 0) info_number(info, exported[i]);
+        if (strcmp(info_value(info, exported[i]), "ok") != 0) field_number(info, exported[i]);
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
         assert_true(*info_value(info, labels[i]) != '\0');
     assert_string_equal(info_value(info, "role"), "master");
@@ -191,9 +191,9 @@ static void info_has_every_field_that_an_exporter_reads(void **state) {
     assert_string_equal(info_value(info, "maxmemory_policy"), "noeviction");
     assert_int_equal(strncmp(info_value(info, "redis_version"), "7.2.", 4), 0);
     assert_int_equal(strlen(info_value(info, "run_id")), 40);
-    assert_true(info_number(info, "tcp_port") == server->port);
-    assert_true(info_number(info, "process_id") == server->pid);
-    assert_true(info_number(info, "worker_threads") == 4);
+    assert_true(field_number(info, "tcp_port") == server->port);
+    assert_true(field_number(info, "process_id") == server->pid);
+    assert_true(field_number(info, "worker_threads") == 4);
     /* An exporter asks for these as well. */
     expect(connection, "[maxmemory, 0]", "CONFIG GET maxmemory");
     expect(connection, "0", "SLOWLOG LEN");
@@ -263,17 +263,17 @@ static void info_counts_what_all_workers_do(void **state) {
         expect(connections[i], "[v, (nil)]", "MGET k none");
     }
     struct info *after = info_ask(connections[0], "everything");
-    assert_true(info_number(after, "keyspace_hits") == info_number(before, "keyspace_hits") + 16);
-    assert_true(info_number(after, "keyspace_misses") ==
-                info_number(before, "keyspace_misses") + 16);
-    assert_true(info_number(after, "total_commands_processed") >=
-                info_number(before, "total_commands_processed") + 24);
-    assert_true(info_number(after, "total_net_input_bytes") >=
-                info_number(before, "total_net_input_bytes") + 24 * 20);
-    assert_true(info_number(after, "total_net_output_bytes") >=
-                info_number(before, "total_net_output_bytes") + 8 * 20);
-    assert_true(info_number(after, "connected_clients") == 8);
-    assert_true(info_number(after, "total_connections_received") >= 8);
+    assert_true(field_number(after, "keyspace_hits") == field_number(before, "keyspace_hits") + 16);
+    assert_true(field_number(after, "keyspace_misses") ==
+                field_number(before, "keyspace_misses") + 16);
+    assert_true(field_number(after, "total_commands_processed") >=
+                field_number(before, "total_commands_processed") + 24);
+    assert_true(field_number(after, "total_net_input_bytes") >=
+                field_number(before, "total_net_input_bytes") + 24 * 20);
+    assert_true(field_number(after, "total_net_output_bytes") >=
+                field_number(before, "total_net_output_bytes") + 8 * 20);
+    assert_true(field_number(after, "connected_clients") == 8);
+    assert_true(field_number(after, "total_connections_received") >= 8);
     info_free(before);
     info_free(after);
     for (size_t i = 0; i < 8; i++) redisFree(connections[i]);
@@ -320,18 +320,18 @@ static void memory_follows_the_data(void **state) {
     }
     struct info *full = info_ask(connection, "memory");
     if (has_account) {
-        assert_true(info_number(full, "used_memory") >
-                    info_number(before, "used_memory") + 64 * MIB);
-        assert_true(info_number(full, "used_memory_peak") >= info_number(full, "used_memory"));
+        assert_true(field_number(full, "used_memory") >
+                    field_number(before, "used_memory") + 64 * MIB);
+        assert_true(field_number(full, "used_memory_peak") >= field_number(full, "used_memory"));
         assert_non_null(strchr(info_value(full, "used_memory_human"), 'M'));
     }
-    assert_true(info_number(full, "used_memory_dataset") >
-                info_number(before, "used_memory_dataset") + 64 * MIB);
+    assert_true(field_number(full, "used_memory_dataset") >
+                field_number(before, "used_memory_dataset") + 64 * MIB);
     expect(connection, "OK", "FLUSHALL SYNC");
     struct info *empty = info_ask(connection, "memory");
-    assert_true(info_number(empty, "used_memory_dataset") ==
-                info_number(before, "used_memory_dataset"));
-    if (has_account) assert_true(info_number(empty, "used_memory_peak") > 64 * MIB);
+    assert_true(field_number(empty, "used_memory_dataset") ==
+                field_number(before, "used_memory_dataset"));
+    if (has_account) assert_true(field_number(empty, "used_memory_peak") > 64 * MIB);
     info_free(before);
     info_free(full);
     info_free(empty);
@@ -369,7 +369,7 @@ static void commandstats_tell_calls_failures_and_refusals_apart(void **state) {
     assert_null(info_find(info, "cmdstat_mset")); /* never called */
     assert_string_equal(info_value(info, "errorstat_ERR"), "count=3");
     assert_string_equal(info_value(info, "errorstat_CUSTOM"), "count=1");
-    assert_true(info_number(info, "total_error_replies") == 4);
+    assert_true(field_number(info, "total_error_replies") == 4);
     info_free(info);
     redisFree(other);
     redisFree(connection);

@@ -56,16 +56,6 @@ static char *noise(size_t length, uint64_t seed) {
     return bytes;
 }
 
-static long info_number(redisContext *connection, const char *name) {
-    redisReply *reply = redisCommand(connection, "INFO");
-    assert_non_null(reply);
-    const char *found = strstr(reply->str, name);
-    assert_non_null(found);
-    long value = strtol(found + strlen(name) + 1, NULL, 10);
-    freeReplyObject(reply);
-    return value;
-}
-
 /* ------------------------------------------------------------------ cuts */
 
 /* What the server has received, as far as others than the one who asks sent it. */

@@ -22,38 +22,6 @@ static int clear(void **unused) {
     return 0;
 }
 
-/* Sends a command that is going to wait, and returns when it does. */
-static redisContext *wait_with(const char *command) {
-    redisContext *waiting = server_connect(server);
-    redisReply *id = redisCommand(waiting, "CLIENT ID");
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "id=%lld ", id->integer);
-    freeReplyObject(id);
-    redisAppendCommand(waiting, command);
-    int done = 0;
-    while (!done) redisBufferWrite(waiting, &done);
-    for (bool is_blocked = false; !is_blocked;) {
-        redisReply *list = redisCommand(client, "CLIENT LIST");
-        const char *line = strstr(list->str, pattern);
-        assert_non_null(line);
-        const char *flags = strstr(line, " flags=");
-        is_blocked = flags != NULL && flags[strlen(" flags=")] == 'b';
-        freeReplyObject(list);
-    }
-    return waiting;
-}
-
-/* What a client that waited is answered; it is closed. */
-static void expect_answer(redisContext *waiting, const char *expected) {
-    redisReply *reply;
-    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-    redisFree(waiting);
-}
-
 /* ------------------------------------------------------------------ entries */
 
 static void ids_ascend(void **unused) {
@@ -330,9 +298,9 @@ static void arguments_of_reads_are_checked(void **unused) {
 static void who_reads_waits_for_what_comes_after(void **unused) {
     (void)unused;
     freeReplyObject(redisCommand(client, "XADD s 5-0 f old"));
-    redisContext *first = wait_with("XREAD BLOCK 0 STREAMS none s $ $"),
-                 *second = wait_with("XREAD BLOCK 0 COUNT 1 STREAMS s 5-0"),
-                 *third = wait_with("XREAD BLOCK 0 STREAMS s 7-0");
+    redisContext *first = connect_and_wait(server, client, "XREAD BLOCK 0 STREAMS none s $ $"),
+                 *second = connect_and_wait(server, client, "XREAD BLOCK 0 COUNT 1 STREAMS s 5-0"),
+                 *third = connect_and_wait(server, client, "XREAD BLOCK 0 STREAMS s 7-0");
     expect(client, "6-0", "XADD s 6-0 f new");
     expect_answer(first, "[[s, [[6-0, [f, new]]]]]");
     expect_answer(second, "[[s, [[6-0, [f, new]]]]]");
@@ -343,7 +311,7 @@ static void who_reads_waits_for_what_comes_after(void **unused) {
 
 static void an_entry_that_is_trimmed_at_once_wakes_nobody(void **unused) {
     (void)unused;
-    redisContext *waiting = wait_with("XREAD BLOCK 0 STREAMS s $");
+    redisContext *waiting = connect_and_wait(server, client, "XREAD BLOCK 0 STREAMS s $");
     expect(client, "1-0", "XADD s MAXLEN 0 1-0 f v");
     expect(client, "1", "DEL s");
     expect(client, "1", "RPUSH s x");
@@ -355,8 +323,8 @@ static void an_entry_that_is_trimmed_at_once_wakes_nobody(void **unused) {
 static void an_entry_goes_to_one_consumer_of_a_group(void **unused) {
     (void)unused;
     expect(client, "OK", "XGROUP CREATE s g $ MKSTREAM");
-    redisContext *first = wait_with("XREADGROUP GROUP g one BLOCK 0 STREAMS s >"),
-                 *second = wait_with("XREADGROUP GROUP g two BLOCK 0 STREAMS s >");
+    redisContext *first = connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >"),
+                 *second = connect_and_wait(server, client, "XREADGROUP GROUP g two BLOCK 0 STREAMS s >");
     expect(client, "1-0", "XADD s 1-0 f v");
     expect_answer(first, "[[s, [[1-0, [f, v]]]]]");
     expect(client, "2-0", "XADD s 2-0 f v");
@@ -368,7 +336,7 @@ static void a_group_that_is_set_back_has_something_again(void **unused) {
     (void)unused;
     freeReplyObject(redisCommand(client, "XADD s 1-0 f v"));
     expect(client, "OK", "XGROUP CREATE s g $");
-    redisContext *waiting = wait_with("XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
+    redisContext *waiting = connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
     expect(client, "OK", "XGROUP SETID s g 0");
     expect_answer(waiting, "[[s, [[1-0, [f, v]]]]]");
 }
@@ -382,7 +350,7 @@ static void who_waits_for_a_group_that_goes_is_told(void **unused) {
                                    {"RENAME s t", NO_GROUP},         {"SWAPDB 0 1", NO_GROUP}};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         expect(client, "OK", "XGROUP CREATE s g $ MKSTREAM");
-        redisContext *waiting = wait_with("XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
+        redisContext *waiting = connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
         freeReplyObject(redisCommand(client, ends[i][0]));
         expect_answer(waiting, ends[i][1]);
         freeReplyObject(redisCommand(client, "FLUSHALL"));
@@ -392,8 +360,8 @@ static void who_waits_for_a_group_that_goes_is_told(void **unused) {
 static void who_waits_for_a_group_that_expires_is_told(void **unused) {
     (void)unused;
     expect(client, "OK", "XGROUP CREATE s g $ MKSTREAM");
-    redisContext *waiting = wait_with("XREADGROUP GROUP g one BLOCK 0 STREAMS s >"),
-                 *reading = wait_with("XREAD BLOCK 0 STREAMS s 0");
+    redisContext *waiting = connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >"),
+                 *reading = connect_and_wait(server, client, "XREAD BLOCK 0 STREAMS s 0");
     expect(client, "1", "PEXPIRE s 20");
     expect_answer(waiting, NO_GROUP);
     expect(client, "1-0", "XADD s 1-0 f v");
