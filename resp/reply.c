@@ -256,7 +256,10 @@ static size_t double_write(char *out, size_t size, double value) {
 
 void reply_double(struct reply *reply, double value) {
     char text[64];
-    size_t length = double_write(text, sizeof text, value);
+    reply_double_text(reply, text, double_write(text, sizeof text, value));
+}
+
+void reply_double_text(struct reply *reply, const char *text, size_t length) {
     if (reply->protocol == 2) {
         reply_bulk(reply, text, length);
         return;

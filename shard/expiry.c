@@ -64,9 +64,8 @@ static bool expire_stretch(struct write_scope *scope, struct table *table, uint3
 }
 
 /* Returns true if there is more to do. */
-static bool settle(struct lane *lane, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
-    struct table *table = shard_table(shard, database);
-    if (table == NULL || table_is_settled(table)) return false;
+static bool settle(struct lane *lane, struct shard *shard, struct table *table, uint32_t database) REQUIRES(&shard->lock) {
+    if (table_is_settled(table)) return false;
     if (counter_read(&table->keys) > 0) return table_settle(table, lane);
     atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
     table_retire(table, lane);
@@ -86,8 +85,11 @@ static bool tend_shard(struct lane *lane, uint32_t number, uint32_t database, in
     struct shard *shard = &keyspace->shards[number];
     shard_assert_exclusive(shard);
     struct table *table = shard_table(shard, database);
-    bool goes_on = table != NULL && expire_stretch(&scope, table, database);
-    goes_on |= settle(lane, shard, database);
+    bool goes_on = false;
+    if (table != NULL) {
+        goes_on = expire_stretch(&scope, table, database);
+        goes_on |= settle(lane, shard, table, database);
+    }
     scope_end_write(&scope);
     return goes_on;
 }

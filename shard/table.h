@@ -114,7 +114,7 @@ void home_prefetch_spilled(struct home home, uint64_t hash);
 /* NULL if absent. Does not look at expiry. */
 const struct entry *home_find(struct home home, const struct key *key);
 
-/* Makes sure that one insertion can't fail, and moves one home if the table is growing: slots found before are void. false when out
+/* Makes sure that one insertion can't fail, and moves two homes if the table is growing: slots found before are void. false when out
  * of memory. */
 bool table_reserve(struct table *table, struct lane *lane);
 /* The key is absent, and table_reserve was called just before. Returns its slot. */
@@ -124,7 +124,7 @@ void table_replace(slot *at, const struct entry *entry);
 /* Take an entry's bytes and expiry into the table's counts, and out of them: around a change. */
 void table_count(struct table *table, const struct entry *entry, struct lane *lane);
 void table_uncount(struct table *table, const struct entry *entry, struct lane *lane);
-/* Empties the slot of a key, and moves one home if the table is changing its size: other slots are void. */
+/* Empties the slot of a key, and moves two homes if the table is changing its size: other slots are void. */
 void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lane);
 
 /* Calls visit for the slots of the one home bucket that `place` falls into. Returns the first place behind it, or 0 when it

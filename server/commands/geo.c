@@ -59,14 +59,7 @@ static void reply_distance(struct reply *reply, double distance) {
 
 static void reply_coordinate(struct reply *reply, double degrees) {
     char text[5120]; /* as number_format_long_double wants it */
-    size_t length = number_format_long_double(text, sizeof text, degrees);
-    if (reply->protocol == 2) {
-        reply_bulk(reply, text, length);
-        return;
-    }
-    reply_raw(reply, ",", 1);
-    reply_raw(reply, text, length);
-    reply_raw(reply, "\r\n", 2);
+    reply_double_text(reply, text, number_format_long_double(text, sizeof text, degrees));
 }
 
 static void reply_place(struct reply *reply, struct place place) {

@@ -345,10 +345,6 @@ void *tree_drain(struct tree *tree) {
     return NULL;
 }
 
-void tree_clear(struct tree *tree) {
-    while (tree_drain(tree) != NULL) continue;
-}
-
 static uint64_t nodes_below(const struct tree_node *node, uint32_t level) {
     uint64_t count = 1;
     for (uint32_t i = 0; level > 0 && i < node->count; i++)

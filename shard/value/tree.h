@@ -76,8 +76,6 @@ void *tree_remove(struct tree *tree, struct stream_id id);
 /* Takes out what the last id leads to and gives memory back on the way, for trees that are being freed; nothing else is done with it any more. NULL: there
  * is nothing left, and no memory. */
 void *tree_drain(struct tree *tree);
-/* The whole tree, not what its ids lead to. */
-void tree_clear(struct tree *tree);
 
 /* How many nodes it has. Walks over all of them that aren't of the lowest level. */
 uint64_t tree_nodes(const struct tree *tree);
