@@ -130,7 +130,7 @@ void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct ke
         size->expiry_sum += counter_read(&table->expiry_sum);
         size->bytes += counter_read(&table->bytes);
         size->table_bytes += counter_read(&table->array_bytes);
-        uint32_t moves = atomic_load_explicit(&table->moves_most, memory_order_relaxed);
+        uint64_t moves = atomic_load_explicit(&table->moves_most, memory_order_relaxed);
         if (moves > size->moves_most) size->moves_most = moves;
         size->buckets += counter_read(&table->current.homes);
         size->old_buckets += counter_read(&table->old.homes);

@@ -44,7 +44,7 @@ struct keyspace_size {
     uint64_t bytes;        /* owned by entries */
     uint64_t table_bytes;  /* owned by tables */
     uint64_t buckets, old_buckets; /* of tables, and of tables being moved out of */
-    uint32_t moves_most;           /* the most entries that one operation has moved because a table grew or shrank */
+    uint64_t moves_most;           /* the most entries that one operation has moved because a table grew or shrank */
 };
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size);
 /* Keys of one shard and database, as published. No lock. */

@@ -343,12 +343,12 @@ void command_debug_htstats(const struct call *call, struct reply *reply) {
             " number of elements: %llu\n elements that expire: %llu\n"
             " buckets: %llu\n buckets being moved out of: %llu\n elements per bucket: %.2f\n"
             " bytes: %llu\n"
-            " most elements moved by one operation: %u\n"
+            " most elements moved by one operation: %llu\n"
             "Shards:\n with elements: %u of %u\n fewest elements: %llu\n most elements: %llu\n",
             (unsigned long long)size.keys, (unsigned long long)size.expiring,
             (unsigned long long)size.buckets, (unsigned long long)size.old_buckets,
             size.buckets == 0 ? 0.0 : (double)size.keys / (double)size.buckets,
-            (unsigned long long)size.table_bytes, size.moves_most, spread.used,
+            (unsigned long long)size.table_bytes, (unsigned long long)size.moves_most, spread.used,
             keyspace_shard_count(call->keyspace), (unsigned long long)spread.fewest,
             (unsigned long long)spread.most);
     }

@@ -461,22 +461,22 @@ static void five_million_insertions_move_a_bounded_handful_each(void **state) {
     const uint64_t count = SCALED(5000000, 100000);
     struct keyspace *large = keyspace_with(64, 1, 99);
     struct lane *seat = lane_attach(large);
-    uint32_t most = 0;
+    uint64_t most = 0;
     for (uint64_t i = 0; i < count; i++) {
         char name[24];
         size_t length = (size_t)snprintf(name, sizeof name, "%llu", (unsigned long long)i);
         assert_int_equal(latchkey_set(seat, &(struct latchkey_item){.key = name, .key_length = length, .value = "v", .value_length = 1}),
                          LATCHKEY_OK);
         if (i % 100000 != 0) continue;
-        uint32_t moves = size_of(seat, 0).moves_most;
+        uint64_t moves = size_of(seat, 0).moves_most;
         assert_true(moves >= most && moves <= TABLE_MOVES_MOST);
         most = moves;
     }
     struct keyspace_size size = size_of(seat, 0);
     assert_int_equal(size.keys, count);
     assert_true(size.moves_most <= TABLE_MOVES_MOST && size.moves_most > 0);
-    print_message("%llu keys: at most %u moves, %.1f bytes of table per key, %.1f of entry\n", (unsigned long long)count, size.moves_most,
-                  (double)size.table_bytes / (double)count, (double)size.bytes / (double)count);
+    print_message("%llu keys: at most %llu moves, %.1f bytes of table per key, %.1f of entry\n", (unsigned long long)count,
+                  (unsigned long long)size.moves_most, (double)size.table_bytes / (double)count, (double)size.bytes / (double)count);
     assert_true((double)size.table_bytes / (double)count < 24);
     check_accounting(seat);
     struct holding holding;
