@@ -2,6 +2,7 @@
  * most entries that any of them moved.
  *
  *     build/release/bench/growth [keys] [shards]     default 5000000 512 */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -50,7 +51,7 @@ int main(int argc, char **argv) {
     printf("%zu insertions into %u shards in %.2f s (%.0f ns each)\n", keys, shards, seconds, seconds * 1e9 / (double)keys);
     printf("microseconds: p50 %.2f  p99 %.2f  p99.9 %.2f  p99.99 %.2f  slowest %.1f\n", percentile_us(times, keys, 50),
            percentile_us(times, keys, 99), percentile_us(times, keys, 99.9), percentile_us(times, keys, 99.99), times[keys - 1] / 1000.0);
-    printf("entries moved by one operation: %u at most\n", size.moves_most);
+    printf("entries moved by one operation: %" PRIu64 " at most\n", size.moves_most);
     printf("table bytes per key: %.2f\n", (double)size.table_bytes / (double)size.keys);
     lane_detach(lane);
     keyspace_close(keyspace);
