@@ -81,12 +81,11 @@ void reply_raw(struct reply *reply, const char *data, size_t length) {
     reply->length += length;
 }
 
-static size_t digits_write(char *out, uint64_t value) {
-    char digits[20];
-    size_t count = 0;
-    do digits[sizeof digits - ++count] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    memcpy(out, digits + sizeof digits - count, count);
+/* Straight to where they belong: a number of two digits is what most bulks begin with, and a detour would take longer than they do. */
+static inline size_t digits_write(char *out, uint64_t value) {
+    size_t count = 1;
+    for (uint64_t rest = value; rest >= 10; rest /= 10) count++;
+    for (size_t i = count; i-- > 0; value /= 10) out[i] = (char)('0' + value % 10);
     return count;
 }
 
@@ -121,17 +120,22 @@ void reply_integer(struct reply *reply, int64_t value) {
     line_write(reply, ':', value);
 }
 
-void reply_bulk(struct reply *reply, const char *data, size_t length) {
+inline char *reply_bulk_space(struct reply *reply, size_t length) {
     char *out = room(reply, length + 26);
-    if (out == NULL) return;
+    if (out == NULL) return NULL;
     out[0] = '$';
     size_t head = 1 + digits_write(out + 1, length);
     out[head++] = '\r';
     out[head++] = '\n';
-    if (length > 0) memcpy(out + head, data, length);
     out[head + length] = '\r';
     out[head + length + 1] = '\n';
     reply->length += head + length + 2;
+    return out + head;
+}
+
+void reply_bulk(struct reply *reply, const char *data, size_t length) {
+    char *space = reply_bulk_space(reply, length);
+    if (space != NULL && length > 0) memcpy(space, data, length);
 }
 
 void reply_bulk_text(struct reply *reply, const char *text) {

@@ -52,6 +52,8 @@ void reply_status(struct reply *reply, const char *text);
 void reply_ok(struct reply *reply);
 void reply_integer(struct reply *reply, int64_t value);
 void reply_bulk(struct reply *reply, const char *data, size_t length);
+/* A bulk whose bytes the caller writes to what is returned; NULL when broken. */
+char *reply_bulk_space(struct reply *reply, size_t length);
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_integer(struct reply *reply, int64_t value);
 void reply_bulk_format(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));

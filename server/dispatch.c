@@ -691,7 +691,7 @@ static bool find_keys(struct run *run) {
     struct call *call = &run->call;
     if (run->prepared != NULL && run->prepared->has_key) {
         const struct bulk *argument = &call->arguments[call->command->only_key];
-        run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database};
+        run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database, &run->prepared->fetch};
         call->keys = &run->key;
         call->key_count = 1;
         return true;
@@ -713,7 +713,7 @@ static bool find_keys(struct run *run) {
         dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
     }
     /* Many keys at once: their lines are fetched together, not one after the other. */
-    if (call->key_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->keyspace, call->keys, call->key_count);
+    if (call->key_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->lane, call->keys, call->key_count);
     return true;
 }
 
@@ -900,12 +900,20 @@ static bool is_short(const struct prepared *prepared) {
     return prepared->has_key && (prepared->command->flags & COMMAND_LONG) == 0;
 }
 
+static void fetch_batch(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (prepared[i].has_key) fetch_home(lane, prepared[i].hash, database, &prepared[i].fetch);
+    for (uint32_t i = 0; i < count; i++)
+        if (prepared[i].has_key) fetch_entry(&prepared[i].fetch, prepared[i].hash);
+    for (uint32_t i = 0; i < count; i++)
+        if (prepared[i].has_key) fetch_spilled(&prepared[i].fetch, prepared[i].hash);
+}
+
 void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared) {
     struct dispatcher *dispatcher = worker->dispatcher;
     const struct batch *batch = &worker->batch;
-    struct key keys[BATCH_REQUESTS];
     const struct bulk *arguments_before = NULL;
-    uint32_t count = 0, sharers = 0;
+    uint32_t sharers = 0;
     bool may_share = may_share_clock();
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
@@ -920,10 +928,10 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
         sharers = joins ? sharers + 1 : 0;
         if (!prepared[i].has_key) continue;
         const struct bulk *key = &arguments[prepared[i].command->only_key];
-        keys[count] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
-        prepared[i].hash = keys[count++].hash;
+        prepared[i].hash = keyspace_hash(dispatcher->keyspace, key->data, key->length);
+        prepared[i].fetch.home.group = NULL;
     }
-    if (count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->keyspace, keys, count);
+    if (batch->count > 1 && lane_is_inside(dispatcher->lane)) fetch_batch(dispatcher->lane, database, prepared, batch->count);
 }
 
 void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length) {
@@ -940,7 +948,7 @@ void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, s
 
 void dispatch_fetch_ahead(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    if (dispatcher->ahead_count > 1) keyspace_prefetch(dispatcher->keyspace, dispatcher->ahead, dispatcher->ahead_count);
+    if (dispatcher->ahead_count > 1) keyspace_prefetch(dispatcher->lane, dispatcher->ahead, dispatcher->ahead_count);
     dispatcher->ahead_count = 0;
 }
 

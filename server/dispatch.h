@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../shard/scope_take.h"
 #include "connection.h"
 #include "worker.h"
 
@@ -36,6 +37,7 @@ struct prepared {
     bool has_key;                  /* its one key has been hashed */
     bool shares_clock;             /* the next one is of its kind, and both are short: they are timed together */
     uint64_t hash;
+    struct fetch fetch;
 };
 /* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache, as if all were about that
  * database. prepared has room for BATCH_REQUESTS. */

@@ -123,8 +123,13 @@ void entry_store(struct entry *entry, unsigned char *place, const void *bytes, s
         size_t within = (offset + done) % sizeof(uint64_t), part = sizeof(uint64_t) - within;
         if (part > length - done) part = length - done;
         word *at = (word *)((unsigned char *)entry + offset + done - within);
-        uint64_t value = atomic_load_explicit(at, memory_order_relaxed);
-        memcpy((unsigned char *)&value + within, (const unsigned char *)bytes + done, part);
+        uint64_t value;
+        if (part == sizeof value) {
+            memcpy(&value, (const unsigned char *)bytes + done, sizeof value);
+        } else {
+            value = atomic_load_explicit(at, memory_order_relaxed);
+            memcpy((unsigned char *)&value + within, (const unsigned char *)bytes + done, part);
+        }
         atomic_store_explicit(at, value, memory_order_release);
         done += part;
     }

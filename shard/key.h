@@ -5,11 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct fetch;
+
 struct key {
     const char *data; /* borrowed */
     size_t length;
     uint64_t hash; /* key_hash of the bytes; the database is not part of it, so a key's namesakes share its shard */
     uint32_t database;
+    const struct fetch *fetch; /* what fetching ahead has found of it (scope_take.h), or NULL */
 };
 
 #endif

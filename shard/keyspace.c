@@ -271,26 +271,22 @@ void keyspace_reclaim(struct lane *lane) {
 
 /* ------------------------------------------------------------------ prefetching */
 
-static struct home home_of(const struct keyspace *keyspace, const struct key *key) {
-    const struct shard *shard = keyspace_shard(keyspace, key->hash);
-    const struct table *table = peek_table(keyspace, shard->number, key->database);
-    uint32_t version;
-    if (table == NULL || !rwlock_peek(&shard->lock, &version)) return (struct home){NULL, 0};
-    return table_home(table, key->hash, &shard->lock, version);
+void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch) {
+    const struct shard *shard = keyspace_shard(lane->keyspace, hash);
+    const struct table *table = peek_table(lane->keyspace, shard->number, database);
+    fetch->home = (struct home){NULL, 0};
+    fetch->visit = lane->visits;
+    fetch->database = database;
+    if (table != NULL && rwlock_peek(&shard->lock, &fetch->version))
+        fetch->home = table_home(table, hash, &shard->lock, fetch->version);
 }
 
-static void prefetch_group(const struct keyspace *keyspace, const struct key *keys, size_t count) {
-    struct home homes[PREFETCH_MOST];
-    size_t spilled[PREFETCH_MOST], spilled_count = 0;
-    for (size_t i = 0; i < count; i++) homes[i] = home_of(keyspace, &keys[i]);
-    for (size_t i = 0; i < count; i++)
-        if (homes[i].group != NULL && !home_prefetch(homes[i], keys[i].hash)) spilled[spilled_count++] = i;
-    for (size_t i = 0; i < spilled_count; i++) home_prefetch_spilled(homes[spilled[i]], keys[spilled[i]].hash);
-}
-
-void keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys, size_t count) {
-    for (size_t done = 0, now; done < count; done += now) {
-        now = count - done < PREFETCH_MOST ? count - done : PREFETCH_MOST;
-        prefetch_group(keyspace, keys + done, now);
+void keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {
+    struct fetch fetches[PREFETCH_MOST];
+    for (size_t now; count > 0; keys += now, count -= now) {
+        now = count < PREFETCH_MOST ? count : PREFETCH_MOST;
+        for (size_t i = 0; i < now; i++) fetch_home(lane, keys[i].hash, keys[i].database, &fetches[i]);
+        for (size_t i = 0; i < now; i++) fetch_entry(&fetches[i], keys[i].hash);
+        for (size_t i = 0; i < now; i++) fetch_spilled(&fetches[i], keys[i].hash);
     }
 }

@@ -311,7 +311,7 @@ static size_t set_group(struct lane *lane, const struct latchkey_item *items, si
         keys[i] =
             keyspace_key(lane->keyspace, items[i].database, items[i].key, items[i].key_length);
     lane_enter_waiting(lane);
-    keyspace_prefetch(lane->keyspace, keys, count);
+    keyspace_prefetch(lane, keys, count);
     int64_t now = wall_ms();
     for (size_t i = 0; i < count; i++) {
         struct one one = {.key = keys[i], .item = &items[i]};

@@ -60,6 +60,10 @@ static inline bool rwlock_peek(const struct rwlock *lock, uint32_t *version) {
     *version = (uint32_t)(word >> 32);
     return (word & RWLOCK_HELD_BY_WRITER) == 0;
 }
+/* The same for who holds it. */
+static inline uint32_t rwlock_version(const struct rwlock *lock) {
+    return (uint32_t)(atomic_load_explicit(&lock->word, memory_order_relaxed) >> 32);
+}
 static inline bool rwlock_is_unchanged(const struct rwlock *lock, uint32_t version) {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
     return (uint32_t)(word >> 32) == version && (word & RWLOCK_HELD_BY_WRITER) == 0;

@@ -202,11 +202,17 @@ static const struct entry *look_copy(struct look *look, const struct entry *entr
     return (const struct entry *)place;
 }
 
+/* Whether the key's home is still where it was found. */
+static inline bool fetch_holds(const struct fetch *fetch, const struct lane *lane, const struct key *key, uint32_t version) {
+    return fetch != NULL && fetch->home.group != NULL && fetch->version == version && fetch->visit == lane->visits &&
+           fetch->database == key->database;
+}
+
 /* The shard isn't held: what is read of it is made of atomic words, or a copy. */
-static const struct entry *look_find(const struct scope *scope, const struct key *key, const struct entry **original)
-    NO_THREAD_SAFETY_ANALYSIS {
+static const struct entry *look_find(const struct scope *scope, const struct key *key) NO_THREAD_SAFETY_ANALYSIS {
     struct look *look = scope->look;
     const struct shard *shard = keyspace_shard(scope->keyspace, key->hash);
+    const struct fetch *fetch = key->fetch;
     uint32_t version;
     if (look->is_failed || look->count == LOOK_SHARDS || !rwlock_peek(&shard->lock, &version)) {
         look->is_failed = true;
@@ -214,13 +220,18 @@ static const struct entry *look_find(const struct scope *scope, const struct key
     }
     look->seen[look->count].lock = &shard->lock;
     look->seen[look->count++].version = version;
+    if (fetch_holds(fetch, scope->lane, key, version)) return home_find(fetch->home, key);
     const struct table *table = atomic_load_explicit(&shard->tables[key->database], memory_order_acquire);
     if (table == NULL) return NULL;
     struct home home = table_home(table, key->hash, &shard->lock, version);
     look->is_failed = home.group == NULL;
-    *original = look->is_failed ? NULL : home_find(home, key);
-    if (*original == NULL) return NULL;
-    const struct entry *entry = look_copy(look, *original);
+    return look->is_failed ? NULL : home_find(home, key);
+}
+
+/* What a command may see of what was found. */
+static const struct entry *look_at(const struct scope *scope, const struct entry *original) {
+    struct look *look = scope->look;
+    const struct entry *entry = look_copy(look, original);
     if (entry != NULL && entry_expires(entry) && entry_expiry(entry) <= scope->now) return NULL;
     /* Values that are changed in place by plain stores, and those whose parts are. */
     if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
@@ -378,15 +389,29 @@ void gate_close_waiting(struct lane *lane) {
 
 /* ------------------------------------------------------------------ reading */
 
-static const struct entry *find(const struct scope *scope, const struct key *key) {
+static slot *find_slot(const struct scope *scope, const struct shard *shard, const struct key *key) REQUIRES_SHARED(&shard->lock) {
+    if (fetch_holds(key->fetch, scope->lane, key, rwlock_version(&shard->lock))) return home_find_slot(key->fetch->home, key);
+    const struct table *table = shard_table(shard, key->database);
+    return table == NULL ? NULL : table_find(table, key);
+}
+
+static const struct entry *find_held(const struct scope *scope, const struct key *key) {
     struct shard *shard = scope_shard_shared(scope, key->hash);
     shard_assert_shared(shard);
-    const struct table *table = shard_table(shard, key->database);
-    const slot *at = table == NULL ? NULL : table_find(table, key);
+    const slot *at = find_slot(scope, shard, key);
     if (at == NULL) return NULL;
     const struct entry *entry = slot_entry(at);
     if (slot_expires(at) && entry_expiry(entry) <= scope->now) return NULL;
     return entry;
+}
+
+/* The key's own entry; of what a look has found, only what look_at shows may be believed. */
+static inline const struct entry *find(const struct scope *scope, const struct key *key) {
+    return scope->look != NULL ? look_find(scope, key) : find_held(scope, key);
+}
+
+static inline const struct entry *shown(const struct scope *scope, const struct entry *original) {
+    return scope->look != NULL && original != NULL ? look_at(scope, original) : original;
 }
 
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
@@ -394,17 +419,17 @@ static void count_access(const struct scope *scope, const struct entry *entry) {
     eviction_note_use(scope->keyspace, (struct entry *)(uintptr_t)entry, scope->now);
 }
 
+/* NULL: the key is absent. */
+static inline void count_read(const struct scope *scope, const struct entry *original) {
+    if (scope->look == NULL) counter_add(original != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
+    else if (original != NULL) scope->look->hits++;
+    else scope->look->misses++;
+    if (original != NULL && scope->counts_access) count_access(scope, original);
+}
+
 static const struct entry *read(const struct scope *scope, const struct key *key) {
-    const struct entry *original = NULL, *entry;
-    if (scope->look != NULL) {
-        entry = look_find(scope, key, &original);
-        if (entry != NULL) scope->look->hits++;
-        else scope->look->misses++;
-    } else {
-        original = entry = find(scope, key);
-        counter_add(entry != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
-    }
-    if (entry != NULL && scope->counts_access) count_access(scope, original);
+    const struct entry *original = find(scope, key), *entry = shown(scope, original);
+    count_read(scope, entry != NULL ? original : NULL);
     return entry;
 }
 
@@ -412,9 +437,29 @@ const struct entry *scope_read(const struct read_scope *scope, const struct key 
     return read(&scope->scope, key);
 }
 
+/* The header stays as it is while others can see the entry, but for its access (entry_layout.h). */
+const struct entry *scope_read_string(const struct read_scope *read_scope, const struct key *key, struct plain_string *plain) {
+    const struct scope *scope = &read_scope->scope;
+    const struct entry *original = find(scope, key), *entry = NULL;
+    plain->entry = NULL;
+    if (original != NULL) {
+        struct entry_header header = entry_read_header(original);
+        enum encoding encoding = kind_encoding(header.kind);
+        if (kind_type(header.kind) != TYPE_STRING || (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE))
+            entry = shown(scope, original);
+        else if ((header.kind & KIND_EXPIRES) == 0 || entry_read_expiry(original) > scope->now)
+            *plain = (struct plain_string){original, header_key_offset(header) + key->length, header.value_length};
+    }
+    count_read(scope, entry != NULL || plain->entry != NULL ? original : NULL);
+    return entry;
+}
+
+void plain_string_copy(const struct plain_string *plain, char *out) {
+    words_copy(plain->entry, plain->offset, out, plain->length);
+}
+
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key) {
-    const struct entry *original;
-    return scope->scope.look != NULL ? look_find(&scope->scope, key, &original) : find(&scope->scope, key);
+    return shown(&scope->scope, find(&scope->scope, key));
 }
 
 const struct entry *scope_view(const struct write_scope *scope, const struct key *key) {
@@ -484,8 +529,8 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
     assert(!scope->scope.is_editing && "one edit at a time");
     struct shard *shard = scope_shard_exclusive(&scope->scope, key->hash);
     *edit = (struct edit){.scope = scope, .key = key, .shard = shard};
-    struct table *table = table_of(edit);
-    slot *at = table == NULL ? NULL : table_find(table, key);
+    shard_assert_shared(shard);
+    slot *at = find_slot(&scope->scope, shard, key);
     scope->scope.is_editing = true;
     if (at != NULL) {
         edit->place = (uint64_t)(uintptr_t)at;

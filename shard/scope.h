@@ -77,7 +77,15 @@ struct write_scope {
 /* The entry of a key, or NULL: to be read until the scope ends. Counts a hit or a miss, and the access.
  * An expired entry is absent. The key's shard must be in the scope (asserted). */
 const struct entry *scope_read(const struct read_scope *scope, const struct key *key);
-/* The same, leaving no trace: for commands that look at a key without using its value (TTL, TYPE, OBJECT, DEBUG). */
+/* The same for who wants a string, with a shorter way for those whose bytes stand in the entry itself: then NULL, and *plain tells where they are. They
+ * go straight to where they are wanted, without a copy in between. Otherwise plain->entry is NULL. */
+struct plain_string {
+    const struct entry *entry;
+    size_t offset, length;
+};
+const struct entry *scope_read_string(const struct read_scope *scope, const struct key *key, struct plain_string *plain);
+void plain_string_copy(const struct plain_string *plain, char *out);
+/* The same as scope_read, leaving no trace: for commands that look at a key without using its value (TTL, TYPE, OBJECT, DEBUG). */
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key);
 /* For a write command that reads keys it does not edit (BITOP's sources). Counts like scope_read. */
 const struct entry *scope_view(const struct write_scope *scope, const struct key *key);

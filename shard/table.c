@@ -237,6 +237,11 @@ slot *table_find(const struct table *table, const struct key *key) {
     return find(home_at(array, home), key, &entry);
 }
 
+slot *home_find_slot(struct home home, const struct key *key) {
+    struct entry *entry;
+    return find(home, key, &entry);
+}
+
 inline const struct entry *home_find(struct home home, const struct key *key) {
     struct entry *entry;
     return find(home, key, &entry) == NULL ? NULL : entry;

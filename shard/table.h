@@ -113,6 +113,8 @@ bool home_prefetch(struct home home, uint64_t hash);
 void home_prefetch_spilled(struct home home, uint64_t hash);
 /* NULL if absent. Does not look at expiry. */
 const struct entry *home_find(struct home home, const struct key *key);
+/* table_find, with the shard held, for who knows the key's home. */
+slot *home_find_slot(struct home home, const struct key *key);
 
 /* Makes sure that one insertion can't fail, and moves two homes if the table is growing: slots found before are void. false when out
  * of memory. */

@@ -41,12 +41,12 @@ static inline bool words_equal(const void *words, size_t offset, const char *byt
     return true;
 }
 
+/* Each word is stored by itself: a wider load of what was just stored in parts would wait for the stores to be done. */
 static inline void words_copy(const void *words, size_t offset, char *out, size_t length) {
     if (offset % 8 == 0)
-        for (; length >= 32; length -= 32, offset += 32, out += 32) {
-            uint64_t four[] = {words_read(words, offset / 8), words_read(words, offset / 8 + 1),
-                               words_read(words, offset / 8 + 2), words_read(words, offset / 8 + 3)};
-            memcpy(out, four, 32);
+        for (; length >= 8; length -= 8, offset += 8, out += 8) {
+            uint64_t word = words_read(words, offset / 8);
+            memcpy(out, &word, 8);
         }
     for (; length >= 8; length -= 8, offset += 8, out += 8) {
         uint64_t word = words_take(words, offset, 8);

@@ -148,9 +148,17 @@ static bool parse_moment(const struct call *call, unsigned option, const struct 
 
 /* ------------------------------------------------------------------ whole values */
 
+static void reply_plain(struct reply *reply, const struct plain_string *plain) {
+    char *space = reply_bulk_space(reply, plain->length);
+    if (space != NULL) plain_string_copy(plain, space);
+}
+
 void command_get(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    const struct entry *entry = scope_read(scope, &call->keys[0]);
-    if (entry == NULL)
+    struct plain_string plain;
+    const struct entry *entry = scope_read_string(scope, &call->keys[0], &plain);
+    if (plain.entry != NULL)
+        reply_plain(reply, &plain);
+    else if (entry == NULL)
         reply_null(reply);
     else if (check_string(entry, reply))
         reply_string(reply, entry);
@@ -281,8 +289,11 @@ void command_getex(struct write_scope *scope, const struct call *call, struct re
 void command_mget(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     reply_array(reply, call->key_count);
     for (uint32_t i = 0; i < call->key_count; i++) {
-        const struct entry *entry = scope_read(scope, &call->keys[i]);
-        if (entry == NULL || entry_type(entry) != TYPE_STRING)
+        struct plain_string plain;
+        const struct entry *entry = scope_read_string(scope, &call->keys[i], &plain);
+        if (plain.entry != NULL)
+            reply_plain(reply, &plain);
+        else if (entry == NULL || entry_type(entry) != TYPE_STRING)
             reply_null(reply);
         else
             reply_string(reply, entry);

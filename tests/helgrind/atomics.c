@@ -91,8 +91,7 @@ ALL(uint64_t, 8)
  * it began looks at nothing. */
 void __real_scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
 void __wrap_scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
-void __wrap_keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys,
-                              size_t count);
+void __wrap_keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count);
 void __wrap_scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
                          struct glance *glance);
 
@@ -108,7 +107,6 @@ void __wrap_scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
     *glance = (struct glance){.lock = keyspace_lock(lane->keyspace, 0), .is_failed = true};
 }
 
-void __wrap_keyspace_prefetch(const struct keyspace *keyspace, const struct key *keys,
-                              size_t count) {
-    (void)keyspace, (void)keys, (void)count;
+void __wrap_keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {
+    (void)lane, (void)keys, (void)count;
 }

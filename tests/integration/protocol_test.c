@@ -663,6 +663,78 @@ static void bulks_of_any_size_come_back_as_they_were_sent(void **state) {
     stop(server);
 }
 
+/* What is known of keys when a batch begins holds no longer after some of its requests. */
+static void what_a_pipeline_changes_its_later_requests_see(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    struct resp3 *connection = resp3_connect(server);
+    resp3_send_text(connection, "SET k zero\r\nSELECT 1\r\nSET k one\r\nSELECT 0\r\n");
+    resp3_expect(connection, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+    static const struct {
+        const char *request, *reply;
+    } steps[] = {
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$4\r\nzero\r\n"},
+        {"*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$3\r\none\r\n"},
+        {"*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$1\r\n!\r\n", ":4\r\n"},
+        {"*3\r\n$6\r\nSWAPDB\r\n$1\r\n0\r\n$1\r\n1\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$4\r\nzero\r\n"},
+        {"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n7\r\n", "+OK\r\n"},
+        {"*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n", ":8\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$1\r\n8\r\n"},
+        {"*1\r\n$7\r\nFLUSHDB\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$-1\r\n"},
+        {"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n9\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$1\r\n9\r\n"},
+        {"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$4\r\none!\r\n"},
+        {"*1\r\n$8\r\nFLUSHALL\r\n", "+OK\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$-1\r\n"},
+        {"*3\r\n$5\r\nLPUSH\r\n$1\r\nk\r\n$1\r\na\r\n", ":1\r\n"},
+        {"*2\r\n$4\r\nLPOP\r\n$1\r\nk\r\n", "$1\r\na\r\n"},
+        {"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$-1\r\n"},
+    };
+    struct text sent, expected;
+    text_begin(&sent);
+    text_begin(&expected);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        fputs(steps[i].request, sent.out);
+        fputs(steps[i].reply, expected.out);
+    }
+    text_end(&sent);
+    text_end(&expected);
+    resp3_send(connection, sent.data, sent.length);
+    resp3_expect_bytes(connection, expected.data, expected.length);
+    free(sent.data);
+    free(expected.data);
+    resp3_close(connection);
+    stop(server);
+}
+
+/* Tables grow while a batch runs, so that the homes of its later keys move. */
+static void a_pipeline_finds_what_it_has_put(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    struct resp3 *connection = resp3_connect(server);
+    struct text sent, expected;
+    text_begin(&sent);
+    text_begin(&expected);
+    for (int i = 0; i < PIPELINE; i++) {
+        int length = snprintf(NULL, 0, "key:%d", i);
+        fprintf(sent.out, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%d\r\n$%d\r\nkey:%d\r\n*2\r\n$3\r\nGET\r\n$%d\r\nkey:%d\r\n", length, i,
+                length, i, length, i);
+        fprintf(expected.out, "+OK\r\n$%d\r\nkey:%d\r\n", length, i);
+    }
+    text_end(&sent);
+    text_end(&expected);
+    resp3_send(connection, sent.data, sent.length);
+    resp3_expect_bytes(connection, expected.data, expected.length);
+    free(sent.data);
+    free(expected.data);
+    resp3_close(connection);
+    stop(server);
+}
+
 static void large_and_small_requests_may_be_pipelined_together(void **state) {
     (void)state;
     static const size_t sizes[] = {100, 16 * KIB, 20 * KIB, 3, 300 * KIB, 0, 17000, 2 * MIB};
@@ -840,6 +912,8 @@ int main(void) {
         cmocka_unit_test(commands_answer_in_resp3s_own_kinds),
         cmocka_unit_test(bulks_of_any_size_come_back_as_they_were_sent),
         cmocka_unit_test(large_and_small_requests_may_be_pipelined_together),
+        cmocka_unit_test(what_a_pipeline_changes_its_later_requests_see),
+        cmocka_unit_test(a_pipeline_finds_what_it_has_put),
         cmocka_unit_test(any_argument_may_be_large),
         cmocka_unit_test(large_values_of_many_clients_are_not_mixed_up),
         cmocka_unit_test(a_value_on_its_way_is_not_changed_by_later_writes),

@@ -106,7 +106,7 @@ static void *read_groups(void *argument) {
         if (!group.is_equal) atomic_fetch_add(&bank->torn, 1);
         /* Also by prefetching, which reads without a lock. */
         lane_enter_waiting(lane);
-        keyspace_prefetch(bank->keyspace, group.keys, group.count);
+        keyspace_prefetch(lane, group.keys, group.count);
         lane_leave(lane);
     }
     lane_detach(lane);

@@ -63,6 +63,41 @@ static void check_value(const struct entry *entry, const char *value) {
     assert_memory_equal(view.data, value, view.length);
 }
 
+/* The value as who wants a string reads it; NULL: there is none. */
+static void check_string(const struct read_scope *scope, const struct key *key, const char *value) {
+    struct plain_string plain;
+    const struct entry *entry = scope_read_string(scope, key, &plain);
+    if (plain.entry == NULL) {
+        if (value != NULL) check_value(entry, value);
+        else assert_null(entry);
+        return;
+    }
+    assert_null(entry);
+    assert_non_null(value);
+    assert_int_equal(plain.length, strlen(value));
+    char *copy = malloc(plain.length + 1); /* no longer, so that AddressSanitizer sees who writes beyond it */
+    assert_non_null(copy);
+    plain_string_copy(&plain, copy);
+    assert_memory_equal(copy, value, plain.length);
+    free(copy);
+}
+
+static struct shard_set held;
+
+static void take_shared(struct read_scope *scope, const struct key *key) {
+    struct rwlock *busy;
+    assert_true(lane_enter(lane));
+    shard_set_init(&held);
+    assert_true(shard_set_add(&held, keyspace_shard_of(keyspace, key->hash)));
+    assert_true(scope_try_read(scope, lane, &held, NOW, &busy));
+}
+
+static void give_back(struct read_scope *scope) {
+    scope_end_read(scope);
+    shard_set_free(&held);
+    lane_leave(lane);
+}
+
 /* ------------------------------------------------------------------ what is seen */
 
 static void every_form_of_a_string_is_seen_as_it_is(void **state) {
@@ -89,7 +124,11 @@ static void every_form_of_a_string_is_seen_as_it_is(void **state) {
             const struct entry *entry = scope_read(&scope, &key);
             check_value(entry, pairs[i][1]);
             assert_int_equal(entry_expiry(entry), expires ? NOW + 5000 : ENTRY_NO_EXPIRY);
+            check_string(&scope, &key, pairs[i][1]);
             assert_true(end(&scope));
+            take_shared(&scope, &key);
+            check_string(&scope, &key, pairs[i][1]);
+            give_back(&scope);
         }
 }
 
@@ -102,7 +141,93 @@ static void the_absent_and_the_expired_are_not_seen(void **state) {
     scope_look(&scope, lane, &look, NOW + 1);
     assert_null(scope_read(&scope, &absent));
     assert_null(scope_peek(&scope, &expired));
+    check_string(&scope, &absent, NULL);
+    check_string(&scope, &expired, NULL);
     assert_true(end(&scope));
+}
+
+/* ------------------------------------------------------------------ what fetching ahead has found */
+
+/* Also where the lookup begins anew because what was found holds no longer. */
+static void check_fetched(struct key *key, const struct fetch *fetch, bool is_good, const char *value) {
+    struct read_scope scope;
+    scope_look(&scope, lane, &look, NOW);
+    key->fetch = fetch;
+    check_string(&scope, key, value);
+    key->fetch = NULL;
+    assert_true(scope_end_look(&scope));
+    uint32_t version = rwlock_version(keyspace_lock(keyspace, keyspace_shard_of(keyspace, key->hash)));
+    assert_int_equal(is_good, fetch->home.group != NULL && fetch->version == version && fetch->visit == lane->visits);
+}
+
+static void a_lookup_goes_on_from_what_was_fetched_while_nobody_writes(void **state) {
+    (void)state;
+    struct key key = key_of("k"), absent = key_of("absent"), elsewhere = key_of("k");
+    struct fetch fetch, fetch_absent;
+    elsewhere.database = 1;
+    set("k", "old", ENTRY_NO_EXPIRY);
+    put(writer_lane, 1, "k", 1, "other", 5, ENTRY_NO_EXPIRY, NOW);
+    assert_true(lane_enter(lane));
+    fetch_home(lane, key.hash, 0, &fetch);
+    fetch_home(lane, absent.hash, 0, &fetch_absent);
+    fetch_entry(&fetch, key.hash);
+    fetch_spilled(&fetch, key.hash);
+    check_fetched(&key, &fetch, true, "old");
+    /* Of a table that isn't there, nothing is known. */
+    check_fetched(&absent, &fetch_absent, fetch_absent.home.group != NULL, NULL);
+    /* A fetch is about one database. */
+    check_fetched(&elsewhere, &fetch, true, "other");
+    set("k", "another, and longer", ENTRY_NO_EXPIRY);
+    check_fetched(&key, &fetch, false, "another, and longer");
+    lane_leave(lane);
+}
+
+static void what_was_fetched_is_void_after_a_flush(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct fetch fetch;
+    set("k", "v", ENTRY_NO_EXPIRY);
+    assert_true(lane_enter(lane));
+    fetch_home(lane, key.hash, 0, &fetch);
+    check_fetched(&key, &fetch, true, "v");
+    lane_leave(lane);
+    start_over(NULL); /* which needs no shard's lock, and changes no version */
+    assert_true(lane_enter(lane));
+    check_fetched(&key, &fetch, false, NULL);
+    lane_leave(lane);
+}
+
+static void a_writer_goes_on_from_what_was_fetched(void **state) {
+    (void)state;
+    char name[16];
+    assert_true(lane_enter(lane));
+    /* Tables grow meanwhile, and homes move. */
+    for (int i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "%d", i % 10000);
+        struct key key = key_of(name);
+        struct fetch fetch;
+        fetch_home(lane, key.hash, 0, &fetch);
+        if (i % 3 == 0) set(name, "in between", ENTRY_NO_EXPIRY);
+        key.fetch = &fetch;
+        struct write_scope writing;
+        struct rwlock *busy;
+        struct edit edit;
+        shard_set_init(&held);
+        assert_true(shard_set_add(&held, keyspace_shard_of(keyspace, key.hash)));
+        assert_true(scope_try_write(&writing, lane, &held, NOW, &busy));
+        scope_edit(&writing, &key, &edit);
+        assert_true(edit_put_string(&edit, name, key.length, NULL, false));
+        scope_changed(&edit, EVENT_SET);
+        scope_end_write(&writing);
+        shard_set_free(&held);
+        key.fetch = NULL;
+        struct read_scope scope;
+        scope_look(&scope, lane, &look, NOW);
+        check_string(&scope, &key, name);
+        assert_true(scope_end_look(&scope));
+    }
+    lane_leave(lane);
+    assert_int_equal(size_of(lane, 0).keys, 10000);
 }
 
 static void hits_and_misses_count_when_the_look_holds(void **state) {
@@ -443,6 +568,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(every_form_of_a_string_is_seen_as_it_is),
         TEST(the_absent_and_the_expired_are_not_seen),
+        TEST(a_lookup_goes_on_from_what_was_fetched_while_nobody_writes),
+        TEST(what_was_fetched_is_void_after_a_flush),
+        TEST(a_writer_goes_on_from_what_was_fetched),
         TEST(hits_and_misses_count_when_the_look_holds),
         TEST(a_look_takes_no_lock_and_leaves_versions_alone),
         TEST(what_overflows_its_bucket_is_seen_too),

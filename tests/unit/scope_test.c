@@ -495,8 +495,8 @@ static void prefetching_needs_no_lock_and_changes_nothing(void **state) {
     assert_true(lane_enter(other_lane));
     for (uint32_t database = 0; database < 4; database++) {
         present.database = absent.database = database;
-        keyspace_prefetch(keyspace, &present, 1);
-        keyspace_prefetch(keyspace, &absent, 1);
+        keyspace_prefetch(other_lane, &present, 1);
+        keyspace_prefetch(other_lane, &absent, 1);
     }
     lane_leave(other_lane);
     assert_int_equal(version_of(keyspace_shard_of(keyspace, present.hash), &is_written), version);
