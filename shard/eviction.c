@@ -258,6 +258,7 @@ struct drawing {
     struct lane *lane;
     enum candidates which;
     int64_t now;
+    uint32_t database; /* that the last run was in */
     uint32_t seen, collected;
     const struct entry *entries[RUN_MOST];
 };
@@ -309,11 +310,10 @@ static bool is_stale(const struct keyspace *keyspace, const struct table *table)
            atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed);
 }
 
-/* Some neighbours, from a random place on. */
-static void draw_run(struct drawing *drawing, const struct table *table, uint32_t database) {
+/* Some neighbours, from that place on. */
+static void draw_run(struct drawing *drawing, const struct table *table, uint32_t database, uint64_t place) {
     struct lane *lane = drawing->lane;
     const struct eviction *eviction = &lane->keyspace->eviction;
-    uint64_t place = value_random(UINT64_MAX);
     drawing->collected = 0;
     for (int homes = 0; homes < RUN_HOMES && drawing->collected < RUN; homes++)
         place = table_visit(table, place, collect, drawing);
@@ -324,14 +324,21 @@ static void draw_run(struct drawing *drawing, const struct table *table, uint32_
     }
 }
 
-static void draw_shard(struct drawing *drawing) {
+/* Where the next run begins: as a hash, random, and so in a random shard. Its home is sent for while the present run's entries are looked at. */
+static uint64_t draw_next(const struct drawing *drawing) {
+    struct fetch fetch;
+    uint64_t hash = value_random(UINT64_MAX);
+    fetch_home(drawing->lane, hash, drawing->database, &fetch);
+    return hash;
+}
+
+static void draw_shard(struct drawing *drawing, uint64_t hash) {
     struct lane *lane = drawing->lane;
     struct keyspace *keyspace = lane->keyspace;
-    struct shard *shard = &keyspace->shards[value_random(keyspace->shard_count)];
-    uint32_t database = 0;
+    struct shard *shard = keyspace_shard(keyspace, hash);
     if (!rwlock_try_shared(&shard->lock)) return;
-    const struct table *table = draw_table(lane, shard, &database);
-    if (table != NULL && !is_stale(keyspace, table)) draw_run(drawing, table, database);
+    const struct table *table = draw_table(lane, shard, &drawing->database);
+    if (table != NULL && !is_stale(keyspace, table)) draw_run(drawing, table, drawing->database, hash << keyspace->shard_bits);
     rwlock_release_shared(&shard->lock);
 }
 
@@ -343,7 +350,12 @@ static void draw(struct lane *lane, enum candidates which, int64_t now) {
     uint32_t samples = is_random ? 1 : SAMPLES;
     lane->queued = 0;
     lane->queue_which = (uint32_t)which;
-    for (int tries = 0; tries < TRIES && (drawing.seen < samples || lane->queued == 0); tries++) draw_shard(&drawing);
+    uint64_t next = draw_next(&drawing);
+    for (int tries = 0; tries < TRIES && (drawing.seen < samples || lane->queued == 0); tries++) {
+        uint64_t hash = next;
+        next = draw_next(&drawing);
+        draw_shard(&drawing, hash);
+    }
     for (uint32_t i = 0; i < lane->queued; i++) {
         size_t length;
         const char *data = entry_key(lane->queue[i].entry, &length);

@@ -156,14 +156,13 @@ static size_t bytes_of(const struct latchkey_item *item) {
 }
 
 enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
-    lane_enter_waiting(lane);
-    bool has_room = make_room(lane, bytes_of(item));
-    lane_leave(lane);
-    if (!has_room) return LATCHKEY_OUT_OF_MEMORY;
     struct one one = {.key =
                           keyspace_key(lane->keyspace, item->database, item->key, item->key_length),
                       .item = item};
-    latchkey_write(lane, &one.key, 1, set_one, &one);
+    lane_enter_waiting(lane);
+    if (make_room(lane, bytes_of(item))) write_inside(lane, &one.key, 1, wall_ms(), set_one, &one);
+    else one.result = LATCHKEY_OUT_OF_MEMORY;
+    leave_after_writing(lane);
     return one.result;
 }
 

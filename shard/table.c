@@ -212,7 +212,9 @@ static inline slot *find_among(const struct bucket *bucket, uint32_t like, const
     for (; like != 0; like &= like - 1) {
         slot *at = (slot *)(uintptr_t)&bucket->slots[__builtin_ctz(like)];
         *entry = slot_entry(at);
-        if (*entry != NULL && entry_is(*entry, key)) return at;
+        if (*entry == NULL) continue;
+        __builtin_prefetch((const char *)*entry + 64); /* where the value is: it can come together with the key */
+        if (entry_is(*entry, key)) return at;
     }
     return NULL;
 }

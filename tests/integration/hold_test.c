@@ -184,12 +184,12 @@ static void flushall_waits_for_a_held_shard_and_holds_nobody_up(void **state) {
     char other[32];
     int done = 0;
     expect(admin, "OK", "SET k 0");
-    expect(admin, "OK", "DEBUG HOLD k 2");
+    expect(admin, "OK", "DEBUG HOLD k 3");
     redisAppendCommand(flusher, "FLUSHALL");
     redisBufferWrite(flusher, &done);
     while (info_number(admin, "parked_clients") < 1) continue;
     find_free_key(admin, other);
-    for (int i = 0; i < 1000; i++) expect(admin, "OK", "SET %s %d", other, i);
+    for (int i = 0; i < 200; i++) expect(admin, "OK", "SET %s %d", other, i);
     expect_prefix(admin, "BUSY", "DEBUG HOLD k 0");
     redisReply *reply = NULL;
     assert_int_equal(redisGetReply(flusher, (void **)&reply), REDIS_OK);

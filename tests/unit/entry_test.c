@@ -572,10 +572,41 @@ static void a_keyspace_that_does_not_fit_is_not_opened(void **state) {
 #endif
 }
 
+/* ------------------------------------------------------------------ words.h */
+
+#define WORDS 8
+
+static void bytes_are_read_and_compared_at_any_offset_and_length(void **state) {
+    (void)state;
+    /* All are found by AddressSanitizer if a word too many is touched. */
+    uint64_t *words = malloc(WORDS * sizeof *words);
+    char *bytes = (char *)words;
+    assert_non_null(words);
+    for (size_t i = 0; i < WORDS * sizeof *words; i++) bytes[i] = (char)(i * 37 + 11);
+    for (size_t offset = 0; offset < 20; offset++)
+        for (size_t length = 0; offset + length <= WORDS * sizeof *words; length++) {
+            char *out = malloc(length + 1);
+            assert_non_null(out);
+            out[length] = '#';
+            words_copy(words, offset, out, length);
+            assert_memory_equal(out, bytes + offset, length);
+            assert_int_equal(out[length], '#');
+            assert_true(words_equal(words, offset, out, length));
+            for (size_t wrong = 0; wrong < length; wrong++) {
+                out[wrong] ^= (char)(1 << wrong % 8);
+                assert_false(words_equal(words, offset, out, length));
+                out[wrong] ^= (char)(1 << wrong % 8);
+            }
+            free(out);
+        }
+    free(words);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size_keeps_its_bytes_through_every_change_of_form),
         cmocka_unit_test(keys_of_every_length_are_kept),
+        cmocka_unit_test(bytes_are_read_and_compared_at_any_offset_and_length),
         cmocka_unit_test(canonical_integers_are_held_as_numbers),
         cmocka_unit_test(an_integer_is_changed_in_place_and_keeps_its_expiry),
         cmocka_unit_test(a_short_string_is_overwritten_by_one_of_its_length),
