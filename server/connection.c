@@ -437,6 +437,7 @@ static void bulk_begin(struct connection *connection, struct run *run) {
     }
     lane_charge(worker->lane, (int64_t)blob_bytes(blob));
     request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
+    loop_expect_bulk(worker->loop, &connection->stream);
     connection->bulk = blob;
     counter_add(&worker->input_bytes, blob_bytes(blob));
     recent_note(&worker->recent_input, worker->now_monotonic, connection->input_capacity + connection_owned_bytes(connection));

@@ -13,6 +13,8 @@
 #define ACCEPT_MOST 16
 /* A turn's share of a large argument that is received into its own memory. */
 #define SPACE_MOST ((size_t)256 * 1024)
+/* What is received of a bulky stream to the loop's memory. */
+#define BULKY_HEAD ((size_t)1024)
 
 static const struct loop_backend *const backends[] = {&loop_uring, &loop_epoll};
 
@@ -56,7 +58,14 @@ void loop_set_receiving(struct loop *loop, struct stream *stream, bool is_on) {
 }
 
 void loop_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length) {
-    loop->backend->receive_into(loop, stream, space, length);
+    (void)loop;
+    if (stream->is_closed) return;
+    stream->space = length ? space : NULL;
+    stream->space_length = length;
+}
+
+void loop_expect_bulk(struct loop *loop, struct stream *stream) {
+    if (!stream->is_bulky && !stream->is_closed) loop->backend->expect_bulk(loop, stream);
 }
 
 size_t loop_unread(struct loop *loop, const struct stream *stream) {
@@ -108,20 +117,22 @@ void stream_accept(struct loop *loop, struct stream *stream) {
     }
 }
 
-void stream_receive(struct loop *loop, struct stream *stream, char *data) {
+/* False if nothing was there. */
+static bool receive_once(struct loop *loop, struct stream *stream, char *data) {
     char *space = stream->space;
     size_t space_length = stream->space_length < SPACE_MOST ? stream->space_length : SPACE_MOST;
+    struct iovec rest = {data, stream->is_bulky ? BULKY_HEAD : LOOP_RECEIVE_MOST};
     /* What comes behind the end of the space is taken along; that may only be if the space is filled to its end. */
-    struct iovec parts[2] = {{data, LOOP_RECEIVE_MOST}};
+    struct iovec parts[2] = {rest};
     int count = 1;
     if (space) {
         parts[0] = (struct iovec){space, space_length};
-        parts[1] = (struct iovec){data, LOOP_RECEIVE_MOST};
+        parts[1] = rest;
         if (space_length == stream->space_length) count = 2;
     }
     ssize_t length = readv(stream->fd, parts, count);
     if (length < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return;
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return false;
         length = -errno;
     }
     if (space && length > 0) {
@@ -130,9 +141,17 @@ void stream_receive(struct loop *loop, struct stream *stream, char *data) {
         stream->space = stream->space_length ? space + filled : NULL;
         loop->handlers.received(loop->context, stream, space, (ssize_t)filled);
         length -= (ssize_t)filled;
-        if (length == 0 || stream->is_closed) return;
+        if (length == 0 || stream->is_closed) return true;
     }
     loop->handlers.received(loop->context, stream, data, length);
+    return true;
+}
+
+void stream_receive(struct loop *loop, struct stream *stream, char *data) {
+    bool is_head = stream->is_bulky && !stream->space;
+    if (!receive_once(loop, stream, data) || !is_head || stream->is_closed) return;
+    if (!stream->space) stream->is_bulky = false; /* small again, or it has ended */
+    else if (stream->is_receiving) receive_once(loop, stream, data);
 }
 
 ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count) {

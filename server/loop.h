@@ -29,6 +29,7 @@ struct stream {
     bool is_sending;     /* not all could be sent; `sendable` is due */
     bool is_closed;      /* loop_close was called; no handler is called any more */
     bool is_detached;    /* the kernel isn't asked about it at all, until it receives or sends again */
+    bool is_bulky;       /* loop_expect_bulk was called */
     char *space;         /* if not NULL, the next bytes go here */
     size_t space_length;
     void *private_data;
@@ -66,6 +67,9 @@ void loop_set_receiving(struct loop *loop, struct stream *stream, bool is_on);
 /* The next bytes (until `length` of them have come) are received straight to `space`, which received() then reports as data. One byte
  * more than `length` is readable there. NULL and 0: not any more. */
 void loop_receive_into(struct loop *loop, struct stream *stream, char *space, size_t length);
+/* What the stream sends is large: what comes is received to `space` without a copy, and of what comes next only the head to the loop's memory, until
+ * such a head asks for no space. */
+void loop_expect_bulk(struct loop *loop, struct stream *stream);
 /* Bytes that have arrived and not been delivered, with the kernel or the loop. */
 size_t loop_unread(struct loop *loop, const struct stream *stream);
 /* Sends what the socket takes now, of at most LOOP_PARTS_MOST parts. Returns how many bytes, or -errno for a broken connection. If fewer

@@ -12,7 +12,7 @@ struct loop_backend {
     void (*set_listening)(struct loop *loop, struct stream *stream, bool is_on);
     bool (*add)(struct loop *loop, struct stream *stream, int fd);
     void (*set_receiving)(struct loop *loop, struct stream *stream, bool is_on);
-    void (*receive_into)(struct loop *loop, struct stream *stream, char *space, size_t length);
+    void (*expect_bulk)(struct loop *loop, struct stream *stream);
     size_t (*held)(struct loop *loop, const struct stream *stream); /* bytes taken from the kernel and not delivered */
     ssize_t (*send)(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
     bool (*flush)(struct loop *loop, struct stream *stream);
@@ -39,8 +39,8 @@ extern unsigned loop_uring_without;
 
 /* Takes some of the connections that wait, as long as the stream listens. */
 void stream_accept(struct loop *loop, struct stream *stream);
-/* Receives once and delivers it: to the stream's space, else, and behind it, to `data`, which has LOOP_HEADROOM bytes before it and
- * LOOP_RECEIVE_MOST + 1 from there on. */
+/* Receives and delivers it: to the stream's space, else, and behind it, to `data`, which has LOOP_HEADROOM bytes before it and
+ * LOOP_RECEIVE_MOST + 1 from there on. Once; but if the head of what a bulky stream has sent asks for space, that as well. */
 void stream_receive(struct loop *loop, struct stream *stream, char *data);
 /* loop_send's work. Sets is_sending to whether bytes are left. */
 ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count);

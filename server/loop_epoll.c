@@ -107,11 +107,9 @@ static void epoll_set_receiving(struct loop *loop, struct stream *stream, bool i
     if (is_on) stream_apply(epoll_of(loop), stream);
 }
 
-static void epoll_receive_into(struct loop *loop, struct stream *stream, char *space,
-                               size_t length) {
+static void epoll_expect_bulk(struct loop *loop, struct stream *stream) {
     (void)loop;
-    stream->space = length ? space : NULL;
-    stream->space_length = length;
+    stream->is_bulky = true;
 }
 
 static size_t epoll_held(struct loop *loop, const struct stream *stream) {
@@ -220,7 +218,7 @@ const struct loop_backend loop_epoll = {
     .set_listening = epoll_set_listening,
     .add = epoll_add,
     .set_receiving = epoll_set_receiving,
-    .receive_into = epoll_receive_into,
+    .expect_bulk = epoll_expect_bulk,
     .held = epoll_held,
     .send = epoll_send,
     .flush = epoll_flush,

@@ -8,8 +8,8 @@
  * At first the kernel gets a few of them; each turn in which they did not suffice doubles their number. A stream has at most one receive
  * under way, and the next begins when the kernel has said the last word about the one before: so bytes stay in order. A large
  * argument's space is filled from the buffers as long as bytes come that way; if much is missing, the receive is cancelled, and the
- * stream is read when it is readable. The kernel never has an address of memory that isn't the loop's: whoever owns the space may free
- * it at any time.
+ * stream is read when it is readable, as long as what it sends is large. The kernel never has an address of memory that isn't the
+ * loop's: whoever owns the space may free it at any time.
  *
  * Sending. Few bytes are copied to the outbox and handed over at the turn's end, with the wait. The kernel copies them while it takes the
  * request (it may not wait, MSG_DONTWAIT), so the outbox is empty again afterwards, and says something only if it did not take all:
@@ -51,8 +51,6 @@
 /* Up to here loop_send takes everything and copies it. */
 #define SEND_SMALL 16384
 #define OUTBOX_SIZE ((size_t)128 * 1024)
-/* A space is filled without a copy if at least so much is missing. */
-#define SPACE_LEAST ((size_t)64 * 1024)
 /* Streams of one loop: more than a process may have open as a rule. Memory that is not touched costs nothing. */
 #define SLOTS_MOST (1u << 20)
 
@@ -386,11 +384,6 @@ static void buffers_grow(struct uring_loop *self) {
 
 /* ------------------------------------------------------------------ what the kernel is asked for */
 
-/* So much of an argument is missing that it is read to its space without a copy. */
-static bool reads_directly(const struct stream *stream) {
-    return stream->space && stream->space_length >= SPACE_LEAST;
-}
-
 static void request_cancel(struct uring_loop *self, uint32_t number, enum tag tag) {
     struct io_uring_sqe *request = request_take(self);
     io_uring_prep_cancel64(request, user_data(number, tag), 0);
@@ -431,7 +424,7 @@ static void request_wake(struct uring_loop *self) {
 
 static bool wants_receive(const struct slot *slot) {
     const struct stream *stream = slot->stream;
-    return stream && !slot->is_listener && stream->is_receiving && !reads_directly(stream);
+    return stream && !slot->is_listener && stream->is_receiving && !stream->is_bulky;
 }
 
 /* What is to be polled for, or -1. The end of a connection is, even if nobody receives; 0 means only that. */
@@ -440,7 +433,7 @@ static int wanted_events(const struct slot *slot) {
     if (!stream) return -1;
     if (slot->is_listener) return stream->is_listening ? POLLIN : -1;
     int events = stream->is_sending ? POLLOUT : 0;
-    if (stream->is_receiving && reads_directly(stream) && !slot->is_received) events |= POLLIN;
+    if (stream->is_receiving && stream->is_bulky && !slot->is_received) events |= POLLIN;
     bool is_unwatched = !stream->is_receiving && !slot->is_received && !stream->is_detached;
     return events || is_unwatched ? events : -1;
 }
@@ -506,13 +499,9 @@ static void uring_set_receiving(struct loop *loop, struct stream *stream, bool i
     slot_change(uring_of(loop), stream->interest);
 }
 
-static void uring_receive_into(struct loop *loop, struct stream *stream, char *space,
-                               size_t length) {
-    if (stream->is_closed) return;
-    bool read_directly = reads_directly(stream);
-    stream->space = length ? space : NULL;
-    stream->space_length = length;
-    if (reads_directly(stream) != read_directly) slot_change(uring_of(loop), stream->interest);
+static void uring_expect_bulk(struct loop *loop, struct stream *stream) {
+    stream->is_bulky = true;
+    slot_change(uring_of(loop), stream->interest);
 }
 
 /* There are few events but while they are delivered, and hardly any between turns. */
@@ -677,14 +666,14 @@ static void deliver_bytes(struct uring_loop *self, uint32_t number, char *data, 
         char *space = stream->space;
         size_t filled = length < stream->space_length ? length : stream->space_length;
         memcpy(space, data, filled);
-        uring_receive_into(&self->loop, stream, space + filled, stream->space_length - filled);
+        loop_receive_into(&self->loop, stream, space + filled, stream->space_length - filled);
         data += filled;
         length -= filled;
         tell_received(self, stream, space, (ssize_t)filled);
     }
 }
 
-/* Reads a stream whose receive has ended for a space that much is missing of. */
+/* Reads a bulky stream, whose receive has ended. */
 static void deliver_directly(struct uring_loop *self, uint32_t number) {
     struct stream *stream = self->slots[number].stream;
     stream_receive(&self->loop, stream, self->direct + LOOP_HEADROOM);
@@ -735,7 +724,7 @@ static void deliver_result(struct uring_loop *self, uint32_t number,
     }
     const struct stream *stream = self->slots[number].stream;
     bool has_ended = !self->slots[number].is_received;
-    if (has_ended && stream && stream->is_receiving && reads_directly(stream))
+    if (has_ended && stream && stream->is_receiving && stream->is_bulky)
         deliver_directly(self, number);
 }
 
@@ -790,7 +779,7 @@ static void deliver_polled(struct uring_loop *self, uint32_t number, int events,
     slot = &self->slots[number];
     if (!slot->stream || slot->is_broken || slot->is_received) return;
     if (stream->is_receiving) {
-        if (reads_directly(stream)) deliver_directly(self, number);
+        if (stream->is_bulky) deliver_directly(self, number);
     } else if (events & (POLLERR | POLLHUP)) {
         if (!stream_end(&self->loop, stream, events & POLLERR)) stream->is_detached = true;
     }
@@ -855,7 +844,7 @@ const struct loop_backend loop_uring = {
     .set_listening = uring_set_listening,
     .add = uring_add,
     .set_receiving = uring_set_receiving,
-    .receive_into = uring_receive_into,
+    .expect_bulk = uring_expect_bulk,
     .held = uring_held,
     .send = uring_send,
     .flush = uring_flush,

@@ -535,6 +535,57 @@ static void space_is_filled_and_the_rest_follows(void **state) {
     }
 }
 
+/* Messages, the large ones of which get space for what is missing as soon as their head has come. */
+static const size_t message_lengths[] = {70000, 70000, 300000, 20, 20, 40000, 70000, 70000, 9, 17000, 1100, 70000};
+#define MESSAGES (sizeof message_lengths / sizeof *message_lengths)
+static char *message_space; /* room for the longest */
+static size_t unspaced;     /* bytes of large messages that came without space, before it was asked for */
+
+static void ask_for_space(struct end *end) {
+    size_t begin = 0, message = 0;
+    while (message < MESSAGES && begin + message_lengths[message] <= end->logged) begin += message_lengths[message++];
+    if (end->space || message == MESSAGES || end->logged == begin || message_lengths[message] < 10000) return;
+    unspaced = end->logged - begin;
+    end->space = message_space;
+    end->space_length = message_lengths[message] - unspaced;
+    loop_receive_into(loop, &end->stream, end->space, end->space_length);
+    loop_expect_bulk(loop, &end->stream);
+}
+
+static void of_bulky_messages_only_the_head_comes_without_space(void **state) {
+    (void)state;
+    struct end *end = end_open(true);
+    message_space = malloc(300000 + 1);
+    assert_non_null(message_space);
+    end->on_received = ask_for_space;
+    size_t all = 0;
+    bool is_bulky = false; /* one that comes whole asks for nothing */
+    for (size_t i = 0; i < MESSAGES; i++) {
+        size_t written = all;
+        all += message_lengths[i];
+        unspaced = 0;
+        while (end->logged < all) {
+            written = peer_write_some(end, 1, written, all);
+            turn(1000);
+        }
+        assert_null(end->space);
+        if (is_bulky && message_lengths[i] >= 10000) assert_in_range(unspaced, 1, 1024);
+        is_bulky = unspaced > 0;
+        turn(0); /* what was under way is taken back */
+    }
+    bytes_check(end->log, 1, 0, all);
+    /* All at once, as fast as they come. */
+    end->logged = 0;
+    size_t written = 0;
+    while (end->logged < all) {
+        written = peer_write_some(end, 1, written, all);
+        turn(1000);
+    }
+    bytes_check(end->log, 1, 0, all);
+    end_free(end);
+    free(message_space);
+}
+
 static void space_gets_all_that_came_before_the_end(void **state) {
     (void)state;
     enum { LENGTH = 3000000 };
@@ -997,6 +1048,7 @@ static const struct CMUnitTest tests[] = {
     TEST(firehose_gets_its_share_and_the_others_theirs),
     TEST(all_of_many_ready_streams_are_delivered),
     TEST(space_is_filled_and_the_rest_follows),
+    TEST(of_bulky_messages_only_the_head_comes_without_space),
     TEST(space_gets_all_that_came_before_the_end),
     TEST(space_that_is_taken_back_is_not_written_to),
     TEST(space_of_a_closed_stream_is_not_written_to),
