@@ -89,6 +89,7 @@ static bool copy_keys(struct blocked_client *waiter, const struct call *call) {
     if (waiter->keys == NULL) return false;
     for (uint32_t i = 0; i < call->key_count; i++) {
         struct key key = call->keys[i];
+        key.fetch = NULL; /* the batch's */
         for (uint32_t k = 0; k < call->count; k++)
             if (call->arguments[k].data == key.data) key.data = waiter->arguments[k].data;
         waiter->keys[i] = key;
@@ -223,8 +224,7 @@ static void note_ready(const struct key *key) {
     char *bytes = malloc(key->length + 1);
     if (bytes == NULL) return;
     if (key->length > 0) memcpy(bytes, key->data, key->length);
-    ready.keys[ready.count] = *key;
-    ready.keys[ready.count++].data = bytes;
+    ready.keys[ready.count++] = (struct key){bytes, key->length, key->hash, key->database, NULL};
 }
 
 /* The gate is closed: every list is ours. Keys of this database are other values now. */
@@ -395,7 +395,7 @@ void blocking_serve(struct write_scope *scope) {
     /* What is served may fill another key (BLMOVE), which is then noted behind the others. */
     for (uint32_t i = 0; i < ready.count; i++) {
         struct key key = ready.keys[i];
-        ready.keys[i] = (struct key){NULL, SIZE_MAX, 0, 0}; /* it may be noted anew */
+        ready.keys[i] = (struct key){.length = SIZE_MAX}; /* it may be noted anew */
         serve_key(scope, &key);
         free((char *)(uintptr_t)key.data);
     }

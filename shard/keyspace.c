@@ -275,7 +275,7 @@ void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struc
     const struct shard *shard = keyspace_shard(lane->keyspace, hash);
     const struct table *table = peek_table(lane->keyspace, shard->number, database);
     fetch->home = (struct home){NULL, 0};
-    fetch->visit = lane->visits;
+    fetch->voidings = lane->voidings;
     fetch->database = database;
     if (table != NULL && rwlock_peek(&shard->lock, &fetch->version))
         fetch->home = table_home(table, hash, &shard->lock, fetch->version);

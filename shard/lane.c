@@ -108,7 +108,7 @@ inline bool lane_enter(struct lane *lane) {
 
 inline void lane_leave(struct lane *lane) {
     assert(lane->scopes == 0 && "a scope ends before its thread leaves the gate");
-    lane->visits++;
+    lane->voidings++;
     uint64_t word = atomic_exchange(&lane->word, 0);
     if ((word & WATCHED) != 0) gate_wake_all(&lane->keyspace->gate);
 }

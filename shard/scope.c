@@ -204,7 +204,7 @@ static const struct entry *look_copy(struct look *look, const struct entry *entr
 
 /* Whether the key's home is still where it was found. */
 static inline bool fetch_holds(const struct fetch *fetch, const struct lane *lane, const struct key *key, uint32_t version) {
-    return fetch != NULL && fetch->home.group != NULL && fetch->version == version && fetch->visit == lane->visits &&
+    return fetch != NULL && fetch->home.group != NULL && fetch->version == version && fetch->voidings == lane->voidings &&
            fetch->database == key->database;
 }
 

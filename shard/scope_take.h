@@ -63,10 +63,10 @@ void gate_close_waiting(struct lane *lane);
  * entries' or the spills', and then the spilled entries'. All keys take each step together, so that memory is waited for once, and not in between their requests:
  * a processor can wait for several pages' addresses at a time, but goes no further than some hundred instructions beyond the first.
  * The lane is inside. No lock is needed: what is read may be stale, and is only a hint. The home is more: a lookup goes on from it (key->fetch)
- * if the lane is still inside and nobody has written to the shard since. */
+ * if the lane is still inside and nobody has written to the shard since, itself included as far as homes have moved. */
 struct fetch {
     struct home home;           /* in no group: nothing is known */
-    uint32_t version, visit;    /* the shard's and the lane's when it was found */
+    uint32_t version, voidings; /* the shard's and the lane's when it was found */
     uint32_t database;
     bool is_spilled;
 };

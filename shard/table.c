@@ -427,6 +427,7 @@ static uint32_t move_home(struct table *table, struct lane *lane) {
             array_clear(table, old, home, &bucket->slots[i], lane);
         }
     atomic_store_explicit(&table->moved, home + 1, memory_order_release);
+    lane->voidings++;
     if (home + 1 == old.homes) array_retire(table, &table->old, lane);
     return moves;
 }

@@ -663,6 +663,16 @@ static void bulks_of_any_size_come_back_as_they_were_sent(void **state) {
     stop(server);
 }
 
+/* Ends both texts, sends the one at once, and checks that the other comes back. */
+static void exchange(struct resp3 *connection, struct text *sent, struct text *expected) {
+    text_end(sent);
+    text_end(expected);
+    resp3_send(connection, sent->data, sent->length);
+    resp3_expect_bytes(connection, expected->data, expected->length);
+    free(sent->data);
+    free(expected->data);
+}
+
 /* What is known of keys when a batch begins holds no longer after some of its requests. */
 static void what_a_pipeline_changes_its_later_requests_see(void **state) {
     (void)state;
@@ -701,12 +711,7 @@ static void what_a_pipeline_changes_its_later_requests_see(void **state) {
         fputs(steps[i].request, sent.out);
         fputs(steps[i].reply, expected.out);
     }
-    text_end(&sent);
-    text_end(&expected);
-    resp3_send(connection, sent.data, sent.length);
-    resp3_expect_bytes(connection, expected.data, expected.length);
-    free(sent.data);
-    free(expected.data);
+    exchange(connection, &sent, &expected);
     resp3_close(connection);
     stop(server);
 }
@@ -725,12 +730,7 @@ static void a_pipeline_finds_what_it_has_put(void **state) {
                 length, i, length, i);
         fprintf(expected.out, "+OK\r\n$%d\r\nkey:%d\r\n", length, i);
     }
-    text_end(&sent);
-    text_end(&expected);
-    resp3_send(connection, sent.data, sent.length);
-    resp3_expect_bytes(connection, expected.data, expected.length);
-    free(sent.data);
-    free(expected.data);
+    exchange(connection, &sent, &expected);
     resp3_close(connection);
     stop(server);
 }

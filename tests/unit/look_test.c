@@ -157,7 +157,7 @@ static void check_fetched(struct key *key, const struct fetch *fetch, bool is_go
     key->fetch = NULL;
     assert_true(scope_end_look(&scope));
     uint32_t version = rwlock_version(keyspace_lock(keyspace, keyspace_shard_of(keyspace, key->hash)));
-    assert_int_equal(is_good, fetch->home.group != NULL && fetch->version == version && fetch->visit == lane->visits);
+    assert_int_equal(is_good, fetch->home.group != NULL && fetch->version == version && fetch->voidings == lane->voidings);
 }
 
 static void a_lookup_goes_on_from_what_was_fetched_while_nobody_writes(void **state) {
@@ -228,6 +228,38 @@ static void a_writer_goes_on_from_what_was_fetched(void **state) {
     }
     lane_leave(lane);
     assert_int_equal(size_of(lane, 0).keys, 10000);
+}
+
+/* The version is the same until the shard is given back, but its homes may have moved. */
+static void a_writer_finds_what_it_has_moved_itself(void **state) {
+    (void)state;
+    enum { COUNT = 3000 };
+    static char names[COUNT][16];
+    struct key first = key_of("0");
+    struct write_scope writing;
+    struct fetch fetch;
+    struct rwlock *busy;
+    struct edit edit;
+    set("0", "first", ENTRY_NO_EXPIRY);
+    assert_true(lane_enter(lane));
+    fetch_home(lane, first.hash, 0, &fetch);
+    first.fetch = &fetch;
+    shard_set_init(&held);
+    assert_true(shard_set_add(&held, keyspace_shard_of(keyspace, first.hash)));
+    assert_true(scope_try_write(&writing, lane, &held, NOW, &busy));
+    for (int i = 1, put = 0; put < COUNT; i++) {
+        snprintf(names[put], sizeof names[put], "%d", i);
+        struct key key = key_of(names[put]);
+        if (keyspace_shard_of(keyspace, key.hash) != held.numbers[0]) continue;
+        scope_edit(&writing, &key, &edit);
+        assert_true(edit_put_string(&edit, names[put], key.length, NULL, false));
+        scope_changed(&edit, EVENT_SET);
+        check_value(scope_view(&writing, &first), "first");
+        put++;
+    }
+    scope_end_write(&writing);
+    shard_set_free(&held);
+    lane_leave(lane);
 }
 
 static void hits_and_misses_count_when_the_look_holds(void **state) {
@@ -571,6 +603,7 @@ int main(void) {
         TEST(a_lookup_goes_on_from_what_was_fetched_while_nobody_writes),
         TEST(what_was_fetched_is_void_after_a_flush),
         TEST(a_writer_goes_on_from_what_was_fetched),
+        TEST(a_writer_finds_what_it_has_moved_itself),
         TEST(hits_and_misses_count_when_the_look_holds),
         TEST(a_look_takes_no_lock_and_leaves_versions_alone),
         TEST(what_overflows_its_bucket_is_seen_too),
