@@ -17,7 +17,8 @@
  * the threads slept or the machine was busy.
  *
  *     build/release/bench/engine [--quick] [--bars] [--keys N] [--shards N] [--rounds N] [--seconds S] [--output FOLDER]
- *     build/release/bench/engine --profile STRATEGY [--hot] [--threads N]     nothing else, to be looked at by perf
+ *     build/release/bench/engine --profile STRATEGY[,STRATEGY...] [--hot] [--threads N] [--share 50|90|99|100]
+ *         nothing else: one to be looked at by perf, or some side by side
  *
  * Prints tables and the bars; writes engine.json, engine.dat, engine.svg and engine.png (by gnuplot, if there) to build/bench. */
 #include <getopt.h>
@@ -51,19 +52,22 @@ static struct {
     double seconds;
     bool only_bars, is_hot;
     uint32_t threads; /* of a profile */
-    const char *output, *profiled;
+    unsigned share;   /* the same: of reads, in per cent */
+    const char *output;
+    char *profiled;
 } options = {.keys = 1000000,
              .rounds = 3,
              .bar_rounds = 9,
              .seconds = 0.2,
              .threads = 1,
+             .share = 90,
              .output = "build/bench"};
 
 static struct keyspace *keyspace;
 static struct yardstick yardstick;
 static pthread_mutex_t one_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void fail(const char *what) {
+static _Noreturn void fail(const char *what) {
     fprintf(stderr, "engine: %s\n", what);
     exit(1);
 }
@@ -627,20 +631,28 @@ static void matrix_measure(FILE *json) {
 
 /* ------------------------------------------------------------------ one alone */
 
-static void profile(void) {
-    for (int strategy = 0; strategy < STRATEGIES; strategy++) {
-        if (strcmp(strategies[strategy].name, options.profiled) != 0) continue;
-        struct speed speeds[ROUNDS_MOST];
-        for (uint32_t round = 0; round < options.rounds; round++)
-            speeds[round] = run_once((enum strategy)strategy, options.threads,
-                                     options.is_hot ? ONE_KEY : UNIFORM,
-                                     share_index(options.is_hot ? 100 : 90));
-        struct speed speed = median_of(speeds, options.rounds);
-        printf("%s: %.2f million operations a second by the clock, %.2f by CPU time\n",
-               options.profiled, speed.wall, speed.cpu);
-        exit(0);
-    }
+static enum strategy strategy_named(const char *name) {
+    for (int strategy = 0; strategy < STRATEGIES; strategy++)
+        if (strcmp(strategies[strategy].name, name) == 0) return (enum strategy)strategy;
     fail("there is no strategy of that name");
+}
+
+static void profile(void) {
+    static struct speed speeds[STRATEGIES][ROUNDS_MOST];
+    enum strategy profiled[STRATEGIES];
+    int count = 0;
+    for (char *name = strtok(options.profiled, ","); name != NULL && count < STRATEGIES; name = strtok(NULL, ","))
+        profiled[count++] = strategy_named(name);
+    for (uint32_t round = 0; round < options.rounds; round++)
+        for (int i = 0; i < count; i++)
+            speeds[i][round] = run_once(profiled[i], options.threads, options.is_hot ? ONE_KEY : UNIFORM, share_index(options.share));
+    double first = median_of(speeds[0], options.rounds).wall;
+    for (int i = 0; i < count; i++) {
+        struct speed speed = median_of(speeds[i], options.rounds);
+        printf("%-12s %6.2f million operations a second by the clock, %6.2f by CPU time, %.2fx\n", strategies[profiled[i]].name,
+               speed.wall, speed.cpu, speed.wall / first);
+    }
+    exit(0);
 }
 
 /* ------------------------------------------------------------------ options */
@@ -656,6 +668,7 @@ static void options_read(int argc, char **argv) {
                                           {"profile", required_argument, NULL, 'p'},
                                           {"hot", no_argument, NULL, 'h'},
                                           {"threads", required_argument, NULL, 'n'},
+                                          {"share", required_argument, NULL, 'w'},
                                           {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (option) {
         case 'q':
@@ -669,7 +682,11 @@ static void options_read(int argc, char **argv) {
         case 't': options.seconds = strtod(optarg, NULL); break;
         case 'o': options.output = optarg; break;
         case 'p': options.profiled = optarg; break;
-        case 'h': options.is_hot = true; break;
+        case 'h':
+            options.is_hot = true;
+            options.share = 100;
+            break;
+        case 'w': options.share = (unsigned)strtoul(optarg, NULL, 10); break;
         case 'n': options.threads = (uint32_t)strtoul(optarg, NULL, 10); break;
         default: exit(2);
         }

@@ -929,7 +929,7 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
         if (!prepared[i].has_key) continue;
         const struct bulk *key = &arguments[prepared[i].command->only_key];
         prepared[i].hash = keyspace_hash(dispatcher->keyspace, key->data, key->length);
-        prepared[i].fetch.home.group = NULL;
+        prepared[i].fetch.home.bucket = NULL;
     }
     if (batch->count > 1 && lane_is_inside(dispatcher->lane)) fetch_batch(dispatcher->lane, database, prepared, batch->count);
 }

@@ -1,6 +1,7 @@
 /* The 16 bits of an entry that tell how it has been used, in the form that the eviction policy at work wants.
  *
- *     seconds     +---------------------------------+     lru, random, ttl, none: the second of the last use, modulo 2^16
+ *     none                                                nothing is noted: no policy was ever asked for
+ *     seconds     +---------------------------------+     lru, random, ttl, noeviction: the second of the last use, modulo 2^16
  *                 | second                          |
  *                 +---------------------------------+
  *     frequency   +----------------+----------------+     lfu: a logarithmic counter of uses (Morris, CACM 1978), which loses one for every
@@ -21,7 +22,7 @@
 
 #include "entry.h"
 
-enum access_form { ACCESS_SECONDS, ACCESS_FREQUENCY, ACCESS_QUEUES };
+enum access_form { ACCESS_NONE, ACCESS_SECONDS, ACCESS_FREQUENCY, ACCESS_QUEUES };
 
 #define ACCESS_MAIN 0x8000u
 #define ACCESS_STAMP_BITS 13

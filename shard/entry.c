@@ -116,23 +116,30 @@ size_t entry_string_length(const struct entry *entry) {
 
 typedef _Atomic uint64_t word;
 
-void entry_store(struct entry *entry, unsigned char *place, const void *bytes, size_t length) {
-    size_t offset = (size_t)(place - (unsigned char *)entry), done = 0;
+/* Some bytes of one word. */
+static void word_store_part(word *at, size_t within, const unsigned char *bytes, size_t length) {
+    uint64_t value = atomic_load_explicit(at, memory_order_relaxed);
+    memcpy((unsigned char *)&value + within, bytes, length);
+    atomic_store_explicit(at, value, memory_order_release);
+}
+
+void entry_store(struct entry *entry, unsigned char *place, const void *from, size_t length) {
+    const unsigned char *bytes = from;
+    size_t offset = (size_t)(place - (unsigned char *)entry), within = offset % sizeof(uint64_t);
+    word *at = (word *)(void *)(place - within);
     assert(offset >= sizeof *entry && "the header has a field that others write");
-    while (done < length) {
-        size_t within = (offset + done) % sizeof(uint64_t), part = sizeof(uint64_t) - within;
-        if (part > length - done) part = length - done;
-        word *at = (word *)((unsigned char *)entry + offset + done - within);
-        uint64_t value;
-        if (part == sizeof value) {
-            memcpy(&value, (const unsigned char *)bytes + done, sizeof value);
-        } else {
-            value = atomic_load_explicit(at, memory_order_relaxed);
-            memcpy((unsigned char *)&value + within, (const unsigned char *)bytes + done, part);
-        }
-        atomic_store_explicit(at, value, memory_order_release);
-        done += part;
+    if (within > 0 && length > 0) {
+        size_t part = sizeof(uint64_t) - within < length ? sizeof(uint64_t) - within : length;
+        word_store_part(at++, within, bytes, part);
+        bytes += part;
+        length -= part;
     }
+    for (; length >= 32; length -= 32, bytes += 32, at += 4) {
+        words_set_pair(at, bytes);
+        words_set_pair(at + 2, bytes + 16);
+    }
+    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t), bytes += sizeof(uint64_t)) word_set_from(at++, bytes);
+    if (length > 0) word_store_part(at, 0, bytes, length);
 }
 
 static size_t value_part(const struct entry *header) {
@@ -162,8 +169,7 @@ size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room)
 }
 
 /* Bytes apart never change, and are not freed before the entry that they were found in. */
-bool entry_read_apart(const struct entry *entry, struct entry_header header, const struct key *key, char *out, size_t size, size_t *length) {
-    size_t offset = header_key_offset(header) + key->length;
+bool entry_read_apart(const struct entry *entry, struct entry_header header, size_t offset, char *out, size_t size, size_t *length) {
     uint64_t word = words_take(entry, offset, sizeof word);
     const void *apart = (const void *)(uintptr_t)word;
     char digits[24];

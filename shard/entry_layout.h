@@ -71,23 +71,37 @@ static inline size_t header_key_offset(struct entry_header header) {
 }
 static inline bool entry_is(const struct entry *entry, const struct key *key) {
     struct entry_header header = entry_read_header(entry);
+    if (key->length < KEY_LENGTH_LONG) {
+        const _Atomic uint64_t *place = (const _Atomic uint64_t *)(const void *)entry + ((header.kind & KIND_EXPIRES) != 0 ? 2 : 1);
+        return header.key_length == key->length && words_equal_aligned(place, key->data, key->length);
+    }
     size_t offset = header_key_offset(header);
-    size_t length = header.key_length != KEY_LENGTH_LONG ? header.key_length : (uint32_t)words_take(entry, offset - 4, 4);
-    return length == key->length && words_equal(entry, offset, key->data, length);
+    return header.key_length == KEY_LENGTH_LONG && (uint32_t)words_take(entry, offset - 4, 4) == key->length &&
+           words_equal(entry, offset, key->data, key->length);
 }
 /* It has one. */
 static inline int64_t entry_read_expiry(const struct entry *entry) {
     return (int64_t)words_read(entry, offsetof(struct entry, rest) / 8);
 }
+/* Whether the value is a string that stands behind the key, as most do, and nothing else does. */
+static inline bool header_is_plain(struct entry_header header) {
+    return header.kind == (TYPE_STRING | ENCODING_SHORT << 4) || header.kind == (TYPE_STRING | ENCODING_INLINE << 4);
+}
 /* Copies at most `size` bytes of a string's value to where they are wanted; *length is its whole length. key is the entry's. false if the bytes may
  * be read under the lock only. */
-bool entry_read_apart(const struct entry *entry, struct entry_header header, const struct key *key, char *out, size_t size, size_t *length);
+bool entry_read_apart(const struct entry *entry, struct entry_header header, size_t offset, char *out, size_t size, size_t *length);
 static inline bool entry_read_string(const struct entry *entry, struct entry_header header, const struct key *key, char *out,
                                      size_t size, size_t *length) {
-    enum encoding encoding = kind_encoding(header.kind);
+    size_t offset = sizeof header + (key->length >= KEY_LENGTH_LONG ? 4 : 0) + key->length;
     *length = header.value_length;
-    if (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE) return entry_read_apart(entry, header, key, out, size, length);
-    words_copy(entry, header_key_offset(header) + key->length, out, *length < size ? *length : size);
+    if (header_is_plain(header)) {
+        words_copy(entry, offset, out, *length < size ? *length : size);
+        return true;
+    }
+    enum encoding encoding = kind_encoding(header.kind);
+    if ((header.kind & KIND_EXPIRES) != 0) offset += 8;
+    if (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE) return entry_read_apart(entry, header, offset, out, size, length);
+    words_copy(entry, offset, out, *length < size ? *length : size);
     return true;
 }
 /* Copies the whole entry. Its pointer, if it has one, must not be followed before the copy is known to be sound. Returns the copy's bytes, a

@@ -143,7 +143,10 @@ void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, 
     enum access_form form = form_for(policy);
     atomic_store(&eviction->log_factor, log_factor);
     atomic_store(&eviction->decay, decay);
-    if (atomic_exchange(&eviction->form, (int)form) != (int)form) atomic_fetch_add(&eviction->epoch, 1);
+    if (atomic_exchange(&eviction->form, (int)form) != (int)form) {
+        atomic_store(&eviction->form_since, atomic_fetch_add(&keyspace->epoch, 1));
+        atomic_fetch_add(&eviction->epoch, 1);
+    }
     atomic_store(&eviction->policy, (int)policy);
 }
 
@@ -160,14 +163,28 @@ static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, 
     return access_frequency(access_minute(now), counter);
 }
 
-inline void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now) {
-    const struct eviction *eviction = &keyspace->eviction;
-    uint16_t before = access_read(entry), after;
-    switch (form_of(eviction)) {
-    case ACCESS_SECONDS: after = access_second(now); break;
-    case ACCESS_FREQUENCY: after = frequency_hit(eviction, before, now); break;
-    default: after = access_queued_hit(before, tick_of(eviction)); break;
+/* Who has something to note depends on chance, which no processor foretells; so where that is nothing but the time it is always stored, but to nowhere if
+ * the entry has it already: nobody else must wait for the entry's line without need. No exchange: the second is all that the bits are, and they become
+ * something else only when nobody is inside any more who may take them for one (renew_some). */
+static inline void note_second(struct lane *lane, struct entry *entry, int64_t now) {
+    uint16_t second = access_second(now);
+    _Atomic uint16_t *at = access_read(entry) != second ? &entry->access : &lane->nowhere;
+    atomic_store_explicit(at, second, memory_order_relaxed);
+}
+
+inline bool eviction_notes_use(const struct lane *lane) {
+    return form_of(&lane->keyspace->eviction) != ACCESS_NONE;
+}
+
+inline void eviction_note_use(struct lane *lane, struct entry *entry, int64_t now) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    enum access_form form = form_of(eviction);
+    if (form <= ACCESS_SECONDS) {
+        if (form == ACCESS_SECONDS) note_second(lane, entry, now);
+        return;
     }
+    uint16_t before = access_read(entry);
+    uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(eviction, before, now) : access_queued_hit(before, tick_of(eviction));
     /* Who comes second has nothing to add. */
     if (after != before)
         atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
@@ -194,6 +211,7 @@ static bool goes_to_main(struct lane *lane, struct eviction *eviction, uint64_t 
 uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, int64_t now) {
     struct eviction *eviction = &lane->keyspace->eviction;
     switch (form_of(eviction)) {
+    case ACCESS_NONE:
     case ACCESS_SECONDS: break;
     case ACCESS_FREQUENCY: return access_frequency(access_minute(now), ACCESS_FREQUENCY_FIRST);
     case ACCESS_QUEUES: {
@@ -501,8 +519,12 @@ size_t eviction_room_for(size_t bytes) {
     return memory_good_size(bytes + ENTRY_OVERHEAD) + ENTRY_OVERHEAD;
 }
 
+bool eviction_is_limited(const struct lane *lane) {
+    return read_relaxed(&lane->keyspace->eviction.limit) != INT64_MAX;
+}
+
 bool eviction_has_room(const struct lane *lane, size_t bytes) {
-    return read_relaxed(&lane->keyspace->eviction.limit) == INT64_MAX || read_relaxed(&lane->credit) >= (int64_t)bytes;
+    return !eviction_is_limited(lane) || read_relaxed(&lane->credit) >= (int64_t)bytes;
 }
 
 /* Draws on the budget what the lane lacks, and some more while there is plenty. */
@@ -606,11 +628,13 @@ static bool renew_shard(struct lane *lane, uint32_t number, int64_t now) {
 }
 
 static bool renew_some(struct lane *lane, int64_t now) {
-    uint32_t epoch = atomic_load(&lane->keyspace->eviction.epoch), count = lane->keyspace->shard_count;
+    struct keyspace *keyspace = lane->keyspace;
+    uint32_t epoch = atomic_load(&keyspace->eviction.epoch), count = keyspace->shard_count;
     if (lane->renewing_epoch != epoch) {
         lane->renewing_epoch = epoch;
         lane->renewed = 0;
     }
+    if (lane->renewed < count && !lanes_have_entered_since(keyspace, atomic_load(&keyspace->eviction.form_since))) return false;
     for (int i = 0; i < SHARDS_EACH && lane->renewed < count; i++) {
         if (!renew_shard(lane, lane->renewed, now)) return false;
         lane->renewed++;

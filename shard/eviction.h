@@ -50,8 +50,9 @@ enum eviction_policy {
 /* The keyspace's part; all atomics, as any thread reads them. */
 struct eviction {
     _Atomic int policy;     /* enum eviction_policy */
-    _Atomic int form;       /* enum access_form of the entries */
+    _Atomic int form;       /* enum access_form of the entries; none until a policy is configured */
     _Atomic uint32_t epoch; /* of the form; a table whose epoch is another has entries of another form (table->access_epoch) */
+    _Atomic uint64_t form_since; /* the keyspace's epoch when it came: who has been inside since before may still note uses in the old one */
     _Atomic int64_t limit, soft, chunk; /* bytes; limit INT64_MAX: none */
     _Atomic int64_t main_most;          /* bytes of entries that the main part may have */
     _Atomic int64_t log_factor, decay;  /* lfu-log-factor; lfu-decay-time, in minutes */
@@ -86,10 +87,14 @@ enum room {
 enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now);
 /* True if there is nothing to be done. */
 bool eviction_has_room(const struct lane *lane, size_t bytes);
+/* Whether there is a limit: without one there is always room. */
+bool eviction_is_limited(const struct lane *lane);
 
 /* The access of a key that is new, and that of one that was used. The second is for entries that anybody may be using. */
 uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, int64_t now);
-void eviction_note_use(const struct keyspace *keyspace, struct entry *entry, int64_t now);
+void eviction_note_use(struct lane *lane, struct entry *entry, int64_t now);
+/* False as long as no policy was configured: then noting does nothing, and the time need not be known. */
+bool eviction_notes_use(const struct lane *lane);
 
 /* The counter of an entry under an lfu policy, as OBJECT FREQ answers. */
 uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry *entry, int64_t now);

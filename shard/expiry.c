@@ -67,7 +67,7 @@ static bool expire_stretch(struct write_scope *scope, struct table *table, uint3
 static bool settle(struct lane *lane, struct shard *shard, struct table *table, uint32_t database) REQUIRES(&shard->lock) {
     if (table_is_settled(table)) return false;
     if (counter_read(&table->keys) > 0) return table_settle(table, lane);
-    atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
+    shard_set_table(shard, database, NULL);
     table_retire(table, lane);
     return false;
 }

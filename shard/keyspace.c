@@ -34,10 +34,10 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     atomic_init(&keyspace->expires_actively, true);
     keyspace->shards = memory_lines(shards * sizeof *keyspace->shards);
     keyspace->lanes = memory_lines(keyspace->lane_count * sizeof *keyspace->lanes);
-    _Atomic(struct table *) *tables = calloc((size_t)shards * keyspace->database_count, sizeof *tables);
+    keyspace->tables = calloc((size_t)shards * keyspace->database_count, sizeof *keyspace->tables);
     int error = hash_secret_draw(&keyspace->secret, options->seed);
-    if (keyspace->shards == NULL || keyspace->lanes == NULL || tables == NULL || error != 0) {
-        free(tables);
+    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL || error != 0) {
+        free(keyspace->tables);
         free(keyspace->shards);
         free(keyspace->lanes);
         free(keyspace);
@@ -52,8 +52,9 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
         struct shard *shard = &keyspace->shards[i];
         rwlock_init(&shard->lock);
         shard->number = i;
+        shard->count = shards;
         shard_assert_exclusive(shard); /* nobody else knows of it yet */
-        shard->tables = tables + (size_t)i * keyspace->database_count;
+        shard->tables = keyspace->tables + i;
     }
     return keyspace;
 }
@@ -63,12 +64,12 @@ void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
     for (uint32_t i = 0; i < keyspace->lane_count; i++) assert(!keyspace->lanes[i].is_attached);
     for (uint32_t i = 0; i < keyspace->shard_count; i++)
         for (uint32_t database = 0; database < keyspace->database_count; database++) {
-            struct table *table = atomic_load(&keyspace->shards[i].tables[database]);
+            struct table *table = keyspace_peek_table(keyspace, i, database);
             if (table == NULL) continue;
             table_bury(table, NULL, UINT64_MAX);
         }
     free(atomic_load(&keyspace->eviction.ghosts));
-    free(keyspace->shards[0].tables);
+    free(keyspace->tables);
     free(keyspace->shards);
     free(keyspace->lanes);
     free(keyspace);
@@ -116,8 +117,8 @@ void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *
 
 /* A table that was seen here may be flushed meanwhile: the caller is inside the gate, or is the one who would flush. Sums without a lane
  * are for threads that know that no flush is under way. */
-static struct table *peek_table(const struct keyspace *keyspace, uint32_t shard, uint32_t database) NO_THREAD_SAFETY_ANALYSIS {
-    return atomic_load_explicit(&keyspace->shards[shard].tables[database], memory_order_acquire);
+static struct table *peek_table(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
+    return keyspace_peek_table(keyspace, shard, database);
 }
 
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size) {
@@ -157,8 +158,9 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
     uint32_t used = atomic_load(&keyspace->lanes_used);
     for (uint32_t i = 0; i < used; i++) {
         const struct lane *lane = &keyspace->lanes[i];
-        counts->hits += counter_read(&lane->hits);
-        counts->misses += counter_read(&lane->misses);
+        uint64_t glance_hits = counter_read(&lane->glance_hits), glance_misses = counter_read(&lane->glance_misses);
+        counts->hits += counter_read(&lane->hits) + glance_hits;
+        counts->misses += counter_read(&lane->misses) + glance_misses;
         counts->expired += counter_read(&lane->expired);
         counts->expired_actively += counter_read(&lane->expired_actively);
         counts->evicted += counter_read(&lane->evicted);
@@ -166,7 +168,7 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
         counts->exclusive_takes += counter_read(&lane->exclusive_takes);
         counts->shared_takes += counter_read(&lane->shared_takes);
         counts->busy_takes += counter_read(&lane->busy_takes);
-        counts->looks += counter_read(&lane->looks);
+        counts->looks += counter_read(&lane->looks) + glance_hits + glance_misses;
         counts->failed_looks += counter_read(&lane->failed_looks);
         counts->gate_closings += counter_read(&lane->gate_closings);
         counts->retired_bytes += counter_read(&lane->retired_bytes);
@@ -185,10 +187,10 @@ static void tell_whole(struct keyspace *keyspace, uint32_t database, enum event 
 }
 
 static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
-    struct table *table = atomic_load_explicit(&shard->tables[database], memory_order_relaxed);
+    struct table *table = shard_table(shard, database);
     if (table == NULL) return 0;
     uint64_t keys = counter_read(&table->keys);
-    atomic_store_explicit(&shard->tables[database], NULL, memory_order_release);
+    shard_set_table(shard, database, NULL);
     counter_add(&lane->retired_bytes, counter_read(&table->bytes) + counter_read(&table->array_bytes));
     counter_add(&lane->retired_objects, keys);
     counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
@@ -225,9 +227,9 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
     for (uint32_t number = 0; number < keyspace->shard_count; number++) {
         struct shard *shard = &keyspace->shards[number];
         shard_assert_exclusive(shard);
-        struct table *table = atomic_load_explicit(&shard->tables[first], memory_order_relaxed);
-        atomic_store(&shard->tables[first], atomic_load_explicit(&shard->tables[second], memory_order_relaxed));
-        atomic_store(&shard->tables[second], table);
+        struct table *table = shard_table(shard, first);
+        shard_set_table(shard, first, shard_table(shard, second));
+        shard_set_table(shard, second, table);
     }
     tell_whole(keyspace, first, EVENT_SWAP, second);
     tell_whole(keyspace, second, EVENT_SWAP, first);
@@ -271,14 +273,14 @@ void keyspace_reclaim(struct lane *lane) {
 
 /* ------------------------------------------------------------------ prefetching */
 
-void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch) {
-    const struct shard *shard = keyspace_shard(lane->keyspace, hash);
-    const struct table *table = peek_table(lane->keyspace, shard->number, database);
+inline void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch) {
+    uint64_t number = keyspace_shard_number(lane->keyspace, hash);
+    const struct rwlock *lock = &lane->keyspace->shards[number].lock;
+    const struct table *table = keyspace_peek_table(lane->keyspace, number, database);
     fetch->home = (struct home){NULL, 0};
     fetch->voidings = lane->voidings;
     fetch->database = database;
-    if (table != NULL && rwlock_peek(&shard->lock, &fetch->version))
-        fetch->home = table_home(table, hash, &shard->lock, fetch->version);
+    if (table != NULL && rwlock_peek(lock, &fetch->version)) fetch->home = table_home(table, hash, lock, fetch->version);
 }
 
 void keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {

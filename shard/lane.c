@@ -276,6 +276,10 @@ static uint64_t epoch_in_use(struct keyspace *keyspace) {
     return least;
 }
 
+bool lanes_have_entered_since(struct keyspace *keyspace, uint64_t epoch) {
+    return epoch_in_use(keyspace) > epoch;
+}
+
 /* A slice of the oldest flushed table. */
 static void bury_some(struct lane *lane) {
     struct table *grave = lane->graves, *next = grave->next_grave;

@@ -85,13 +85,14 @@ struct lane {
     uint32_t insertions; /* that nobody else knows of yet */
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;
+    _Atomic uint16_t nowhere; /* for what need not be stored */
     /* Of the budget (eviction.h). Its thread's to write. */
     _Atomic int64_t credit;
     /* Sums over all lanes count; one lane's may be below 0, modulo 2^64. */
     counter entry_bytes, main_bytes, entries;
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
-        looks, failed_looks;
+        looks, failed_looks, glance_hits, glance_misses;
     counter retired_bytes, retired_objects, expiry_us;
 };
 
@@ -150,6 +151,9 @@ static inline bool lane_has_slices(const struct lane *lane) {
 static inline void lane_charge(struct lane *lane, int64_t bytes) {
     atomic_store_explicit(&lane->credit, atomic_load_explicit(&lane->credit, memory_order_relaxed) - bytes, memory_order_relaxed);
 }
+
+/* Whether every lane is outside the gate, or has entered it since the keyspace's epoch was that one. */
+bool lanes_have_entered_since(struct keyspace *keyspace, uint64_t epoch);
 
 uint64_t lane_hash(const struct lane *lane, const void *data, size_t length);
 

@@ -139,7 +139,9 @@ static void set_one(void *context, struct write_scope *scope) {
 }
 
 /* Inside the gate, where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. */
-static bool make_room(struct lane *lane, size_t bytes) {
+static bool make_room(struct lane *lane, const struct latchkey_item *item) {
+    if (!eviction_is_limited(lane)) return true;
+    size_t bytes = eviction_room_for(item->key_length + item->value_length);
     while (!eviction_has_room(lane, bytes)) {
         enum room room = eviction_make_room(lane, bytes, wall_ms());
         if (room == ROOM_NONE) return false;
@@ -151,16 +153,16 @@ static bool make_room(struct lane *lane, size_t bytes) {
     return true;
 }
 
-static size_t bytes_of(const struct latchkey_item *item) {
-    return eviction_room_for(item->key_length + item->value_length);
-}
-
 enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
-    struct one one = {.key =
-                          keyspace_key(lane->keyspace, item->database, item->key, item->key_length),
-                      .item = item};
+    struct one one;
+    struct fetch fetch;
+    one.key = keyspace_key(lane->keyspace, item->database, item->key, item->key_length);
+    one.item = item;
+    one.result = LATCHKEY_OK;
     lane_enter_waiting(lane);
-    if (make_room(lane, bytes_of(item))) write_inside(lane, &one.key, 1, wall_ms(), set_one, &one);
+    fetch_home(lane, one.key.hash, item->database, &fetch);
+    one.key.fetch = &fetch;
+    if (make_room(lane, item)) write_inside(lane, &one.key, 1, wall_ms(), set_one, &one);
     else one.result = LATCHKEY_OUT_OF_MEMORY;
     leave_after_writing(lane);
     return one.result;
@@ -180,13 +182,11 @@ static void get_one(void *context, const struct read_scope *scope) {
 }
 
 /* When a glance has failed. May leave the gate meanwhile. */
-static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, struct key key, char *out, size_t size) {
-    struct one one = {.key = key, .out = out, .size = size};
+static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, uint32_t database, const char *key, size_t length, char *out, size_t size) {
+    struct one one = {.key = keyspace_key(lane->keyspace, database, key, length), .out = out, .size = size};
     read_inside(lane, &one.key, 1, wall_ms(), get_one, &one);
     return one.length;
 }
-
-/* The kernel keeps the second where it can be read like a variable, so a single read is content with it (scope_take.h). */
 
 ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *out, size_t size) {
     struct key wanted = keyspace_key(lane->keyspace, 0, key, length);
@@ -194,8 +194,8 @@ ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *ou
     ssize_t found;
     lane_enter_waiting(lane);
     scope_glance(lane, wanted.hash, 0, &glance);
-    int64_t second = (int64_t)time(NULL) * 1000;
-    if (!scope_glance_end(lane, &glance, &wanted, second, second + 999, out, size, &found)) found = get_locked(lane, wanted, out, size);
+    struct moment moment = {0, 0};
+    if (!scope_glance_end(lane, &glance, &wanted, &moment, out, size, &found)) found = get_locked(lane, 0, key, length, out, size);
     lane_leave(lane);
     return found;
 }
@@ -266,7 +266,7 @@ static void glance_many(struct lane *lane, const struct key *keys, struct glance
     size_t spilled[GROUP], spilled_count = 0;
     for (size_t i = 0; i < count; i++) scope_glance(lane, keys[i].hash, keys[i].database, &glances[i]);
     for (size_t i = 0; i < count; i++)
-        if (glances[i].home.group != NULL && !home_prefetch(glances[i].home, keys[i].hash)) spilled[spilled_count++] = i;
+        if (glances[i].home.bucket != NULL && !home_prefetch(glances[i].home, keys[i].hash)) spilled[spilled_count++] = i;
     for (size_t i = 0; i < spilled_count; i++) home_prefetch_spilled(glances[spilled[i]].home, keys[spilled[i]].hash);
 }
 
@@ -280,10 +280,11 @@ static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_
     lane_enter_waiting(lane);
     glance_many(lane, keys, glances, count);
     int64_t now = wall_ms();
+    struct moment moment = {now, now};
     for (size_t i = 0; i < count; i++) {
         struct latchkey_query *query = &queries[i];
-        if (!scope_glance_end(lane, &glances[i], &keys[i], now, now, query->out, query->size, &query->length)) {
-            query->length = get_locked(lane, keys[i], query->out, query->size);
+        if (!scope_glance_end(lane, &glances[i], &keys[i], &moment, query->out, query->size, &query->length)) {
+            query->length = get_locked(lane, query->database, query->key, query->key_length, query->out, query->size);
             /* What the others saw may be gone by now. */
             glance_many(lane, keys + i + 1, glances + i + 1, count - i - 1);
         }

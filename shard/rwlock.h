@@ -29,6 +29,7 @@
 #include "guard.h"
 
 #define RWLOCK_HELD_BY_WRITER UINT64_C(1)
+#define RWLOCK_VERSION UINT64_C(0xFFFFFFFF00000000)
 
 struct CAPABILITY("rwlock") rwlock {
     _Atomic uint64_t word;
@@ -66,7 +67,7 @@ static inline uint32_t rwlock_version(const struct rwlock *lock) {
 }
 static inline bool rwlock_is_unchanged(const struct rwlock *lock, uint32_t version) {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
-    return (uint32_t)(word >> 32) == version && (word & RWLOCK_HELD_BY_WRITER) == 0;
+    return ((word ^ (uint64_t)version << 32) & (RWLOCK_VERSION | RWLOCK_HELD_BY_WRITER)) == 0;
 }
 
 /* Parks on a lock that was found busy. Returns false, without parking, if it isn't busy any more: then try again. When it returns

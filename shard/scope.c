@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "entry_layout.h"
 #include "memory.h"
@@ -60,10 +61,11 @@ static bool set_has(const struct shard_set *set, uint32_t number) {
 }
 
 bool shard_set_add(struct shard_set *set, uint32_t number) {
-    uint32_t place = set_place(set, number);
-    if (place < set->count && set->numbers[place] == number) return true;
+    bool is_last = set->count == 0 || set->numbers[set->count - 1] < number;
+    uint32_t place = is_last ? set->count : set_place(set, number);
+    if (!is_last && set->numbers[place] == number) return true;
     if (set->count == set->capacity && !set_grow(set)) return false;
-    memmove(set->numbers + place + 1, set->numbers + place, (set->count - place) * sizeof *set->numbers);
+    if (!is_last) memmove(set->numbers + place + 1, set->numbers + place, (set->count - place) * sizeof *set->numbers);
     set->numbers[place] = number;
     set->count++;
     return true;
@@ -109,7 +111,7 @@ static void release_first(struct keyspace *keyspace, const struct shard_set *set
     while (count > 0) shard_give_back(&keyspace->shards[set->numbers[--count]], is_exclusive);
 }
 
-static bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) {
+static inline __attribute__((always_inline)) bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) {
     struct keyspace *keyspace = lane->keyspace;
     assert(lane_is_inside(lane));
     for (uint32_t i = 0; i < set->count; i++) {
@@ -204,12 +206,11 @@ static const struct entry *look_copy(struct look *look, const struct entry *entr
 
 /* Whether the key's home is still where it was found. */
 static inline bool fetch_holds(const struct fetch *fetch, const struct lane *lane, const struct key *key, uint32_t version) {
-    return fetch != NULL && fetch->home.group != NULL && fetch->version == version && fetch->voidings == lane->voidings &&
+    return fetch != NULL && fetch->home.bucket != NULL && fetch->version == version && fetch->voidings == lane->voidings &&
            fetch->database == key->database;
 }
 
-/* The shard isn't held: what is read of it is made of atomic words, or a copy. */
-static const struct entry *look_find(const struct scope *scope, const struct key *key) NO_THREAD_SAFETY_ANALYSIS {
+static const struct entry *look_find(const struct scope *scope, const struct key *key) {
     struct look *look = scope->look;
     const struct shard *shard = keyspace_shard(scope->keyspace, key->hash);
     const struct fetch *fetch = key->fetch;
@@ -221,10 +222,10 @@ static const struct entry *look_find(const struct scope *scope, const struct key
     look->seen[look->count].lock = &shard->lock;
     look->seen[look->count++].version = version;
     if (fetch_holds(fetch, scope->lane, key, version)) return home_find(fetch->home, key);
-    const struct table *table = atomic_load_explicit(&shard->tables[key->database], memory_order_acquire);
+    const struct table *table = keyspace_peek_table(scope->keyspace, shard->number, key->database);
     if (table == NULL) return NULL;
     struct home home = table_home(table, key->hash, &shard->lock, version);
-    look->is_failed = home.group == NULL;
+    look->is_failed = home.bucket == NULL;
     return look->is_failed ? NULL : home_find(home, key);
 }
 
@@ -241,24 +242,34 @@ static const struct entry *look_at(const struct scope *scope, const struct entry
     return entry;
 }
 
-inline void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance) NO_THREAD_SAFETY_ANALYSIS {
+inline __attribute__((always_inline)) void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance) {
     assert(lane_is_inside(lane));
-    const struct shard *shard = keyspace_shard(lane->keyspace, hash);
-    glance->lock = &shard->lock;
+    const struct keyspace *keyspace = lane->keyspace;
+    uint64_t number = keyspace_shard_number(keyspace, hash);
+    glance->lock = &keyspace->shards[number].lock;
     glance->home = (struct home){NULL, 0};
-    glance->is_failed = !rwlock_peek(&shard->lock, &glance->version);
-    const struct table *table = atomic_load_explicit(&shard->tables[database], memory_order_acquire);
+    glance->is_failed = !rwlock_peek(glance->lock, &glance->version);
+    const struct table *table = keyspace_peek_table(keyspace, number, database);
     if (table == NULL || glance->is_failed) return;
-    glance->home = table_home(table, hash, &shard->lock, glance->version);
-    glance->is_failed = glance->home.group == NULL;
+    glance->home = table_home(table, hash, glance->lock, glance->version);
+    glance->is_failed = glance->home.bucket == NULL;
+}
+
+/* The kernel keeps the second where it can be read like a variable, so a single read is content with it. */
+static inline const struct moment *moment_known(struct moment *moment) {
+    if (moment->latest == 0) {
+        moment->earliest = (int64_t)time(NULL) * 1000;
+        moment->latest = moment->earliest + 999;
+    }
+    return moment;
 }
 
 /* A string's bytes go straight to where they are wanted. Returns false if they may be read under the lock only, or it isn't sure that they are there. */
-static inline bool glance_read(const struct entry **entry, const struct key *key, int64_t now, int64_t latest, char *out, size_t size,
-                               ssize_t *length) {
+static inline __attribute__((always_inline)) bool glance_read(const struct entry **entry, const struct key *key, struct moment *moment, char *out,
+                                                              size_t size, ssize_t *length) {
     struct entry_header header = entry_read_header(*entry);
-    if ((header.kind & KIND_EXPIRES) != 0 && entry_read_expiry(*entry) <= latest) {
-        bool is_expired = entry_read_expiry(*entry) <= now;
+    if (!header_is_plain(header) && (header.kind & KIND_EXPIRES) != 0 && entry_read_expiry(*entry) <= moment_known(moment)->latest) {
+        bool is_expired = entry_read_expiry(*entry) <= moment->earliest;
         *entry = NULL;
         return is_expired;
     }
@@ -266,14 +277,14 @@ static inline bool glance_read(const struct entry **entry, const struct key *key
     return entry_read_string(*entry, header, key, out, size, (size_t *)length);
 }
 
-inline bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, int64_t now, int64_t latest, char *out,
-                             size_t size, ssize_t *length) {
+inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key,
+                                                            struct moment *moment, char *out, size_t size, ssize_t *length) {
     const struct entry *entry = NULL;
     uint32_t version = glance->version;
     bool is_sound = !glance->is_failed;
     *length = -1;
-    if (glance->home.group != NULL) entry = home_find(glance->home, key);
-    if (entry != NULL) is_sound = glance_read(&entry, key, now, latest, out, size, length);
+    if (glance->home.bucket != NULL) entry = home_find(glance->home, key);
+    if (entry != NULL) is_sound = glance_read(&entry, key, moment, out, size, length);
 #ifdef PLANT_LATE_VERSION
     rwlock_peek(glance->lock, &version);
 #endif
@@ -281,9 +292,9 @@ inline bool scope_glance_end(struct lane *lane, const struct glance *glance, con
         counter_add(&lane->failed_looks, 1);
         return false;
     }
-    counter_add(&lane->looks, 1);
-    counter_add(entry != NULL ? &lane->hits : &lane->misses, 1);
-    if (entry != NULL) eviction_note_use(lane->keyspace, (struct entry *)(uintptr_t)entry, now);
+    counter_add(entry != NULL ? &lane->glance_hits : &lane->glance_misses, 1);
+    if (entry != NULL && eviction_notes_use(lane))
+        eviction_note_use(lane, (struct entry *)(uintptr_t)entry, moment_known(moment)->earliest);
     return true;
 }
 
@@ -389,7 +400,7 @@ void gate_close_waiting(struct lane *lane) {
 
 /* ------------------------------------------------------------------ reading */
 
-static slot *find_slot(const struct scope *scope, const struct shard *shard, const struct key *key) REQUIRES_SHARED(&shard->lock) {
+static inline __attribute__((always_inline)) slot *find_slot(const struct scope *scope, const struct shard *shard, const struct key *key) REQUIRES_SHARED(&shard->lock) {
     if (fetch_holds(key->fetch, scope->lane, key, rwlock_version(&shard->lock))) return home_find_slot(key->fetch->home, key);
     const struct table *table = shard_table(shard, key->database);
     return table == NULL ? NULL : table_find(table, key);
@@ -416,7 +427,7 @@ static inline const struct entry *shown(const struct scope *scope, const struct 
 
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
 static void count_access(const struct scope *scope, const struct entry *entry) {
-    eviction_note_use(scope->keyspace, (struct entry *)(uintptr_t)entry, scope->now);
+    eviction_note_use(scope->lane, (struct entry *)(uintptr_t)entry, scope->now);
 }
 
 /* NULL: the key is absent. */
@@ -579,7 +590,7 @@ static struct table *table_ensure(struct edit *edit) {
     if (table != NULL)
         atomic_init(&table->access_epoch, atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));
     shard_assert_exclusive(edit->shard);
-    if (table != NULL) atomic_store_explicit(&edit->shard->tables[edit->key->database], table, memory_order_release);
+    if (table != NULL) shard_set_table(edit->shard, edit->key->database, table);
     return table;
 }
 

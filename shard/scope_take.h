@@ -39,11 +39,14 @@ struct glance {
     bool is_failed;
 };
 void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance);
-/* At most `size` bytes of the value go to `out`; *length is its whole length, or -1 if the key is absent or no string. The time is from `now` to `latest`:
- * for most keys it makes no difference how exactly it is known. Counts like scope_read. false if the lock must be taken, and the time read: then `out`
- * may hold anything. */
-bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, int64_t now, int64_t latest, char *out,
-                      size_t size, ssize_t *length);
+/* What is known of the time, in milliseconds; for most keys it makes no difference how much that is. latest 0: nothing, but it can be asked for. */
+struct moment {
+    int64_t earliest, latest;
+};
+/* At most `size` bytes of the value go to `out`; *length is its whole length, or -1 if the key is absent or no string. Counts like scope_read. false if the
+ * lock must be taken, and the time read: then `out` may hold anything. */
+bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, struct moment *moment, char *out, size_t size,
+                      ssize_t *length);
 
 /* A shard's lock, and the shard of a lock that was found busy. */
 struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);
@@ -72,7 +75,7 @@ struct fetch {
 };
 void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch);
 static inline void fetch_entry(struct fetch *fetch, uint64_t hash) {
-    fetch->is_spilled = fetch->home.group != NULL && !home_prefetch(fetch->home, hash);
+    fetch->is_spilled = fetch->home.bucket != NULL && !home_prefetch(fetch->home, hash);
 }
 static inline void fetch_spilled(const struct fetch *fetch, uint64_t hash) {
     if (fetch->is_spilled) home_prefetch_spilled(fetch->home, hash);

@@ -14,8 +14,8 @@
 /* A shard starts a cache line of its own. */
 struct shard {
     _Alignas(64) struct rwlock lock;
-    uint32_t number;
-    /* One per database, NULL until it is first written to. The pointers are atomic because sums are taken without the lock. */
+    uint32_t number, count; /* and how many shards there are */
+    /* Every count-th is one of its own: keyspace->tables. */
     _Atomic(struct table *) *tables GUARDED_BY(&lock);
 };
 
@@ -32,6 +32,9 @@ struct keyspace {
     struct hash_secret secret;
     uint32_t shard_count, shard_bits, database_count, lane_count;
     struct shard *shards;
+    /* By database and then by shard, as most keys are in the first database: a lookup has the pointer at hand before the shard's line has come. NULL until
+     * the database is first written to in that shard. Atomic, because they are read without the lock, too. */
+    _Atomic(struct table *) *tables;
     struct lane *lanes; /* lane_count seats */
     _Atomic uint32_t lanes_used; /* seats beyond were never taken */
     struct mutex lanes_mutex;
@@ -47,8 +50,15 @@ struct keyspace {
 struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash);
 struct shard *scope_shard_exclusive(const struct scope *scope, uint64_t hash);
 
+static inline uint64_t keyspace_shard_number(const struct keyspace *keyspace, uint64_t hash) {
+    return hash >> 1 >> (63 - keyspace->shard_bits);
+}
 static inline struct shard *keyspace_shard(const struct keyspace *keyspace, uint64_t hash) {
-    return &keyspace->shards[keyspace->shard_bits == 0 ? 0 : hash >> (64 - keyspace->shard_bits)];
+    return &keyspace->shards[keyspace_shard_number(keyspace, hash)];
+}
+/* Without the lock: the caller is inside the gate, so that what is seen may be left meanwhile, but isn't freed. */
+static inline struct table *keyspace_peek_table(const struct keyspace *keyspace, uint64_t shard, uint32_t database) {
+    return atomic_load_explicit(&keyspace->tables[(size_t)database * keyspace->shard_count + shard], memory_order_acquire);
 }
 static inline void shard_assert_shared(const struct shard *shard) ASSERT_SHARED_CAPABILITY(&shard->lock) {
     (void)shard;
@@ -57,7 +67,10 @@ static inline void shard_assert_exclusive(const struct shard *shard) ASSERT_CAPA
     (void)shard;
 }
 static inline struct table *shard_table(const struct shard *shard, uint32_t database) REQUIRES_SHARED(&shard->lock) {
-    return atomic_load_explicit(&shard->tables[database], memory_order_acquire);
+    return atomic_load_explicit(&shard->tables[(size_t)database * shard->count], memory_order_acquire);
+}
+static inline void shard_set_table(struct shard *shard, uint32_t database, struct table *table) REQUIRES(&shard->lock) {
+    atomic_store_explicit(&shard->tables[(size_t)database * shard->count], table, memory_order_release);
 }
 
 /* Frees a dead table's entries, those of that many homes at a time; true when the table itself is gone. Values with a structure are left

@@ -2,6 +2,9 @@
 
 #include <assert.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "access.h"
 #include "entry_layout.h"
@@ -15,6 +18,8 @@
 #define HOME_MASK UINT64_C(7)
 #define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFF0)
 #define TAG_SHIFT 49
+#define TAG_LOW UINT64_C(0x7FFF)
+#define UPPER_HALVES _MM_SHUFFLE(3, 1, 3, 1)
 #define TAG_MASK (UINT64_C(0x7FFF) << TAG_SHIFT)
 #define SPILL_SLOTS (BUCKET_SLOTS - 1) /* the last word of a spill bucket is its link */
 
@@ -93,12 +98,23 @@ static uint64_t place_of(const struct table *table, struct array array, uint64_t
     return (place + place_step(table) - 1) & ~(place_step(table) - 1);
 }
 
-static inline struct home home_at(struct array array, uint64_t home) {
-    return (struct home){array.groups + home / GROUP_HOMES, home % GROUP_HOMES};
+/* Homes and spills are lines in one row: seven homes, a spill, seven homes ... The product is home / 7 for all homes that there can be (below 2^61). */
+static inline uint64_t line_of(uint64_t home) {
+    _Static_assert(GROUP_HOMES == 7, "the factor is 2^64 / 7, rounded up");
+    return home + (uint64_t)(((unsigned __int128)home * UINT64_C(0x2492492492492493)) >> 64);
 }
 
 static inline struct bucket *bucket_of(struct array array, uint64_t home) {
-    return &array.groups[home / GROUP_HOMES].homes[home % GROUP_HOMES];
+    return array.groups->homes + line_of(home);
+}
+
+static inline struct home home_at(struct array array, uint64_t home) {
+    uint64_t line = line_of(home);
+    return (struct home){array.groups->homes + line, line % (GROUP_HOMES + 1)};
+}
+
+static inline const struct bucket *home_spill(struct home home) {
+    return home.bucket + (GROUP_HOMES - home.number);
 }
 
 static inline struct bucket *spill_of(struct array array, uint64_t home) {
@@ -118,7 +134,7 @@ static inline struct array array_of(const struct table *table, uint64_t place, u
 }
 
 static inline uint64_t place_of_hash(const struct table *table, uint64_t hash) {
-    return (hash << table->hash_shift) & ~(place_step(table) - 1);
+    return hash >> 12 << 12 << table->hash_shift; /* a multiple of place_step */
 }
 
 /* ------------------------------------------------------------------ arrays */
@@ -188,12 +204,23 @@ void table_free(struct table *table) {
  * guessed wrong begins anew when the bucket has come from memory; one that had nothing to guess is far ahead by then, and waits for several
  * lookups at once. How far depends on how few instructions a lookup is. */
 static inline uint32_t home_slots(struct home home, uint64_t hash) {
-    const struct bucket *bucket = &home.group->homes[home.number];
+    const struct bucket *bucket = home.bucket;
+#if defined __SSE2__ && !defined USE_SANITIZER /* words.h says why that will do */
+    const __m128 *words = (const __m128 *)(const void *)bucket->slots;
+    __m128i tag = _mm_set1_epi32((int)(hash & TAG_LOW));
+    __m128i low = _mm_castps_si128(_mm_shuffle_ps(words[0], words[1], UPPER_HALVES));
+    __m128i high = _mm_castps_si128(_mm_shuffle_ps(words[2], words[3], UPPER_HALVES));
+    low = _mm_cmpeq_epi32(_mm_srli_epi32(low, TAG_SHIFT - 32), tag);
+    high = _mm_cmpeq_epi32(_mm_srli_epi32(high, TAG_SHIFT - 32), tag);
+    uint32_t like = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
+    atomic_signal_fence(memory_order_acquire);
+    return like;
+#else
     uint64_t tag = tag_of(hash);
     uint32_t like = 0;
-#pragma GCC unroll 8
     for (int i = BUCKET_SLOTS - 1; i >= 0; i--) like = like * 2 + ((word_of(&bucket->slots[i]) ^ tag) < UINT64_C(1) << TAG_SHIFT);
     return like;
+#endif
 }
 
 static inline uint32_t spill_slots(const struct bucket *spill, struct home home, uint64_t hash) {
@@ -204,11 +231,11 @@ static inline uint32_t spill_slots(const struct bucket *spill, struct home home,
 }
 
 static inline bool has_spilled(struct home home) {
-    return (word_of(&home.group->homes[home.number].slots[BUCKET_SLOTS - 1]) & SPILLED) != 0;
+    return (word_of(&home.bucket->slots[BUCKET_SLOTS - 1]) & SPILLED) != 0;
 }
 
 /* The slot of a key, and what was seen in it. */
-static inline slot *find_among(const struct bucket *bucket, uint32_t like, const struct key *key, struct entry **entry) {
+static inline __attribute__((always_inline)) slot *find_among(const struct bucket *bucket, uint32_t like, const struct key *key, struct entry **entry) {
     for (; like != 0; like &= like - 1) {
         slot *at = (slot *)(uintptr_t)&bucket->slots[__builtin_ctz(like)];
         *entry = slot_entry(at);
@@ -219,17 +246,23 @@ static inline slot *find_among(const struct bucket *bucket, uint32_t like, const
     return NULL;
 }
 
-static slot *find_spilled(struct home home, const struct key *key, struct entry **entry) {
-    for (const struct bucket *spill = &home.group->spill; spill != NULL; spill = link_of(spill)) {
-        slot *at = find_among(spill, spill_slots(spill, home, key->hash), key, entry);
+/* Seldom needed, and apart, so that the rest is small. (The key is passed in parts, so that it needs no place in memory before.) */
+static __attribute__((noinline)) slot *find_spilled(struct home home, uint64_t hash, const char *data, size_t length) {
+    struct key key = {.data = data, .length = length, .hash = hash};
+    struct entry *entry;
+    for (const struct bucket *spill = home_spill(home); spill != NULL; spill = link_of(spill)) {
+        slot *at = find_among(spill, spill_slots(spill, home, key.hash), &key, &entry);
         if (at != NULL) return at;
     }
     return NULL;
 }
 
-static inline slot *find(struct home home, const struct key *key, struct entry **entry) {
-    slot *at = find_among(&home.group->homes[home.number], home_slots(home, key->hash), key, entry);
-    return at == NULL && has_spilled(home) ? find_spilled(home, key, entry) : at;
+static inline __attribute__((always_inline)) slot *find(struct home home, const struct key *key, struct entry **entry) {
+    slot *at = find_among(home.bucket, home_slots(home, key->hash), key, entry);
+    if (at != NULL || !has_spilled(home)) return at;
+    at = find_spilled(home, key->hash, key->data, key->length);
+    *entry = at == NULL ? NULL : slot_entry(at); /* by now another one, or none, if the shard isn't held */
+    return *entry == NULL ? NULL : at;
 }
 
 slot *table_find(const struct table *table, const struct key *key) {
@@ -244,18 +277,18 @@ slot *home_find_slot(struct home home, const struct key *key) {
     return find(home, key, &entry);
 }
 
-inline const struct entry *home_find(struct home home, const struct key *key) {
+inline __attribute__((always_inline)) const struct entry *home_find(struct home home, const struct key *key) {
     struct entry *entry;
     return find(home, key, &entry) == NULL ? NULL : entry;
 }
 
-inline struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version) {
+inline __attribute__((always_inline)) struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version) {
     uint64_t number;
     struct array array = array_of(table, place_of_hash(table, hash), &number);
     /* Only now is it sure that the array's two words belong together, and so that the home is one. */
     if (!rwlock_is_unchanged(lock, version)) return (struct home){NULL, 0};
     struct home home = home_at(array, number);
-    __builtin_prefetch(&home.group->homes[home.number]);
+    __builtin_prefetch(home.bucket);
     return home;
 }
 
@@ -271,14 +304,14 @@ static void prefetch_among(const struct bucket *bucket, uint32_t like) {
 
 inline bool home_prefetch(struct home home, uint64_t hash) {
     uint32_t like = home_slots(home, hash);
-    prefetch_among(&home.group->homes[home.number], like);
+    prefetch_among(home.bucket, like);
     if (like != 0 || !has_spilled(home)) return true;
-    __builtin_prefetch(&home.group->spill);
+    __builtin_prefetch(home_spill(home));
     return false;
 }
 
 void home_prefetch_spilled(struct home home, uint64_t hash) {
-    prefetch_among(&home.group->spill, spill_slots(&home.group->spill, home, hash));
+    prefetch_among(home_spill(home), spill_slots(home_spill(home), home, hash));
 }
 
 struct hash_search {

@@ -103,8 +103,8 @@ slot *table_find_hash(const struct table *table, uint64_t hash, const struct has
  * seen counts only if the shard's version is the same afterwards; an entry is read by atomic words (entry_layout.h). Whatever was left or
  * removed meanwhile is still there to be read. */
 struct home {
-    const struct group *group; /* NULL: nowhere */
-    uint64_t number;           /* in the group */
+    const struct bucket *bucket; /* NULL: nowhere */
+    uint64_t number;             /* in its group */
 };
 /* The home of a key, whose line is then on its way to the cache; `nowhere` if the shard's version isn't that any more. */
 struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version);

@@ -92,6 +92,7 @@ ALL(uint64_t, 8)
 void __real_scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
 void __wrap_scope_look(struct read_scope *scope, struct lane *lane, struct look *look, int64_t now);
 void __wrap_keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count);
+void __wrap_fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch);
 void __wrap_scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
                          struct glance *glance);
 
@@ -105,6 +106,11 @@ void __wrap_scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
                          struct glance *glance) {
     (void)lane, (void)hash, (void)database;
     *glance = (struct glance){.lock = keyspace_lock(lane->keyspace, 0), .is_failed = true};
+}
+
+void __wrap_fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch) {
+    (void)lane, (void)hash, (void)database;
+    *fetch = (struct fetch){.home = {NULL, 0}};
 }
 
 void __wrap_keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "../../shard/entry_layout.h"
+#include "../../shard/eviction.h"
 #include "../../shard/number.h"
 
 #define NOW 1000
@@ -430,6 +431,7 @@ static void types_and_events_have_the_names_of_redis(void **state) {
 static void idle_time_is_counted_from_the_last_access(void **state) {
     (void)state;
     const int64_t then = INT64_C(1700000000000);
+    eviction_configure(keyspace, EVICTION_NONE, 10, 1);
     put(lane, 0, "k", 1, "v", 1, ENTRY_NO_EXPIRY, then);
     struct key key = keyspace_key(keyspace, 0, "k", 1);
     struct holding holding;
@@ -602,11 +604,32 @@ static void bytes_are_read_and_compared_at_any_offset_and_length(void **state) {
     free(words);
 }
 
+static void bytes_are_stored_at_any_offset_and_length(void **state) {
+    (void)state;
+    struct entry *entry = malloc(WORDS * sizeof(uint64_t));
+    char *bytes = (char *)entry, before[WORDS * sizeof(uint64_t)], wanted[sizeof before], news[sizeof before];
+    assert_non_null(entry);
+    for (size_t i = 0; i < sizeof before; i++) {
+        before[i] = (char)(i * 37 + 11);
+        news[i] = (char)(i * 53 + 7);
+    }
+    for (size_t offset = sizeof *entry; offset < 28; offset++)
+        for (size_t length = 0; offset + length <= sizeof before; length++) {
+            memcpy(entry, before, sizeof before);
+            memcpy(wanted, before, sizeof before);
+            memcpy(wanted + offset, news, length);
+            entry_store(entry, (unsigned char *)bytes + offset, news, length);
+            assert_memory_equal(entry, wanted, sizeof before);
+        }
+    free(entry);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_size_keeps_its_bytes_through_every_change_of_form),
         cmocka_unit_test(keys_of_every_length_are_kept),
         cmocka_unit_test(bytes_are_read_and_compared_at_any_offset_and_length),
+        cmocka_unit_test(bytes_are_stored_at_any_offset_and_length),
         cmocka_unit_test(canonical_integers_are_held_as_numbers),
         cmocka_unit_test(an_integer_is_changed_in_place_and_keeps_its_expiry),
         cmocka_unit_test(a_short_string_is_overwritten_by_one_of_its_length),

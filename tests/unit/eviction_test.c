@@ -23,11 +23,12 @@ static void close_all(void) {
     keyspace_close(keyspace);
 }
 
-static void tick(int64_t now) {
+static bool tick(int64_t now) {
     lane_enter_waiting(lane);
-    eviction_tick(lane, now);
+    bool is_done = eviction_tick(lane, now);
     lane_leave(lane);
     lane_reclaim(lane);
+    return is_done;
 }
 
 /* What the server does before a SET. */
@@ -391,6 +392,24 @@ static void another_policy_finds_its_own_bits(void **unused) {
     close_all();
 }
 
+/* Who is inside may have found the old policy a moment ago, and be about to note a use in its way. */
+static void bits_change_their_meaning_when_nobody_takes_them_for_the_old_one(void **unused) {
+    (void)unused;
+    open_with(EVICTION_ALLKEYS_LRU, INT64_MAX);
+    struct lane *other = lane_attach(keyspace);
+    set(1, 50, ENTRY_NO_EXPIRY, NOW);
+    assert_true(lane_enter(other));
+    eviction_configure(keyspace, EVICTION_ALLKEYS_S3FIFO, 10, 1);
+    for (int i = 0; i < 100; i++) assert_false(tick(NOW));
+    lane_leave(other);
+    assert_true(lane_enter(other));
+    for (int i = 0; i < 100 && !tick(NOW); i++) continue;
+    assert_true(tick(NOW));
+    lane_leave(other);
+    lane_detach(other);
+    close_all();
+}
+
 /* ------------------------------------------------------------------ ghosts */
 
 static void ghosts_are_remembered_and_taken_once(void **unused) {
@@ -435,6 +454,7 @@ int main(void) {
         cmocka_unit_test(the_one_key_that_may_go_is_found),
         cmocka_unit_test(a_scan_does_not_push_out_what_is_used),
         cmocka_unit_test(another_policy_finds_its_own_bits),
+        cmocka_unit_test(bits_change_their_meaning_when_nobody_takes_them_for_the_old_one),
         cmocka_unit_test(ghosts_are_remembered_and_taken_once),
     };
     end_if_it_hangs();

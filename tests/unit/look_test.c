@@ -157,7 +157,7 @@ static void check_fetched(struct key *key, const struct fetch *fetch, bool is_go
     key->fetch = NULL;
     assert_true(scope_end_look(&scope));
     uint32_t version = rwlock_version(keyspace_lock(keyspace, keyspace_shard_of(keyspace, key->hash)));
-    assert_int_equal(is_good, fetch->home.group != NULL && fetch->version == version && fetch->voidings == lane->voidings);
+    assert_int_equal(is_good, fetch->home.bucket != NULL && fetch->version == version && fetch->voidings == lane->voidings);
 }
 
 static void a_lookup_goes_on_from_what_was_fetched_while_nobody_writes(void **state) {
@@ -174,7 +174,7 @@ static void a_lookup_goes_on_from_what_was_fetched_while_nobody_writes(void **st
     fetch_spilled(&fetch, key.hash);
     check_fetched(&key, &fetch, true, "old");
     /* Of a table that isn't there, nothing is known. */
-    check_fetched(&absent, &fetch_absent, fetch_absent.home.group != NULL, NULL);
+    check_fetched(&absent, &fetch_absent, fetch_absent.home.bucket != NULL, NULL);
     /* A fetch is about one database. */
     check_fetched(&elsewhere, &fetch, true, "other");
     set("k", "another, and longer", ENTRY_NO_EXPIRY);
@@ -411,7 +411,8 @@ static struct seen glance_with_room(const char *name, size_t name_length, size_t
     memset(seen.out, 'x', sizeof seen.out);
     assert_true(lane_enter(lane));
     scope_glance(lane, key.hash, 0, &glance);
-    seen.is_sound = scope_glance_end(lane, &glance, &key, now, latest, seen.out, size, &seen.length);
+    struct moment moment = {now, latest};
+    seen.is_sound = scope_glance_end(lane, &glance, &key, &moment, seen.out, size, &seen.length);
     lane_leave(lane);
     assert_true(seen.before == 'x' && seen.after == 'x');
     for (size_t i = size; i < ROOM; i++) assert_int_equal(seen.out[i], 'x');
@@ -508,7 +509,7 @@ static void a_glance_fails_if_its_shard_was_written_to_meanwhile(void **state) {
     assert_true(lane_enter(lane));
     scope_glance(lane, key.hash, 0, &glance);
     set("k", "w", ENTRY_NO_EXPIRY);
-    assert_false(scope_glance_end(lane, &glance, &key, NOW, NOW, out, sizeof out, &length));
+    assert_false(scope_glance_end(lane, &glance, &key, &(struct moment){NOW, NOW}, out, sizeof out, &length));
     lane_leave(lane);
 }
 

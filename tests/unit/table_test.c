@@ -443,7 +443,7 @@ static void prefetching_finds_its_way_or_does_nothing(void **state) NO_THREAD_SA
             uint32_t version;
             rwlock_peek(&lock, &version);
             struct home home = table_home(numbered.table, key.hash, &lock, version);
-            assert_true((home.group == NULL) == (round == 1));
+            assert_true((home.bucket == NULL) == (round == 1));
             if (round == 0) {
                 if (!home_prefetch(home, key.hash)) home_prefetch_spilled(home, key.hash);
                 assert_ptr_equal(home_find(home, &key), slot_entry(table_find(numbered.table, &key)));
