@@ -20,6 +20,7 @@
 #include "../shard/counter.h"
 #include "../shard/eviction.h"
 #include "../shard/lane.h"
+#include "balance.h"
 #include "config.h"
 #include "dispatch.h"
 #include "log.h"
@@ -205,7 +206,7 @@ static bool receives(const struct connection *connection) {
 
 /* Reads the client if it is to be read in its present state. */
 static void receiving_update(struct connection *connection) {
-    bool wanted = receives(connection);
+    bool wanted = receives(connection) && !connection->is_leaving;
     switch (connection->state) {
     case CONNECTION_READY:
     case CONNECTION_RUNNING:
@@ -229,6 +230,21 @@ static void unpark(struct connection *connection) {
     connection->park_reason = PARK_NONE;
 }
 
+/* Among the worker's clients, oldest first: by id. */
+static void connection_link(struct connection *connection) {
+    struct worker *worker = connection->worker;
+    struct connection *before = worker->connections_last;
+    while (before && before->session.id > connection->session.id) before = before->previous;
+    connection->previous = before;
+    connection->next = before ? before->next : worker->connections;
+    if (connection->next) connection->next->previous = connection;
+    else worker->connections_last = connection;
+    if (before) before->next = connection;
+    else worker->connections = connection;
+    connection->is_unlinked = false;
+    counter_add(&worker->connection_count, 1);
+}
+
 struct connection *connection_open(struct worker *worker, int fd, bool is_unix) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection || !loop_add(worker->loop, &connection->stream, fd)) {
@@ -245,11 +261,7 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
     connection->session.is_authenticated = !config_has_password();
     connection->created = connection->last_active = worker->now;
     request_parser_init(&connection->parser);
-    connection->previous = worker->connections_last;
-    if (worker->connections_last) worker->connections_last->next = connection;
-    else worker->connections = connection;
-    worker->connections_last = connection;
-    counter_add(&worker->connection_count, 1);
+    connection_link(connection);
     counter_add(&worker->connections_total, 1);
     if (atomic_load_explicit(&config.loglevel, memory_order_relaxed) <= LOG_VERBOSE) {
         char peer[160];
@@ -264,6 +276,7 @@ static void connection_unlink(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (connection->is_unlinked) return;
     connection->is_unlinked = true;
+    if (connection->is_leaving) balance_forget(worker, connection);
     if (worker->sweep == connection) worker->sweep = connection->next;
     if (connection->previous) connection->previous->next = connection->next;
     else worker->connections = connection->next;
@@ -694,6 +707,46 @@ void connection_sendable(struct connection *connection) {
     } else if (connection->state == CONNECTION_BLOCKED_ON_WRITE) {
         state_settle(connection, input_is_runnable(connection));
     }
+}
+
+/* ------------------------------------------------------------------ from worker to worker */
+
+bool connection_may_leave(const struct connection *connection) {
+    return connection->state == CONNECTION_READING && connection->input_length == 0 && !connection->has_request && !connection->bulk &&
+           request_is_idle(&connection->parser) && !connection->output && !connection->soft_limit_since && !connection->dispatch_state &&
+           !connection->queue && !connection->is_flush_due && !connection->is_ended && !connection->is_last_call &&
+           !connection->session.is_monitor && !connection->session.closes_after_reply && !connection->stream.is_bulky &&
+           !connection->stream.is_sending;
+}
+
+void connection_leave(struct connection *connection) {
+    connection->is_leaving = true;
+    receiving_update(connection);
+}
+
+void connection_stay(struct connection *connection) {
+    connection->is_leaving = false;
+    receiving_update(connection);
+}
+
+bool connection_has_left(struct connection *connection) {
+    if (!connection_may_leave(connection) || !loop_release(connection->worker->loop, &connection->stream)) return false;
+    connection->is_leaving = false; /* first: nobody need be told */
+    connection_unlink(connection);
+    return true;
+}
+
+bool connection_arrive(struct connection *connection, struct worker *worker) {
+    int fd = connection->stream.fd;
+    connection->worker = worker;
+    if (!loop_add(worker->loop, &connection->stream, fd)) {
+        log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number, strerror(errno));
+        close(fd);
+        connection_free(connection);
+        return false;
+    }
+    connection_link(connection);
+    return true;
 }
 
 /* ------------------------------------------------------------------ for dispatch and commands */

@@ -9,7 +9,7 @@
  *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> CLOSED
  *
  * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished one is copied to
- * `input`. Belongs to one worker for its life; nobody else touches it. */
+ * `input`. Belongs to one worker at a time, and nobody else touches it; between two requests it may be handed to another (balance.h). */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
@@ -73,6 +73,7 @@ struct connection {
     bool is_flush_due : 1;
     bool is_unlinked : 1;  /* no longer among the worker's connections */
     bool is_resolving_close : 1; /* being closed while running */
+    bool is_leaving : 1;   /* is going to be another worker's: not read here any more */
     uint32_t refusals;     /* how often in a row its request found a lock busy */
     uint32_t request_bytes; /* a parked request's bytes at the head of input */
     struct session session;
@@ -127,6 +128,15 @@ bool connection_is_busy(struct connection *connection);
 void connection_last_call(struct connection *connection);
 /* Takes what has arrived out of the socket: closing it with bytes unread would reset the connection, and with it what was sent. */
 void connection_discard_input(struct connection *connection);
+
+/* Handing over to another worker. connection_leave stops its receiving; once connection_has_left says that nothing of it is under way here, it is
+ * nobody's, and connection_arrive makes it the other worker's. connection_stay calls it off before that. */
+bool connection_may_leave(const struct connection *connection); /* just now: between requests, with nothing owed and nobody waiting for it */
+void connection_leave(struct connection *connection);
+void connection_stay(struct connection *connection);
+bool connection_has_left(struct connection *connection);
+/* false: the loop can't take it, and it is closed and freed. */
+bool connection_arrive(struct connection *connection, struct worker *worker);
 
 /* For dispatch: the request at hand can't go on; connection_wake puts it back to worker->ready, and the same request is dispatched again. */
 void connection_park(struct connection *connection, enum park_reason reason);

@@ -618,7 +618,9 @@ static void inquiry_done(struct worker *worker, struct message *message) {
 static void inquiry_visit(struct worker *worker, struct message *message) {
     struct inquiry *inquiry = ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
     inquiry->command->visit(worker, inquiry);
-    if (atomic_fetch_sub(&inquiry->pending, 1) == 1) worker_send(inquiry->origin, &inquiry->done);
+    if (atomic_fetch_sub(&inquiry->pending, 1) > 1) return;
+    workers_thaw();
+    worker_send(inquiry->origin, &inquiry->done);
 }
 
 static struct inquiry *inquiry_create(const struct run *run) {
@@ -679,6 +681,7 @@ static enum outcome run_inquiry(struct run *run) {
         return OUTCOME_DONE;
     }
     connection_park(run->connection, PARK_ON_ANSWERS);
+    workers_freeze();
     for (uint32_t i = 0; i < inquiry->workers; i++) worker_send(worker_at(i), &inquiry->answers[i].message);
     return OUTCOME_PARKED;
 }

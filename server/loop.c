@@ -82,6 +82,11 @@ bool loop_flush(struct loop *loop, struct stream *stream) {
     return loop->backend->flush(loop, stream);
 }
 
+bool loop_release(struct loop *loop, struct stream *stream) {
+    if (stream->is_closed || stream->is_bulky || stream->space || !loop_flush(loop, stream) || stream->is_sending) return false;
+    return loop->backend->release(loop, stream);
+}
+
 void loop_close(struct loop *loop, struct stream *stream) {
     loop->backend->close(loop, stream);
 }

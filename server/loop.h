@@ -80,6 +80,10 @@ ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *
 /* Hands what loop_send took to the socket, before something else is done with it, like shutdown. false: it has no room for all of it, and
  * sendable() will come. */
 bool loop_flush(struct loop *loop, struct stream *stream);
+/* Parts with a stream that has nothing unsent. True when the kernel does nothing for it here any more and all that it did has been delivered: then the
+ * fd is the caller's again, for another loop to take. Else what is under way is being stopped; call again after the next turn. What had arrived may be
+ * delivered meanwhile, but nothing that comes later; loop_set_receiving(true) calls it all off. Not from a handler. */
+bool loop_release(struct loop *loop, struct stream *stream);
 /* Forgets the stream and closes its fd, after handing over what loop_send took as far as there is room. The struct may be freed once the turn is over (the worker frees connections at the turn's end). */
 void loop_close(struct loop *loop, struct stream *stream);
 

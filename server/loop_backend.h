@@ -16,6 +16,7 @@ struct loop_backend {
     size_t (*held)(struct loop *loop, const struct stream *stream); /* bytes taken from the kernel and not delivered */
     ssize_t (*send)(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
     bool (*flush)(struct loop *loop, struct stream *stream);
+    bool (*release)(struct loop *loop, struct stream *stream); /* the stream has nothing unsent, and no space */
     void (*close)(struct loop *loop, struct stream *stream);
     int (*wait)(struct loop *loop, int milliseconds);
     void (*deliver)(struct loop *loop);

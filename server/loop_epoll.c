@@ -133,6 +133,14 @@ static bool epoll_flush(struct loop *loop, struct stream *stream) {
     return true;
 }
 
+/* Between turns nothing of it is undelivered. */
+static bool epoll_release(struct loop *loop, struct stream *stream) {
+    stream->is_receiving = false;
+    if (!stream->is_detached && !stream_ask(epoll_of(loop), stream, EPOLL_CTL_DEL, 0)) return false;
+    stream->is_detached = true;
+    return true;
+}
+
 /* The kernel drops a closed descriptor from the set by itself, as nobody has a duplicate of it. */
 static void epoll_close(struct loop *loop, struct stream *stream) {
     (void)loop;
@@ -222,6 +230,7 @@ const struct loop_backend loop_epoll = {
     .held = epoll_held,
     .send = epoll_send,
     .flush = epoll_flush,
+    .release = epoll_release,
     .close = epoll_close,
     .wait = epoll_wait_turn,
     .deliver = epoll_deliver,

@@ -586,6 +586,19 @@ static bool uring_flush(struct loop *loop, struct stream *stream) {
     return !self->slots[stream->interest].rest;
 }
 
+/* A receive and a poll are under way until their last answer has been delivered. */
+static bool uring_release(struct loop *loop, struct stream *stream) {
+    struct uring_loop *self = uring_of(loop);
+    struct slot *slot = &self->slots[stream->interest];
+    if (slot->error || slot->is_broken || slot->is_half_closed) return false;
+    stream->is_receiving = false;
+    stream->is_detached = true;
+    slot_change(self, stream->interest);
+    if (slot->is_received || slot->is_polled) return false;
+    slot->stream = NULL;
+    return true;
+}
+
 static void uring_close(struct loop *loop, struct stream *stream) {
     struct uring_loop *self = uring_of(loop);
     if (stream->is_closed) return;
@@ -848,6 +861,7 @@ const struct loop_backend loop_uring = {
     .held = uring_held,
     .send = uring_send,
     .flush = uring_flush,
+    .release = uring_release,
     .close = uring_close,
     .wait = uring_wait,
     .deliver = uring_deliver,

@@ -168,6 +168,7 @@ static void workers_sum(struct worker_totals *totals) {
         totals->query_limit_closes += counter_read(&worker->query_limit_closes);
         totals->evicted_clients += counter_read(&worker->evicted_clients);
         totals->rejected_connections += counter_read(&worker->rejected_connections);
+        totals->moved += counter_read(&worker->moved);
     }
 }
 
@@ -183,6 +184,7 @@ void statistics_workers(struct worker_totals *totals) {
     totals->query_limit_closes -= worker_base.query_limit_closes;
     totals->evicted_clients -= worker_base.evicted_clients;
     totals->rejected_connections -= worker_base.rejected_connections;
+    totals->moved -= worker_base.moved;
     pthread_mutex_unlock(&mutex);
 }
 

@@ -51,7 +51,7 @@ struct error_count {
 uint32_t statistics_errors(struct error_count *out, uint64_t *total);
 
 struct worker_totals {
-    uint64_t connections, commands, bytes_in, bytes_out, turns, output_limit_closes, query_limit_closes, evicted_clients, rejected_connections;
+    uint64_t connections, commands, bytes_in, bytes_out, turns, output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
 };
 void statistics_workers(struct worker_totals *totals);
 void statistics_keyspace(const struct keyspace *keyspace, struct keyspace_counts *counts);

@@ -1,7 +1,7 @@
 /* The workers: their threads, turns, and end.
  *
  * New connections. Every worker listens on every socket; who is awake first takes the connection and gives it to the worker that has the
- * fewest: itself, or another by message. A worker that is busy for long takes none, and no connection waits for it.
+ * fewest: itself, or another by message. A worker that is busy for long takes none, and no connection waits for it. Later they may move (balance.h).
  *
  * Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns until nothing is unanswered or unsent.
  * A request of one worker may wait for an answer of another, so that all of them keep turning until the last is done, or the
@@ -42,10 +42,12 @@ static struct {
     _Atomic int64_t stop_at;  /* monotonic ms by which all have ended; 0: not stopping */
     _Atomic uint32_t drained, ended;
     _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
+    pthread_mutex_t moves;      /* held while a connection is put in another worker's mailbox */
+    _Atomic uint32_t frozen;    /* changed with `moves` held, from 0: nobody moves meanwhile */
     pthread_mutex_t mutex;      /* of the start only */
     pthread_cond_t started_changed;
     uint32_t started, failed;
-} all = {.ended_fd = -1, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
+} all = {.ended_fd = -1, .moves = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local struct worker *self;
 
@@ -97,9 +99,10 @@ static void mail_handle(struct worker *worker) {
 
 /* ------------------------------------------------------------------ new connections */
 
-/* A connection on its way to the worker that will have it. */
+/* A connection on its way to the worker that will have it: a new one, or one that another had. */
 struct handover {
     struct message message;
+    struct connection *connection; /* NULL: new */
     int fd;
     bool is_unix;
 };
@@ -115,18 +118,49 @@ static void worker_adopt(struct worker *worker, int fd, bool is_unix) {
 
 static void handover_handle(struct worker *worker, struct message *message) {
     struct handover *handover = (struct handover *)message;
-    worker_adopt(worker, handover->fd, handover->is_unix);
+    if (!handover->connection) worker_adopt(worker, handover->fd, handover->is_unix);
+    else if (!connection_arrive(handover->connection, worker)) atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
     free(handover);
 }
 
+void workers_freeze(void) {
+    pthread_mutex_lock(&all.moves);
+    atomic_fetch_add(&all.frozen, 1);
+    pthread_mutex_unlock(&all.moves);
+}
+
+void workers_thaw(void) {
+    atomic_fetch_sub(&all.frozen, 1);
+}
+
+/* A worker that stops lets all moves end before it takes its last look at the mailbox. */
+bool worker_hand_over(struct connection *connection, struct worker *destination) {
+    struct handover *handover = malloc(sizeof *handover);
+    if (!handover) return false;
+    *handover = (struct handover){.message.handle = handover_handle, .connection = connection};
+    pthread_mutex_lock(&all.moves);
+    bool goes = atomic_load(&all.frozen) == 0 && atomic_load(&all.stop_at) == 0 && connection_has_left(connection);
+    if (goes) {
+        atomic_fetch_add_explicit(&destination->assigned, 1, memory_order_relaxed);
+        worker_send(destination, &handover->message);
+    }
+    pthread_mutex_unlock(&all.moves);
+    if (!goes) free(handover);
+    return goes;
+}
+
+/* Those that lack a processor get none while there are others. */
 static struct worker *worker_with_fewest(struct worker *own) {
     struct worker *fewest = own;
     uint64_t least = counter_read(&own->assigned);
+    bool is_shunned = balance_is_shunned(own, own->now_monotonic);
     for (uint32_t i = 0; i < all.count; i++) {
+        bool is_this_shunned = balance_is_shunned(all.workers[i], own->now_monotonic);
         uint64_t count = counter_read(&all.workers[i]->assigned);
-        if (count >= least) continue;
+        if (is_this_shunned != is_shunned ? is_this_shunned : count >= least) continue;
         least = count;
         fewest = all.workers[i];
+        is_shunned = is_this_shunned;
     }
     return fewest;
 }
@@ -301,6 +335,7 @@ static int turn(struct worker *worker, int milliseconds) {
     tick(worker);
     flush(worker);
     client_limit_check(worker);
+    balance_turn(worker);
     free_closed(worker);
     /* When the gate is closed, its opening wakes. */
     if ((worker->ready.first && was_let_run) || worker->flush) return 0;
@@ -343,6 +378,8 @@ static void close_all(struct worker *worker) {
 
 static void stop(struct worker *worker) {
     stop_begin(worker);
+    balance_stop(worker);
+    workers_freeze(); /* whoever is on the way here is in the mailbox now; and nobody moves any more */
     stop_receive(worker);
     int milliseconds = 0;
     for (;;) {
@@ -407,11 +444,13 @@ static void *worker_run(void *argument) {
     bool is_attached = dispatch_attach(worker, worker->keyspace);
     if (!is_attached) log_write(LOG_WARNING, "Worker %u finds no seat at the keyspace", worker->number);
     bool is_serving = is_attached && listeners_add(worker);
+    balance_start(worker);
     report_start(is_serving);
     int milliseconds = 0;
     while (is_serving && !atomic_load_explicit(&all.stop_at, memory_order_relaxed)) milliseconds = turn(worker, milliseconds);
     if (is_serving) stop(worker);
     if (is_attached) dispatch_detach(worker);
+    balance_end(worker);
     report_end();
     return NULL;
 }
@@ -422,8 +461,10 @@ static void worker_free(struct worker *worker) {
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox))) {
         if (message->handle != handover_handle) continue;
-        close(((struct handover *)message)->fd);
-        free(message);
+        struct handover *handover = (struct handover *)message;
+        close(handover->connection ? handover->connection->stream.fd : handover->fd);
+        if (handover->connection) connection_free(handover->connection);
+        free(handover);
     }
     loop_free(worker->loop);
     reply_free(&worker->reply);
@@ -489,6 +530,7 @@ static void workers_free(void) {
     atomic_store(&all.stop_at, 0);
     atomic_store(&all.drained, 0);
     atomic_store(&all.ended, 0);
+    atomic_store(&all.frozen, 0);
 }
 
 bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "../resp/batch.h"
+#include "balance.h"
 #include "connection.h"
 #include "listen.h"
 #include "loop.h"
@@ -33,6 +34,7 @@ struct worker {
     struct connection *closed;      /* to be freed at the end of the turn; by queue_next */
     struct connection *flush;       /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep;       /* where the check of all connections goes on; NULL: at the first */
+    struct balance balance;
     struct connection_queue ready;
     struct connection_queue lingering; /* all was sent, and the client should close: no longer among the connections */
     int64_t now;           /* wall ms, of this turn */
@@ -54,7 +56,7 @@ struct worker {
     _Atomic uint64_t assigned;
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
     _Atomic uint64_t connection_count, connections_total, bytes_in, bytes_out, commands, turns, output_limit_closes, query_limit_closes,
-        evicted_clients, rejected_connections, parked /* connections whose request waits */, blocked /* of these, for a key */, input_bytes /* held in input buffers */, output_bytes /* owed */;
+        evicted_clients, rejected_connections, moved /* connections that it gave to others */, parked /* connections whose request waits */, blocked /* of these, for a key */, input_bytes /* held in input buffers */, output_bytes /* owed */;
     struct recent recent_input, recent_output; /* of one client */
 };
 
@@ -78,6 +80,13 @@ void worker_send(struct worker *worker, struct message *message);
 /* The two halves, for who holds a shard: push under the lock, wake after it. */
 bool worker_push(struct worker *worker, struct message *message);
 void worker_wake(struct worker *worker);
+
+/* Gives a connection that is leaving to another worker, if that can be done at once; on its own worker, between turns. Then it is no longer ours. */
+bool worker_hand_over(struct connection *connection, struct worker *destination);
+/* While somebody goes over all workers' connections, none goes from one to another, so that none is missed or met twice: what is sent to a worker after
+ * workers_freeze finds there whoever was on the way. Each freeze has its thaw; any thread. */
+void workers_freeze(void);
+void workers_thaw(void);
 
 /* CPU time that its thread has used. Any thread. */
 double worker_cpu_seconds(const struct worker *worker);

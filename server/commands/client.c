@@ -321,3 +321,16 @@ void command_client_unpause_conclude(struct inquiry *inquiry, const struct call 
     (void)call;
     reply_ok(reply);
 }
+
+/* ------------------------------------------------------------------ DEBUG MOVE-CLIENTS */
+
+void command_debug_move_clients_visit(struct worker *worker, struct inquiry *inquiry) {
+    (void)inquiry;
+    balance_evacuate(worker, worker_at((worker->number + 1) % worker_count()));
+}
+
+void command_debug_move_clients_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+    (void)inquiry;
+    (void)call;
+    reply_ok(reply);
+}

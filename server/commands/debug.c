@@ -1,4 +1,4 @@
-/* DEBUG: what tests want to see and do. (DEBUG HOLD stands in admin.c, since it needs a thread.)
+/* DEBUG: what tests want to see and do. (DEBUG HOLD stands in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
  *
  * DIGEST and DIGEST-VALUE give what Redis gives for the same data, so that two servers can be
  * compared by one line. Everything is built of SHA-1, from a digest of zeros, in two ways to take
@@ -508,6 +508,8 @@ void command_debug_help(const struct call *call, struct reply *reply) {
         "    Describe the hash tables of a database.",
         "LOG <message>",
         "    Write <message> to the log.",
+        "MOVE-CLIENTS",
+        "    Hand the clients that are between two requests to the next worker.",
         "OBJECT <key>",
         "    Show how <key> is held.",
         "PROTOCOL <type>",

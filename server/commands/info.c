@@ -221,6 +221,7 @@ static void stats_section(struct info *info) {
     line(info, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)totals.query_limit_closes);
     line(info, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)totals.output_limit_closes);
     line(info, "worker_turns:%llu", (unsigned long long)totals.turns);
+    line(info, "worker_moved_connections:%llu", (unsigned long long)totals.moved);
     line(info, "shard_locks_exclusive:%llu", (unsigned long long)counts.exclusive_takes);
     line(info, "shard_locks_shared:%llu", (unsigned long long)counts.shared_takes);
     line(info, "shard_locks_busy:%llu", (unsigned long long)counts.busy_takes);

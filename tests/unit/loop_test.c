@@ -471,6 +471,72 @@ static void bytes_that_have_not_been_delivered_are_counted(void **state) {
     end_free(end);
 }
 
+/* What the peer sends before, meanwhile and afterwards comes in order, and what comes last comes from the other loop. */
+static void a_stream_moves_to_another_loop_without_losing_a_byte(void **state) {
+    (void)state;
+    struct loop *other = loop_create(backend, &handlers, &loop), *first = loop;
+    assert_non_null(other);
+    struct end *end = end_open(true);
+    size_t written = 0;
+    for (int move = 0; move < 20; move++) {
+        written = peer_write_some(end, 1, written, written + 5000);
+        if (move % 2 == 0) turn(0);
+        int turns = 0;
+        for (; !loop_release(loop, &end->stream); turns++) {
+            assert_true(turns < TURNS_MOST);
+            written = peer_write_some(end, 1, written, written + 100);
+            turn(0);
+        }
+        size_t logged = end->logged;
+        int fd = end->stream.fd;
+        written = peer_write_some(end, 1, written, written + 3000);
+        turns_idle();
+        assert_int_equal(end->logged, logged);
+        loop = loop == first ? other : first;
+        assert_true(loop_add(loop, &end->stream, fd));
+        TURN_UNTIL(end->logged == written);
+        bytes_check(end->log, 1, 0, written);
+        assert_int_equal(send_text(end, "here"), 4);
+        turn(0);
+        char back[4];
+        assert_int_equal(recv(end->peer, back, 4, MSG_DONTWAIT), 4);
+    }
+    end_free(end);
+    loop = first;
+    loop_free(other);
+}
+
+static void a_stream_that_was_to_be_released_stays_if_that_is_called_off(void **state) {
+    (void)state;
+    struct end *end = end_open(true);
+    turns_idle();
+    for (int i = 0; i < 10; i++) {
+        if (loop_release(loop, &end->stream)) assert_true(loop_add(loop, &end->stream, end->stream.fd));
+        else loop_set_receiving(loop, &end->stream, true);
+        size_t before = end->logged;
+        peer_write(end, "still here");
+        TURN_UNTIL(end->logged == before + 10);
+    }
+    close(end->peer);
+    end->peer = -1;
+    TURN_UNTIL(end->has_ended);
+    end_free(end);
+}
+
+static void a_stream_with_something_unsent_is_not_released(void **state) {
+    (void)state;
+    struct end *end = end_open(false);
+    static char much[4 * 1024 * 1024];
+    struct iovec part = {much, sizeof much};
+    assert_true(loop_send(loop, &end->stream, &part, 1) < (ssize_t)sizeof much);
+    for (int i = 0; i < 10; i++) {
+        assert_false(loop_release(loop, &end->stream));
+        turn(0);
+    }
+    assert_true(end->stream.is_receiving);
+    end_free(end);
+}
+
 static void firehose_gets_its_share_and_the_others_theirs(void **state) {
     (void)state;
     struct end *firehose = end_open(true), *other = end_open(true);
@@ -1045,6 +1111,9 @@ static const struct CMUnitTest tests[] = {
     TEST(half_closed_stream_costs_nothing),
     TEST(what_several_streams_will_bring_is_told_ahead),
     TEST(bytes_that_have_not_been_delivered_are_counted),
+    TEST(a_stream_moves_to_another_loop_without_losing_a_byte),
+    TEST(a_stream_that_was_to_be_released_stays_if_that_is_called_off),
+    TEST(a_stream_with_something_unsent_is_not_released),
     TEST(firehose_gets_its_share_and_the_others_theirs),
     TEST(all_of_many_ready_streams_are_delivered),
     TEST(space_is_filled_and_the_rest_follows),
