@@ -126,7 +126,8 @@ static void word_store_part(word *at, size_t within, const unsigned char *bytes,
 void entry_store(struct entry *entry, unsigned char *place, const void *from, size_t length) {
     const unsigned char *bytes = from;
     size_t offset = (size_t)(place - (unsigned char *)entry), within = offset % sizeof(uint64_t);
-    word *at = (word *)(void *)(place - within);
+    void *begin = place - within;
+    word *at = begin;
     assert(offset >= sizeof *entry && "the header has a field that others write");
     if (within > 0 && length > 0) {
         size_t part = sizeof(uint64_t) - within < length ? sizeof(uint64_t) - within : length;

@@ -72,7 +72,7 @@ static inline size_t header_key_offset(struct entry_header header) {
 static inline bool entry_is(const struct entry *entry, const struct key *key) {
     struct entry_header header = entry_read_header(entry);
     if (key->length < KEY_LENGTH_LONG) {
-        const _Atomic uint64_t *place = (const _Atomic uint64_t *)(const void *)entry + ((header.kind & KIND_EXPIRES) != 0 ? 2 : 1);
+        const unsigned char *place = entry->rest + ((header.kind & KIND_EXPIRES) != 0 ? 8 : 0);
         return header.key_length == key->length && words_equal_aligned(place, key->data, key->length);
     }
     size_t offset = header_key_offset(header);

@@ -34,7 +34,7 @@ void shard_set_free(struct shard_set *set) {
 }
 
 static bool set_grow(struct shard_set *set) {
-    uint32_t capacity = set->capacity * 4;
+    uint32_t capacity = (set->capacity + 1) * 4;
     uint32_t *numbers = malloc(capacity * sizeof *numbers);
     if (numbers == NULL) return false;
     memcpy(numbers, set->numbers, set->count * sizeof *numbers);

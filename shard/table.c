@@ -206,7 +206,8 @@ void table_free(struct table *table) {
 static inline uint32_t home_slots(struct home home, uint64_t hash) {
     const struct bucket *bucket = home.bucket;
 #if defined __SSE2__ && !defined USE_SANITIZER /* words.h says why that will do */
-    const __m128 *words = (const __m128 *)(const void *)bucket->slots;
+    const void *slots = bucket->slots;
+    const __m128 *words = slots;
     __m128i tag = _mm_set1_epi32((int)(hash & TAG_LOW));
     __m128i low = _mm_castps_si128(_mm_shuffle_ps(words[0], words[1], UPPER_HALVES));
     __m128i high = _mm_castps_si128(_mm_shuffle_ps(words[2], words[3], UPPER_HALVES));

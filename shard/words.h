@@ -53,7 +53,8 @@ static inline uint64_t bytes_take(const char *bytes, size_t count) {
 }
 
 /* Bytes that begin with a word. */
-static inline bool words_equal_aligned(const _Atomic uint64_t *words, const char *bytes, size_t length) {
+static inline bool words_equal_aligned(const void *place, const char *bytes, size_t length) {
+    const _Atomic uint64_t *words = place;
     uint64_t wanted;
     for (; length >= 8; length -= 8, bytes += 8) {
         memcpy(&wanted, bytes, 8);
@@ -63,7 +64,7 @@ static inline bool words_equal_aligned(const _Atomic uint64_t *words, const char
 }
 
 static inline bool words_equal(const void *words, size_t offset, const char *bytes, size_t length) {
-    if (offset % 8 == 0) return words_equal_aligned((const _Atomic uint64_t *)words + offset / 8, bytes, length);
+    if (offset % 8 == 0) return words_equal_aligned((const char *)words + offset, bytes, length);
     uint64_t wanted;
     for (; length >= 8; length -= 8, offset += 8, bytes += 8) {
         memcpy(&wanted, bytes, 8);
@@ -76,9 +77,14 @@ static inline void word_put(char *out, uint64_t word) {
     memcpy(out, &word, 8);
 }
 
+#ifdef __SSE2__
+static inline void pair_move(void *to, const void *from) {
+    _mm_storeu_si128(to, _mm_loadu_si128(from));
+}
+#endif
 static inline void words_put_pair(char *out, const _Atomic uint64_t *from) {
 #if defined __SSE2__ && !defined USE_SANITIZER
-    _mm_storeu_si128((__m128i *)(void *)out, _mm_loadu_si128((const __m128i *)(const void *)from));
+    pair_move(out, (const char *)from);
     atomic_signal_fence(memory_order_acquire);
 #else
     word_put(out, words_read(from, 0));
@@ -95,7 +101,7 @@ static inline void word_set_from(_Atomic uint64_t *word, const unsigned char *by
 static inline void words_set_pair(_Atomic uint64_t *words, const unsigned char *bytes) {
 #if defined __SSE2__ && !defined USE_SANITIZER
     atomic_signal_fence(memory_order_release);
-    _mm_storeu_si128((__m128i *)(void *)words, _mm_loadu_si128((const __m128i *)(const void *)bytes));
+    pair_move((char *)words, bytes);
 #else
     word_set_from(words, bytes);
     word_set_from(words + 1, bytes + 8);
@@ -108,7 +114,8 @@ static inline void word_put_low(char *out, uint64_t word, size_t count) {
 }
 
 /* Bytes that begin with a word. */
-static inline void words_copy_aligned(const _Atomic uint64_t *words, char *out, size_t length) {
+static inline void words_copy_aligned(const void *place, char *out, size_t length) {
+    const _Atomic uint64_t *words = place;
     for (; length >= 32; length -= 32, out += 32, words += 4) {
         words_put_pair(out, words);
         words_put_pair(out + 16, words + 2);
@@ -120,7 +127,7 @@ static inline void words_copy_aligned(const _Atomic uint64_t *words, char *out, 
 /* Each word is stored by itself: a wider load of what was just stored in parts would wait for the stores to be done. */
 static inline void words_copy(const void *words, size_t offset, char *out, size_t length) {
     if (offset % 8 == 0) {
-        words_copy_aligned((const _Atomic uint64_t *)words + offset / 8, out, length);
+        words_copy_aligned((const char *)words + offset, out, length);
         return;
     }
     for (; length >= 8; length -= 8, offset += 8, out += 8) word_put(out, words_take(words, offset, 8));
