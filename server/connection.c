@@ -531,12 +531,13 @@ static bool run_has_share(const struct worker *worker, const struct run *run) {
 }
 
 /* True if the connection may go on running. */
-static bool run_prepared(struct connection *connection, struct run *run, const struct prepared *prepared) {
+static bool run_prepared(struct connection *connection, struct run *run, struct prepared *prepared) {
     struct worker *worker = connection->worker;
     const struct batch *batch = &worker->batch;
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;
+        if (i % DISPATCH_WINDOW == 0) dispatch_fetch(worker, connection->session.database, prepared, i);
         bool goes_on = run_request(connection, run, batch->arguments + request->first, request->count, &prepared[i], request->bytes);
         if (run->is_parked && !batch_hand_over(batch, i, &connection->parser)) connection->is_resolving_close = true; /* no memory */
         if (!goes_on) return false;
@@ -548,7 +549,7 @@ static bool run_prepared(struct connection *connection, struct run *run, const s
  * parsed again when their time comes. */
 static bool run_batch(struct connection *connection, struct run *run) {
     struct prepared prepared[BATCH_REQUESTS];
-    dispatch_prepare(connection->worker, connection->session.database, prepared);
+    dispatch_prepare(connection->worker, prepared);
     bool goes_on = run_prepared(connection, run, prepared);
     dispatch_batch_end(connection->worker);
     return goes_on;

@@ -903,16 +903,40 @@ static bool is_short(const struct prepared *prepared) {
     return prepared->has_key && (prepared->command->flags & COMMAND_LONG) == 0;
 }
 
-static void fetch_batch(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
+static void fetch_homes(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++)
         if (prepared[i].has_key) fetch_home(lane, prepared[i].hash, database, &prepared[i].fetch);
-    for (uint32_t i = 0; i < count; i++)
-        if (prepared[i].has_key) fetch_entry(&prepared[i].fetch, prepared[i].hash);
-    for (uint32_t i = 0; i < count; i++)
-        if (prepared[i].has_key) fetch_spilled(&prepared[i].fetch, prepared[i].hash);
 }
 
-void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared) {
+/* Only as long as the lane has not left the gate since: then what was found may be freed memory by now. */
+static bool is_fetched(const struct lane *lane, const struct prepared *prepared) {
+    return prepared->has_key && prepared->fetch.home.bucket != NULL && prepared->fetch.voidings == lane->voidings;
+}
+
+static void fetch_entries(const struct lane *lane, struct prepared *prepared, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++)
+        if (is_fetched(lane, &prepared[i])) fetch_entry(&prepared[i].fetch, prepared[i].hash);
+}
+
+static uint32_t least(uint32_t one, uint32_t other) {
+    return one < other ? one : other;
+}
+
+void dispatch_fetch(struct worker *worker, uint32_t database, struct prepared *prepared, uint32_t at) {
+    const struct lane *lane = worker->dispatcher->lane;
+    uint32_t count = worker->batch.count, next = least(at + DISPATCH_WINDOW, count), last = least(next + DISPATCH_WINDOW, count);
+    if (count < 2 || !lane_is_inside(lane)) return;
+    if (at == 0) {
+        fetch_homes(lane, database, prepared, 0, last);
+        fetch_entries(lane, prepared, 0, next);
+    }
+    fetch_entries(lane, prepared, next, last);
+    fetch_homes(lane, database, prepared, last, least(last + DISPATCH_WINDOW, count));
+    for (uint32_t i = at; i < next; i++)
+        if (is_fetched(lane, &prepared[i])) fetch_spilled(&prepared[i].fetch, prepared[i].hash);
+}
+
+void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
     struct dispatcher *dispatcher = worker->dispatcher;
     const struct batch *batch = &worker->batch;
     const struct bulk *arguments_before = NULL;
@@ -933,8 +957,8 @@ void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared 
         const struct bulk *key = &arguments[prepared[i].command->only_key];
         prepared[i].hash = keyspace_hash(dispatcher->keyspace, key->data, key->length);
         prepared[i].fetch.home.bucket = NULL;
+        prepared[i].fetch.is_spilled = false;
     }
-    if (batch->count > 1 && lane_is_inside(dispatcher->lane)) fetch_batch(dispatcher->lane, database, prepared, batch->count);
 }
 
 void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length) {

@@ -39,9 +39,13 @@ struct prepared {
     uint64_t hash;
     struct fetch fetch;
 };
-/* Looks up the commands of worker->batch, hashes their keys, and fetches what will be looked at into the cache, as if all were about that
- * database. prepared has room for BATCH_REQUESTS. */
-void dispatch_prepare(struct worker *worker, uint32_t database, struct prepared *prepared);
+/* Looks up the commands of worker->batch and hashes their keys. prepared has room for BATCH_REQUESTS. */
+void dispatch_prepare(struct worker *worker, struct prepared *prepared);
+/* Before each DISPATCH_WINDOW requests of the batch, the first of which is number `at`: fetches into the cache what those behind them will look at, as if
+ * all were about that database. A processor waits for some dozens of lines at a time, so they are sent for while others are worked on: entries
+ * one window ahead, their homes two. */
+#define DISPATCH_WINDOW 4
+void dispatch_fetch(struct worker *worker, uint32_t database, struct prepared *prepared, uint32_t at);
 /* After the last request of a batch that is run: those whose clock was to be shared with one that isn't are counted. */
 void dispatch_batch_end(struct worker *worker);
 

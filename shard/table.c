@@ -104,13 +104,18 @@ static inline uint64_t line_of(uint64_t home) {
     return home + (uint64_t)(((unsigned __int128)home * UINT64_C(0x2492492492492493)) >> 64);
 }
 
+static inline struct bucket *line_at(struct array array, uint64_t line) {
+    void *first = array.groups;
+    return (struct bucket *)first + line;
+}
+
 static inline struct bucket *bucket_of(struct array array, uint64_t home) {
-    return array.groups->homes + line_of(home);
+    return line_at(array, line_of(home));
 }
 
 static inline struct home home_at(struct array array, uint64_t home) {
     uint64_t line = line_of(home);
-    return (struct home){array.groups->homes + line, line % (GROUP_HOMES + 1)};
+    return (struct home){line_at(array, line), line % (GROUP_HOMES + 1)};
 }
 
 static inline const struct bucket *home_spill(struct home home) {

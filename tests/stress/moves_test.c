@@ -163,7 +163,10 @@ static void who_is_on_the_way_when_the_server_ends_is_answered(void **state) {
         redisContext *connections[CLIENTS];
         server = server_start((const char *const[]){"--threads", "3", "--enable-debug-command", "local", NULL});
         redisContext *admin = server_connect(server);
-        for (int i = 0; i < CLIENTS; i++) connections[i] = server_connect(server);
+        for (int i = 0; i < CLIENTS; i++) {
+            connections[i] = server_connect(server);
+            expect(connections[i], "PONG", "PING"); /* it has been accepted */
+        }
         redisAppendCommand(admin, "DEBUG MOVE-CLIENTS");
         int is_done = 0;
         while (!is_done) assert_int_equal(redisBufferWrite(admin, &is_done), REDIS_OK);
