@@ -257,36 +257,49 @@ enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size
 
 /* ------------------------------------------------------------------ many keys */
 
-/* Keys whose lines are fetched together. The processor has some dozen fetches under way at a time, so a few times that many hide their
- * latency; far more would push each other out of the first cache. */
+/* Keys that are hashed, and between two of whose groups a closer of the gate comes in. */
 #define GROUP 32
+/* Their lines are sent for while others are worked on: entries this many keys ahead and more, their homes as many again. A processor waits for some dozens
+ * of lines at a time. */
+#define WINDOW 8
 
-/* A glance at each, in steps: the first brings the bucket's line, the second the entry's, or the spill's, and then that entry's. */
-static void glance_many(struct lane *lane, const struct key *keys, struct glance *glances, size_t count) {
-    size_t spilled[GROUP], spilled_count = 0;
-    for (size_t i = 0; i < count; i++) scope_glance(lane, keys[i].hash, keys[i].database, &glances[i]);
-    for (size_t i = 0; i < count; i++)
-        if (glances[i].home.bucket != NULL && !home_prefetch(glances[i].home, keys[i].hash)) spilled[spilled_count++] = i;
-    for (size_t i = 0; i < spilled_count; i++) home_prefetch_spilled(glances[spilled[i]].home, keys[spilled[i]].hash);
+/* A group that is being looked at. */
+struct group_look {
+    struct key keys[GROUP];
+    struct glance glances[GROUP];
+    size_t count;
+    size_t homes, entries; /* how many have been sent for */
+};
+
+static size_t least(size_t one, size_t other) {
+    return one < other ? one : other;
+}
+
+/* What is behind a home's entries in its spill is sent for when its turn is near: it is seldom. */
+static void look_ahead(struct lane *lane, struct group_look *look, size_t at) {
+    size_t entries = least(at + 2 * WINDOW, look->count), homes = least(at + 3 * WINDOW, look->count);
+    for (; look->homes < entries; look->homes++) scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database, &look->glances[look->homes]);
+    for (; look->entries < entries; look->entries++) glance_fetch(&look->glances[look->entries], look->keys[look->entries].hash);
+    for (; look->homes < homes; look->homes++) scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database, &look->glances[look->homes]);
+    for (size_t i = at; i < least(at + WINDOW, look->count); i++) glance_fetch_spilled(&look->glances[i], look->keys[i].hash);
 }
 
 static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_t count) {
-    struct key keys[GROUP];
-    struct glance glances[GROUP];
+    struct group_look look;
     size_t found = 0;
+    look.count = count;
+    look.homes = look.entries = 0;
     for (size_t i = 0; i < count; i++)
-        keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key,
-                               queries[i].key_length);
+        look.keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key, queries[i].key_length);
     lane_enter_waiting(lane);
-    glance_many(lane, keys, glances, count);
     int64_t now = wall_ms();
     struct moment moment = {now, now};
     for (size_t i = 0; i < count; i++) {
         struct latchkey_query *query = &queries[i];
-        if (!scope_glance_end(lane, &glances[i], &keys[i], &moment, query->out, query->size, &query->length)) {
+        if (i % WINDOW == 0 || look.entries == i) look_ahead(lane, &look, i);
+        if (!scope_glance_end(lane, &look.glances[i], &look.keys[i], &moment, query->out, query->size, &query->length)) {
             query->length = get_locked(lane, query->database, query->key, query->key_length, query->out, query->size);
-            /* What the others saw may be gone by now. */
-            glance_many(lane, keys + i + 1, glances + i + 1, count - i - 1);
+            look.homes = look.entries = i + 1; /* what was seen of the others may be gone by now */
         }
         found += query->length >= 0;
     }

@@ -36,9 +36,16 @@ struct glance {
     const struct rwlock *lock;
     struct home home;
     uint32_t version;
-    bool is_failed;
+    bool is_failed, is_spilled;
 };
 void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance);
+/* Between the two: sends for the entry's lines, or the spill's; and later, in that case, for those of an entry in the spill. */
+static inline void glance_fetch(struct glance *glance, uint64_t hash) {
+    glance->is_spilled = glance->home.bucket != NULL && !home_prefetch(glance->home, hash);
+}
+static inline void glance_fetch_spilled(const struct glance *glance, uint64_t hash) {
+    if (glance->is_spilled) home_prefetch_spilled(glance->home, hash);
+}
 /* What is known of the time, in milliseconds; for most keys it makes no difference how much that is. latest 0: nothing, but it can be asked for. */
 struct moment {
     int64_t earliest, latest;
