@@ -161,6 +161,7 @@ enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item 
     one.result = LATCHKEY_OK;
     lane_enter_waiting(lane);
     fetch_home(lane, one.key.hash, item->database, &fetch);
+    fetch_entry(&fetch, one.key.hash); /* on their way while the lock is taken */
     one.key.fetch = &fetch;
     if (make_room(lane, item)) write_inside(lane, &one.key, 1, wall_ms(), set_one, &one);
     else one.result = LATCHKEY_OUT_OF_MEMORY;
