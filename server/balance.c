@@ -20,6 +20,8 @@
 #define SATURATED 950
 /* To share with one that has nothing but a little time would only move the load to and fro. */
 #define IDLE 700
+/* When nothing else happens, it is tried so often to see off whoever is leaving: it may be that nobody moves just then (workers_freeze). */
+#define PATIENCE_MS 2
 #define SHUN_LEAST_MS 2000
 #define SHUN_MOST_MS 64000
 /* A connection that has not sent anything for so long is left where it is. */
@@ -91,6 +93,7 @@ static uint32_t count_active(const struct worker *worker) {
 static void send_away(struct worker *worker, uint32_t count, bool only_active, struct worker *destination) {
     struct balance *balance = &worker->balance;
     balance->destination = destination;
+    balance->leave_until = worker->now_monotonic + INTERVAL_MS;
     uint32_t looked = 0;
     for (struct connection *connection = worker->connections; connection && looked < LOOKED_MOST; connection = connection->next, looked++) {
         if (balance->leaving_count >= count || balance->leaving_count == BALANCE_LEAVING_MOST) return;
@@ -193,9 +196,13 @@ static void act(struct worker *worker) {
 void balance_turn(struct worker *worker) {
     struct balance *balance = &worker->balance;
     if (balance->leaving_count > 0) see_off(worker);
+    if (balance->leaving_count > 0 && worker->now_monotonic >= balance->leave_until) call_off(worker);
     if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping) return;
-    call_off(worker); /* whoever could not leave within an interval */
-    if (measure(worker)) act(worker);
+    if (measure(worker) && balance->leaving_count == 0) act(worker);
+}
+
+int balance_patience(const struct worker *worker) {
+    return worker->balance.leaving_count > 0 ? PATIENCE_MS : -1;
 }
 
 void balance_start(struct worker *worker) {

@@ -33,6 +33,7 @@ struct balance {
     int64_t measured_from;  /* the last reading: monotonic ms, and ns since the thread began */
     uint64_t ran, waited;
     int64_t shun_for;       /* ms; how long it is shunned when it is found starved the next time */
+    int64_t leave_until;    /* monotonic ms; who is not gone by then stays */
     uint32_t leaving_count;
     struct connection *leaving[BALANCE_LEAVING_MOST];
     struct worker *destination;
@@ -45,6 +46,8 @@ struct balance {
 /* On the worker's thread: at its start, after each turn, when it begins to stop (whoever is leaving stays), and at its end. */
 void balance_start(struct worker *worker);
 void balance_turn(struct worker *worker);
+/* How long the next wait may be, in milliseconds; -1: as far as this is concerned, for ever. Whoever is leaving isn't read meanwhile. */
+int balance_patience(const struct worker *worker);
 void balance_stop(struct worker *worker);
 void balance_end(struct worker *worker);
 /* A connection that was leaving is closed. */

@@ -340,7 +340,8 @@ static int turn(struct worker *worker, int milliseconds) {
     /* When the gate is closed, its opening wakes. */
     if ((worker->ready.first && was_let_run) || worker->flush) return 0;
     if (needs_ticks(worker) && (next < 0 || next > TICK_MS)) next = TICK_MS;
-    return next;
+    int patience = balance_patience(worker);
+    return patience >= 0 && (next < 0 || next > patience) ? patience : next;
 }
 
 /* ------------------------------------------------------------------ the end */

@@ -150,6 +150,22 @@ static void connections_move_and_nothing_is_lost(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* Nothing else happens that would wake a worker. */
+static void who_moves_while_all_is_quiet_is_served(void **state) {
+    (void)state;
+    redisContext *clients[IDLERS];
+    server = server_start((const char *const[]){"--threads", "3", "--enable-debug-command", "local", NULL});
+    redisContext *admin = server_connect(server);
+    for (int i = 0; i < IDLERS; i++) clients[i] = server_connect(server);
+    for (int round = 0; round < 300; round++) {
+        expect(admin, "OK", "DEBUG MOVE-CLIENTS");
+        for (int i = 0; i < IDLERS; i++) expect(clients[i], "PONG", "PING");
+    }
+    for (int i = 0; i < IDLERS; i++) redisFree(clients[i]);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
 static void *stop(void *argument) {
     *(int *)argument = server_stop(server);
     return NULL;
@@ -195,6 +211,7 @@ static void who_is_on_the_way_when_the_server_ends_is_answered(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connections_move_and_nothing_is_lost),
+        cmocka_unit_test(who_moves_while_all_is_quiet_is_served),
         cmocka_unit_test(who_is_on_the_way_when_the_server_ends_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
