@@ -22,6 +22,9 @@
 #define IDLE 700
 /* When nothing else happens, it is tried so often to see off whoever is leaving: it may be that nobody moves just then (workers_freeze). */
 #define PATIENCE_MS 2
+/* It is known to work, and not to be starved, if it ran for so much in so many intervals. */
+#define BUSY 100
+#define CALM_LEAST 20
 #define SHUN_LEAST_MS 2000
 #define SHUN_MOST_MS 64000
 /* A connection that has not sent anything for so long is left where it is. */
@@ -143,8 +146,8 @@ static bool measure(struct worker *worker) {
     return is_recent;
 }
 
-bool balance_is_shunned(const struct worker *worker, int64_t now) {
-    return now < atomic_load_explicit(&worker->balance.shunned_until, memory_order_relaxed);
+bool balance_is_in_doubt(const struct worker *worker) {
+    return atomic_load_explicit(&worker->balance.shunned_until, memory_order_relaxed) != 0;
 }
 
 static struct balance_load load_of(const struct worker *worker, int64_t now) {
@@ -153,20 +156,25 @@ static struct balance_load load_of(const struct worker *worker, int64_t now) {
         .is_known = now - atomic_load_explicit(&balance->measured_at, memory_order_relaxed) < STALE_MS,
         .running = atomic_load_explicit(&balance->running, memory_order_relaxed),
         .waiting = atomic_load_explicit(&balance->waiting, memory_order_relaxed),
-        .is_shunned = balance_is_shunned(worker, now),
+        .is_shunned = now < atomic_load_explicit(&balance->shunned_until, memory_order_relaxed),
     };
 }
 
 /* ------------------------------------------------------------------ acting */
 
-/* From now on it gets no connections for a while, and longer each time that this happens again soon after. */
+/* For longer each time that this happens while it is in doubt. */
 static void be_shunned(struct worker *worker) {
     struct balance *balance = &worker->balance;
     int64_t now = worker->now_monotonic, until = atomic_load_explicit(&balance->shunned_until, memory_order_relaxed);
+    balance->calm = 0;
     if (now < until) return; /* it is, and what it has is still leaving */
-    bool is_again = until != 0 && now < until + balance->shun_for;
-    balance->shun_for = is_again && balance->shun_for < SHUN_MOST_MS ? balance->shun_for * 2 : is_again ? balance->shun_for : SHUN_LEAST_MS;
+    balance->shun_for = until == 0 ? SHUN_LEAST_MS : balance->shun_for * 2 < SHUN_MOST_MS ? balance->shun_for * 2 : SHUN_MOST_MS;
     atomic_store_explicit(&balance->shunned_until, now + balance->shun_for, memory_order_relaxed);
+}
+
+static void be_trusted(struct worker *worker) {
+    worker->balance.calm = 0;
+    atomic_store_explicit(&worker->balance.shunned_until, 0, memory_order_relaxed);
 }
 
 static void act(struct worker *worker) {
@@ -181,6 +189,8 @@ static void act(struct worker *worker) {
     }
     struct balance_load own = load_of(worker, now);
     enum balance_advice advice = balance_advise(&own, others, looked, &best);
+    if (own.waiting >= STARVED) worker->balance.calm = 0;
+    else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST) be_trusted(worker);
     if (advice == BALANCE_STAY) return;
     uint32_t active = count_active(worker);
     if (advice == BALANCE_FLEE) {

@@ -5,11 +5,12 @@
  * nothing to do and sleeps. The kernel knows: it counts how long a thread has run and how long it was ready and had to wait (schedstat). Each worker reads that of
  * its own thread every INTERVAL, publishes it, and acts on it for itself:
  *
- *     starved, and another worker has time to spare    as many of its active connections as that has time for go there, and it gets no new ones for a
- *                                                      while (it is shunned)
+ *     starved, and another worker has time to spare    as many of its active connections as that has time for go there; it is shunned for a while, and
+ *                                                      doubted from then on
  *     busy without a break, and another has time       a part of its active connections goes there, unless that one is shunned
  *
- * So what a shunned worker could do is tried again after a while, which is twice as long after each try that failed.
+ * So what a shunned worker could do is tried again after a while, which is twice as long after each try that failed. A new connection goes to a worker
+ * in doubt only if all are; one that has worked for a second without being starved is in doubt no longer.
  *
  * A connection moves between two requests, with nothing owed to it. It is no longer read here, what the kernel had begun ends and is served, and then the
  * other worker finds it in its mailbox. Its requests keep their order: they wait in the socket. */
@@ -32,7 +33,8 @@ struct balance {
     int64_t measure_again;  /* monotonic ms */
     int64_t measured_from;  /* the last reading: monotonic ms, and ns since the thread began */
     uint64_t ran, waited;
-    int64_t shun_for;       /* ms; how long it is shunned when it is found starved the next time */
+    int64_t shun_for;       /* ms; how long it was shunned the last time */
+    uint32_t calm;          /* intervals in which it worked and was not starved, since it was */
     int64_t leave_until;    /* monotonic ms; who is not gone by then stays */
     uint32_t leaving_count;
     struct connection *leaving[BALANCE_LEAVING_MOST];
@@ -40,7 +42,7 @@ struct balance {
     /* Published. */
     _Atomic int64_t measured_at;       /* monotonic ms of the last measurement */
     _Atomic uint32_t running, waiting; /* of the interval before it, in thousandths */
-    _Atomic int64_t shunned_until;     /* monotonic ms */
+    _Atomic int64_t shunned_until;     /* monotonic ms; 0: it isn't in doubt */
 };
 
 /* On the worker's thread: at its start, after each turn, when it begins to stop (whoever is leaving stays), and at its end. */
@@ -55,7 +57,7 @@ void balance_forget(struct worker *worker, const struct connection *connection);
 /* Begins to move all of a worker's connections that can leave, and as many as can at a time, to that other one. */
 void balance_evacuate(struct worker *worker, struct worker *destination);
 /* Any thread. */
-bool balance_is_shunned(const struct worker *worker, int64_t now);
+bool balance_is_in_doubt(const struct worker *worker);
 
 /* What there is to do, by what was measured last: separate, so that it can be looked at without processors that are scarce. */
 enum balance_advice { BALANCE_STAY, BALANCE_FLEE, BALANCE_SHARE };

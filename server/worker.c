@@ -149,18 +149,18 @@ bool worker_hand_over(struct connection *connection, struct worker *destination)
     return goes;
 }
 
-/* Those that lack a processor get none while there are others. */
+/* Those that may lack a processor get none while there are others. */
 static struct worker *worker_with_fewest(struct worker *own) {
     struct worker *fewest = own;
     uint64_t least = counter_read(&own->assigned);
-    bool is_shunned = balance_is_shunned(own, own->now_monotonic);
+    bool is_in_doubt = balance_is_in_doubt(own);
     for (uint32_t i = 0; i < all.count; i++) {
-        bool is_this_shunned = balance_is_shunned(all.workers[i], own->now_monotonic);
+        bool is_this_in_doubt = balance_is_in_doubt(all.workers[i]);
         uint64_t count = counter_read(&all.workers[i]->assigned);
-        if (is_this_shunned != is_shunned ? is_this_shunned : count >= least) continue;
+        if (is_this_in_doubt != is_in_doubt ? is_this_in_doubt : count >= least) continue;
         least = count;
         fewest = all.workers[i];
-        is_shunned = is_this_shunned;
+        is_in_doubt = is_this_in_doubt;
     }
     return fewest;
 }
