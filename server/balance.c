@@ -11,8 +11,8 @@
 #include "worker.h"
 
 #define INTERVAL_MS 50
-/* A measurement older than that says nothing about now. */
-#define STALE_MS (4 * INTERVAL_MS)
+/* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a second.) */
+#define STALE_MS (6 * INTERVAL_MS)
 /* Thousandths of an interval. A worker that had to wait for so much of it is starved, if it did not get by all the same... */
 #define STARVED 150
 /* ... and one that was running or waiting for less has time to spare. */
@@ -20,11 +20,13 @@
 #define SATURATED 950
 /* To share with one that has nothing but a little time would only move the load to and fro. */
 #define IDLE 700
-/* When nothing else happens, it is tried so often to see off whoever is leaving: it may be that nobody moves just then (workers_freeze). */
+/* When nothing else happens, it is tried so often to see off whoever is leaving. */
 #define PATIENCE_MS 2
 /* It is known to work, and not to be starved, if it ran for so much in so many intervals. */
 #define BUSY 100
 #define CALM_LEAST 20
+/* A worker shares when it has been saturated in so many intervals: a load that is uneven for a moment needs no moves. */
+#define SATURATED_LEAST 5
 #define SHUN_LEAST_MS 2000
 #define SHUN_MOST_MS 64000
 /* A connection that has not sent anything for so long is left where it is. */
@@ -36,11 +38,11 @@
 /* ------------------------------------------------------------------ what to do */
 
 static bool has_spare_time(const struct balance_load *load) {
-    return !load->is_shunned && (!load->is_known || (load->waiting < STARVED && load->running + load->waiting < SPARE));
+    return load->is_known && !load->is_shunned && load->waiting < STARVED && load->running + load->waiting < SPARE;
 }
 
 static uint32_t used(const struct balance_load *load) {
-    return load->is_known ? load->running + load->waiting : 0;
+    return load->running + load->waiting;
 }
 
 enum balance_advice balance_advise(const struct balance_load *own, const struct balance_load *others, uint32_t count, uint32_t *best) {
@@ -87,18 +89,18 @@ static bool is_active(const struct connection *connection) {
 
 static uint32_t count_active(const struct worker *worker) {
     uint32_t count = 0, looked = 0;
-    for (const struct connection *connection = worker->connections; connection && looked < LOOKED_MOST; connection = connection->next, looked++)
+    for (const struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST; connection = connection->previous, looked++)
         count += is_active(connection);
     return count;
 }
 
-/* The oldest `count` that may. */
+/* Up to `count` that may, of those that came last. */
 static void send_away(struct worker *worker, uint32_t count, bool only_active, struct worker *destination) {
     struct balance *balance = &worker->balance;
     balance->destination = destination;
     balance->leave_until = worker->now_monotonic + INTERVAL_MS;
     uint32_t looked = 0;
-    for (struct connection *connection = worker->connections; connection && looked < LOOKED_MOST; connection = connection->next, looked++) {
+    for (struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST; connection = connection->previous, looked++) {
         if (balance->leaving_count >= count || balance->leaving_count == BALANCE_LEAVING_MOST) return;
         if (connection->is_leaving || !connection_may_leave(connection) || (only_active && !is_active(connection))) continue;
         balance->leaving[balance->leaving_count++] = connection;
@@ -189,6 +191,7 @@ static void act(struct worker *worker) {
     }
     struct balance_load own = load_of(worker, now);
     enum balance_advice advice = balance_advise(&own, others, looked, &best);
+    worker->balance.busy = own.running >= SATURATED ? worker->balance.busy + 1 : 0;
     if (own.waiting >= STARVED) worker->balance.calm = 0;
     else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST) be_trusted(worker);
     if (advice == BALANCE_STAY) return;
@@ -198,7 +201,8 @@ static void act(struct worker *worker) {
         uint64_t fit = (uint64_t)active * (1000 - used(&others[best])) / (own.running + 1);
         be_shunned(worker);
         send_away(worker, fit < active ? (uint32_t)fit + 1 : active, true, candidates[best]);
-    } else if (active > 1) {
+    } else if (active > 1 && worker->balance.busy >= SATURATED_LEAST) {
+        worker->balance.busy = 0;
         send_away(worker, (active + 3) / 4, true, candidates[best]);
     }
 }
@@ -206,9 +210,13 @@ static void act(struct worker *worker) {
 void balance_turn(struct worker *worker) {
     struct balance *balance = &worker->balance;
     if (balance->leaving_count > 0) see_off(worker);
-    if (balance->leaving_count > 0 && worker->now_monotonic >= balance->leave_until) call_off(worker);
+    if (balance->leaving_count > 0 && worker->now_monotonic >= balance->leave_until) {
+        /* They are read again, in the next turns, before others are chosen. */
+        call_off(worker);
+        balance->measure_again = worker->now_monotonic + INTERVAL_MS;
+    }
     if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping) return;
-    if (measure(worker) && balance->leaving_count == 0) act(worker);
+    if (measure(worker) && balance->leaving_count == 0 && !workers_are_frozen()) act(worker);
 }
 
 int balance_patience(const struct worker *worker) {

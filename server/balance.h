@@ -7,7 +7,7 @@
  *
  *     starved, and another worker has time to spare    as many of its active connections as that has time for go there; it is shunned for a while, and
  *                                                      doubted from then on
- *     busy without a break, and another has time       a part of its active connections goes there, unless that one is shunned
+ *     busy for some time, and another has time         a part of its active connections goes there, unless that one is shunned
  *
  * So what a shunned worker could do is tried again after a while, which is twice as long after each try that failed. A new connection goes to a worker
  * in doubt only if all are; one that has worked for a second without being starved is in doubt no longer.
@@ -34,6 +34,7 @@ struct balance {
     int64_t measured_from;  /* the last reading: monotonic ms, and ns since the thread began */
     uint64_t ran, waited;
     int64_t shun_for;       /* ms; how long it was shunned the last time */
+    uint32_t busy;          /* intervals in a row in which it never rested */
     uint32_t calm;          /* intervals in which it worked and was not starved, since it was */
     int64_t leave_until;    /* monotonic ms; who is not gone by then stays */
     uint32_t leaving_count;
@@ -62,7 +63,7 @@ bool balance_is_in_doubt(const struct worker *worker);
 /* What there is to do, by what was measured last: separate, so that it can be looked at without processors that are scarce. */
 enum balance_advice { BALANCE_STAY, BALANCE_FLEE, BALANCE_SHARE };
 struct balance_load {
-    bool is_known;             /* measured lately; if not, it sleeps, and has all the time */
+    bool is_known;             /* measured lately; if not, it is in a long command, or off its processor */
     uint32_t running, waiting; /* thousandths */
     bool is_shunned;
 };

@@ -230,17 +230,13 @@ static void unpark(struct connection *connection) {
     connection->park_reason = PARK_NONE;
 }
 
-/* Among the worker's clients, oldest first: by id. */
 static void connection_link(struct connection *connection) {
     struct worker *worker = connection->worker;
-    struct connection *before = worker->connections_last;
-    while (before && before->session.id > connection->session.id) before = before->previous;
-    connection->previous = before;
-    connection->next = before ? before->next : worker->connections;
-    if (connection->next) connection->next->previous = connection;
-    else worker->connections_last = connection;
-    if (before) before->next = connection;
+    connection->next = NULL;
+    connection->previous = worker->connections_last;
+    if (worker->connections_last) worker->connections_last->next = connection;
     else worker->connections = connection;
+    worker->connections_last = connection;
     connection->is_unlinked = false;
     counter_add(&worker->connection_count, 1);
 }

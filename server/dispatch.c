@@ -975,7 +975,7 @@ void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, s
 
 void dispatch_fetch_ahead(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    if (dispatcher->ahead_count > 1) keyspace_prefetch(dispatcher->lane, dispatcher->ahead, dispatcher->ahead_count);
+    if (dispatcher->ahead_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->lane, dispatcher->ahead, dispatcher->ahead_count);
     dispatcher->ahead_count = 0;
 }
 

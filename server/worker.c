@@ -120,6 +120,7 @@ static void handover_handle(struct worker *worker, struct message *message) {
     struct handover *handover = (struct handover *)message;
     if (!handover->connection) worker_adopt(worker, handover->fd, handover->is_unix);
     else if (!connection_arrive(handover->connection, worker)) atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
+    else if (worker->is_stopping) connection_last_call(handover->connection);
     free(handover);
 }
 
@@ -131,6 +132,10 @@ void workers_freeze(void) {
 
 void workers_thaw(void) {
     atomic_fetch_sub(&all.frozen, 1);
+}
+
+bool workers_are_frozen(void) {
+    return atomic_load_explicit(&all.frozen, memory_order_relaxed) > 0;
 }
 
 /* A worker that stops lets all moves end before it takes its last look at the mailbox. */
@@ -395,7 +400,7 @@ static void stop(struct worker *worker) {
     }
     close_all(worker);
     mail_handle(worker);
-    free_closed(worker);
+    close_all(worker); /* whoever came with the mail */
 }
 
 void workers_stop(int64_t milliseconds) {

@@ -30,7 +30,7 @@ struct worker {
     struct keyspace *keyspace;
     struct lane *lane;             /* its seat at the keyspace; attached by dispatch_attach */
     struct dispatcher *dispatcher; /* dispatch's own per-worker state: statistics, queues of parked connections */
-    struct connection *connections, *connections_last; /* all, oldest first */
+    struct connection *connections, *connections_last; /* all, in the order in which it got them */
     struct connection *closed;      /* to be freed at the end of the turn; by queue_next */
     struct connection *flush;       /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep;       /* where the check of all connections goes on; NULL: at the first */
@@ -87,6 +87,7 @@ bool worker_hand_over(struct connection *connection, struct worker *destination)
  * workers_freeze finds there whoever was on the way. Each freeze has its thaw; any thread. */
 void workers_freeze(void);
 void workers_thaw(void);
+bool workers_are_frozen(void);
 
 /* CPU time that its thread has used. Any thread. */
 double worker_cpu_seconds(const struct worker *worker);

@@ -597,10 +597,9 @@ static void forget_access(void *context, slot *at) {
     access_write(slot_entry(at), *(const uint16_t *)context);
 }
 
-/* Under another policy the bits meant something else. */
-static void renew_table(struct lane *lane, struct table *table, int64_t now) {
+/* Under another policy the bits meant something else. epoch: of the form, from before it was read; if it has changed since, the table is renewed again. */
+static void renew_table(struct lane *lane, struct table *table, uint32_t epoch, int64_t now) {
     uint16_t access = access_anew(lane->keyspace, now);
-    uint32_t epoch = atomic_load(&lane->keyspace->eviction.epoch);
     uint64_t place = 0;
     do place = table_visit(table, place, forget_access, &access);
     while (place != 0);
@@ -609,7 +608,7 @@ static void renew_table(struct lane *lane, struct table *table, int64_t now) {
     atomic_store_explicit(&table->access_epoch, epoch, memory_order_relaxed);
 }
 
-static bool renew_shard(struct lane *lane, uint32_t number, int64_t now) {
+static bool renew_shard(struct lane *lane, uint32_t number, uint32_t epoch, int64_t now) {
     struct keyspace *keyspace = lane->keyspace;
     struct shard *shard = &keyspace->shards[number];
     struct shard_set set;
@@ -621,7 +620,7 @@ static bool renew_shard(struct lane *lane, uint32_t number, int64_t now) {
     shard_assert_exclusive(shard);
     for (uint32_t i = 0; i < keyspace->database_count; i++) {
         struct table *table = shard_table(shard, i);
-        if (table != NULL && is_stale(keyspace, table)) renew_table(lane, table, now);
+        if (table != NULL && is_stale(keyspace, table)) renew_table(lane, table, epoch, now);
     }
     scope_end_write(&scope);
     return true;
@@ -636,7 +635,7 @@ static bool renew_some(struct lane *lane, int64_t now) {
     }
     if (lane->renewed < count && !lanes_have_entered_since(keyspace, atomic_load(&keyspace->eviction.form_since))) return false;
     for (int i = 0; i < SHARDS_EACH && lane->renewed < count; i++) {
-        if (!renew_shard(lane, lane->renewed, now)) return false;
+        if (atomic_load(&keyspace->eviction.epoch) != epoch || !renew_shard(lane, lane->renewed, epoch, now)) return false;
         lane->renewed++;
     }
     return lane->renewed == count;

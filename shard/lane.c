@@ -114,6 +114,7 @@ inline void lane_leave(struct lane *lane) {
 }
 
 void lane_hold_still(struct lane *lane) {
+    lane->voidings++;
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&lane->word, &word, EPOCH_NEVER << EPOCH_SHIFT | (word & WATCHED) | INSIDE)) continue;
 }
@@ -121,6 +122,7 @@ void lane_hold_still(struct lane *lane) {
 /* By read-modify-write, like entering: who reads this word after unlinking something is then seen to have unlinked it. */
 void lane_refresh(struct lane *lane) {
     assert(lane_is_inside(lane) && lane->scopes == 0);
+    lane->voidings++;
     uint64_t epoch = atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire);
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
     while (word >> EPOCH_SHIFT != epoch &&

@@ -67,8 +67,8 @@ struct lane {
     /* Its own thread's from here on. */
     struct bucket *spares[LANE_SPARES]; /* stock of spill buckets, for the table */
     uint32_t spare_count;
-    /* Counts what makes void which home a key was seen in, though no version tells of it: the end of a visit, as the gate may be closed then, and a home
-     * that the lane itself moves, in a shard that it still holds. */
+    /* Counts what makes void which home a key was seen in, though no version tells of it: the end of a visit, as the gate may be closed then; whatever else lets
+     * memory be freed that was seen before (lane_hold_still, lane_refresh); and a home that the lane itself moves, in a shard that it still holds. */
     uint32_t voidings;
     uint32_t scopes; /* held now; debug builds assert that nobody waits while it isn't 0 */
     uint32_t expiry_shard, expiry_database; /* where its expiry slices go on */

@@ -253,22 +253,24 @@ static inline __attribute__((always_inline)) slot *find_among(const struct bucke
 }
 
 /* Seldom needed, and apart, so that the rest is small. (The key is passed in parts, so that it needs no place in memory before.) */
-static __attribute__((noinline)) slot *find_spilled(struct home home, uint64_t hash, const char *data, size_t length) {
-    struct key key = {.data = data, .length = length, .hash = hash};
+struct found {
+    slot *at; /* NULL: nowhere */
     struct entry *entry;
-    for (const struct bucket *spill = home_spill(home); spill != NULL; spill = link_of(spill)) {
-        slot *at = find_among(spill, spill_slots(spill, home, key.hash), &key, &entry);
-        if (at != NULL) return at;
-    }
-    return NULL;
+};
+static __attribute__((noinline)) struct found find_spilled(struct home home, uint64_t hash, const char *data, size_t length) {
+    struct key key = {.data = data, .length = length, .hash = hash};
+    struct found found = {NULL, NULL};
+    for (const struct bucket *spill = home_spill(home); spill != NULL && found.at == NULL; spill = link_of(spill))
+        found.at = find_among(spill, spill_slots(spill, home, key.hash), &key, &found.entry);
+    return found;
 }
 
 static inline __attribute__((always_inline)) slot *find(struct home home, const struct key *key, struct entry **entry) {
     slot *at = find_among(home.bucket, home_slots(home, key->hash), key, entry);
     if (at != NULL || !has_spilled(home)) return at;
-    at = find_spilled(home, key->hash, key->data, key->length);
-    *entry = at == NULL ? NULL : slot_entry(at); /* by now another one, or none, if the shard isn't held */
-    return *entry == NULL ? NULL : at;
+    struct found found = find_spilled(home, key->hash, key->data, key->length);
+    *entry = found.entry; /* the one that was compared: by now another may be in the slot, if the shard isn't held */
+    return found.at;
 }
 
 slot *table_find(const struct table *table, const struct key *key) {

@@ -8,7 +8,7 @@
 
 #include "../../server/balance.h"
 
-static const struct balance_load asleep = {.is_known = false};
+static const struct balance_load unknown = {.is_known = false};
 
 static struct balance_load load(uint32_t running, uint32_t waiting) {
     return (struct balance_load){.is_known = true, .running = running, .waiting = waiting};
@@ -28,7 +28,7 @@ static enum balance_advice advise(struct balance_load own, const struct balance_
 
 static void who_gets_along_stays(void **state) {
     (void)state;
-    struct balance_load others[] = {asleep, load(0, 0)};
+    struct balance_load others[] = {unknown, load(0, 0)};
     assert_int_equal(advise(load(0, 0), others, 2, 0), BALANCE_STAY);
     assert_int_equal(advise(load(900, 50), others, 2, 0), BALANCE_STAY);
 }
@@ -37,13 +37,13 @@ static void who_waits_for_a_processor_goes_where_one_is_free(void **state) {
     (void)state;
     struct balance_load others[] = {load(500, 10), load(300, 20), load(400, 0)};
     assert_int_equal(advise(load(500, 400), others, 3, 1), BALANCE_FLEE);
-    struct balance_load sleeping[] = {load(300, 20), asleep};
-    assert_int_equal(advise(load(500, 400), sleeping, 2, 1), BALANCE_FLEE);
+    struct balance_load resting[] = {load(300, 20), load(0, 0)};
+    assert_int_equal(advise(load(500, 400), resting, 2, 1), BALANCE_FLEE);
 }
 
 static void nobody_goes_where_there_is_no_time_or_where_others_wait_too(void **state) {
     (void)state;
-    struct balance_load others[] = {load(950, 0), load(300, 300), shunned(load(0, 0)), shunned(asleep)};
+    struct balance_load others[] = {load(950, 0), load(300, 300), shunned(load(0, 0)), unknown};
     assert_int_equal(advise(load(500, 400), others, 4, 0), BALANCE_STAY);
     assert_int_equal(advise(load(1000, 0), others, 4, 0), BALANCE_STAY);
     assert_int_equal(advise(load(500, 400), others, 0, 0), BALANCE_STAY);
@@ -55,8 +55,8 @@ static void who_never_rests_shares_with_one_that_does(void **state) {
     assert_int_equal(advise(load(990, 10), others, 2, 1), BALANCE_SHARE);
     /* That would only change places with it. */
     assert_int_equal(advise(load(990, 10), others, 1, 0), BALANCE_STAY);
-    struct balance_load sleeping[] = {load(600, 20), asleep};
-    assert_int_equal(advise(load(990, 10), sleeping, 2, 1), BALANCE_SHARE);
+    struct balance_load resting[] = {load(600, 20), load(0, 0), unknown};
+    assert_int_equal(advise(load(990, 10), resting, 3, 1), BALANCE_SHARE);
 }
 
 int main(void) {
