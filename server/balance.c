@@ -196,6 +196,7 @@ static void act(struct worker *worker) {
     else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST) be_trusted(worker);
     if (advice == BALANCE_STAY) return;
     uint32_t active = count_active(worker);
+    if (active == 0) return;
     if (advice == BALANCE_FLEE) {
         /* As many as the other can take on, by what they have cost here. */
         uint64_t fit = (uint64_t)active * (1000 - used(&others[best])) / (own.running + 1);
@@ -216,6 +217,11 @@ void balance_turn(struct worker *worker) {
         balance->measure_again = worker->now_monotonic + INTERVAL_MS;
     }
     if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping) return;
+    if (!atomic_load_explicit(&config.balance_clients, memory_order_relaxed)) {
+        be_trusted(worker);
+        balance->measure_again = worker->now_monotonic + INTERVAL_MS;
+        return;
+    }
     if (measure(worker) && balance->leaving_count == 0 && !workers_are_frozen()) act(worker);
 }
 

@@ -29,7 +29,7 @@ struct worker;
 
 /* A worker's part. Its own thread's, but for what is published. */
 struct balance {
-    int schedstat;          /* descriptor, or -1 where the kernel doesn't count: then nothing is ever moved */
+    int schedstat;          /* descriptor, or -1 where the kernel doesn't count: then nothing is ever moved (nor with `balance-clients no`) */
     int64_t measure_again;  /* monotonic ms */
     int64_t measured_from;  /* the last reading: monotonic ms, and ns since the thread began */
     uint64_t ran, waited;

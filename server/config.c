@@ -175,6 +175,7 @@ static const struct option options[] = {
     {BOOLEAN("protected-mode", protected_mode, "yes")},
     {CHOICE("enable-debug-command", enable_debug_command, "no", debug_command_names), IMMUTABLE},
     /* Clients */
+    {BOOLEAN("balance-clients", balance_clients, "yes")},
     {INTEGER("maxclients", maxclients, "10000", 1, UINT_MAX), .apply = apply_maxclients,
      .start = start_maxclients, .show = show_number},
     {MEMORY("proto-max-bulk-len", proto_max_bulk_len, "536870912", MEBIBYTE, INT64_MAX)},

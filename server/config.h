@@ -38,7 +38,7 @@ struct config {
     _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft, client_output_buffer_limit_soft_seconds;
     _Atomic int64_t hll_sparse_max_bytes;
     _Atomic int64_t lfu_log_factor, lfu_decay_time, active_expire_effort;
-    _Atomic bool protected_mode, daemonize, appendonly, latency_tracking;
+    _Atomic bool protected_mode, daemonize, appendonly, latency_tracking, balance_clients;
     _Atomic bool lazyfree_lazy_user_del, lazyfree_lazy_user_flush, lazyfree_lazy_expire;
     _Atomic int loglevel;             /* enum log_level */
     _Atomic int maxmemory_policy;     /* enum maxmemory_policy */

@@ -247,7 +247,7 @@ static long clients_seen_by(struct resp3 *connection) {
 
 static void connections_are_spread_evenly_over_the_workers(void **state) {
     (void)state;
-    struct server *server = start((const char *const[]){"--io-backend", "epoll", NULL});
+    struct server *server = start((const char *const[]){"--io-backend", "epoll", "--balance-clients", "no", NULL});
     struct resp3 *connections[SPREAD];
     connect_many(server, connections, SPREAD);
     expect_even_spread(server, connections);

@@ -393,6 +393,25 @@ static void more_than_fits_needs_the_lock(void **state) {
     assert_false(end(&scope));
 }
 
+/* Whatever lets others free what was seen before. */
+static void homes_seen_before_a_lane_lets_memory_go_are_void(void **state) {
+    (void)state;
+    struct key key = key_of("k");
+    struct fetch fetch;
+    set("k", "v", ENTRY_NO_EXPIRY);
+    assert_true(lane_enter(lane));
+    fetch_home(lane, key.hash, 0, &fetch);
+    assert_int_equal(fetch.voidings, lane->voidings);
+    lane_refresh(lane);
+    assert_int_not_equal(fetch.voidings, lane->voidings);
+    fetch_home(lane, key.hash, 0, &fetch);
+    lane_hold_still(lane);
+    assert_int_not_equal(fetch.voidings, lane->voidings);
+    fetch_home(lane, key.hash, 0, &fetch);
+    lane_leave(lane);
+    assert_int_not_equal(fetch.voidings, lane->voidings);
+}
+
 /* ------------------------------------------------------------------ glances */
 
 #define ROOM 100
@@ -596,6 +615,65 @@ static void what_is_seen_of_many_keys_was_there_at_one_moment(void **state) {
                   (unsigned long long)race.looks);
 }
 
+#define LONG_NAME 200
+#define HOME_FULL (BUCKET_SLOTS + 2)
+
+/* Names whose home is one and the same, so that the last two stand in its spill: there one takes the other's place. */
+static void crowd_find(char names[HOME_FULL][LONG_NAME + 1]) {
+    const struct bucket *wanted = NULL;
+    set("crowd:0", "x", ENTRY_NO_EXPIRY); /* its shard has a table */
+    assert_true(lane_enter(lane));
+    for (int found = 0, i = 0; found < HOME_FULL; i++) {
+        char name[LONG_NAME + 1];
+        size_t length = (size_t)snprintf(name, sizeof name, "crowd:%d", i);
+        if (found == BUCKET_SLOTS) memset(name + length, 'l', LONG_NAME - length), name[LONG_NAME] = '\0';
+        struct fetch fetch;
+        fetch_home(lane, key_of(name).hash, 0, &fetch);
+        if (i == 0) wanted = fetch.home.bucket;
+        if (fetch.home.bucket == NULL || fetch.home.bucket != wanted) continue;
+        memcpy(names[found++], name, sizeof name);
+    }
+    lane_leave(lane);
+}
+
+struct exchange {
+    _Atomic bool is_over;
+    char names[HOME_FULL][LONG_NAME + 1];
+};
+
+static void *exchange_rounds(void *context) {
+    struct exchange *exchange = context;
+    for (uint64_t round = 0; !atomic_load_explicit(&exchange->is_over, memory_order_relaxed); round++) {
+        const char *goes = exchange->names[BUCKET_SLOTS + round % 2], *comes = exchange->names[BUCKET_SLOTS + (round + 1) % 2];
+        CHECK(latchkey_delete(writer_lane, goes, strlen(goes)));
+        CHECK(latchkey_set(writer_lane, &(struct latchkey_item){.key = comes, .key_length = strlen(comes), .value = comes, .value_length = 7}) == LATCHKEY_OK);
+    }
+    return NULL;
+}
+
+static void who_takes_ones_place_in_a_spill_is_not_taken_for_one(void **state) {
+    (void)state;
+    static struct exchange exchange;
+    pthread_t thread;
+    atomic_store(&exchange.is_over, false);
+    crowd_find(exchange.names);
+    for (int i = 0; i <= BUCKET_SLOTS; i++) set(exchange.names[i], exchange.names[i], ENTRY_NO_EXPIRY);
+    const char *wanted = exchange.names[BUCKET_SLOTS];
+    assert_int_equal(pthread_create(&thread, NULL, exchange_rounds, &exchange), 0);
+    uint64_t seen = 0;
+    for (uint64_t i = 0; i < SCALED(3000000, 300000); i++) {
+        char out[LONG_NAME];
+        ssize_t length = latchkey_get(lane, wanted, LONG_NAME, out, sizeof out);
+        if (length < 0) continue;
+        seen++;
+        assert_true(length == 7 || length == LONG_NAME);
+        assert_memory_equal(out, wanted, (size_t)length);
+    }
+    atomic_store(&exchange.is_over, true);
+    pthread_join(thread, NULL);
+    assert_true(seen > 0);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, start_over)
     const struct CMUnitTest tests[] = {
@@ -605,6 +683,7 @@ int main(void) {
         TEST(what_was_fetched_is_void_after_a_flush),
         TEST(a_writer_goes_on_from_what_was_fetched),
         TEST(a_writer_finds_what_it_has_moved_itself),
+        TEST(homes_seen_before_a_lane_lets_memory_go_are_void),
         TEST(hits_and_misses_count_when_the_look_holds),
         TEST(a_look_takes_no_lock_and_leaves_versions_alone),
         TEST(what_overflows_its_bucket_is_seen_too),
@@ -618,6 +697,7 @@ int main(void) {
         TEST(a_glance_counts_like_a_look),
         TEST(a_glance_fails_if_its_shard_was_written_to_meanwhile),
         TEST(what_is_seen_of_many_keys_was_there_at_one_moment),
+        TEST(who_takes_ones_place_in_a_spill_is_not_taken_for_one),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
