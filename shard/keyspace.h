@@ -26,7 +26,7 @@ uint32_t keyspace_database_count(const struct keyspace *keyspace);
 /* The keyed hash of a key's bytes. */
 uint64_t keyspace_hash(const struct keyspace *keyspace, const char *data, size_t length);
 static inline struct key keyspace_key(const struct keyspace *keyspace, uint32_t database, const char *data, size_t length) {
-    struct key key = {data, length, keyspace_hash(keyspace, data, length), database};
+    struct key key = {data, length, keyspace_hash(keyspace, data, length), database, NULL};
     return key;
 }
 uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash);
