@@ -7,6 +7,8 @@
 
 /* After so many ticks about a third is left of what was kept too much. */
 #define KEPT_TICKS 512
+/* One part in so many of maxmemory is left to requests that come all at once. */
+#define SPARE_SHARE 256
 
 static struct keyspace *limited; /* set before there is a second thread */
 
@@ -39,6 +41,8 @@ void limit_tick(struct keyspace *keyspace) {
     int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace), before = atomic_load(&kept);
     int64_t now = others > before ? others : before - (before - others) / KEPT_TICKS;
     atomic_store(&kept, now);
+    /* And some for what comes between two ticks. */
+    now += maxmemory / SPARE_SHARE;
     eviction_limit(keyspace, maxmemory > now ? maxmemory - now : 0);
 }
 
