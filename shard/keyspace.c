@@ -115,16 +115,10 @@ void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *
 
 /* ------------------------------------------------------------------ sums */
 
-/* A table that was seen here may be flushed meanwhile: the caller is inside the gate, or is the one who would flush. Sums without a lane
- * are for threads that know that no flush is under way. */
-static struct table *peek_table(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    return keyspace_peek_table(keyspace, shard, database);
-}
-
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size) {
     *size = (struct keyspace_size){0};
     for (uint32_t i = 0; i < keyspace->shard_count; i++) {
-        const struct table *table = peek_table(keyspace, i, database);
+        const struct table *table = keyspace_peek_table(keyspace, i, database);
         if (table == NULL) continue;
         size->keys += counter_read(&table->keys);
         size->expiring += counter_read(&table->expiring);
@@ -139,17 +133,17 @@ void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct ke
 }
 
 uint64_t keyspace_shard_keys(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = peek_table(keyspace, shard, database);
+    const struct table *table = keyspace_peek_table(keyspace, shard, database);
     return table == NULL ? 0 : counter_read(&table->keys);
 }
 
 uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = peek_table(keyspace, shard, database);
+    const struct table *table = keyspace_peek_table(keyspace, shard, database);
     return table == NULL ? 0 : counter_read(&table->expiring);
 }
 
 bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = peek_table(keyspace, shard, database);
+    const struct table *table = keyspace_peek_table(keyspace, shard, database);
     return table == NULL || table_is_settled(table);
 }
 

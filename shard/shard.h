@@ -56,7 +56,8 @@ static inline uint64_t keyspace_shard_number(const struct keyspace *keyspace, ui
 static inline struct shard *keyspace_shard(const struct keyspace *keyspace, uint64_t hash) {
     return &keyspace->shards[keyspace_shard_number(keyspace, hash)];
 }
-/* Without the lock: the caller is inside the gate, so that what is seen may be left meanwhile, but isn't freed. */
+/* Without the lock: the caller is inside the gate, so that what is seen may be left meanwhile, but isn't freed; or is the one who would flush. Sums without a
+ * lane are for threads that know that no flush is under way. */
 static inline struct table *keyspace_peek_table(const struct keyspace *keyspace, uint64_t shard, uint32_t database) {
     return atomic_load_explicit(&keyspace->tables[(size_t)database * keyspace->shard_count + shard], memory_order_acquire);
 }

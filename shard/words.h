@@ -124,7 +124,7 @@ static inline void words_copy_aligned(const void *place, char *out, size_t lengt
     if (length > 0) word_put_low(out, words_read(words, 0), length);
 }
 
-/* Each word is stored by itself: a wider load of what was just stored in parts would wait for the stores to be done. */
+/* In words or pairs of them, never by the byte but for the rest: a wider load of what was just stored in parts would wait for the stores to be done. */
 static inline void words_copy(const void *words, size_t offset, char *out, size_t length) {
     if (offset % 8 == 0) {
         words_copy_aligned((const char *)words + offset, out, length);
