@@ -267,7 +267,7 @@ static bool is_cheaper_apart(const struct key *key, bool expires, size_t length)
 struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob,
                                   enum form form) {
     int64_t value;
-    if (form == FORM_ANY && length <= 20 && number_parse(data, length, &value)) return entry_create_integer(key, expiry, value);
+    if (form == FORM_ANY && length <= NUMBER_DIGITS && number_parse(data, length, &value)) return entry_create_integer(key, expiry, value);
     if (length > BLOB_LEAST) return create_blob(key, expiry, data, length, blob);
     if (is_cheaper_apart(key, expiry != ENTRY_NO_EXPIRY, length)) return create_apart(key, expiry, data, length);
     enum encoding encoding = length <= SHORT_MOST && form != FORM_RAW ? ENCODING_SHORT : ENCODING_INLINE;

@@ -22,6 +22,10 @@ static inline enum encoding kind_encoding(uint8_t kind) {
 static inline enum encoding entry_encoding(const struct entry *entry) {
     return kind_encoding(entry->kind);
 }
+/* Of a string of that length whose bytes stand in the entry. */
+static inline uint8_t kind_of_string(size_t length) {
+    return (uint8_t)(TYPE_STRING | (length <= SHORT_MOST ? ENCODING_SHORT : ENCODING_INLINE) << 4);
+}
 static inline bool entry_expires(const struct entry *entry) {
     return (entry->kind & KIND_EXPIRES) != 0;
 }

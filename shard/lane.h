@@ -70,7 +70,8 @@ struct lane {
     /* Counts what makes void which home a key was seen in, though no version tells of it: the end of a visit, as the gate may be closed then; whatever else lets
      * memory be freed that was seen before (lane_hold_still, lane_refresh); and a home that the lane itself moves, in a shard that it still holds. */
     uint32_t voidings;
-    uint32_t scopes; /* held now; debug builds assert that nobody waits while it isn't 0 */
+    bool is_visiting; /* latchkey_enter */
+    uint32_t scopes;  /* held now; debug builds assert that nobody waits while it isn't 0 */
     uint32_t expiry_shard, expiry_database; /* where its expiry slices go on */
     struct retired *retired; /* a ring, oldest first */
     size_t retired_first, retired_count, retired_capacity;

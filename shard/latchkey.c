@@ -1,5 +1,6 @@
 #include "latchkey.h"
 
+#include <assert.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +28,43 @@ static bool set_of(struct lane *lane, const struct key *keys, size_t count, stru
     return true;
 }
 
+static inline void call_begin(struct lane *lane) {
+    if (!lane->is_visiting) lane_enter_waiting(lane);
+}
+
+static __attribute__((noinline, cold)) void step_outside(struct lane *lane) {
+    lane_leave(lane);
+    lane_enter_waiting(lane);
+}
+
+static inline void call_end(struct lane *lane) {
+    if (!lane->is_visiting) lane_leave(lane);
+    else if (lane_is_watched(lane)) step_outside(lane);
+}
+
+static void reclaim(struct lane *lane) {
+    lane_leave(lane);
+    lane_reclaim(lane);
+    if (lane->is_visiting) lane_enter_waiting(lane);
+}
+
+static void write_end(struct lane *lane) {
+    if (lane->retired_count >= RECLAIM_AT || lane_is_congested(lane)) reclaim(lane);
+    else call_end(lane);
+}
+
+void latchkey_enter(struct lane *lane) {
+    assert(!lane->is_visiting && "visits don't nest");
+    lane_enter_waiting(lane);
+    lane->is_visiting = true;
+}
+
+void latchkey_leave(struct lane *lane) {
+    assert(lane->is_visiting);
+    lane->is_visiting = false;
+    lane_leave(lane);
+}
+
 static void gate_take(struct lane *lane) {
     lane_leave(lane);
     gate_close_waiting(lane);
@@ -37,17 +75,19 @@ static void gate_give_back(struct lane *lane) {
     lane_enter_waiting(lane);
 }
 
-/* Inside the gate, which it may leave and enter again while it waits; so the caller holds and looks at nothing. */
-static void read_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
+/* Inside the gate. Returns whether it has left it and entered again, to wait: then nothing that was seen before counts any more. */
+static bool read_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
                         void (*function)(void *context, const struct read_scope *scope),
                         void *context) {
     struct shard_set set;
     struct read_scope scope;
     struct rwlock *busy;
-    bool is_set = set_of(lane, keys, count, &set);
+    bool is_set = set_of(lane, keys, count, &set), has_left = !is_set;
     if (is_set) {
-        for (; !scope_try_read(&scope, lane, &set, now, &busy); now = wall_ms())
+        for (; !scope_try_read(&scope, lane, &set, now, &busy); now = wall_ms()) {
             scope_wait(lane, busy, false);
+            has_left = true;
+        }
     } else {
         gate_take(lane);
         scope_all_read(&scope, lane, now);
@@ -56,18 +96,21 @@ static void read_inside(struct lane *lane, const struct key *keys, size_t count,
     scope_end_read(&scope);
     if (!is_set) gate_give_back(lane);
     shard_set_free(&set);
+    return has_left;
 }
 
-static void write_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
+static bool write_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
                          void (*function)(void *context, struct write_scope *scope),
                          void *context) {
     struct shard_set set;
     struct write_scope scope;
     struct rwlock *busy;
-    bool is_set = set_of(lane, keys, count, &set);
+    bool is_set = set_of(lane, keys, count, &set), has_left = !is_set;
     if (is_set) {
-        for (; !scope_try_write(&scope, lane, &set, now, &busy); now = wall_ms())
+        for (; !scope_try_write(&scope, lane, &set, now, &busy); now = wall_ms()) {
             scope_wait(lane, busy, true);
+            has_left = true;
+        }
     } else {
         gate_take(lane);
         scope_all(&scope, lane, now);
@@ -76,25 +119,21 @@ static void write_inside(struct lane *lane, const struct key *keys, size_t count
     scope_end_write(&scope);
     if (!is_set) gate_give_back(lane);
     shard_set_free(&set);
-}
-
-static void leave_after_writing(struct lane *lane) {
-    lane_leave(lane);
-    if (lane->retired_count >= RECLAIM_AT || lane_is_congested(lane)) lane_reclaim(lane);
+    return has_left;
 }
 
 void latchkey_read(struct lane *lane, const struct key *keys, size_t count,
                    void (*function)(void *context, const struct read_scope *scope), void *context) {
-    lane_enter_waiting(lane);
+    call_begin(lane);
     read_inside(lane, keys, count, wall_ms(), function, context);
-    lane_leave(lane);
+    call_end(lane);
 }
 
 void latchkey_write(struct lane *lane, const struct key *keys, size_t count,
                     void (*function)(void *context, struct write_scope *scope), void *context) {
-    lane_enter_waiting(lane);
+    call_begin(lane);
     write_inside(lane, keys, count, wall_ms(), function, context);
-    leave_after_writing(lane);
+    write_end(lane);
 }
 
 /* ------------------------------------------------------------------ one key */
@@ -138,8 +177,8 @@ static void set_one(void *context, struct write_scope *scope) {
     scope_changed(&edit, EVENT_SET);
 }
 
-/* Inside the gate, where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. */
-static bool make_room(struct lane *lane, const struct latchkey_item *item) {
+/* Where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. Like read_inside, leaves the gate to wait. */
+static bool make_room(struct lane *lane, const struct latchkey_item *item, bool *has_left) {
     if (!eviction_is_limited(lane)) return true;
     size_t bytes = eviction_room_for(item->key_length + item->value_length);
     while (!eviction_has_room(lane, bytes)) {
@@ -149,24 +188,35 @@ static bool make_room(struct lane *lane, const struct latchkey_item *item) {
         lane_leave(lane);
         if (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their call's end */
         lane_enter_waiting(lane);
+        *has_left = true;
     }
     return true;
 }
 
-enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
-    struct one one;
-    struct fetch fetch;
-    one.key = keyspace_key(lane->keyspace, item->database, item->key, item->key_length);
-    one.item = item;
-    one.result = LATCHKEY_OK;
-    lane_enter_waiting(lane);
-    fetch_home(lane, one.key.hash, item->database, &fetch);
-    fetch_entry(&fetch, one.key.hash); /* on their way while the lock is taken */
-    one.key.fetch = &fetch;
-    if (make_room(lane, item)) write_inside(lane, &one.key, 1, wall_ms(), set_one, &one);
-    else one.result = LATCHKEY_OUT_OF_MEMORY;
-    leave_after_writing(lane);
+/* When there is more to do than to overwrite what a glance has found. */
+static __attribute__((noinline)) enum latchkey_result set_locked(struct lane *lane, const struct latchkey_item *item, uint64_t hash, bool *has_left) {
+    struct one one = {.key = {.data = item->key, .length = item->key_length, .hash = hash, .database = item->database}, .item = item};
+    if (!make_room(lane, item, has_left)) return LATCHKEY_OUT_OF_MEMORY;
+    if (write_inside(lane, &one.key, 1, wall_ms(), set_one, &one)) *has_left = true;
     return one.result;
+}
+
+static inline enum latchkey_result set_item(struct lane *lane, const struct latchkey_item *item, const struct key *key, const struct glance *glance,
+                                            bool *has_left) {
+    bool is_value_all = item->lives <= 0 && !item->only_if_absent;
+    if (is_value_all && scope_overwrite(lane, glance, key, item->value, item->value_length)) return LATCHKEY_OK;
+    return set_locked(lane, item, key->hash, has_left);
+}
+
+enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item) {
+    struct key key = keyspace_key(lane->keyspace, item->database, item->key, item->key_length);
+    struct glance glance;
+    bool has_left = false;
+    call_begin(lane);
+    scope_glance(lane, key.hash, item->database, &glance);
+    enum latchkey_result result = set_item(lane, item, &key, &glance, &has_left);
+    write_end(lane);
+    return result;
 }
 
 static void get_one(void *context, const struct read_scope *scope) {
@@ -182,10 +232,11 @@ static void get_one(void *context, const struct read_scope *scope) {
         memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
 }
 
-/* When a glance has failed. May leave the gate meanwhile. */
-static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, uint32_t database, const char *key, size_t length, char *out, size_t size) {
+/* When a glance has failed. The key is named anew, so that it needs no place in memory before. */
+static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, uint32_t database, const char *key, size_t length, char *out, size_t size,
+                                                          bool *has_left) {
     struct one one = {.key = keyspace_key(lane->keyspace, database, key, length), .out = out, .size = size};
-    read_inside(lane, &one.key, 1, wall_ms(), get_one, &one);
+    if (read_inside(lane, &one.key, 1, wall_ms(), get_one, &one)) *has_left = true;
     return one.length;
 }
 
@@ -193,11 +244,12 @@ ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *ou
     struct key wanted = keyspace_key(lane->keyspace, 0, key, length);
     struct glance glance;
     ssize_t found;
-    lane_enter_waiting(lane);
+    bool has_left;
+    call_begin(lane);
     scope_glance(lane, wanted.hash, 0, &glance);
     struct moment moment = {0, 0};
-    if (!scope_glance_end(lane, &glance, &wanted, &moment, out, size, &found)) found = get_locked(lane, 0, key, length, out, size);
-    lane_leave(lane);
+    if (!scope_glance_end(lane, &glance, &wanted, &moment, out, size, &found)) found = get_locked(lane, 0, key, length, out, size, &has_left);
+    call_end(lane);
     return found;
 }
 
@@ -285,26 +337,31 @@ static void look_ahead(struct lane *lane, struct group_look *look, size_t at) {
     for (size_t i = at; i < least(at + WINDOW, look->count); i++) glance_fetch_spilled(&look->glances[i], look->keys[i].hash);
 }
 
+/* The next key's turn. has_left: since the last one's. */
+static void look_at(struct lane *lane, struct group_look *look, size_t at, bool has_left) {
+    if (has_left) look->homes = look->entries = at;
+    if (at % WINDOW == 0 || look->entries == at) look_ahead(lane, look, at);
+}
+
 static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_t count) {
     struct group_look look;
     size_t found = 0;
+    bool has_left = true; /* nothing was seen yet */
     look.count = count;
-    look.homes = look.entries = 0;
     for (size_t i = 0; i < count; i++)
         look.keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key, queries[i].key_length);
-    lane_enter_waiting(lane);
+    call_begin(lane);
     int64_t now = wall_ms();
     struct moment moment = {now, now};
     for (size_t i = 0; i < count; i++) {
         struct latchkey_query *query = &queries[i];
-        if (i % WINDOW == 0 || look.entries == i) look_ahead(lane, &look, i);
-        if (!scope_glance_end(lane, &look.glances[i], &look.keys[i], &moment, query->out, query->size, &query->length)) {
-            query->length = get_locked(lane, query->database, query->key, query->key_length, query->out, query->size);
-            look.homes = look.entries = i + 1; /* what was seen of the others may be gone by now */
-        }
+        look_at(lane, &look, i, has_left);
+        has_left = false;
+        if (!scope_glance_end(lane, &look.glances[i], &look.keys[i], &moment, query->out, query->size, &query->length))
+            query->length = get_locked(lane, query->database, query->key, query->key_length, query->out, query->size, &has_left);
         found += query->length >= 0;
     }
-    lane_leave(lane);
+    call_end(lane);
     return found;
 }
 
@@ -317,23 +374,22 @@ size_t latchkey_get_many(struct lane *lane, struct latchkey_query *queries, size
     return found;
 }
 
-static size_t set_group(struct lane *lane, const struct latchkey_item *items, size_t count,
-                        enum latchkey_result *results) {
-    struct key keys[GROUP];
+static size_t set_group(struct lane *lane, const struct latchkey_item *items, size_t count, enum latchkey_result *results) {
+    struct group_look look;
     size_t stored = 0;
+    bool has_left = true; /* nothing was seen yet */
+    look.count = count;
     for (size_t i = 0; i < count; i++)
-        keys[i] =
-            keyspace_key(lane->keyspace, items[i].database, items[i].key, items[i].key_length);
-    lane_enter_waiting(lane);
-    keyspace_prefetch(lane, keys, count);
-    int64_t now = wall_ms();
+        look.keys[i] = keyspace_key(lane->keyspace, items[i].database, items[i].key, items[i].key_length);
+    call_begin(lane);
     for (size_t i = 0; i < count; i++) {
-        struct one one = {.key = keys[i], .item = &items[i]};
-        write_inside(lane, &one.key, 1, now, set_one, &one);
-        if (results != NULL) results[i] = one.result;
-        stored += one.result == LATCHKEY_OK;
+        look_at(lane, &look, i, has_left);
+        has_left = false;
+        enum latchkey_result result = set_item(lane, &items[i], &look.keys[i], &look.glances[i], &has_left);
+        if (results != NULL) results[i] = result;
+        stored += result == LATCHKEY_OK;
     }
-    leave_after_writing(lane);
+    write_end(lane);
     return stored;
 }
 
@@ -359,20 +415,19 @@ void latchkey_range(struct lane *lane, uint32_t database, scope_visitor *visit, 
         shard_set_add(&set, shard);
         uint64_t position = keyspace_shard_position(lane->keyspace, shard);
         while (position != SCOPE_SCAN_END) {
-            lane_enter_waiting(lane);
+            call_begin(lane);
             while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy))
                 scope_wait(lane, busy, false);
             position = scope_scan(&scope, shard, database, position, 256, visit, context);
             scope_end_read(&scope);
-            lane_leave(lane);
+            call_end(lane);
         }
     }
     shard_set_free(&set);
 }
 
 void latchkey_idle(struct lane *lane, int64_t microseconds) {
-    lane_enter_waiting(lane);
+    call_begin(lane);
     keyspace_expire_slice(lane, wall_ms(), microseconds);
-    lane_leave(lane);
-    lane_reclaim(lane);
+    reclaim(lane);
 }

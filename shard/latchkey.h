@@ -23,11 +23,17 @@
  * a function of yours with all of the keys' shards held. Lifetimes: keys and values passed in are copied. Time is unix time in
  * milliseconds, read per call and as exact as the kernel's tick (1 to 10 ms).
  *
- * A limit on memory and the policy by which keys go are set with eviction_limit and eviction_configure (eviction.h); then latchkey_set lets keys go before
- * it adds one, and answers LATCHKEY_OUT_OF_MEMORY if none may go. eviction_tick wants to be called now and then, inside the gate.
+ * A limit on memory and the policy by which keys go are set with eviction_limit and eviction_configure (eviction.h); then latchkey_set and latchkey_set_many let keys go
+ * before they add one, and answer LATCHKEY_OUT_OF_MEMORY if none may go. eviction_tick wants to be called now and then, inside the gate.
  *
  * The calls enter the gate and leave it, which lets memory that others retired be freed; freeing happens in latchkey_idle and, now and
- * then, at the end of a write. */
+ * then, at the end of a write. Who makes many calls in a row enters once for all of them, which makes each cheaper: a visit.
+ *
+ *     latchkey_enter(lane);
+ *     ... some hundred calls, and nothing that waits ...
+ *     latchkey_leave(lane);
+ *
+ * Meanwhile what other threads retire is kept, so a visit is short: a millisecond, say. Who wants the whole keyspace gets it between two of its calls. */
 #ifndef SHARD_LATCHKEY_H
 #define SHARD_LATCHKEY_H
 
@@ -53,6 +59,10 @@ struct latchkey_item {
 };
 
 enum latchkey_result { LATCHKEY_OK, LATCHKEY_REFUSED /* only_if_... */, LATCHKEY_WRONG_TYPE, LATCHKEY_OUT_OF_MEMORY };
+
+/* A visit begins; it ends. Visits don't nest; a lane is detached outside of one. */
+void latchkey_enter(struct lane *lane);
+void latchkey_leave(struct lane *lane);
 
 enum latchkey_result latchkey_set(struct lane *lane, const struct latchkey_item *item);
 /* Copies at most `size` bytes of the value. Returns its whole length, or -1 if the key is absent or no string. */

@@ -11,12 +11,11 @@
 /* Room that Redis gives a long double as text; the largest one takes 4933 digits, a point and 17 digits behind it. */
 #define LONG_DOUBLE_SPACE 5120
 
-#define DIGITS_MOST 20 /* of 2^64 - 1 */
 
 /* ------------------------------------------------------------------ integers */
 
 bool number_parse_unsigned(const char *text, size_t length, uint64_t *value) {
-    if (length == 0 || length > DIGITS_MOST) return false;
+    if (length == 0 || length > NUMBER_DIGITS) return false;
     if (text[0] == '0' && length > 1) return false;
     uint64_t sum = 0;
     for (size_t i = 0; i < length; i++) {

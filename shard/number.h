@@ -9,7 +9,10 @@
 /* A canonical decimal integer ("0", "-7", no "+", no leading zero) that fits. */
 bool number_parse(const char *text, size_t length, int64_t *value);
 bool number_parse_unsigned(const char *text, size_t length, uint64_t *value);
-/* Writes at most 20 characters and no terminator; returns how many. */
+/* Characters of a number at most. */
+#define NUMBER_DIGITS 20
+
+/* Writes at most NUMBER_DIGITS characters and no terminator; returns how many. */
 size_t number_format(char *out, int64_t value);
 size_t number_format_unsigned(char *out, uint64_t value);
 /* As Redis's string2ld: anything strtold takes whole, no leading blank, not nan, at most 255 bytes. */

@@ -92,7 +92,7 @@ void rwlock_init(struct rwlock *lock) {
     atomic_init(&lock->word, 0);
 }
 
-/* The four functions below are the lock itself: the analysis takes their word. */
+/* The five functions below are the lock itself: the analysis takes their word. */
 bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
@@ -117,6 +117,12 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
         pause_briefly();
         word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     }
+}
+
+bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) NO_THREAD_SAFETY_ANALYSIS {
+    uint64_t word = (uint64_t)version << 32;
+    return atomic_compare_exchange_strong_explicit(&lock->word, &word, word | HELD_BY_WRITER, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
 void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
@@ -184,6 +190,17 @@ static void wake_if_free(struct rwlock *lock) {
     if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) == 0 || pthread_rwlock_trywrlock(&lock->lock) != 0) return;
     pthread_rwlock_unlock(&lock->lock);
     wake_all(lock);
+}
+
+bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) NO_THREAD_SAFETY_ANALYSIS {
+    if (pthread_rwlock_trywrlock(&lock->lock) != 0) return false;
+    if (rwlock_version(lock) != version) {
+        pthread_rwlock_unlock(&lock->lock);
+        wake_if_free(lock);
+        return false;
+    }
+    atomic_fetch_or_explicit(&lock->word, HELD_BY_WRITER, memory_order_acq_rel);
+    return true;
 }
 
 void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {

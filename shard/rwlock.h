@@ -51,6 +51,8 @@ void rwlock_init(struct rwlock *lock);
 /* Each tries for a bounded time (a few hundred cycles) and returns whether the lock was taken. */
 bool rwlock_try_shared(struct rwlock *lock) TRY_ACQUIRE_SHARED(true, lock);
 bool rwlock_try_exclusive(struct rwlock *lock) TRY_ACQUIRE(true, lock);
+/* At once or not: for who has looked without the lock, and found it free and at that version. Then all that was seen is there when the lock is taken. */
+bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) TRY_ACQUIRE(true, lock);
 void rwlock_release_shared(struct rwlock *lock) RELEASE_SHARED(lock);
 void rwlock_release_exclusive(struct rwlock *lock) RELEASE(lock);
 
@@ -67,6 +69,7 @@ static inline uint32_t rwlock_version(const struct rwlock *lock) {
 }
 static inline bool rwlock_is_unchanged(const struct rwlock *lock, uint32_t version) {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
+    if (word == (uint64_t)version << 32) return true; /* nor does anybody hold it shared: nearly always */
     return ((word ^ (uint64_t)version << 32) & (RWLOCK_VERSION | RWLOCK_HELD_BY_WRITER)) == 0;
 }
 

@@ -298,6 +298,27 @@ inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, c
     return true;
 }
 
+inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, const struct glance *glance, const struct key *key, const char *data, size_t length) {
+    if (glance->is_failed || glance->home.bucket == NULL || lane->keyspace->listener_count > 0) return false;
+    if (length <= NUMBER_DIGITS || length > BLOB_LEAST) return false;
+    const struct entry *seen = home_find(glance->home, key);
+    if (seen == NULL) return false;
+    struct entry_header header = entry_read_header(seen);
+    if (header.kind != kind_of_string(length) || header.value_length != length) return false;
+    struct rwlock *lock = (struct rwlock *)(uintptr_t)glance->lock;
+    if (!rwlock_try_exclusive_at(lock, glance->version)) return false;
+    struct entry *entry = (struct entry *)(uintptr_t)seen;
+    entry_store(entry, entry_value_place(entry), data, length);
+    if (eviction_notes_use(lane)) {
+        struct moment moment = {0, 0};
+        eviction_note_use(lane, entry, moment_known(&moment)->earliest);
+    }
+    counter_add(&lane->exclusive_takes, 1);
+    counter_add(&lane->changes, 1);
+    rwlock_release_exclusive(lock);
+    return true;
+}
+
 static void assert_held(const struct scope *scope, const struct shard *shard) {
     bool is_held = scope->held == NULL || set_has(scope->held, shard->number);
     assert(is_held && "the key's shard is in the scope");
@@ -654,9 +675,8 @@ static bool edit_reshape(struct edit *edit, struct entry *entry) {
 /* A string over one of the same length and kind: no allocation. */
 static bool edit_overwrite(struct edit *edit, const char *data, size_t length, int64_t expiry) {
     struct entry *entry = edit->entry;
-    if (entry == NULL || entry_type(entry) != TYPE_STRING) return false;
-    if (entry_encoding(entry) != (length <= SHORT_MOST ? ENCODING_SHORT : ENCODING_INLINE)) return false;
-    if (entry->value_length != length || entry_expires(entry) != (expiry != ENTRY_NO_EXPIRY)) return false;
+    if (entry == NULL || entry->value_length != length) return false;
+    if (entry->kind != (kind_of_string(length) | (expiry != ENTRY_NO_EXPIRY ? KIND_EXPIRES : 0))) return false;
     entry_store(entry, entry_value_place(entry), data, length);
     edit->is_changed = true;
     return true;
@@ -669,7 +689,7 @@ static int64_t kept_expiry(const struct edit *edit, bool keeps) {
 bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
     if (length > UINT32_MAX) return false;
     int64_t expiry = kept_expiry(edit, keep_expiry), value;
-    if (length <= BLOB_LEAST && !(length <= 20 && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
+    if (length <= BLOB_LEAST && !(length <= NUMBER_DIGITS && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
         return true;
     return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY));
 }

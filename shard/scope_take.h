@@ -55,6 +55,11 @@ struct moment {
 bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key, struct moment *moment, char *out, size_t size,
                       ssize_t *length);
 
+/* A glance that ends in a change: the value of a string becomes `data` in place, if that is all there is to do. false if the key is absent or its value of
+ * another length or kind, or has an expiry; or if somebody listens to changes, the shard is busy, or anything in it has changed since the glance began: then nothing
+ * has happened, and a write scope is the way. Counts like an edit. */
+bool scope_overwrite(struct lane *lane, const struct glance *glance, const struct key *key, const char *data, size_t length);
+
 /* A shard's lock, and the shard of a lock that was found busy. */
 struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);
 uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock);

@@ -222,14 +222,18 @@ static void *fill(void *context) {
     struct keyspace *shared = context;
     struct lane *mine = lane_attach(shared);
     uint64_t state = mine->number + 1;
-    char key[24];
+    enum { BATCH = 10 };
+    char keys[BATCH][24];
+    struct latchkey_item items[BATCH];
     static const char value[3000];
     for (int i = 0; i < SCALED(40000, 4000); i++) {
-        struct latchkey_item item = {.key = key,
-                                     .key_length = (size_t)sprintf(key, "%u:%d", mine->number, i),
-                                     .value = value,
-                                     .value_length = random_below(&state, i % 50 == 0 ? 3000 : 100)};
-        CHECK(latchkey_set(mine, &item) == LATCHKEY_OK);
+        struct latchkey_item *item = &items[i % BATCH];
+        *item = (struct latchkey_item){.key = keys[i % BATCH],
+                                       .key_length = (size_t)sprintf(keys[i % BATCH], "%u:%d", mine->number, i),
+                                       .value = value,
+                                       .value_length = random_below(&state, i % 50 == 0 ? 3000 : 100)};
+        if (mine->number % 2 == 0) CHECK(latchkey_set(mine, item) == LATCHKEY_OK);
+        else if (i % BATCH == BATCH - 1) CHECK(latchkey_set_many(mine, items, BATCH, NULL) == BATCH);
         int64_t used = eviction_used(shared);
         if (used > most_used) most_used = used;
     }

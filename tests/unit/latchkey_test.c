@@ -59,6 +59,83 @@ static void what_is_set_can_be_got_and_deleted(void **state) {
     expect_stored("k", NULL);
 }
 
+/* What is to be seen of a key besides its bytes. */
+struct look_of {
+    struct key key;
+    char encoding[16];
+    bool expires;
+};
+
+static void look_at(void *context, const struct read_scope *scope) {
+    struct look_of *look = context;
+    const struct entry *entry = scope_peek(scope, &look->key);
+    assert_non_null(entry);
+    snprintf(look->encoding, sizeof look->encoding, "%s", entry_encoding_name(entry));
+    look->expires = entry_expiry(entry) != ENTRY_NO_EXPIRY;
+}
+
+static struct look_of look_of(const char *key) {
+    struct look_of look = {.key = keyspace_key(cache, 0, key, strlen(key))};
+    latchkey_read(lane, &look.key, 1, look_at, &look);
+    return look;
+}
+
+static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
+    (void)state;
+    static const struct {
+        const char *before, *after, *encoding;
+        int64_t lives;
+        bool is_in_place;
+    } cases[] = {
+        {"thirty bytes, which are embstr", "thirty others, embstr as well!", "embstr", 0, true},
+        {"fifty bytes and more are raw, as Redis would have it", "and fifty others, as many, so that they fit in there", "raw", 0, true},
+        {"thirty bytes, which are embstr", "one more than there were before", "embstr", 0, false},
+        {"thirty bytes, which are embstr", "thirty others, embstr as well!", "embstr", 60000, false},
+        {"twenty bytes of text", "-1234567890123456789", "int", 0, false},
+        {"twenty bytes of text", "12345678901234567890", "embstr", 0, true},
+        {"-1234567890123456789", "twenty bytes of text", "embstr", 0, false},
+        {"short", "other", "embstr", 0, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct latchkey_item before = item("k", cases[i].before);
+        before.lives = cases[i].lives;
+        assert_int_equal(latchkey_set(lane, &before), LATCHKEY_OK);
+        assert_true(look_of("k").expires == (cases[i].lives > 0));
+        struct keyspace_counts counts = counts_of(cache);
+        assert_int_equal(set("k", cases[i].after), LATCHKEY_OK);
+        assert_int_equal(counts_of(cache).changes, counts.changes + 1);
+        assert_int_equal(counts_of(cache).exclusive_takes, counts.exclusive_takes + 1);
+        assert_int_equal(counts_of(cache).retired_objects, counts.retired_objects + !cases[i].is_in_place);
+        expect_stored("k", cases[i].after);
+        assert_string_equal(look_of("k").encoding, cases[i].encoding);
+        assert_false(look_of("k").expires);
+        assert_true(latchkey_delete(lane, "k", 1));
+        latchkey_idle(lane, 1000);
+    }
+}
+
+static void count_change(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+    (void)key;
+    (void)entry;
+    (void)other;
+    if (event == EVENT_SET) (*(int *)context)++;
+}
+
+static void who_listens_hears_of_every_value(void **state) {
+    (void)state;
+    int heard = 0;
+    struct keyspace *told = keyspace_open(&(struct keyspace_options){.shards = 4});
+    keyspace_listen(told, &(struct keyspace_listener){NULL, count_change, &heard});
+    struct lane *seat = lane_attach(told);
+    struct latchkey_item it = item("k", "thirty bytes, which are embstr");
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(latchkey_set(seat, &it), LATCHKEY_OK);
+        assert_int_equal(heard, i);
+    }
+    lane_detach(seat);
+    keyspace_close(told);
+}
+
 static void get_copies_no_more_than_there_is_room_for(void **state) {
     (void)state;
     char out[6] = "xxxxx";
@@ -438,8 +515,7 @@ static void a_range_visits_every_key_of_its_database(void **state) {
     assert_int_equal(visited, 0);
 }
 
-static void writes_free_what_they_replace_now_and_then(void **state) {
-    (void)state;
+static void expect_freed_now_and_then(void) {
     static char value[2000];
     uint64_t most = 0;
     for (int i = 0; i < 5000; i++) {
@@ -457,7 +533,72 @@ static void writes_free_what_they_replace_now_and_then(void **state) {
     assert_true(latchkey_delete(lane, "k", 1));
 }
 
+static void writes_free_what_they_replace_now_and_then(void **state) {
+    (void)state;
+    expect_freed_now_and_then();
+    latchkey_enter(lane);
+    expect_freed_now_and_then();
+    assert_true(lane_is_inside(lane));
+    latchkey_leave(lane);
+    assert_false(lane_is_inside(lane));
+}
+
 /* ------------------------------------------------------------------ threads */
+
+static void *close_once(void *argument) {
+    _Atomic bool *was_closed = argument;
+    struct lane *seat = lane_attach(cache);
+    CHECK(seat != NULL);
+    gate_close_waiting(seat);
+    CHECK(!lane_is_inside(lane));
+    gate_open(seat);
+    atomic_store(was_closed, true);
+    lane_detach(seat);
+    return NULL;
+}
+
+static void who_closes_the_gate_gets_in_between_two_calls_of_a_visit(void **state) {
+    (void)state;
+    pthread_t thread;
+    _Atomic bool was_closed = false;
+    latchkey_enter(lane);
+    assert_int_equal(pthread_create(&thread, NULL, close_once, &was_closed), 0);
+    for (int i = 0; !atomic_load(&was_closed); i++) {
+        if (i % 2 == 0) assert_int_equal(set("visited", "thirty bytes, which are embstr"), LATCHKEY_OK);
+        else expect_stored("visited", "thirty bytes, which are embstr");
+    }
+    latchkey_leave(lane);
+    pthread_join(thread, NULL);
+    assert_true(latchkey_delete(lane, "visited", 7));
+}
+
+/* Two threads, one key: whichever way each of their values gets in, none is lost on the way, and no two are mixed. */
+static void *set_often(void *argument) {
+    const char *value = argument;
+    struct lane *seat = lane_attach(cache);
+    CHECK(seat != NULL);
+    struct latchkey_item it = item("contended", value);
+    for (int i = 0; i < SCALED(200000, 5000); i++) CHECK(latchkey_set(seat, &it) == LATCHKEY_OK);
+    lane_detach(seat);
+    return NULL;
+}
+
+static void values_that_are_set_at_once_come_one_after_the_other(void **state) {
+    (void)state;
+    static char values[2][40] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+    pthread_t threads[2];
+    char seen[40] = "";
+    uint64_t changes = counts_of(cache).changes;
+    assert_int_equal(set("contended", values[0]), LATCHKEY_OK);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, set_often, values[i]), 0);
+    for (int i = 0; i < SCALED(200000, 5000); i++) {
+        assert_int_equal(latchkey_get(lane, "contended", 9, seen, sizeof seen), 35);
+        assert_true(strcmp(seen, values[0]) == 0 || strcmp(seen, values[1]) == 0);
+    }
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(counts_of(cache).changes, changes + 1 + 2 * (uint64_t)SCALED(200000, 5000));
+    assert_true(latchkey_delete(lane, "contended", 9));
+}
 
 /* Every batch writes one number to all keys, so each key only ever rises, and a value is never a mixture of two. */
 #define RISING_KEYS 40
@@ -605,6 +746,8 @@ static void no_increment_is_lost(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_set_can_be_got_and_deleted),
+        cmocka_unit_test(a_new_value_is_the_same_however_it_takes_its_place),
+        cmocka_unit_test(who_listens_hears_of_every_value),
         cmocka_unit_test(get_copies_no_more_than_there_is_room_for),
         cmocka_unit_test(only_if_absent_and_only_if_present_refuse),
         cmocka_unit_test(a_value_lives_as_long_as_asked),
@@ -616,6 +759,8 @@ int main(void) {
         cmocka_unit_test(a_range_visits_every_key_of_its_database),
         cmocka_unit_test(writes_free_what_they_replace_now_and_then),
         cmocka_unit_test(no_increment_is_lost),
+        cmocka_unit_test(who_closes_the_gate_gets_in_between_two_calls_of_a_visit),
+        cmocka_unit_test(values_that_are_set_at_once_come_one_after_the_other),
         cmocka_unit_test(a_batch_of_any_size_answers_each_key),
         cmocka_unit_test(each_item_of_a_batch_succeeds_or_fails_alone),
         cmocka_unit_test(of_two_items_with_one_key_the_later_stays),

@@ -29,6 +29,28 @@ static void readers_share_and_writers_exclude(void **state) {
     rwlock_release_shared(&lock);
 }
 
+static void who_has_looked_takes_the_lock_only_as_it_was(void **state) {
+    (void)state;
+    struct rwlock lock;
+    uint32_t version, later;
+    rwlock_init(&lock);
+    assert_true(rwlock_peek(&lock, &version));
+    assert_false(rwlock_try_exclusive_at(&lock, version + 1));
+    assert_true(rwlock_try_shared(&lock));
+    assert_false(rwlock_try_exclusive_at(&lock, version));
+    rwlock_release_shared(&lock);
+    assert_true(rwlock_try_exclusive_at(&lock, version));
+    assert_false(rwlock_peek(&lock, &later));
+    assert_false(rwlock_try_shared(&lock));
+    assert_false(rwlock_try_exclusive_at(&lock, version));
+    rwlock_release_exclusive(&lock);
+    assert_false(rwlock_try_exclusive_at(&lock, version));
+    assert_true(rwlock_peek(&lock, &later));
+    assert_true(later != version);
+    assert_true(rwlock_try_exclusive_at(&lock, later));
+    rwlock_release_exclusive(&lock);
+}
+
 static void nobody_parks_on_a_free_lock(void **state) {
     (void)state;
     struct rwlock lock;
@@ -447,6 +469,7 @@ static void who_gives_up_takes_no_wake_up_from_others(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_share_and_writers_exclude),
+        cmocka_unit_test(who_has_looked_takes_the_lock_only_as_it_was),
         cmocka_unit_test(nobody_parks_on_a_free_lock),
         cmocka_unit_test(release_wakes_everybody_who_is_parked_once),
         cmocka_unit_test(only_the_last_reader_wakes),
