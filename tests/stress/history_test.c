@@ -328,6 +328,11 @@ static void ask_engine_for(struct work *work, const struct key *key) {
     ssize_t length;
     enum latchkey_result result;
     switch (operation->kind) {
+    case OPERATION_SET:
+        if (!is_plain) break;
+        item.value_length = value_write(player, operation->argument, player->text);
+        CHECK(latchkey_set(player->lane, &item) == LATCHKEY_OK);
+        return;
     case OPERATION_SET_NX:
     case OPERATION_SET_XX:
         item.only_if_absent = operation->kind == OPERATION_SET_NX;
@@ -387,7 +392,11 @@ static void step_engine(struct player *player) {
     const struct key *key = &world->keys[which][__builtin_ctz(what.keys)];
     struct work work = {.player = player, .keys = world->keys[which]};
     work.operation = history_begin(world->histories[which], player->number, &what);
+    /* Not for what enters the gate itself. */
+    bool is_visit = what.kind != OPERATION_MGET && random_below(&player->random, 4) == 0;
+    if (is_visit) latchkey_enter(player->lane);
     ask_engine_for(&work, key);
+    if (is_visit) latchkey_leave(player->lane);
     history_end(work.operation);
     if (random_below(&player->random, 8) == 0) disturb(player);
 }
