@@ -598,14 +598,14 @@ static void plot_draw(const char *terminal, const char *ending) {
     if (plot == NULL) return;
     fprintf(plot, "set terminal %s\nset output '%s/engine.%s'\n", terminal, options.output, ending);
     fprintf(plot,
-            "set multiplot layout %d,%zu margins 0.03,0.99,0.09,0.91 spacing 0.03,0.08 title 'Million "
+            "set multiplot layout %d,%zu margins 0.03,0.99,0.13,0.91 spacing 0.03,0.08 title 'Million "
             "operations a second by threads: %u keys of 16 bytes, values of 64'\n"
             "set logscale x 2\nset xtics 2\nset yrange [0:*]\nset grid ytics lc rgb '#dddddd'\nset "
             "key off\nset border 3\nset tics nomirror\n",
             DISTRIBUTIONS, SHARES, options.keys);
     for (int distribution = 0; distribution < DISTRIBUTIONS; distribution++)
         for (size_t share = 0; share < SHARES; share++) {
-            if (distribution == 0 && share == 0) fprintf(plot, "set key at screen 0.5,0.015 center bottom horizontal maxrows 1\n");
+            if (distribution == 0 && share == 0) fprintf(plot, "set key at screen 0.5,0.015 center bottom horizontal samplen 1.5\n");
             fprintf(plot, "set title '%s, %u %% reads'\nplot ", distribution_names[distribution],
                     shares[share]);
             for (int strategy = 0; strategy < STRATEGIES; strategy++)
