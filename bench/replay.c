@@ -123,9 +123,15 @@ static void out_set(uint32_t object) {
     out_bulk(value_bytes, value_length(object));
 }
 
+/* Who was stopped and goes on finds its calls interrupted. */
+static bool is_interrupted(ssize_t result) {
+    return result < 0 && errno == EINTR;
+}
+
 static void out_send(void) {
     for (size_t sent = 0; sent < out_length;) {
         ssize_t went = send(server, out + sent, out_length - sent, MSG_NOSIGNAL);
+        if (is_interrupted(went)) continue;
         if (went < 0) fail("can't send: %s", strerror(errno));
         sent += (size_t)went;
     }
@@ -133,7 +139,9 @@ static void out_send(void) {
 }
 
 static size_t bytes_receive(char *bytes, size_t room) {
-    ssize_t came = recv(server, bytes, room, 0);
+    ssize_t came;
+    do came = recv(server, bytes, room, 0);
+    while (is_interrupted(came));
     if (came < 0) fail("nothing comes: %s", strerror(errno));
     if (came == 0) fail("the server closed the connection");
     return (size_t)came;
