@@ -270,7 +270,7 @@ struct entry *entry_create_string(const struct key *key, int64_t expiry, const c
     if (form == FORM_ANY && length <= NUMBER_DIGITS && number_parse(data, length, &value)) return entry_create_integer(key, expiry, value);
     if (length > BLOB_LEAST) return create_blob(key, expiry, data, length, blob);
     if (is_cheaper_apart(key, expiry != ENTRY_NO_EXPIRY, length)) return create_apart(key, expiry, data, length);
-    enum encoding encoding = length <= SHORT_MOST && form != FORM_RAW ? ENCODING_SHORT : ENCODING_INLINE;
+    enum encoding encoding = form == FORM_RAW ? ENCODING_INLINE : encoding_of_string(length);
     struct entry *entry = entry_create(TYPE_STRING, encoding, key, expiry, length, (uint32_t)length);
     if (entry != NULL && length > 0) memcpy(entry_value_place(entry), data, length);
     return entry;

@@ -23,8 +23,11 @@ static inline enum encoding entry_encoding(const struct entry *entry) {
     return kind_encoding(entry->kind);
 }
 /* Of a string of that length whose bytes stand in the entry. */
+static inline enum encoding encoding_of_string(size_t length) {
+    return length <= SHORT_MOST ? ENCODING_SHORT : ENCODING_INLINE;
+}
 static inline uint8_t kind_of_string(size_t length) {
-    return (uint8_t)(TYPE_STRING | (length <= SHORT_MOST ? ENCODING_SHORT : ENCODING_INLINE) << 4);
+    return (uint8_t)(TYPE_STRING | encoding_of_string(length) << 4);
 }
 static inline bool entry_expires(const struct entry *entry) {
     return (entry->kind & KIND_EXPIRES) != 0;

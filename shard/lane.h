@@ -67,7 +67,7 @@ struct lane {
     /* Its own thread's from here on. */
     struct bucket *spares[LANE_SPARES]; /* stock of spill buckets, for the table */
     uint32_t spare_count;
-    /* Counts what makes void which home a key was seen in, though no version tells of it: the end of a visit, as the gate may be closed then; whatever else lets
+    /* Counts what makes void which home a key was seen in, though no version tells of it: leaving the gate, as it may be closed then; whatever else lets
      * memory be freed that was seen before (lane_hold_still, lane_refresh); and a home that the lane itself moves, in a shard that it still holds. */
     uint32_t voidings;
     bool is_visiting; /* latchkey_enter */

@@ -59,25 +59,26 @@ static void what_is_set_can_be_got_and_deleted(void **state) {
     expect_stored("k", NULL);
 }
 
-/* What is to be seen of a key besides its bytes. */
-struct look_of {
+struct found {
     struct key key;
+    bool is_present;
     char encoding[16];
-    bool expires;
+    int64_t expiry, now;
 };
 
-static void look_at(void *context, const struct read_scope *scope) {
-    struct look_of *look = context;
-    const struct entry *entry = scope_peek(scope, &look->key);
-    assert_non_null(entry);
-    snprintf(look->encoding, sizeof look->encoding, "%s", entry_encoding_name(entry));
-    look->expires = entry_expiry(entry) != ENTRY_NO_EXPIRY;
+static void find(void *context, const struct read_scope *scope) {
+    struct found *found = context;
+    const struct entry *entry = scope_peek(scope, &found->key);
+    found->is_present = entry != NULL;
+    found->now = scope->scope.now;
+    snprintf(found->encoding, sizeof found->encoding, "%s", entry != NULL ? entry_encoding_name(entry) : "");
+    found->expiry = entry != NULL ? entry_expiry(entry) : ENTRY_NO_EXPIRY;
 }
 
-static struct look_of look_of(const char *key) {
-    struct look_of look = {.key = keyspace_key(cache, 0, key, strlen(key))};
-    latchkey_read(lane, &look.key, 1, look_at, &look);
-    return look;
+static struct found look(const char *name) {
+    struct found found = {.key = keyspace_key(cache, 0, name, strlen(name))};
+    latchkey_read(lane, &found.key, 1, find, &found);
+    return found;
 }
 
 static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
@@ -100,15 +101,17 @@ static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
         struct latchkey_item before = item("k", cases[i].before);
         before.lives = cases[i].lives;
         assert_int_equal(latchkey_set(lane, &before), LATCHKEY_OK);
-        assert_true(look_of("k").expires == (cases[i].lives > 0));
+        assert_true(look("k").is_present);
+        assert_true((look("k").expiry != ENTRY_NO_EXPIRY) == (cases[i].lives > 0));
         struct keyspace_counts counts = counts_of(cache);
         assert_int_equal(set("k", cases[i].after), LATCHKEY_OK);
         assert_int_equal(counts_of(cache).changes, counts.changes + 1);
         assert_int_equal(counts_of(cache).exclusive_takes, counts.exclusive_takes + 1);
         assert_int_equal(counts_of(cache).retired_objects, counts.retired_objects + !cases[i].is_in_place);
         expect_stored("k", cases[i].after);
-        assert_string_equal(look_of("k").encoding, cases[i].encoding);
-        assert_false(look_of("k").expires);
+        assert_true(look("k").is_present);
+        assert_string_equal(look("k").encoding, cases[i].encoding);
+        assert_true(look("k").expiry == ENTRY_NO_EXPIRY);
         assert_true(latchkey_delete(lane, "k", 1));
         latchkey_idle(lane, 1000);
     }
@@ -185,26 +188,6 @@ static void only_if_absent_and_only_if_present_refuse(void **state) {
     assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
     expect_stored("k", "other");
     assert_true(latchkey_delete(lane, "k", 1));
-}
-
-struct found {
-    struct key key;
-    bool is_present;
-    int64_t expiry, now;
-};
-
-static void find(void *context, const struct read_scope *scope) {
-    struct found *found = context;
-    const struct entry *entry = scope_peek(scope, &found->key);
-    found->is_present = entry != NULL;
-    found->now = scope->scope.now;
-    found->expiry = entry != NULL ? entry_expiry(entry) : ENTRY_NO_EXPIRY;
-}
-
-static struct found look(const char *name) {
-    struct found found = {.key = keyspace_key(cache, 0, name, strlen(name))};
-    latchkey_read(lane, &found.key, 1, find, &found);
-    return found;
 }
 
 static void a_value_lives_as_long_as_asked(void **state) {
