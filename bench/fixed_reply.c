@@ -295,8 +295,9 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
         fail("can't accept");
     }
     int on = 1;
-    if (!listener->private_data && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
-        fail("TCP_NODELAY");
+    if (!listener->private_data && (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+                                    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0))
+        fail("TCP_NODELAY, TCP_CONGESTION"); /* as server/listen.c has them */
     for (uint32_t i = 0; i < setup.threads; i++) {
         if (atomic_load(&setup.workers[i].assigned) < atomic_load(&home->assigned))
             home = &setup.workers[i];

@@ -168,6 +168,8 @@ void listen_close(struct listening *listening) {
 
 void listen_tune(int fd) {
     option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    /* Nothing is congested within a machine, and Reno, which every kernel has, computes the least per packet. */
+    if (listen_peer_is_local(fd)) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
     int seconds = (int)atomic_load_explicit(&config.tcp_keepalive, memory_order_relaxed);
     if (seconds <= 0) return;
     option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);

@@ -20,7 +20,7 @@ struct listening {
 bool listen_open(struct listening *listening);
 /* Closes them and removes the unix socket's file. */
 void listen_close(struct listening *listening);
-/* Sets up a new TCP connection: no delay, keepalive by tcp-keepalive. */
+/* Sets up a new TCP connection: no delay, keepalive by tcp-keepalive, and no more congestion control than needed if it is of this machine. */
 void listen_tune(int fd);
 /* The other end of a TCP connection has a loopback address. */
 bool listen_peer_is_local(int fd);

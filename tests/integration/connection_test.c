@@ -150,7 +150,7 @@ an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not(vo
     stop(server);
 }
 
-/* An option of the server's end of the connection, by a copy of its descriptor; -1 if that isn't allowed here. */
+/* An option of the server's end of the connection, or its first bytes, by a copy of its descriptor; -1 if that isn't allowed here. */
 static int socket_option(const struct server *server, struct resp3 *connection, int level,
                          int option) {
     char *number = client_field(connection, "fd");
@@ -179,6 +179,9 @@ static void tcp_keepalive_holds_for_new_connections(void **state) {
         assert_int_equal(socket_option(server, connection, IPPROTO_TCP, TCP_KEEPINTVL), 40);
         assert_int_equal(socket_option(server, connection, IPPROTO_TCP, TCP_KEEPCNT), 3);
         assert_int_equal(socket_option(server, connection, IPPROTO_TCP, TCP_NODELAY), 1);
+        int reno;
+        memcpy(&reno, "reno", sizeof reno);
+        assert_int_equal(socket_option(server, connection, IPPROTO_TCP, TCP_CONGESTION), reno);
         expect(admin, "OK", "CONFIG SET tcp-keepalive 0");
         struct resp3 *later = resp3_connect(server);
         assert_int_equal(socket_option(server, later, SOL_SOCKET, SO_KEEPALIVE), 0);
