@@ -10,14 +10,14 @@
 #include "shard.h"
 #include "value/value.h"
 
-/* Entries looked at for each drawing, neighbours looked at in a shard, and drawings that find nobody of the kind before others are taken. */
-#define SAMPLES 64
-#define RUN 8
-#define TRIES (SAMPLES / RUN * 4)
-/* Homes visited for a run: at the usual load one or two are enough. */
+/* Entries looked at for each drawing, neighbours looked at in a shard, and shards visited when there are few of the kind. */
+#define SAMPLES 128
+#define RUN 32
+#define TRIES 64
+/* Homes visited for a run: at the usual load four or five are enough. */
 #define RUN_HOMES 8
 /* Entries collected before they are looked at, so that their lines come together. */
-#define RUN_MOST 32
+#define RUN_MOST 64
 
 /* The small part's share of the bytes, in percent. */
 #define SMALL_SHARE 15
@@ -230,6 +230,7 @@ uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry 
 /* ------------------------------------------------------------------ who is considered */
 
 enum candidates { CANDIDATES_ALL, CANDIDATES_VOLATILE, CANDIDATES_SMALL, CANDIDATES_MAIN };
+_Static_assert(CANDIDATES_MAIN < LANE_QUEUES, "a queue for each");
 
 static bool is_candidate(enum candidates which, const struct entry *entry) {
     switch (which) {
@@ -276,14 +277,19 @@ struct drawing {
     struct lane *lane;
     enum candidates which;
     int64_t now;
+    struct queue *queue;
     uint32_t database; /* that the last run was in */
-    uint32_t seen, collected;
+    uint32_t seen;     /* slots, but for a volatile policy only of entries that expire */
+    uint32_t collected;
     const struct entry *entries[RUN_MOST];
 };
 
 static void collect(void *context, slot *at) {
     struct drawing *drawing = context;
-    if (drawing->which == CANDIDATES_VOLATILE && !slot_expires(at)) return;
+    enum candidates which = drawing->which;
+    if (which == CANDIDATES_VOLATILE && !slot_expires(at)) return;
+    drawing->seen++;
+    if (which >= CANDIDATES_SMALL && slot_is_main(at) != (which == CANDIDATES_MAIN)) return;
     if (drawing->collected == RUN_MOST) return;
     const struct entry *entry = slot_entry(at);
     __builtin_prefetch(entry);
@@ -291,19 +297,19 @@ static void collect(void *context, slot *at) {
 }
 
 /* Keeps the best few, the best last. */
-static void offer(struct lane *lane, const struct entry *entry, uint32_t database, float score) {
-    struct candidate *queue = lane->queue;
-    uint32_t at = lane->queued;
+static void offer(struct queue *queue, const struct entry *entry, uint32_t database, float score) {
+    struct candidate *candidates = queue->candidates;
+    uint32_t at = queue->count;
+    if (at == LANE_CANDIDATES && score <= candidates[0].score) return;
     for (uint32_t i = 0; i < at; i++)
-        if (queue[i].entry == entry) return;
+        if (candidates[i].entry == entry) return;
     if (at == LANE_CANDIDATES) {
-        if (score <= queue[0].score) return;
-        for (uint32_t i = 1; i < at; i++) queue[i - 1] = queue[i];
-        at = --lane->queued;
+        for (uint32_t i = 1; i < at; i++) candidates[i - 1] = candidates[i];
+        at = --queue->count;
     }
-    for (; at > 0 && queue[at - 1].score > score; at--) queue[at] = queue[at - 1];
-    queue[at] = (struct candidate){.entry = entry, .database = database, .score = score};
-    lane->queued++;
+    for (; at > 0 && candidates[at - 1].score > score; at--) candidates[at] = candidates[at - 1];
+    candidates[at] = (struct candidate){.entry = entry, .database = database, .score = score};
+    queue->count++;
 }
 
 /* One of a shard's tables, the larger the likelier. NULL if all are empty. */
@@ -328,25 +334,30 @@ static bool is_stale(const struct keyspace *keyspace, const struct table *table)
            atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed);
 }
 
-/* Some neighbours, from that place on. */
+/* Some neighbours, from that place on, and each once. */
 static void draw_run(struct drawing *drawing, const struct table *table, uint32_t database, uint64_t place) {
-    struct lane *lane = drawing->lane;
-    const struct eviction *eviction = &lane->keyspace->eviction;
+    const struct eviction *eviction = &drawing->lane->keyspace->eviction;
+    uint32_t seen_before = drawing->seen;
+    uint64_t first = place;
+    bool is_around = false;
     drawing->collected = 0;
-    for (int homes = 0; homes < RUN_HOMES && drawing->collected < RUN; homes++)
+    for (int homes = 0; homes < RUN_HOMES && drawing->seen - seen_before < RUN && !(is_around && place >= first); homes++) {
         place = table_visit(table, place, collect, drawing);
+        is_around = is_around || place == 0;
+    }
     for (uint32_t i = 0; i < drawing->collected; i++) {
         const struct entry *entry = drawing->entries[i];
-        drawing->seen++;
-        if (is_candidate(drawing->which, entry)) offer(lane, entry, database, score_of(eviction, entry, drawing->now));
+        assert(is_candidate(drawing->which, entry));
+        offer(drawing->queue, entry, database, score_of(eviction, entry, drawing->now));
     }
 }
 
-/* Where the next run begins: as a hash, random, and so in a random shard. Its home is sent for while the present run's entries are looked at. */
+/* Where the next run begins: as a hash, random, and so in a random shard. Its home and the next ones are sent for while the present run's entries are looked at. */
 static uint64_t draw_next(const struct drawing *drawing) {
     struct fetch fetch;
     uint64_t hash = value_random(UINT64_MAX);
     fetch_home(drawing->lane, hash, drawing->database, &fetch);
+    for (int i = 1; i < RUN / BUCKET_SLOTS && fetch.home.bucket != NULL; i++) __builtin_prefetch(fetch.home.bucket + i);
     return hash;
 }
 
@@ -360,29 +371,38 @@ static void draw_shard(struct drawing *drawing, uint64_t hash) {
     rwlock_release_shared(&shard->lock);
 }
 
-/* Fills the lane's queue. The entries were there a moment ago, and can't be freed while the lane is inside. */
+/* Fills an empty queue. The entries were there a moment ago, and can't be freed while the lane is inside. */
 static void draw(struct lane *lane, enum candidates which, int64_t now) {
-    struct drawing drawing = {.lane = lane, .which = which, .now = now};
+    struct queue *queue = &lane->queues[which];
+    struct drawing drawing = {.lane = lane, .which = which, .now = now, .queue = queue};
     bool is_random = policy_of(&lane->keyspace->eviction) == EVICTION_ALLKEYS_RANDOM ||
                      policy_of(&lane->keyspace->eviction) == EVICTION_VOLATILE_RANDOM;
     uint32_t samples = is_random ? 1 : SAMPLES;
-    lane->queued = 0;
-    lane->queue_which = (uint32_t)which;
     uint64_t next = draw_next(&drawing);
-    for (int tries = 0; tries < TRIES && (drawing.seen < samples || lane->queued == 0); tries++) {
+    for (int tries = 0; tries < TRIES && (drawing.seen < samples || queue->count == 0); tries++) {
         uint64_t hash = next;
         next = draw_next(&drawing);
         draw_shard(&drawing, hash);
     }
-    for (uint32_t i = 0; i < lane->queued; i++) {
+    for (uint32_t i = 0; i < queue->count; i++) {
+        struct candidate *candidate = &queue->candidates[i];
         size_t length;
-        const char *data = entry_key(lane->queue[i].entry, &length);
-        lane->queue[i].hash = lane_hash(lane, data, length);
-        lane->queue[i].entry = NULL; /* after this batch it may be gone */
+        const char *data = entry_key(candidate->entry, &length);
+        candidate->hash = lane_hash(lane, data, length);
+        candidate->entry = NULL; /* after this batch it may be gone */
     }
 }
 
 /* ------------------------------------------------------------------ letting one go */
+
+static struct ghosts *ghosts_of(const struct eviction *eviction) {
+    return form_of(eviction) == ACCESS_QUEUES ? atomic_load_explicit(&eviction->ghosts, memory_order_acquire) : NULL;
+}
+
+void eviction_expect(const struct lane *lane, uint64_t hash) {
+    const struct ghosts *ghosts = ghosts_of(&lane->keyspace->eviction);
+    if (ghosts != NULL) ghosts_prefetch(ghosts, hash);
+}
 
 static void note_main_age(struct eviction *eviction, uint32_t age) {
     uint32_t before = atomic_load_explicit(&eviction->main_age, memory_order_relaxed), now = age << MAIN_AGE_SHIFT;
@@ -418,11 +438,13 @@ static size_t let_go(struct write_scope *scope, struct lane *lane, const struct 
 }
 
 /* From the small part to the main one. */
-static void promote(struct lane *lane, struct table *table, struct entry *entry) {
+static void promote(struct lane *lane, struct table *table, slot *at) {
+    struct entry *entry = slot_entry(at);
     uint16_t access = access_read(entry), after;
     do after = access_queued(true, access_count(access) - 1, tick_of(&lane->keyspace->eviction));
     while (access_count(access) > 0 &&
            !atomic_compare_exchange_weak_explicit(&entry->access, &access, after, memory_order_relaxed, memory_order_relaxed));
+    table_replace(at, entry);
     size_t bytes = entry_bytes(entry);
     counter_add(&table->main_bytes, bytes);
     counter_add(&lane->main_bytes, bytes);
@@ -441,11 +463,11 @@ static size_t try_candidate(struct lane *lane, enum candidates which, const stru
     if (!scope_try_write(&scope, lane, &set, now, &busy)) return 0;
     shard_assert_exclusive(shard);
     struct table *table = shard_table(shard, candidate->database);
-    const slot *at = table == NULL ? NULL : table_find_hash(table, candidate->hash, &keyspace->secret);
+    slot *at = table == NULL ? NULL : table_find_hash(table, candidate->hash, &keyspace->secret);
     struct entry *entry = at == NULL ? NULL : slot_entry(at);
     if (entry != NULL && is_candidate(which, entry) && score_of(&keyspace->eviction, entry, now) >= candidate->score) {
         bool is_used = which == CANDIDATES_SMALL && access_count(access_read(entry)) > 0;
-        if (is_used) promote(lane, table, entry);
+        if (is_used) promote(lane, table, at);
         else bytes = let_go(&scope, lane, entry, candidate->hash, candidate->database);
     }
     scope_end_write(&scope);
@@ -499,14 +521,27 @@ static enum candidates candidates_now(struct lane *lane, size_t incoming) {
     return is_small ? CANDIDATES_SMALL : CANDIDATES_MAIN;
 }
 
+/* The next two have their turn a few requests from now. Until then what they need has come from memory: for the later one its home; for the next one, whose
+ * home has come, its entry and its ghost's place. */
+static void fetch_next(const struct lane *lane, const struct queue *queue) {
+    struct fetch fetch;
+    if (queue->count == 0) return;
+    const struct candidate *next = &queue->candidates[queue->count - 1];
+    if (queue->count > 1) fetch_home(lane, next[-1].hash, next[-1].database, &fetch);
+    fetch_home(lane, next->hash, next->database, &fetch);
+    fetch_entry(&fetch, next->hash);
+    eviction_expect(lane, next->hash);
+}
+
 /* Lets one key go. Returns its bytes; 0 if nothing may go. */
 static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
     for (int chances = 0; chances < SECOND_CHANCES; chances++) {
         enum candidates which = candidates_now(lane, incoming);
-        if (lane->queue_which != (uint32_t)which) lane->queued = 0;
-        if (lane->queued == 0) draw(lane, which, now);
-        if (lane->queued == 0) break;
-        struct candidate candidate = lane->queue[--lane->queued];
+        struct queue *queue = &lane->queues[which];
+        if (queue->count == 0) draw(lane, which, now);
+        if (queue->count == 0) break;
+        struct candidate candidate = queue->candidates[--queue->count];
+        fetch_next(lane, queue);
         size_t bytes = try_candidate(lane, which, &candidate, now);
         if (bytes > 0) return bytes;
     }
@@ -594,7 +629,9 @@ static uint16_t access_anew(const struct keyspace *keyspace, int64_t now) {
 }
 
 static void forget_access(void *context, slot *at) {
-    access_write(slot_entry(at), *(const uint16_t *)context);
+    struct entry *entry = slot_entry(at);
+    access_write(entry, *(const uint16_t *)context);
+    table_replace(at, entry);
 }
 
 /* Under another policy the bits meant something else. epoch: of the form, from before it was read; if it has changed since, the table is renewed again. */

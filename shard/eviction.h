@@ -90,6 +90,8 @@ bool eviction_has_room(const struct lane *lane, size_t bytes);
 /* Whether there is a limit: without one there is always room. */
 bool eviction_is_limited(const struct lane *lane);
 
+/* A key that may be about to come in, or to be let go: its ghost's place is on its way to the cache. */
+void eviction_expect(const struct lane *lane, uint64_t hash);
 /* The access of a key that is new, and that of one that was used. The second is for entries that anybody may be using. */
 uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, int64_t now);
 void eviction_note_use(struct lane *lane, struct entry *entry, int64_t now);

@@ -35,10 +35,18 @@ struct ghosts *ghosts_create(uint64_t count, const struct ghosts *before) {
     return ghosts;
 }
 
+static uint64_t first_slot(const struct ghosts *ghosts, uint64_t hash) {
+    return (uint64_t)((unsigned __int128)hash * ghosts->buckets >> 64) * GHOST_BUCKET;
+}
+
 static _Atomic uint16_t *bucket_of(struct ghosts *ghosts, uint64_t hash, uint32_t *tag) {
     *tag = (uint32_t)(hash & 0x7FF);
     if (*tag == 0) *tag = 1; /* so that an empty slot is nobody's */
-    return &ghosts->slots[(uint64_t)((unsigned __int128)hash * ghosts->buckets >> 64) * GHOST_BUCKET];
+    return &ghosts->slots[first_slot(ghosts, hash)];
+}
+
+void ghosts_prefetch(const struct ghosts *ghosts, uint64_t hash) {
+    __builtin_prefetch(&ghosts->slots[first_slot(ghosts, hash)], 1);
 }
 
 void ghosts_add(struct ghosts *ghosts, uint64_t hash, uint32_t tick) {

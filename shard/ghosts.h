@@ -26,6 +26,8 @@ struct ghosts *ghosts_create(uint64_t count, const struct ghosts *before);
 static inline uint64_t ghosts_capacity(const struct ghosts *ghosts) {
     return ghosts->buckets * GHOST_BUCKET;
 }
+/* Its line is then on its way to the cache. */
+void ghosts_prefetch(const struct ghosts *ghosts, uint64_t hash);
 /* The key with that hash is let go; it was last used at `tick`. */
 void ghosts_add(struct ghosts *ghosts, uint64_t hash, uint32_t tick);
 /* Takes a ghost out: true, and how many ticks ago its key was last used, at most 511. */

@@ -50,13 +50,18 @@ struct discarded {
     size_t bytes;
 };
 
-/* Who may be let go next (eviction.c). entry is used while candidates are being collected, hash from then on. */
-#define LANE_CANDIDATES 4
+/* Who may be let go next (eviction.c), of each kind that is ever looked for. entry is used while candidates are being collected, hash from then on. */
+#define LANE_CANDIDATES 8
+#define LANE_QUEUES 4
 struct candidate {
     const struct entry *entry;
     uint64_t hash;
     uint32_t database;
     float score;
+};
+struct queue {
+    struct candidate candidates[LANE_CANDIDATES]; /* the best last */
+    uint32_t count;
 };
 
 struct lane {
@@ -81,8 +86,7 @@ struct lane {
     size_t discarded_count, discarded_capacity;
     struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
     /* For eviction. */
-    struct candidate queue[LANE_CANDIDATES]; /* the best last */
-    uint32_t queued, queue_which;
+    struct queue queues[LANE_QUEUES];
     uint32_t insertions; /* that nobody else knows of yet */
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;

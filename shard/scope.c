@@ -574,6 +574,8 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
             counter_add(&scope->scope.lane->expired, 1);
             edit->is_changed = false;
         }
+    } else {
+        eviction_expect(scope->scope.lane, key->hash);
     }
     tell_before(edit);
 }

@@ -14,13 +14,14 @@
 #include "scope.h"
 
 #define EXPIRES (UINT64_C(1) << 48)
+#define MAIN (UINT64_C(1) << 49)
 #define SPILLED UINT64_C(8)
 #define HOME_MASK UINT64_C(7)
 #define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFF0)
-#define TAG_SHIFT 49
-#define TAG_LOW UINT64_C(0x7FFF)
+#define TAG_SHIFT 50
+#define TAG_LOW UINT64_C(0x3FFF)
 #define UPPER_HALVES _MM_SHUFFLE(3, 1, 3, 1)
-#define TAG_MASK (UINT64_C(0x7FFF) << TAG_SHIFT)
+#define TAG_MASK (TAG_LOW << TAG_SHIFT)
 #define SPILL_SLOTS (BUCKET_SLOTS - 1) /* the last word of a spill bucket is its link */
 
 /* Entries per group at which a table grows: around 52 of 63 slots, spread so that the shards don't all grow at once. */
@@ -551,7 +552,7 @@ void table_retire(struct table *table, struct lane *lane) {
 
 static uint64_t word_for(uint64_t tag, const struct entry *entry) {
     assert(((uintptr_t)entry & ~ADDRESS_MASK) == 0);
-    return tag | (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
+    return tag | (access_is_main(access_read(entry)) ? MAIN : 0) | (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
 }
 
 /* sign: 1 or -1 (as unsigned numbers wrap). */

@@ -6,12 +6,13 @@
  *     home     | slot | slot | slot | slot | slot | slot | slot | slot |
  *     spill    | slot | slot | slot | slot | slot | slot | slot | link |      link: a further spill bucket, or 0
  *
- *     slot     63        49  48        47                     4  3        2        0
- *              +-----------+----------+------------------------+----------+---------+
- *              | tag       | expires  | entry's address        | spilled  | home    |
- *              +-----------+----------+------------------------+----------+---------+
+ *     slot     63        50  49     48        47                     4  3        2        0
+ *              +-----------+------+----------+------------------------+----------+---------+
+ *              | tag       | main | expires  | entry's address        | spilled  | home    |
+ *              +-----------+------+----------+------------------------+----------+---------+
  *
- * tag      the 15 low bits of the hash; the bucket is chosen by the high ones
+ * tag      the 14 low bits of the hash; the bucket is chosen by the high ones
+ * main     as the entry's access has it (access.h), so that eviction need not look at entries of the other part
  * expires  the entry has an expiry, so that expiry cycles need not look at the others
  * spilled  in the last slot of a home bucket (even if that slot is empty): entries of this home stand in the spill
  * home     in a spill slot: which of the seven homes the entry belongs to
@@ -95,6 +96,10 @@ static inline struct entry *slot_entry(const slot *at) {
 static inline bool slot_expires(const slot *at) {
     return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 48)) != 0;
 }
+/* Whether the entry is in the main part, if entries have parts. */
+static inline bool slot_is_main(const slot *at) {
+    return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 49)) != 0;
+}
 /* table_find for who has forgotten all but the key's hash. */
 struct hash_secret;
 slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret);
@@ -121,7 +126,7 @@ slot *home_find_slot(struct home home, const struct key *key);
 bool table_reserve(struct table *table, struct lane *lane);
 /* The key is absent, and table_reserve was called just before. Returns its slot. */
 slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, struct lane *lane);
-/* The slot's entry becomes another one of the same key, or its expiry came or went. The counts are the caller's: */
+/* The slot's entry becomes another one of the same key, or its expiry came or went, or its part changed. The counts are the caller's: */
 void table_replace(slot *at, const struct entry *entry);
 /* Take an entry's bytes and expiry into the table's counts, and out of them: around a change. */
 void table_count(struct table *table, const struct entry *entry, struct lane *lane);

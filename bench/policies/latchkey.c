@@ -13,8 +13,8 @@
  *   which counts less the more often it was hit, and more if it is large. In the small part, one that was hit goes to the main part instead.
  * - A ghost is 11 bits of a key's hash and 5 bits of coarse time, in one table for all shards, which keeps order within a bucket only.
  *
- *     small=15     share in percent         samples=64   entries that are drawn            ghost=150    slots in percent of the residents
- *     take=4       victims of one drawing   run=8        entries drawn from a shard        size=50      exponent of the size, in percent
+ *     small=15     share in percent         samples=128  entries that are drawn            ghost=150    slots in percent of the residents
+ *     take=8       victims of one drawing   run=32       entries drawn from a shard        size=50      exponent of the size, in percent
  *     reach=100    percent of the main part's age that a ghost may have
  *     keep1=50 keep2=30 keep3=20            weight of the age after so many hits */
 #include <math.h>
@@ -49,6 +49,12 @@ struct candidate {
     float score;
 };
 
+/* The best of one part that were drawn, the best last. */
+struct queue {
+    struct candidate candidates[TAKE_MOST];
+    uint32_t count;
+};
+
 struct latchkey {
     const struct setting *setting;
     struct shard *shards;
@@ -62,9 +68,7 @@ struct latchkey {
     uint32_t samples, take, run;
     double reach, keep[COUNT_MOST + 1], size;
     float *sizes; /* weight to the power of size */
-    struct candidate queue[TAKE_MOST];
-    uint32_t queued;
-    bool queue_is_small;
+    struct queue queues[2]; /* of the small part, and of the main one */
 };
 
 static void *latchkey_open(const struct setting *setting) {
@@ -77,10 +81,10 @@ static void *latchkey_open(const struct setting *setting) {
     latchkey->random = setting->seed;
     latchkey->small_share =
         (uint64_t)((double)setting->capacity * setting_number(setting, "small", 15) / 100);
-    latchkey->samples = (uint32_t)setting_number(setting, "samples", 64);
-    latchkey->take = (uint32_t)setting_number(setting, "take", 4);
+    latchkey->samples = (uint32_t)setting_number(setting, "samples", 128);
+    latchkey->take = (uint32_t)setting_number(setting, "take", 8);
     if (latchkey->take > TAKE_MOST) latchkey->take = TAKE_MOST;
-    latchkey->run = (uint32_t)setting_number(setting, "run", 8);
+    latchkey->run = (uint32_t)setting_number(setting, "run", 32);
     latchkey->reach = setting_number(setting, "reach", 100) / 100;
     latchkey->size = setting_number(setting, "size", 50) / 100;
     latchkey->keep[0] = 1;
@@ -189,47 +193,44 @@ static float score_of(const struct latchkey *latchkey, uint32_t object) {
     return (float)age * latchkey->sizes[object];
 }
 
-/* Into the queue of the best `take`, best last. */
-static void queue_offer(struct latchkey *latchkey, uint32_t object) {
+static void queue_offer(const struct latchkey *latchkey, struct queue *queue, uint32_t object) {
+    struct candidate *candidates = queue->candidates;
     float score = score_of(latchkey, object);
-    struct candidate *queue = latchkey->queue;
-    uint32_t at = latchkey->queued;
+    uint32_t at = queue->count;
+    if (at == latchkey->take && score <= candidates[0].score) return;
     for (uint32_t i = 0; i < at; i++)
-        if (queue[i].object == object) return;
+        if (candidates[i].object == object) return;
     if (at == latchkey->take) {
-        if (score <= queue[0].score) return;
-        memmove(queue, queue + 1, --at * sizeof *queue);
-        latchkey->queued--;
+        memmove(candidates, candidates + 1, --at * sizeof *candidates);
+        queue->count--;
     }
-    for (; at > 0 && queue[at - 1].score > score; at--) queue[at] = queue[at - 1];
-    queue[at] = (struct candidate){object, score};
-    latchkey->queued++;
+    for (; at > 0 && candidates[at - 1].score > score; at--) candidates[at] = candidates[at - 1];
+    candidates[at] = (struct candidate){object, score};
+    queue->count++;
 }
 
-static void queue_draw(struct latchkey *latchkey, bool wants_small) {
-    uint32_t drawn = 0, found = 0;
-    latchkey->queued = 0;
-    latchkey->queue_is_small = wants_small;
+static void queue_draw(struct latchkey *latchkey, struct queue *queue, bool wants_small) {
+    uint32_t drawn = 0;
     for (uint32_t tries = 0;
-         (drawn < latchkey->samples && tries < 4 * latchkey->samples) || found == 0; tries++) {
+         (drawn < latchkey->samples && tries < 4 * latchkey->samples) || queue->count == 0;
+         tries++) {
         const struct shard *shard =
             &latchkey->shards[random_below(&latchkey->random, latchkey->setting->shards)];
         if (shard->count == 0) continue;
         uint32_t start = random_below(&latchkey->random, shard->count);
         for (uint32_t i = 0; i < latchkey->run && i < shard->count; i++, drawn++) {
             uint32_t object = shard->residents[(start + i) % shard->count];
-            if (is_main(latchkey->access[object]) == wants_small) continue;
-            found++;
-            queue_offer(latchkey, object);
+            if (is_main(latchkey->access[object]) != wants_small)
+                queue_offer(latchkey, queue, object);
         }
     }
 }
 
 static uint32_t victim_choose(struct latchkey *latchkey, bool wants_small) {
-    if (latchkey->queue_is_small != wants_small) latchkey->queued = 0;
+    struct queue *queue = &latchkey->queues[wants_small ? 0 : 1];
     for (;;) {
-        if (latchkey->queued == 0) queue_draw(latchkey, wants_small);
-        struct candidate best = latchkey->queue[--latchkey->queued];
+        if (queue->count == 0) queue_draw(latchkey, queue, wants_small);
+        struct candidate best = queue->candidates[--queue->count];
         if (latchkey->places[best.object] == 0 ||
             is_main(latchkey->access[best.object]) == wants_small)
             continue;
