@@ -39,6 +39,12 @@ void command_shutdown(struct worker *worker, struct connection *connection, cons
 
 #define HOLD_MOST 3600.0
 
+void command_debug_worker(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    (void)connection;
+    (void)call;
+    reply_integer(reply, worker->number);
+}
+
 void command_debug_hold(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
     char text[32], *end = NULL;
     const struct bulk *seconds = &call->arguments[3];

@@ -156,7 +156,7 @@ plain_function command_debug_set_active_expire, command_debug_error, command_deb
 plain_function command_debug_protocol, command_debug_help, command_debug;
 
 /* admin.c */
-worker_function command_monitor, command_shutdown, command_debug_hold;
+worker_function command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
 
 /* time.c */
 plain_function command_time, command_lolwut;

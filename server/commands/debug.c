@@ -1,4 +1,4 @@
-/* DEBUG: what tests want to see and do. (DEBUG HOLD stands in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
+/* DEBUG: what tests want to see and do. (DEBUG HOLD and DEBUG WORKER stand in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
  *
  * DIGEST and DIGEST-VALUE give what Redis gives for the same data, so that two servers can be
  * compared by one line. Everything is built of SHA-1, from a digest of zeros, in two ways to take
@@ -521,6 +521,8 @@ void command_debug_help(const struct call *call, struct reply *reply) {
         "    Stand still for so long, with every key locked. Fractions are allowed.",
         "STRINGMATCH-LEN <pattern> <string>",
         "    Match <string> against a glob pattern: 1 or 0.",
+        "WORKER",
+        "    Tell the number of the worker that has this connection.",
         "HELP",
         "    Print this help.",
     };
