@@ -24,6 +24,7 @@
 #include "process.h"
 #include "slowlog.h"
 #include "statistics.h"
+#include "stranger.h"
 
 /* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
 #define REFUSALS_MOST 64
@@ -1021,6 +1022,11 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     if (prepared != NULL && prepared->command != NULL) {
         call->command = prepared->command;
         run.prepared = prepared;
+    }
+    if (call->command == NULL && stranger_is_http(&arguments[0])) {
+        dispatch_batch_end(worker);
+        stranger_turn_away(connection);
+        return OUTCOME_DONE;
     }
     if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) || !is_admitted(&run)) {
         dispatch_batch_end(worker); /* it might have been the one that its neighbours are timed with */
