@@ -216,30 +216,33 @@ bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
     return false;
 }
 
-/* The worker has closed its connections, so that the queues are empty; but locks may still know of them. */
+/* The worker has closed its connections, so that the queues are empty; but locks may still know of them. And the wake-up of one that was released just
+ * now is in the mailbox, or comes there any moment: so the queues stay in memory until nobody sends anything any more. */
 void dispatch_detach(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (dispatcher->shard_queues != NULL)
-        for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++) {
-            struct lock_queue *queue = dispatcher->shard_queues[i];
-            if (queue == NULL) continue;
-            rwlock_unpark(keyspace_lock(dispatcher->keyspace, i), &queue->waiter);
-            free(queue);
-        }
+        for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
+            if (dispatcher->shard_queues[i] != NULL) rwlock_unpark(keyspace_lock(dispatcher->keyspace, i), &dispatcher->shard_queues[i]->waiter);
     if (dispatcher->lane != NULL) {
         gate_unpark(dispatcher->lane, &dispatcher->gate_queue.waiter);
         lane_detach(dispatcher->lane);
     }
+    blocking_detach();
+    worker->lane = NULL;
+}
+
+void dispatch_free(struct worker *worker) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    if (dispatcher == NULL) return;
+    for (uint32_t i = 0; dispatcher->shard_queues != NULL && i < keyspace_shard_count(dispatcher->keyspace); i++) free(dispatcher->shard_queues[i]);
     free(dispatcher->shard_queues);
     shard_set_free(&dispatcher->shards);
     shard_set_free(&dispatcher->more);
     free(dispatcher->deadlines.waiters);
-    blocking_detach();
     free(dispatcher->keys);
     free(dispatcher->positions);
     free(dispatcher);
     worker->dispatcher = NULL;
-    worker->lane = NULL;
 }
 
 /* With a closer waiting the worker stays outside, but has a turn: the closer itself may go on. */

@@ -21,6 +21,8 @@ enum outcome {
 /* On the worker's thread at its start and end. */
 bool dispatch_attach(struct worker *worker, struct keyspace *keyspace);
 void dispatch_detach(struct worker *worker);
+/* When no worker runs any more, and the mailbox has been emptied: wake-ups for what the dispatcher waited for may come until then. */
+void dispatch_free(struct worker *worker);
 
 /* Bracket around the running of connections in a turn. dispatch_enter returns false if the gate is closed by another: then no request
  * may run this turn; the worker is woken (worker_wake) when it opens. */

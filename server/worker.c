@@ -287,12 +287,20 @@ static void flush(struct worker *worker) {
     }
 }
 
+/* One that was to be flushed once more stays until the list of those has let go of it. */
 static void free_closed(struct worker *worker) {
+    struct connection *kept = NULL;
     while (worker->closed) {
         struct connection *connection = worker->closed;
         worker->closed = connection->queue_next;
-        connection_free(connection);
+        if (!connection->is_flush_due) {
+            connection_free(connection);
+            continue;
+        }
+        connection->queue_next = kept;
+        kept = connection;
     }
+    worker->closed = kept;
 }
 
 static void sweep(struct worker *worker) {
@@ -472,6 +480,7 @@ static void worker_free(struct worker *worker) {
         if (handover->connection) connection_free(handover->connection);
         free(handover);
     }
+    dispatch_free(worker);
     loop_free(worker->loop);
     reply_free(&worker->reply);
     free(worker->arguments);
