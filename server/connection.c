@@ -10,6 +10,7 @@
  * (BACKLOG_MOST); an unfinished request is bounded by client-query-buffer-limit. */
 #include "connection.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -52,6 +53,8 @@ static _Atomic uint64_t last_id;
 /* ------------------------------------------------------------------ queues */
 
 void queue_append(struct connection_queue *queue, struct connection *connection) {
+    assert(connection->queue == NULL && connection->state != CONNECTION_CLOSED);
+    queue_remove(connection);
     connection->queue = queue;
     connection->queue_next = NULL;
     connection->queue_previous = queue->last;
@@ -217,7 +220,8 @@ static void receiving_update(struct connection *connection) {
     case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_CLOSED: wanted = false; break;
     case CONNECTION_READING: break;
-    case CONNECTION_CLOSING: wanted = !connection->is_ended; break; /* thrown away, so that closing doesn't reset what was sent */
+    case CONNECTION_CLOSING:
+    case CONNECTION_LINGERING: wanted = !connection->is_ended; break; /* thrown away, so that closing doesn't reset what was sent */
     }
     loop_set_receiving(connection->worker->loop, &connection->stream, wanted);
 }
@@ -279,6 +283,10 @@ static void connection_unlink(struct connection *connection) {
     if (connection->next) connection->next->previous = connection->previous;
     else worker->connections_last = connection->previous;
     counter_subtract(&worker->connection_count, 1);
+}
+
+/* Its place among maxclients is free again. */
+static void seat_release(struct worker *worker) {
     atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
 }
 
@@ -314,6 +322,8 @@ void connection_close(struct connection *connection, const char *why) {
     loop_close(worker->loop, &connection->stream);
     output_free(connection);
     connection_unlink(connection);
+    seat_release(worker);
+    assert(connection->queue == NULL);
     connection->queue_next = worker->closed;
     worker->closed = connection;
 }
@@ -341,8 +351,9 @@ static void closing_finish(struct connection *connection, bool expects_more) {
         connection_close(connection, NULL);
         return;
     }
+    connection->state = CONNECTION_LINGERING;
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
-    connection_unlink(connection);
+    connection_unlink(connection); /* but its place is taken: who quits and stays is still a client too many */
     queue_append(&connection->worker->lingering, connection);
 }
 
@@ -355,8 +366,13 @@ static void closing_begin(struct connection *connection, bool expects_more) {
     if (!connection->output) closing_finish(connection, expects_more);
 }
 
+/* It is past its last request. */
+static bool is_ending(const struct connection *connection) {
+    return connection->state >= CONNECTION_CLOSING;
+}
+
 void connection_close_after_reply(struct connection *connection) {
-    if (connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_CLOSING) return;
+    if (is_ending(connection)) return;
     connection->session.closes_after_reply = true;
     if (connection->state != CONNECTION_RUNNING) closing_begin(connection, false);
 }
@@ -500,7 +516,7 @@ static bool run_request(struct connection *connection, struct run *run, const st
     enum outcome outcome = dispatch_request(worker, connection, arguments, count, prepared, &worker->reply);
     if (outcome == OUTCOME_PARKED) {
         connection->has_request = true;
-        connection->request_bytes = (uint32_t)consumed; /* bulks are below 4 GB, and large ones apart */
+        connection->request_bytes = consumed;
         run->is_parked = true;
         return false;
     }
@@ -648,6 +664,7 @@ static void connection_end(struct connection *connection, ssize_t status) {
         if (!connection->output && !connection->stream.is_sending) connection_close(connection, NULL);
         else receiving_update(connection);
         break;
+    case CONNECTION_LINGERING: connection_close(connection, NULL); break;
     case CONNECTION_PARKED:
         /* May be for as long as somebody likes, and nobody is there any more. */
         if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) connection_close(connection, "client is gone");
@@ -666,7 +683,7 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     size_t received = (size_t)length;
     connection->bytes_in += received;
     counter_add(&worker->bytes_in, received);
-    if (connection->state == CONNECTION_CLOSING) return;
+    if (is_ending(connection)) return;
     connection->last_active = worker->now;
     if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
@@ -730,6 +747,7 @@ bool connection_has_left(struct connection *connection) {
     if (!connection_may_leave(connection) || !loop_release(connection->worker->loop, &connection->stream)) return false;
     connection->is_leaving = false; /* first: nobody need be told */
     connection_unlink(connection);
+    seat_release(connection->worker);
     return true;
 }
 
@@ -764,7 +782,7 @@ void connection_wake(struct connection *connection) {
 
 void connection_push(struct connection *connection, const char *data, size_t length) {
     struct worker *worker = connection->worker;
-    if (connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_CLOSING) return;
+    if (is_ending(connection)) return;
     if (!output_append(connection, data, length) || connection->is_flush_due || connection->stream.is_sending) return;
     connection->is_flush_due = true;
     connection->flush_next = worker->flush;

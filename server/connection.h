@@ -6,7 +6,7 @@
  *                          |  \--turn's share used up--> READY --next turn--> RUNNING    |
  *                          |---a shard is busy, CLIENT PAUSE, answers due--> PARKED --woken--> READY
  *                          |---owes too much--> BLOCKED_ON_WRITE --sent--> READY         |
- *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> CLOSED
+ *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> LINGERING (the other side is to close) --> CLOSED
  *
  * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished one is copied to
  * `input`. Belongs to one worker at a time, and nobody else touches it; between two requests it may be handed to another (balance.h). */
@@ -33,6 +33,7 @@ enum connection_state {
     CONNECTION_PARKED,  /* its request waits for something; costs nothing */
     CONNECTION_BLOCKED_ON_WRITE,
     CONNECTION_CLOSING,
+    CONNECTION_LINGERING, /* all was sent, and our side is closed: until the other side is, or for a moment */
     CONNECTION_CLOSED,
 };
 
@@ -75,7 +76,7 @@ struct connection {
     bool is_resolving_close : 1; /* being closed while running */
     bool is_leaving : 1;   /* is going to be another worker's: not read here any more */
     uint32_t refusals;     /* how often in a row its request found a lock busy */
-    uint32_t request_bytes; /* a parked request's bytes at the head of input */
+    size_t request_bytes;  /* a parked request's bytes at the head of input */
     struct session session;
     struct request_parser parser;
     char *input;           /* memory for unfinished or waiting bytes; NULL if none */
@@ -92,7 +93,7 @@ struct connection {
     const struct command *last_command;
     union {
         size_t last_call_bytes; /* of what had arrived at the last call, still to be received; until CLOSING */
-        int64_t linger_until;   /* monotonic ms; in CLOSING, after all was sent */
+        int64_t linger_until;   /* monotonic ms; in LINGERING */
     };
 };
 
@@ -100,6 +101,7 @@ struct connection_queue {
     struct connection *first, *last;
     uint32_t count;
 };
+/* The connection leaves the queue that it may stand in: it is never in two. */
 void queue_append(struct connection_queue *queue, struct connection *connection);
 void queue_remove(struct connection *connection); /* from whichever queue it is in; none is fine */
 struct connection *queue_take(struct connection_queue *queue); /* the first, or NULL */

@@ -107,7 +107,7 @@ plain_function command_xgroup_help, command_xinfo_help;
 
 /* connection.c */
 plain_function command_ping, command_echo;
-session_function command_quit, command_select, command_reset, command_auth, command_hello, command_client_id;
+session_function command_quit, command_select, command_auth, command_hello, command_client_id;
 session_function command_client_getname, command_client_setname, command_client_setinfo, command_client_reply;
 session_function command_client_no_evict, command_client_no_touch;
 
@@ -156,7 +156,7 @@ plain_function command_debug_set_active_expire, command_debug_error, command_deb
 plain_function command_debug_protocol, command_debug_help, command_debug;
 
 /* admin.c */
-worker_function command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
+worker_function command_reset, command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
 
 /* time.c */
 plain_function command_time, command_lolwut;

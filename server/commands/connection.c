@@ -6,7 +6,9 @@
 #include "../../shard/keyspace.h"
 #include "../../shard/number.h"
 #include "../config.h"
+#include "../monitor.h"
 #include "../version.h"
+#include "../worker.h"
 #include "commands.h"
 
 void command_ping(const struct call *call, struct reply *reply) {
@@ -37,12 +39,14 @@ void command_select(struct session *session, const struct call *call, struct rep
     reply_ok(reply);
 }
 
-/* What RESET and a new connection have in common. MONITOR is ended by dispatch, which knows who monitors. */
-void command_reset(struct session *session, const struct call *call, struct reply *reply) {
+/* What RESET and a new connection have in common. */
+void command_reset(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+    struct session *session = &connection->session;
     (void)call;
+    monitor_forget(worker, connection);
     session->database = 0;
     session->protocol = reply->protocol = 2;
-    session->is_no_evict = session->is_no_touch = session->is_monitor = false;
+    session->is_no_evict = session->is_no_touch = false;
     session->reply_mode = REPLY_ON;
     session->is_authenticated = !config_has_password();
     free(session->name);

@@ -15,6 +15,7 @@
 #include "../command_table.h"
 #include "../client_limit.h"
 #include "../config.h"
+#include "../monitor.h"
 #include "../process.h"
 #include "../statistics.h"
 #include "../version.h"
@@ -104,6 +105,7 @@ static void clients_section(struct info *info) {
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
+    line(info, "monitor_clients:%u", atomic_load(&monitor_count));
     ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey");
 }
 

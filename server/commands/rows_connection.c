@@ -223,7 +223,7 @@ struct command connection_rows[] = {
      .arity = 1,
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
               COMMAND_ALLOW_BUSY,
-     .session = command_reset,
+     .worker = command_reset,
      .categories = "connection",
      .since = "6.2.0",
      .group = "connection",
