@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -75,6 +76,7 @@ struct option {
     enum option_kind kind;
     uint32_t flags;
     const char *initial; /* canonical */
+    int64_t (*initial_number)(void); /* instead, where it depends on the machine; the same each time. NULL: it doesn't */
     int64_t least, most; /* of integers and memory sizes */
     /* Where it is projected to; all NULL for texts and lists. */
     _Atomic int64_t *number;
@@ -96,6 +98,13 @@ struct option {
 };
 
 struct config config;
+
+/* A quarter of what this process may have. */
+static int64_t initial_client_memory(void) {
+    static int64_t memory;
+    if (memory == 0) memory = process_memory_available() / 4;
+    return memory;
+}
 
 static bool check_appendonly(char *, char *);
 static bool check_hz(char *, char *);
@@ -185,7 +194,8 @@ static const struct option options[] = {
           "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
           compose_output_limits),
      .apply = apply_output_limits},
-    {MEMORY("maxmemory-clients", maxmemory_clients, "0", 0, INT64_MAX), .flags = OPTION_SHARE},
+    {MEMORY("maxmemory-clients", maxmemory_clients, "0", 0, INT64_MAX), .flags = OPTION_SHARE,
+     .initial_number = initial_client_memory},
     /* The keyspace */
     {INTEGER("databases", databases, "16", 1, INT_MAX), IMMUTABLE},
     {MEMORY("maxmemory", maxmemory, "0", 0, INT64_MAX), .flags = OPTION_PERCENT, .show = show_number},
@@ -702,7 +712,9 @@ static void values_free(char **texts) {
 
 static bool values_set_defaults(char **texts) {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        char *text = strdup(options[i].initial);
+        char number[32];
+        if (options[i].initial_number) snprintf(number, sizeof number, "%" PRId64, options[i].initial_number());
+        char *text = strdup(options[i].initial_number ? number : options[i].initial);
         if (!text) return false;
         free(texts[i]);
         texts[i] = text;

@@ -6,8 +6,12 @@
  *
  * Nobody runs while the worker is outside the gate: bytes that come then are kept, and the connection is READY.
  *
- * Protection, in this order: a connection whose replies aren't read is not run (OWED_MOST); one that isn't run is not read beyond a bound
- * (BACKLOG_MOST); an unfinished request is bounded by client-query-buffer-limit. */
+ * Many clients write all that they have to say before they read a word: so every client is read, whatever it does. What keeps its memory small
+ * all the same: a connection that is owed much (OWED_MOST) isn't run until that is sent, as long as no more than BACKLOG_MOST has come
+ * meanwhile; beyond that it is run, and its replies are kept. One that can be run isn't read beyond BACKLOG_MOST, since its turn comes soon; nor is one
+ * whose request waits for a shard. One that waits for something that may never come (a key, the end of a pause) is read, to learn when the client goes.
+ * Limits: client-query-buffer-limit for what waits to be run, client-output-buffer-limit for what waits to be sent, maxmemory-clients for all together.
+ * Who is past one is closed. */
 #include "connection.h"
 
 #include <assert.h>
@@ -32,10 +36,10 @@
 #define SHARE_COMMANDS 1024
 #define SHARE_INPUT ((size_t)256 * 1024)
 #define SHARE_OUTPUT ((size_t)1024 * 1024)
-/* Received and not yet run: beyond the first the client isn't read, below the second it is again. */
+/* Received and not yet run: beyond the first a client that can be run isn't read, below the second it is again. */
 #define BACKLOG_MOST ((size_t)256 * 1024)
 #define BACKLOG_LEAST ((size_t)64 * 1024)
-/* Owed after an attempt to send: beyond this the connection waits until all of it is sent. */
+/* Owed after an attempt to send: beyond this the connection waits until all of it is sent, or much has come. */
 #define OWED_MOST ((size_t)256 * 1024)
 #define REPLY_KEEP ((size_t)64 * 1024)
 #define ARGUMENTS_KEEP 1024
@@ -181,7 +185,7 @@ static bool input_keep(struct connection *connection, char *data, size_t length,
     return true;
 }
 
-/* An unfinished request and the argument that is being received count, as in Redis. */
+/* What waits to be run, and the argument that is being received, count, as in Redis. */
 static bool input_is_within_limits(struct connection *connection) {
     size_t held = connection->input_length, missing = 0;
     if (connection->bulk) {
@@ -195,7 +199,7 @@ static bool input_is_within_limits(struct connection *connection) {
     }
     char client[512];
     connection_describe(connection, client, sizeof client);
-    log_write(LOG_WARNING, "Closing client that reached max query buffer length: %s (holds %zu bytes of an unfinished request)",
+    log_write(LOG_WARNING, "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run yet)",
               client, held);
     counter_add(&connection->worker->query_limit_closes, 1);
     connection_close(connection, NULL);
@@ -207,6 +211,16 @@ static bool receives(const struct connection *connection) {
     return !connection->is_ended && !(connection->is_last_call && connection->last_call_bytes == 0);
 }
 
+/* For what may come late, or never. */
+static bool is_waiting_for_others(const struct connection *connection) {
+    return connection->state == CONNECTION_PARKED && (connection->park_reason == PARK_ON_KEY || connection->park_reason == PARK_ON_PAUSE);
+}
+
+/* Its next request waits until the client has read. */
+static bool is_held_back(const struct connection *connection) {
+    return connection->output_bytes > OWED_MOST && connection->input_length <= BACKLOG_MOST;
+}
+
 /* Reads the client if it is to be read in its present state. */
 static void receiving_update(struct connection *connection) {
     bool wanted = receives(connection) && !connection->is_leaving;
@@ -214,11 +228,12 @@ static void receiving_update(struct connection *connection) {
     case CONNECTION_READY:
     case CONNECTION_RUNNING:
     case CONNECTION_PARKED:
+        if (is_waiting_for_others(connection)) break;
         if (connection->input_length > BACKLOG_MOST) wanted = false;
         else if (connection->input_length > BACKLOG_LEAST) wanted = wanted && connection->stream.is_receiving;
         break;
-    case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_CLOSED: wanted = false; break;
+    case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_READING: break;
     case CONNECTION_CLOSING:
     case CONNECTION_LINGERING: wanted = !connection->is_ended; break; /* thrown away, so that closing doesn't reset what was sent */
@@ -589,7 +604,7 @@ static void run_requests(struct connection *connection, struct run *run) {
 /* After a run, or when what was owed has been sent: on to the state that fits. */
 static void state_settle(struct connection *connection, bool has_requests) {
     struct worker *worker = connection->worker;
-    if (connection->output_bytes > OWED_MOST) {
+    if (is_held_back(connection)) {
         connection->state = CONNECTION_BLOCKED_ON_WRITE;
     } else if (has_requests) {
         connection->state = CONNECTION_READY;
@@ -642,7 +657,8 @@ static void connection_run_from(struct connection *connection, char *data, size_
 void connection_run(struct connection *connection) {
     if (connection->state != CONNECTION_READY) return;
     queue_remove(connection);
-    if (connection->output_bytes > OWED_MOST) {
+    /* What has begun goes on: it may keep others waiting. */
+    if (is_held_back(connection) && !connection->has_request) {
         connection->state = CONNECTION_BLOCKED_ON_WRITE;
         receiving_update(connection);
         return;
@@ -667,7 +683,7 @@ static void connection_end(struct connection *connection, ssize_t status) {
     case CONNECTION_LINGERING: connection_close(connection, NULL); break;
     case CONNECTION_PARKED:
         /* May be for as long as somebody likes, and nobody is there any more. */
-        if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) connection_close(connection, "client is gone");
+        if (is_waiting_for_others(connection)) connection_close(connection, "client is gone");
         else receiving_update(connection);
         break;
     default: receiving_update(connection); break; /* what it had sent is still run */
@@ -706,10 +722,12 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     } else if (runs) {
         connection_run_from(connection, connection->input + connection->input_start, connection->input_length, true);
     } else {
-        if (connection->state == CONNECTION_READING) {
+        bool is_due = connection->state == CONNECTION_READING || (connection->state == CONNECTION_BLOCKED_ON_WRITE && !is_held_back(connection));
+        if (is_due) {
             connection->state = CONNECTION_READY;
             queue_append(&worker->ready, connection);
         }
+        if (is_waiting_for_others(connection) && !input_is_within_limits(connection)) return;
         receiving_update(connection);
     }
 }

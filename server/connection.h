@@ -5,7 +5,7 @@
  *     READING --bytes--> RUNNING --no more requests--> READING                           |
  *                          |  \--turn's share used up--> READY --next turn--> RUNNING    |
  *                          |---a shard is busy, CLIENT PAUSE, answers due--> PARKED --woken--> READY
- *                          |---owes too much--> BLOCKED_ON_WRITE --sent--> READY         |
+ *                          |---owes much--> BLOCKED_ON_WRITE --sent, or much has come--> READY
  *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> LINGERING (the other side is to close) --> CLOSED
  *
  * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished one is copied to

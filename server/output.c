@@ -17,6 +17,8 @@
 /* From here on a rest is taken over rather than copied. */
 #define TAKE_LEAST 16384
 #define REPLY_KEEP ((size_t)64 * 1024)
+/* What a client without password may be owed: it has been told that it needs one. */
+#define UNAUTHENTICATED_OWED_MOST ((size_t)64 * 1024)
 /* What one connection may send in a turn of what it is owed. */
 #define FLUSH_MOST ((size_t)1024 * 1024)
 
@@ -58,7 +60,8 @@ bool output_check(struct connection *connection) {
     bool is_over_soft = soft > 0 && connection->output_bytes > (size_t)soft;
     if (!is_over_soft) soft_limit_mark(connection, 0);
     else if (!connection->soft_limit_since) soft_limit_mark(connection, now);
-    bool is_over_hard = hard > 0 && connection->output_bytes > (size_t)hard;
+    bool is_over_hard = (hard > 0 && connection->output_bytes > (size_t)hard) ||
+                        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->session));
     if (!is_over_hard && !(is_over_soft && now - connection->soft_limit_since > seconds * 1000)) return true;
     char client[512];
     connection_describe(connection, client, sizeof client);
@@ -249,9 +252,19 @@ static size_t own_bytes_left(const struct reply *reply, const struct place *plac
     return reply->length - (i ? reply->references[i - 1].offset : 0) - place->sent;
 }
 
+/* The buffer's room behind the bytes is given back: it would neither be used nor counted. */
+static void reply_fit(struct reply *reply) {
+    char *data = reply->capacity > reply->length + TAKE_LEAST ? realloc(reply->data, reply->length) : NULL;
+    if (data == NULL) return;
+    reply->data = data;
+    reply->capacity = reply->length;
+}
+
 /* What comes from the place on becomes blocks. False when out of memory. */
 static bool reply_queue(struct connection *connection, struct reply *reply, const struct place *place) {
-    bool takes = own_bytes_left(reply, place) >= TAKE_LEAST;
+    size_t left = own_bytes_left(reply, place);
+    bool takes = left >= TAKE_LEAST && left >= reply->length / 2; /* else most of what is taken would be kept in vain */
+    if (takes) reply_fit(reply);
     struct output_block *last_own = NULL;
     for (uint32_t piece = place->piece; piece < piece_count(reply); piece++) {
         struct iovec part = piece_at(reply, piece);

@@ -154,6 +154,7 @@ static void memory_section(struct info *info) {
                "used_memory_scripts", "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers",
                "mem_cluster_links", "mem_aof_buffer", "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
+    line(info, "maxmemory_clients:%lld", (long long)client_limit_bytes());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
     line(info, "lazyfree_pending_objects:%llu", (unsigned long long)counts.retired_objects);

@@ -323,6 +323,7 @@ static void latchkey_conf_holds_every_option_with_its_default(void **state) {
         next += 2;
         snprintf(line, sizeof line, "\n%.*s ", (int)length, next);
         bool is_old_name = strstr(line, "-ziplist-") != NULL; /* of an option that has its line */
+        if (strcmp(line, "\nmaxmemory-clients ") == 0) strcpy(line, "\n# maxmemory-clients "); /* its default depends on the machine */
         if (index % 2 == 0 && !is_old_name && !strstr(text, line)) fail_msg("latchkey.conf does not have:%s", line);
         next += length + 2;
     }
