@@ -9,6 +9,7 @@
  * has an owner and keeps its address. */
 #include "request.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,7 +242,6 @@ static enum request_status read_bulk(struct request_parser *parser, size_t lengt
     if (is_apart && parser->apart_filled < bulk) return REQUEST_IN_BULK;
     if (!is_apart && bulk >= REQUEST_BULK_APART && !parser->is_declined &&
         length - parser->position < bulk + 2) {
-        parser->bulk_wanted = bulk;
         return REQUEST_WANTS_BULK;
     }
     size_t here = is_apart ? 0 : bulk;
@@ -295,10 +295,15 @@ bool request_adopt(struct request_parser *parser, const struct bulk *arguments, 
     return true;
 }
 
-void request_receive_bulk(struct request_parser *parser, char *destination, void *owner, char *data,
-                          size_t *length) {
-    size_t bulk = (size_t)parser->bulk_length, here = *length - parser->position;
-    if (here > bulk) here = bulk;
+size_t request_bulk_present(const struct request_parser *parser, size_t length) {
+    size_t bulk = (size_t)parser->bulk_length, here = length - parser->position;
+    return here < bulk ? here : bulk;
+}
+
+void request_receive_bulk(struct request_parser *parser, char *destination, size_t capacity,
+                          void *owner, char *data, size_t *length) {
+    size_t here = request_bulk_present(parser, *length);
+    assert(here <= capacity && capacity <= (size_t)parser->bulk_length);
     memcpy(destination, data + parser->position, here);
     memmove(data + parser->position, data + parser->position + here,
             *length - parser->position - here);
@@ -306,6 +311,15 @@ void request_receive_bulk(struct request_parser *parser, char *destination, void
     parser->apart = destination;
     parser->apart_owner = owner;
     parser->apart_filled = here;
+    parser->apart_capacity = capacity;
+}
+
+void request_move_bulk(struct request_parser *parser, char *destination, size_t capacity,
+                       void *owner) {
+    assert(parser->apart_capacity < capacity && capacity <= (size_t)parser->bulk_length);
+    parser->apart = destination;
+    parser->apart_owner = owner;
+    parser->apart_capacity = capacity;
 }
 
 void request_decline_bulk(struct request_parser *parser) {
@@ -313,12 +327,14 @@ void request_decline_bulk(struct request_parser *parser) {
 }
 
 char *request_bulk_space(struct request_parser *parser, size_t *missing) {
-    *missing = (size_t)parser->bulk_length - parser->apart_filled;
+    *missing = parser->apart_capacity - parser->apart_filled;
     return parser->apart + parser->apart_filled;
 }
 
-void request_bulk_received(struct request_parser *parser, size_t received) {
+bool request_bulk_received(struct request_parser *parser, size_t received) {
+    assert(received <= parser->apart_capacity - parser->apart_filled);
     parser->apart_filled += received;
+    return parser->apart_filled == (size_t)parser->bulk_length;
 }
 
 void request_owners(struct request_parser *parser, void (*release)(void *owner)) {

@@ -23,7 +23,7 @@
 /* One argument. data[length] is readable but not part of the argument (it is the '\r' that ended it, or the end of the memory
  * that the caller gave for it, which is one byte longer than asked; for an inline request it is a byte of the line).
  *
- * owner is NULL, or what the caller passed to request_receive_bulk: who wants to keep the bytes keeps that instead of copying. */
+ * owner is NULL, or what the caller passed to request_receive_bulk or, later, to request_move_bulk: who wants to keep the bytes keeps that instead of copying. */
 struct bulk {
     char *data;
     size_t length;
@@ -38,8 +38,8 @@ struct request_limits {
 enum request_status {
     REQUEST_READY,      /* arguments[0..count) are valid until the memory changes; count may be 0: nothing to run, no reply */
     REQUEST_PARTIAL,    /* needs more bytes behind those it has */
-    REQUEST_WANTS_BULK, /* needs parser->bulk_wanted bytes of memory: request_receive_bulk, or request_decline_bulk */
-    REQUEST_IN_BULK,    /* bytes are due in the memory given: request_bulk_space, then request_bulk_received */
+    REQUEST_WANTS_BULK, /* needs memory for an argument's first bytes, or all parser->bulk_length: request_receive_bulk, or request_decline_bulk */
+    REQUEST_IN_BULK,    /* bytes are due in the memory given: request_bulk_space, then request_bulk_received; or more memory is: request_move_bulk */
     REQUEST_ERROR,      /* parser->error is Redis's message, without "-ERR " and line end; reply it and close */
 };
 
@@ -48,15 +48,14 @@ struct request_parser {
     uint32_t count;
     uint32_t capacity;
     const char *error; /* valid until the next one on this thread */
-    size_t bulk_wanted; /* bytes of the bulk that REQUEST_WANTS_BULK is about */
+    int64_t bulk_length; /* of the argument being read, -1 before it is known */
     /* Private from here on (resp/request.c explains). */
     size_t position;      /* offset of the next byte to look at */
     size_t searched;      /* up to here the unfinished line at position has no end */
     int64_t expected;     /* arguments of this request, -1 before they are known */
-    int64_t bulk_length;  /* of the argument being read, -1 before it is known */
     char *apart;          /* memory of the bulk that is received apart */
     void *apart_owner;
-    size_t apart_filled;
+    size_t apart_filled, apart_capacity;
     bool is_declined; /* the bulk at hand stays in line */
     bool is_finished; /* the last call returned a request: the next one begins anew */
 };
@@ -84,19 +83,27 @@ enum request_status request_parse(struct request_parser *parser, const struct re
  * memory. */
 bool request_adopt(struct request_parser *parser, const struct bulk *arguments, uint32_t count);
 
-/* Answers REQUEST_WANTS_BULK with memory: destination has room for bulk_wanted + 1 bytes. Copies the bytes of the bulk that data
- * already holds, and cuts them out of data (what lies behind moves up; *length shrinks). The argument's owner will be `owner`, which
- * is not NULL. */
-void request_receive_bulk(struct request_parser *parser, char *destination, void *owner, char *data, size_t *length);
+/* After REQUEST_WANTS_BULK: how many bytes of the bulk data already holds; less than bulk_length, or all and no line end. */
+size_t request_bulk_present(const struct request_parser *parser, size_t length);
+
+/* Answers REQUEST_WANTS_BULK with memory: destination has room for capacity + 1 bytes, where capacity is at most bulk_length, and no less than what
+ * is present. A length is announced with ten bytes and sent with as many as it says: who gives less memory at first, and more as it fills, holds
+ * no more than what came calls for. Copies the bytes of the bulk that data already holds, and cuts them out of data (what lies behind moves up;
+ * *length shrinks). The argument's owner will be `owner`, which is not NULL. */
+void request_receive_bulk(struct request_parser *parser, char *destination, size_t capacity, void *owner, char *data, size_t *length);
+
+/* The memory is full and the bulk isn't whole (request_bulk_space said that nothing is missing, the parser REQUEST_IN_BULK): what has come is now at
+ * destination, which has room for a capacity that is larger than before, and at most bulk_length. */
+void request_move_bulk(struct request_parser *parser, char *destination, size_t capacity, void *owner);
 
 /* Answers REQUEST_WANTS_BULK with "no": the bulk is parsed in line like a small one. */
 void request_decline_bulk(struct request_parser *parser);
 
-/* Where the next bytes of the bulk go, and how many are missing (at least 1 while REQUEST_IN_BULK). */
+/* Where the next bytes of the bulk go, and how many there is memory for (while REQUEST_IN_BULK, 0 only before request_move_bulk). */
 char *request_bulk_space(struct request_parser *parser, size_t *missing);
 
-/* `received` bytes were written at request_bulk_space. When none is missing any more, parse on. */
-void request_bulk_received(struct request_parser *parser, size_t received);
+/* `received` bytes were written at request_bulk_space. True when the bulk is whole: parse on. */
+bool request_bulk_received(struct request_parser *parser, size_t received);
 
 /* Calls release(owner) for every owner that the unfinished or last parsed request still holds, and clears them. To be called
  * after a request was run (who wanted to keep an owner took a reference) and when a connection closes in the middle of one. */

@@ -74,7 +74,7 @@ static const char *text_or_empty(const char *text) {
 
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
-    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection_owned_bytes(connection);
+    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes;
 }
 
 void connection_describe(const struct connection *connection, char *out, size_t size) {

@@ -99,23 +99,27 @@ static void arguments_rebase(struct connection *connection, const char *from, ch
     }
 }
 
-size_t connection_owned_bytes(const struct connection *connection) {
-    const struct request_parser *parser = &connection->parser;
-    size_t bytes = parser->apart_owner == NULL ? 0 : blob_bytes(parser->apart_owner);
-    for (uint32_t i = 0; i < parser->count; i++)
-        if (parser->arguments[i].owner != NULL) bytes += blob_bytes(parser->arguments[i].owner);
-    return bytes;
+/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become a value is counted for its entry as well. */
+static void owned_bytes_add(struct connection *connection, size_t bytes) {
+    struct worker *worker = connection->worker;
+    connection->owned_bytes += bytes;
+    lane_charge(worker->lane, (int64_t)bytes);
+    counter_add(&worker->input_bytes, bytes);
+    recent_note(&worker->recent_input, worker->now_monotonic, connection->input_capacity + connection->owned_bytes);
 }
 
-/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become a value is counted for its entry as well. */
 static void owners_release(struct connection *connection) {
-    struct request_parser *parser = &connection->parser;
-    size_t bytes = connection_owned_bytes(connection);
-    if (bytes > 0) {
-        lane_charge(connection->worker->lane, -(int64_t)bytes);
-        counter_subtract(&connection->worker->input_bytes, bytes);
-    }
-    request_owners(parser, blob_release);
+    size_t bytes = connection->owned_bytes;
+    if (bytes == 0) return;
+    connection->owned_bytes = 0;
+    lane_charge(connection->worker->lane, -(int64_t)bytes);
+    counter_subtract(&connection->worker->input_bytes, bytes);
+    request_owners(&connection->parser, blob_release);
+}
+
+/* The argument that is being received to memory of its own, or NULL. */
+static struct blob *bulk_of(const struct connection *connection) {
+    return connection->parser.apart_owner;
 }
 
 static void input_free(struct connection *connection) {
@@ -188,9 +192,9 @@ static bool input_keep(struct connection *connection, char *data, size_t length,
 /* What waits to be run, and the argument that is being received, count, as in Redis. */
 static bool input_is_within_limits(struct connection *connection) {
     size_t held = connection->input_length, missing = 0;
-    if (connection->bulk) {
+    if (bulk_of(connection)) {
         request_bulk_space(&connection->parser, &missing);
-        held += connection->bulk->length - missing;
+        held += bulk_of(connection)->length - missing;
     }
     int64_t limit = atomic_load_explicit(&config.client_query_buffer_limit, memory_order_relaxed);
     if ((limit <= 0 || held <= (size_t)limit) &&
@@ -312,8 +316,8 @@ static void requests_forget(struct connection *connection) {
     queue_remove(connection);
     connection->has_request = false;
     connection->park_reason = PARK_NONE;
-    connection->bulk = NULL;
     owners_release(connection);
+    counter_subtract(&connection->worker->input_bytes, connection->parser.capacity * sizeof(struct bulk));
     request_parser_free(&connection->parser);
     request_parser_init(&connection->parser);
     input_free(connection);
@@ -465,31 +469,64 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
     parser->count = 0;
 }
 
+/* What an unfinished or parked request keeps for its arguments is the client's: up to 24 bytes for each six that it has sent. */
+static void arguments_count(struct connection *connection, uint32_t before) {
+    uint32_t now = connection->parser.capacity;
+    if (now == before) return;
+    counter_add(&connection->worker->input_bytes, ((uint64_t)now - before) * sizeof(struct bulk)); /* modulo 2^64 */
+}
+
+/* What an argument of which so much has come may have: announcing it costs a client nothing, so that gives no more than one receive brings.
+ * Rounded so that the allocation, and not the bytes in it, is a power of two, as far as they are. */
+static size_t bulk_capacity(const struct request_parser *parser, size_t present) {
+    size_t own = sizeof(struct blob) + 1, bytes = (present + own) * 2;
+    size_t announced = (size_t)parser->bulk_length, capacity = (bytes > LOOP_RECEIVE_MOST ? bytes : LOOP_RECEIVE_MOST) - own;
+    return capacity < announced ? capacity : announced;
+}
+
 /* A large argument gets memory of its own, which may become its value. */
 static void bulk_begin(struct connection *connection, struct run *run) {
     struct request_parser *parser = &connection->parser;
     struct worker *worker = connection->worker;
-    if (parser->bulk_wanted > BLOB_LEAST) dispatch_make_room(worker, eviction_room_for(parser->bulk_wanted));
-    struct blob *blob = parser->bulk_wanted > BLOB_LEAST ? blob_create(parser->bulk_wanted) : NULL;
+    struct blob *blob = NULL;
+    if (parser->bulk_length > BLOB_LEAST) {
+        size_t capacity = bulk_capacity(parser, request_bulk_present(parser, run->length));
+        dispatch_make_room(worker, eviction_room_for(capacity));
+        blob = blob_create(capacity);
+    }
     if (!blob) {
         request_decline_bulk(parser);
         return;
     }
-    lane_charge(worker->lane, (int64_t)blob_bytes(blob));
-    request_receive_bulk(parser, blob->data, blob, run->data, &run->length);
+    request_receive_bulk(parser, blob->data, blob->length, blob, run->data, &run->length);
     loop_expect_bulk(worker->loop, &connection->stream);
-    connection->bulk = blob;
-    counter_add(&worker->input_bytes, blob_bytes(blob));
-    recent_note(&worker->recent_input, worker->now_monotonic, connection->input_capacity + connection_owned_bytes(connection));
+    owned_bytes_add(connection, blob_bytes(blob));
 }
 
-static void bulk_end(struct connection *connection) {
-    connection->bulk = NULL; /* an argument's owner from now on */
+/* Its memory is full, and more is announced. False if the connection is closed for want of memory. */
+static bool bulk_grow(struct connection *connection) {
+    struct request_parser *parser = &connection->parser;
+    struct blob *blob = bulk_of(connection);
+    size_t capacity = bulk_capacity(parser, blob->length), before = blob_bytes(blob);
+    dispatch_make_room(connection->worker, eviction_room_for(capacity - blob->length));
+    blob = blob_grow(blob, capacity);
+    if (!blob) {
+        log_write(LOG_WARNING, "Out of memory while receiving from a client; closing it");
+        connection_close(connection, "out of memory");
+        return false;
+    }
+    request_move_bulk(parser, blob->data, capacity, blob);
+    owned_bytes_add(connection, blob_bytes(blob) - before);
+    return true;
 }
 
 static void bulk_await(struct connection *connection) {
     size_t missing;
     char *space = request_bulk_space(&connection->parser, &missing);
+    if (missing == 0) {
+        if (!bulk_grow(connection)) return;
+        space = request_bulk_space(&connection->parser, &missing);
+    }
     loop_receive_into(connection->worker->loop, &connection->stream, space, missing);
 }
 
@@ -502,18 +539,14 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
         };
         switch (request_parse(&connection->parser, &limits, run->data, run->length, consumed)) {
         case REQUEST_READY:
-            bulk_end(connection);
             if (connection->parser.count > 0) return true;
             owners_release(connection);
             run->data += *consumed;
             run->length -= *consumed;
             run->input += *consumed;
             break;
-        case REQUEST_WANTS_BULK:
-            bulk_end(connection); /* the one before, of the same request */
-            bulk_begin(connection, run);
-            break;
-        case REQUEST_PARTIAL: bulk_end(connection); return false;
+        case REQUEST_WANTS_BULK: bulk_begin(connection, run); break;
+        case REQUEST_PARTIAL: return false;
         case REQUEST_IN_BULK: bulk_await(connection); return false;
         case REQUEST_ERROR:
             run->closes = run->is_protocol_error = true;
@@ -628,6 +661,7 @@ static bool input_is_runnable(const struct connection *connection) {
 static void connection_run_from(struct connection *connection, char *data, size_t length, bool is_input) {
     struct worker *worker = connection->worker;
     struct run run = {.data = data, .length = length};
+    uint32_t arguments = connection->parser.capacity;
     connection->state = CONNECTION_RUNNING;
     arguments_lend(worker, &connection->parser);
     run_requests(connection, &run);
@@ -636,6 +670,7 @@ static void connection_run_from(struct connection *connection, char *data, size_
     bool is_kept = input_keep(connection, run.data, run.length, is_input);
     if (connection->state == CONNECTION_RUNNING) connection->state = CONNECTION_READING; /* closing is possible again */
     arguments_take_back(worker, connection);
+    arguments_count(connection, arguments);
     if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
         const char *why = !is_kept || worker->reply.is_broken ? "out of memory" : NULL;
         if (why) log_write(LOG_WARNING, "Out of memory while serving a client; closing it");
@@ -703,9 +738,10 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     connection->last_active = worker->now;
     if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
-    if (connection->bulk && data >= connection->bulk->data && data < connection->bulk->data + connection->bulk->length) {
-        request_bulk_received(&connection->parser, received);
-        input_is_within_limits(connection); /* the line end that the request still needs comes by itself */
+    struct blob *bulk = bulk_of(connection);
+    if (bulk && data >= bulk->data && data < bulk->data + bulk->length) {
+        bool is_whole = request_bulk_received(&connection->parser, received); /* the line end that it still needs comes by itself */
+        if (input_is_within_limits(connection) && !is_whole) bulk_await(connection);
         return;
     }
     bool runs = connection->state == CONNECTION_READING && worker->is_inside;
@@ -744,7 +780,7 @@ void connection_sendable(struct connection *connection) {
 /* ------------------------------------------------------------------ from worker to worker */
 
 bool connection_may_leave(const struct connection *connection) {
-    return connection->state == CONNECTION_READING && connection->input_length == 0 && !connection->has_request && !connection->bulk &&
+    return connection->state == CONNECTION_READING && connection->input_length == 0 && !connection->has_request && !bulk_of(connection) &&
            request_is_idle(&connection->parser) && !connection->output && !connection->soft_limit_since && !connection->dispatch_state &&
            !connection->queue && !connection->is_flush_due && !connection->is_ended && !connection->is_last_call &&
            !connection->session.is_monitor && !connection->session.closes_after_reply && !connection->stream.is_bulky &&

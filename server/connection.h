@@ -82,7 +82,7 @@ struct connection {
     char *input;           /* memory for unfinished or waiting bytes; NULL if none */
     size_t input_start;    /* where in it the unfinished request's first byte is */
     size_t input_length, input_capacity; /* bytes from there on; size of the memory */
-    struct blob *bulk;     /* being received, or NULL */
+    size_t owned_bytes;    /* memory of the large arguments of the request at hand, which are apart: what was counted for them */
     struct output_block *output, *output_last;
     size_t output_bytes;   /* owed, references included */
     struct connection *flush_next; /* those with output from outside their own requests, sent at the turn's end */
@@ -159,8 +159,6 @@ void connection_peer(const struct connection *connection, char *out, size_t size
 void connection_local(const struct connection *connection, char *out, size_t size);
 /* The client runs on this machine: a unix socket, or a loopback address. */
 bool connection_is_local(const struct connection *connection);
-/* Of the request that is coming in: its large arguments, which have memory of their own. */
-size_t connection_owned_bytes(const struct connection *connection);
 /* What it uses: itself, the request that is coming in, and what it is owed. */
 size_t connection_memory(const struct connection *connection);
 /* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */

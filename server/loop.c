@@ -147,6 +147,17 @@ static bool receive_once(struct loop *loop, struct stream *stream, char *data) {
         loop->handlers.received(loop->context, stream, space, (ssize_t)filled);
         length -= (ssize_t)filled;
         if (length == 0 || stream->is_closed) return true;
+        /* More space may have been given meanwhile, for what was to come behind. */
+        while (length > 0 && stream->space) {
+            space = stream->space;
+            filled = (size_t)length < stream->space_length ? (size_t)length : stream->space_length;
+            memcpy(space, data, filled);
+            loop_receive_into(loop, stream, space + filled, stream->space_length - filled);
+            data += filled;
+            length -= (ssize_t)filled;
+            loop->handlers.received(loop->context, stream, space, (ssize_t)filled);
+            if (length == 0 || stream->is_closed) return true;
+        }
     }
     loop->handlers.received(loop->context, stream, data, length);
     return true;

@@ -11,6 +11,13 @@ struct blob *blob_create(size_t length) {
     return blob;
 }
 
+struct blob *blob_grow(struct blob *blob, size_t length) {
+    if (length > SIZE_MAX / 2) return NULL;
+    struct blob *grown = realloc(blob, sizeof *blob + length + 1);
+    if (grown != NULL) grown->length = length;
+    return grown;
+}
+
 void blob_retain(struct blob *blob) {
     atomic_fetch_add_explicit(&blob->references, 1, memory_order_relaxed);
 }

@@ -21,6 +21,8 @@ struct blob {
 
 /* One reference, bytes uninitialised, length + 1 of them. NULL when out of memory. */
 struct blob *blob_create(size_t length);
+/* Makes room for more bytes in a blob that nobody else refers to yet; those it has stay. NULL when out of memory: then it is as it was. */
+struct blob *blob_grow(struct blob *blob, size_t length);
 void blob_retain(struct blob *blob);
 /* Any thread, no lock needed. The last one frees. The argument is void * so that it serves as a release callback. */
 void blob_release(void *blob);

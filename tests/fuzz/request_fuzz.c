@@ -59,6 +59,12 @@ static void drop_consumed(struct feeder *feeder, size_t consumed) {
     feeder->length -= consumed;
 }
 
+/* A little more than what is there, so that most bulks get their memory in many pieces. */
+static size_t capacity_for(const struct feeder *feeder, size_t present) {
+    size_t bulk = (size_t)feeder->parser.bulk_length, capacity = present + 1 + present / 8;
+    return capacity < bulk ? capacity : bulk;
+}
+
 /* Runs what is there. Returns when the parser wants more. */
 static void run(struct feeder *feeder) {
     while (!feeder->is_over) {
@@ -70,10 +76,11 @@ static void run(struct feeder *feeder) {
             drop_consumed(feeder, consumed);
             break;
         case REQUEST_WANTS_BULK:
-            if (feeder->takes_apart && feeder->parser.bulk_wanted <= 1 << 20) {
-                char *memory = malloc(feeder->parser.bulk_wanted + 1);
+            if (feeder->takes_apart) {
+                size_t capacity = capacity_for(feeder, request_bulk_present(&feeder->parser, feeder->length));
+                char *memory = malloc(capacity + 1);
                 if (memory == NULL) abort();
-                request_receive_bulk(&feeder->parser, memory, memory, feeder->held, &feeder->length);
+                request_receive_bulk(&feeder->parser, memory, capacity, memory, feeder->held, &feeder->length);
             } else {
                 request_decline_bulk(&feeder->parser);
             }
@@ -95,6 +102,13 @@ static void feed(struct feeder *feeder, const uint8_t *data, size_t length) {
         if (feeder->parser.apart_owner != NULL &&
             request_parse(&feeder->parser, &feeder->limits, feeder->held, feeder->length, &consumed) == REQUEST_IN_BULK)
             space = request_bulk_space(&feeder->parser, &missing);
+        if (space != NULL && missing == 0) {
+            size_t capacity = capacity_for(feeder, feeder->parser.apart_filled);
+            char *memory = realloc(feeder->parser.apart_owner, capacity + 1);
+            if (memory == NULL) abort();
+            request_move_bulk(&feeder->parser, memory, capacity, memory);
+            space = request_bulk_space(&feeder->parser, &missing);
+        }
         if (space != NULL) {
             if (taken > missing) taken = missing;
             memcpy(space, data, taken);

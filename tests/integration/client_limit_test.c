@@ -137,7 +137,10 @@ static void an_unfinished_request_counts_too(void **unused) {
     static const char beginning[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000000\r\nvvvv";
     assert_int_equal(redisAppendFormattedCommand(client.context, beginning, sizeof beginning - 1),
                      REDIS_OK);
-    send_now(client.context);
+    char *value = calloc(1, 9 * MIB);
+    assert_int_equal(redisAppendFormattedCommand(client.context, value, 9 * MIB), REDIS_OK);
+    for (int is_done = 0; !is_done && redisBufferWrite(client.context, &is_done) == REDIS_OK;) continue;
+    free(value);
     await_at_least("evicted_clients", 1);
     assert_false(is_connected(client));
     redisFree(client.context);

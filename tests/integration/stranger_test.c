@@ -11,6 +11,8 @@
 
 #include "../resp3.h"
 
+#define MIB ((size_t)1024 * 1024)
+
 static struct server *start(const char *const *further) {
     const char *options[16] = {"--threads", "2"};
     for (size_t i = 0; further != NULL && further[i] != NULL; i++) options[2 + i] = further[i];
@@ -69,9 +71,125 @@ static void an_http_request_closes_the_connection_and_nothing_behind_it_is_obeye
         stop_and_count_warnings(server, warnings, standard_error, "Possible SECURITY ATTACK detected"), 1);
 }
 
+/* ------------------------------------------------------------------ memory */
+
+static void await_at_most(redisContext *observer, const char *field, int64_t most) {
+    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    while (info_number(observer, field) > most)
+        if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, (long long)most);
+}
+
+/* Sends, and waits until the server has it. */
+static void send_and_await(struct resp3 *connection, redisContext *observer, const char *data,
+                           size_t length) {
+    static const char request[] = "*1\r\n$4\r\nINFO\r\n"; /* the observer's own */
+    int64_t due = info_number(observer, "total_net_input_bytes") + (int64_t)length;
+    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    resp3_send(connection, data, length);
+    do due += (int64_t)sizeof request - 1;
+    while (info_number(observer, "total_net_input_bytes") < due && now_us() < deadline);
+    if (now_us() > deadline) fail_msg("the server doesn't receive %zu bytes", length);
+}
+
+static void an_argument_that_is_announced_and_not_sent_takes_no_room(void **state) {
+    (void)state;
+    struct server *server = server_start((const char *const[]){"--threads", "1", "--maxmemory", "32mb",
+                                                               "--maxmemory-policy", "allkeys-lru", NULL});
+    redisContext *observer = server_connect(server);
+    char *value = calloc(1, 4 * MIB);
+    for (int i = 0; i < 16; i++) freeReplyObject(redisCommand(observer, "SET %d %b", i, value, MIB / 2));
+    int64_t used = info_number(observer, "used_memory"), input = info_number(observer, "client_input_bytes");
+    struct resp3 *strangers[8];
+    static const char head[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nand no more";
+    for (size_t i = 0; i < 8; i++) {
+        strangers[i] = resp3_connect(server);
+        send_and_await(strangers[i], observer, head, sizeof head - 1);
+    }
+    assert_true(info_number(observer, "used_memory") < used + (int64_t)MIB);
+    expect(observer, "16", "DBSIZE");
+    /* And as much as comes takes at most twice as much, which is counted. */
+    send_and_await(strangers[0], observer, value, 4 * MIB);
+    int64_t counted = info_number(observer, "client_input_bytes") - input;
+    assert_true(counted >= (int64_t)(4 * MIB) && counted <= (int64_t)(9 * MIB));
+    assert_true(info_number(observer, "used_memory") < used + (int64_t)(10 * MIB));
+    for (size_t i = 0; i < 8; i++) resp3_close(strangers[i]);
+    await_at_most(observer, "client_input_bytes", input);
+    expect(observer, "16", "DBSIZE");
+    free(value);
+    redisFree(observer);
+    stop(server);
+}
+
+static void the_arguments_of_an_unfinished_request_are_counted(void **state) {
+    (void)state;
+    enum { ARGUMENTS = 200000 };
+    struct server *server = server_start((const char *const[]){"--threads", "1", NULL});
+    redisContext *observer = server_connect(server);
+    int64_t input = info_number(observer, "client_input_bytes"), used = info_number(observer, "used_memory");
+    struct resp3 *stranger = resp3_connect(server);
+    char *empty = malloc(6 * ARGUMENTS);
+    for (size_t i = 0; i < ARGUMENTS; i++) memcpy(empty + 6 * i, "$0\r\n\r\n", 6);
+    send_and_await(stranger, observer, "*100000000\r\n", 12);
+    assert_true(info_number(observer, "used_memory") < used + (int64_t)MIB / 4);
+    send_and_await(stranger, observer, empty, 6 * ARGUMENTS);
+    int64_t counted = info_number(observer, "client_input_bytes") - input,
+            grown = info_number(observer, "used_memory") - used;
+    assert_true(counted >= (6 + 24) * ARGUMENTS);
+    assert_true(grown <= counted + (int64_t)MIB / 4);
+    resp3_close(stranger);
+    await_at_most(observer, "client_input_bytes", input);
+    assert_int_equal(info_number(observer, "client_input_bytes"), input);
+    free(empty);
+    redisFree(observer);
+    stop(server);
+}
+
+/* ------------------------------------------------------------------ time */
+
+/* CPU that a request of many small arguments and some large ones takes; which come first is the only difference. */
+static double cpu_of_arguments(const struct server *server, bool is_small_first) {
+    enum { SMALL = 600000, LARGE = 1000 };
+    static char large[17000];
+    struct resp3 *connection = resp3_connect(server);
+    char *small = malloc(6 * SMALL), head[64];
+    for (size_t i = 0; i < SMALL; i++) memcpy(small + 6 * i, "$0\r\n\r\n", 6);
+    double before = server_cpu_seconds(server);
+    snprintf(head, sizeof head, "*%d\r\n$6\r\nEXISTS\r\n", 1 + SMALL + LARGE);
+    resp3_send_text(connection, head);
+    if (is_small_first) resp3_send(connection, small, 6 * SMALL);
+    for (size_t i = 0; i < LARGE; i++) {
+        resp3_send_text(connection, "$17000\r\n");
+        resp3_send(connection, large, sizeof large);
+        resp3_send_text(connection, "\r\n");
+    }
+    if (!is_small_first) resp3_send(connection, small, 6 * SMALL);
+    resp3_expect(connection, ":0\r\n");
+    double used = server_cpu_seconds(server) - before;
+    free(small);
+    resp3_close(connection);
+    return used;
+}
+
+static void the_order_of_small_and_large_arguments_does_not_matter(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    double least_first = 0, least_last = 0;
+    for (int i = 0; i < 3; i++) {
+        double last = cpu_of_arguments(server, false), first = cpu_of_arguments(server, true);
+        if (i == 0 || first < least_first) least_first = first;
+        if (i == 0 || last < least_last) least_last = last;
+    }
+    if (least_first > 2 * least_last + 0.05)
+        fail_msg("%.2f s of CPU, in the other order %.2f", least_first, least_last);
+    stop(server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_http_request_closes_the_connection_and_nothing_behind_it_is_obeyed),
+        cmocka_unit_test(an_argument_that_is_announced_and_not_sent_takes_no_room),
+        cmocka_unit_test(the_arguments_of_an_unfinished_request_are_counted),
+        cmocka_unit_test(the_order_of_small_and_large_arguments_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ struct feeder {
     const struct request_limits *limits;
     char *held;
     size_t length;
-    bool takes_apart, is_over;
+    bool takes_apart, takes_whole, is_over;
     struct transcript transcript;
 };
 
@@ -82,10 +82,16 @@ static enum request_status feeder_parse(struct feeder *feeder, size_t *consumed)
     return request_parse(&feeder->parser, feeder->limits, feeder->held, feeder->length, consumed);
 }
 
+/* All of it, or, in pieces, a little more than has come. */
+static size_t capacity_for(const struct feeder *feeder, size_t present) {
+    size_t bulk = (size_t)feeder->parser.bulk_length, capacity = present + 1 + present / 8;
+    return feeder->takes_whole || capacity > bulk ? bulk : capacity;
+}
+
 /* Runs what is there. Returns PARTIAL, IN_BULK or ERROR. */
 static enum request_status feeder_run(struct feeder *feeder) {
     for (;;) {
-        size_t consumed = 0, wanted;
+        size_t consumed = 0, capacity;
         enum request_status status = feeder_parse(feeder, &consumed);
         switch (status) {
         case REQUEST_READY:
@@ -96,12 +102,12 @@ static enum request_status feeder_run(struct feeder *feeder) {
             memmove(feeder->held, feeder->held + consumed, feeder->length);
             break;
         case REQUEST_WANTS_BULK:
-            wanted = feeder->parser.bulk_wanted;
-            assert_true(wanted >= REQUEST_BULK_APART);
+            assert_true(feeder->parser.bulk_length >= REQUEST_BULK_APART);
+            capacity = capacity_for(feeder, request_bulk_present(&feeder->parser, feeder->length));
             if (feeder->takes_apart) {
-                char *memory = malloc(wanted + 1);
+                char *memory = malloc(capacity + 1);
                 assert_non_null(memory);
-                request_receive_bulk(&feeder->parser, memory, memory, feeder->held,
+                request_receive_bulk(&feeder->parser, memory, capacity, memory, feeder->held,
                                      &feeder->length);
             } else {
                 request_decline_bulk(&feeder->parser);
@@ -124,6 +130,13 @@ static void feed(struct feeder *feeder, const char *data, size_t length) {
         size_t taken = length, missing;
         if (feeder->length > 0 && feeder_parse(feeder, &consumed) == REQUEST_IN_BULK) {
             char *space = request_bulk_space(&feeder->parser, &missing);
+            if (missing == 0) {
+                size_t capacity = capacity_for(feeder, feeder->parser.apart_capacity);
+                char *memory = realloc(feeder->parser.apart_owner, capacity + 1);
+                assert_non_null(memory);
+                request_move_bulk(&feeder->parser, memory, capacity, memory);
+                space = request_bulk_space(&feeder->parser, &missing);
+            }
             assert_true(missing > 0);
             if (taken > missing) taken = missing;
             memcpy(space, data, taken);
@@ -143,6 +156,7 @@ static void check_pieces(const char *data, size_t length, size_t first, size_t p
                          const char *expected) {
     struct feeder feeder;
     feeder_init(&feeder, limits, takes_apart);
+    feeder.takes_whole = first % 2 == 0;
     feed(&feeder, data, first);
     for (size_t at = first; at < length; at += piece)
         feed(&feeder, data + at, length - at < piece ? length - at : piece);
@@ -584,7 +598,7 @@ static void only_a_large_unfinished_bulk_is_wanted_apart(void **state) {
         enum request_status expected =
             size < REQUEST_BULK_APART ? REQUEST_PARTIAL : REQUEST_WANTS_BULK;
         assert_int_equal(request_parse(&parser, &usual, stream, length - 1, &consumed), expected);
-        if (expected == REQUEST_WANTS_BULK) assert_int_equal(parser.bulk_wanted, size);
+        if (expected == REQUEST_WANTS_BULK) assert_int_equal(parser.bulk_length, size);
         /* Asks again until it is answered, and not at all once everything is there. */
         assert_int_equal(request_parse(&parser, &usual, stream, length - 2, &consumed), expected);
         assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed), REQUEST_READY);
@@ -603,8 +617,8 @@ static void what_came_of_a_bulk_moves_to_its_own_memory(void **state) {
     struct request_parser parser;
     request_parser_init(&parser);
     assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_WANTS_BULK);
-    assert_int_equal(parser.bulk_wanted, size);
-    request_receive_bulk(&parser, value, &owner, stream, &held);
+    assert_int_equal(parser.bulk_length, size);
+    request_receive_bulk(&parser, value, size, &owner, stream, &held);
     assert_int_equal(held, strstr(stream, "vvvv") - stream);
     assert_memory_equal(value, "vvvvv", present);
 
@@ -633,6 +647,41 @@ static void what_came_of_a_bulk_moves_to_its_own_memory(void **state) {
     free(stream);
 }
 
+static void a_bulk_may_get_its_memory_as_it_comes(void **state) {
+    (void)state;
+    const size_t size = 20000, present = 5;
+    size_t length, consumed, missing;
+    char *stream = large_set(size, &length), *value = malloc(present + 3), owner, later;
+    size_t held = (size_t)(strstr(stream, "vvvv") - stream) + present;
+    struct request_parser parser;
+    request_parser_init(&parser);
+    assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_WANTS_BULK);
+    assert_int_equal(request_bulk_present(&parser, held), present);
+    request_receive_bulk(&parser, value, present + 2, &owner, stream, &held);
+    assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_IN_BULK);
+    assert_ptr_equal(request_bulk_space(&parser, &missing), value + present);
+    assert_int_equal(missing, 2);
+    memcpy(value + present, "vv", 2);
+    assert_false(request_bulk_received(&parser, 2));
+    request_bulk_space(&parser, &missing);
+    assert_int_equal(missing, 0);
+    assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_IN_BULK);
+    value = realloc(value, size + 1);
+    request_move_bulk(&parser, value, size, &later);
+    assert_ptr_equal(request_bulk_space(&parser, &missing), value + present + 2);
+    assert_int_equal(missing, size - present - 2);
+    memset(value + present + 2, 'v', missing);
+    assert_true(request_bulk_received(&parser, missing));
+    memcpy(stream + held, "\r\n", 2);
+    assert_int_equal(request_parse(&parser, &usual, stream, held + 2, &consumed), REQUEST_READY);
+    assert_ptr_equal(parser.arguments[2].data, value);
+    assert_ptr_equal(parser.arguments[2].owner, &later);
+    assert_int_equal(parser.arguments[2].length, size);
+    request_parser_free(&parser);
+    free(value);
+    free(stream);
+}
+
 /* The bytes behind it move up: whatever of the value and of its line end is there already. */
 static void a_bulk_that_lacks_only_its_line_end_is_cut_out_whole(void **state) {
     (void)state;
@@ -645,7 +694,7 @@ static void a_bulk_that_lacks_only_its_line_end_is_cut_out_whole(void **state) {
         request_parser_init(&parser);
         assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed),
                          REQUEST_WANTS_BULK);
-        request_receive_bulk(&parser, value, value, stream, &held);
+        request_receive_bulk(&parser, value, size, value, stream, &held);
         assert_int_equal(held, before + ending);
         assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_PARTIAL);
         memcpy(stream + before, "\r\n", 2);
@@ -767,7 +816,7 @@ static void parse_apart(struct request_parser *parser, char *memory, size_t size
         held += head;
         assert_int_equal(request_parse(parser, &usual, stream, held, &consumed),
                          REQUEST_WANTS_BULK);
-        request_receive_bulk(parser, memory, &owners[i], stream, &held);
+        request_receive_bulk(parser, memory, size, &owners[i], stream, &held);
         request_bulk_space(parser, &missing);
         request_bulk_received(parser, i == arrived ? missing / 2 : missing);
         if (i == arrived) break;
@@ -881,6 +930,7 @@ int main(void) {
         cmocka_unit_test(limits_are_those_of_the_moment),
         cmocka_unit_test(only_a_large_unfinished_bulk_is_wanted_apart),
         cmocka_unit_test(what_came_of_a_bulk_moves_to_its_own_memory),
+        cmocka_unit_test(a_bulk_may_get_its_memory_as_it_comes),
         cmocka_unit_test(a_bulk_that_lacks_only_its_line_end_is_cut_out_whole),
         cmocka_unit_test(large_requests_are_the_same_wherever_they_are_cut),
         cmocka_unit_test(a_declined_bulk_is_parsed_in_line_and_the_next_one_asked_about),
