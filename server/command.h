@@ -116,6 +116,8 @@ enum command_flag {
     COMMAND_LONG = 1 << 28,
     /* Ours: the read function wants the entry itself, not a copy of it (its size, its address): no optimistic scope. */
     COMMAND_LOCKS = 1 << 27,
+    /* Ours: no shard is looked into, but what tables publish is summed up: their memory must stay for so long. */
+    COMMAND_SUMS = 1 << 29,
     /* COMMAND DOCS calls it a "syscmd". */
     COMMAND_SYSTEM = 1 << 26,
 };

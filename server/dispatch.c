@@ -179,6 +179,8 @@ static void park_at_gate(struct dispatcher *dispatcher, struct connection *conne
  * closed by this very worker: then the closer's end wakes who queues here, and the waiter is the closer's. */
 static bool enter(struct dispatcher *dispatcher) {
     if (dispatcher->closer != NULL) return false;
+    /* It is known to be closed: trying in vain would only hold up who waits for everybody to be out. */
+    if (queue_is_waiting(&dispatcher->gate_queue) && gate_is_closed(dispatcher->lane)) return false;
     do {
         if (lane_enter(dispatcher->lane)) return true;
     } while (!wait_at_gate(dispatcher));
@@ -193,9 +195,18 @@ static bool enter_or_park(struct worker *worker, struct connection *connection) 
 }
 
 /* The closer is done, or gone: the others of this worker may try again. */
-static void closer_end(struct dispatcher *dispatcher) {
+static void closer_end(struct dispatcher *dispatcher, struct connection *connection) {
+    connection->is_closer = false;
+    if (dispatcher->closer != connection) return;
     dispatcher->closer = NULL;
     if (!queue_is_waiting(&dispatcher->gate_queue)) wake_connections(&dispatcher->gate_queue.connections);
+}
+
+/* It has not got what it waited for, and doesn't any more. */
+static void closer_give_up(struct dispatcher *dispatcher, struct connection *connection) {
+    if (!connection->is_closer) return;
+    if (dispatcher->closer == connection) gate_abandon(dispatcher->lane);
+    closer_end(dispatcher, connection);
 }
 
 /* ------------------------------------------------------------------ a worker's life */
@@ -245,10 +256,9 @@ void dispatch_free(struct worker *worker) {
     worker->dispatcher = NULL;
 }
 
-/* With a closer waiting the worker stays outside, but has a turn: the closer itself may go on. */
-bool dispatch_enter(struct worker *worker) {
+void dispatch_enter(struct worker *worker) {
     worker->dispatcher->boundary_connection = NULL; /* the wait was nobody's */
-    return worker->dispatcher->closer != NULL || enter(worker->dispatcher);
+    (void)enter(worker->dispatcher);
 }
 
 void dispatch_leave(struct worker *worker) {
@@ -257,13 +267,13 @@ void dispatch_leave(struct worker *worker) {
     if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES) lane_reclaim(dispatcher->lane);
 }
 
-bool dispatch_yield(struct worker *worker) {
+void dispatch_yield(struct worker *worker) {
     if (!lane_is_watched(worker->lane)) {
         if (lane_is_inside(worker->lane)) lane_refresh(worker->lane);
-        return true;
+        return;
     }
     lane_leave(worker->lane);
-    return dispatch_enter(worker);
+    dispatch_enter(worker);
 }
 
 /* ------------------------------------------------------------------ one execution */
@@ -394,6 +404,7 @@ static enum outcome run_with_gate(struct run *run) {
         }
         run->connection->refusals++;
         if (!is_parked) continue;
+        run->connection->is_closer = true;
         if (insists && dispatcher->closer == NULL) dispatcher->closer = run->connection;
         park_at_gate(dispatcher, run->connection);
         return OUTCOME_PARKED;
@@ -411,7 +422,7 @@ static enum outcome run_with_gate(struct run *run) {
         scope_end_write(&scope);
     }
     gate_open(lane);
-    if (dispatcher->closer == run->connection) closer_end(dispatcher);
+    closer_end(dispatcher, run->connection);
     return wait_for_key(run);
 }
 
@@ -572,6 +583,7 @@ static enum outcome run_walk(struct run *run) {
     }
     struct walk *walk = &under_way->walk;
     if (!under_way->is_walking) {
+        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED; /* it looks where there are keys */
         under_way->is_walking = true;
         reply_init(&walk->items, run->call.protocol);
         run->call.command->walk(NULL, &run->call, walk, run->reply);
@@ -756,6 +768,19 @@ static bool wants_all(const struct run *run) {
     return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
 }
 
+/* These need not enter the gate, so that they are answered whoever has closed it. */
+static void run_without_shards(struct run *run) {
+    const struct command *command = run->call.command;
+    struct lane *lane = run->dispatcher->lane;
+    bool observes = (command->flags & COMMAND_SUMS) != 0 && !lane_is_inside(lane);
+    if (observes) lane_observe(lane);
+    if (command->plain != NULL) command->plain(&run->call, run->reply);
+    else if (command->session != NULL) command->session(&run->connection->session, &run->call, run->reply);
+    else command->worker(run->worker, run->connection, &run->call, run->reply);
+    if (observes) lane_leave(lane);
+}
+
+/* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps closed itself. */
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
     struct under_way *under_way = run->connection->dispatch_state;
@@ -764,10 +789,7 @@ static enum outcome run_command(struct run *run) {
         return OUTCOME_DONE;
     }
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
-        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
-        if (command->plain != NULL) command->plain(&run->call, run->reply);
-        else if (command->session != NULL) command->session(&run->connection->session, &run->call, run->reply);
-        else command->worker(run->worker, run->connection, &run->call, run->reply);
+        run_without_shards(run);
         return OUTCOME_DONE;
     }
     if (command->visit != NULL) return run_inquiry(run);
@@ -776,6 +798,7 @@ static enum outcome run_command(struct run *run) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+    if (run->connection->is_closer) return run_with_gate(run);
     if ((command->flags & COMMAND_DENYOOM) != 0) {
         bool is_made;
         enum outcome outcome = make_room(run, &is_made);
@@ -1031,7 +1054,8 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         stranger_turn_away(connection);
         return OUTCOME_DONE;
     }
-    if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) || !is_admitted(&run)) {
+    if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) ||
+        (!connection->is_closer && !is_admitted(&run))) {
         dispatch_batch_end(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         statistics_count_error(reply->error_code);
@@ -1039,7 +1063,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         return OUTCOME_DONE;
     }
     connection->last_command = call->command;
-    if (is_paused(dispatcher, call->command, worker->now) && connection->dispatch_state == NULL) {
+    if (is_paused(dispatcher, call->command, worker->now) && connection->dispatch_state == NULL && !connection->is_closer) {
         queue_append(&dispatcher->paused, connection);
         connection_park(connection, PARK_ON_PAUSE);
         return OUTCOME_PARKED;
@@ -1049,6 +1073,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         return OUTCOME_PARKED;
     }
     connection->refusals = 0;
+    closer_give_up(dispatcher, connection); /* it had no memory to try again */
     account(&run);
     apply_reply_mode(session, reply, mark);
     return OUTCOME_DONE;
@@ -1057,10 +1082,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
 void dispatch_forget(struct worker *worker, struct connection *connection) {
     struct dispatcher *dispatcher = worker->dispatcher;
     queue_remove(connection);
-    if (dispatcher->closer == connection) {
-        gate_abandon(dispatcher->lane);
-        closer_end(dispatcher);
-    }
+    closer_give_up(dispatcher, connection);
     if (dispatcher->boundary_connection == connection) dispatcher->boundary_connection = NULL;
     monitor_forget(worker, connection);
     struct under_way *under_way = connection->dispatch_state;

@@ -24,14 +24,13 @@ void dispatch_detach(struct worker *worker);
 /* When no worker runs any more, and the mailbox has been emptied: wake-ups for what the dispatcher waited for may come until then. */
 void dispatch_free(struct worker *worker);
 
-/* Bracket around the running of connections in a turn. dispatch_enter returns false if the gate is closed by another: then no request
- * may run this turn; the worker is woken (worker_wake) when it opens. */
-bool dispatch_enter(struct worker *worker);
+/* Bracket around the running of connections in a turn. If the gate is closed, requests that need it are parked when their turn comes; the others run. */
+void dispatch_enter(struct worker *worker);
 void dispatch_leave(struct worker *worker);
 /* Makes room for so many bytes that are about to be received, as far as that is possible at once. */
 void dispatch_make_room(struct worker *worker, size_t bytes);
-/* Between two connections of a turn: lets somebody who waits at the gate in. false as dispatch_enter. */
-bool dispatch_yield(struct worker *worker);
+/* Between two connections of a turn: lets somebody who waits at the gate in. */
+void dispatch_yield(struct worker *worker);
 
 /* What is known of a request before its turn comes. */
 struct prepared {

@@ -238,7 +238,7 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
 
 /* Somebody may wait for the gate: between two connections is the moment. */
 static void gate_yield(struct worker *worker) {
-    if (worker->is_inside) worker->is_inside = dispatch_yield(worker);
+    if (worker->is_inside) dispatch_yield(worker);
 }
 
 static void on_received(void *context, struct stream *stream, char *data, ssize_t length) {
@@ -269,7 +269,7 @@ static const struct loop_handlers handlers = {
 
 /* Those that were ready when the turn began; who is not done goes behind them and runs in the next. */
 static void run_ready(struct worker *worker, uint32_t count) {
-    while (count-- > 0 && worker->is_inside && worker->ready.first) {
+    while (count-- > 0 && worker->ready.first) {
         connection_run(worker->ready.first);
         gate_yield(worker);
     }
@@ -338,11 +338,11 @@ static int turn(struct worker *worker, int milliseconds) {
     counter_add(&worker->turns, 1);
     mail_handle(worker);
     uint32_t ready = worker->ready.count;
-    worker->is_inside = dispatch_enter(worker);
+    dispatch_enter(worker);
+    worker->is_inside = true;
     loop_deliver(worker->loop);
     run_ready(worker, ready);
-    bool was_let_run = worker->is_inside;
-    if (worker->is_inside) dispatch_leave(worker);
+    dispatch_leave(worker);
     worker->is_inside = false;
     int next = dispatch_timers(worker, is_idle);
     tick(worker);
@@ -350,8 +350,7 @@ static int turn(struct worker *worker, int milliseconds) {
     client_limit_check(worker);
     balance_turn(worker);
     free_closed(worker);
-    /* When the gate is closed, its opening wakes. */
-    if ((worker->ready.first && was_let_run) || worker->flush) return 0;
+    if (worker->ready.first || worker->flush) return 0;
     if (needs_ticks(worker) && (next < 0 || next > TICK_MS)) next = TICK_MS;
     int patience = balance_patience(worker);
     return patience >= 0 && (next < 0 || next > patience) ? patience : next;

@@ -1,6 +1,6 @@
 /* A worker: a thread with its own loop, connections and mailbox. Workers share the shards and what the mailboxes carry, nothing else.
  *
- * A turn: wait; take the time; drain the mailbox; enter the gate; run the ready connections, each for a bounded number of commands;
+ * A turn: wait; take the time; drain the mailbox; enter the gate, if it is open; run the ready connections, each for a bounded number of commands;
  * leave the gate (which is also the point where memory retired by others may be freed); timers; free closed connections. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -42,7 +42,7 @@ struct worker {
     int64_t next_tick;     /* monotonic ms */
     int64_t listen_again;  /* monotonic ms; 0: it is listening */
     uint32_t over_soft_limit; /* connections that are */
-    bool is_inside;        /* the gate: requests may run */
+    bool is_inside;        /* between dispatch_enter and dispatch_leave: requests may run */
     bool is_stopping;
     bool is_drained;       /* stopping, and nothing is left to be answered or sent */
     struct reply reply;    /* replies of the connection that is running, before they are sent */

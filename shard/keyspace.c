@@ -190,8 +190,9 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
     counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
     counter_subtract(&lane->entries, keys);
-    table->next_grave = lane->graves;
-    lane->graves = table;
+    table->next_grave = lane->flushed;
+    lane->flushed = table;
+    lane->is_flushed_sealed = false;
     return keys;
 }
 

@@ -9,7 +9,8 @@
 
 #define INSIDE UINT64_C(1)
 #define WATCHED UINT64_C(2)
-#define EPOCH_SHIFT 2
+#define OBSERVING UINT64_C(4)
+#define EPOCH_SHIFT 3
 /* The epoch of who looks at nothing but what it has locked. */
 #define EPOCH_NEVER (UINT64_MAX >> EPOCH_SHIFT)
 
@@ -40,7 +41,7 @@ struct lane *lane_attach(struct keyspace *keyspace) {
 void lane_detach(struct lane *lane) {
     struct keyspace *keyspace = lane->keyspace;
     assert(!lane_is_inside(lane));
-    while (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their batch's end */
+    while (lane_reclaim(lane) || lane->retired_count > 0 || lane->flushed != NULL) sched_yield(); /* others leave the gate at their batch's end */
     while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
     free(lane->discarded);
     lane->discarded = NULL;
@@ -113,6 +114,11 @@ inline void lane_leave(struct lane *lane) {
     if ((word & WATCHED) != 0) gate_wake_all(&lane->keyspace->gate);
 }
 
+void lane_observe(struct lane *lane) {
+    assert(atomic_load(&lane->word) == 0);
+    atomic_exchange(&lane->word, atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire) << EPOCH_SHIFT | OBSERVING);
+}
+
 void lane_hold_still(struct lane *lane) {
     lane->voidings++;
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
@@ -144,7 +150,7 @@ static struct lane *lane_still_inside(struct keyspace *keyspace) {
     uint32_t used = atomic_load(&keyspace->lanes_used);
     int spins = 0;
     for (uint32_t i = 0; i < used; i++)
-        while (atomic_load(&keyspace->lanes[i].word) != 0)
+        while ((atomic_load(&keyspace->lanes[i].word) & INSIDE) != 0)
             if (++spins > GATE_SPINS) return &keyspace->lanes[i];
     return NULL;
 }
@@ -186,6 +192,10 @@ void gate_open(struct lane *lane) {
     assert(atomic_load(&gate->closed) == lane->number + 1);
     atomic_store(&gate->closed, 0);
     gate_wake_all(gate);
+}
+
+bool gate_is_closed(const struct lane *lane) {
+    return atomic_load_explicit(&lane->keyspace->gate.closed, memory_order_relaxed) != 0;
 }
 
 void gate_abandon(struct lane *lane) {
@@ -312,6 +322,17 @@ void lane_trim(struct lane *lane) {
     lane->retired_capacity = 0;
 }
 
+/* Tables are unlinked while the gate is closed, so that nobody but observers sees them any more; when these are gone, too, what is in them can be freed. */
+static void bury_flushed(struct lane *lane) {
+    if (!lane->is_flushed_sealed) lane->flushed_epoch = atomic_fetch_add(&lane->keyspace->epoch, 1);
+    lane->is_flushed_sealed = true;
+    if (epoch_in_use(lane->keyspace) <= lane->flushed_epoch) return;
+    struct table **end = &lane->graves;
+    while (*end != NULL) end = &(*end)->next_grave;
+    *end = lane->flushed;
+    lane->flushed = NULL;
+}
+
 bool lane_reclaim(struct lane *lane) {
     struct keyspace *keyspace = lane->keyspace;
     assert(!lane_is_inside(lane));
@@ -337,6 +358,7 @@ bool lane_reclaim(struct lane *lane) {
         }
     }
     free_discarded(lane);
+    if (lane->flushed != NULL) bury_flushed(lane);
     if (lane->graves != NULL) bury_some(lane);
     give_back(lane);
     return lane->graves != NULL || lane->discarded_count > 0;

@@ -1,10 +1,10 @@
 /* A lane: a thread's seat at the keyspace. It is how the gate knows who is inside, how retired memory knows who may still be looking, and
  * where the thread counts without sharing a cache line.
  *
- *     lane->word    63                              2        1         0
- *                   +--------------------------------+---------+--------+
- *                   | epoch at which it entered      | watched | inside |
- *                   +--------------------------------+---------+--------+
+ *     lane->word    63                        3           2         1         0
+ *                   +--------------------------+-----------+---------+--------+
+ *                   | epoch at which it entered| observing | watched | inside |
+ *                   +--------------------------+-----------+---------+--------+
  *
  * The gate is the lock of all shards. A thread enters it before it takes a scope or looks at a table, and leaves after a batch: one
  * exchange each on a word of its own. Who closes the gate sets `closed` and waits until every word is empty; then it holds everything.
@@ -84,7 +84,10 @@ struct lane {
     size_t ring_bytes;     /* what the ring holds */
     struct discarded *discarded; /* a stack */
     size_t discarded_count, discarded_capacity;
-    struct table *graves; /* flushed tables whose entries are freed in slices; linked by table->next_grave */
+    struct table *flushed; /* tables that somebody may still be observing (lane_observe), linked by table->next_grave */
+    uint64_t flushed_epoch;
+    bool is_flushed_sealed;
+    struct table *graves;  /* those that nobody does: their entries are freed in slices */
     /* For eviction. */
     struct queue queues[LANE_QUEUES];
     uint32_t insertions; /* that nobody else knows of yet */
@@ -110,8 +113,11 @@ void lane_detach(struct lane *lane);
 bool lane_enter(struct lane *lane);
 void lane_leave(struct lane *lane);
 static inline bool lane_is_inside(const struct lane *lane) {
-    return atomic_load_explicit(&lane->word, memory_order_relaxed) != 0;
+    return (atomic_load_explicit(&lane->word, memory_order_relaxed) & 1) != 0;
 }
+/* Instead of entering, for who only reads what tables publish about themselves: nothing that it sees is freed until lane_leave, but the gate may be closed
+ * meanwhile, and whoever closes it doesn't wait for it. */
+void lane_observe(struct lane *lane);
 /* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire, until
  * lane_refresh. */
 void lane_hold_still(struct lane *lane);
@@ -127,6 +133,8 @@ static inline bool lane_is_watched(const struct lane *lane) {
  * stays closed meanwhile, and the next call goes on waiting; a lane that gives up calls gate_abandon. */
 bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool *is_parked);
 void gate_open(struct lane *lane);
+/* By anybody, just now. */
+bool gate_is_closed(const struct lane *lane);
 void gate_abandon(struct lane *lane);
 /* For who was refused by lane_enter: parks until the gate opens; false if it has opened already. */
 bool gate_park(struct lane *lane, struct waiter *waiter);
@@ -149,7 +157,7 @@ bool lane_reclaim(struct lane *lane);
 void lane_trim(struct lane *lane);
 /* Flushed tables or discarded values are left to free. */
 static inline bool lane_has_slices(const struct lane *lane) {
-    return lane->graves != NULL || lane->discarded_count > 0;
+    return lane->graves != NULL || lane->flushed != NULL || lane->discarded_count > 0;
 }
 
 /* Bytes that its thread has allocated for the keyspace, or freed if negative, are charged to its credit. */
