@@ -178,6 +178,7 @@ struct command {
     const char *full_name;  /* "config|get"; assigned at start */
     uint32_t only_key;      /* index of the argument that is its one key; 0: it has none or several. Assigned at start */
     const struct command *parent;
+    bool is_removed; /* by rename-command: nobody finds it, nobody is told of it */
 };
 
 /* Errors that many commands give, word for word Redis's. */

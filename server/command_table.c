@@ -42,7 +42,8 @@ struct folded {
 
 struct index_entry {
     struct folded name;
-    const struct command *command;
+    const char *spelled; /* in lower case */
+    struct command *command;
 };
 
 static struct index_entry commands[INDEX_SIZE], subcommands[INDEX_SIZE];
@@ -96,32 +97,39 @@ static uint32_t slot_of(const struct folded *name, const struct command *parent)
 }
 
 /* The part of a name that two words don't hold. */
-static bool tail_is(const struct command *command, const char *name, size_t length) {
+static bool tail_is(const char *spelled, const char *name, size_t length) {
     for (size_t i = sizeof(uint64_t) * 2; i < length; i++)
-        if ((unsigned char)command->name[i] != letter_lower((unsigned char)name[i])) return false;
+        if ((unsigned char)spelled[i] != letter_lower((unsigned char)name[i])) return false;
     return true;
 }
 
-static const struct command *find(const struct index_entry *index, const struct command *parent,
-                                  const char *name, size_t length) {
+static const struct index_entry *find_entry(const struct index_entry *index,
+                                            const struct command *parent, const char *name,
+                                            size_t length) {
     struct folded folded = fold(name, length);
     for (uint32_t slot = slot_of(&folded, parent);; slot = (slot + 1) & (INDEX_SIZE - 1)) {
         const struct index_entry *entry = &index[slot];
         if (entry->command == NULL) return NULL;
         if (entry->name.words[0] == folded.words[0] && entry->name.words[1] == folded.words[1] &&
             entry->name.length == length && entry->command->parent == parent &&
-            tail_is(entry->command, name, length))
-            return entry->command;
+            tail_is(entry->spelled, name, length))
+            return entry;
     }
+}
+
+static const struct command *find(const struct index_entry *index, const struct command *parent,
+                                  const char *name, size_t length) {
+    const struct index_entry *entry = find_entry(index, parent, name, length);
+    return entry != NULL ? entry->command : NULL;
 }
 
 /* ------------------------------------------------------------------ setting up */
 
-static void index_add(struct index_entry *index, const struct command *command) {
-    struct folded folded = fold(command->name, strlen(command->name));
+static void index_add(struct index_entry *index, struct command *command, const char *spelled) {
+    struct folded folded = fold(spelled, strlen(spelled));
     uint32_t slot = slot_of(&folded, command->parent);
     while (index[slot].command != NULL) slot = (slot + 1) & (INDEX_SIZE - 1);
-    index[slot] = (struct index_entry){folded, command};
+    index[slot] = (struct index_entry){folded, spelled, command};
 }
 
 static void *allocate(size_t size) {
@@ -162,7 +170,7 @@ static void subcommands_init(struct command *parent) {
         command->full_name = is_hidden ? parent->name : name_in_full(parent, command);
         command->id = is_hidden ? parent->id : count_all;
         if (!is_hidden) by_id[count_all++] = command;
-        index_add(subcommands, command);
+        index_add(subcommands, command, command->name);
     }
 }
 
@@ -190,9 +198,43 @@ void command_table_init(void) {
             row_init(command, groups[i].flags);
             by_id[count_all++] = command;
             count_top++;
-            index_add(commands, command);
+            index_add(commands, command, command->name);
             if (command->subcommands != NULL) subcommands_init(command);
         }
+}
+
+static void row_remove(struct command *command) {
+    command->is_removed = true;
+    count_top--;
+    for (struct command *sub = command->subcommands; sub != NULL && sub->name != NULL; sub++)
+        sub->is_removed = true;
+}
+
+bool command_table_rename(const char *from, const char *to) {
+    struct index_entry *entry =
+        (struct index_entry *)(uintptr_t)find_entry(commands, NULL, from, strlen(from));
+    if (entry == NULL) {
+        log_write(LOG_NOTICE,
+                  "rename-command %s: there is no such command here, so nothing is renamed.", from);
+        return true;
+    }
+    struct command *command = entry->command;
+    entry->name.length =
+        SIZE_MAX; /* matches nothing, and what comes behind it is found all the same */
+    if (*to == '\0') {
+        row_remove(command);
+        return true;
+    }
+    if (find_entry(commands, NULL, to, strlen(to)) != NULL) {
+        log_write(LOG_WARNING, "rename-command %s %s: Target command name already exists", from,
+                  to);
+        return false;
+    }
+    char *spelled =
+        allocate(strlen(to) + 1); /* stays until the end of the process, as the index does */
+    for (size_t i = 0; i <= strlen(to); i++) spelled[i] = (char)letter_lower((unsigned char)to[i]);
+    index_add(commands, command, spelled);
+    return true;
 }
 
 /* ------------------------------------------------------------------ finding */

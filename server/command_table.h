@@ -12,6 +12,10 @@
 /* Numbers the rows, names subcommands in full, and builds the index. Before any other thread. */
 void command_table_init(void);
 
+/* What rename-command asks for, after command_table_init and before any other thread: `from` is found as `to` only, or not at all if that is
+ * empty. A command that there is not is no mistake, since Redis may have it, but logged. false, logged, if `to` is taken. */
+bool command_table_rename(const char *from, const char *to);
+
 /* How many rows there are, subcommands included; ids are below that. Subcommands that clients are not told of (DEBUG's) share the id of
  * their command. */
 uint32_t command_table_count(void);

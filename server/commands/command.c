@@ -261,7 +261,8 @@ void command_command(const struct call *call, struct reply *reply) {
     (void)call;
     reply_array(reply, command_count());
     for (uint32_t id = 0; id < command_table_count(); id++)
-        if (command_by_id(id)->parent == NULL) reply_command(command_by_id(id), reply);
+        if (command_by_id(id)->parent == NULL && !command_by_id(id)->is_removed)
+            reply_command(command_by_id(id), reply);
 }
 
 void command_command_info(const struct call *call, struct reply *reply) {
@@ -367,7 +368,7 @@ static void reply_docs(const struct command *command, struct reply *reply) {
 void command_command_docs(const struct call *call, struct reply *reply) {
     size_t mark = reply_defer(reply), count = 0;
     for (uint32_t id = 0; call->count == 2 && id < command_table_count(); id++) {
-        if (command_by_id(id)->parent != NULL) continue;
+        if (command_by_id(id)->parent != NULL || command_by_id(id)->is_removed) continue;
         reply_docs(command_by_id(id), reply);
         count++;
     }
@@ -428,7 +429,8 @@ void command_command_list(const struct call *call, struct reply *reply) {
     size_t mark = reply_defer(reply), count = 0;
     for (uint32_t id = 0; id < command_table_count(); id++) {
         const struct command *command = command_by_id(id);
-        if (!is_wanted(command, call->count == 2 ? NULL : &words[2])) continue;
+        if (command->is_removed || !is_wanted(command, call->count == 2 ? NULL : &words[2]))
+            continue;
         reply_bulk_text(reply, command->full_name);
         count++;
     }
