@@ -16,6 +16,7 @@
 
 /* In the order of their names in server/config.c. */
 enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOCAL };
+enum supervised_mode { SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO, SUPERVISED_NO };
 enum maxmemory_policy {
     POLICY_VOLATILE_LRU,
     POLICY_VOLATILE_LFU,
@@ -38,11 +39,12 @@ struct config {
     _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft, client_output_buffer_limit_soft_seconds;
     _Atomic int64_t hll_sparse_max_bytes;
     _Atomic int64_t lfu_log_factor, lfu_decay_time, active_expire_effort;
-    _Atomic bool protected_mode, daemonize, appendonly, latency_tracking, balance_clients;
+    _Atomic bool protected_mode, daemonize, latency_tracking, balance_clients;
     _Atomic bool lazyfree_lazy_user_del, lazyfree_lazy_user_flush, lazyfree_lazy_expire;
     _Atomic int loglevel;             /* enum log_level */
     _Atomic int maxmemory_policy;     /* enum maxmemory_policy */
-    _Atomic int enable_debug_command; /* enum debug_command_mode */
+    _Atomic int enable_debug_command, enable_protected_configs; /* enum debug_command_mode */
+    _Atomic int supervised;           /* enum supervised_mode */
     _Atomic int io_backend;           /* for loop_create ask config_text("io-backend") */
     /* Texts (bind, unixsocket, requirepass, logfile, pidfile, dir, save, latency-tracking-info-percentiles): config_text. */
 };
@@ -70,12 +72,17 @@ bool config_has_password(void);
 
 /* CONFIG GET pattern ...: a map of every option that matches any, in Redis's form. */
 void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply);
-/* CONFIG SET name value ...: all or none, with Redis's errors. `count` counts names and values. */
-void config_set(const struct bulk *pairs, uint32_t count, struct reply *reply);
+/* CONFIG SET name value ...: all or none, with Redis's errors. `count` counts names and values. Who is_local may also set what
+ * `enable-protected-configs local` protects. */
+void config_set(const struct bulk *pairs, uint32_t count, bool is_local, struct reply *reply);
 /* CONFIG REWRITE: keeps the file's comments and order. Replies OK or Redis's error. */
 void config_rewrite(struct reply *reply);
 /* The file's absolute path, or "". */
 const char *config_file(void);
+
+/* Calls `rename` for each rename-command of the start, in order; "" as the new name takes the command away. false as soon as one
+ * returns false. */
+bool config_each_rename(bool (*rename)(const char *from, const char *to));
 
 /* `apply` is called after the option took a new value at run time, on the thread that set it and outside every lock (it threads
  * the change to workers by message). Registered before other threads start. */

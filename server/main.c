@@ -4,10 +4,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "../shard/keyspace.h"
@@ -82,6 +85,28 @@ static void wait_for_end(int signals) {
     }
 }
 
+/* Whether systemd waits to be told that the server is ready (Type=notify), and `supervised` lets us tell it. */
+static bool is_supervised(void) {
+    int mode = atomic_load_explicit(&config.supervised, memory_order_relaxed);
+    return (mode == SUPERVISED_SYSTEMD || mode == SUPERVISED_AUTO) &&
+           getenv("NOTIFY_SOCKET") != NULL;
+}
+
+/* sd_notify(3): a datagram to the socket that the environment names, whose first letter is @ if it has no file. */
+static void supervisor_tell(const char *text) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *name = getenv("NOTIFY_SOCKET");
+    if (!is_supervised() || strlen(name) >= sizeof address.sun_path) return;
+    memcpy(address.sun_path, name, strlen(name));
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    if (*name == '@') address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 ||
+        sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
+        log_write(LOG_WARNING, "Can't tell the supervisor at %s: %s", name, strerror(errno));
+    if (fd >= 0) close(fd);
+}
+
 static bool serve(struct listening *listening) {
     sigset_t ending;
     signals_block(&ending);
@@ -95,9 +120,11 @@ static bool serve(struct listening *listening) {
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
+    supervisor_tell("READY=1\nSTATUS=Ready to accept connections\n");
     wait_for_end(signals);
     signals_release(&ending);
     log_write(LOG_NOTICE, "User requested shutdown...");
+    supervisor_tell("STOPPING=1\n");
     hold_end_all();
     workers_stop(SHUTDOWN_MS);
     workers_join();
@@ -109,13 +136,15 @@ static bool serve(struct listening *listening) {
 
 int main(int argc, char **argv) {
     if (!config_load(argc, argv)) return 1;
-    if (!config_daemonize()) {
+    /* Who supervises watches the process that it has started. */
+    if (!is_supervised() && !config_daemonize()) {
         log_write(LOG_WARNING, "Can't go to the background: %s", strerror(errno));
         return 1;
     }
     clock_init();
     process_init();
     command_table_init();
+    if (!config_each_rename(command_table_rename)) return 1;
     log_write(LOG_NOTICE, "Latchkey %s, process %d, starts", LATCHKEY_VERSION, (int)getpid());
     struct listening listening;
     if (!listen_open(&listening)) return 1;

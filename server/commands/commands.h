@@ -130,7 +130,7 @@ visit_function command_client_unpause_visit;
 conclude_function command_client_unpause_conclude;
 
 /* config.c */
-plain_function command_config_get, command_config_set, command_config_rewrite, command_config_help;
+plain_function command_config_get, command_config_rewrite, command_config_help;
 
 /* info.c */
 plain_function command_info, command_config_resetstat;
@@ -156,7 +156,7 @@ plain_function command_debug_set_active_expire, command_debug_error, command_deb
 plain_function command_debug_protocol, command_debug_help, command_debug;
 
 /* admin.c */
-worker_function command_reset, command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
+worker_function command_reset, command_config_set, command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
 
 /* time.c */
 plain_function command_time, command_lolwut;

@@ -1,13 +1,16 @@
 /* CONFIG: what clients may ask of and tell the table of options (server/config.h). */
 #include "../config.h"
+#include "../connection.h"
 #include "commands.h"
 
 void command_config_get(const struct call *call, struct reply *reply) {
     config_get(call->arguments + 2, call->count - 2, reply);
 }
 
-void command_config_set(const struct call *call, struct reply *reply) {
-    config_set(call->arguments + 2, call->count - 2, reply);
+void command_config_set(struct worker *worker, struct connection *connection,
+                        const struct call *call, struct reply *reply) {
+    (void)worker;
+    config_set(call->arguments + 2, call->count - 2, connection_is_local(connection), reply);
 }
 
 void command_config_rewrite(const struct call *call, struct reply *reply) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -18,8 +19,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +80,8 @@ static int free_port(void) {
     }
 }
 
+static rlim_t files_most; /* if not 0, how many files the next server may have open */
+
 /* Starts the server with exactly these arguments, ended by NULL, in the test's folder. */
 static void process_start(struct process *process, const char *const *arguments) {
     const char *binary = getenv("LATCHKEY"), *list[ARGUMENTS_MOST] = {binary};
@@ -96,6 +101,10 @@ static void process_start(struct process *process, const char *const *arguments)
         dup2(output[1], STDOUT_FILENO);
         dup2(output[1], STDERR_FILENO);
         if (chdir(folder) != 0) _exit(126);
+        if (files_most != 0) {
+            setrlimit(RLIMIT_NOFILE, &(struct rlimit){files_most, files_most});
+            prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE); /* which lets root raise it again */
+        }
         execv(path, (char *const *)(uintptr_t)list);
         _exit(127);
     }
@@ -293,6 +302,181 @@ static void expect_refusal(const char *const *arguments, const char *said) {
     process_free(&process);
 }
 
+/* ------------------------------------------------------------------ made for Redis */
+
+/* What Debian's redis.conf and Redis's own say, but for folders that a test doesn't have. */
+static void a_configuration_made_for_redis_starts(void **state) {
+    (void)state;
+    struct process server;
+    int port = free_port();
+    char text[16];
+    snprintf(text, sizeof text, "%d", port);
+    char *path = file_write(
+        "redis.conf",
+        "bind 127.0.0.1 -::1\nprotected-mode yes\nport 6379\ntcp-backlog 511\ntimeout "
+        "0\ntcp-keepalive 300\n"
+        "daemonize no\nsupervised auto\npidfile redis-server.pid\nloglevel notice\nlogfile \"\"\n"
+        "databases 16\nalways-show-logo no\nset-proc-title yes\n"
+        "proc-title-template \"{title} {listen-addr} {server-mode}\"\nlocale-collate \"\"\n"
+        "save 3600 1\nsave 300 100 60 10000\nstop-writes-on-bgsave-error yes\nrdbcompression yes\n"
+        "rdbchecksum yes\ndbfilename dump.rdb\nrdb-del-sync-files no\ndir ./\n"
+        "replica-serve-stale-data yes\nreplica-read-only yes\nrepl-diskless-sync yes\n"
+        "repl-diskless-load disabled\nreplica-priority 100\nacllog-max-len 128\n"
+        "lazyfree-lazy-eviction no\nreplica-lazy-flush no\noom-score-adj no\n"
+        "oom-score-adj-values 0 200 800\ndisable-thp yes\nappendonly yes\n"
+        "appendfilename \"appendonly.aof\"\nappenddirname \"appendonlydir\"\nappendfsync everysec\n"
+        "auto-aof-rewrite-min-size 64mb\nlatency-monitor-threshold 0\nnotify-keyspace-events \"\"\n"
+        "list-max-ziplist-entries 512\nactiverehashing yes\n"
+        "client-output-buffer-limit normal 0 0 0\nclient-output-buffer-limit replica 256mb 64mb "
+        "60\n"
+        "hz 10\ndynamic-hz yes\njemalloc-bg-thread yes\n"
+        "rename-command FLUSHALL \"\"\nrename-command BGREWRITEAOF \"\"\n");
+    START(&server, path, "--supervised", "systemd", "--port", text);
+    await_ready(&server);
+    redisContext *connection = connect_to(port);
+    expect(connection, "[save, 3600 1 300 100 60 10000]", "CONFIG GET save");
+    expect(connection, "[appendonly, yes]", "CONFIG GET appendonly");
+    expect(connection, "OK", "SET k v");
+    redisFree(connection);
+    /* Once for a reason, not once for an option; and loudly what is promised in vain. */
+    expect_within(server.said, "save, appendonly, appendfilename, appenddirname, appendfsync, "
+                               "auto-aof-rewrite-min-size, dbfilename, "
+                               "rdbcompression, rdbchecksum, rdb-del-sync-files, "
+                               "stop-writes-on-bgsave-error have no effect here: "
+                               "all is kept in memory only");
+    expect_within(server.said,
+                  "The configuration asks for persistence (appendonly, save), and there is none");
+    process_stop(&server);
+    free(path);
+}
+
+static void options_made_for_redis_start(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments[4], *name, *shown, *said;
+    } cases[] = {
+        {{"--appendonly", "yes"},
+         "appendonly",
+         "yes",
+         "appendonly has no effect here: all is kept in memory only"},
+        {{"--save", "60", "1"},
+         "save",
+         "60 1",
+         "save has no effect here: all is kept in memory only"},
+        {{"--save", ""}, "save", "", "save has no effect here"},
+        {{"--save"}, "save", "", "save has no effect here"},
+        {{"--io-threads", "4"},
+         "io-threads",
+         "4",
+         "io-threads has no effect here: each thread reads, executes and writes"},
+        {{"--maxmemory-samples", "5"},
+         "maxmemory-samples",
+         "5",
+         "maxmemory-samples has no effect here: eviction takes"},
+        {{"--tls-port", "0"},
+         "tls-port",
+         "0",
+         "tls-port has no effect here: connections are not encrypted"},
+        {{"--maxmemory 700mb"}, "maxmemory", "734003200", "Ready"},
+        {{"--"}, "save", "", "Ready"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct process server;
+        int port = free_port();
+        char text[16], expected[128];
+        snprintf(text, sizeof text, "%d", port);
+        const char *const *given = cases[i].arguments;
+        const char *arguments[] = {"--bind", "127.0.0.1", "--port", text,     "--threads",
+                                   "1",      given[0],    given[1], given[2], NULL};
+        process_start(&server, arguments);
+        await_ready(&server);
+        redisContext *connection = connect_to(port);
+        snprintf(expected, sizeof expected, "[%s, %s]", cases[i].name, cases[i].shown);
+        expect(connection, expected, "CONFIG GET %s", cases[i].name);
+        redisFree(connection);
+        expect_within(server.said, cases[i].said);
+        process_stop(&server);
+    }
+}
+
+static void a_renamed_command_has_its_new_name_only(void **state) {
+    (void)state;
+    struct process server;
+    int port = free_port();
+    char text[16];
+    snprintf(text, sizeof text, "%d", port);
+    char *path = file_write(
+        "renames.conf",
+        "rename-command CONFIG a-Name-Longer-Than-16-Letters\nrename-command FLUSHALL \"\"\n"
+        "rename-command GET SET2\nrename-command SCRIPT \"\"\n");
+    START(&server, path, "--bind", "127.0.0.1", "--port", text, "--threads", "1",
+          "--rename-command", "DEL", "GET");
+    await_ready(&server);
+    redisContext *connection = connect_to(port);
+    expect(connection, "OK", "SET k v");
+    expect(connection, "v", "set2 k");
+    expect(connection, "1", "GET k");
+    expect(connection, "ERR unknown command 'DEL', with args beginning with: 'k' ", "DEL k");
+    expect(connection, "ERR unknown command 'FLUSHALL', with args beginning with: ", "FLUSHALL");
+    expect(connection, "ERR unknown command 'CONFIG', with args beginning with: 'GET' 'hz' ",
+           "CONFIG GET hz");
+    expect(connection, "[hz, 10]", "A-NAME-longer-than-16-letters GET hz");
+    expect(connection,
+           "ERR unknown command 'A-NAME-longer-than-16-lettert', with args beginning with: 'GET' "
+           "'hz' ",
+           "A-NAME-longer-than-16-lettert GET hz");
+    expect(connection, "[]", "COMMAND LIST FILTERBY PATTERN flushall");
+    expect(connection, "[(nil)]", "COMMAND INFO flushall");
+    redisFree(connection);
+    process_stop(&server);
+    free(path);
+    expect_refusal((const char *const[]){"--rename-command", "GET", "SET", NULL},
+                   "Target command name already exists");
+}
+
+/* Debian's unit has Type=notify: what never says that it is ready is killed. */
+static void systemd_is_told_when_the_server_is_ready(void **state) {
+    (void)state;
+    struct process server;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char message[128] = "", text[16];
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", folder);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof address), errno);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    snprintf(text, sizeof text, "%d", free_port());
+    START(&server, "--bind", "127.0.0.1", "--port", text, "--supervised", "systemd", "--daemonize",
+          "yes");
+    unsetenv("NOTIFY_SOCKET");
+    struct pollfd watched = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&watched, 1, RESP3_SECONDS * 1000), 1);
+    assert_true(recv(fd, message, sizeof message - 1, 0) > 0);
+    expect_within(message, "READY=1\n");
+    process_stop(&server); /* it is the process that was started: it didn't go to the background */
+    close(fd);
+}
+
+/* As in Redis, a limit of 64 files means 32 clients, and all of them are served. */
+static void a_low_limit_of_open_files_leaves_half_to_clients(void **state) {
+    (void)state;
+    struct process server;
+    int port = free_port();
+    char text[16];
+    snprintf(text, sizeof text, "%d", port);
+    files_most = 64;
+    START(&server, "--bind", "127.0.0.1", "--port", text, "--threads", "2");
+    files_most = 0;
+    await_ready(&server);
+    redisContext *connections[32];
+    connections[0] = connect_to(port);
+    expect(connections[0], "[maxclients, 32]", "CONFIG GET maxclients");
+    for (int i = 1; i < 32; i++) connections[i] = connect_to(port);
+    for (int i = 0; i < 32; i++) expect(connections[i], "PONG", "PING");
+    for (int i = 0; i < 32; i++) redisFree(connections[i]);
+    expect_within(server.said, "maxclients is lowered from 10000 to 32");
+    process_stop(&server);
+}
+
 static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) {
     (void)state;
     static const struct {
@@ -317,8 +501,8 @@ static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) 
          "argument must be a power of two, such as 64 or 128, or 0"},
         {"requirepass \"a\n", 1, "requirepass \"a", "Unbalanced quotes"},
         {"include nowhere.conf\n", 1, "include nowhere.conf", "there is no such file"},
-        {"save 60 1\n", 1, "save 60 1", "writes no snapshots"},
-        {"appendonly yes\n", 1, "appendonly yes", "keeps no append-only file"},
+        {"save 60\n", 1, "save 60", "Invalid save parameters"},
+        {"tls-port 7\n", 1, "tls-port 7", "doesn't encrypt"},
         {"maxmemory 120%\n", 1, "maxmemory 120%", "argument must be a memory value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -801,6 +985,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(options_win_over_the_file_and_later_lines_over_earlier_ones),
         TEST(a_dash_reads_the_configuration_from_standard_input),
+        TEST(a_configuration_made_for_redis_starts),
+        TEST(options_made_for_redis_start),
+        TEST(a_renamed_command_has_its_new_name_only),
+        TEST(systemd_is_told_when_the_server_is_ready),
+        TEST(a_low_limit_of_open_files_leaves_half_to_clients),
         TEST(a_mistake_in_the_file_is_shown_with_its_file_and_line),
         TEST(a_mistake_on_the_command_line_is_shown_as_such),
         TEST(a_port_in_use_is_named_and_the_exit_status_tells),
