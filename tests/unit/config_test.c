@@ -820,6 +820,35 @@ static void count_change(void) {
     changes++;
 }
 
+static void password_may_have_any_bytes(void **state) {
+    (void)state;
+    static const char password[] = "\0a\\0 \"\xff\n\0";
+    const size_t length = sizeof password - 1;
+    struct bulk pair[] = {{(char *)"requirepass", 11, NULL}, {(char *)password, length, NULL}};
+    char text[64];
+    assert_true(load_file("requirepass x\n"));
+    for (int round = 0; round < 2; round++) {
+        if (round == 0) {
+            reply_clear(&reply, 0);
+            config_set(pair, 2, true, &reply);
+            assert_string_equal(replied(), "+OK\r\n");
+            assert_string_equal(rewrite(), "+OK\r\n");
+            assert_string_equal(file_read(file), "requirepass \"\\x00a\\\\0 \\\"\xff\\x0a\\x00\"\n");
+        } else {
+            assert_true(load(file, NULL));
+        }
+        assert_true(config_has_password());
+        assert_true(config_password_is(password, length));
+        assert_false(config_password_is(password, length - 1));
+        assert_false(config_password_is("", 0));
+        assert_int_equal(config_text("requirepass", text, sizeof text), length);
+        assert_memory_equal(text, password, length);
+        get("requirepass", NULL);
+        assert_memory_equal(reply.data + reply.length - length - 2, password, length);
+    }
+    assert_true(load(NULL));
+}
+
 static void listeners_hear_of_changes_that_hold(void **state) {
     (void)state;
     assert_true(load(NULL));
@@ -1108,6 +1137,7 @@ int main(void) {
         cmocka_unit_test(output_limits_change_class_by_class),
         cmocka_unit_test(percentiles_are_shown_in_short_form),
         cmocka_unit_test(password_is_compared_whole),
+        cmocka_unit_test(password_may_have_any_bytes),
         cmocka_unit_test(listeners_hear_of_changes_that_hold),
         cmocka_unit_test(text_is_cut_to_the_room_there_is),
         cmocka_unit_test(rewrite_needs_a_file),
