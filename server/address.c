@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "connection.h"
+#include "dispatch.h"
 #include "worker.h"
 
 union address {
@@ -74,7 +75,8 @@ static const char *text_or_empty(const char *text) {
 
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
-    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes;
+    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes +
+           dispatch_bytes(connection);
 }
 
 void connection_describe(const struct connection *connection, char *out, size_t size) {

@@ -34,7 +34,8 @@ uint64_t clients_memory(void) {
     for (uint32_t i = 0; i < worker_count(); i++) {
         const struct worker *worker = worker_at(i);
         sum += counter_read(&worker->connection_count) * sizeof(struct connection) +
-               counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes);
+               counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
+               counter_read(&worker->wait_bytes);
     }
     return sum;
 }

@@ -47,6 +47,9 @@ struct waiting {
     /* Arguments that mean something else later ("$") are kept in other words: writes them, and returns their length, or 0 if the index-th is kept as it
      * is. `call` is the first one. */
     size_t (*keep_argument)(const struct write_scope *scope, const struct call *call, uint32_t index, char text[WAITING_TEXT]);
+    /* The index of the argument on which, with the key, alone depends whether there is an answer. Who has the same there stands in one line, and if the first
+     * has none, nobody behind has. NULL: each for itself. */
+    uint32_t (*subject)(const struct call *call);
 };
 
 /* A command that waits for one of its keys to be filled (BLPOP): instead of a reply it leaves this. */

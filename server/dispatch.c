@@ -83,6 +83,7 @@ struct dispatcher {
     uint32_t ahead_count;
     struct shard_set more;            /* that waiters need besides */
     struct deadline_heap deadlines;   /* of this worker's waiters */
+    struct ended_waits ended_waits;
     struct connection_queue paused;
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
@@ -99,6 +100,8 @@ struct dispatcher {
 struct under_way {
     struct inquiry *inquiry; /* or */
     struct blocked_client *blocked; /* or */
+    int64_t deadline; /* of a wait that begins again; monotonic ms */
+    bool waits_again;
     struct walk walk;
     bool is_walking;
 };
@@ -238,7 +241,6 @@ void dispatch_detach(struct worker *worker) {
         gate_unpark(dispatcher->lane, &dispatcher->gate_queue.waiter);
         lane_detach(dispatcher->lane);
     }
-    blocking_detach();
     worker->lane = NULL;
 }
 
@@ -250,6 +252,7 @@ void dispatch_free(struct worker *worker) {
     shard_set_free(&dispatcher->shards);
     shard_set_free(&dispatcher->more);
     free(dispatcher->deadlines.waiters);
+    blocking_abandon(&dispatcher->ended_waits);
     free(dispatcher->keys);
     free(dispatcher->positions);
     free(dispatcher);
@@ -303,10 +306,12 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
     run->call.block = &block;
     run->call.command->write(scope, &run->call, run->reply);
     run->call.block = NULL;
-    if (blocking_is_on()) blocking_serve(scope);
+    if (blocking_is_on()) blocking_serve(scope, scope->scope.held == NULL ? NULL : &run->dispatcher->shards);
     if (!block.wants) return;
     run->blocked = blocking_register(run->worker, run->connection, scope, &run->call, &block);
+    const struct under_way *under_way = run->connection->dispatch_state;
     if (run->blocked == NULL) reply_error(run->reply, ERROR_NO_MEMORY);
+    else if (under_way != NULL && under_way->waits_again) run->blocked->deadline = under_way->deadline;
     else if (block.timeout > 0) run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
 }
 
@@ -337,8 +342,7 @@ static enum outcome wait_for_key(struct run *run) {
         return OUTCOME_PARKED;
     }
     blocking_cancel(waiter, WAITER_REFUSED);
-    waiter->connection = NULL;
-    blocking_release(waiter);
+    blocking_end(&run->dispatcher->ended_waits, waiter);
     if (under_way != NULL) under_way_end(run->connection);
     reply_error(run->reply, ERROR_NO_MEMORY);
     return OUTCOME_DONE;
@@ -349,13 +353,18 @@ static void waiter_end(struct worker *worker, struct under_way *under_way) {
     deadline_remove(&worker->dispatcher->deadlines, waiter);
     counter_subtract(&worker->blocked, 1);
     under_way->blocked = NULL;
-    waiter->connection = NULL;
-    blocking_release(waiter);
+    blocking_end(&worker->dispatcher->ended_waits, waiter);
 }
 
-/* What it waited for has come, or will not. */
-static void answer_waiter(struct run *run, struct under_way *under_way) {
+/* What it waited for has come, or will not. false: it has come, but is to be fetched by running the command again. */
+static bool answer_waiter(struct run *run, struct under_way *under_way) {
     const struct blocked_client *waiter = under_way->blocked;
+    if (waiter->is_answered && waiter->looks_again) {
+        under_way->waits_again = true;
+        under_way->deadline = waiter->deadline;
+        waiter_end(run->worker, under_way);
+        return false;
+    }
     if (waiter->is_answered) {
         reply_raw(run->reply, waiter->reply.data, waiter->reply.length);
         run->reply->error_count = waiter->reply.error_count;
@@ -367,7 +376,7 @@ static void answer_waiter(struct run *run, struct under_way *under_way) {
         reply_null_array(run->reply);
     }
     waiter_end(run->worker, under_way);
-    under_way_end(run->connection);
+    return true;
 }
 
 bool dispatch_unblock(struct connection *connection, bool is_error) {
@@ -525,12 +534,13 @@ static void run_locked_write(struct run *run, struct write_scope *scope) {
 }
 
 /* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are taken along. */
-static bool needs_more(struct run *run) {
+static bool foresees_more(const struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     shard_set_clear(&dispatcher->more);
-    return blocking_needs_more(run->call.keys, run->call.key_count, &dispatcher->shards, &dispatcher->more);
+    return blocking_foresee(&run->call, &dispatcher->shards, &dispatcher->more);
 }
 
+/* false when out of memory: then there will be an attempt to take them when they are needed. */
 static bool take_more(struct dispatcher *dispatcher) {
     for (uint32_t i = 0; i < dispatcher->more.count; i++)
         if (!shard_set_add(&dispatcher->shards, dispatcher->more.numbers[i])) return false;
@@ -540,7 +550,7 @@ static bool take_more(struct dispatcher *dispatcher) {
 /* With the shards of its keys. */
 static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
-    bool is_exclusive = run->call.command->write != NULL;
+    bool is_exclusive = run->call.command->write != NULL, may_foresee = true;
     if (run_without_lock(run)) return OUTCOME_DONE;
     if (!find_shards(run)) {
         reply_error(run->reply, ERROR_NO_MEMORY);
@@ -552,10 +562,10 @@ static enum outcome run_with_keys(struct run *run) {
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
-                if (blocking_is_on() && needs_more(run)) {
+                if (blocking_is_on() && may_foresee && foresees_more(run)) {
                     scope_end_write(&scope);
-                    if (take_more(dispatcher)) continue;
-                    return run_with_gate(run);
+                    may_foresee = take_more(dispatcher);
+                    continue;
                 }
                 run_locked_write(run, &scope);
                 return wait_for_key(run);
@@ -784,10 +794,7 @@ static void run_without_shards(struct run *run) {
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
     struct under_way *under_way = run->connection->dispatch_state;
-    if (under_way != NULL && under_way->blocked != NULL) {
-        answer_waiter(run, under_way);
-        return OUTCOME_DONE;
-    }
+    if (under_way != NULL && under_way->blocked != NULL && answer_waiter(run, under_way)) return OUTCOME_DONE;
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
         run_without_shards(run);
         return OUTCOME_DONE;
@@ -1072,6 +1079,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         dispatcher->boundary_connection = NULL;
         return OUTCOME_PARKED;
     }
+    if (connection->dispatch_state != NULL) under_way_end(connection);
     connection->refusals = 0;
     closer_give_up(dispatcher, connection); /* it had no memory to try again */
     account(&run);
@@ -1149,9 +1157,11 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     }
     if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
     int64_t overdue = end_overdue(worker);
+    int sweep = blocking_sweep(&dispatcher->ended_waits, dispatcher->lane, worker->now);
+    blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
     bool is_freeing = false;
     if (is_due || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
-    if (is_freeing) return 0;
+    if (is_freeing || sweep == 0) return 0;
     if (dispatcher->congested.first != NULL) {
         lane_reclaim(dispatcher->lane);
         if (!lane_is_congested(dispatcher->lane)) wake_connections(&dispatcher->congested);
@@ -1159,10 +1169,16 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     }
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
+    if (sweep > 0 && now + sweep < next) next = now + sweep;
     if (dispatcher->next_expiry != 0 && dispatcher->closer == NULL) return 0; /* if that finds nothing else to do, it goes on at once */
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
         next = worker->now_monotonic + dispatcher->paused_until - worker->now;
     return next <= now ? 0 : (int)(next - now);
+}
+
+size_t dispatch_bytes(const struct connection *connection) {
+    const struct under_way *under_way = connection->dispatch_state;
+    return under_way == NULL || under_way->blocked == NULL ? 0 : under_way->blocked->bytes;
 }
 
 uint64_t dispatch_parked_count(const struct worker *worker) {

@@ -60,6 +60,9 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
 /* The connection closes while its request is under way: leaves queues, frees walks, detaches from inquiries. */
 void dispatch_forget(struct worker *worker, struct connection *connection);
 
+/* Memory that its wait for a key takes. */
+size_t dispatch_bytes(const struct connection *connection);
+
 /* Ends a wait for a key (CLIENT UNBLOCK), as if time were up, or with an error. false if the connection doesn't wait for one. On its worker. */
 bool dispatch_unblock(struct connection *connection, bool is_error);
 

@@ -56,7 +56,7 @@ struct worker {
     _Atomic uint64_t assigned;
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
     _Atomic uint64_t connection_count, connections_total, bytes_in, bytes_out, commands, turns, output_limit_closes, query_limit_closes,
-        evicted_clients, rejected_connections, moved /* connections that it gave to others */, parked /* connections whose request waits */, blocked /* of these, for a key */, input_bytes /* held in input buffers */, output_bytes /* owed */;
+        evicted_clients, rejected_connections, moved /* connections that it gave to others */, parked /* connections whose request waits */, blocked /* of these, for a key */, input_bytes /* held in input buffers */, wait_bytes /* in what waits for keys, or did */, output_bytes /* owed */;
     struct recent recent_input, recent_output; /* of one client */
 };
 

@@ -55,7 +55,7 @@ static uint32_t set_place(const struct shard_set *set, uint32_t number) {
     return low;
 }
 
-static bool set_has(const struct shard_set *set, uint32_t number) {
+bool shard_set_has(const struct shard_set *set, uint32_t number) {
     uint32_t place = set_place(set, number);
     return place < set->count && set->numbers[place] == number;
 }
@@ -135,6 +135,23 @@ bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct sh
 bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy) {
     if (!take(lane, set, true, busy)) return false;
     scope_begin(&scope->scope, lane, set, now, true);
+    return true;
+}
+
+bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t number) {
+    struct scope *grown = &scope->scope;
+    struct shard *shard = &grown->keyspace->shards[number];
+    assert(grown->held == set && grown->is_exclusive);
+    if (shard_set_has(set, number)) return true;
+    if (!shard_take(shard, true)) {
+        counter_add(&grown->lane->busy_takes, 1);
+        return false;
+    }
+    if (!shard_set_add(set, number)) {
+        shard_give_back(shard, true);
+        return false;
+    }
+    counter_add(&grown->lane->exclusive_takes, 1);
     return true;
 }
 
@@ -320,7 +337,7 @@ inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, co
 }
 
 static void assert_held(const struct scope *scope, const struct shard *shard) {
-    bool is_held = scope->held == NULL || set_has(scope->held, shard->number);
+    bool is_held = scope->held == NULL || shard_set_has(scope->held, shard->number);
     assert(is_held && "the key's shard is in the scope");
     (void)is_held;
 }

@@ -17,11 +17,15 @@ void shard_set_clear(struct shard_set *set);
 void shard_set_free(struct shard_set *set);
 /* false when out of memory. Adding one that is there changes nothing. */
 bool shard_set_add(struct shard_set *set, uint32_t number);
+bool shard_set_has(const struct shard_set *set, uint32_t number);
 
 /* Tries to take every shard of the set. On failure nothing is held, and *busy is the lock that was refused, to be parked on
  * (rwlock_park). The set must stay as it is while the scope lasts. now: unix time in milliseconds. */
 bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy);
 bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy);
+/* Takes one more shard while the scope lasts, if it can be had at once; all that it has is held to the end. set is the one that the scope was taken with. false:
+ * nothing has changed, and the shard is not the scope's to touch. */
+bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t number);
 void scope_end_read(struct read_scope *scope);
 void scope_end_write(struct write_scope *scope);
 

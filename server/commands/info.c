@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../../shard/keyspace.h"
+#include "../blocking.h"
 #include "../clock.h"
 #include "../command_table.h"
 #include "../client_limit.h"
@@ -85,11 +86,12 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
+    uint64_t input = 0, output = 0, waiting = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
     int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes);
+        waiting += counter_read(&worker_at(i)->wait_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);
         uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now), one_output = recent_largest(&worker_at(i)->recent_output, now);
@@ -103,10 +105,16 @@ static void clients_section(struct info *info) {
     line(info, "client_recent_max_output_buffer:%llu", (unsigned long long)largest_output);
     line(info, "client_input_bytes:%llu", (unsigned long long)input);
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
+    line(info, "client_wait_bytes:%llu", (unsigned long long)waiting);
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
     line(info, "monitor_clients:%u", atomic_load(&monitor_count));
-    ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey");
+    struct blocking_counts waits;
+    blocking_counts(&waits);
+    ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table");
+    line(info, "total_blocking_keys:%llu", (unsigned long long)waits.keys);
+    line(info, "total_blocking_keys_on_nokey:%llu", (unsigned long long)waits.keys_on_gone);
+    line(info, "waiter_looks:%llu", (unsigned long long)waits.looks);
 }
 
 static void memory_section(struct info *info) {

@@ -358,8 +358,19 @@ static void xreadgroup_reply_gone(const struct call *call, struct reply *reply) 
         reply_no_group_to_read(call, reading.group, 0, reply);
 }
 
+/* What one of a group's consumers has read is read for all of them. */
+static uint32_t xreadgroup_subject(const struct call *call) {
+    struct reading reading;
+    struct reply unused;
+    reply_init(&unused, 2);
+    bool is_fine = reading_parse(call, true, &reading, &unused);
+    reply_free(&unused);
+    return is_fine ? (uint32_t)(reading.group - call->arguments) : 0;
+}
+
 static const struct waiting xreadgroup_waiting = {.is_ready = xreadgroup_is_ready,
-                                                  .reply_gone = xreadgroup_reply_gone};
+                                                  .reply_gone = xreadgroup_reply_gone,
+                                                  .subject = xreadgroup_subject};
 
 void command_xreadgroup(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct reading reading;
