@@ -33,7 +33,7 @@ void reply_free(struct reply *reply) {
 void reply_clear(struct reply *reply, size_t keep) {
     release_from(reply, 0);
     reply->length = 0;
-    reply->is_broken = false;
+    reply->is_broken = reply->is_over = false;
     if (reply->capacity > keep) {
         free(reply->data);
         reply->data = NULL;
@@ -57,8 +57,9 @@ void reply_truncate(struct reply *reply, size_t mark) {
 static char *room(struct reply *reply, size_t more) {
     if (reply->is_broken) return NULL;
     if (reply->capacity - reply->length < more) {
-        if (more > REPLY_MOST || reply->length + more > REPLY_MOST) {
-            reply->is_broken = true;
+        size_t most = reply->most == 0 || reply->most > REPLY_MOST ? REPLY_MOST : reply->most;
+        if (more > most || reply->length + more > most) {
+            reply->is_broken = reply->is_over = true;
             return NULL;
         }
         size_t capacity = reply->capacity < CAPACITY_FIRST ? CAPACITY_FIRST : reply->capacity;
@@ -395,4 +396,43 @@ void reply_error_format(struct reply *reply, const char *format, ...) {
 void reply_errors_clear(struct reply *reply) {
     reply->error_count = 0;
     reply->error_code[0] = '\0';
+}
+
+/* ------------------------------------------------------------------ looking back */
+
+/* The end of a bulk that begins at `at`, or 0 if it isn't whole. A reference takes its place without being among the bytes. */
+static size_t bulk_end(const struct reply *reply, size_t at, uint64_t length, uint32_t *reference) {
+    if (*reference < reply->reference_count && reply->references[*reference].offset == at) {
+        if (reply->references[(*reference)++].length != length) return 0;
+    } else {
+        if (length > reply->length - at) return 0;
+        at += length;
+    }
+    return reply->length - at >= 2 && memcmp(reply->data + at, "\r\n", 2) == 0 ? at + 2 : 0;
+}
+
+bool reply_is_one(const struct reply *reply, size_t mark) {
+    size_t at = mark;
+    uint32_t reference = 0;
+    while (reference < reply->reference_count && reply->references[reference].offset <= mark) reference++;
+    for (uint64_t wanted = 1; wanted > 0; wanted--) {
+        const char *line = reply->data + at, *end = at < reply->length ? memchr(line, '\n', reply->length - at) : NULL;
+        if (end == NULL || end - line < 2 || end[-1] != '\r') return false;
+        int64_t number = strtoll(line + 1, NULL, 10);
+        uint64_t count = number < 0 ? 0 : (uint64_t)number;
+        at = (size_t)(end - reply->data) + 1;
+        switch (*line) {
+        case '+': case '-': case ':': case '_': case ',': case '#': case '(': break;
+        case '*': case '~': wanted += count; break;
+        case '>': wanted += count + 1; break; /* it comes before the value */
+        case '%': wanted += 2 * count; break;
+        case '|': wanted += 2 * count + 1; break;
+        case '$': case '=':
+            at = number < 0 ? at : bulk_end(reply, at, count, &reference);
+            if (at == 0) return false;
+            break;
+        default: return false;
+        }
+    }
+    return at == reply->length && reference == reply->reference_count;
 }

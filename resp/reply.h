@@ -32,6 +32,8 @@ struct reply {
     size_t referenced_bytes;
     int protocol; /* 2 or 3 */
     bool is_broken;
+    bool is_over; /* broken, since it would be longer than may be */
+    size_t most;  /* how long it may become, references aside; 0: as long as any */
     /* Errors written since reply_errors_clear, and the first word of the last one ("WRONGTYPE"), for INFO's errorstats. */
     uint32_t error_count;
     char error_code[32];
@@ -88,6 +90,9 @@ void reply_defer_set(struct reply *reply, size_t mark, size_t count);
 void reply_error(struct reply *reply, const char *text);
 void reply_error_format(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_errors_clear(struct reply *reply);
+
+/* What was written since the mark is one whole value, no less and no more. Walks all of it. */
+bool reply_is_one(const struct reply *reply, size_t mark);
 
 /* Bytes that are RESP already. */
 void reply_raw(struct reply *reply, const char *data, size_t length);

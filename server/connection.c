@@ -35,7 +35,6 @@
 /* A turn's share of one connection. */
 #define SHARE_COMMANDS 1024
 #define SHARE_INPUT ((size_t)256 * 1024)
-#define SHARE_OUTPUT ((size_t)1024 * 1024)
 /* Received and not yet run: beyond the first a client that can be run isn't read, below the second it is again. */
 #define BACKLOG_MOST ((size_t)256 * 1024)
 #define BACKLOG_LEAST ((size_t)64 * 1024)
@@ -587,7 +586,7 @@ static bool run_parsed(struct connection *connection, struct run *run, size_t co
 
 static bool run_has_share(const struct worker *worker, const struct run *run) {
     return run->commands < SHARE_COMMANDS && run->input < SHARE_INPUT &&
-           worker->reply.length + worker->reply.referenced_bytes < SHARE_OUTPUT;
+           worker->reply.length + worker->reply.referenced_bytes < OUTPUT_SHARE;
 }
 
 /* True if the connection may go on running. */
@@ -663,6 +662,7 @@ static void connection_run_from(struct connection *connection, char *data, size_
     struct run run = {.data = data, .length = length};
     uint32_t arguments = connection->parser.capacity;
     connection->state = CONNECTION_RUNNING;
+    worker->reply.most = output_room(connection);
     arguments_lend(worker, &connection->parser);
     run_requests(connection, &run);
     counter_add(&worker->commands, run.commands);
@@ -672,9 +672,11 @@ static void connection_run_from(struct connection *connection, char *data, size_
     arguments_take_back(worker, connection);
     arguments_count(connection, arguments);
     if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
-        const char *why = !is_kept || worker->reply.is_broken ? "out of memory" : NULL;
+        bool is_over = worker->reply.is_over;
+        const char *why = !is_kept || (worker->reply.is_broken && !is_over) ? "out of memory" : NULL;
         if (why) log_write(LOG_WARNING, "Out of memory while serving a client; closing it");
         reply_clear(&worker->reply, REPLY_KEEP);
+        if (is_over) output_refuse(connection);
         connection_close(connection, why);
         return;
     }

@@ -20,6 +20,7 @@
 #include "inquiry.h"
 #include "latency.h"
 #include "limit.h"
+#include "log.h"
 #include "monitor.h"
 #include "process.h"
 #include "slowlog.h"
@@ -596,9 +597,10 @@ static enum outcome run_walk(struct run *run) {
         if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED; /* it looks where there are keys */
         under_way->is_walking = true;
         reply_init(&walk->items, run->call.protocol);
+        walk->items.most = run->reply->most;
         run->call.command->walk(NULL, &run->call, walk, run->reply);
     }
-    while (!walk->is_done) {
+    while (!walk->is_done && !walk->items.is_over) {
         struct read_scope scope;
         struct rwlock *busy;
         if (lane_is_watched(run->dispatcher->lane)) lane_leave(run->dispatcher->lane);
@@ -614,6 +616,7 @@ static enum outcome run_walk(struct run *run) {
             return OUTCOME_PARKED;
         }
     }
+    if (walk->items.is_over) run->reply->is_broken = run->reply->is_over = true;
     under_way_end(run->connection);
     return OUTCOME_DONE;
 }
@@ -1036,6 +1039,18 @@ static void run_begin(struct run *run, struct worker *worker, struct connection 
     call->key_index = 0;
 }
 
+/* Exactly one: otherwise the client takes the next answer for this one, and so on for ever. */
+static void expect_one_reply(const struct run *run, size_t mark) {
+    const struct session *session = &run->connection->session;
+    if (run->reply->is_broken || session->reply_mode != REPLY_ON || session->closes_after_reply) return;
+#ifdef DEBUG_ASSERTIONS
+    assert(reply_is_one(run->reply, mark));
+#endif
+    if (run->reply->length > mark) return;
+    log_write(LOG_WARNING, "'%s' gave no answer: its client is told so. This is a fault of Latchkey's.", run->call.command->full_name);
+    reply_error(run->reply, "ERR the command gave no answer");
+}
+
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
                               const struct prepared *prepared, struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
@@ -1082,6 +1097,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     if (connection->dispatch_state != NULL) under_way_end(connection);
     connection->refusals = 0;
     closer_give_up(dispatcher, connection); /* it had no memory to try again */
+    expect_one_reply(&run, mark);
     account(&run);
     apply_reply_mode(session, reply, mark);
     return OUTCOME_DONE;

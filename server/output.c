@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../shard/counter.h"
+#include "client_limit.h"
 #include "config.h"
 #include "log.h"
 #include "loop.h"
@@ -63,12 +64,25 @@ bool output_check(struct connection *connection) {
     bool is_over_hard = (hard > 0 && connection->output_bytes > (size_t)hard) ||
                         (connection->output_bytes > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->session));
     if (!is_over_hard && !(is_over_soft && now - connection->soft_limit_since > seconds * 1000)) return true;
+    output_refuse(connection);
+    return false;
+}
+
+void output_refuse(struct connection *connection) {
     char client[512];
     connection_describe(connection, client, sizeof client);
     log_write(LOG_WARNING, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", client);
     counter_add(&connection->worker->output_limit_closes, 1);
     connection_close(connection, NULL);
-    return false;
+}
+
+/* And a turn's share, for the replies before the one that is too long: they may be sent at once. */
+size_t output_room(const struct connection *connection) {
+    size_t room = SIZE_MAX - OUTPUT_SHARE;
+    int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed), all = client_limit_bytes();
+    if (all > 0) room = (size_t)all;
+    if (hard > 0 && (size_t)hard < room) room = (size_t)hard;
+    return (room > connection->output_bytes ? room - connection->output_bytes : 0) + OUTPUT_SHARE;
 }
 
 /* ------------------------------------------------------------------ blocks */

@@ -9,6 +9,9 @@
 #include "../resp/reply.h"
 #include "connection.h"
 
+/* Replies that a turn's run of one connection makes, until it is the others' turn. */
+#define OUTPUT_SHARE ((size_t)1024 * 1024)
+
 /* Sends what `reply` holds, behind what is owed already, and empties it. */
 bool output_send(struct connection *connection, struct reply *reply);
 /* Adds bytes to what is owed; output_flush sends them. */
@@ -17,6 +20,10 @@ bool output_append(struct connection *connection, const char *data, size_t lengt
 bool output_flush(struct connection *connection);
 /* Closes the connection if it is past the limits, the soft one for long enough. */
 bool output_check(struct connection *connection);
+/* How long the replies of one run may become: beyond it the client would be over its limits whatever it reads. */
+size_t output_room(const struct connection *connection);
+/* Closes the connection, since its replies are longer than that. */
+void output_refuse(struct connection *connection);
 void output_free(struct connection *connection);
 
 #endif

@@ -180,6 +180,55 @@ static void many_that_never_read_are_closed_from_the_largest_on(void **state) {
     stop();
 }
 
+static size_t peak_resident(void) {
+    char path[64], line[256];
+    size_t kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)server->pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "VmHWM: %zu", &kib) != 1) continue;
+    fclose(file);
+    return kib * KIB;
+}
+
+/* Counts come from the client; as many elements as there are come from others. */
+static void a_reply_longer_than_the_limit_is_not_even_made(void **state) {
+    static const char *const requests[] = {"SRANDMEMBER s -100000000", "HRANDFIELD h -100000000", "ZRANDMEMBER z -100000000",
+                                           "KEYS *", "SMEMBERS many", "ECHO after"};
+    enum { REQUESTS = sizeof requests / sizeof *requests, CLOSED = REQUESTS - 1, MANY = 100000 };
+    (void)state;
+    start((const char *const[]){"--client-output-buffer-limit", "normal 1mb 0 0", NULL});
+    char value[1001] = "";
+    memset(value, 'v', 1000);
+    expect(admin, "1", "SADD s %s", value);
+    expect(admin, "1", "HSET h %s 1", value);
+    expect(admin, "1", "ZADD z 1 %s", value);
+    for (int i = 0; i < MANY; i++) {
+        redisAppendCommand(admin, "SADD many %0100d", i);
+        redisAppendCommand(admin, "SET key:%0100d v", i);
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        redisReply *reply;
+        assert_int_equal(redisGetReply(admin, (void **)&reply), REDIS_OK);
+        freeReplyObject(reply);
+    }
+    size_t before = peak_resident();
+    for (int i = 0; i < REQUESTS; i++) {
+        struct resp3 *client = connect_by(false);
+        resp3_send_text(client, requests[i]);
+        resp3_send_text(client, "\r\n");
+        if (i < CLOSED) {
+            resp3_await_end(client);
+            await_info("client_output_buffer_limit_disconnections", i + 1);
+        } else {
+            resp3_expect(client, "$5\r\nafter\r\n");
+        }
+        resp3_close(client);
+    }
+    assert_in_range(peak_resident() - before, 0, 64 * MIB);
+    stop();
+}
+
 static void clients_have_a_bound_without_anybody_setting_one(void **state) {
     (void)state;
     start(NULL);
@@ -260,6 +309,7 @@ int main(void) {
         cmocka_unit_test(ranges_are_all_answered_to_who_reads_after_the_last_of_them),
         cmocka_unit_test(who_never_reads_is_closed_at_its_limit_and_who_does_is_not),
         cmocka_unit_test(many_that_never_read_are_closed_from_the_largest_on),
+        cmocka_unit_test(a_reply_longer_than_the_limit_is_not_even_made),
         cmocka_unit_test(clients_have_a_bound_without_anybody_setting_one),
         cmocka_unit_test(who_waits_for_a_key_is_read_and_gets_what_it_asked_for_meanwhile),
         cmocka_unit_test(who_waits_for_a_key_and_goes_is_noticed_whatever_it_had_sent),

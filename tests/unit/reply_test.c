@@ -544,6 +544,77 @@ static void a_reply_without_memory_is_broken_until_it_is_cleared(void **state) {
     check_broken(PTRDIFF_MAX);   /* and this can't be asked for */
 }
 
+/* ------------------------------------------------------------------ looking back */
+
+static void release_nothing(void *owner) {
+    (void)owner;
+}
+
+static void one_whole_value_is_told_from_none_a_part_and_two(void **state) {
+    static const struct {
+        const char *text;
+        bool is_one;
+    } cases[] = {
+        {"", false},
+        {"+OK\r\n", true},
+        {"+OK", false},
+        {"+OK\r\n:1\r\n", false},
+        {"$-1\r\n", true},
+        {"$3\r\na\r\n\r\n", true},
+        {"$3\r\nab\r\n", false},
+        {"*0\r\n", true},
+        {"*-1\r\n", true},
+        {"*2\r\n:1\r\n", false},
+        {"*2\r\n*1\r\n:1\r\n$1\r\nx\r\n", true},
+        {"*2\r\n*1\r\n:1\r\n$1\r\nx\r\n_\r\n", false},
+        {"%1\r\n+a\r\n~1\r\n#t\r\n", true},
+        {"%1\r\n+a\r\n", false},
+        {"|1\r\n+a\r\n,1.5\r\n(12\r\n", true},
+        {"|1\r\n+a\r\n,1.5\r\n", false},
+        {">1\r\n+a\r\n+OK\r\n", true},
+        {"nonsense\r\n", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct reply reply;
+        reply_init(&reply, 3);
+        reply_raw(&reply, "*7\r\n", 4); /* before the mark, whatever it is */
+        size_t mark = reply_mark(&reply);
+        reply_raw(&reply, cases[i].text, strlen(cases[i].text));
+        if (reply_is_one(&reply, mark) != cases[i].is_one) fail_msg("%s", cases[i].text);
+        reply_free(&reply);
+    }
+    struct reply reply;
+    reply_init(&reply, 2);
+    reply_bulk_reference(&reply, "before", 6, NULL, release_nothing);
+    size_t mark = reply_mark(&reply);
+    assert_false(reply_is_one(&reply, mark));
+    reply_array(&reply, 2);
+    reply_bulk_reference(&reply, "value", 5, NULL, release_nothing);
+    assert_false(reply_is_one(&reply, mark));
+    reply_bulk_reference(&reply, "", 0, NULL, release_nothing);
+    assert_true(reply_is_one(&reply, mark));
+    reply_bulk_reference(&reply, "more", 4, NULL, release_nothing);
+    assert_false(reply_is_one(&reply, mark));
+    reply_free(&reply);
+}
+
+static void a_reply_that_would_be_longer_than_it_may_is_over_and_takes_no_more_memory(void **state) {
+    (void)state;
+    struct reply reply;
+    reply_init(&reply, 2);
+    reply.most = 100000;
+    char bytes[1000] = "";
+    for (int i = 0; i < 1000000; i++) reply_bulk(&reply, bytes, sizeof bytes);
+    assert_true(reply.is_over && reply.is_broken);
+    assert_in_range(reply.length, 99000, 200000); /* what room there is by then is used */
+    assert_in_range(reply.capacity, 0, 200000);
+    reply_clear(&reply, 0);
+    reply_ok(&reply);
+    check_sent(&reply, "+OK\r\n");
+    reply_free(&reply);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(simple_kinds_have_their_form_in_resp2),
@@ -566,6 +637,8 @@ int main(void) {
         cmocka_unit_test(errors_are_counted_with_the_code_of_the_last),
         cmocka_unit_test(an_error_without_a_code_counts_as_err),
         cmocka_unit_test(a_reply_without_memory_is_broken_until_it_is_cleared),
+        cmocka_unit_test(one_whole_value_is_told_from_none_a_part_and_two),
+        cmocka_unit_test(a_reply_that_would_be_longer_than_it_may_is_over_and_takes_no_more_memory),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, NULL, NULL);
