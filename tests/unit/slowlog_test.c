@@ -1,0 +1,130 @@
+/* server/slowlog.h: what is kept of slow requests, and what keeping it costs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../../server/commands/commands.h"
+#include "../../server/config.h"
+#include "../../server/slowlog.h"
+
+#define MANY 30000
+
+static char word[] = "PING";
+static const struct bulk ping = {.data = word, .length = sizeof word - 1};
+
+static void note_many(int64_t times) {
+    for (int64_t i = 0; i < times; i++) slowlog_note(&ping, 1, 1, 1000, "127.0.0.1:1", NULL);
+}
+
+static double cpu_seconds(void) {
+    struct timespec time;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time), 0);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void run(plain_function *command, uint32_t count, const char *argument, struct reply *reply) {
+    struct bulk arguments[3] = {ping, ping, {.data = (char *)(uintptr_t)argument}};
+    arguments[2].length = argument == NULL ? 0 : strlen(argument);
+    reply_init(reply, 2);
+    command(&(struct call){.arguments = arguments, .count = count, .protocol = 2}, reply);
+}
+
+static int64_t length(void) {
+    struct reply reply;
+    run(command_slowlog_len, 2, NULL, &reply);
+    int64_t number = strtoll(reply.data + 1, NULL, 10);
+    reply_free(&reply);
+    return number;
+}
+
+static void reset(int64_t most) {
+    struct reply reply;
+    run(command_slowlog_reset, 2, NULL, &reply);
+    reply_free(&reply);
+    config.slowlog_max_len = most;
+}
+
+static size_t occurrences(const struct reply *reply, const char *text) {
+    size_t count = 0;
+    for (size_t i = 0; i + strlen(text) <= reply->length; i++)
+        count += memcmp(reply->data + i, text, strlen(text)) == 0;
+    return count;
+}
+
+/* A walk over the log for each entry made this ratio several hundred. */
+static void an_entry_costs_the_same_however_many_are_kept(void **state) {
+    (void)state;
+    reset(10);
+    note_many(1000);
+    double before = cpu_seconds();
+    note_many(MANY);
+    double few = cpu_seconds() - before;
+    reset(MANY);
+    note_many(MANY);
+    before = cpu_seconds();
+    note_many(MANY);
+    double many = cpu_seconds() - before;
+    assert_int_equal(length(), MANY);
+    if (many > 20 * few) fail_msg("%d entries: %f s with few kept, %f s with many", MANY, few, many);
+    reset(128);
+    assert_int_equal(length(), 0);
+}
+
+static void the_newest_are_kept_whatever_length_is_set_meanwhile(void **state) {
+    static const int64_t lengths[] = {5, 200, 1000, 0, 3, 129, 128, 7, 1};
+    int64_t kept = 0;
+    (void)state;
+    reset(5);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct reply reply;
+        config.slowlog_max_len = lengths[i];
+        note_many(300);
+        kept = kept + 300 < lengths[i] ? kept + 300 : lengths[i];
+        assert_int_equal(length(), kept);
+        run(command_slowlog_get, 3, "-1", &reply);
+        assert_int_equal(occurrences(&reply, "127.0.0.1:1"), kept);
+        reply_free(&reply);
+        run(command_slowlog_get, 3, "2", &reply);
+        assert_int_equal(occurrences(&reply, "127.0.0.1:1"), kept < 2 ? kept : 2);
+        reply_free(&reply);
+    }
+    reset(128);
+}
+
+static void a_long_name_and_long_arguments_are_cut(void **state) {
+    (void)state;
+    const size_t size = 1000000;
+    char *text = malloc(size + 1);
+    struct bulk arguments[40];
+    struct reply reply;
+    assert_non_null(text);
+    memset(text, 'n', size);
+    text[size] = '\0';
+    for (size_t i = 0; i < 40; i++) arguments[i] = (struct bulk){.data = text, .length = size};
+    reset(128);
+    slowlog_note(arguments, 40, 1, 1000, "127.0.0.1:1", text);
+    run(command_slowlog_get, 2, NULL, &reply);
+    assert_int_equal(occurrences(&reply, "... (999872 more bytes)"), 31 + 1);
+    assert_int_equal(occurrences(&reply, "... (9 more arguments)"), 1);
+    assert_true(reply.length < 33 * (128 + 48) + 200);
+    reply_free(&reply);
+    free(text);
+    reset(128);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_entry_costs_the_same_however_many_are_kept),
+        cmocka_unit_test(the_newest_are_kept_whatever_length_is_set_meanwhile),
+        cmocka_unit_test(a_long_name_and_long_arguments_are_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
