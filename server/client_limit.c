@@ -35,7 +35,8 @@ uint64_t clients_memory(void) {
         const struct worker *worker = worker_at(i);
         sum += counter_read(&worker->connection_count) * sizeof(struct connection) +
                counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
-               counter_read(&worker->wait_bytes);
+               counter_read(&worker->wait_bytes) +
+               atomic_load_explicit(&worker->monitor_mail, memory_order_relaxed);
     }
     return sum;
 }

@@ -836,11 +836,20 @@ void connection_wake(struct connection *connection) {
     queue_append(&connection->worker->ready, connection);
 }
 
-void connection_push(struct connection *connection, const char *data, size_t length) {
+static void flush_later(struct connection *connection) {
     struct worker *worker = connection->worker;
-    if (is_ending(connection)) return;
-    if (!output_append(connection, data, length) || connection->is_flush_due || connection->stream.is_sending) return;
+    if (connection->is_flush_due || connection->stream.is_sending) return;
     connection->is_flush_due = true;
     connection->flush_next = worker->flush;
     worker->flush = connection;
+}
+
+void connection_push(struct connection *connection, const char *data, size_t length) {
+    if (!is_ending(connection) && output_append(connection, data, length)) flush_later(connection);
+}
+
+void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
+                               void (*release)(void *)) {
+    if (is_ending(connection)) release(owner);
+    else if (output_append_reference(connection, data, length, owner, release)) flush_later(connection);
 }

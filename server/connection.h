@@ -148,6 +148,8 @@ void connection_wake(struct connection *connection);
 /* For commands and messages: sends `reply`'s content to a client outside its own request (MONITOR, pushes). Enforces the output limit,
  * by which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */
 void connection_push(struct connection *connection, const char *data, size_t length);
+/* The same with bytes that are not copied: takes over one reference to owner, to be released on the connection's worker. */
+void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner, void (*release)(void *));
 /* After what is owed has been sent. */
 void connection_close_after_reply(struct connection *connection);
 

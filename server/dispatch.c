@@ -772,6 +772,11 @@ static bool is_admitted(const struct run *run) {
         reply_error(run->reply, "NOAUTH Authentication required.");
         return false;
     }
+    /* A monitor is exempt from CLIENT PAUSE, which mustn't be a way around it. */
+    if (run->connection->session.is_monitor && (command->flags & (COMMAND_READONLY | COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0) {
+        reply_error(run->reply, "ERR Replica can't interact with the keyspace"); /* Redis's words */
+        return false;
+    }
     return true;
 }
 
@@ -857,10 +862,12 @@ static void note_slow(const struct run *run, uint64_t microseconds) {
     free(copy);
 }
 
-static void feed_monitors(const struct run *run) {
+/* Behind the reply; or when a command begins to wait for a key. */
+static void feed_monitors(const struct run *run, bool hears_itself) {
     struct bulk *copy;
+    if ((run->call.command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) != 0) return;
     const struct bulk *shown = arguments_shown(&run->call, &copy);
-    if (shown != NULL) monitor_feed(run->worker, run->connection, run->call.database, shown, run->call.count);
+    if (shown != NULL) monitor_feed(run->worker, run->connection, shown, run->call.count, hears_itself ? run->reply : NULL);
     free(copy);
 }
 
@@ -904,7 +911,6 @@ static void account(const struct run *run) {
     } else {
         account_slow(run, account_time(dispatcher, command, 1));
     }
-    if (monitor_is_on() && (command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) == 0) feed_monitors(run);
 }
 
 /* memcmp, without a call for the few bytes that a command's name has: two words that may overlap. */
@@ -1085,13 +1091,17 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
         return OUTCOME_DONE;
     }
     connection->last_command = call->command;
-    if (is_paused(dispatcher, call->command, worker->now) && connection->dispatch_state == NULL && !connection->is_closer) {
+    const struct under_way *under_way = connection->dispatch_state;
+    bool has_waited = under_way != NULL && under_way->blocked != NULL; /* for a key: monitors have seen it */
+    bool is_exempt = connection->is_closer || session->is_monitor;
+    if (is_paused(dispatcher, call->command, worker->now) && under_way == NULL && !is_exempt) {
         queue_append(&dispatcher->paused, connection);
         connection_park(connection, PARK_ON_PAUSE);
         return OUTCOME_PARKED;
     }
     if (run_command(&run) == OUTCOME_PARKED) {
         dispatcher->boundary_connection = NULL;
+        if (run.blocked != NULL && monitor_is_on()) feed_monitors(&run, true);
         return OUTCOME_PARKED;
     }
     if (connection->dispatch_state != NULL) under_way_end(connection);
@@ -1099,7 +1109,9 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     closer_give_up(dispatcher, connection); /* it had no memory to try again */
     expect_one_reply(&run, mark);
     account(&run);
+    bool hears_itself = session->reply_mode != REPLY_OFF && session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark);
+    if (monitor_is_on() && !has_waited) feed_monitors(&run, hears_itself);
     return OUTCOME_DONE;
 }
 

@@ -15,12 +15,12 @@ static inline bool monitor_is_on(void) {
     return atomic_load_explicit(&monitor_count, memory_order_relaxed) != 0;
 }
 
-/* Makes the connection a monitor; it is one already: nothing. On its worker. */
-void monitor_add(struct worker *worker, struct connection *connection);
+/* Makes the connection a monitor; it is one already: nothing. On its worker. false: no memory. */
+bool monitor_add(struct worker *worker, struct connection *connection);
 /* The connection closes, or RESETs; it may not be a monitor. */
 void monitor_forget(struct worker *worker, struct connection *connection);
-/* A command was run for that connection: every monitor gets its line. */
-void monitor_feed(struct worker *worker, const struct connection *connection, uint32_t database, const struct bulk *arguments,
-                  uint32_t count);
+/* A command was run for that connection: every monitor gets its line. If it is a monitor itself, its own goes to `own`, behind the command's reply;
+ * NULL: it hears nothing. Beyond a bound on what waits in its mailbox, a worker's monitors are closed, since they would miss lines. */
+void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count, struct reply *own);
 
 #endif

@@ -144,6 +144,16 @@ bool output_append(struct connection *connection, const char *data, size_t lengt
     return output_check(connection);
 }
 
+bool output_append_reference(struct connection *connection, const char *data, size_t length, void *owner,
+                             void (*release)(void *owner)) {
+    if (!append_reference(connection, data, length, owner, release)) {
+        release(owner);
+        connection_close(connection, "out of memory");
+        return false;
+    }
+    return output_check(connection);
+}
+
 /* Collects what is first to be sent. */
 static int blocks_collect(const struct connection *connection, struct iovec *parts, size_t *bytes) {
     int count = 0;

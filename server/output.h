@@ -16,6 +16,8 @@
 bool output_send(struct connection *connection, struct reply *reply);
 /* Adds bytes to what is owed; output_flush sends them. */
 bool output_append(struct connection *connection, const char *data, size_t length);
+/* The same without a copy. Takes over one reference to owner, whatever it returns. */
+bool output_append_reference(struct connection *connection, const char *data, size_t length, void *owner, void (*release)(void *owner));
 /* Sends of what is owed as much as the socket takes, at most a turn's share. */
 bool output_flush(struct connection *connection);
 /* Closes the connection if it is past the limits, the soft one for long enough. */

@@ -23,6 +23,7 @@ struct session {
     bool is_monitor;
     bool closes_after_reply; /* QUIT, protocol errors */
     enum reply_mode reply_mode;
+    uint32_t monitor_place; /* among its worker's monitors, while it is one */
     char *name;            /* CLIENT SETNAME, or NULL; owned */
     struct library *library; /* CLIENT SETINFO, or NULL; owned */
 };

@@ -481,6 +481,7 @@ static void worker_free(struct worker *worker) {
     }
     dispatch_free(worker);
     loop_free(worker->loop);
+    free(worker->monitors);
     reply_free(&worker->reply);
     free(worker->arguments);
     free(worker);

@@ -51,7 +51,11 @@ struct worker {
     uint32_t arguments_capacity;
     struct stream listeners[LISTEN_MOST];
     uint32_t listener_count;
-    _Atomic uint32_t monitor_count; /* of its connections, those that monitor */
+    struct connection **monitors;   /* those of its connections that monitor, in no order; monitor.c's */
+    uint32_t monitor_capacity;
+    _Atomic uint32_t monitor_count;
+    _Atomic size_t monitor_mail;    /* bytes of lines for them that are in its mailbox */
+    _Atomic bool monitors_miss_lines; /* some had no place there */
     /* Connections it has or will get: the one number that others change, when they take a connection for it. */
     _Atomic uint64_t assigned;
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */

@@ -9,8 +9,8 @@
 
 void command_monitor(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
     (void)call;
-    monitor_add(worker, connection);
-    reply_ok(reply);
+    if (monitor_add(worker, connection)) reply_ok(reply);
+    else reply_error(reply, ERROR_NO_MEMORY);
 }
 
 /* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits and could be aborted. */
