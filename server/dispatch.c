@@ -268,7 +268,8 @@ void dispatch_enter(struct worker *worker) {
 void dispatch_leave(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
-    if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES) lane_reclaim(dispatcher->lane);
+    if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES || lane_has_surplus(dispatcher->lane))
+        lane_reclaim(dispatcher->lane);
 }
 
 void dispatch_yield(struct worker *worker) {

@@ -32,12 +32,13 @@ static void on_policy_changed(void) {
 
 void limit_tick(struct keyspace *keyspace) {
     int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
+    /* What others need goes up and down, as large values are on their way in and out: room for the most of it is kept, and given up slowly. */
+    static _Atomic int64_t kept;
     if (maxmemory == 0) {
+        atomic_store(&kept, 0);
         eviction_limit(keyspace, INT64_MAX);
         return;
     }
-    /* What others need goes up and down, as large values are on their way in and out: room for the most of it is kept, and given up slowly. */
-    static _Atomic int64_t kept;
     int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace), before = atomic_load(&kept);
     int64_t now = others > before ? others : before - (before - others) / KEPT_TICKS;
     atomic_store(&kept, now);

@@ -50,6 +50,7 @@
 void eviction_init(struct eviction *eviction) {
     atomic_init(&eviction->limit, INT64_MAX);
     atomic_init(&eviction->soft, INT64_MAX);
+    atomic_init(&eviction->ceiling, INT64_MAX);
     atomic_init(&eviction->chunk, CHUNK_MOST);
     atomic_init(&eviction->log_factor, 10);
     atomic_init(&eviction->decay, 1);
@@ -76,23 +77,21 @@ static uint32_t tick_of(const struct eviction *eviction) {
 /* ------------------------------------------------------------------ the books */
 
 struct ledger {
-    int64_t taken;     /* as it was read, for the exchange that changes it */
-    int64_t committed; /* taken, and what lanes owe */
-    int64_t promised;  /* credits not yet spent */
+    int64_t committed; /* what lanes have drawn or spent */
+    int64_t promised;  /* drawn and not yet spent */
     int64_t retired;
     int64_t entries, main; /* bytes */
     uint64_t keys;
 };
 
 static struct ledger ledger_read(const struct keyspace *keyspace) {
-    struct ledger ledger = {.taken = atomic_load(&keyspace->eviction.taken)};
+    struct ledger ledger = {0};
     uint32_t used = atomic_load_explicit(&keyspace->lanes_used, memory_order_acquire);
-    ledger.committed = ledger.taken;
     for (uint32_t i = 0; i < used; i++) {
         const struct lane *lane = &keyspace->lanes[i];
-        int64_t credit = read_relaxed(&lane->credit);
-        if (credit < 0) ledger.committed -= credit;
-        else ledger.promised += credit;
+        int64_t drawn = atomic_load(&lane->drawn), spent = read_relaxed(&lane->spent);
+        ledger.committed += drawn > spent ? drawn : spent;
+        ledger.promised += drawn > spent ? drawn - spent : 0;
         ledger.retired += (int64_t)counter_read(&lane->retired_bytes);
         ledger.entries += (int64_t)counter_read(&lane->entry_bytes);
         ledger.main += (int64_t)counter_read(&lane->main_bytes);
@@ -110,9 +109,16 @@ static int64_t clamp(int64_t value, int64_t least, int64_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
+/* To what is committed by now, but not below the limit. */
+static void lower_ceiling(struct eviction *eviction, int64_t committed, int64_t limit) {
+    int64_t least = committed > limit ? committed : limit, ceiling = atomic_load(&eviction->ceiling);
+    while (ceiling > least && !atomic_compare_exchange_weak(&eviction->ceiling, &ceiling, least)) continue;
+}
+
 void eviction_limit(struct keyspace *keyspace, int64_t limit) {
     struct eviction *eviction = &keyspace->eviction;
     if (limit == INT64_MAX) {
+        atomic_store(&eviction->ceiling, INT64_MAX);
         atomic_store(&eviction->limit, INT64_MAX);
         atomic_store(&eviction->chunk, CHUNK_MOST);
         return;
@@ -126,7 +132,9 @@ void eviction_limit(struct keyspace *keyspace, int64_t limit) {
     atomic_store(&eviction->main_most, room / 100 * (100 - SMALL_SHARE));
     atomic_store(&eviction->soft, soft);
     /* A part of the way is left for what nobody makes room for: tables that grow, and what is rounded up. */
-    atomic_store(&eviction->limit, limit - (limit - soft) / 4 * 3);
+    limit -= (limit - soft) / 4 * 3;
+    lower_ceiling(eviction, ledger.committed, limit);
+    atomic_store(&eviction->limit, limit);
 }
 
 static enum access_form form_for(enum eviction_policy policy) {
@@ -372,7 +380,7 @@ static void draw_shard(struct drawing *drawing, uint64_t hash) {
 }
 
 /* Fills an empty queue. The entries were there a moment ago, and can't be freed while the lane is inside. */
-static void draw(struct lane *lane, enum candidates which, int64_t now) {
+static void draw_candidates(struct lane *lane, enum candidates which, int64_t now) {
     struct queue *queue = &lane->queues[which];
     struct drawing drawing = {.lane = lane, .which = which, .now = now, .queue = queue};
     bool is_random = policy_of(&lane->keyspace->eviction) == EVICTION_ALLKEYS_RANDOM ||
@@ -538,7 +546,7 @@ static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
     for (int chances = 0; chances < SECOND_CHANCES; chances++) {
         enum candidates which = candidates_now(lane, incoming);
         struct queue *queue = &lane->queues[which];
-        if (queue->count == 0) draw(lane, which, now);
+        if (queue->count == 0) draw_candidates(lane, which, now);
         if (queue->count == 0) break;
         struct candidate candidate = queue->candidates[--queue->count];
         fetch_next(lane, queue);
@@ -559,25 +567,35 @@ bool eviction_is_limited(const struct lane *lane) {
 }
 
 bool eviction_has_room(const struct lane *lane, size_t bytes) {
-    return !eviction_is_limited(lane) || read_relaxed(&lane->credit) >= (int64_t)bytes;
+    return !eviction_is_limited(lane) || lane_credit(lane) >= (int64_t)bytes;
 }
 
-/* Draws on the budget what the lane lacks, and some more while there is plenty. */
-static bool draw_credit(struct lane *lane, struct ledger *ledger, int64_t lacking) {
-    struct eviction *eviction = &lane->keyspace->eviction;
-    int64_t chunk = read_relaxed(&eviction->chunk);
-    int64_t more = lacking + (ledger->committed + lacking + chunk <= read_relaxed(&eviction->soft) ? chunk : 0);
-    if (!atomic_compare_exchange_strong(&eviction->taken, &ledger->taken, ledger->taken + more)) return false;
-    lane_charge(lane, -more);
-    return true;
+/* What would be committed if the lane drew so much that it has `bytes`: what it owes is in there already. */
+static int64_t committed_with(const struct lane *lane, const struct ledger *ledger, int64_t bytes) {
+    int64_t credit = lane_credit(lane);
+    return ledger->committed + bytes - (credit > 0 ? credit : 0);
 }
 
-/* Bytes that have to go so that `lacking` more fit. */
-static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, int64_t bytes, int64_t lacking) {
+/* Draws on the budget what the lane lacks, and some more while there is plenty. Announced before it is looked at: the store and the loads of what others
+ * have drawn are sequentially consistent. */
+static bool draw(struct lane *lane, const struct ledger *ledger, int64_t bytes, int64_t most) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t chunk = read_relaxed(&eviction->chunk), with = committed_with(lane, ledger, bytes), before = read_relaxed(&lane->drawn);
+    if (with > most) return false;
+    if (with + chunk <= read_relaxed(&eviction->soft)) bytes += chunk;
+    atomic_store(&lane->drawn, read_relaxed(&lane->spent) + bytes);
+    if (ledger_read(lane->keyspace).committed <= most) return true;
+    atomic_store(&lane->drawn, before);
+    return false;
+}
+
+/* Bytes that have to go so that `bytes` more fit. */
+static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, int64_t bytes) {
     const struct eviction *eviction = &lane->keyspace->eviction;
     int64_t live = ledger->committed - ledger->promised - ledger->retired;
     int64_t excess = live + bytes - read_relaxed(&eviction->soft);
-    int64_t beyond = ledger->committed - ledger->retired + lacking - read_relaxed(&eviction->limit); /* even when all that is retired is freed */
+    /* Even when all that is retired is freed. */
+    int64_t beyond = committed_with(lane, ledger, bytes) - ledger->retired - read_relaxed(&eviction->limit);
     return excess > beyond ? excess : beyond;
 }
 
@@ -590,20 +608,19 @@ static bool evict(struct lane *lane, int64_t excess, size_t incoming, size_t mos
 }
 
 enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
-    int64_t limit = read_relaxed(&lane->keyspace->eviction.limit);
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t limit = read_relaxed(&eviction->limit), ceiling = read_relaxed(&eviction->ceiling);
     assert(lane_is_inside(lane) && lane->scopes == 0);
     while (!eviction_has_room(lane, bytes)) {
         struct ledger ledger = ledger_read(lane->keyspace);
-        int64_t lacking = (int64_t)bytes - read_relaxed(&lane->credit);
-        int64_t excess = excess_of(lane, &ledger, (int64_t)bytes, lacking);
+        int64_t excess = excess_of(lane, &ledger, (int64_t)bytes);
         bool is_exhausted = excess > 0 && !evict(lane, excess, bytes, VICTIMS_MOST + bytes / VICTIM_BYTES, now);
+        /* Only where something still goes may a limit be kept by and by. */
+        int64_t most = is_exhausted || ceiling < limit ? limit : ceiling;
         ledger = ledger_read(lane->keyspace);
-        lacking = (int64_t)bytes - read_relaxed(&lane->credit);
-        if (ledger.committed + lacking <= limit) {
-            if (draw_credit(lane, &ledger, lacking)) return ROOM_MADE;
-            continue; /* others drew as well: once more */
-        }
-        bool will_be_freed = ledger.committed - ledger.retired + lacking <= limit;
+        if (draw(lane, &ledger, (int64_t)bytes, most)) return ROOM_MADE;
+        if (committed_with(lane, &ledger, (int64_t)bytes) <= most) continue; /* others drew as well: once more */
+        bool will_be_freed = committed_with(lane, &ledger, (int64_t)bytes) - ledger.retired <= limit;
         return will_be_freed || !is_exhausted ? ROOM_LATER : ROOM_NONE;
     }
     return ROOM_MADE;
@@ -611,9 +628,12 @@ enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
 
 /* What is above the limit because that was lowered, or because the process itself needs more. */
 static bool shrink(struct lane *lane, int64_t now) {
-    if (read_relaxed(&lane->keyspace->eviction.limit) == INT64_MAX) return true;
+    struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t limit = read_relaxed(&eviction->limit);
+    if (limit == INT64_MAX) return true;
     struct ledger ledger = ledger_read(lane->keyspace);
-    int64_t excess = ledger.committed - ledger.promised - ledger.retired - read_relaxed(&lane->keyspace->eviction.soft);
+    lower_ceiling(eviction, ledger.committed, limit);
+    int64_t excess = ledger.committed - ledger.promised - ledger.retired - read_relaxed(&eviction->soft);
     if (excess <= 0) return true;
     return !evict(lane, excess, 0, SHRINK_MOST, now); /* nothing left that may go is the end, too */
 }

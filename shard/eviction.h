@@ -3,13 +3,18 @@
  * The budget. All bytes that the keyspace owns (entries, tables, and what is retired and not yet freed) are charged to the lane that allocates
  * them, and given back to the lane that frees them:
  *
- *     taken    what lanes have drawn from the budget        credit   of a lane: what it may still allocate; negative: what it owes
- *     used     taken - the sum of credits                   live     used - what is retired
+ *     spent    by a lane: allocated less freed              drawn      by a lane: what it may have spent; the rest is its credit
+ *     used     the sum of what lanes have spent             committed  the sum of what each has drawn or spent, whichever is more
+ *     live     used - what is retired
  *
- * A writer makes room before it allocates (eviction_make_room): it spends its credit, else draws on the budget, a chunk at a time while there is
- * plenty. Above `soft`, a little below the limit, it lets keys go until what is live fits below it again. What was let go is freed only when
- * nobody can see it any more; until then the room between soft and limit is used, and when that is gone, the writer comes back later. So the limit
- * holds at every moment, whatever the sizes, and no thread works for another.
+ * Each lane writes nothing but its own two numbers, so that no reader sees a byte counted twice or not at all. A writer makes room before it
+ * allocates (eviction_make_room): it spends its credit, else draws on the budget, a chunk at a time while there is plenty. It draws first and
+ * looks at the sum then: of two that draw at once, one at least sees the other, and steps back if that is too much.
+ *
+ * Above `soft`, a little below the limit, a writer lets keys go until what is live fits below it again. What was let go is freed only when
+ * nobody can see it any more; until then the room between soft and limit is used, and when that is gone, the writer comes back later. So the
+ * limit holds at every moment, whatever the sizes, and no thread works for another. Where the limit is lowered below what is committed, the
+ * `ceiling` stands in for it: it goes down as memory is freed, and a writer that has let go what it needs goes on below it.
  *
  * Victims are found without lists: a few shards are drawn at random, some neighbours are looked at in each (under the shared lock), and the
  * best few of all these are let go one after the other, if their score hasn't fallen meanwhile. What the score is depends on the policy.
@@ -54,10 +59,10 @@ struct eviction {
     _Atomic uint32_t epoch; /* of the form; a table whose epoch is another has entries of another form (table->access_epoch) */
     _Atomic uint64_t form_since; /* the keyspace's epoch when it came: who has been inside since before may still note uses in the old one */
     _Atomic int64_t limit, soft, chunk; /* bytes; limit INT64_MAX: none */
+    _Atomic int64_t ceiling;            /* limit, or more: what was committed when that was lowered, and is on its way down */
     _Atomic int64_t main_most;          /* bytes of entries that the main part may have */
     _Atomic int64_t log_factor, decay;  /* lfu-log-factor; lfu-decay-time, in minutes */
     _Atomic(struct ghosts *) ghosts;    /* NULL until something was let go */
-    _Alignas(64) _Atomic int64_t taken;
     _Alignas(64) _Atomic uint32_t tick;
     _Atomic uint32_t insertions; /* since the last tick */
     _Atomic uint32_t main_age;   /* mean age of what the main part lets go, in 1/256 ticks; 0: nothing yet */

@@ -25,6 +25,11 @@
 #define DISCARD_EACH 16
 #define DISCARD_SLICE_MOST 8192
 
+/* What the lane has been given back in frees beyond what it will soon need goes to the others. */
+static void give_back(struct lane *lane, int64_t kept) {
+    atomic_store_explicit(&lane->drawn, atomic_load_explicit(&lane->spent, memory_order_relaxed) + kept, memory_order_release);
+}
+
 struct lane *lane_attach(struct keyspace *keyspace) {
     struct lane *lane = NULL;
     mutex_lock(&keyspace->lanes_mutex);
@@ -42,6 +47,7 @@ void lane_detach(struct lane *lane) {
     struct keyspace *keyspace = lane->keyspace;
     assert(!lane_is_inside(lane));
     while (lane_reclaim(lane) || lane->retired_count > 0 || lane->flushed != NULL) sched_yield(); /* others leave the gate at their batch's end */
+    give_back(lane, 0);
     while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
     free(lane->discarded);
     lane->discarded = NULL;
@@ -305,16 +311,6 @@ static void bury_some(struct lane *lane) {
     lane_charge(lane, -(int64_t)(bytes - bytes_left));
 }
 
-/* What the lane has been given back in frees beyond what it will soon need goes to the others. */
-static void give_back(struct lane *lane) {
-    struct eviction *eviction = &lane->keyspace->eviction;
-    int64_t chunk = atomic_load_explicit(&eviction->chunk, memory_order_relaxed);
-    int64_t credit = atomic_load_explicit(&lane->credit, memory_order_relaxed);
-    if (credit <= 2 * chunk) return;
-    atomic_fetch_sub(&eviction->taken, credit - chunk);
-    lane_charge(lane, credit - chunk);
-}
-
 void lane_trim(struct lane *lane) {
     if (lane->retired_count > 0 || lane->retired_capacity <= RING_LEAST) return;
     free(lane->retired);
@@ -331,6 +327,10 @@ static void bury_flushed(struct lane *lane) {
     while (*end != NULL) end = &(*end)->next_grave;
     *end = lane->flushed;
     lane->flushed = NULL;
+}
+
+bool lane_has_surplus(const struct lane *lane) {
+    return lane_credit(lane) > 2 * atomic_load_explicit(&lane->keyspace->eviction.chunk, memory_order_relaxed);
 }
 
 bool lane_reclaim(struct lane *lane) {
@@ -360,6 +360,6 @@ bool lane_reclaim(struct lane *lane) {
     free_discarded(lane);
     if (lane->flushed != NULL) bury_flushed(lane);
     if (lane->graves != NULL) bury_some(lane);
-    give_back(lane);
+    if (lane_has_surplus(lane)) give_back(lane, atomic_load_explicit(&keyspace->eviction.chunk, memory_order_relaxed));
     return lane->graves != NULL || lane->discarded_count > 0;
 }

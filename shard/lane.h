@@ -94,8 +94,9 @@ struct lane {
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;
     _Atomic uint16_t nowhere; /* for what need not be stored */
-    /* Of the budget (eviction.h). Its thread's to write. */
-    _Atomic int64_t credit;
+    /* Of the budget (eviction.h): what its allocations come to, less its frees, and what it may come to. Its thread's to write. Both may be
+     * below 0, where it frees what others have allocated. */
+    _Atomic int64_t spent, drawn;
     /* Sums over all lanes count; one lane's may be below 0, modulo 2^64. */
     counter entry_bytes, main_bytes, entries;
     /* Counters: written by its thread, read by anybody. */
@@ -155,14 +156,20 @@ static inline bool lane_is_congested(const struct lane *lane) {
 bool lane_reclaim(struct lane *lane);
 /* Gives back what the list of retired memory took when it was long, if it is empty: seldom, and not after every burst. */
 void lane_trim(struct lane *lane);
+/* It has freed a good deal more than it has allocated: lane_reclaim lets others have that. */
+bool lane_has_surplus(const struct lane *lane);
 /* Flushed tables or discarded values are left to free. */
 static inline bool lane_has_slices(const struct lane *lane) {
     return lane->graves != NULL || lane->flushed != NULL || lane->discarded_count > 0;
 }
 
-/* Bytes that its thread has allocated for the keyspace, or freed if negative, are charged to its credit. */
+/* Bytes that its thread has allocated for the keyspace, or freed if negative. */
 static inline void lane_charge(struct lane *lane, int64_t bytes) {
-    atomic_store_explicit(&lane->credit, atomic_load_explicit(&lane->credit, memory_order_relaxed) - bytes, memory_order_relaxed);
+    atomic_store_explicit(&lane->spent, atomic_load_explicit(&lane->spent, memory_order_relaxed) + bytes, memory_order_relaxed);
+}
+/* What it may still allocate; below 0: it has allocated that much which it has not drawn. */
+static inline int64_t lane_credit(const struct lane *lane) {
+    return atomic_load_explicit(&lane->drawn, memory_order_relaxed) - atomic_load_explicit(&lane->spent, memory_order_relaxed);
 }
 
 /* Whether every lane is outside the gate, or has entered it since the keyspace's epoch was that one. */

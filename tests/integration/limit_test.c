@@ -1,0 +1,84 @@
+/* maxmemory while the server runs: set, raised, lowered and removed, it is kept by those who grow, and takes no more than it must. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../support.h"
+
+#define CLIENTS 4
+
+static struct server *server;
+static redisContext *clients[CLIENTS];
+
+static void start_with(const char *policy, const char *limit) {
+    server = server_start((const char *const[]){"--threads", "2", "--maxmemory-policy", policy,
+                                                "--maxmemory", limit, NULL});
+    for (int i = 0; i < CLIENTS; i++) clients[i] = server_connect(server);
+}
+
+static void stop(void) {
+    for (int i = 0; i < CLIENTS; i++) redisFree(clients[i]);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static bool set(redisContext *client, const char *prefix, int number, size_t length) {
+    char *value = malloc(length);
+    memset(value, 'v', length);
+    redisReply *reply = redisCommand(client, "SET %s:%d %b", prefix, number, value, length);
+    assert_non_null(reply);
+    bool is_taken = reply->type == REDIS_REPLY_STATUS;
+    freeReplyObject(reply);
+    free(value);
+    return is_taken;
+}
+
+static void limit_to(int64_t bytes) {
+    expect(clients[0], "OK", "CONFIG SET maxmemory %lld", (long long)bytes);
+}
+
+/* Memory that was allocated before there was a limit counted twice. */
+static void a_limit_that_is_set_later_refuses_and_evicts_nothing_below_it(void **unused) {
+    (void)unused;
+    static const char *const policies[] = {"noeviction", "allkeys-lru"};
+    for (int k = 0; k < 2; k++) {
+        start_with(policies[k], "0");
+        for (int i = 0; i < 10000; i++) assert_true(set(clients[i % CLIENTS], "key", i, 500));
+        limit_to(info_number(clients[0], "used_memory") + (4 << 20));
+        for (int i = 0; i < 1000; i++) assert_true(set(clients[i % CLIENTS], "more", i, 500));
+        assert_int_equal(info_number(clients[0], "evicted_keys"), 0);
+        stop();
+    }
+}
+
+/* One lane's debt and another one's credit are the same bytes. */
+static void what_one_client_sets_and_another_deletes_is_no_debt(void **unused) {
+    (void)unused;
+    start_with("noeviction", "0");
+    for (int i = 0; i < 50; i++) {
+        assert_true(set(clients[0], "large", 0, 2000000));
+        expect(clients[1], "1", "DEL large:0");
+    }
+    limit_to(50 << 20);
+    for (int i = 0; i < 100; i++) assert_true(set(clients[i % CLIENTS], "key", i, 500));
+    limit_to(0);
+    assert_true(set(clients[2], "large", 0, 60000000));
+    limit_to(50 << 20);
+    assert_false(set(clients[3], "key", 0, 500000)); /* less may fit in what its worker has drawn */
+    expect(clients[0], "1", "DEL large:0");
+    for (int i = 0; i < 100; i++) assert_true(set(clients[i % CLIENTS], "key", i, 500));
+    stop();
+}
+
+int main(void) {
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_that_is_set_later_refuses_and_evicts_nothing_below_it),
+        cmocka_unit_test(what_one_client_sets_and_another_deletes_is_no_debt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
