@@ -254,6 +254,7 @@ static const struct option options[] = {
     {INTEGER("tcp-backlog", tcp_backlog, "511", 0, INT_MAX), IMMUTABLE},
     {INTEGER("tcp-keepalive", tcp_keepalive, "300", 0, INT_MAX)},
     {INTEGER("timeout", timeout, "0", 0, INT_MAX)},
+    {INTEGER("shutdown-timeout", shutdown_timeout, "10", 0, INT_MAX)},
     /* Access */
     {.name = "requirepass", .kind = OPTION_BYTES, .initial = "", .apply = apply_requirepass},
     {BOOLEAN("protected-mode", protected_mode, "yes")},
@@ -380,7 +381,6 @@ static const struct option options[] = {
     {IDLE_INTEGER("min-replicas-to-write", "min-slaves-to-write", "0", 0, INT_MAX, NO_REPLICATION),
      .check = check_min_replicas},
     {IDLE_INTEGER("min-replicas-max-lag", "min-slaves-max-lag", "10", 0, INT_MAX, NO_REPLICATION)},
-    {IDLE_INTEGER("shutdown-timeout", NULL, "10", 0, INT_MAX, NO_REPLICATION)},
     {IDLE_CHOICE("propagation-error-behavior", "ignore", propagation_names, NO_REPLICATION),
      .flags = OPTION_HIDDEN},
     {IDLE_TEXT("bind-source-addr", NULL, "", NO_REPLICATION)},

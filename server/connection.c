@@ -50,6 +50,8 @@
 /* How long the other side has to close after it was sent everything, and to take what it is still owed. */
 #define LINGER_MS 1000
 #define CLOSING_MS 60000
+/* How long the end of the server waits for a client to take some of what it is owed. */
+#define UNREAD_MS 2000
 
 static _Atomic uint64_t last_id;
 
@@ -412,12 +414,13 @@ void connection_check(struct connection *connection) {
 }
 
 bool connection_is_busy(struct connection *connection) {
+    bool is_owed = connection->output != NULL || !loop_flush(connection->worker->loop, &connection->stream);
+    /* It may never read again. */
+    if (is_owed && connection->worker->now - connection->last_active > UNREAD_MS) return false;
     switch (connection->state) {
-    case CONNECTION_READING:
-        return connection->output != NULL || (connection->is_last_call && receives(connection)) ||
-               !loop_flush(connection->worker->loop, &connection->stream);
+    case CONNECTION_READING: return is_owed || (connection->is_last_call && receives(connection));
     case CONNECTION_CLOSED: return false;
-    case CONNECTION_PARKED: return connection->park_reason != PARK_ON_KEY; /* that may never come */
+    case CONNECTION_PARKED: return !is_waiting_for_others(connection);
     default: return true;
     }
 }

@@ -27,7 +27,6 @@
 #include "worker.h"
 
 /* How long clients may take to read what they are owed when a signal ends the server. */
-#define SHUTDOWN_MS 10000
 #define SHARDS_PER_WORKER 256
 #define SHARDS_MOST 65536
 
@@ -75,9 +74,9 @@ static void signals_release(const sigset_t *ending) {
     pthread_sigmask(SIG_UNBLOCK, ending, NULL);
 }
 
-/* Until a signal comes or the workers have ended by themselves (SHUTDOWN). */
+/* Until a signal comes, or somebody has asked for it (SHUTDOWN). */
 static void wait_for_end(int signals) {
-    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = workers_ended_fd(), .events = POLLIN}};
+    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = workers_stopping_fd(), .events = POLLIN}};
     while (poll(watched, 2, -1) < 0 && errno == EINTR) continue;
     struct signalfd_siginfo info;
     if ((watched[0].revents & POLLIN) && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -107,17 +106,19 @@ static void supervisor_tell(const char *text) {
     if (fd >= 0) close(fd);
 }
 
-static bool serve(struct listening *listening) {
+enum served { SERVED_NOT, SERVED, SERVED_CUT_SHORT /* a thread is still running */ };
+
+static enum served serve(struct listening *listening) {
     sigset_t ending;
     signals_block(&ending);
     int signals = signalfd(-1, &ending, SFD_CLOEXEC);
     uint32_t workers = (uint32_t)atomic_load_explicit(&config.threads, memory_order_relaxed);
     struct keyspace *keyspace = keyspace_start(workers);
-    if (signals < 0 || !keyspace) return false;
+    if (signals < 0 || !keyspace) return SERVED_NOT;
     limit_start(keyspace);
     client_limit_start();
-    if (!blocking_start(keyspace)) return false;
-    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return false;
+    if (!blocking_start(keyspace)) return SERVED_NOT;
+    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return SERVED_NOT;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
     supervisor_tell("READY=1\nSTATUS=Ready to accept connections\n");
@@ -126,12 +127,16 @@ static bool serve(struct listening *listening) {
     log_write(LOG_NOTICE, "User requested shutdown...");
     supervisor_tell("STOPPING=1\n");
     hold_end_all();
-    workers_stop(SHUTDOWN_MS);
+    workers_stop(workers_patience_ms());
+    if (!workers_await_end()) {
+        log_write(LOG_WARNING, "A command takes longer than is waited for (shutdown-timeout); it is left undone.");
+        return SERVED_CUT_SHORT;
+    }
     workers_join();
     blocking_stop();
     keyspace_close(keyspace);
     close(signals);
-    return true;
+    return SERVED;
 }
 
 int main(int argc, char **argv) {
@@ -149,9 +154,10 @@ int main(int argc, char **argv) {
     struct listening listening;
     if (!listen_open(&listening)) return 1;
     if (!config_pidfile_write()) log_write(LOG_WARNING, "Can't write the pidfile: %s", strerror(errno));
-    bool is_done = serve(&listening);
+    enum served served = serve(&listening);
     listen_close(&listening);
     config_pidfile_remove();
-    if (is_done) log_write(LOG_NOTICE, "Latchkey is now ready to exit, bye bye...");
-    return is_done ? 0 : 1;
+    if (served != SERVED_NOT) log_write(LOG_NOTICE, "Latchkey is now ready to exit, bye bye...");
+    if (served == SERVED_CUT_SHORT) _exit(0);
+    return served == SERVED ? 0 : 1;
 }

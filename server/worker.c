@@ -9,6 +9,8 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,8 @@
 #include "log.h"
 
 #define TICK_MS 100
+/* After the time that workers have for their end: to close what is left, and to notice. */
+#define END_MS 1000
 /* More than that at once is a pipeline, which is looked at ahead by itself. */
 #define AHEAD_MOST 512
 /* A tick looks at one in so many connections, so that each is looked at about once a second. */
@@ -38,7 +42,7 @@
 static struct {
     struct worker **workers;
     uint32_t count;
-    int ended_fd;
+    int stopping_fd, ended_fd;
     _Atomic int64_t stop_at;  /* monotonic ms by which all have ended; 0: not stopping */
     _Atomic uint32_t drained, ended;
     _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
@@ -47,7 +51,7 @@ static struct {
     pthread_mutex_t mutex;      /* of the start only */
     pthread_cond_t started_changed;
     uint32_t started, failed;
-} all = {.ended_fd = -1, .moves = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
+} all = {.stopping_fd = -1, .ended_fd = -1, .moves = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local struct worker *self;
 
@@ -413,11 +417,26 @@ static void stop(struct worker *worker) {
 void workers_stop(int64_t milliseconds) {
     int64_t none = 0;
     if (!atomic_compare_exchange_strong(&all.stop_at, &none, clock_monotonic_ms() + milliseconds)) return;
+    uint64_t one = 1;
+    if (write(all.stopping_fd, &one, sizeof one) < 0) log_write(LOG_WARNING, "Can't tell that the workers stop: %s", strerror(errno));
     for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
 }
 
-int workers_ended_fd(void) {
-    return all.ended_fd;
+int64_t workers_patience_ms(void) {
+    return atomic_load_explicit(&config.shutdown_timeout, memory_order_relaxed) * 1000;
+}
+
+int workers_stopping_fd(void) {
+    return all.stopping_fd;
+}
+
+bool workers_await_end(void) {
+    struct pollfd ended = {.fd = all.ended_fd, .events = POLLIN};
+    for (;;) {
+        int64_t left = atomic_load(&all.stop_at) + END_MS - clock_monotonic_ms();
+        int found = poll(&ended, 1, left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
+        if (found > 0 || (found == 0 && left <= 0)) return found > 0;
+    }
 }
 
 static void report_end(void) {
@@ -538,10 +557,11 @@ static bool threads_create(void) {
 static void workers_free(void) {
     for (uint32_t i = 0; i < all.count; i++) worker_free(all.workers[i]);
     free(all.workers);
+    if (all.stopping_fd >= 0) close(all.stopping_fd);
     if (all.ended_fd >= 0) close(all.ended_fd);
     all.workers = NULL;
     all.count = all.started = all.failed = 0;
-    all.ended_fd = -1;
+    all.stopping_fd = all.ended_fd = -1;
     atomic_store(&all.stop_at, 0);
     atomic_store(&all.drained, 0);
     atomic_store(&all.ended, 0);
@@ -549,9 +569,10 @@ static void workers_free(void) {
 }
 
 bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count) {
+    all.stopping_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all.workers = calloc(count, sizeof *all.workers);
-    bool is_created = all.ended_fd >= 0 && all.workers;
+    bool is_created = all.stopping_fd >= 0 && all.ended_fd >= 0 && all.workers;
     for (uint32_t i = 0; is_created && i < count; i++) {
         all.workers[i] = worker_create(i, keyspace, sockets, is_unix, socket_count);
         if (all.workers[i]) all.count++;

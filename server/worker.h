@@ -69,9 +69,13 @@ bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets
 /* Asks all to stop accepting, answer what was received, send what is owed (at most `milliseconds`), close and end. Any thread; only the
  * first call counts. */
 void workers_stop(int64_t milliseconds);
-/* Readable (poll) when all workers have ended, however it came about. */
-int workers_ended_fd(void);
-/* Waits for that and releases what they had; worker_count() is 0 afterwards. */
+/* What they are given for that as a rule (shutdown-timeout). */
+int64_t workers_patience_ms(void);
+/* Readable (poll) once they have been asked to stop, whoever did. */
+int workers_stopping_fd(void);
+/* Waits until all have ended, for a second longer than they were given. false: a command still runs on one of them. */
+bool workers_await_end(void);
+/* When they have: releases what they had; worker_count() is 0 afterwards. */
 void workers_join(void);
 uint32_t worker_count(void);
 struct worker *worker_at(uint32_t number);

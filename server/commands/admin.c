@@ -34,7 +34,7 @@ void command_shutdown(struct worker *worker, struct connection *connection, cons
         return;
     }
     connection->session.closes_after_reply = true;
-    workers_stop(is_now ? 0 : 10000);
+    workers_stop(is_now ? 0 : workers_patience_ms());
 }
 
 #define HOLD_MOST 3600.0

@@ -55,6 +55,26 @@ static void await_integer(redisContext *connection, const char *command, long va
         if (now_us() > deadline) fail_msg("%s doesn't come to %ld", command, value);
 }
 
+static long integer_of(struct resp3 *connection, const char *request) {
+    resp3_send_text(connection, request);
+    struct resp3_value *value = resp3_read(connection);
+    assert_int_equal(value->kind, ':');
+    long number = (long)value->integer;
+    resp3_value_free(value);
+    return number;
+}
+
+/* New connections go to the worker that has the fewest. */
+static struct resp3 *connect_to_other_worker(const struct server *server, long worker) {
+    for (int i = 0; i < 100; i++) {
+        struct resp3 *connection = resp3_connect(server);
+        if (integer_of(connection, "DEBUG WORKER\r\n") != worker) return connection;
+        resp3_close(connection);
+    }
+    fail_msg("all connections are worker %ld's", worker);
+    return NULL;
+}
+
 /* ------------------------------------------------------------------ the end */
 
 #define REQUESTS 2000
@@ -90,7 +110,10 @@ static void expect_drain(int signal_number) {
             snprintf(expected, sizeof expected, ":%d\r\n", j + 1);
             resp3_expect(clients[i], expected);
         }
-        for (int j = 0; j < 8; j++) {
+    }
+    /* In turn: who takes nothing for two seconds is given up. */
+    for (int j = 0; j < 8; j++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
             resp3_expect(clients[i], "$1048576\r\n");
             resp3_expect_bytes(clients[i], value, MIB);
             resp3_expect(clients[i], "\r\n");
@@ -135,6 +158,78 @@ static void idle_clients_and_unfinished_requests_do_not_hold_up_the_end(void **s
     resp3_expect_end(slow);
     resp3_close(idle);
     resp3_close(slow);
+}
+
+/* The time that clients get is long, so that it shows if it isn't needed. */
+static struct server *start_patient(const char *seconds) {
+    return server_start((const char *const[]){"--threads", "2", "--shutdown-timeout", seconds, NULL});
+}
+
+static void stop_within(struct server *server, int seconds) {
+    int64_t from = now_us();
+    stop(server);
+    assert_true(now_us() - from < seconds * INT64_C(1000000));
+}
+
+static void a_client_that_reads_nothing_does_not_hold_up_the_end(void **state) {
+    (void)state;
+    struct server *server = start_patient("59");
+    redisContext *admin = server_connect(server);
+    char *value = calloc(1, 16 * MIB);
+    assert_non_null(value);
+    redisReply *reply = redisCommand(admin, "SET k %b", value, 16 * MIB);
+    assert_non_null(reply);
+    freeReplyObject(reply);
+    free(value);
+    struct resp3 *lazy[2];
+    for (int i = 0; i < 2; i++) {
+        lazy[i] = resp3_connect(server);
+        resp3_send_text(lazy[i], i == 0 ? "GET k\r\n" : "GET k\r\nGET k\r\nQUIT\r\n");
+    }
+    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    while (info_number(admin, "client_output_bytes") < (int64_t)(16 * MIB))
+        if (now_us() > deadline) fail_msg("nothing is owed");
+    redisFree(admin);
+    stop_within(server, 50);
+    for (int i = 0; i < 2; i++) resp3_close(lazy[i]);
+}
+
+static void a_pause_does_not_hold_up_the_end(void **state) {
+    (void)state;
+    struct server *server = start_patient("59");
+    redisContext *admin = server_connect(server);
+    struct resp3 *paused = resp3_connect(server);
+    resp3_send_text(paused, "PING\r\n");
+    resp3_expect(paused, "+PONG\r\n");
+    expect(admin, "OK", "CLIENT PAUSE 100000 WRITE");
+    resp3_send_text(paused, "SET k v\r\n");
+    await_info(admin, "parked_clients", 1);
+    redisFree(admin);
+    stop_within(server, 50);
+    resp3_expect_end(paused);
+    resp3_close(paused);
+}
+
+static void a_long_command_is_left_undone_when_the_time_for_the_end_is_over(void **state) {
+    (void)state;
+    for (int is_signal = 0; is_signal < 2; is_signal++) {
+        struct server *server = start_patient("0");
+        struct resp3 *sleeper = resp3_connect(server);
+        resp3_send_text(sleeper, "PING\r\n");
+        resp3_expect(sleeper, "+PONG\r\n");
+        long worker = integer_of(sleeper, "DEBUG WORKER\r\n");
+        struct resp3 *other = connect_to_other_worker(server, worker);
+        resp3_send_text(sleeper, "DEBUG SLEEP 59\r\n");
+        resp3_send_text(other, is_signal ? "PING\r\n" : "SHUTDOWN\r\n");
+        if (is_signal) resp3_expect(other, "+PONG\r\n");
+        else resp3_expect_end(other);
+        int64_t from = now_us();
+        if (!is_signal) await_end(server);
+        stop(server);
+        assert_true(now_us() - from < INT64_C(50000000));
+        resp3_close(sleeper);
+        resp3_close(other);
+    }
 }
 
 static void expect_shutdown(const char *request) {
@@ -338,6 +433,9 @@ int main(void) {
         cmocka_unit_test(sigterm_answers_what_was_sent_before_and_ends_well),
         cmocka_unit_test(sigint_does_the_same),
         cmocka_unit_test(idle_clients_and_unfinished_requests_do_not_hold_up_the_end),
+        cmocka_unit_test(a_client_that_reads_nothing_does_not_hold_up_the_end),
+        cmocka_unit_test(a_pause_does_not_hold_up_the_end),
+        cmocka_unit_test(a_long_command_is_left_undone_when_the_time_for_the_end_is_over),
         cmocka_unit_test(shutdown_ends_the_server_without_a_word),
         cmocka_unit_test(shutdown_takes_no_nonsense),
         cmocka_unit_test(a_server_can_be_started_again_on_the_same_port_at_once),
