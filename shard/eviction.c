@@ -44,6 +44,8 @@
 #define CHUNK_MOST 65536
 #define SLACK_LEAST 2048
 #define SLACK_MOST (INT64_C(8) << 20)
+/* Databases looked at in a shard for one to draw from. */
+#define DATABASES_EACH 16
 /* Shards that learn a new form per tick. */
 #define SHARDS_EACH 16
 
@@ -81,7 +83,7 @@ struct ledger {
     int64_t promised;  /* drawn and not yet spent */
     int64_t retired;
     int64_t entries, main; /* bytes */
-    uint64_t keys;
+    uint64_t keys, expiring;
 };
 
 static struct ledger ledger_read(const struct keyspace *keyspace) {
@@ -96,6 +98,7 @@ static struct ledger ledger_read(const struct keyspace *keyspace) {
         ledger.entries += (int64_t)counter_read(&lane->entry_bytes);
         ledger.main += (int64_t)counter_read(&lane->main_bytes);
         ledger.keys += counter_read(&lane->entries);
+        ledger.expiring += counter_read(&lane->expiring);
     }
     return ledger;
 }
@@ -320,21 +323,45 @@ static void offer(struct queue *queue, const struct entry *entry, uint32_t datab
     queue->count++;
 }
 
-/* One of a shard's tables, the larger the likelier. NULL if all are empty. */
-static struct table *draw_table(struct lane *lane, const struct shard *shard, uint32_t *database) REQUIRES_SHARED(&shard->lock) {
-    uint32_t count = lane->keyspace->database_count;
-    struct table *found = NULL;
+static uint64_t keys_of(const struct shard *shard, uint32_t database) REQUIRES_SHARED(&shard->lock) {
+    const struct table *table = shard_table(shard, database);
+    return table == NULL ? 0 : counter_read(&table->keys);
+}
+
+/* One of a few databases, the more keys it has in the shard, the likelier. Returns how many these are; 0: nobody has any. */
+static uint64_t weigh_databases(struct lane *lane, const struct shard *shard, uint32_t count) REQUIRES_SHARED(&shard->lock) {
     uint64_t keys = 0;
+    uint32_t database;
     for (uint32_t i = 0; i < count; i++) {
-        struct table *table = shard_table(shard, i);
-        uint64_t more = table == NULL ? 0 : counter_read(&table->keys);
+        uint64_t more = keyspace_used_database(lane->keyspace, i, &database) ? keys_of(shard, database) : 0;
         if (more == 0) continue;
         keys += more;
-        if (more < keys && value_random(keys) >= more) continue;
-        found = table;
-        *database = i;
+        if (more == keys || value_random(keys) < more) lane->drawn_database = database;
     }
-    return found;
+    return keys;
+}
+
+/* One of many, as likely in the long run: a walk that stays at a database the longer, the more keys that has (Metropolis et al., "Equation of state
+ * calculations by fast computing machines", 1953). */
+static uint64_t walk_databases(struct lane *lane, const struct shard *shard, uint32_t count) REQUIRES_SHARED(&shard->lock) {
+    uint64_t keys = keys_of(shard, lane->drawn_database);
+    uint32_t database;
+    for (uint32_t i = 0; i < DATABASES_EACH; i++) {
+        if (!keyspace_used_database(lane->keyspace, (uint32_t)value_random(count), &database)) continue;
+        uint64_t others = keys_of(shard, database);
+        if (others == 0 || (others < keys && value_random(keys) >= others)) continue;
+        keys = others;
+        lane->drawn_database = database;
+    }
+    return keys;
+}
+
+/* One of a shard's tables, the larger the likelier. NULL if there is none with a key, or none was met. */
+static struct table *draw_table(struct lane *lane, const struct shard *shard, uint32_t *database) REQUIRES_SHARED(&shard->lock) {
+    uint32_t count = atomic_load_explicit(&lane->keyspace->used_database_count, memory_order_acquire);
+    uint64_t keys = count <= DATABASES_EACH ? weigh_databases(lane, shard, count) : walk_databases(lane, shard, count);
+    *database = lane->drawn_database;
+    return keys == 0 ? NULL : shard_table(shard, lane->drawn_database);
 }
 
 static bool is_stale(const struct keyspace *keyspace, const struct table *table) {
@@ -485,9 +512,11 @@ static size_t try_candidate(struct lane *lane, enum candidates which, const stru
 /* Nobody was found by chance: goes over the shards in turn until there is somebody. */
 static size_t sweep(struct lane *lane, bool is_volatile, int64_t now) {
     struct keyspace *keyspace = lane->keyspace;
+    uint32_t databases = atomic_load(&keyspace->used_database_count), database;
     for (uint32_t i = 0; i < keyspace->shard_count; i++) {
         uint32_t number = lane->sweep++ & (keyspace->shard_count - 1);
-        for (uint32_t database = 0; database < keyspace->database_count; database++) {
+        for (uint32_t index = 0; index < databases; index++) {
+            if (!keyspace_used_database(keyspace, index, &database)) continue;
             uint64_t keys = is_volatile ? keyspace_shard_expiring(keyspace, number, database)
                                         : keyspace_shard_keys(keyspace, number, database);
             if (keys == 0) continue;
@@ -601,7 +630,9 @@ static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, i
 
 /* Lets keys go, but not more than so many. Returns false if there are none left. */
 static bool evict(struct lane *lane, int64_t excess, size_t incoming, size_t most, int64_t now) {
-    if (policy_of(&lane->keyspace->eviction) == EVICTION_NONE) return false;
+    enum eviction_policy policy = policy_of(&lane->keyspace->eviction);
+    struct ledger ledger = ledger_read(lane->keyspace);
+    if (policy == EVICTION_NONE || (policy >= EVICTION_VOLATILE_LRU ? ledger.expiring : ledger.keys) == 0) return false;
     for (size_t freed; excess > 0 && most > 0; most--, excess -= (int64_t)freed)
         if ((freed = evict_one(lane, incoming, now)) == 0) return false;
     return true;
@@ -675,8 +706,9 @@ static bool renew_shard(struct lane *lane, uint32_t number, uint32_t epoch, int6
     shard_set_add(&set, number);
     if (!scope_try_write(&scope, lane, &set, now, &busy)) return false;
     shard_assert_exclusive(shard);
-    for (uint32_t i = 0; i < keyspace->database_count; i++) {
-        struct table *table = shard_table(shard, i);
+    uint32_t databases = atomic_load(&keyspace->used_database_count), database;
+    for (uint32_t i = 0; i < databases; i++) {
+        struct table *table = keyspace_used_database(keyspace, i, &database) ? shard_table(shard, database) : NULL;
         if (table != NULL && is_stale(keyspace, table)) renew_table(lane, table, epoch, now);
     }
     scope_end_write(&scope);

@@ -98,16 +98,18 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
     struct keyspace *keyspace = lane->keyspace;
     if (!atomic_load_explicit(&keyspace->expires_actively, memory_order_relaxed)) return false;
     int64_t began = monotonic_us();
-    uint64_t steps = (uint64_t)keyspace->shard_count * keyspace->database_count;
+    uint32_t databases = atomic_load(&keyspace->used_database_count), database;
+    uint64_t steps = (uint64_t)keyspace->shard_count * databases;
     bool is_cut_short = false;
     for (uint64_t step = 0; step < steps && !is_cut_short; step++) {
         uint32_t number = (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
-        while (tend_shard(lane, number, lane->expiry_database, now) && !is_cut_short)
+        bool is_known = keyspace_used_database(keyspace, lane->expiry_database, &database);
+        while (is_known && tend_shard(lane, number, database, now) && !is_cut_short)
             is_cut_short = monotonic_us() - began >= budget;
         if (is_cut_short) break;
         if (++lane->expiry_shard == keyspace->shard_count) {
             lane->expiry_shard = 0;
-            if (++lane->expiry_database == keyspace->database_count) lane->expiry_database = 0;
+            if (++lane->expiry_database >= databases) lane->expiry_database = 0;
         }
         if ((step & 15) == 15) is_cut_short = monotonic_us() - began >= budget;
     }

@@ -35,8 +35,13 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     keyspace->shards = memory_lines(shards * sizeof *keyspace->shards);
     keyspace->lanes = memory_lines(keyspace->lane_count * sizeof *keyspace->lanes);
     keyspace->tables = calloc((size_t)shards * keyspace->database_count, sizeof *keyspace->tables);
+    keyspace->used_databases = calloc(keyspace->database_count, sizeof *keyspace->used_databases);
+    keyspace->database_is_used = calloc(keyspace->database_count, sizeof *keyspace->database_is_used);
     int error = hash_secret_draw(&keyspace->secret, options->seed);
-    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL || error != 0) {
+    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL || keyspace->used_databases == NULL ||
+        keyspace->database_is_used == NULL || error != 0) {
+        free(keyspace->used_databases);
+        free(keyspace->database_is_used);
         free(keyspace->tables);
         free(keyspace->shards);
         free(keyspace->lanes);
@@ -69,6 +74,8 @@ void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
             table_bury(table, NULL, UINT64_MAX);
         }
     free(atomic_load(&keyspace->eviction.ghosts));
+    free(keyspace->used_databases);
+    free(keyspace->database_is_used);
     free(keyspace->tables);
     free(keyspace->shards);
     free(keyspace->lanes);
@@ -113,10 +120,17 @@ void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *
     keyspace->listeners[keyspace->listener_count++] = *listener;
 }
 
+void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {
+    if (keyspace_database_is_used(keyspace, database) || atomic_exchange(&keyspace->database_is_used[database], true)) return;
+    uint32_t index = atomic_fetch_add(&keyspace->used_database_count, 1);
+    atomic_store(&keyspace->used_databases[index], database + 1);
+}
+
 /* ------------------------------------------------------------------ sums */
 
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size) {
     *size = (struct keyspace_size){0};
+    if (!keyspace_database_is_used(keyspace, database)) return;
     for (uint32_t i = 0; i < keyspace->shard_count; i++) {
         const struct table *table = keyspace_peek_table(keyspace, i, database);
         if (table == NULL) continue;
@@ -190,6 +204,7 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
     counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
     counter_subtract(&lane->entries, keys);
+    counter_subtract(&lane->expiring, counter_read(&table->expiring));
     table->next_grave = lane->flushed;
     lane->flushed = table;
     lane->is_flushed_sealed = false;
@@ -204,7 +219,8 @@ uint64_t keyspace_flush(struct write_scope *all, uint32_t database) {
     uint32_t first = database == KEYSPACE_ALL_DATABASES ? 0 : database;
     uint32_t last = database == KEYSPACE_ALL_DATABASES ? keyspace->database_count - 1 : database;
     for (uint32_t i = first; i <= last; i++) {
-        for (uint32_t number = 0; number < keyspace->shard_count; number++) {
+        uint32_t shards = keyspace_database_is_used(keyspace, i) ? keyspace->shard_count : 0;
+        for (uint32_t number = 0; number < shards; number++) {
             struct shard *shard = &keyspace->shards[number];
             shard_assert_exclusive(shard);
             keys += flush_shard(scope->lane, shard, i);
@@ -219,6 +235,8 @@ uint64_t keyspace_flush(struct write_scope *all, uint32_t database) {
 void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
     struct keyspace *keyspace = all->scope.keyspace;
     assert(all->scope.held == NULL && "the gate is closed");
+    keyspace_use_database(keyspace, first);
+    keyspace_use_database(keyspace, second);
     for (uint32_t number = 0; number < keyspace->shard_count; number++) {
         struct shard *shard = &keyspace->shards[number];
         shard_assert_exclusive(shard);

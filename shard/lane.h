@@ -77,7 +77,7 @@ struct lane {
     uint32_t voidings;
     bool is_visiting; /* latchkey_enter */
     uint32_t scopes;  /* held now; debug builds assert that nobody waits while it isn't 0 */
-    uint32_t expiry_shard, expiry_database; /* where its expiry slices go on */
+    uint32_t expiry_shard, expiry_database; /* where its expiry slices go on; the second an index into those that are used */
     struct retired *retired; /* a ring, oldest first */
     size_t retired_first, retired_count, retired_capacity;
     size_t retired_sealed; /* of the oldest, how many have got their epoch */
@@ -91,6 +91,7 @@ struct lane {
     /* For eviction. */
     struct queue queues[LANE_QUEUES];
     uint32_t insertions; /* that nobody else knows of yet */
+    uint32_t drawn_database; /* that the last victims were drawn from */
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;
     _Atomic uint16_t nowhere; /* for what need not be stored */
@@ -98,7 +99,7 @@ struct lane {
      * below 0, where it frees what others have allocated. */
     _Atomic int64_t spent, drawn;
     /* Sums over all lanes count; one lane's may be below 0, modulo 2^64. */
-    counter entry_bytes, main_bytes, entries;
+    counter entry_bytes, main_bytes, entries, expiring;
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
         looks, failed_looks, glance_hits, glance_misses;

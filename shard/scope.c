@@ -625,7 +625,8 @@ void scope_unchanged(struct edit *edit) {
 static struct table *table_ensure(struct edit *edit) {
     struct table *table = table_of(edit);
     if (table != NULL) return table;
-    const struct keyspace *keyspace = edit->scope->scope.keyspace;
+    struct keyspace *keyspace = edit->scope->scope.keyspace;
+    keyspace_use_database(keyspace, edit->key->database);
     table = table_create(edit->shard->number, keyspace->shard_bits, edit->scope->scope.lane);
     if (table != NULL)
         atomic_init(&table->access_epoch, atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));

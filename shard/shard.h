@@ -35,6 +35,11 @@ struct keyspace {
     /* By database and then by shard, as most keys are in the first database: a lookup has the pointer at hand before the shard's line has come. NULL until
      * the database is first written to in that shard. Atomic, because they are read without the lock, too. */
     _Atomic(struct table *) *tables;
+    /* The databases that have ever had a key, in the order of their first, each plus one; and of each database, whether it is among them. So that nobody
+     * walks thousands of databases that were configured and are not used. */
+    _Atomic uint32_t *used_databases;
+    _Atomic uint32_t used_database_count;
+    _Atomic bool *database_is_used;
     struct lane *lanes; /* lane_count seats */
     _Atomic uint32_t lanes_used; /* seats beyond were never taken */
     struct mutex lanes_mutex;
@@ -61,6 +66,17 @@ static inline struct shard *keyspace_shard(const struct keyspace *keyspace, uint
 static inline struct table *keyspace_peek_table(const struct keyspace *keyspace, uint64_t shard, uint32_t database) {
     return atomic_load_explicit(&keyspace->tables[(size_t)database * keyspace->shard_count + shard], memory_order_acquire);
 }
+static inline bool keyspace_database_is_used(const struct keyspace *keyspace, uint32_t database) {
+    return atomic_load_explicit(&keyspace->database_is_used[database], memory_order_acquire);
+}
+/* The index-th that is used, of keyspace->used_database_count. False if its number is just about to be known. */
+static inline bool keyspace_used_database(const struct keyspace *keyspace, uint32_t index, uint32_t *database) {
+    uint32_t number = atomic_load_explicit(&keyspace->used_databases[index], memory_order_acquire);
+    *database = number - 1;
+    return number != 0;
+}
+/* Before a table of it can be found. Any thread. */
+void keyspace_use_database(struct keyspace *keyspace, uint32_t database);
 static inline void shard_assert_shared(const struct shard *shard) ASSERT_SHARED_CAPABILITY(&shard->lock) {
     (void)shard;
 }

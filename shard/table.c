@@ -568,6 +568,7 @@ static void tally(struct table *table, const struct entry *entry, struct lane *l
     }
     if (expiry == ENTRY_NO_EXPIRY) return;
     counter_add(&table->expiring, sign);
+    counter_add(&lane->expiring, sign);
     counter_add(&table->expiry_sum, (uint64_t)expiry * sign);
 }
 

@@ -443,6 +443,67 @@ static void ghosts_are_remembered_and_taken_once(void **unused) {
     free(smaller);
 }
 
+/* ------------------------------------------------------------------ many databases */
+
+static void put_in(uint32_t database, int number, int64_t expiry) {
+    char key[24];
+    put(lane, database, key, (size_t)sprintf(key, "key:%d", number), "value", 5, expiry, NOW);
+}
+
+static uint64_t keys_in(uint32_t database) {
+    return size_of(lane, database).keys;
+}
+
+static void open_many(enum eviction_policy policy, uint32_t databases) {
+    uint64_t seed[4] = {1, 2, 3, 4};
+    keyspace = keyspace_open(&(struct keyspace_options){.shards = 4, .databases = databases, .lanes = 4, .seed = seed});
+    lane = lane_attach(keyspace);
+    eviction_configure(keyspace, policy, 10, 1);
+}
+
+static void evict_down_to(int64_t bytes) {
+    eviction_limit(keyspace, bytes);
+    while (!tick(NOW)) continue;
+}
+
+/* Of two hundred databases, one has half of the keys, and loses about half of what goes. */
+static void of_many_databases_each_loses_its_share(void **unused) {
+    (void)unused;
+    enum { SMALL = 200, EACH = 100 };
+    open_many(EVICTION_ALLKEYS_RANDOM, 10000);
+    for (int i = 0; i < SMALL * EACH; i++) {
+        put_in((uint32_t)(1 + i % SMALL * 49), i, ENTRY_NO_EXPIRY);
+        put_in(5000, i, ENTRY_NO_EXPIRY);
+    }
+    evict_down_to(eviction_used(keyspace) / 2);
+    uint64_t left = 0, of_large = keys_in(5000);
+    for (int i = 0; i < SMALL; i++) left += keys_in((uint32_t)(1 + i * 49));
+    print_message("%llu of the large one, %llu of the small ones\n", (unsigned long long)of_large, (unsigned long long)left);
+    assert_true(of_large > 3000 && left > 3000 && of_large < 5 * left && left < 5 * of_large);
+    close_all();
+}
+
+/* Victims are looked for where there may be some: what is configured and not used costs nothing. */
+static void a_database_is_known_once_it_has_had_a_key(void **unused) {
+    (void)unused;
+    open_many(EVICTION_VOLATILE_TTL, 10000);
+    assert_int_equal(atomic_load(&keyspace->used_database_count), 0);
+    for (int i = 0; i < 100; i++) put_in((uint32_t)(i % 3) * 4000, i, i < 50 ? NOW + 1000 : ENTRY_NO_EXPIRY);
+    assert_int_equal(atomic_load(&keyspace->used_database_count), 3);
+    struct holding holding;
+    hold_all(&holding, lane, NOW);
+    keyspace_swap(&holding.scope, 4000, 9999);
+    hold_all_end(&holding);
+    assert_int_equal(atomic_load(&keyspace->used_database_count), 4);
+    assert_int_equal(keys_in(9999), 33);
+    assert_int_equal(counter_read(&lane->expiring), 50);
+    evict_down_to(100);
+    assert_int_equal(counter_read(&lane->expiring), 0);
+    assert_int_equal(counts_of(keyspace).evicted, 50);
+    assert_int_equal(keys_in(0) + keys_in(9999) + keys_in(8000), 50);
+    close_all();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_used_is_what_is_there),
@@ -459,6 +520,8 @@ int main(void) {
         cmocka_unit_test(a_scan_does_not_push_out_what_is_used),
         cmocka_unit_test(another_policy_finds_its_own_bits),
         cmocka_unit_test(bits_change_their_meaning_when_nobody_takes_them_for_the_old_one),
+        cmocka_unit_test(of_many_databases_each_loses_its_share),
+        cmocka_unit_test(a_database_is_known_once_it_has_had_a_key),
         cmocka_unit_test(ghosts_are_remembered_and_taken_once),
     };
     end_if_it_hangs();
