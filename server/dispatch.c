@@ -13,6 +13,7 @@
 #include "../shard/eviction.h"
 #include "../shard/lane.h"
 #include "../shard/scope_take.h"
+#include "../shard/value/value.h"
 #include "blocking.h"
 #include "clock.h"
 #include "command_table.h"
@@ -31,6 +32,10 @@
 #define REFUSALS_MOST 64
 /* A closer that was refused this often keeps the gate closed while it waits for the last one to leave. */
 #define CLOSER_PATIENCE 16
+/* While somebody waits for the gate, what may take long is let begin if it goes over no more elements than this. */
+#define SHORT_ELEMENTS 4096
+/* So many bytes of a string are as much work as an element. */
+#define ELEMENT_BYTES 16
 /* How often the limit on memory is adapted to what clients and the process use, while there is one. */
 #define LIMIT_MS 10
 /* Bytes retired that are not left to wait for a timer when there is a limit. */
@@ -191,6 +196,16 @@ static bool enter(struct dispatcher *dispatcher) {
     return false;
 }
 
+/* The same until nobody wants to close the gate. */
+static bool wait_until_unwanted(struct dispatcher *dispatcher) {
+    struct lock_queue *queue = &dispatcher->gate_queue;
+    if (queue_is_waiting(queue)) return true;
+    atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
+    if (gate_park_unwanted(dispatcher->lane, &queue->waiter)) return true;
+    atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+    return false;
+}
+
 /* Inside, or parked until that is possible. */
 static bool enter_or_park(struct worker *worker, struct connection *connection) {
     if (lane_is_inside(worker->lane) || enter(worker->dispatcher)) return true;
@@ -209,7 +224,7 @@ static void closer_end(struct dispatcher *dispatcher, struct connection *connect
 /* It has not got what it waited for, and doesn't any more. */
 static void closer_give_up(struct dispatcher *dispatcher, struct connection *connection) {
     if (!connection->is_closer) return;
-    if (dispatcher->closer == connection) gate_abandon(dispatcher->lane);
+    gate_abandon(dispatcher->lane); /* others of this worker that want it are woken, and want it again */
     closer_end(dispatcher, connection);
 }
 
@@ -399,8 +414,16 @@ static int64_t end_overdue(struct worker *worker) {
     return heap->count == 0 ? INT64_MAX : heap->waiters[0]->deadline;
 }
 
-/* With every shard, by the gate. */
-static enum outcome run_with_gate(struct run *run) {
+/* This worker's part of keeping the gate closed: nothing else of it enters meanwhile. */
+static void note_who_keeps_the_gate(struct dispatcher *dispatcher, struct connection *connection) {
+    bool is_kept = gate_is_kept(dispatcher->lane);
+    if (is_kept == (dispatcher->closer != NULL)) return;
+    dispatcher->closer = is_kept ? connection : NULL;
+    if (!is_kept) wake_connections(&dispatcher->gate_queue.connections);
+}
+
+/* The gate is closed when it returns true. If not, the request is parked until there may be a chance. */
+static bool close_gate(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct lane *lane = dispatcher->lane;
     struct lock_queue *queue = &dispatcher->gate_queue;
@@ -410,17 +433,29 @@ static enum outcome run_with_gate(struct run *run) {
         bool insists = run->connection->refusals >= CLOSER_PATIENCE, is_parked = true;
         if (!queue_is_waiting(queue)) {
             atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
-            if (gate_try_close(lane, insists, &queue->waiter, &is_parked)) break;
+            if (gate_try_close(lane, insists, &queue->waiter, &is_parked)) {
+                atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+                return true;
+            }
             if (!is_parked) atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
         }
         run->connection->refusals++;
         if (!is_parked) continue;
         run->connection->is_closer = true;
-        if (insists && dispatcher->closer == NULL) dispatcher->closer = run->connection;
+        note_who_keeps_the_gate(dispatcher, run->connection);
         park_at_gate(dispatcher, run->connection);
-        return OUTCOME_PARKED;
+        return false;
     }
-    atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
+}
+
+static void open_gate(struct run *run) {
+    gate_open(run->dispatcher->lane);
+    closer_end(run->dispatcher, run->connection);
+}
+
+/* With every shard, by the gate. */
+static enum outcome run_with_all(struct run *run) {
+    struct lane *lane = run->dispatcher->lane;
     if (run->call.command->read != NULL) {
         struct read_scope scope;
         scope_all_read(&scope, lane, run->call.now);
@@ -432,8 +467,7 @@ static enum outcome run_with_gate(struct run *run) {
         run_write_scope(run, &scope);
         scope_end_write(&scope);
     }
-    gate_open(lane);
-    closer_end(dispatcher, run->connection);
+    open_gate(run);
     return wait_for_key(run);
 }
 
@@ -518,21 +552,60 @@ void dispatch_make_room(struct worker *worker, size_t bytes) {
     }
 }
 
-/* The function itself. What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it. */
+static bool is_long(const struct run *run) {
+    return (run->call.command->flags & COMMAND_LONG) != 0;
+}
+
+static bool is_small(const struct run *run, const struct scope *held) {
+    const struct read_scope scope = {*held};
+    uint64_t elements = 0;
+    for (uint32_t i = 0; i < run->call.key_count && elements <= SHORT_ELEMENTS; i++) {
+        const struct entry *entry = scope_peek(&scope, &run->call.keys[i]);
+        struct string_view view;
+        if (entry == NULL) continue;
+        if (entry_type(entry) == TYPE_STRING) {
+            entry_string(entry, &view);
+            elements += view.length / ELEMENT_BYTES;
+        } else {
+            elements += value_kind(entry_type(entry))->count(entry_value(entry));
+        }
+    }
+    return elements <= SHORT_ELEMENTS;
+}
+
+enum beginning { BEGINS, BEGINS_AGAIN /* with the shards given back */, BEGINS_LATER /* likewise, when nobody wants the gate */ };
+
+/* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor must anybody wait for the gate with it, so that it
+ * begins only when the gate isn't wanted. */
+static enum beginning begin(const struct run *run, const struct scope *held) {
+    struct lane *lane = run->dispatcher->lane;
+    if (!is_long(run)) return BEGINS;
+    if (gate_is_wanted(lane)) return is_small(run, held) ? BEGINS : BEGINS_LATER;
+    lane_hold_still(lane);
+    return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
+}
+
+/* Parked, or it is to begin at once. */
+static bool begins_later(struct run *run, enum beginning beginning) {
+    lane_refresh(run->dispatcher->lane);
+    if (beginning == BEGINS_AGAIN) return false;
+    lane_leave(run->dispatcher->lane);
+    if (!wait_until_unwanted(run->dispatcher)) return !enter_or_park(run->worker, run->connection);
+    park_at_gate(run->dispatcher, run->connection);
+    return true;
+}
+
+/* The function itself. */
 static void run_locked_read(struct run *run, struct read_scope *scope) {
-    bool is_long = (run->call.command->flags & COMMAND_LONG) != 0;
-    if (is_long) lane_hold_still(run->dispatcher->lane);
     run_read_scope(run, scope);
     scope_end_read(scope);
-    if (is_long) lane_refresh(run->dispatcher->lane);
+    if (is_long(run)) lane_refresh(run->dispatcher->lane);
 }
 
 static void run_locked_write(struct run *run, struct write_scope *scope) {
-    bool is_long = (run->call.command->flags & COMMAND_LONG) != 0;
-    if (is_long) lane_hold_still(run->dispatcher->lane);
     run_write_scope(run, scope);
     scope_end_write(scope);
-    if (is_long) lane_refresh(run->dispatcher->lane);
+    if (is_long(run)) lane_refresh(run->dispatcher->lane);
 }
 
 /* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are taken along. */
@@ -547,6 +620,56 @@ static bool take_more(struct dispatcher *dispatcher) {
     for (uint32_t i = 0; i < dispatcher->more.count; i++)
         if (!shard_set_add(&dispatcher->shards, dispatcher->more.numbers[i])) return false;
     return true;
+}
+
+static bool wants_all(const struct run *run) {
+    const struct command *command = run->call.command;
+    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return true;
+    return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
+}
+
+/* Takes shards that are all free. false without memory to write down which: then none is taken. */
+static bool take_free_for_write(struct run *run, struct write_scope *scope) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct rwlock *busy;
+    while (scope_try_write(scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
+        if (!blocking_is_on() || !needs_more(run)) return true;
+        scope_end_write(scope);
+        if (!take_more(dispatcher)) return false;
+    }
+    assert(!"somebody holds a shard outside of the gate");
+    return false;
+}
+
+static bool take_free_for_read(struct run *run, struct read_scope *scope) {
+    struct rwlock *busy;
+    bool is_taken = scope_try_read(scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy);
+    assert(is_taken && "nobody holds a shard outside of the gate");
+    return is_taken;
+}
+
+/* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others in again before it runs. */
+static enum outcome run_through_gate(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct read_scope read_scope;
+    struct write_scope write_scope;
+    bool is_write = run->call.command->write != NULL;
+    gate_enter_closed(dispatcher->lane);
+    if (!find_shards(run) || !(is_write ? take_free_for_write(run, &write_scope) : take_free_for_read(run, &read_scope))) {
+        lane_leave(dispatcher->lane);
+        return run_with_all(run);
+    }
+    /* Before others come in, who might want the gate: it is this one's turn. */
+    if (is_long(run)) lane_hold_still(dispatcher->lane);
+    open_gate(run);
+    if (is_write) run_locked_write(run, &write_scope);
+    else run_locked_read(run, &read_scope);
+    return wait_for_key(run);
+}
+
+static enum outcome run_with_gate(struct run *run) {
+    if (!close_gate(run)) return OUTCOME_PARKED;
+    return wants_all(run) ? run_with_all(run) : run_through_gate(run);
 }
 
 /* With the shards of its keys. */
@@ -569,14 +692,26 @@ static enum outcome run_with_keys(struct run *run) {
                     may_foresee = take_more(dispatcher);
                     continue;
                 }
-                run_locked_write(run, &scope);
-                return wait_for_key(run);
+                enum beginning beginning = begin(run, &scope.scope);
+                if (beginning == BEGINS) {
+                    run_locked_write(run, &scope);
+                    return wait_for_key(run);
+                }
+                scope_end_write(&scope);
+                if (begins_later(run, beginning)) return OUTCOME_PARKED;
+                continue;
             }
         } else {
             struct read_scope scope;
             if (scope_try_read(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
-                run_locked_read(run, &scope);
-                return OUTCOME_DONE;
+                enum beginning beginning = begin(run, &scope.scope);
+                if (beginning == BEGINS) {
+                    run_locked_read(run, &scope);
+                    return OUTCOME_DONE;
+                }
+                scope_end_read(&scope);
+                if (begins_later(run, beginning)) return OUTCOME_PARKED;
+                continue;
             }
         }
         run->connection->refusals++;
@@ -779,12 +914,6 @@ static bool is_admitted(const struct run *run) {
         return false;
     }
     return true;
-}
-
-static bool wants_all(const struct run *run) {
-    const struct command *command = run->call.command;
-    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return true;
-    return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
 }
 
 /* These need not enter the gate, so that they are answered whoever has closed it. */

@@ -78,7 +78,8 @@ static const char *take(struct hold *hold, struct keyspace *keyspace, const stru
     if (lane_enter(hold->lane)) {
         if (scope_try_write(&hold->scope, hold->lane, &hold->shards, now, &busy)) {
             lane_hold_still(hold->lane);
-            return NULL;
+            if (!gate_is_wanted(hold->lane)) return NULL;
+            scope_end_write(&hold->scope);
         }
         lane_leave(hold->lane);
     }

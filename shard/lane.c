@@ -78,6 +78,21 @@ static __attribute__((noinline, cold)) void gate_wake_all(struct gate *gate) {
     mutex_unlock(&gate->mutex);
 }
 
+/* Counted before the lane looks who holds still, and until it needs the gate no more. */
+static void gate_want(struct lane *lane) {
+    if (!lane->wants_gate) atomic_fetch_add(&lane->keyspace->gate.wanted, 1);
+    lane->wants_gate = true;
+}
+
+static void gate_want_no_more(struct lane *lane) {
+    if (lane->wants_gate) atomic_fetch_sub(&lane->keyspace->gate.wanted, 1);
+    lane->wants_gate = false;
+}
+
+bool gate_is_wanted(const struct lane *lane) {
+    return atomic_load(&lane->keyspace->gate.wanted) != 0;
+}
+
 static void gate_enqueue(struct gate *gate, struct waiter *waiter) REQUIRES(&gate->mutex) {
     assert(waiter->place == NULL);
     waiter->place = gate;
@@ -151,6 +166,23 @@ bool gate_park(struct lane *lane, struct waiter *waiter) {
     return is_closed;
 }
 
+bool gate_park_unwanted(struct lane *lane, struct waiter *waiter) {
+    struct gate *gate = &lane->keyspace->gate;
+    mutex_lock(&gate->mutex);
+    bool is_wanted = atomic_load(&gate->wanted) != 0;
+    if (is_wanted) gate_enqueue(gate, waiter);
+    mutex_unlock(&gate->mutex);
+    return is_wanted;
+}
+
+/* Anybody inside who has begun something long? */
+static struct lane *lane_holding_still(struct keyspace *keyspace) {
+    uint32_t used = atomic_load(&keyspace->lanes_used);
+    for (uint32_t i = 0; i < used; i++)
+        if (atomic_load(&keyspace->lanes[i].word) >> EPOCH_SHIFT == EPOCH_NEVER) return &keyspace->lanes[i];
+    return NULL;
+}
+
 /* Anybody inside after a short wait? */
 static struct lane *lane_still_inside(struct keyspace *keyspace) {
     uint32_t used = atomic_load(&keyspace->lanes_used);
@@ -172,12 +204,23 @@ static bool gate_watch(struct gate *gate, struct lane *inside, struct waiter *wa
     return is_watched;
 }
 
+static void gate_let_in(struct gate *gate) {
+    atomic_store(&gate->closed, 0);
+    gate_wake_all(gate);
+}
+
 bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool *is_parked) {
     struct keyspace *keyspace = lane->keyspace;
     struct gate *gate = &keyspace->gate;
     uint32_t mine = lane->number + 1, present = 0;
     assert(!lane_is_inside(lane));
     *is_parked = false;
+    gate_want(lane);
+    struct lane *still = lane_holding_still(keyspace);
+    if (still != NULL && !gate_is_kept(lane)) { /* nobody is let in in vain, nor woken */
+        *is_parked = gate_watch(gate, still, waiter);
+        return false;
+    }
     if (!atomic_compare_exchange_strong(&gate->closed, &present, mine) && present != mine) {
         *is_parked = gate_park(lane, waiter);
         return false;
@@ -187,17 +230,26 @@ bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool
         counter_add(&lane->gate_closings, 1);
         return true;
     }
+    still = lane_holding_still(keyspace);
     /* In this order, so that the opening doesn't wake the waiter itself. */
-    if (!insists) gate_open(lane);
-    *is_parked = gate_watch(gate, inside, waiter);
+    if (!insists || still != NULL) gate_let_in(gate);
+    *is_parked = gate_watch(gate, still != NULL ? still : inside, waiter);
     return false;
 }
 
 void gate_open(struct lane *lane) {
-    struct gate *gate = &lane->keyspace->gate;
-    assert(atomic_load(&gate->closed) == lane->number + 1);
-    atomic_store(&gate->closed, 0);
-    gate_wake_all(gate);
+    assert(gate_is_kept(lane));
+    gate_want_no_more(lane);
+    gate_let_in(&lane->keyspace->gate);
+}
+
+bool gate_is_kept(const struct lane *lane) {
+    return atomic_load(&lane->keyspace->gate.closed) == lane->number + 1;
+}
+
+void gate_enter_closed(struct lane *lane) {
+    assert(gate_is_kept(lane) && !lane_is_inside(lane));
+    atomic_exchange(&lane->word, atomic_load(&lane->keyspace->epoch) << EPOCH_SHIFT | INSIDE);
 }
 
 bool gate_is_closed(const struct lane *lane) {
@@ -205,7 +257,11 @@ bool gate_is_closed(const struct lane *lane) {
 }
 
 void gate_abandon(struct lane *lane) {
-    if (atomic_load(&lane->keyspace->gate.closed) == lane->number + 1) gate_open(lane);
+    struct gate *gate = &lane->keyspace->gate;
+    if (!lane->wants_gate) return;
+    gate_want_no_more(lane);
+    if (gate_is_kept(lane)) gate_let_in(gate);
+    else gate_wake_all(gate);
 }
 
 /* ------------------------------------------------------------------ deferred freeing */

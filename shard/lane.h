@@ -8,7 +8,10 @@
  *
  * The gate is the lock of all shards. A thread enters it before it takes a scope or looks at a table, and leaves after a batch: one
  * exchange each on a word of its own. Who closes the gate sets `closed` and waits until every word is empty; then it holds everything.
- * It never waits inside: while somebody stays in, it parks. A lane it waits for is `watched`, and so wakes it on leaving.
+ * It never waits inside: while somebody stays in, it parks. A lane it waits for is `watched`, and so wakes it on leaving. While it waits it may keep the gate
+ * closed, but not while somebody inside holds still for something long (lane_hold_still): then others go in and out, only that nothing else begins
+ * that takes long as long as the gate is wanted, so that whoever wants it isn't starved. Who begins something long first holds still and then
+ * looks whether the gate is wanted; who closes it first wants it and then looks who holds still; so one of them sees the other.
  *
  * Deferred freeing is quiescent-state-based reclamation (QSBR: McKenney and Slingwine, "Read-copy update", 1998; the epochs are
  * Fraser's, "Practical lock freedom", 2004). Being outside the gate is the quiescent state. What is unlinked is retired; it gets the
@@ -76,6 +79,7 @@ struct lane {
      * memory be freed that was seen before (lane_hold_still, lane_refresh); and a home that the lane itself moves, in a shard that it still holds. */
     uint32_t voidings;
     bool is_visiting; /* latchkey_enter */
+    bool wants_gate;  /* is counted in gate.wanted */
     uint32_t scopes;  /* held now; debug builds assert that nobody waits while it isn't 0 */
     uint32_t expiry_shard, expiry_database; /* where its expiry slices go on; the second an index into those that are used */
     struct retired *retired; /* a ring, oldest first */
@@ -121,7 +125,7 @@ static inline bool lane_is_inside(const struct lane *lane) {
  * meanwhile, and whoever closes it doesn't wait for it. */
 void lane_observe(struct lane *lane);
 /* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire, until
- * lane_refresh. */
+ * lane_refresh. Then, if gate_is_wanted, what takes long does not begin: the lane lets go of its shards, leaves, and waits (gate_park_unwanted). */
 void lane_hold_still(struct lane *lane);
 /* Inside, with no scope and no look: as if it had left and entered again, but without letting a closer in. Cheap if nobody retired anything. */
 void lane_refresh(struct lane *lane);
@@ -132,15 +136,24 @@ static inline bool lane_is_watched(const struct lane *lane) {
 
 /* Closes the gate. The lane is outside. Returns true when it holds everything. When false it was busy: the gate is open again (or
  * still closed by another), and waiter was parked at it (true in *is_parked) or should try again at once. With `insists` the gate
- * stays closed meanwhile, and the next call goes on waiting; a lane that gives up calls gate_abandon. */
+ * stays closed meanwhile (gate_is_kept), unless somebody holds still inside, and the next call goes on waiting. The gate is wanted until the lane
+ * opens it after success; a lane that gives up calls gate_abandon. */
 bool gate_try_close(struct lane *lane, bool insists, struct waiter *waiter, bool *is_parked);
 void gate_open(struct lane *lane);
 /* By anybody, just now. */
 bool gate_is_closed(const struct lane *lane);
 void gate_abandon(struct lane *lane);
+/* This lane has closed it, and holds everything or waits to. */
+bool gate_is_kept(const struct lane *lane);
+/* Somebody has closed it, or waits to. */
+bool gate_is_wanted(const struct lane *lane);
+/* Having closed it: enters all the same, to take shards, which all are free, before gate_open lets others in. */
+void gate_enter_closed(struct lane *lane);
 /* For who was refused by lane_enter: parks until the gate opens; false if it has opened already. */
 bool gate_park(struct lane *lane, struct waiter *waiter);
 void gate_unpark(struct lane *lane, struct waiter *waiter);
+/* Likewise until nobody wants it; woken perhaps before that. */
+bool gate_park_unwanted(struct lane *lane, struct waiter *waiter);
 
 /* What was unlinked is freed when nobody can see it any more. bytes are counted until then. release NULL: free(). */
 void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory));

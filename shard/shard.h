@@ -22,6 +22,7 @@ struct shard {
 struct gate {
     /* Number of the lane that has closed it, plus one; 0 while it is open. */
     _Alignas(64) _Atomic uint32_t closed;
+    _Atomic uint32_t wanted; /* by so many lanes, which have closed it, or were refused and wait to */
     _Alignas(64) struct mutex mutex;
     struct waiter *first GUARDED_BY(&mutex), *last GUARDED_BY(&mutex); /* who waits for it to open, or for a lane to leave */
 };

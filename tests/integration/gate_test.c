@@ -11,10 +11,10 @@
 
 #include "../support.h"
 
-#define WORKERS 2
+#define WORKERS 3 /* one to look on, two that work */
 
 static struct server *start(const char *option, const char *value) {
-    return server_start((const char *const[]){"--threads", "2", "--slowlog-log-slower-than", "-1",
+    return server_start((const char *const[]){"--threads", "3", "--slowlog-log-slower-than", "-1",
                                               option, value, NULL});
 }
 
@@ -178,12 +178,54 @@ static void what_needs_no_shard_is_answered_while_the_gate_is_closed(void **stat
     assert_int_equal(server_stop(server), 0);
 }
 
+#define LONGS 4
+#define ROUNDS 100
+#define LARGE 10000
+
+/* There is always somebody inside who takes long; but none begins any more once somebody waits. */
+static void long_commands_that_overlap_do_not_keep_flushall_waiting_for_ever(void **state) {
+    (void)state;
+    struct server *server = start(NULL, NULL);
+    redisContext *longs[LONGS], *flusher = connect_to_worker(server, 0);
+    int emptied = 0;
+    for (int i = 0; i < LONGS; i++) longs[i] = connect_to_worker(server, 1 + i % (WORKERS - 1));
+    for (int i = 0; i < LONGS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "set:%d", i);
+        add_members(longs[i], key, 0, LARGE);
+        redisAppendCommand(longs[i], "SADD other:%d 1", i);
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(longs[i], (void **)&reply), REDIS_OK);
+        freeReplyObject(reply);
+    }
+    for (int i = 0; i < LONGS; i++) {
+        for (int k = 0; k < ROUNDS; k++)
+            redisAppendCommand(longs[i], "SUNIONSTORE stored:%d set:%d other:%d", i, i, i);
+        send_now(longs[i]);
+    }
+    expect(flusher, "OK", "FLUSHALL");
+    for (int i = 0; i < LONGS; i++)
+        for (int k = 0; k < ROUNDS; k++) {
+            redisReply *reply = NULL;
+            assert_int_equal(redisGetReply(longs[i], (void **)&reply), REDIS_OK);
+            assert_true(reply->integer == 0 || reply->integer == LARGE);
+            emptied += reply->integer == 0;
+            freeReplyObject(reply);
+        }
+    assert_in_range(emptied, 1, LONGS * ROUNDS);
+    assert_int_equal(info_number(flusher, "parked_clients"), 0);
+    for (int i = 0; i < LONGS; i++) redisFree(longs[i]);
+    redisFree(flusher);
+    assert_int_equal(server_stop(server), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_that_keeps_the_gate_closed_is_not_stopped_by_it),
         cmocka_unit_test(a_request_that_keeps_the_gate_closed_makes_no_room_again),
         cmocka_unit_test(flushall_that_waits_is_not_stopped_by_client_pause),
         cmocka_unit_test(what_needs_no_shard_is_answered_while_the_gate_is_closed),
+        cmocka_unit_test(long_commands_that_overlap_do_not_keep_flushall_waiting_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -220,6 +220,76 @@ static void a_closer_waits_for_who_holds_still_too(void **state) {
     assert_int_equal(alarm_wakes(&closer), 1);
 }
 
+static void a_closer_keeps_nobody_out_while_somebody_holds_still(void **state) {
+    (void)state;
+    struct alarm_clock closer, refused;
+    bool is_parked;
+    alarm_init(&closer, true);
+    alarm_init(&refused, false);
+    assert_true(lane_enter(lanes[1]));
+    assert_true(lane_enter(lanes[2]));
+    assert_false(gate_try_close(lanes[0], true, &closer.waiter, &is_parked));
+    assert_true(gate_is_kept(lanes[0]));
+    lane_hold_still(lanes[2]); /* it has only now begun, and should not have */
+    assert_true(gate_is_wanted(lanes[2]));
+    lane_leave(lanes[1]);
+    assert_int_equal(alarm_wakes(&closer), 1);
+    assert_false(lane_enter(lanes[3]));
+    assert_true(gate_park(lanes[3], &refused.waiter));
+    assert_false(gate_try_close(lanes[0], true, &closer.waiter, &is_parked));
+    assert_true(is_parked);
+    assert_false(gate_is_kept(lanes[0]));
+    assert_int_equal(alarm_wakes(&refused), 1);
+    assert_true(lane_enter(lanes[3]));
+    lane_leave(lanes[3]);
+    assert_int_equal(alarm_wakes(&closer), 1);
+    lane_leave(lanes[2]);
+    assert_int_equal(alarm_wakes(&closer), 2);
+    assert_true(gate_try_close(lanes[0], true, &closer.waiter, &is_parked));
+    gate_open(lanes[0]);
+    assert_false(gate_is_wanted(lanes[2]));
+}
+
+static void what_takes_long_waits_until_nobody_wants_the_gate(void **state) {
+    (void)state;
+    struct alarm_clock closer, waiting;
+    bool is_parked;
+    alarm_init(&closer, true);
+    alarm_init(&waiting, false);
+    assert_false(gate_park_unwanted(lanes[2], &waiting.waiter));
+    for (int gives_up = 0; gives_up < 2; gives_up++) {
+        assert_true(lane_enter(lanes[1]));
+        lane_hold_still(lanes[1]);
+        assert_false(gate_try_close(lanes[0], false, &closer.waiter, &is_parked));
+        assert_true(gate_is_wanted(lanes[2]));
+        assert_true(gate_park_unwanted(lanes[2], &waiting.waiter));
+        if (gives_up) {
+            gate_unpark(lanes[0], &closer.waiter);
+            gate_abandon(lanes[0]);
+            lane_leave(lanes[1]);
+        } else {
+            lane_leave(lanes[1]);
+            assert_true(gate_try_close(lanes[0], false, &closer.waiter, &is_parked));
+            assert_true(gate_park_unwanted(lanes[2], &waiting.waiter)); /* was woken, and the gate is still wanted */
+            gate_open(lanes[0]);
+        }
+        assert_int_equal(alarm_wakes(&waiting), gives_up ? 3 : 2);
+        assert_false(gate_is_wanted(lanes[2]));
+    }
+}
+
+static void who_has_closed_the_gate_may_enter_first(void **state) {
+    (void)state;
+    gate_close_waiting(lanes[0]);
+    gate_enter_closed(lanes[0]);
+    assert_false(lane_enter(lanes[1]));
+    gate_open(lanes[0]);
+    assert_true(lane_is_inside(lanes[0]));
+    assert_true(lane_enter(lanes[1]));
+    lane_leave(lanes[1]);
+    lane_leave(lanes[0]);
+}
+
 struct traffic {
     uint64_t everything; /* plain: changed with the gate closed, read inside */
     atomic_int inside;
@@ -616,6 +686,9 @@ int main(void) {
         cmocka_unit_test(abandoning_leaves_another_closers_gate_closed),
         cmocka_unit_test(the_second_closer_parks_until_the_first_opens),
         cmocka_unit_test(a_closer_waits_for_who_holds_still_too),
+        cmocka_unit_test(a_closer_keeps_nobody_out_while_somebody_holds_still),
+        cmocka_unit_test(what_takes_long_waits_until_nobody_wants_the_gate),
+        cmocka_unit_test(who_has_closed_the_gate_may_enter_first),
         cmocka_unit_test(closers_exclude_everybody),
         cmocka_unit_test(memory_is_freed_when_nobody_is_inside),
         cmocka_unit_test(memory_stays_while_a_lane_that_entered_before_is_inside),
