@@ -37,6 +37,8 @@
 #define SWEEP_LEAST 16
 /* How long a worker doesn't listen when there are no descriptors. */
 #define LISTEN_PAUSE_MS 200
+/* A turn that has lasted for so long may last longer: a usual one takes less than a millisecond. */
+#define STUCK_MS 10
 
 /* All of them. Set up by workers_start before the first thread and freed by workers_join after the last. */
 static struct {
@@ -158,13 +160,21 @@ bool worker_hand_over(struct connection *connection, struct worker *destination)
     return goes;
 }
 
-/* Those that may lack a processor get none while there are others. */
+/* Its turn lasts: it runs a long command, and who would be given to it now would wait for the end of that. */
+static bool is_stuck(struct worker *worker, int64_t now) {
+    int64_t since = atomic_load_explicit(&worker->turning_since, memory_order_relaxed);
+    return since != 0 && now - since >= STUCK_MS;
+}
+
+/* Those that are busy with one thing for long, and then those that may lack a processor, get none while there are others. */
 static struct worker *worker_with_fewest(struct worker *own) {
     struct worker *fewest = own;
     uint64_t least = counter_read(&own->assigned);
     bool is_in_doubt = balance_is_in_doubt(own);
+    int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < all.count; i++) {
         bool is_this_in_doubt = balance_is_in_doubt(all.workers[i]);
+        if (all.workers[i] != own && is_stuck(all.workers[i], now)) continue;
         uint64_t count = counter_read(&all.workers[i]->assigned);
         if (is_this_in_doubt != is_in_doubt ? is_this_in_doubt : count >= least) continue;
         least = count;
@@ -340,6 +350,7 @@ static int turn(struct worker *worker, int milliseconds) {
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
     counter_add(&worker->turns, 1);
+    atomic_store_explicit(&worker->turning_since, worker->now_monotonic, memory_order_relaxed);
     mail_handle(worker);
     uint32_t ready = worker->ready.count;
     dispatch_enter(worker);
@@ -354,6 +365,7 @@ static int turn(struct worker *worker, int milliseconds) {
     client_limit_check(worker);
     balance_turn(worker);
     free_closed(worker);
+    atomic_store_explicit(&worker->turning_since, 0, memory_order_relaxed);
     if (worker->ready.first || worker->flush) return 0;
     if (needs_ticks(worker) && (next < 0 || next > TICK_MS)) next = TICK_MS;
     int patience = balance_patience(worker);

@@ -1,6 +1,7 @@
 /* The gate of shard/lane.c: who enters, who closes it, who waits where, for spin (tests/model/check).
  *
- * Checked with ROUNDS=n, so that every process ends: while somebody holds all shards nobody is inside, and nobody sleeps for ever. Without
+ * Checked with ROUNDS=n, so that every process ends: while somebody holds all shards nobody is inside, nobody sleeps for ever, and the gate is not kept closed
+ * by who sleeps while somebody inside has begun something long. Without
  * ROUNDS they go on for ever: the one closer gets through (`closes`), whatever the others do, and whoever is parked is woken.
  *
  * A loop of compare-and-swap is one step here: it succeeds with the very value that it has tested, or tests again. One load stands for a
@@ -8,6 +9,7 @@
 
 #define INSIDE 1
 #define WATCHED 2
+#define STILL 4
 
 #ifndef CLOSERS
 #define CLOSERS 2
@@ -32,7 +34,10 @@ bool mutex;
 bool parked[LANES], woken[LANES];
 byte inside, holding;    /* who thinks that he is inside, or holds everything */
 bool staying[LANES];     /* has entered, rather than is about to be refused */
-bool wants;
+byte wanted;             /* by so many lanes */
+bool wants, counted[LANES];
+byte longs;              /* who has begun something long, after he saw that nobody wants the gate */
+bool kept;               /* closed, by somebody who goes to sleep */
 
 inline mutex_lock() {
     atomic { !mutex -> mutex = true }
@@ -77,6 +82,15 @@ inline wait_until_open() {
     fi
 }
 
+/* gate_park_unwanted, and the sleep that follows. */
+inline wait_until_unwanted() {
+    mutex_lock();
+    if
+    :: wanted != 0 -> parked[me] = true; mutex_unlock(); sleep()
+    :: else -> mutex_unlock()
+    fi
+}
+
 inline lane_leave() {
     d_step { seen = word[me]; word[me] = 0 };
     if
@@ -116,17 +130,54 @@ proctype enterer(byte me) {
         inside++;
         assert(holding == 0);
         inside--;
+#ifdef LONGS
+        if
+        :: true -> skip
+        :: true ->
+#ifdef BROKEN_BEGINS_FIRST
+            seen = wanted;
+            word[me] = word[me] | STILL;
+#else
+            word[me] = word[me] | STILL;
+            seen = wanted;
+#endif
+            if
+            :: seen == 0 ->
+                longs++;
+                assert(!kept);
+                longs--
+            :: else -> staying[me] = false; lane_leave(); wait_until_unwanted()
+            fi
+        fi;
+#endif
         staying[me] = false;
-        lane_leave()
+        if
+        :: word[me] != 0 -> lane_leave()
+        :: else
+        fi
 #ifdef ROUNDS
     :: round == ROUNDS -> break
 #endif
     od
 }
 
-inline gate_open() {
+inline gate_let_in() {
     closed = 0;
     gate_wake_all()
+}
+
+inline gate_open() {
+    d_step { wanted--; counted[me] = false };
+    gate_let_in()
+}
+
+inline find_still() {
+    still = 0;
+    do
+    :: still < LANES && (word[still] & STILL) == 0 -> still++
+    :: still < LANES && (word[still] & STILL) != 0 -> break
+    :: still == LANES -> break
+    od
 }
 
 /* gate_watch, and the sleep that follows. */
@@ -154,12 +205,29 @@ inline watch(lane) {
 
 /* gate_close_waiting, everything, and gate_open. */
 proctype closer(byte me) {
-    byte seen, i, lane, round, refusals;
+    byte seen, i, lane, still, round, refusals;
     do
     :: ONCE_MORE;
         wants = true;
 again:
         skip;
+        d_step {
+            if
+            :: !counted[me] -> counted[me] = true; wanted++
+            :: else
+            fi
+        };
+#ifdef LONGS
+        if
+        :: closed != me + 1 ->
+            find_still();
+            if
+            :: still < LANES -> watch(still); goto next
+            :: else
+            fi
+        :: else
+        fi;
+#endif
         d_step {
             seen = closed;
             if
@@ -176,13 +244,24 @@ again:
         :: lane < LANES && word[lane] != 0 && MAY_TIRE(lane) -> break
         :: lane == LANES -> goto holds
         od;
+        still = LANES;
+#ifdef LONGS
+#ifndef BROKEN_KEEPS_ANYHOW
+        find_still();
+#endif
+#endif
         if
-        :: refusals < PATIENCE -> gate_open()
-        :: else
+        :: refusals < PATIENCE || still < LANES -> gate_let_in()
+        :: else -> kept = true; assert(longs == 0)
         fi;
-        watch(lane);
+        if
+        :: still < LANES -> watch(still)
+        :: else -> watch(lane)
+        fi;
+        kept = false;
         lane = 0;
 next:
+        still = 0;
         if
         :: refusals < PATIENCE -> refusals++
         :: else
