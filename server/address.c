@@ -11,6 +11,9 @@
 #include "dispatch.h"
 #include "worker.h"
 
+/* Of each name, where a line is to fit: the rest of it is below 1,024 bytes. */
+#define NAMES_CUT 32
+
 union address {
     struct sockaddr any;
     struct sockaddr_in ip4;
@@ -56,12 +59,13 @@ bool connection_is_local(const struct connection *connection) {
 }
 
 /* Redis's letters for what is special about a client. */
-static void flags_write(const struct connection *connection, char out[8]) {
+static void flags_write(const struct connection *connection, char out[10]) {
     const struct session *session = &connection->session;
     size_t length = 0;
     if (session->is_monitor) out[length++] = 'O';
     if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) out[length++] = 'b';
     if (session->closes_after_reply) out[length++] = 'c';
+    if (connection->is_resolving_close) out[length++] = 'A';
     if (connection->is_unix) out[length++] = 'U';
     if (session->is_no_evict) out[length++] = 'e';
     if (session->is_no_touch) out[length++] = 'T';
@@ -73,31 +77,52 @@ static const char *text_or_empty(const char *text) {
     return text == NULL ? "" : text;
 }
 
+/* Arguments that are whole and have memory of their own. */
+static size_t arguments_owned(const struct request_parser *parser) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < parser->count; i++)
+        if (parser->arguments[i].owner != NULL) bytes += parser->arguments[i].length;
+    return bytes;
+}
+
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
     return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes +
            dispatch_bytes(connection);
 }
 
-void connection_describe(const struct connection *connection, char *out, size_t size) {
+/* A client may give itself and its library names of any length. */
+static size_t describe(const struct connection *connection, char *out, size_t size, int names_most) {
     static const struct library unknown;
     const struct session *session = &connection->session;
+    const struct request_parser *parser = &connection->parser;
     const struct library *library = session->library == NULL ? &unknown : session->library;
-    char peer[CONNECTION_ADDRESS], local[CONNECTION_ADDRESS], flags[8];
+    char peer[CONNECTION_ADDRESS], local[CONNECTION_ADDRESS], flags[10];
     connection_peer(connection, peer, sizeof peer);
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
     int64_t now = connection->worker->now;
-    size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments, blocks = 0;
+    size_t blocks = 0;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
-    snprintf(out, size,
-             "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%" PRId64 " flags=%s db=%" PRIu32
-             " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu omem=%zu"
-             " tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
-             session->id, peer, local, connection->stream.fd, text_or_empty(session->name), (now - connection->created) / 1000,
-             (now - connection->last_active) / 1000, flags, session->database, connection->input_length,
-             connection->input_capacity - connection->input_length, arguments, blocks, connection->output_bytes, connection_memory(connection),
-             connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
-             connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
-             text_or_empty(library->name), text_or_empty(library->version));
+    /* An argument that is being received apart is input; once it is whole it is an argument. */
+    size_t apart = parser->apart == NULL ? 0 : parser->apart_filled, apart_free = parser->apart == NULL ? 0 : parser->apart_capacity - apart;
+    size_t input = connection->input_length + apart, input_free = connection->input_capacity - connection->input_length + apart_free;
+    size_t arguments = parser->capacity * sizeof *parser->arguments + arguments_owned(parser);
+    int length = snprintf(out, size,
+                          "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64 " flags=%s db=%" PRIu32
+                          " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu"
+                          " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
+                          session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
+                          (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database, input,
+                          input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
+                          connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
+                          connection->last_command ? connection->last_command->full_name : "NULL", session->protocol, names_most,
+                          text_or_empty(library->name), names_most, text_or_empty(library->version));
+    return (size_t)length;
+}
+
+size_t connection_describe(const struct connection *connection, char *out, size_t size) {
+    size_t length = describe(connection, out, size, INT32_MAX);
+    if (length >= size) describe(connection, out, size, NAMES_CUT);
+    return length;
 }

@@ -165,7 +165,8 @@ bool connection_is_local(const struct connection *connection);
 /* What it uses: itself, the request that is coming in, and what it is owed. */
 size_t connection_memory(const struct connection *connection);
 /* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */
-void connection_describe(const struct connection *connection, char *out, size_t size);
+/* Returns the line's length; if it is not less than `size`, long names are cut in what was written, and what follows them isn't. */
+size_t connection_describe(const struct connection *connection, char *out, size_t size);
 /* By a unix socket or from a loopback address. */
 bool connection_is_local(const struct connection *connection);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../shard/counter.h"
 #include "../../shard/number.h"
 #include "../dispatch.h"
 #include "../inquiry.h"
@@ -60,13 +61,31 @@ void command_client_help(const struct call *call, struct reply *reply) {
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
 }
 
+/* The line about a client, whole, however long its names are. */
+static void write_description(struct reply *text, const struct connection *connection) {
+    char line[CONNECTION_DESCRIPTION], *whole = NULL;
+    size_t length = connection_describe(connection, line, sizeof line);
+    if (length >= sizeof line) {
+        whole = malloc(length + 1);
+        if (whole == NULL) {
+            text->is_broken = true;
+            return;
+        }
+        connection_describe(connection, whole, length + 1);
+    }
+    reply_raw(text, whole == NULL ? line : whole, length);
+    reply_raw(text, "\n", 1);
+    free(whole);
+}
+
 void command_client_info(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
-    char line[CONNECTION_DESCRIPTION + 1];
+    struct reply text;
     (void)worker;
-    (void)call;
-    connection_describe(connection, line, CONNECTION_DESCRIPTION);
-    strcat(line, "\n");
-    reply_verbatim(reply, "txt", line, strlen(line));
+    reply_init(&text, call->protocol);
+    write_description(&text, connection);
+    if (text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_verbatim(reply, "txt", text.data, text.length);
+    reply_free(&text);
 }
 
 /* ------------------------------------------------------------------ which connections are meant */
@@ -207,34 +226,113 @@ bool command_client_list_check(const struct call *call, struct reply *reply) {
     return false;
 }
 
-static bool is_listed(const struct connection *connection, const struct inquiry *inquiry) {
-    if (inquiry->count == 2) return true;
-    if (argument_is(&inquiry->arguments[2], "TYPE")) return argument_is(&inquiry->arguments[3], "normal");
-    for (uint32_t i = 3; i < inquiry->count; i++) {
-        int64_t id;
-        if (number_parse(inquiry->arguments[i].data, inquiry->arguments[i].length, &id) && (uint64_t)id == connection->session.id)
-            return true;
+/* A worker's clients by their ids, so that many ids are found in time that is linear but for a logarithm. */
+struct listed {
+    uint64_t id;
+    const struct connection *connection;
+};
+
+static int compare_ids(const void *one, const void *other) {
+    uint64_t first = ((const struct listed *)one)->id, second = ((const struct listed *)other)->id;
+    return (first > second) - (first < second);
+}
+
+static struct listed *sort_by_id(const struct worker *worker, size_t *count) {
+    size_t capacity = counter_read(&worker->connection_count);
+    struct listed *all = malloc((capacity + 1) * sizeof *all);
+    *count = 0;
+    if (all == NULL) return NULL;
+    for (const struct connection *connection = worker->connections; connection != NULL && *count < capacity; connection = connection->next)
+        all[(*count)++] = (struct listed){connection->session.id, connection};
+    qsort(all, *count, sizeof *all, compare_ids);
+    return all;
+}
+
+/* A line of an answer: in front of it, which of the ids it is for, and how long it is. */
+struct line_head {
+    uint32_t position;
+    size_t length;
+};
+
+static void list_by_id(struct worker *worker, struct inquiry *inquiry, struct reply *out) {
+    size_t count;
+    struct listed *all = sort_by_id(worker, &count);
+    if (all == NULL) {
+        out->is_broken = true;
+        return;
     }
-    return false;
+    for (uint32_t i = 3; i < inquiry->count; i++) {
+        int64_t id = 0;
+        number_parse(inquiry->arguments[i].data, inquiry->arguments[i].length, &id);
+        const struct listed wanted = {.id = (uint64_t)id}, *found = bsearch(&wanted, all, count, sizeof *all, compare_ids);
+        if (found == NULL) continue;
+        struct line_head head = {.position = i};
+        size_t mark = out->length;
+        reply_raw(out, (const char *)&head, sizeof head);
+        write_description(out, found->connection);
+        if (out->is_broken) break;
+        head.length = out->length - mark - sizeof head;
+        memcpy(out->data + mark, &head, sizeof head);
+    }
+    free(all);
+}
+
+static bool is_by_id(const struct bulk *arguments, uint32_t count) {
+    return count > 2 && argument_is(&arguments[2], "ID");
 }
 
 void command_client_list_visit(struct worker *worker, struct inquiry *inquiry) {
-    struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
-    char line[CONNECTION_DESCRIPTION];
-    for (const struct connection *connection = worker->connections; connection != NULL; connection = connection->next) {
-        if (!is_listed(connection, inquiry)) continue;
-        connection_describe(connection, line, sizeof line);
-        reply_raw(&answer->text, line, strlen(line));
-        reply_raw(&answer->text, "\n", 1);
+    struct reply *out = &inquiry_answer(inquiry, worker)->text;
+    if (is_by_id(inquiry->arguments, inquiry->count)) {
+        list_by_id(worker, inquiry, out);
+        return;
     }
+    if (inquiry->count > 2 && !argument_is(&inquiry->arguments[3], "normal")) return; /* of a type that nobody has */
+    for (const struct connection *connection = worker->connections; connection != NULL; connection = connection->next)
+        write_description(out, connection);
+}
+
+/* The next line among a worker's, if it has another. */
+static bool next_line(const struct reply *answer, size_t at, struct line_head *head) {
+    if (at == answer->length) return false;
+    memcpy(head, answer->data + at, sizeof *head);
+    return true;
+}
+
+/* In the order of the ids; each worker's lines are in that order. */
+static void merge_lines(const struct inquiry *inquiry, struct reply *lines) {
+    size_t *at = calloc(inquiry->workers + 1U, sizeof *at);
+    if (at == NULL) {
+        lines->is_broken = true;
+        return;
+    }
+    for (;;) {
+        struct line_head first = {.position = UINT32_MAX}, head;
+        uint32_t whose = 0;
+        for (uint32_t i = 0; i < inquiry->workers; i++) {
+            if (!next_line(&inquiry->answers[i].text, at[i], &head) || head.position >= first.position) continue;
+            first = head;
+            whose = i;
+        }
+        if (first.position == UINT32_MAX) break;
+        reply_raw(lines, inquiry->answers[whose].text.data + at[whose] + sizeof head, first.length);
+        at[whose] += sizeof head + first.length;
+    }
+    free(at);
 }
 
 void command_client_list_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
     struct reply lines;
     reply_init(&lines, call->protocol);
-    for (uint32_t i = 0; i < inquiry->workers; i++) reply_raw(&lines, inquiry->answers[i].text.data, inquiry->answers[i].text.length);
+    for (uint32_t i = 0; i < inquiry->workers; i++) lines.is_broken = lines.is_broken || inquiry->answers[i].text.is_broken;
+    if (is_by_id(call->arguments, call->count)) {
+        merge_lines(inquiry, &lines);
+    } else {
+        for (uint32_t i = 0; i < inquiry->workers; i++)
+            reply_raw(&lines, inquiry->answers[i].text.data, inquiry->answers[i].text.length);
+    }
     if (lines.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", lines.data, lines.length);
+    else reply_verbatim(reply, "txt", lines.length == 0 ? "" : lines.data, lines.length);
     reply_free(&lines);
 }
 
