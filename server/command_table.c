@@ -230,9 +230,10 @@ bool command_table_rename(const char *from, const char *to) {
                   to);
         return false;
     }
-    char *spelled =
-        allocate(strlen(to) + 1); /* stays until the end of the process, as the index does */
-    for (size_t i = 0; i <= strlen(to); i++) spelled[i] = (char)letter_lower((unsigned char)to[i]);
+    size_t size = strlen(to) + 1;
+    char *spelled = allocate(size); /* stays until the end of the process, as the index does */
+    memcpy(spelled, to, size);
+    for (char *letter = spelled; *letter != '\0'; letter++) *letter = (char)letter_lower((unsigned char)*letter);
     index_add(commands, command, spelled);
     return true;
 }

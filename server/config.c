@@ -242,8 +242,8 @@ static const struct option options[] = {
      .show = show_number},
     {CHOICE("io-backend", io_backend, "auto", backend_names), IMMUTABLE},
     /* Network */
-    {LIST("bind", "* -::*", compose_bind), IMMUTABLE},
-    {INTEGER("port", port, "6379", 0, 65535), IMMUTABLE},
+    {LIST("bind", "* -::*", compose_bind)},
+    {INTEGER("port", port, "6379", 0, 65535)},
     {TEXT("unixsocket", ""), IMMUTABLE},
     {.name = "unixsocketperm",
      .kind = OPTION_OCTAL,
@@ -486,6 +486,12 @@ static char file_path[PATH_MAX];                                  /* written at 
 static pthread_mutex_t password_mutex = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char password_digest[SHA256_DIGEST_LENGTH]; /* guarded by password_mutex */
 static _Atomic bool has_password;
+
+/* What others than this file have to do for an option to be set at run time; written at the start only. */
+static struct {
+    bool (*apply)(const char *value);
+    const char *refusal;
+} takers[OPTION_COUNT];
 
 static struct {
     int option;
@@ -1177,6 +1183,14 @@ bool config_each_rename(bool (*rename)(const char *from, const char *to)) {
     return true;
 }
 
+void config_on_set(const char *name, bool (*apply)(const char *value), const char *refusal) {
+    int index = option_find(name, strlen(name));
+    assert(index >= 0 && "an option of the table");
+    if (index < 0) return;
+    takers[index].apply = apply;
+    takers[index].refusal = refusal;
+}
+
 void config_on_change(const char *name, void (*apply)(void)) {
     int index = option_find(name, strlen(name));
     assert(index >= 0 && listener_count < MOST_LISTENERS);
@@ -1280,21 +1294,24 @@ static void values_exchange(char **fresh, const int *indexes, int count) {
     }
 }
 
+static bool option_apply(int index, char *why) {
+    const struct option *option = &options[index];
+    if (option->apply && !option->apply(values[index], why)) return false;
+    return !takers[index].apply || takers[index].apply(values[index]) ||
+           refuse(why, "%s", takers[index].refusal);
+}
+
 /* Takes the new texts over and applies them in order. If one refuses, all is put back as it was,
  * and *failed tells which one it was; fresh[] then holds what was refused, otherwise what it
  * replaced. values_mutex is held. */
 static bool set_apply(char **fresh, const int *indexes, int count, int *failed, char *why) {
     values_exchange(fresh, indexes, count);
     for (int i = 0; i < count; i++) {
-        const struct option *option = &options[indexes[i]];
-        if (!option->apply || option->apply(values[indexes[i]], why)) continue;
+        if (option_apply(indexes[i], why)) continue;
         *failed = indexes[i];
         values_exchange(fresh, indexes, count);
         char ignored[WHY_SIZE];
-        for (int done = 0; done < i; done++) {
-            const struct option *applied = &options[indexes[done]];
-            if (applied->apply) applied->apply(values[indexes[done]], ignored);
-        }
+        for (int done = 0; done < i; done++) option_apply(indexes[done], ignored);
         return false;
     }
     return true;

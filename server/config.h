@@ -85,6 +85,10 @@ const char *config_file(void);
  * returns false. */
 bool config_each_rename(bool (*rename)(const char *from, const char *to));
 
+/* From now on CONFIG SET takes the option over only if `apply` does, which is called with the new value when all options of the request have theirs, and again with
+ * the old one if another of them then refuses. It holds the lock of all texts, so it calls neither config_text nor config_on_change. Before other threads. */
+void config_on_set(const char *name, bool (*apply)(const char *value), const char *refusal);
+
 /* `apply` is called after the option took a new value at run time, on the thread that set it and outside every lock (it threads
  * the change to workers by message). Registered before other threads start. */
 void config_on_change(const char *name, void (*apply)(void));

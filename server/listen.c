@@ -1,4 +1,4 @@
-/* Listening sockets are opened once, before the workers, and shared by all of them. */
+/* Listening sockets are opened before the workers and shared by all of them, and again when `bind` or `port` is set. */
 #include "listen.h"
 
 #include <errno.h>
@@ -19,6 +19,8 @@
 /* The default, by which one sees that nobody has chosen. */
 #define BIND_ANY "* -::*"
 
+#define LISTEN_WORDS 4096 /* of `bind`, with its end */
+
 static int backlog(void) {
     return (int)atomic_load_explicit(&config.tcp_backlog, memory_order_relaxed);
 }
@@ -30,8 +32,12 @@ static bool option_set(int fd, int level, int option, int value) {
 /* ------------------------------------------------------------------ TCP */
 
 /* The addresses a name of `bind` stands for. "*" is every IPv4 address, "::*" every IPv6 address. 0 or an error of getaddrinfo. */
-static int address_find(const char *name, const char *port, struct addrinfo **found) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+static int address_find(const char *name, const char *port, bool is_number,
+                        struct addrinfo **found) {
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags =
+                                 AI_PASSIVE | (is_number ? AI_NUMERICHOST | AI_NUMERICSERV : 0)};
     const char *host = name;
     if (strcmp(name, "*") == 0) {
         hints.ai_family = AF_INET;
@@ -63,26 +69,41 @@ static bool is_missing(int error) {
            error == ESOCKTNOSUPPORT || error == EPFNOSUPPORT;
 }
 
+enum trial {
+    TRIAL_START,
+    TRIAL_FIRST,
+    TRIAL_LAST
+}; /* at the start; at run time, with and without old sockets in the way */
+
 /* One word of `bind`. */
-static bool address_listen(struct listening *listening, const char *word, const char *port) {
+static bool address_listen(struct listening *listening, const char *word, const char *port,
+                           enum trial trial) {
     bool is_optional = word[0] == '-';
     const char *name = word + is_optional;
     struct addrinfo *found = NULL;
-    int problem = address_find(name, port, &found);
+    int problem = address_find(name, port, trial != TRIAL_START, &found);
     if (problem != 0) {
         if (is_optional) return true;
-        log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s. Correct 'bind', or put '-' before an address that may be missing.", name,
-                  port, gai_strerror(problem));
+        if (trial != TRIAL_FIRST)
+            log_write(LOG_WARNING,
+                      "Can't listen on '%s', port %s: %s. Correct 'bind', or put '-' before an "
+                      "address that may be missing.",
+                      name, port, gai_strerror(problem));
         return false;
     }
     bool is_done = true;
     for (struct addrinfo *address = found; address && is_done && listening->count < LISTEN_MOST; address = address->ai_next) {
         int fd = socket_listen(address);
         if (fd >= 0) {
+            snprintf(listening->names[listening->count], LISTEN_NAME, "%s %s", name, port);
             listening->sockets[listening->count++] = fd;
         } else if (!(is_optional && is_missing(errno))) {
-            log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port, strerror(errno),
-                      errno == EADDRINUSE ? " Another server has the port: stop it, or choose another 'port'." : "");
+            if (trial != TRIAL_FIRST)
+                log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port,
+                          strerror(errno),
+                          errno == EADDRINUSE
+                              ? " Another server has the port: stop it, or choose another 'port'."
+                              : "");
             is_done = false;
         }
     }
@@ -91,13 +112,13 @@ static bool address_listen(struct listening *listening, const char *word, const 
 }
 
 static bool tcp_open(struct listening *listening) {
-    char port[16], words[1024];
+    char port[16], words[LISTEN_WORDS];
     snprintf(port, sizeof port, "%d", (int)atomic_load_explicit(&config.port, memory_order_relaxed));
     if (strcmp(port, "0") == 0) return true;
     config_text("bind", words, sizeof words);
     char *rest = words;
     for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(rest, " ", &rest)) {
-        if (!address_listen(listening, word, port)) return false;
+        if (!address_listen(listening, word, port, TRIAL_START)) return false;
     }
     return true;
 }
@@ -156,6 +177,80 @@ bool listen_open(struct listening *listening) {
         return false;
     }
     backlog_check();
+    return true;
+}
+
+static bool has_socket(const struct listening *listening, int fd) {
+    for (uint32_t i = 0; i < listening->count; i++)
+        if (listening->sockets[i] == fd) return true;
+    return false;
+}
+
+static void copy_socket(struct listening *to, const struct listening *from, uint32_t i) {
+    to->is_unix[to->count] = from->is_unix[i];
+    memcpy(to->names[to->count], from->names[i], LISTEN_NAME);
+    to->sockets[to->count++] = from->sockets[i];
+}
+
+/* The sockets that `words` and `port` ask for: those of *old that have the same name, and new ones. */
+static bool listen_anew(struct listening *fresh, const struct listening *old, const char *words,
+                        int port, enum trial trial) {
+    char copy[LISTEN_WORDS], port_text[16], name[LISTEN_NAME];
+    *fresh = (struct listening){.count = 0};
+    memcpy(fresh->unix_path, old->unix_path, sizeof fresh->unix_path);
+    for (uint32_t i = 0; i < old->count; i++)
+        if (old->is_unix[i]) copy_socket(fresh, old, i);
+    if (port == 0) return true;
+    snprintf(copy, sizeof copy, "%s", words);
+    snprintf(port_text, sizeof port_text, "%d", port);
+    char *rest = copy;
+    for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(rest, " ", &rest)) {
+        snprintf(name, sizeof name, "%s %s", word + (*word == '-'), port_text);
+        uint32_t before = fresh->count;
+        for (uint32_t i = 0; i < old->count && fresh->count < LISTEN_MOST; i++)
+            if (!old->is_unix[i] && strcmp(old->names[i], name) == 0 &&
+                !has_socket(fresh, old->sockets[i]))
+                copy_socket(fresh, old, i);
+        if (fresh->count > before || address_listen(fresh, word, port_text, trial)) continue;
+        for (uint32_t i = 0; i < fresh->count; i++)
+            if (!has_socket(old, fresh->sockets[i])) close(fresh->sockets[i]);
+        return false;
+    }
+    return true;
+}
+
+/* The sockets of *old that are not among those of *fresh. */
+static uint32_t sockets_without(const struct listening *old, const struct listening *fresh,
+                                int out[LISTEN_MOST]) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < old->count; i++)
+        if (!has_socket(fresh, old->sockets[i])) out[count++] = old->sockets[i];
+    return count;
+}
+
+bool listen_change(struct listening *listening, const char *words, int port,
+                   int dropped[LISTEN_MOST], uint32_t *dropped_count) {
+    static struct listening fresh; /* one call at a time, and large */
+    bool is_done = listen_anew(&fresh, listening, words, port, TRIAL_FIRST);
+    if (!is_done) {
+        /* An address may be taken by a wider or narrower one of our own. */
+        for (uint32_t i = 0; i < listening->count; i++)
+            if (!listening->is_unix[i]) shutdown(listening->sockets[i], SHUT_RDWR);
+        static struct listening nothing;
+        nothing = (struct listening){.count = 0};
+        for (uint32_t i = 0; i < listening->count; i++)
+            if (listening->is_unix[i]) copy_socket(&nothing, listening, i);
+        memcpy(nothing.unix_path, listening->unix_path, sizeof nothing.unix_path);
+        is_done = listen_anew(&fresh, &nothing, words, port, TRIAL_LAST);
+        for (uint32_t i = 0; i < listening->count && !is_done; i++)
+            if (!listening->is_unix[i] && listen(listening->sockets[i], backlog()) != 0)
+                log_write(LOG_WARNING, "Can't listen on '%s' again: %s", listening->names[i],
+                          strerror(errno));
+        if (!is_done) return false;
+    }
+    *dropped_count = sockets_without(listening, &fresh, dropped);
+    for (uint32_t i = 0; i < *dropped_count; i++) shutdown(dropped[i], SHUT_RDWR);
+    *listening = fresh;
     return true;
 }
 

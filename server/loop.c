@@ -45,6 +45,12 @@ bool loop_listen(struct loop *loop, struct stream *stream, int fd) {
     return loop->backend->listen(loop, stream, fd);
 }
 
+void loop_unlisten(struct loop *loop, struct stream *stream) {
+    loop->backend->set_listening(loop, stream, false);
+    stream->fd = -1; /* so that it isn't closed */
+    loop->backend->close(loop, stream);
+}
+
 void loop_set_listening(struct loop *loop, struct stream *stream, bool is_on) {
     loop->backend->set_listening(loop, stream, is_on);
 }

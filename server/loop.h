@@ -60,6 +60,8 @@ const char *loop_backend_name(const struct loop *loop);
 /* fd is a bound and listening socket; several loops may listen on the same one. false with errno. */
 bool loop_listen(struct loop *loop, struct stream *stream, int fd);
 void loop_set_listening(struct loop *loop, struct stream *stream, bool is_on); /* stop accepting (maxclients' fds used up, shutdown) */
+/* Forgets the stream; the fd stays the caller's. It may then be used for another one at once. */
+void loop_unlisten(struct loop *loop, struct stream *stream);
 /* Takes a connected non-blocking fd; receiving at once. false with errno; then the fd is still the caller's. */
 bool loop_add(struct loop *loop, struct stream *stream, int fd);
 /* Stops or resumes delivery: a client that doesn't read its replies isn't read either. A broken connection is told all the same. */

@@ -148,7 +148,7 @@ static void epoll_close(struct loop *loop, struct stream *stream) {
     stream->is_closed = true;
     stream->is_receiving = stream->is_sending = stream->is_listening = false;
     stream->space = NULL;
-    close(stream->fd);
+    if (stream->fd >= 0) close(stream->fd);
     stream->fd = -1;
 }
 

@@ -611,7 +611,7 @@ static void uring_close(struct loop *loop, struct stream *stream) {
     stream->is_receiving = stream->is_sending = stream->is_listening = false;
     stream->space = NULL;
     /* A receive that is under way holds the socket until it is cancelled, before the next wait. */
-    close(stream->fd);
+    if (stream->fd >= 0) close(stream->fd);
     stream->fd = -1;
 }
 

@@ -51,6 +51,43 @@ static struct keyspace *keyspace_start(uint32_t workers) {
     return keyspace;
 }
 
+/* ------------------------------------------------------------------ bind and port, while the server runs */
+
+static struct listening
+    *present; /* what is listened on; changed under the configuration's lock only */
+static char present_words[4096]; /* `bind` */
+
+static bool listen_on(const char *words, int port) {
+    int dropped[LISTEN_MOST];
+    uint32_t dropped_count = 0;
+    if (!listen_change(present, words, port, dropped, &dropped_count)) return false;
+    if (!workers_listen(present, dropped, dropped_count)) {
+        log_write(
+            LOG_WARNING,
+            "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
+        return false;
+    }
+    log_write(LOG_NOTICE, "Listening on '%s', port %d", words, port);
+    return true;
+}
+
+static bool on_bind_set(const char *words) {
+    if (!listen_on(words, (int)atomic_load(&config.port))) return false;
+    snprintf(present_words, sizeof present_words, "%s", words);
+    return true;
+}
+
+static bool on_port_set(const char *port) {
+    return listen_on(present_words, atoi(port));
+}
+
+static void listening_may_change(struct listening *listening) {
+    present = listening;
+    config_text("bind", present_words, sizeof present_words);
+    config_on_set("bind", on_bind_set, "Failed to bind to specified addresses.");
+    config_on_set("port", on_port_set, "Unable to listen on this port. Check server logs.");
+}
+
 /* The signals that end the server are taken by the main thread when it asks for them, and by nobody else. */
 static void signals_block(sigset_t *ending) {
     signal(SIGPIPE, SIG_IGN);
@@ -118,6 +155,7 @@ static enum served serve(struct listening *listening) {
     limit_start(keyspace);
     client_limit_start();
     if (!blocking_start(keyspace)) return SERVED_NOT;
+    listening_may_change(listening);
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return SERVED_NOT;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");

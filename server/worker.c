@@ -218,6 +218,7 @@ static void listening_resume(struct worker *worker) {
 static void on_accepted(void *context, struct stream *listener, int fd) {
     struct worker *worker = context;
     bool is_unix = listener->private_data != NULL;
+    if (fd == -EINVAL) return; /* it was shut down, and a message to drop it is on its way */
     if (fd < 0) {
         listening_rest(worker, -fd);
         return;
@@ -246,6 +247,79 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
         atomic_fetch_add_explicit(&worker->assigned, 1, memory_order_relaxed);
     }
     worker_adopt(worker, fd, is_unix);
+}
+
+/* ------------------------------------------------------------------ other sockets to listen on */
+
+/* What all workers are told, each by a message of its own. The last that has heard it ends it. */
+struct relisten {
+    _Atomic uint32_t pending;
+    struct listening listening;
+    int dropped[LISTEN_MOST];
+    uint32_t dropped_count;
+    struct relisten_message {
+        struct message message;
+        struct relisten *relisten;
+    } messages[];
+};
+
+static void relisten_heard(struct relisten *relisten) {
+    if (atomic_fetch_sub(&relisten->pending, 1) > 1) return;
+    for (uint32_t i = 0; i < relisten->dropped_count; i++) close(relisten->dropped[i]);
+    free(relisten);
+}
+
+static bool is_among(int fd, const int *fds, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] == fd) return true;
+    return false;
+}
+
+static void listener_add(struct worker *worker, int fd, bool is_unix) {
+    uint32_t place = worker->listener_count;
+    for (uint32_t i = 0; i < worker->listener_count; i++) {
+        if (worker->listeners[i].fd == fd) return;
+        if (worker->listeners[i].is_closed) place = i;
+    }
+    struct stream *listener = &worker->listeners[place];
+    listener->private_data = is_unix ? worker : NULL;
+    if (!loop_listen(worker->loop, listener, fd)) {
+        log_write(LOG_WARNING, "Worker %u can't listen: %s", worker->number, strerror(errno));
+        listener->is_closed = true;
+        listener->fd = -1;
+    } else if (worker->listen_again) {
+        loop_set_listening(worker->loop, listener, false);
+    }
+    if (place == worker->listener_count) worker->listener_count++;
+}
+
+static void relisten_handle(struct worker *worker, struct message *message) {
+    struct relisten *relisten = ((struct relisten_message *)message)->relisten;
+    for (uint32_t i = 0; i < worker->listener_count && !worker->is_stopping; i++) {
+        struct stream *listener = &worker->listeners[i];
+        if (!listener->is_closed &&
+            !is_among(listener->fd, relisten->listening.sockets, relisten->listening.count))
+            loop_unlisten(worker->loop, listener);
+    }
+    for (uint32_t i = 0; i < relisten->listening.count && !worker->is_stopping; i++)
+        listener_add(worker, relisten->listening.sockets[i], relisten->listening.is_unix[i]);
+    relisten_heard(relisten);
+}
+
+bool workers_listen(const struct listening *listening, const int *dropped, uint32_t dropped_count) {
+    struct relisten *relisten =
+        calloc(1, sizeof *relisten + all.count * sizeof relisten->messages[0]);
+    if (!relisten) return false;
+    relisten->listening = *listening;
+    relisten->dropped_count = dropped_count;
+    for (uint32_t i = 0; i < dropped_count; i++) relisten->dropped[i] = dropped[i];
+    atomic_store(&relisten->pending, all.count);
+    for (uint32_t i = 0; i < all.count; i++) {
+        relisten->messages[i] =
+            (struct relisten_message){.message.handle = relisten_handle, .relisten = relisten};
+        worker_send(all.workers[i], &relisten->messages[i].message);
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------------ a turn */
@@ -504,6 +578,8 @@ static void worker_free(struct worker *worker) {
     /* Who ended earlier may still have been sent a connection. Other messages came too late to matter; nobody waits for them. */
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox))) {
+        if (message->handle == relisten_handle)
+            relisten_heard(((struct relisten_message *)message)->relisten);
         if (message->handle != handover_handle) continue;
         struct handover *handover = (struct handover *)message;
         close(handover->connection ? handover->connection->stream.fd : handover->fd);

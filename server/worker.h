@@ -67,6 +67,9 @@ struct worker {
 
 /* Starts `count` workers listening on the sockets; returns when all serve. false with a logged reason. The sockets stay the caller's. */
 bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count);
+/* Has all workers listen on these sockets and no others. `dropped` are closed when nobody listens on them any more; the others stay the
+ * caller's. One call at a time; between workers_start and workers_join. false if there is no memory, and then nothing has changed. */
+bool workers_listen(const struct listening *listening, const int *dropped, uint32_t dropped_count);
 /* Asks all to stop accepting, answer what was received, send what is owed (at most `milliseconds`), close and end. Any thread; only the
  * first call counts. */
 void workers_stop(int64_t milliseconds);

@@ -588,8 +588,8 @@ static void config_set_changes_all_of_its_options_or_none(void **state) {
            "CONFIG SET timeout 6 hz x");
     expect(
         connection,
-        "ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config",
-        "CONFIG SET timeout 6 port 1");
+        "ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
+        "CONFIG SET timeout 6 databases 1");
     expect(connection, "ERR Unknown option or number of arguments for CONFIG SET - 'nonesuch'",
            "CONFIG SET timeout 6 nonesuch 1");
     expect(connection,
