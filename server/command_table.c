@@ -230,9 +230,11 @@ bool command_table_rename(const char *from, const char *to) {
                   to);
         return false;
     }
-    size_t size = strlen(to) + 1;
-    char *spelled = allocate(size); /* stays until the end of the process, as the index does */
-    memcpy(spelled, to, size);
+    char *spelled = strdup(to); /* stays until the end of the process, as the index does */
+    if (spelled == NULL) {
+        log_write(LOG_WARNING, "Out of memory at start");
+        return false;
+    }
     for (char *letter = spelled; *letter != '\0'; letter++) *letter = (char)letter_lower((unsigned char)*letter);
     index_add(commands, command, spelled);
     return true;
