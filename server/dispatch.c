@@ -117,10 +117,11 @@ static struct lock_queue *queue_of_message(struct message *message) {
 }
 
 /* Any thread, under the lot's mutex. */
-static void wake_queue(struct waiter *waiter) {
+static struct bell *wake_queue(struct waiter *waiter) {
     struct lock_queue *queue = (struct lock_queue *)waiter;
+    struct worker *worker = queue->worker;
     atomic_store_explicit(&queue->state, WAIT_WOKEN, memory_order_relaxed);
-    worker_send(queue->worker, &queue->message);
+    return worker_push(worker, &queue->message) ? &worker->bell : NULL;
 }
 
 static void wake_connections(struct connection_queue *queue) {

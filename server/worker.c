@@ -8,6 +8,7 @@
  * time is over. */
 #include "worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "../shard/counter.h"
+#include "../shard/lane.h"
 #include "../shard/memory.h"
 #include "client_limit.h"
 #include "clock.h"
@@ -88,7 +90,12 @@ bool worker_push(struct worker *worker, struct message *message) {
 }
 
 void worker_wake(struct worker *worker) {
+    assert((self == NULL || self->lane == NULL || self->lane->scopes == 0) && "no system call while a shard is held");
     loop_wake(worker->loop);
+}
+
+static void ring(struct bell *bell) {
+    worker_wake((struct worker *)((char *)bell - offsetof(struct worker, bell)));
 }
 
 void worker_send(struct worker *worker, struct message *message) {
@@ -598,6 +605,7 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, 
     struct worker *worker = memory_lines(sizeof *worker);
     if (!worker) return NULL;
     worker->number = number;
+    worker->bell.ring = ring;
     worker->keyspace = keyspace;
     mailbox_init(&worker->mailbox);
     reply_init(&worker->reply, 2);

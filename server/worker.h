@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "../resp/batch.h"
+#include "../shard/rwlock.h"
 #include "balance.h"
 #include "connection.h"
 #include "listen.h"
@@ -27,6 +28,7 @@ struct worker {
     pthread_t thread;
     struct loop *loop;
     struct mailbox mailbox;
+    struct bell bell;              /* worker_wake, for who let it wait for a shard */
     struct keyspace *keyspace;
     struct lane *lane;             /* its seat at the keyspace; attached by dispatch_attach */
     struct dispatcher *dispatcher; /* dispatch's own per-worker state: statistics, queues of parked connections */
@@ -91,7 +93,7 @@ struct worker *worker_self(void);
 void worker_send(struct worker *worker, struct message *message);
 /* The two halves, for who holds a shard: push under the lock, wake after it. */
 bool worker_push(struct worker *worker, struct message *message);
-void worker_wake(struct worker *worker);
+void worker_wake(struct worker *worker); /* a system call: holding no shard */
 
 /* Gives a connection that is leaving to another worker, if that can be done at once; on its own worker, between turns. Then it is no longer ours. */
 bool worker_hand_over(struct connection *connection, struct worker *destination);

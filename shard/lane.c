@@ -66,16 +66,32 @@ uint64_t lane_hash(const struct lane *lane, const void *data, size_t length) {
 
 /* ------------------------------------------------------------------ the gate */
 
-static __attribute__((noinline, cold)) void gate_wake_all(struct gate *gate) {
+/* So many bells are remembered while the gate's mutex is held. */
+#define BELLS_MOST 32
+
+static uint32_t gate_wake_some(struct gate *gate, struct bell *bells[BELLS_MOST]) {
+    uint32_t count = 0;
     mutex_lock(&gate->mutex);
-    struct waiter *waiter = gate->first;
-    gate->first = gate->last = NULL;
-    for (struct waiter *next; waiter != NULL; waiter = next) {
-        next = waiter->next;
+    while (gate->first != NULL && count < BELLS_MOST) {
+        struct waiter *waiter = gate->first;
+        gate->first = waiter->next;
+        if (gate->first != NULL) gate->first->previous = NULL;
+        else gate->last = NULL;
         waiter->place = NULL;
-        waiter->wake(waiter);
+        bells[count] = waiter->wake(waiter);
+        if (bells[count] != NULL) count++;
     }
     mutex_unlock(&gate->mutex);
+    return count;
+}
+
+static __attribute__((noinline, cold)) void gate_wake_all(struct gate *gate) {
+    struct bell *bells[BELLS_MOST];
+    uint32_t count;
+    do {
+        count = gate_wake_some(gate, bells);
+        for (uint32_t i = 0; i < count; i++) bells[i]->ring(bells[i]);
+    } while (count == BELLS_MOST);
 }
 
 /* Counted before the lane looks who holds still, and until it needs the gate no more. */

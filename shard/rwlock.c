@@ -29,6 +29,9 @@
 
 #define LOT_QUEUES 256
 
+/* So many bells are remembered while the lot is held. */
+#define BELLS_MOST 32
+
 static struct lot_queue {
     _Alignas(64) struct mutex mutex;
     struct waiter *first GUARDED_BY(&mutex), *last GUARDED_BY(&mutex); /* waiters of several locks */
@@ -65,18 +68,30 @@ static void dequeue(struct lot_queue *queue, struct waiter *waiter) REQUIRES(&qu
     waiter->place = NULL;
 }
 
-/* Wakes under the mutex, so that rwlock_unpark can promise that no wake is under way. */
-static void wake_all(struct rwlock *lock) {
+/* Wakes under the mutex, so that rwlock_unpark can promise that no wake is under way, and rings after it. */
+static uint32_t wake_some(struct rwlock *lock, struct bell *bells[BELLS_MOST]) {
     struct lot_queue *queue = queue_of(lock);
+    uint32_t count = 0;
     mutex_lock(&queue->mutex);
     atomic_fetch_and_explicit(&lock->word, ~PARKED, memory_order_relaxed);
-    for (struct waiter *waiter = queue->first, *next; waiter != NULL; waiter = next) {
+    for (struct waiter *waiter = queue->first, *next; waiter != NULL && count < BELLS_MOST; waiter = next) {
         next = waiter->next;
         if (waiter->place != lock) continue;
         dequeue(queue, waiter);
-        waiter->wake(waiter);
+        bells[count] = waiter->wake(waiter);
+        if (bells[count] != NULL) count++;
     }
     mutex_unlock(&queue->mutex);
+    return count;
+}
+
+static void wake_all(struct rwlock *lock) {
+    struct bell *bells[BELLS_MOST];
+    uint32_t count;
+    do {
+        count = wake_some(lock, bells);
+        for (uint32_t i = 0; i < count; i++) bells[i]->ring(bells[i]);
+    } while (count == BELLS_MOST);
 }
 
 void rwlock_unpark(struct rwlock *lock, struct waiter *waiter) {
@@ -92,7 +107,7 @@ void rwlock_init(struct rwlock *lock) {
     atomic_init(&lock->word, 0);
 }
 
-/* The five functions below are the lock itself: the analysis takes their word. */
+/* The functions below are the lock itself: the analysis takes their word. */
 bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
@@ -125,15 +140,20 @@ bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) NO_THREAD_SA
                                                    memory_order_relaxed);
 }
 
-void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+bool rwlock_let_go_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t left = atomic_fetch_sub_explicit(&lock->word, ONE_READER, memory_order_release) - ONE_READER;
-    if ((left & HELD) == 0 && (left & ANYBODY_PARKED) != 0) wake_all(lock);
+    return (left & HELD) == 0 && (left & ANYBODY_PARKED) != 0;
 }
 
-void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+bool rwlock_let_go_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     /* One addition ends the hold and counts it: the bit is set, so taking one off clears it. */
     uint64_t before = atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
-    if ((before & ANYBODY_PARKED) != 0) wake_all(lock);
+    return (before & ANYBODY_PARKED) != 0;
+}
+
+/* Without the flag somebody else has released it since, and has woken them. */
+void rwlock_wake(struct rwlock *lock) {
+    if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & ANYBODY_PARKED) != 0) wake_all(lock);
 }
 
 /* What a waiter of that kind is refused for. A flag without a holder means that a releaser is on its way to wake all. */
@@ -203,14 +223,18 @@ bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) NO_THREAD_SA
     return true;
 }
 
-void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+bool rwlock_let_go_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     pthread_rwlock_unlock(&lock->lock);
-    wake_if_free(lock);
+    return (atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) != 0;
 }
 
-void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+bool rwlock_let_go_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
     pthread_rwlock_unlock(&lock->lock);
+    return (atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) != 0;
+}
+
+void rwlock_wake(struct rwlock *lock) {
     wake_if_free(lock);
 }
 
@@ -229,3 +253,11 @@ bool rwlock_park(struct rwlock *lock, struct waiter *waiter) NO_THREAD_SAFETY_AN
 }
 
 #endif
+
+void rwlock_release_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+    if (rwlock_let_go_shared(lock)) rwlock_wake(lock);
+}
+
+void rwlock_release_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
+    if (rwlock_let_go_exclusive(lock)) rwlock_wake(lock);
+}

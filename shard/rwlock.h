@@ -38,12 +38,20 @@ struct CAPABILITY("rwlock") rwlock {
 #endif
 };
 
+/* What is rung to have a thread wake up: a system call, and so nothing to be done while anything is held. It stays in memory as long as
+ * anybody may ring it. */
+struct bell {
+    void (*ring)(struct bell *bell);
+};
+
 /* Who waits. Owned by the waiter, and untouched by it while parked. */
 struct waiter {
     struct waiter *next, *previous;
     const void *place;                    /* what it is parked on; NULL when it isn't. Private */
     bool is_exclusive;                    /* what it wants */
-    void (*wake)(struct waiter *waiter); /* any thread; must not wait, nor touch the parking lot */
+    /* Any thread, with the parking lot held: must not wait, nor touch the lot. Returns the bell that is rung when nothing is held any more,
+     * or NULL. By then the waiter may be gone. */
+    struct bell *(*wake)(struct waiter *waiter);
 };
 
 void rwlock_init(struct rwlock *lock);
@@ -55,6 +63,11 @@ bool rwlock_try_exclusive(struct rwlock *lock) TRY_ACQUIRE(true, lock);
 bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) TRY_ACQUIRE(true, lock);
 void rwlock_release_shared(struct rwlock *lock) RELEASE_SHARED(lock);
 void rwlock_release_exclusive(struct rwlock *lock) RELEASE(lock);
+/* The same in two steps, for who releases several: true if anybody is parked, who is to be woken when all are released. */
+bool rwlock_let_go_shared(struct rwlock *lock) RELEASE_SHARED(lock);
+bool rwlock_let_go_exclusive(struct rwlock *lock) RELEASE(lock);
+/* Wakes who is parked on it, if anybody is. The caller holds nothing. */
+void rwlock_wake(struct rwlock *lock);
 
 /* The version, for a look without the lock; false while a writer holds it. rwlock_is_unchanged says, after the look, whether all that
  * was seen was there at one moment. */
@@ -76,7 +89,7 @@ static inline bool rwlock_is_unchanged(const struct rwlock *lock, uint32_t versi
 /* Parks on a lock that was found busy. Returns false, without parking, if it isn't busy any more: then try again. When it returns
  * true, waiter->wake is called once, after which the waiter isn't parked. A waiter is parked on one lock at a time. */
 bool rwlock_park(struct rwlock *lock, struct waiter *waiter);
-/* Takes a waiter out of the lot. When it returns, wake is not running and won't be called. */
+/* Takes a waiter out of the lot. When it returns, wake is not running and won't be called; a bell may still be rung. */
 void rwlock_unpark(struct rwlock *lock, struct waiter *waiter);
 
 #endif

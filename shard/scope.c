@@ -97,18 +97,22 @@ static bool shard_take(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_
     return is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock);
 }
 
-static void shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
+/* True if somebody waits for it, who is to be woken when all shards of the set have been given back. */
+static bool shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
 #if defined PLANT_SKIPPED_LOCK
-    if (is_exclusive && shard->number % 8 == 3) return;
+    if (is_exclusive && shard->number % 8 == 3) return false;
 #elif defined PLANT_SHARED_FOR_EXCLUSIVE
     is_exclusive = is_exclusive && shard->number % 8 != 3;
 #endif
-    if (is_exclusive) rwlock_release_exclusive(&shard->lock);
-    else rwlock_release_shared(&shard->lock);
+    return is_exclusive ? rwlock_let_go_exclusive(&shard->lock) : rwlock_let_go_shared(&shard->lock);
 }
 
+/* To wake somebody may take a system call, for which nobody who wants one of the other shards should have to wait. */
 static void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count, bool is_exclusive) {
-    while (count > 0) shard_give_back(&keyspace->shards[set->numbers[--count]], is_exclusive);
+    bool is_anybody_parked = false;
+    for (uint32_t i = count; i > 0; i--)
+        is_anybody_parked |= shard_give_back(&keyspace->shards[set->numbers[i - 1]], is_exclusive);
+    for (uint32_t i = 0; is_anybody_parked && i < count; i++) rwlock_wake(&keyspace->shards[set->numbers[i]].lock);
 }
 
 static inline __attribute__((always_inline)) bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) {
@@ -143,12 +147,12 @@ bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t n
     struct shard *shard = &grown->keyspace->shards[number];
     assert(grown->held == set && grown->is_exclusive);
     if (shard_set_has(set, number)) return true;
+    if (!shard_set_add(set, number)) return false;
     if (!shard_take(shard, true)) {
+        uint32_t place = set_place(set, number);
+        set->count--;
+        memmove(set->numbers + place, set->numbers + place + 1, (set->count - place) * sizeof *set->numbers);
         counter_add(&grown->lane->busy_takes, 1);
-        return false;
-    }
-    if (!shard_set_add(set, number)) {
-        shard_give_back(shard, true);
         return false;
     }
     counter_add(&grown->lane->exclusive_takes, 1);
@@ -366,12 +370,14 @@ struct sleeper {
     bool is_woken;
 };
 
-static void wake_sleeper(struct waiter *waiter) {
+/* At once, since a bell of its own would stand on the sleeper's stack. */
+static struct bell *wake_sleeper(struct waiter *waiter) {
     struct sleeper *sleeper = (struct sleeper *)waiter;
     pthread_mutex_lock(&sleeper->mutex);
     sleeper->is_woken = true;
     pthread_cond_signal(&sleeper->condition);
     pthread_mutex_unlock(&sleeper->mutex);
+    return NULL;
 }
 
 static void sleeper_init(struct sleeper *sleeper, bool is_exclusive) {

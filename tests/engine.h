@@ -72,12 +72,13 @@ struct alarm_clock {
     int wakes;
 };
 
-static inline void alarm_ring(struct waiter *waiter) {
+static inline struct bell *alarm_ring(struct waiter *waiter) {
     struct alarm_clock *alarm = (struct alarm_clock *)waiter;
     pthread_mutex_lock(&alarm->mutex);
     alarm->wakes++;
     pthread_cond_signal(&alarm->condition);
     pthread_mutex_unlock(&alarm->mutex);
+    return NULL;
 }
 
 static inline void alarm_init(struct alarm_clock *alarm, bool is_exclusive) {

@@ -199,6 +199,46 @@ static void a_release_wakes_only_its_own_lock(void **state) {
     for (int i = 0; i < LOCKS; i++) assert_int_equal(alarm_wakes(&waiters[i]), 1);
 }
 
+/* A bell that finds out whether what was released is free, and the lot as well. */
+struct probe {
+    struct waiter waiter; /* first: a waiter is cast back */
+    struct bell bell;
+    struct rwlock *lock;
+    int wakes, rings;
+};
+
+static struct bell *probe_wake(struct waiter *waiter) {
+    struct probe *probe = (struct probe *)waiter;
+    probe->wakes++;
+    return &probe->bell;
+}
+
+static void probe_ring(struct bell *bell) NO_THREAD_SAFETY_ANALYSIS {
+    struct probe *probe = (struct probe *)((char *)bell - offsetof(struct probe, bell));
+    CHECK(probe->wakes == ++probe->rings);
+    CHECK(rwlock_try_exclusive(probe->lock));
+    rwlock_release_exclusive(probe->lock);
+    rwlock_unpark(probe->lock, &probe->waiter); /* hangs if the lot is held */
+}
+
+static void bells_are_rung_when_neither_lock_nor_lot_is_held(void **state) NO_THREAD_SAFETY_ANALYSIS {
+    (void)state;
+    enum { PROBES = 100 };
+    static struct probe probes[PROBES];
+    struct rwlock lock;
+    rwlock_init(&lock);
+    for (int holder = 0; holder < 2; holder++) {
+        assert_true(holder == 0 ? rwlock_try_exclusive(&lock) : rwlock_try_shared(&lock));
+        for (int i = 0; i < PROBES; i++) {
+            probes[i] = (struct probe){.waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}, .lock = &lock};
+            assert_true(rwlock_park(&lock, &probes[i].waiter));
+        }
+        if (holder == 0) rwlock_release_exclusive(&lock);
+        else rwlock_release_shared(&lock);
+        for (int i = 0; i < PROBES; i++) assert_int_equal(probes[i].rings, 1);
+    }
+}
+
 /* ------------------------------------------------------------------ threads */
 
 struct slow_waiter {
@@ -206,11 +246,12 @@ struct slow_waiter {
     atomic_bool has_begun, has_ended;
 };
 
-static void wake_slowly(struct waiter *waiter) {
+static struct bell *wake_slowly(struct waiter *waiter) {
     struct slow_waiter *slow = (struct slow_waiter *)waiter;
     atomic_store(&slow->has_begun, true);
     for (int i = 0; i < 20; i++) sched_yield();
     atomic_store(&slow->has_ended, true);
+    return NULL;
 }
 
 /* Not with the other lock: a pthread_rwlock_t is to be released by the thread that took it. */
@@ -478,6 +519,7 @@ int main(void) {
         cmocka_unit_test(an_unparked_waiter_is_not_woken),
         cmocka_unit_test(a_writer_that_gave_up_keeps_nobody_out_for_long),
         cmocka_unit_test(a_release_wakes_only_its_own_lock),
+        cmocka_unit_test(bells_are_rung_when_neither_lock_nor_lot_is_held),
         cmocka_unit_test(unpark_returns_only_when_no_wake_is_running),
         cmocka_unit_test(counters_under_the_lock_stay_equal),
         cmocka_unit_test(a_writer_gets_in_among_overlapping_readers),

@@ -181,6 +181,76 @@ static void a_take_that_fails_holds_nothing(void **state) NO_THREAD_SAFETY_ANALY
     shard_set_free(&all);
 }
 
+struct probe {
+    struct waiter waiter; /* first: a waiter is cast back */
+    struct bell bell;
+    int rings;
+};
+
+static struct bell *probe_wake(struct waiter *waiter) {
+    return &((struct probe *)waiter)->bell;
+}
+
+static void probe_ring(struct bell *bell) NO_THREAD_SAFETY_ANALYSIS {
+    ((struct probe *)((char *)bell - offsetof(struct probe, bell)))->rings++;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        CHECK(rwlock_try_exclusive(keyspace_lock(keyspace, i)));
+        rwlock_release_exclusive(keyspace_lock(keyspace, i));
+    }
+}
+
+static void who_waits_for_one_of_a_scopes_shards_is_woken_when_all_are_released(void **state) {
+    (void)state;
+    struct shard_set all;
+    struct write_scope writer;
+    struct read_scope reader;
+    struct rwlock *busy;
+    struct probe probes[3];
+    shard_set_init(&all);
+    for (uint32_t i = 0; i < SHARDS; i++) shard_set_add(&all, i);
+    assert_true(lane_enter(lane));
+    for (int is_shared = 0; is_shared < 2; is_shared++) {
+        if (is_shared) assert_true(scope_try_read(&reader, lane, &all, NOW, &busy));
+        else assert_true(scope_try_write(&writer, lane, &all, NOW, &busy));
+        for (uint32_t i = 0; i < 3; i++) {
+            probes[i] = (struct probe){.waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}};
+            assert_true(rwlock_park(keyspace_lock(keyspace, i * 31), &probes[i].waiter));
+        }
+        if (is_shared) scope_end_read(&reader);
+        else scope_end_write(&writer);
+        for (int i = 0; i < 3; i++) assert_int_equal(probes[i].rings, 1);
+    }
+    lane_leave(lane);
+    shard_set_free(&all);
+}
+
+static void a_scope_grows_by_what_is_free_and_keeps_what_it_has(void **state) {
+    (void)state;
+    struct shard_set set, one;
+    struct write_scope growing, holder;
+    struct rwlock *busy;
+    shard_set_init(&set);
+    shard_set_init(&one);
+    shard_set_add(&set, 20);
+    shard_set_add(&one, 40);
+    assert_true(lane_enter(lane) && lane_enter(other_lane));
+    assert_true(scope_try_write(&growing, lane, &set, NOW, &busy));
+    assert_true(scope_try_write(&holder, other_lane, &one, NOW, &busy));
+    assert_true(scope_try_grow(&growing, &set, 20)); /* it has that */
+    assert_false(scope_try_grow(&growing, &set, 40));
+    for (uint32_t i = 0; i < SHARDS; i++) assert_true(scope_try_grow(&growing, &set, i) == (i != 40));
+    assert_int_equal(set.count, SHARDS - 1);
+    assert_false(shard_set_has(&set, 40));
+    scope_end_write(&holder);
+    assert_true(scope_try_grow(&growing, &set, 40));
+    scope_end_write(&growing);
+    assert_true(scope_try_write(&holder, other_lane, &set, NOW, &busy)); /* all were released */
+    scope_end_write(&holder);
+    lane_leave(lane);
+    lane_leave(other_lane);
+    shard_set_free(&set);
+}
+
 static uint32_t version_of(uint32_t shard, bool *is_written) {
     uint32_t version;
     *is_written = !rwlock_peek(keyspace_lock(keyspace, shard), &version);
@@ -702,6 +772,8 @@ int main(void) {
         TEST(a_set_is_ascending_and_distinct_however_large),
         TEST(readers_of_a_shard_share_it_and_a_writer_does_not),
         TEST(a_take_that_fails_holds_nothing),
+        TEST(who_waits_for_one_of_a_scopes_shards_is_woken_when_all_are_released),
+        TEST(a_scope_grows_by_what_is_free_and_keeps_what_it_has),
         TEST(versions_tell_of_writers_and_of_nobody_else),
         TEST(takes_are_counted_by_shard),
         TEST(a_scope_of_no_shards_holds_nothing),
