@@ -629,16 +629,17 @@ static bool wants_all(const struct run *run) {
     return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
 }
 
-/* Takes shards that are all free. false without memory to write down which: then none is taken. */
+/* Takes shards that are all free. */
 static bool take_free_for_write(struct run *run, struct write_scope *scope) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct rwlock *busy;
+    bool may_foresee = true;
     while (scope_try_write(scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
-        if (!blocking_is_on() || !needs_more(run)) return true;
+        if (!blocking_is_on() || !may_foresee || !foresees_more(run)) return true;
         scope_end_write(scope);
-        if (!take_more(dispatcher)) return false;
+        may_foresee = take_more(dispatcher);
     }
-    assert(!"somebody holds a shard outside of the gate");
+    assert(false && "nobody holds a shard outside of the gate");
     return false;
 }
 
