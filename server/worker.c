@@ -94,8 +94,10 @@ void worker_wake(struct worker *worker) {
     loop_wake(worker->loop);
 }
 
+/* Locks ring when they have been released. Only who opens the gate for others may hold shards, those that it came through the gate for:
+ * whoever was kept out must not wait until it is done with them. */
 static void ring(struct bell *bell) {
-    worker_wake((struct worker *)((char *)bell - offsetof(struct worker, bell)));
+    loop_wake(((struct worker *)((char *)bell - offsetof(struct worker, bell)))->loop);
 }
 
 void worker_send(struct worker *worker, struct message *message) {
