@@ -255,6 +255,7 @@ static const struct option options[] = {
     {INTEGER("tcp-keepalive", tcp_keepalive, "300", 0, INT_MAX)},
     {INTEGER("timeout", timeout, "0", 0, INT_MAX)},
     {INTEGER("shutdown-timeout", shutdown_timeout, "10", 0, INT_MAX)},
+    {INTEGER("busy-reply-threshold", busy_reply_threshold, "5000", 0, INT64_MAX), .alias = "lua-time-limit"},
     /* Access */
     {.name = "requirepass", .kind = OPTION_BYTES, .initial = "", .apply = apply_requirepass},
     {BOOLEAN("protected-mode", protected_mode, "yes")},
@@ -430,7 +431,6 @@ static const struct option options[] = {
     {IDLE_TEXT("aclfile", NULL, "", NO_USERS), IMMUTABLE, .check = check_aclfile},
     {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},
     {IDLE_CHOICE("acl-pubsub-default", "resetchannels", acl_pubsub_names, NO_USERS)},
-    {IDLE_INTEGER("busy-reply-threshold", "lua-time-limit", "5000", 0, INT64_MAX, NO_SCRIPTS)},
     {IDLE_CHOICE("enable-module-command", "no", debug_command_names, NO_SCRIPTS), IMMUTABLE},
     {IDLE_TEXT("notify-keyspace-events", NULL, "", NO_SUBSCRIBERS), .check = check_events},
     {IDLE_INTEGER("tracking-table-max-keys", NULL, "1000000", 0, INT64_MAX,

@@ -34,6 +34,7 @@ struct config {
     _Atomic int64_t port, unixsocketperm, tcp_backlog, tcp_keepalive, timeout, threads, shards, databases, maxclients;
     _Atomic int64_t proto_max_bulk_len, client_query_buffer_limit, maxmemory, hz;
     _Atomic int64_t shutdown_timeout; /* seconds */
+    _Atomic int64_t busy_reply_threshold; /* milliseconds; 0: no end */
     _Atomic int64_t maxmemory_clients; /* negative: percent of maxmemory */
     _Atomic int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
     /* class normal */

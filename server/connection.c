@@ -248,10 +248,13 @@ static void receiving_update(struct connection *connection) {
 
 /* ------------------------------------------------------------------ opening and closing */
 
-/* However it comes to an end: woken or closed. */
+/* However it comes to an end: woken or closed. Its next state is the caller's to set. */
 static void unpark(struct connection *connection) {
-    if (connection->state == CONNECTION_PARKED) counter_subtract(&connection->worker->parked, 1);
+    if (connection->state != CONNECTION_PARKED) return;
+    counter_subtract(&connection->worker->parked, 1);
+    if (connection->park_reason == PARK_ON_PAUSE) counter_subtract(&connection->worker->blocked, 1);
     connection->park_reason = PARK_NONE;
+    queue_remove(connection);
 }
 
 static void connection_link(struct connection *connection) {
@@ -314,9 +317,9 @@ static void seat_release(struct worker *worker) {
 static void requests_forget(struct connection *connection) {
     loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
     dispatch_forget(connection->worker, connection);
+    unpark(connection);
     queue_remove(connection);
     connection->has_request = false;
-    connection->park_reason = PARK_NONE;
     owners_release(connection);
     counter_subtract(&connection->worker->input_bytes, connection->parser.capacity * sizeof(struct bulk));
     request_parser_free(&connection->parser);
@@ -337,7 +340,6 @@ void connection_close(struct connection *connection, const char *why) {
         log_write(LOG_VERBOSE, "Closing client: %s: %s", why, client);
     }
     requests_forget(connection);
-    unpark(connection);
     connection->state = CONNECTION_CLOSED;
     loop_close(worker->loop, &connection->stream);
     output_free(connection);
@@ -379,8 +381,8 @@ static void closing_finish(struct connection *connection, bool expects_more) {
 
 /* Sends what is owed, and then closes. */
 static void closing_begin(struct connection *connection, bool expects_more) {
-    connection->state = CONNECTION_CLOSING;
     requests_forget(connection);
+    connection->state = CONNECTION_CLOSING;
     receiving_update(connection);
     if (connection->output && !connection->stream.is_sending && !output_flush(connection)) return;
     if (!connection->output) closing_finish(connection, expects_more);
@@ -389,12 +391,6 @@ static void closing_begin(struct connection *connection, bool expects_more) {
 /* It is past its last request. */
 static bool is_ending(const struct connection *connection) {
     return connection->state >= CONNECTION_CLOSING;
-}
-
-void connection_close_after_reply(struct connection *connection) {
-    if (is_ending(connection)) return;
-    connection->session.closes_after_reply = true;
-    if (connection->state != CONNECTION_RUNNING) closing_begin(connection, false);
 }
 
 void connection_check(struct connection *connection) {
@@ -829,11 +825,11 @@ void connection_park(struct connection *connection, enum park_reason reason) {
     connection->state = CONNECTION_PARKED;
     connection->park_reason = reason;
     counter_add(&connection->worker->parked, 1);
+    if (reason == PARK_ON_PAUSE) counter_add(&connection->worker->blocked, 1); /* as in Redis */
 }
 
 void connection_wake(struct connection *connection) {
     if (connection->state != CONNECTION_PARKED) return;
-    queue_remove(connection);
     unpark(connection);
     connection->state = CONNECTION_READY;
     queue_append(&connection->worker->ready, connection);

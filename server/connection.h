@@ -150,8 +150,6 @@ void connection_wake(struct connection *connection);
 void connection_push(struct connection *connection, const char *data, size_t length);
 /* The same with bytes that are not copied: takes over one reference to owner, to be released on the connection's worker. */
 void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner, void (*release)(void *));
-/* After what is owed has been sent. */
-void connection_close_after_reply(struct connection *connection);
 
 /* Enough for any address, and for the line about a client (names are cut to fit). */
 #define CONNECTION_ADDRESS 160

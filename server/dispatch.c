@@ -91,6 +91,7 @@ struct dispatcher {
     struct deadline_heap deadlines;   /* of this worker's waiters */
     struct ended_waits ended_waits;
     struct connection_queue paused;
+    struct connection_queue asking;    /* who waits for other workers' answers */
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
     int64_t paused_until;
     bool pauses_only_writes;
@@ -105,6 +106,8 @@ struct dispatcher {
 /* What a connection's request keeps from one dispatch to the next. */
 struct under_way {
     struct inquiry *inquiry; /* or */
+    int64_t answers_until;   /* monotonic ms */
+    bool is_unanswered;      /* the inquiry goes on without it */
     struct blocked_client *blocked; /* or */
     int64_t deadline; /* of a wait that begins again; monotonic ms */
     bool waits_again;
@@ -542,8 +545,14 @@ static enum outcome make_room(struct run *run, bool *is_made) {
     return OUTCOME_DONE;
 }
 
+/* Then nothing expires or is evicted either, so that the data stays as it is. */
+static bool is_pausing(const struct dispatcher *dispatcher, int64_t now) {
+    return dispatcher->paused_until > now;
+}
+
 void dispatch_make_room(struct worker *worker, size_t bytes) {
     struct lane *lane = worker->lane;
+    if (is_pausing(worker->dispatcher, worker->now)) return;
     /* Twice: what the first try lets go can be freed once the lane has left. What then runs enters by itself if the gate has been closed meanwhile. */
     for (int tries = 0; tries < 2 && !eviction_has_room(lane, bytes) && lane_is_inside(lane); tries++) {
         if (eviction_make_room(lane, bytes, worker->now) != ROOM_LATER) return;
@@ -781,6 +790,18 @@ static void inquiry_done(struct worker *worker, struct message *message) {
     connection_wake(connection);
 }
 
+/* One worker may be busy for long, and the others' clients don't wait for it: they are told. */
+static void end_unanswered(struct worker *worker) {
+    for (struct connection *connection = worker->dispatcher->asking.first, *next; connection != NULL; connection = next) {
+        struct under_way *under_way = connection->dispatch_state;
+        next = connection->queue_next;
+        if (under_way->answers_until > worker->now_monotonic) continue;
+        under_way->inquiry = NULL; /* it frees itself when it comes back */
+        under_way->is_unanswered = true;
+        connection_wake(connection);
+    }
+}
+
 /* On each worker. */
 static void inquiry_visit(struct worker *worker, struct message *message) {
     struct inquiry *inquiry = ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
@@ -837,6 +858,11 @@ static enum outcome run_inquiry(struct run *run) {
         inquiry_free(inquiry);
         return OUTCOME_DONE;
     }
+    if (under_way != NULL && under_way->is_unanswered) {
+        under_way_end(run->connection);
+        reply_error(run->reply, "BUSY A worker runs a long command and has not answered yet. What it was asked to do it does when it is free.");
+        return OUTCOME_DONE;
+    }
     if (run->call.command->check != NULL && !run->call.command->check(&run->call, run->reply)) {
         if (under_way != NULL) under_way_end(run->connection);
         return OUTCOME_DONE;
@@ -847,6 +873,10 @@ static enum outcome run_inquiry(struct run *run) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+    int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed);
+    if (patience == 0 || __builtin_add_overflow(run->worker->now_monotonic, patience, &under_way->answers_until))
+        under_way->answers_until = INT64_MAX;
+    queue_append(&run->dispatcher->asking, run->connection);
     connection_park(run->connection, PARK_ON_ANSWERS);
     workers_freeze();
     for (uint32_t i = 0; i < inquiry->workers; i++) worker_send(worker_at(i), &inquiry->answers[i].message);
@@ -888,7 +918,7 @@ static bool find_keys(struct run *run) {
 }
 
 static bool is_paused(const struct dispatcher *dispatcher, const struct command *command, int64_t now) {
-    if (dispatcher->paused_until <= now) return false;
+    if (!is_pausing(dispatcher, now)) return false;
     return !dispatcher->pauses_only_writes || (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
 }
 
@@ -1292,7 +1322,7 @@ static void keep_limit(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->next_limit = worker->now_monotonic + LIMIT_MS;
     limit_tick(dispatcher->keyspace);
-    if (!lane_enter(dispatcher->lane)) return;
+    if (is_pausing(dispatcher, worker->now) || !lane_enter(dispatcher->lane)) return;
     bool is_done = eviction_tick(dispatcher->lane, worker->now);
     lane_leave(dispatcher->lane);
     dispatcher->is_above_limit = !is_done;
@@ -1311,11 +1341,13 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         lane_trim(dispatcher->lane);
     }
     bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);
-    if (dispatcher->closer == NULL && (expires_now || (dispatcher->next_expiry != 0 && is_idle))) {
+    bool may_expire = dispatcher->closer == NULL && !is_pausing(dispatcher, worker->now);
+    if (may_expire && (expires_now || (dispatcher->next_expiry != 0 && is_idle))) {
         dispatcher->next_expiry = 0;
         expire_some(worker, expires_now);
     }
     if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
+    if (is_due) end_unanswered(worker);
     int64_t overdue = end_overdue(worker);
     int sweep = blocking_sweep(&dispatcher->ended_waits, dispatcher->lane, worker->now);
     blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
@@ -1330,7 +1362,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
     if (sweep > 0 && now + sweep < next) next = now + sweep;
-    if (dispatcher->next_expiry != 0 && dispatcher->closer == NULL) return 0; /* if that finds nothing else to do, it goes on at once */
+    if (dispatcher->next_expiry != 0 && may_expire) return 0; /* if that finds nothing else to do, it goes on at once */
     if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
         next = worker->now_monotonic + dispatcher->paused_until - worker->now;
     return next <= now ? 0 : (int)(next - now);
