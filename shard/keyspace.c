@@ -11,7 +11,7 @@
 #include "shard.h"
 #include "value/value.h"
 
-#define POSITION_BITS 52
+#define POSITION_BITS CURSOR_BITS
 /* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at once, and some more. */
 #define PREFETCH_MOST 64
 
@@ -38,6 +38,7 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     keyspace->used_databases = calloc(keyspace->database_count, sizeof *keyspace->used_databases);
     keyspace->database_is_used = calloc(keyspace->database_count, sizeof *keyspace->database_is_used);
     int error = hash_secret_draw(&keyspace->secret, options->seed);
+    if (error == 0) error = cursor_secret_draw(&keyspace->cursor_secret, options->seed);
     if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL || keyspace->used_databases == NULL ||
         keyspace->database_is_used == NULL || error != 0) {
         free(keyspace->used_databases);
@@ -112,6 +113,14 @@ uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t posit
 
 uint64_t keyspace_shard_position(const struct keyspace *keyspace, uint32_t shard) {
     return (uint64_t)shard << (POSITION_BITS - keyspace->shard_bits);
+}
+
+uint64_t keyspace_position_cursor(const struct keyspace *keyspace, uint64_t position) {
+    return cursor_of_place(&keyspace->cursor_secret, position);
+}
+
+uint64_t keyspace_cursor_position(const struct keyspace *keyspace, uint64_t cursor) {
+    return cursor_place(&keyspace->cursor_secret, cursor);
 }
 
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener) {

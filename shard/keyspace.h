@@ -34,6 +34,10 @@ uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash);
 /* A scan position (scope_scan) is a place in the order of all hashes, 52 bits wide, and so tells its shard. */
 uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position);
 uint64_t keyspace_shard_position(const struct keyspace *keyspace, uint32_t shard); /* the first one of a shard */
+/* A position as somebody else may see it, and back: it is a piece of a hash, and enough of them give the hash's secret away (cursor.h). 0 is 0; cursors are below
+ * 2^52, too, and each number below is some position's. */
+uint64_t keyspace_position_cursor(const struct keyspace *keyspace, uint64_t position);
+uint64_t keyspace_cursor_position(const struct keyspace *keyspace, uint64_t cursor);
 
 /* Sums over the shards of numbers that each publishes; each is right for its shard at some moment of the call. No lock; the caller is
  * inside the gate, so that no table goes away meanwhile. */

@@ -35,7 +35,7 @@ struct keyspace;
 struct table;
 struct value_kind;
 
-#define LANE_SPARES 16
+#define LANE_SPARES 56
 
 /* Something unlinked: freed by release, or by free() if that is NULL. */
 struct retired {

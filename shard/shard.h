@@ -2,6 +2,7 @@
 #ifndef SHARD_SHARD_H
 #define SHARD_SHARD_H
 
+#include "cursor.h"
 #include "eviction.h"
 #include "guard.h"
 #include "hash.h"
@@ -31,6 +32,7 @@ struct gate {
 
 struct keyspace {
     struct hash_secret secret;
+    struct cursor_secret cursor_secret;
     uint32_t shard_count, shard_bits, database_count, lane_count;
     struct shard *shards;
     /* By database and then by shard, as most keys are in the first database: a lookup has the pointer at hand before the shard's line has come. NULL until

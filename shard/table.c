@@ -7,6 +7,7 @@
 #endif
 
 #include "access.h"
+#include "crowd.h"
 #include "entry_layout.h"
 #include "hash.h"
 #include "lane.h"
@@ -143,6 +144,24 @@ static inline uint64_t place_of_hash(const struct table *table, uint64_t hash) {
     return hash >> 12 << 12 << table->hash_shift; /* a multiple of place_step */
 }
 
+/* In the crowd: as the places are ordered, and still one for each hash. */
+static inline uint64_t order_of_hash(const struct table *table, uint64_t hash) {
+    return hash << table->hash_shift;
+}
+
+static inline struct crowd_node *crowd_of(const struct table *table) {
+    return atomic_load_explicit(&table->crowd, memory_order_acquire);
+}
+
+static const char *entry_name(const void *entry, size_t *length) {
+    return entry_key(entry, length);
+}
+
+static slot *crowd_find_slot(const struct table *table, const struct key *key) {
+    struct crowd_node *found = crowd_find(crowd_of(table), entry_name, order_of_hash(table, key->hash), key->data, key->length);
+    return found == NULL ? NULL : &found->word;
+}
+
 /* ------------------------------------------------------------------ arrays */
 
 static void array_bytes_add(struct table *table, struct lane *lane, size_t bytes) {
@@ -201,6 +220,10 @@ static void array_free(struct array array) {
 void table_free(struct table *table) {
     array_free(array_read(&table->current));
     array_free(array_read(&table->old));
+    for (struct crowd_node *crowd = crowd_of(table), *first; crowd != NULL;) {
+        crowd = crowd_take_first(crowd, &first);
+        free(first);
+    }
     free(table);
 }
 
@@ -278,7 +301,8 @@ slot *table_find(const struct table *table, const struct key *key) {
     uint64_t home;
     struct entry *entry;
     struct array array = array_of(table, place_of_hash(table, key->hash), &home);
-    return find(home_at(array, home), key, &entry);
+    slot *at = find(home_at(array, home), key, &entry);
+    return at == NULL && crowd_of(table) != NULL ? crowd_find_slot(table, key) : at;
 }
 
 slot *home_find_slot(struct home home, const struct key *key) {
@@ -294,8 +318,9 @@ inline __attribute__((always_inline)) const struct entry *home_find(struct home 
 inline __attribute__((always_inline)) struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version) {
     uint64_t number;
     struct array array = array_of(table, place_of_hash(table, hash), &number);
+    bool is_crowded = crowd_of(table) != NULL;
     /* Only now is it sure that the array's two words belong together, and so that the home is one. */
-    if (!rwlock_is_unchanged(lock, version)) return (struct home){NULL, 0};
+    if (!rwlock_is_unchanged(lock, version) || is_crowded) return (struct home){NULL, 0};
     struct home home = home_at(array, number);
     __builtin_prefetch(home.bucket);
     return home;
@@ -323,6 +348,19 @@ void home_prefetch_spilled(struct home home, uint64_t hash) {
     prefetch_among(home_spill(home), spill_slots(home_spill(home), home, hash));
 }
 
+/* The slots of a home and what it has in its spill. */
+static void array_visit(struct array array, uint64_t home, void (*visit)(void *context, slot *at), void *context) {
+    struct bucket *bucket = bucket_of(array, home);
+    for (int i = 0; i < BUCKET_SLOTS; i++)
+        if (!is_empty(word_of(&bucket->slots[i]))) visit(context, &bucket->slots[i]);
+    if ((word_of(&bucket->slots[BUCKET_SLOTS - 1]) & SPILLED) == 0) return;
+    for (struct bucket *spill = spill_of(array, home); spill != NULL; spill = link_of(spill))
+        for (int i = 0; i < SPILL_SLOTS; i++) {
+            uint64_t word = word_of(&spill->slots[i]);
+            if (!is_empty(word) && (word & HOME_MASK) == home % GROUP_HOMES) visit(context, &spill->slots[i]);
+        }
+}
+
 struct hash_search {
     uint64_t hash;
     const struct hash_secret *secret;
@@ -339,13 +377,17 @@ static void compare_hash(void *context, slot *at) {
 
 slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret) {
     struct hash_search search = {hash, secret, NULL};
-    table_visit(table, place_of_hash(table, hash), compare_hash, &search);
+    struct crowd_node *among = crowd_find_order(crowd_of(table), order_of_hash(table, hash));
+    if (among != NULL) return &among->word;
+    uint64_t home;
+    struct array array = array_of(table, place_of_hash(table, hash), &home);
+    array_visit(array, home, compare_hash, &search);
     return search.found;
 }
 
 /* ------------------------------------------------------------------ placing */
 
-/* Enough spill buckets for one insertion and the home that it moves: then neither fails halfway. */
+/* Enough spill buckets, and nodes of the crowd, for one insertion and the home that it moves: then neither fails halfway. */
 static bool stock_fill(struct lane *lane) {
     while (lane->spare_count < LANE_SPARES) {
         struct bucket *spare = memory_lines(sizeof *spare);
@@ -355,18 +397,24 @@ static bool stock_fill(struct lane *lane) {
     return true;
 }
 
-/* Links a further bucket behind the home's spill, from the lane's stock. A home that has more entries than the stock is meant for (keys
- * that somebody chose by their places in a scan) fills it again on the way; it can't go on, nor back, if there is no memory just then. */
+_Static_assert(BUCKET_SLOTS + (1 + TABLE_LINKS_MOST) * SPILL_SLOTS < LANE_SPARES, "it lasts for the largest home, and one entry more");
+
+static struct bucket *stock_take(struct table *table, struct lane *lane) {
+    assert(lane->spare_count > 0);
+    struct bucket *taken = lane->spares[--lane->spare_count];
+    array_bytes_add(table, lane, memory_size(taken));
+    return taken;
+}
+
+/* Links a further bucket behind the home's spill. */
 static struct bucket *spill_extend(struct table *table, struct bucket *spill, struct lane *lane) {
-    if (lane->spare_count == 0 && !stock_fill(lane) && lane->spare_count == 0) abort();
-    struct bucket *link = lane->spares[--lane->spare_count];
-    array_bytes_add(table, lane, memory_size(link));
+    struct bucket *link = stock_take(table, lane);
     counter_add(&table->spill_buckets, 1);
     word_set(&spill->slots[SPILL_SLOTS], (uint64_t)(uintptr_t)link);
     return link;
 }
 
-/* word has tag, expires and address. */
+/* word has tag, expires and address. NULL if the home is full and its spill as long as it may be. */
 static slot *array_place(struct table *table, struct array array, uint64_t home, uint64_t word, struct lane *lane) {
     struct bucket *bucket = bucket_of(array, home);
     for (int i = 0; i < BUCKET_SLOTS; i++) {
@@ -375,6 +423,7 @@ static slot *array_place(struct table *table, struct array array, uint64_t home,
         word_set(&bucket->slots[i], word | (present & SPILLED));
         return &bucket->slots[i];
     }
+    int links = 0;
     for (struct bucket *spill = spill_of(array, home), *next;; spill = next) {
         for (int i = 0; i < SPILL_SLOTS; i++)
             if (is_empty(word_of(&spill->slots[i]))) {
@@ -384,8 +433,43 @@ static slot *array_place(struct table *table, struct array array, uint64_t home,
                 return &spill->slots[i];
             }
         next = link_of(spill);
+        if (next == NULL && links == TABLE_LINKS_MOST) return NULL;
         if (next == NULL) next = spill_extend(table, spill, lane);
+        links++;
     }
+}
+
+/* A node has the memory of a bucket, so that one stock serves for both. */
+static slot *crowd_place(struct table *table, uint64_t hash, uint64_t word, struct lane *lane) {
+    _Static_assert(sizeof(struct crowd_node) <= sizeof(struct bucket), "a node fits a bucket");
+    void *memory = stock_take(table, lane);
+    struct crowd_node *node = memory;
+    atomic_init(&node->word, word);
+    node->order = order_of_hash(table, hash);
+    atomic_store_explicit(&table->crowd, crowd_insert(crowd_of(table), entry_name, node), memory_order_release);
+    lane->voidings++; /* what it has seen of homes isn't all any more */
+    return &node->word;
+}
+
+static slot *entry_place(struct table *table, struct array array, uint64_t home, uint64_t hash, uint64_t word, struct lane *lane) {
+    slot *at = array_place(table, array, home, word, lane);
+    return at != NULL ? at : crowd_place(table, hash, word, lane);
+}
+
+/* The crowd's node whose slot that is, or NULL. */
+static struct crowd_node *crowd_node_of(const struct table *table, const slot *at, uint64_t hash) {
+    if (crowd_of(table) == NULL) return NULL;
+    size_t length;
+    const char *data = entry_key(slot_entry(at), &length);
+    struct crowd_node *node = crowd_find(crowd_of(table), entry_name, order_of_hash(table, hash), data, length);
+    return node != NULL && &node->word == at ? node : NULL;
+}
+
+/* No reader without the lock has seen the node, and so it needs no time to be forgotten. */
+static void crowd_clear(struct table *table, struct crowd_node *node, struct lane *lane) {
+    atomic_store_explicit(&table->crowd, crowd_remove(crowd_of(table), entry_name, node), memory_order_release);
+    array_bytes_subtract(table, lane, memory_size(node));
+    free(node);
 }
 
 static void word_clear(slot *at) {
@@ -464,8 +548,8 @@ static uint32_t move_home(struct table *table, struct lane *lane) {
         for (uint64_t word; !is_empty(word = word_of(&bucket->slots[i])); moves++) { /* array_clear refills it from the spill */
             size_t length;
             const char *data = entry_key(entry_of(word), &length);
-            uint64_t target = home_of(current, place_of_hash(table, lane_hash(lane, data, length)));
-            array_place(table, current, target, word & ~(SPILLED | HOME_MASK), lane);
+            uint64_t hash = lane_hash(lane, data, length), target = home_of(current, place_of_hash(table, hash));
+            entry_place(table, current, target, hash, word & ~(SPILLED | HOME_MASK), lane);
             array_clear(table, old, home, &bucket->slots[i], lane);
         }
     atomic_store_explicit(&table->moved, home + 1, memory_order_release);
@@ -583,7 +667,7 @@ void table_uncount(struct table *table, const struct entry *entry, struct lane *
 slot *table_insert(struct table *table, uint64_t hash, struct entry *entry, struct lane *lane) {
     uint64_t home;
     struct array array = array_of(table, place_of_hash(table, hash), &home);
-    slot *at = array_place(table, array, home, word_for(tag_of(hash), entry), lane);
+    slot *at = entry_place(table, array, home, hash, word_for(tag_of(hash), entry), lane);
     counter_add(&table->keys, 1);
     counter_add(&lane->entries, 1);
     table_count(table, entry, lane);
@@ -595,8 +679,10 @@ void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lan
     struct array array = array_of(table, place_of_hash(table, hash), &home);
     counter_subtract(&table->keys, 1);
     counter_subtract(&lane->entries, 1);
+    struct crowd_node *node = crowd_node_of(table, at, hash);
     table_uncount(table, slot_entry(at), lane);
-    array_clear(table, array, home, at, lane);
+    if (node != NULL) crowd_clear(table, node, lane);
+    else array_clear(table, array, home, at, lane);
     shrink_if_sparse(table, lane);
 }
 
@@ -607,6 +693,17 @@ void table_replace(slot *at, const struct entry *entry) {
 
 /* ------------------------------------------------------------------ visiting */
 
+struct slot_visit {
+    void (*visit)(void *context, slot *at);
+    void *context;
+};
+
+static bool visit_node(void *context, struct crowd_node *node) {
+    const struct slot_visit *slots = context;
+    slots->visit(slots->context, &node->word);
+    return true;
+}
+
 uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at), void *context) {
     uint64_t home;
     struct array array = array_of(table, place, &home);
@@ -616,15 +713,10 @@ uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(vo
         uint64_t border = place_of(table, array_read(&table->old), moved_homes(table));
         if (border > place && (next == 0 || next > border)) next = border;
     }
-    struct bucket *bucket = bucket_of(array, home);
-    for (int i = 0; i < BUCKET_SLOTS; i++)
-        if (!is_empty(word_of(&bucket->slots[i]))) visit(context, &bucket->slots[i]);
-    if ((word_of(&bucket->slots[BUCKET_SLOTS - 1]) & SPILLED) == 0) return next;
-    for (struct bucket *spill = spill_of(array, home); spill != NULL; spill = link_of(spill))
-        for (int i = 0; i < SPILL_SLOTS; i++) {
-            uint64_t word = word_of(&spill->slots[i]);
-            if (!is_empty(word) && (word & HOME_MASK) == home % GROUP_HOMES) visit(context, &spill->slots[i]);
-        }
+    array_visit(array, home, visit, context);
+    if (crowd_of(table) == NULL) return next;
+    struct slot_visit slots = {visit, context};
+    crowd_visit(crowd_of(table), place_of(table, array, home), next - 1, visit_node, &slots); /* next 0: to the end */
     return next;
 }
 

@@ -19,7 +19,8 @@
  *
  * A key's place is its hash without the shard's bits, cut to what a scan cursor holds; its home is place x homes >> 64, so any number of groups is possible, growth by a quarter keeps the load high, and a
  * place in the order of hashes means the same in every size of table. The seven homes share a spill bucket, which keeps a miss at
- * one line for most keys at a load of more than 80 %; a bucket that overflows further links another one.
+ * one line for most keys at a load of more than 80 %; a bucket that overflows further links another one, but not more than TABLE_LINKS_MOST: then its
+ * keys go to the table's crowd (crowd.h). While there is one, nobody looks without the lock.
  *
  * Growth and shrinking move two homes per insertion or removal from the old array to the new. Homes of the old array below
  * `moved` have been moved: a key's hash tells which array to look in, so a lookup looks in one only.
@@ -37,6 +38,7 @@
 #include "entry.h"
 #include "key.h"
 
+struct crowd_node;
 struct lane;
 struct rwlock;
 
@@ -45,6 +47,8 @@ struct rwlock;
 
 /* No operation moves more entries than this from array to array, whatever the size of the table. */
 #define TABLE_MOVES_MOST 64
+/* Further buckets that a spill may link. Random hashes need none as a rule, and never as many: a group would have to be twice as full as the average. */
+#define TABLE_LINKS_MOST 5
 
 struct bucket {
     _Alignas(64) _Atomic uint64_t slots[BUCKET_SLOTS];
@@ -65,6 +69,7 @@ struct table {
     struct table_array current;
     struct table_array old; /* being moved out of, or no array */
     _Atomic uint64_t moved; /* homes of `old` that are done */
+    _Atomic(struct crowd_node *) crowd; /* what found no room in its home and spill */
     /* Entries per group at which this table grows, and by how many per cent. Both differ from shard to shard, so that a key costs about
      * the same at every size of the keyspace. The allocator has four size classes to a doubling, and either percentage is a step of two of
      * them; but one leads from odd classes to odd ones, the other from even to even. */
@@ -111,7 +116,7 @@ struct home {
     const struct bucket *bucket; /* NULL: nowhere */
     uint64_t number;             /* in its group */
 };
-/* The home of a key, whose line is then on its way to the cache; `nowhere` if the shard's version isn't that any more. */
+/* The home of a key, whose line is then on its way to the cache; `nowhere` if the shard's version isn't that any more, or the table has a crowd. */
 struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version);
 /* The lines of the entries that may be the key's. Returns false if it is the spill's line that was sent for, and home_prefetch_spilled is the next step. */
 bool home_prefetch(struct home home, uint64_t hash);

@@ -1,8 +1,8 @@
 /* Commands that go over the keyspace shard by shard: SCAN, KEYS, RANDOMKEY.
  *
  * They move along the order of hashes, of which each shard holds a stretch. A position in that
- * order (the 52 high bits of a hash) is what SCAN gives its client as cursor, and what KEYS
- * remembers when it lets go of a large shard for a moment. Position 0 is where everything starts;
+ * order (the 52 high bits of a hash) is what SCAN gives its client as cursor, so changed that it
+ * tells nothing of the hash, and what KEYS remembers when it lets go of a large shard for a moment. Position 0 is where everything starts;
  * nothing goes on from there, so that as an answer it can mean the end.
  *
  * Shards without keys are passed over by their published counts, without being taken. */
@@ -94,28 +94,28 @@ static void scan_visit(void *context, const struct entry *entry) {
     scan->walk->number[SCAN_FOUND]++;
 }
 
-static void scan_end(struct walk *walk, uint64_t cursor, struct reply *reply) {
+static void scan_end(const struct call *call, struct walk *walk, uint64_t position, struct reply *reply) {
     walk->is_done = true;
     if (walk->items.is_broken) {
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
     reply_array(reply, 2);
-    reply_bulk_integer(reply, (int64_t)cursor);
+    reply_bulk_integer(reply, (int64_t)keyspace_position_cursor(call->keyspace, position));
     items_reply(walk, walk->number[SCAN_FOUND], reply);
 }
 
 static void scan_begin(const struct call *call, const struct scan *scan, struct reply *reply) {
     struct walk *walk = scan->walk;
     if (scan->cursor >= POSITIONS) { /* none of ours; there is nothing behind the end */
-        scan_end(walk, 0, reply);
+        scan_end(call, walk, 0, reply);
         return;
     }
-    walk->number[SCAN_POSITION] = scan->cursor;
+    walk->number[SCAN_POSITION] = keyspace_cursor_position(call->keyspace, scan->cursor);
     walk->number[SCAN_LEFT] = (uint64_t)scan->count;
     walk->number[SCAN_SHARDS] =
         scan->count > INT64_MAX / 10 ? INT64_MAX : (uint64_t)scan->count * 10;
-    walk->shard = keyspace_position_shard(call->keyspace, scan->cursor);
+    walk->shard = keyspace_position_shard(call->keyspace, walk->number[SCAN_POSITION]);
 }
 
 /* True if one stretch has visited all that the shard has: behind it are only empty buckets. */
@@ -148,14 +148,14 @@ void command_scan(const struct read_scope *scope, const struct call *call, struc
         left -= scan.visited < left ? scan.visited : left;
         walk->shard = next_shard(call, walk->shard + 1);
         if (walk->shard == keyspace_shard_count(call->keyspace)) {
-            scan_end(walk, 0, reply);
+            scan_end(call, walk, 0, reply);
             return;
         }
         position = keyspace_shard_position(call->keyspace, walk->shard);
     }
     walk->number[SCAN_LEFT] = left;
     walk->number[SCAN_POSITION] = position;
-    if (left == 0 || --walk->number[SCAN_SHARDS] == 0) scan_end(walk, position, reply);
+    if (left == 0 || --walk->number[SCAN_SHARDS] == 0) scan_end(call, walk, position, reply);
 }
 
 /* ------------------------------------------------------------------ KEYS */

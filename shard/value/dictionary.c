@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../crowd.h"
+#include "../cursor.h"
 #include "../memory.h"
 #include "value.h"
 
@@ -17,15 +19,17 @@
 /* Items for each bucket above which one is split, and below which two are merged. */
 #define SPLIT_AT 16
 #define MERGE_AT 8
-#define BUCKET_MOST 65535
+/* Of random hashes no bucket has as many: those that are still to be split have 32 on the average at most. */
+#define BUCKET_MOST 128
 #define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFFF)
 #define ADDRESS_BITS 48
-#define POSITION_SHIFT 12
+#define POSITION_SHIFT (64 - CURSOR_BITS)
 
 struct dictionary {
     item_name *name;
     uint64_t **segments; /* of bucket words */
-    uint64_t count;
+    struct crowd_node *crowd; /* of items that found no room in their buckets */
+    uint64_t count;       /* of all */
     uint64_t split;
     size_t bytes;
     uint32_t level;
@@ -116,6 +120,46 @@ static void bucket_remove(struct dictionary *dictionary, uint64_t *bucket, uint3
     words[at] = words[count - 1];
     bucket_resize(dictionary, bucket, count - 1);
     *bucket = bucket_make(words_of(*bucket), count - 1);
+}
+
+/* ------------------------------------------------------------------ the crowd */
+
+static uint64_t reverse(uint64_t bits) {
+    bits = (bits >> 1 & UINT64_C(0x5555555555555555)) | (bits & UINT64_C(0x5555555555555555)) << 1;
+    bits = (bits >> 2 & UINT64_C(0x3333333333333333)) | (bits & UINT64_C(0x3333333333333333)) << 2;
+    bits = (bits >> 4 & UINT64_C(0x0F0F0F0F0F0F0F0F)) | (bits & UINT64_C(0x0F0F0F0F0F0F0F0F)) << 4;
+    return __builtin_bswap64(bits);
+}
+
+static inline void *node_item(const struct crowd_node *node) {
+    return item_of(atomic_load_explicit(&node->word, memory_order_relaxed));
+}
+
+static struct crowd_node *crowd_node_of(const struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
+    return crowd_find(dictionary->crowd, dictionary->name, reverse(hash), name, length);
+}
+
+static bool crowd_add(struct dictionary *dictionary, uint64_t hash, const void *item) {
+    struct crowd_node *node = malloc(sizeof *node);
+    if (node == NULL) return false;
+    atomic_init(&node->word, (uint64_t)(uintptr_t)item);
+    node->order = reverse(hash);
+    dictionary->crowd = crowd_insert(dictionary->crowd, dictionary->name, node);
+    dictionary->bytes += memory_size(node);
+    return true;
+}
+
+static void *crowd_free(struct dictionary *dictionary, struct crowd_node *node) {
+    void *item = node_item(node);
+    dictionary->bytes -= memory_size(node);
+    free(node);
+    return item;
+}
+
+static struct crowd_node *crowd_take(struct dictionary *dictionary) {
+    struct crowd_node *first;
+    dictionary->crowd = crowd_take_first(dictionary->crowd, &first);
+    return first;
 }
 
 /* ------------------------------------------------------------------ growing and shrinking */
@@ -226,12 +270,17 @@ void dictionary_free(struct dictionary *dictionary) {
     uint64_t buckets = bucket_count(dictionary);
     for (uint64_t i = 0; i < buckets; i++) free(words_of(*bucket_at(dictionary, i)));
     for (uint64_t i = 0; i << SEGMENT_BITS < buckets; i++) free(dictionary->segments[i]);
+    while (dictionary->crowd != NULL) crowd_free(dictionary, crowd_take(dictionary));
     free(dictionary->segments);
     free(dictionary);
 }
 
 uint64_t dictionary_count(const struct dictionary *dictionary) {
     return dictionary->count;
+}
+
+uint32_t dictionary_longest(const struct dictionary *dictionary) {
+    return dictionary->largest;
 }
 
 size_t dictionary_bytes(const struct dictionary *dictionary) {
@@ -250,11 +299,15 @@ static int64_t find(const struct dictionary *dictionary, uint64_t bucket, uint64
 void *dictionary_find(const struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
     uint64_t bucket = *bucket_at(dictionary, bucket_of(dictionary, hash));
     int64_t at = find(dictionary, bucket, hash, name, length);
-    return at < 0 ? NULL : item_of(words_of(bucket)[at]);
+    if (at >= 0) return item_of(words_of(bucket)[at]);
+    struct crowd_node *node = dictionary->crowd == NULL ? NULL : crowd_node_of(dictionary, hash, name, length);
+    return node == NULL ? NULL : node_item(node);
 }
 
 bool dictionary_insert(struct dictionary *dictionary, uint64_t hash, void *item) {
-    if (!bucket_add(dictionary, bucket_at(dictionary, bucket_of(dictionary, hash)), word_make(hash, item))) return false;
+    uint64_t *bucket = bucket_at(dictionary, bucket_of(dictionary, hash));
+    bool is_full = count_of(*bucket) == BUCKET_MOST;
+    if (!(is_full ? crowd_add(dictionary, hash, item) : bucket_add(dictionary, bucket, word_make(hash, item)))) return false;
     if (++dictionary->count > bucket_count(dictionary) * SPLIT_AT) split_one(dictionary);
     return true;
 }
@@ -262,48 +315,90 @@ bool dictionary_insert(struct dictionary *dictionary, uint64_t hash, void *item)
 void dictionary_replace(struct dictionary *dictionary, uint64_t hash, const void *present, void *item) {
     uint64_t bucket = *bucket_at(dictionary, bucket_of(dictionary, hash));
     uint64_t *words = words_of(bucket);
-    for (uint32_t i = 0; i < count_of(bucket); i++)
-        if (item_of(words[i]) == present) words[i] = word_make(hash, item);
+    for (uint32_t i = 0; i < count_of(bucket); i++) {
+        if (item_of(words[i]) != present) continue;
+        words[i] = word_make(hash, item);
+        return;
+    }
+    size_t length;
+    const char *name = dictionary->name(item, &length);
+    struct crowd_node *node = crowd_node_of(dictionary, hash, name, length);
+    if (node != NULL) atomic_store_explicit(&node->word, (uint64_t)(uintptr_t)item, memory_order_relaxed);
 }
 
 void *dictionary_remove(struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
     uint64_t *bucket = bucket_at(dictionary, bucket_of(dictionary, hash));
     int64_t at = find(dictionary, *bucket, hash, name, length);
-    if (at < 0) return NULL;
-    void *item = item_of(words_of(*bucket)[at]);
-    bucket_remove(dictionary, bucket, (uint32_t)at);
+    struct crowd_node *node = at < 0 && dictionary->crowd != NULL ? crowd_node_of(dictionary, hash, name, length) : NULL;
+    if (at < 0 && node == NULL) return NULL;
+    void *item = node == NULL ? item_of(words_of(*bucket)[at]) : node_item(node);
+    if (node == NULL) {
+        bucket_remove(dictionary, bucket, (uint32_t)at);
+    } else {
+        dictionary->crowd = crowd_remove(dictionary->crowd, dictionary->name, node);
+        crowd_free(dictionary, node);
+    }
     if (--dictionary->count < bucket_count(dictionary) * MERGE_AT) merge_last(dictionary);
     return item;
 }
 
 /* ------------------------------------------------------------------ visiting */
 
-static uint64_t reverse(uint64_t bits) {
-    bits = (bits >> 1 & UINT64_C(0x5555555555555555)) | (bits & UINT64_C(0x5555555555555555)) << 1;
-    bits = (bits >> 2 & UINT64_C(0x3333333333333333)) | (bits & UINT64_C(0x3333333333333333)) << 2;
-    bits = (bits >> 4 & UINT64_C(0x0F0F0F0F0F0F0F0F)) | (bits & UINT64_C(0x0F0F0F0F0F0F0F0F)) << 4;
-    return __builtin_bswap64(bits);
+/* How many high bits all places of a bucket's stretch share. */
+static uint32_t stretch_bits(const struct dictionary *dictionary, uint64_t number) {
+    uint64_t size = UINT64_C(1) << dictionary->level;
+    return number >= size || number < dictionary->split ? dictionary->level + 1 : dictionary->level;
 }
 
-/* The first place behind a bucket's stretch; 0 at the end. */
+static uint64_t stretch_start(const struct dictionary *dictionary, uint64_t number, uint64_t place) {
+    uint32_t bits = stretch_bits(dictionary, number);
+    return bits == 0 ? 0 : place >> (64 - bits) << (64 - bits);
+}
+
+/* The first place behind it; 0 at the end. */
 static uint64_t stretch_end(const struct dictionary *dictionary, uint64_t number, uint64_t place) {
-    uint64_t size = UINT64_C(1) << dictionary->level;
-    uint32_t bits = number >= size || number < dictionary->split ? dictionary->level + 1 : dictionary->level;
-    if (bits == 0) return 0;
-    return ((place >> (64 - bits)) + 1) << (64 - bits);
+    uint32_t bits = stretch_bits(dictionary, number);
+    return bits == 0 ? 0 : ((place >> (64 - bits)) + 1) << (64 - bits);
+}
+
+struct item_visit {
+    void (*visit)(void *context, void *item);
+    void *context;
+    uint64_t visited;
+};
+
+static bool visit_node(void *context, struct crowd_node *node) {
+    struct item_visit *items = context;
+    items->visit(items->context, node_item(node));
+    items->visited++;
+    return true;
+}
+
+struct item_check {
+    bool (*visit)(void *context, void *item);
+    void *context;
+};
+
+static bool check_node(void *context, struct crowd_node *node) {
+    const struct item_check *items = context;
+    return items->visit(items->context, node_item(node));
 }
 
 uint64_t dictionary_scan(const struct dictionary *dictionary, uint64_t position, uint64_t count,
                          void (*visit)(void *context, void *item), void *context) {
-    uint64_t place = position << POSITION_SHIFT, visited = 0;
+    if (position >= CURSORS) return 0; /* none of ours */
+    uint64_t place = cursor_place(value_cursor_secret(), position) << POSITION_SHIFT, visited = 0;
+    struct item_visit items = {visit, context, 0};
     do {
         uint64_t number = bucket_of(dictionary, reverse(place)), bucket = *bucket_at(dictionary, number);
         const uint64_t *words = words_of(bucket);
         for (uint32_t i = 0; i < count_of(bucket); i++) visit(context, item_of(words[i]));
         visited += count_of(bucket);
-        place = stretch_end(dictionary, number, place);
-    } while (place != 0 && visited < count);
-    return place >> POSITION_SHIFT;
+        uint64_t end = stretch_end(dictionary, number, place);
+        if (dictionary->crowd != NULL) crowd_visit(dictionary->crowd, stretch_start(dictionary, number, place), end - 1, visit_node, &items);
+        place = end;
+    } while (place != 0 && visited + items.visited < count);
+    return cursor_of_place(value_cursor_secret(), place >> POSITION_SHIFT);
 }
 
 void dictionary_each(const struct dictionary *dictionary, bool (*visit)(void *context, void *item), void *context) {
@@ -314,11 +409,15 @@ void dictionary_each(const struct dictionary *dictionary, bool (*visit)(void *co
         for (uint32_t j = 0; j < count_of(bucket); j++)
             if (!visit(context, item_of(words[j]))) return;
     }
+    struct item_check items = {visit, context};
+    crowd_visit(dictionary->crowd, 0, UINT64_MAX, check_node, &items);
 }
 
 /* A place is drawn as if every bucket were as long as the longest, until there is something in it. */
 void *dictionary_random(const struct dictionary *dictionary) {
     assert(dictionary->count > 0);
+    uint64_t crowded = crowd_size(dictionary->crowd);
+    if (crowded > 0 && value_random(dictionary->count) < crowded) return node_item(crowd_at(dictionary->crowd, value_random(crowded)));
     for (;;) {
         uint64_t bucket = *bucket_at(dictionary, value_random(bucket_count(dictionary)));
         uint64_t at = value_random(dictionary->largest);
@@ -328,6 +427,10 @@ void *dictionary_random(const struct dictionary *dictionary) {
 
 void *dictionary_take_any(struct dictionary *dictionary) {
     if (dictionary->count == 0) return NULL;
+    if (dictionary->crowd != NULL) {
+        dictionary->count--;
+        return crowd_free(dictionary, crowd_take(dictionary));
+    }
     for (;;) {
         uint64_t number = bucket_count(dictionary) - 1, *bucket = bucket_at(dictionary, number);
         uint32_t count = count_of(*bucket);

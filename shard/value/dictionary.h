@@ -8,7 +8,7 @@
  *                                            | count, 16 | array's address, 48 |                    | tag, 16   | item's address, 48    |
  *                                            +-----------+---------------------+
  *
- * so that a miss seldom touches an item.
+ * so that a miss seldom touches an item. Items that would make a bucket too long stand in a tree (crowd.h), which an honest dictionary never has.
  *
  * Plain memory: used with the shard held, shared for const functions, exclusively for the others. Shared holders run at the same time, so const means const. */
 #ifndef SHARD_VALUE_DICTIONARY_H
@@ -27,6 +27,7 @@ struct dictionary *dictionary_create(item_name *name); /* NULL when out of memor
 /* Frees the table, not the items. */
 void dictionary_free(struct dictionary *dictionary);
 uint64_t dictionary_count(const struct dictionary *dictionary);
+uint32_t dictionary_longest(const struct dictionary *dictionary); /* no bucket has had more items */
 size_t dictionary_bytes(const struct dictionary *dictionary); /* of the table itself, without items; O(1) */
 
 /* hash: value_hash of the name. Returns the item or NULL. */
@@ -40,7 +41,7 @@ void *dictionary_remove(struct dictionary *dictionary, uint64_t hash, const char
 
 /* Visits items in an order that stays the same while the table grows and shrinks (that of their hashes read backwards): all of the bucket at `position` (0:
  * the start) and of further ones until `count` or more were visited.
- * Returns where to go on, or 0 at the end. Positions have at most 52 bits and stay meaningful while the table grows and shrinks: an item that is
+ * Returns where to go on, or 0 at the end. Positions have at most 52 bits, tell nothing of the hashes (cursor.h), and stay meaningful while the table grows and shrinks: an item that is
  * there throughout a full scan is visited at least once, and exactly once if nothing changes. visit must not change the dictionary. */
 uint64_t dictionary_scan(const struct dictionary *dictionary, uint64_t position, uint64_t count,
                          void (*visit)(void *context, void *item), void *context);

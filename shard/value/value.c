@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "../cursor.h"
 #include "../hash.h"
 
 struct value_limits value_limits = {
@@ -40,16 +41,22 @@ void value_free(const struct value_kind *kind, void *value) {
 /* ------------------------------------------------------------------ hashing and drawing */
 
 static struct hash_secret secret;
+static struct cursor_secret cursor_secret;
 static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 
 /* Without the kernel's randomness there is no defence against chosen members: as at the keyspace's opening, that is fatal. */
 static void secret_init(void) {
-    if (hash_secret_draw(&secret, NULL) != 0) abort();
+    if (hash_secret_draw(&secret, NULL) != 0 || cursor_secret_draw(&cursor_secret, NULL) != 0) abort();
 }
 
 uint64_t value_hash(const void *data, size_t length) {
     pthread_once(&secret_once, secret_init);
     return hash_bytes(&secret, data, length);
+}
+
+const struct cursor_secret *value_cursor_secret(void) {
+    pthread_once(&secret_once, secret_init);
+    return &cursor_secret;
 }
 
 /* Sebastiano Vigna's splitmix64 (https://prng.di.unimi.it/splitmix64.c). */

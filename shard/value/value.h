@@ -34,6 +34,8 @@ const struct value_kind *value_kind(enum type type);
 /* All at once: for small values, and where nobody waits. */
 void value_free(const struct value_kind *kind, void *value);
 
+struct cursor_secret;
+
 /* A string within a value. */
 struct text {
     const char *data;
@@ -63,6 +65,8 @@ static inline uint32_t value_limit(const _Atomic int64_t *limit) {
 
 /* The keyed hash of members and fields: its secret is drawn once per process. */
 uint64_t value_hash(const void *data, size_t length);
+/* And what their scans' cursors are made with, likewise. */
+const struct cursor_secret *value_cursor_secret(void);
 
 /* A random number below `below` (at least 1), for SRANDMEMBER and its like: not for secrets. Its state is the thread's. */
 uint64_t value_random(uint64_t below);

@@ -184,12 +184,66 @@ static void the_order_of_small_and_large_arguments_does_not_matter(void **state)
     stop(server);
 }
 
+/* ------------------------------------------------------------------ cursors */
+
+/* A whole scan; returns how many of its cursors were larger than the one before, of those that had one. */
+static int scan_rises(redisContext *connection, const char *command, int *cursors, size_t *found) {
+    char cursor[32] = "0", request[96];
+    uint64_t before = 0;
+    int rises = 0;
+    *cursors = 0;
+    *found = 0;
+    do {
+        snprintf(request, sizeof request, command, cursor);
+        redisReply *reply = redisCommand(connection, request);
+        assert_int_equal(reply->elements, 2);
+        *found += reply->element[1]->elements;
+        snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
+        freeReplyObject(reply);
+        uint64_t now = strtoull(cursor, NULL, 10);
+        assert_true(now < UINT64_C(1) << 52);
+        if (now != 0 && ++*cursors > 1) rises += now > before;
+        before = now;
+    } while (strcmp(cursor, "0") != 0);
+    return rises;
+}
+
+/* A cursor was a piece of a hash, and so rose with each call; a few hundred of them give the hash's secret away. */
+static void a_cursor_tells_nothing_of_the_hash(void **state) {
+    (void)state;
+    static const char *const commands[] = {"SCAN %s COUNT 1", "SSCAN set %s COUNT 1", "HSCAN hash %s COUNT 1",
+                                           "ZSCAN zset %s COUNT 1"};
+    struct server *server = start((const char *const[]){"--shards", "64", NULL});
+    redisContext *connection = server_connect(server);
+    for (int i = 0; i < 3000; i++) {
+        freeReplyObject(redisCommand(connection, "SADD set %d", i));
+        freeReplyObject(redisCommand(connection, "HSET hash %d v", i));
+        freeReplyObject(redisCommand(connection, "ZADD zset 1 %d", i));
+        freeReplyObject(redisCommand(connection, "SET %d v", i));
+    }
+    for (size_t i = 0; i < 4; i++) {
+        int cursors;
+        size_t found, expected = i == 0 ? 3003 : i == 1 ? 3000 : 6000;
+        int rises = scan_rises(connection, commands[i], &cursors, &found);
+        assert_int_equal(found, expected);
+        /* Half of them, by seven standard deviations. */
+        assert_true(cursors > 100);
+        assert_in_range(rises, cursors / 4, cursors - cursors / 4);
+    }
+    expect(connection, "ERR invalid cursor", "SCAN x");
+    expect(connection, "[0, []]", "SSCAN set 4503599627370496"); /* none of ours */
+    expect(connection, "[0, []]", "SCAN 4503599627370496");
+    redisFree(connection);
+    stop(server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_http_request_closes_the_connection_and_nothing_behind_it_is_obeyed),
         cmocka_unit_test(an_argument_that_is_announced_and_not_sent_takes_no_room),
         cmocka_unit_test(the_arguments_of_an_unfinished_request_are_counted),
         cmocka_unit_test(the_order_of_small_and_large_arguments_does_not_matter),
+        cmocka_unit_test(a_cursor_tells_nothing_of_the_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,6 +186,47 @@ static void emptying_takes_each_out_once(void **unused) {
     }
 }
 
+/* Names of one bucket, as somebody could choose them who has come to know the secret: more of them than a bucket could have had at all. */
+static void chosen_items_of_one_bucket_make_no_long_one(void **unused) {
+    (void)unused;
+    enum { CHOSEN = 3000 };
+    items_init();
+    for (int i = 0, candidate = 0; i < CHOSEN; candidate++) {
+        snprintf(items[i].name, sizeof items[i].name, "some:%d", candidate);
+        items[i].hash = value_hash(items[i].name, strlen(items[i].name));
+        if ((items[i].hash & 1023) == 321) i++;
+    }
+    struct dictionary *dictionary = dictionary_create(name_of);
+    size_t empty = dictionary_bytes(dictionary);
+    for (int i = 0; i < CHOSEN; i++) put(dictionary, i);
+    assert_same(dictionary);
+    assert_true(dictionary_longest(dictionary) <= 128);
+    uint64_t position = 0;
+    do position = dictionary_scan(dictionary, position, 10, count_visit, NULL);
+    while (position != 0);
+    for (int i = 0; i < CHOSEN; i++) assert_int_equal(items[i].visits, 1);
+    int left = CHOSEN + 1;
+    dictionary_each(dictionary, count_until, &left);
+    assert_int_equal(left, 1);
+    for (int i = 0; i < 20 * CHOSEN; i++) ((struct item *)dictionary_random(dictionary))->visits++;
+    for (int i = 0; i < CHOSEN; i++) assert_true(items[i].visits > 2); /* else once in some million runs */
+    for (int i = 0; i < CHOSEN; i += 5) { /* to itself, as good as to any other of the name */
+        dictionary_replace(dictionary, items[i].hash, &items[i], &items[i]);
+        assert_ptr_equal(dictionary_find(dictionary, items[i].hash, items[i].name, strlen(items[i].name)), &items[i]);
+    }
+    for (int i = 0; i < CHOSEN; i++)
+        if (value_random(8) != 0) take(dictionary, i);
+    assert_same(dictionary);
+    for (int i = 0; i < CHOSEN; i++)
+        if (items[i].is_in) take(dictionary, i);
+    assert_true(dictionary_bytes(dictionary) <= empty + 4096);
+    for (int i = 0; i < CHOSEN; i++) put(dictionary, i);
+    for (int i = 0; i < CHOSEN; i++) items[i].visits = 0;
+    for (struct item *item; (item = dictionary_take_any(dictionary)) != NULL;) item->visits++;
+    for (int i = 0; i < CHOSEN; i++) assert_int_equal(items[i].visits, 1);
+    dictionary_free(dictionary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_in_is_found_until_it_is_taken_out),
@@ -195,6 +236,7 @@ int main(void) {
         cmocka_unit_test(each_goes_on_until_it_is_told_to_stop),
         cmocka_unit_test(items_are_drawn_evenly),
         cmocka_unit_test(emptying_takes_each_out_once),
+        cmocka_unit_test(chosen_items_of_one_bucket_make_no_long_one),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

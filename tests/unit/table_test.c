@@ -2,6 +2,7 @@
  * operation; and a walk by places meets everything that stays. */
 #include "../engine.h"
 
+#include "../../shard/crowd.h"
 #include "../../shard/entry_layout.h"
 #include "../../shard/memory.h"
 #include "../../shard/shard.h"
@@ -359,6 +360,76 @@ static void keys_of_one_home_are_chained_and_found(void **state) {
     keyspace_reclaim(lane);
 }
 
+/* Names of keys of one home, as somebody could choose them who has come to know the secret. */
+static void names_choose(struct numbered *numbered) {
+    uint64_t candidate = 0;
+    for (uint64_t i = 0; i < numbered->count; candidate++) {
+        snprintf(numbered->names[i], sizeof *numbered->names, "number:%llu", (unsigned long long)candidate);
+        if (numbered_key(numbered, i).hash >> 53 == 1234) i++;
+    }
+}
+
+/* Each was one link more in a chain of its home's, and all operations walked it. */
+static void chosen_keys_of_one_home_make_no_long_chain(void **state) {
+    (void)state;
+    const uint64_t count = SCALED(3000, 1000), others = 200;
+    uint64_t random = seed_take();
+    struct numbered numbered, plain;
+    numbered_init(&numbered, count, 0);
+    names_choose(&numbered);
+    for (uint64_t i = 0; i < count; i++) {
+        numbered_insert(&numbered, i);
+        /* Of the groups of one array or both, of which the keys may be in two each. */
+        assert_true(counter_read(&numbered.table->spill_buckets) <= UINT64_C(4) * TABLE_LINKS_MOST);
+        check_found(&numbered, random_below(&random, count));
+        if (i % 500 == 0) check_walk(&numbered);
+    }
+    for (uint64_t i = 0; i < count; i++) check_found(&numbered, i);
+    check_walk(&numbered);
+    check_sums(&numbered);
+    assert_true(crowd_size(atomic_load(&numbered.table->crowd)) > count / 2);
+    /* Whoever looks without the lock is told that it takes one. */
+    struct rwlock *lock = keyspace_lock(keyspace, 0);
+    assert_null(table_home(numbered.table, numbered_key(&numbered, 0).hash, lock, rwlock_version(lock)).bucket);
+    /* By hash, as eviction looks; of another key there is none. */
+    for (uint64_t i = 0; i < count; i += 7) {
+        slot *at = table_find_hash(numbered.table, numbered_key(&numbered, i).hash, &keyspace->secret);
+        assert_ptr_equal(slot_entry(at), numbered.entries[i]);
+    }
+    /* An entry is replaced where it stands. */
+    for (uint64_t i = 0; i < count; i += 13) {
+        struct key key = numbered_key(&numbered, i);
+        slot *at = table_find(numbered.table, &key);
+        struct entry *other = entry_create_integer(&key, i % 3 == 0 ? (int64_t)i : ENTRY_NO_EXPIRY, (int64_t)i);
+        table_uncount(numbered.table, numbered.entries[i], lane);
+        table_replace(at, other);
+        table_count(numbered.table, other, lane);
+        entry_free(numbered.entries[i]);
+        numbered.entries[i] = other;
+        check_found(&numbered, i);
+    }
+    /* It shrinks and grows again with the crowd in it. */
+    for (uint64_t round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < count; i++)
+            if (numbered.entries[i] != NULL && random_below(&random, 8) > 0) numbered_remove(&numbered, i);
+        check_walk(&numbered);
+        for (uint64_t i = 0; i < count; i++)
+            if (numbered.entries[i] == NULL && (round < 2 || i % 2 == 0)) numbered_insert(&numbered, i);
+        for (uint64_t i = 0; i < count; i++) check_found(&numbered, i);
+        check_walk(&numbered);
+        check_sums(&numbered);
+    }
+    for (uint64_t i = 0; i < count; i++)
+        if (numbered.entries[i] != NULL) numbered_remove(&numbered, i);
+    assert_null(atomic_load(&numbered.table->crowd));
+    for (uint64_t i = 0; i < count; i++) numbered_insert(&numbered, i);
+    numbered_free(&numbered); /* with all of it */
+    numbered_init(&plain, others, 0);
+    for (uint64_t i = 0; i < others; i++) numbered_insert(&plain, i);
+    assert_null(atomic_load(&plain.table->crowd));
+    numbered_free(&plain);
+}
+
 static void a_table_with_chains_is_freed_whole(void **state) {
     (void)state;
     struct table *table = table_create(0, 0, lane);
@@ -500,6 +571,7 @@ int main(void) {
         cmocka_unit_test(removal_in_the_order_of_a_scan_makes_no_long_homes),
         cmocka_unit_test(a_sweep_meets_everybody_once_and_evenly),
         cmocka_unit_test(keys_of_one_home_are_chained_and_found),
+        cmocka_unit_test(chosen_keys_of_one_home_make_no_long_chain),
         cmocka_unit_test(a_table_with_chains_is_freed_whole),
         cmocka_unit_test(a_replaced_entry_stands_in_the_same_slot),
         cmocka_unit_test(a_large_table_is_buried_in_slices),
