@@ -1254,7 +1254,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     }
     connection->last_command = call->command;
     const struct under_way *under_way = connection->dispatch_state;
-    bool has_waited = under_way != NULL && under_way->blocked != NULL; /* for a key: monitors have seen it */
+    bool has_waited = under_way != NULL && (under_way->blocked != NULL || under_way->waits_again); /* for a key: monitors have seen it */
     bool is_exempt = connection->is_closer || session->is_monitor;
     if (is_paused(dispatcher, call->command, worker->now) && under_way == NULL && !is_exempt) {
         queue_append(&dispatcher->paused, connection);
@@ -1263,7 +1263,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     }
     if (run_command(&run) == OUTCOME_PARKED) {
         dispatcher->boundary_connection = NULL;
-        if (run.blocked != NULL && monitor_is_on()) feed_monitors(&run, true);
+        if (run.blocked != NULL && !has_waited && monitor_is_on()) feed_monitors(&run, true);
         return OUTCOME_PARKED;
     }
     if (connection->dispatch_state != NULL) under_way_end(connection);

@@ -620,6 +620,12 @@ void scope_changed(struct edit *edit, enum event event) {
 #endif
 }
 
+void scope_count_as_one(struct write_scope *scope) {
+    assert(scope->scope.changes >= 2);
+    scope->scope.changes--;
+    counter_subtract(&scope->scope.lane->changes, 1);
+}
+
 void scope_unchanged(struct edit *edit) {
     assert(edit->scope->scope.is_editing);
     assert(!edit->is_changed && "a change is told by scope_changed");

@@ -122,6 +122,8 @@ struct edit {
 void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit);
 void scope_changed(struct edit *edit, enum event event);
 void scope_unchanged(struct edit *edit);
+/* What went from one key to another has changed both, but is counted as one change. */
+void scope_count_as_one(struct write_scope *scope);
 
 /* The ways to change. Those that return bool return false when out of memory, and then nothing has changed: the command answers
  * with -OOM and ends the edit with scope_unchanged.

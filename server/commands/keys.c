@@ -101,11 +101,13 @@ static enum placed key_place(struct write_scope *scope, const struct key *to,
 }
 
 /* Removes a key whose value has moved to another one. */
+/* It has been placed elsewhere. */
 static void key_leave(struct write_scope *scope, const struct key *key, enum event event) {
     struct edit edit;
     scope_edit(scope, key, &edit);
     edit_remove_moved(&edit);
     scope_changed(&edit, event);
+    scope_count_as_one(scope);
 }
 
 static enum placed key_rename(struct write_scope *scope, const struct key *from,

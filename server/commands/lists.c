@@ -183,6 +183,7 @@ enum popped move_element(struct write_scope *scope, const struct key *from, cons
         uint64_t index = from_front ? (is_same && to_front) : size - 1 + (is_same && to_front);
         list_remove(&opened.value, index, 1);
         value_close(&opened, true, from_front ? EVENT_LPOP : EVENT_RPOP);
+        scope_count_as_one(scope);
     }
     if (is_done) reply_bulk(reply, text.data, text.length);
     else reply_error(reply, ERROR_NO_MEMORY);

@@ -70,6 +70,7 @@ static void move(struct write_scope *scope, const struct call *call, struct text
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     members_remove(&opened.value, member);
     value_close(&opened, true, EVENT_SREM);
+    if (added == 1) scope_count_as_one(scope);
     reply_integer(reply, 1);
 }
 

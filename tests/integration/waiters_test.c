@@ -132,6 +132,25 @@ static void a_key_named_twice_is_waited_for_once(void **unused) {
     await("total_blocking_keys", 0);
 }
 
+static void what_is_served_counts_as_a_change_of_its_own(void **unused) {
+    (void)unused;
+    redisContext *waiting = connect_and_wait(server, writer, "BLPOP a 0");
+    int64_t before = info_number(writer, "rdb_changes_since_last_save");
+    expect(writer, "1", "LPUSH a x");
+    expect_answer(waiting, "[a, x]");
+    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
+    waiting = connect_and_wait(server, writer, "BLMOVE a b LEFT LEFT 0");
+    before = info_number(writer, "rdb_changes_since_last_save");
+    expect(writer, "1", "LPUSH a x");
+    expect_answer(waiting, "x");
+    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
+    before = info_number(writer, "rdb_changes_since_last_save");
+    expect(writer, "OK", "RENAME b c");
+    expect(writer, "1", "MOVE c 1");
+    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
+    expect(writer, "OK", "FLUSHALL");
+}
+
 /* ------------------------------------------------------------------ how much is looked at */
 
 #define MANY 2000
@@ -310,6 +329,7 @@ int main(void) {
         cmocka_unit_test(a_list_that_fills_a_key_at_once_serves_moves_to_many_keys),
         cmocka_unit_test(a_move_whose_destination_is_busy_looks_again_for_itself),
         cmocka_unit_test(a_key_named_twice_is_waited_for_once),
+        cmocka_unit_test(what_is_served_counts_as_a_change_of_its_own),
         cmocka_unit_test(looks_are_linear_in_the_keys_that_one_waits_for),
         cmocka_unit_test(a_key_named_many_times_costs_a_look_each),
         cmocka_unit_test(who_fills_a_list_looks_at_those_whom_it_serves),
