@@ -48,6 +48,9 @@
 /* With nothing else to do, slices follow upon each other, and are what a request that comes meanwhile may have to wait for. */
 #define EXPIRY_IDLE_SLICE_US 100
 
+/* Keys of one request that a worker has room for all the time; for a request that has more, it is given back at the end of the turn. */
+#define KEYS_KEPT 256
+
 /* Keys that are fetched ahead across connections. */
 #define AHEAD_KEYS 64
 
@@ -250,6 +253,14 @@ bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
     return false;
 }
 
+static void forget_keys(struct dispatcher *dispatcher) {
+    free(dispatcher->keys);
+    free(dispatcher->positions);
+    dispatcher->keys = NULL;
+    dispatcher->positions = NULL;
+    dispatcher->key_capacity = 0;
+}
+
 /* The worker has closed its connections, so that the queues are empty; but locks may still know of them. And the wake-up of one that was released just
  * now is in the mailbox, or comes there any moment: so the queues stay in memory until nobody sends anything any more. */
 void dispatch_detach(struct worker *worker) {
@@ -273,8 +284,7 @@ void dispatch_free(struct worker *worker) {
     shard_set_free(&dispatcher->more);
     free(dispatcher->deadlines.waiters);
     blocking_abandon(&dispatcher->ended_waits);
-    free(dispatcher->keys);
-    free(dispatcher->positions);
+    forget_keys(dispatcher);
     free(dispatcher);
     worker->dispatcher = NULL;
 }
@@ -286,6 +296,7 @@ void dispatch_enter(struct worker *worker) {
 
 void dispatch_leave(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
+    if (dispatcher->key_capacity > KEYS_KEPT) forget_keys(dispatcher);
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
     if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES || lane_has_surplus(dispatcher->lane))
         lane_reclaim(dispatcher->lane);
@@ -897,7 +908,7 @@ static bool find_keys(struct run *run) {
         return true;
     }
     if (call->count > dispatcher->key_capacity) {
-        uint32_t capacity = call->count < 64 ? 64 : call->count * 2;
+        uint32_t capacity = call->count < KEYS_KEPT ? KEYS_KEPT : call->count;
         struct key *keys = realloc(dispatcher->keys, capacity * sizeof *keys);
         if (keys != NULL) dispatcher->keys = keys;
         uint32_t *positions = realloc(dispatcher->positions, capacity * sizeof *positions);

@@ -74,11 +74,38 @@ static void what_one_client_sets_and_another_deletes_is_no_debt(void **unused) {
     stop();
 }
 
+/* ------------------------------------------------------------------ what commands need */
+
+/* What a worker has for the keys of a request is no longer there when that has had 200,000. */
+static void scratch_of_a_long_request_is_given_back(void **unused) {
+    (void)unused;
+    enum { KEYS = 200000 };
+    static char names[KEYS][12];
+    static const char *arguments[KEYS + 1] = {"EXISTS"};
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof names[i], "no:%d", i);
+        arguments[i + 1] = names[i];
+    }
+    start_with("noeviction", "0");
+    int64_t before = info_number(clients[0], "used_memory");
+    for (int i = 0; i < CLIENTS; i++) {
+        redisReply *reply = redisCommandArgv(clients[i], KEYS + 1, arguments, NULL);
+        assert_non_null(reply);
+        assert_int_equal(reply->integer, 0);
+        freeReplyObject(reply);
+        redisFree(clients[i]);
+        clients[i] = server_connect(server);
+    }
+    assert_true(info_number(clients[0], "used_memory") < before + (1 << 20));
+    stop();
+}
+
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_that_is_set_later_refuses_and_evicts_nothing_below_it),
         cmocka_unit_test(what_one_client_sets_and_another_deletes_is_no_debt),
+        cmocka_unit_test(scratch_of_a_long_request_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
