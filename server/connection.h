@@ -76,6 +76,7 @@ struct connection {
     bool is_resolving_close : 1; /* being closed while running */
     bool is_leaving : 1;   /* is going to be another worker's: not read here any more */
     bool is_closer : 1;    /* its request waits for the whole gate: nothing else holds it up */
+    bool has_discarded : 1; /* much, by its last write: the next one waits while much of it is left to free */
     uint32_t refusals;     /* how often in a row its request found a lock busy */
     size_t request_bytes;  /* a parked request's bytes at the head of input */
     struct session session;

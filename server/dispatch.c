@@ -42,6 +42,8 @@
 #define RECLAIM_BYTES 65536
 /* Retired objects that wait for the end of a turn to be freed; fewer wait for the next timer. */
 #define RECLAIM_AT 64
+/* Bytes of values that a command discards, above which its client waits for them if others have discarded much as well. */
+#define DISCARDED_MUCH 65536
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
 #define EXPIRY_SLICE_US 1000
 #define EXPIRY_BUSY_MS 4
@@ -336,7 +338,9 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
     scope->scope.counts_access = !run->call.session->is_no_touch;
     assert(run->call.command->write != NULL);
     run->call.block = &block;
+    size_t discarded = run->dispatcher->lane->discarded_bytes;
     run->call.command->write(scope, &run->call, run->reply);
+    run->connection->has_discarded = run->dispatcher->lane->discarded_bytes > discarded + DISCARDED_MUCH;
     run->call.block = NULL;
     if (blocking_is_on()) blocking_serve(scope, scope->scope.held == NULL ? NULL : &run->dispatcher->shards);
     if (!block.wants) return;
@@ -510,12 +514,17 @@ static bool find_shards(struct run *run) {
 
 /* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside, it waits: what waits to be freed is
  * bounded. */
+static bool must_not_retire(const struct run *run) {
+    const struct lane *lane = run->dispatcher->lane;
+    return lane_is_congested(lane) || (run->connection->has_discarded && lane_is_littered(lane));
+}
+
 static bool may_retire(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
-    if (!lane_is_congested(dispatcher->lane)) return true;
+    if (!must_not_retire(run)) return true;
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
     lane_reclaim(dispatcher->lane);
-    if (!lane_is_congested(dispatcher->lane)) return true;
+    if (!must_not_retire(run)) return true;
     queue_append(&dispatcher->congested, run->connection);
     connection_park(run->connection, PARK_ON_MEMORY);
     return false;
@@ -1321,7 +1330,7 @@ int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
 static void expire_some(struct worker *worker, bool is_due) {
     struct dispatcher *dispatcher = worker->dispatcher;
     int64_t effort = atomic_load_explicit(&config.active_expire_effort, memory_order_relaxed);
-    if (!lane_enter(dispatcher->lane)) return;
+    if (lane_is_littered(dispatcher->lane) || !lane_enter(dispatcher->lane)) return;
     bool is_behind =
         keyspace_expire_slice(dispatcher->lane, worker->now, is_due ? EXPIRY_SLICE_US * (1 + (effort - 1) / 3) : EXPIRY_IDLE_SLICE_US);
     lane_leave(dispatcher->lane);
@@ -1363,13 +1372,14 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int sweep = blocking_sweep(&dispatcher->ended_waits, dispatcher->lane, worker->now);
     blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
     bool is_freeing = false;
-    if (is_due || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
-    if (is_freeing || sweep == 0) return 0;
-    if (dispatcher->congested.first != NULL) {
-        lane_reclaim(dispatcher->lane);
-        if (!lane_is_congested(dispatcher->lane)) wake_connections(&dispatcher->congested);
-        return dispatcher->congested.first != NULL ? 1 : 0;
+    bool is_anybody_waiting = dispatcher->congested.first != NULL;
+    if (is_due || is_anybody_waiting || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
+    if (is_anybody_waiting && !lane_is_congested(dispatcher->lane)) {
+        wake_connections(&dispatcher->congested);
+        return 0;
     }
+    if (is_freeing || sweep == 0) return 0;
+    if (is_anybody_waiting) return 1;
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
     if (sweep > 0 && now + sweep < next) next = now + sweep;

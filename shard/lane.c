@@ -334,6 +334,7 @@ void lane_discard(struct lane *lane, const struct value_kind *kind, void *value)
     }
     struct discarded discarded = {kind, value, kind->count(value), kind->bytes(value)};
     lane->discarded[lane->discarded_count++] = discarded;
+    lane->discarded_bytes += discarded.bytes;
     counter_add(&lane->retired_bytes, discarded.bytes);
     lane_charge(lane, (int64_t)discarded.bytes);
     counter_add(&lane->retired_objects, discarded.count);
@@ -348,6 +349,7 @@ static void free_discarded(struct lane *lane) {
         size_t slice = last->count + 1 < budget ? last->count + 1 : budget;
         budget -= slice;
         if (!last->kind->free_some(last->value, slice)) continue;
+        lane->discarded_bytes -= last->bytes;
         counter_subtract(&lane->retired_bytes, last->bytes);
         lane_charge(lane, -(int64_t)last->bytes);
         counter_subtract(&lane->retired_objects, last->count);

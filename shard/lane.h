@@ -88,6 +88,7 @@ struct lane {
     size_t ring_bytes;     /* what the ring holds */
     struct discarded *discarded; /* a stack */
     size_t discarded_count, discarded_capacity;
+    size_t discarded_bytes; /* of those on the stack */
     struct table *flushed; /* tables that somebody may still be observing (lane_observe), linked by table->next_grave */
     uint64_t flushed_epoch;
     bool is_flushed_sealed;
@@ -164,6 +165,12 @@ void lane_discard(struct lane *lane, const struct value_kind *kind, void *value)
 #define LANE_RETIRED_MOST ((size_t)16 * 1024 * 1024)
 static inline bool lane_is_congested(const struct lane *lane) {
     return lane->ring_bytes > LANE_RETIRED_MOST;
+}
+/* More than this is waiting to be freed in slices: who has discarded much should do nothing that discards more until lane_reclaim has brought it down. One
+ * value may be larger, and its slices take as long as they take; others need not wait for them. */
+#define LANE_DISCARDED_MOST ((size_t)32 * 1024 * 1024)
+static inline bool lane_is_littered(const struct lane *lane) {
+    return lane->discarded_bytes > LANE_DISCARDED_MOST;
 }
 /* Outside the gate, now and then: frees what can be freed, and a slice of discarded values and flushed tables. Returns true if work is left that a further
  * call may do. */
