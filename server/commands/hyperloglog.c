@@ -208,63 +208,72 @@ static void reply_registers(const struct hll *hll, struct reply *reply) {
     }
 }
 
-/* The opcodes in letters: "Z:12 z:100 v:1,2". */
-static void reply_opcodes(const struct hll *hll, struct reply *reply) {
-    size_t size = hll->length * 16 + 1, length = 0;
-    char *text = malloc(size);
-    if (text == NULL) {
-        reply_error(reply, ERROR_NO_MEMORY);
+/* An opcode in letters, "Z:12", "z:100" or "v:1,2", behind a blank if it isn't the first. Moves *at behind it and returns its length. */
+static size_t opcode_write(char out[32], const struct string_view *view, size_t *at) {
+    const unsigned char *bytes = (const unsigned char *)view->data;
+    const char *blank = *at == HLL_HEADER ? "" : " ";
+    int opcode = bytes[(*at)++];
+    if ((opcode & 0x80) != 0) return (size_t)snprintf(out, 32, "%sv:%d,%d", blank, (opcode >> 2 & 31) + 1, (opcode & 3) + 1);
+    if ((opcode & 0x40) == 0) return (size_t)snprintf(out, 32, "%sz:%d", blank, (opcode & 0x3F) + 1);
+    int low = *at < view->length ? bytes[(*at)++] : 0;
+    return (size_t)snprintf(out, 32, "%sZ:%d", blank, ((opcode & 0x3F) << 8 | low) + 1);
+}
+
+/* Twice: for the length, and into the reply. */
+static void reply_opcodes(const struct string_view *view, struct reply *reply) {
+    char text[32];
+    size_t length = 0;
+    for (size_t at = HLL_HEADER; at < view->length;) length += opcode_write(text, view, &at);
+    char *space = reply_bulk_space(reply, length);
+    if (space == NULL) return;
+    for (size_t at = HLL_HEADER; at < view->length;) {
+        size_t written = opcode_write(text, view, &at);
+        memcpy(space, text, written);
+        space += written;
+    }
+}
+
+/* GETREG and TODENSE, which change the encoding of what is sparse. */
+static void debug_dense(struct edit *edit, const struct string_view *view, bool wants_registers, struct reply *reply) {
+    bool is_dense = hll_is_dense(view->data);
+    struct hll hll;
+    if (!hll_load(&hll, view->data, view->length) || (!is_dense && !hll_make_dense(&hll))) {
+        scope_unchanged(edit);
+        reply_error(reply, ERROR_CORRUPT);
         return;
     }
-    text[0] = '\0';
-    for (size_t at = HLL_HEADER; at < hll->length;) {
-        unsigned char opcode = hll->bytes[at++];
-        const char *space = length == 0 ? "" : " ";
-        if ((opcode & 0x80) != 0) {
-            length += (size_t)snprintf(text + length, size - length, "%sv:%d,%d", space, (opcode >> 2 & 31) + 1, (opcode & 3) + 1);
-        } else if ((opcode & 0x40) != 0) {
-            int low = at < hll->length ? hll->bytes[at++] : 0;
-            length += (size_t)snprintf(text + length, size - length, "%sZ:%d", space, ((opcode & 0x3F) << 8 | low) + 1);
-        } else {
-            length += (size_t)snprintf(text + length, size - length, "%sz:%d", space, (opcode & 0x3F) + 1);
-        }
-    }
-    reply_bulk(reply, text, length);
-    free(text);
+    if (is_dense) scope_unchanged(edit);
+    else if (!put_hll(edit, &hll, EVENT_PFCOUNT, reply)) return;
+    if (wants_registers) reply_registers(&hll, reply);
+    else reply_integer(reply, !is_dense);
 }
 
 void command_pfdebug(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct edit edit;
-    struct hll hll;
     struct string_view view;
     const struct bulk *what = &call->arguments[1];
+    bool wants_registers = argument_is(what, "GETREG");
+    int shown = what->length < 128 ? (int)what->length : 128;
     scope_edit(scope, &call->keys[0], &edit);
-    bool is_fine = edit.entry != NULL && view_hll(edit.entry, &view, reply) && hll_load(&hll, view.data, view.length);
-    if (!is_fine) {
-        if (edit.entry == NULL) reply_error(reply, "ERR The specified key does not exist");
-        scope_unchanged(&edit);
+    if (edit.entry == NULL) {
+        reply_error(reply, "ERR The specified key does not exist");
+    } else if (!view_hll(edit.entry, &view, reply)) {
+        /* it is replied */
+    } else if (call->count != 3) {
+        reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", shown, what->data);
+    } else if (wants_registers || argument_is(what, "TODENSE")) {
+        debug_dense(&edit, &view, wants_registers, reply);
         return;
-    }
-    bool is_dense = hll_is_dense(view.data), makes_dense = argument_is(what, "TODENSE") || argument_is(what, "GETREG");
-    bool has_arity = call->count == 3;
-    if (has_arity && makes_dense && !is_dense) {
-        if (!hll_make_dense(&hll)) {
-            scope_unchanged(&edit);
-            reply_error(reply, ERROR_CORRUPT);
-            return;
-        }
-        if (!put_hll(&edit, &hll, EVENT_PFCOUNT, reply)) return;
+    } else if (argument_is(what, "ENCODING")) {
+        reply_status(reply, hll_is_dense(view.data) ? "dense" : "sparse");
+    } else if (!argument_is(what, "DECODE")) {
+        reply_error_format(reply, "ERR Unknown PFDEBUG subcommand '%.*s'", shown, what->data);
+    } else if (hll_is_dense(view.data)) {
+        reply_error(reply, "ERR HLL encoding is not sparse");
     } else {
-        scope_unchanged(&edit);
+        reply_opcodes(&view, reply);
     }
-    if (has_arity && argument_is(what, "GETREG")) reply_registers(&hll, reply);
-    else if (has_arity && argument_is(what, "ENCODING")) reply_status(reply, is_dense ? "dense" : "sparse");
-    else if (has_arity && argument_is(what, "TODENSE")) reply_integer(reply, !is_dense);
-    else if (has_arity && argument_is(what, "DECODE") && is_dense) reply_error(reply, "ERR HLL encoding is not sparse");
-    else if (has_arity && argument_is(what, "DECODE")) reply_opcodes(&hll, reply);
-    else if (has_arity) reply_error_format(reply, "ERR Unknown PFDEBUG subcommand '%.*s'", what->length < 128 ? (int)what->length : 128, what->data);
-    else
-        reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", what->length < 128 ? (int)what->length : 128, what->data);
+    scope_unchanged(&edit);
 }
 
 /* ------------------------------------------------------------------ PFSELFTEST */

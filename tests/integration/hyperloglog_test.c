@@ -52,6 +52,28 @@ static void the_server_tests_its_own_counting(void **unused) {
     expect(client, "OK", "PFSELFTEST");
 }
 
+/* Longer than any that is loaded, and so PFDEBUG said nothing at all. */
+static void an_overlong_sparse_one_is_told_of_too(void **unused) {
+    enum { HEADER = 16, OPCODES = 20000 };
+    static char bytes[HEADER + OPCODES] = "HYLL\x01";
+    (void)unused;
+    memset(bytes + HEADER, 0x80, OPCODES);
+    redisReply *reply = redisCommand(client, "SET long %b", bytes, sizeof bytes);
+    assert_string_equal(reply->str, "OK");
+    freeReplyObject(reply);
+    expect(client, "sparse", "PFDEBUG ENCODING long");
+    expect(client, "INVALIDOBJ Corrupted HLL object detected", "PFDEBUG GETREG long");
+    expect(client, "INVALIDOBJ Corrupted HLL object detected", "PFDEBUG TODENSE long");
+    expect(client, "ERR Unknown PFDEBUG subcommand 'NONE'", "PFDEBUG NONE long");
+    reply = redisCommand(client, "PFDEBUG DECODE long");
+    assert_int_equal(reply->type, REDIS_REPLY_STRING);
+    assert_int_equal(reply->len, 6 * OPCODES - 1);
+    assert_memory_equal(reply->str, "v:1,1 v:1,1 ", 12);
+    assert_string_equal(reply->str + reply->len - 6, " v:1,1");
+    freeReplyObject(reply);
+    expect(client, "PONG", "PING");
+}
+
 static int start(void **unused) {
     (void)unused;
     server = server_start((const char *const[]){"--threads", "2", NULL});
@@ -70,6 +92,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_count_once_wherever_they_are),
         cmocka_unit_test(the_server_tests_its_own_counting),
+        cmocka_unit_test(an_overlong_sparse_one_is_told_of_too),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
