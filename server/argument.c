@@ -35,6 +35,12 @@ bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t
     return false;
 }
 
+void reply_collected(struct reply *reply, struct reply *text) {
+    if (text->is_broken) reply_error(reply, ERROR_NO_MEMORY);
+    else reply_verbatim(reply, "txt", text->length == 0 ? "" : text->data, text->length);
+    reply_free(text);
+}
+
 void reply_subcommand_error(const struct call *call, struct reply *reply) {
     char name[64];
     const struct bulk *command = &call->arguments[0], *subcommand = &call->arguments[1];

@@ -205,6 +205,8 @@ bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t
                              const char *error);
 /* Redis's error for a subcommand that is unknown or has a wrong number of arguments, where a row alone can't tell. */
 void reply_subcommand_error(const struct call *call, struct reply *reply);
+/* Replies the text, for which there may not have been enough memory, and frees it. */
+void reply_collected(struct reply *reply, struct reply *text);
 /* Replies WRONGTYPE and returns false if entry is not NULL and no string. */
 bool check_string(const struct entry *entry, struct reply *reply);
 /* Likewise if it is there and of another type. */

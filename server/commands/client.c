@@ -83,9 +83,7 @@ void command_client_info(struct worker *worker, struct connection *connection, c
     (void)worker;
     reply_init(&text, call->protocol);
     write_description(&text, connection);
-    if (text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    reply_collected(reply, &text);
 }
 
 /* ------------------------------------------------------------------ which connections are meant */
@@ -331,9 +329,7 @@ void command_client_list_conclude(struct inquiry *inquiry, const struct call *ca
         for (uint32_t i = 0; i < inquiry->workers; i++)
             reply_raw(&lines, inquiry->answers[i].text.data, inquiry->answers[i].text.length);
     }
-    if (lines.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", lines.length == 0 ? "" : lines.data, lines.length);
-    reply_free(&lines);
+    reply_collected(reply, &lines);
 }
 
 /* ------------------------------------------------------------------ UNBLOCK */

@@ -384,9 +384,7 @@ void command_info(const struct call *call, struct reply *reply) {
         line(&info, "# %s", sections[i].title);
         sections[i].write(&info);
     }
-    if (info.text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", info.text.data == NULL ? "" : info.text.data, info.text.length);
-    reply_free(&info.text);
+    reply_collected(reply, &info.text);
 }
 
 void command_config_resetstat(const struct call *call, struct reply *reply) {

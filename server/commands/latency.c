@@ -168,8 +168,8 @@ void command_latency_graph(const struct call *call, struct reply *reply) {
     if (event != NULL) draw(event, call->now, &text);
     pthread_mutex_unlock(&mutex);
     if (event == NULL) reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
-    else reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    else reply_collected(reply, &text);
+    if (event == NULL) reply_free(&text);
 }
 
 struct advice {
@@ -208,8 +208,7 @@ void command_latency_doctor(const struct call *call, struct reply *reply) {
     const char *otherwise = is_off ? "The latency monitor is off. Turn it on with CONFIG SET latency-monitor-threshold <milliseconds>.\n"
                                    : "No spike over the threshold has been seen.\n";
     if (text.length == 0) reply_raw(&text, otherwise, strlen(otherwise));
-    reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    reply_collected(reply, &text);
 }
 
 /* ------------------------------------------------------------------ HISTOGRAM */

@@ -314,9 +314,7 @@ void command_memory_doctor(const struct call *call, struct reply *reply) {
         static const char healthy[] = "No memory problem was found.\n";
         reply_raw(&text, healthy, sizeof healthy - 1);
     }
-    if (text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    reply_collected(reply, &text);
 }
 
 /* ------------------------------------------------------------------ the allocator */
@@ -372,9 +370,7 @@ void command_memory_malloc_stats(const struct call *call, struct reply *reply) {
     struct reply text;
     reply_init(&text, call->protocol);
     allocator_describe(&text);
-    if (text.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    reply_collected(reply, &text);
 }
 
 void command_memory_help(const struct call *call, struct reply *reply) {

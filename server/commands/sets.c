@@ -180,17 +180,14 @@ void command_srandmember(const struct read_scope *scope, const struct call *call
     }
 }
 
-/* Takes one out, after replying it. */
+/* Takes one out, after replying it: its text stands in memory of the set that is about to go, so what is removed is the reply's copy. Without
+ * memory for that it stays. */
 static void pop_one(struct opened *opened, struct reply *reply) {
     struct packed_text member;
     members_random(opened->value, &member);
     reply_element(reply, &member);
-    /* The text stands in the set itself, in memory that is about to go. */
-    char few[128], *bytes = member.length <= sizeof few ? few : malloc(member.length);
-    if (bytes == NULL) return;
-    if (member.length > 0) memcpy(bytes, member.data, member.length);
-    members_remove(&opened->value, (struct text){bytes, member.length});
-    if (bytes != few) free(bytes);
+    if (reply->is_broken) return;
+    members_remove(&opened->value, (struct text){reply->data + reply->length - 2 - member.length, member.length});
 }
 
 void command_spop(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -213,7 +210,7 @@ void command_spop(struct write_scope *scope, const struct call *call, struct rep
         scope_changed(&opened.edit, EVENT_SPOP);
         return;
     }
-    for (uint64_t left = wanted; left > 0; left--) pop_one(&opened, reply);
+    for (uint64_t left = wanted; left > 0 && !reply->is_broken; left--) pop_one(&opened, reply);
     value_close(&opened, wanted > 0, EVENT_SPOP);
 }
 
@@ -301,6 +298,7 @@ struct making {
 
 static bool make_add(void *context, const struct packed_text *member) {
     struct making *making = context;
+    if (making->is_failed) return false; /* of a source before this one */
     if (making->value == NULL) making->value = members_create(text_from(member), 1);
     making->is_failed = making->value == NULL || members_add(&making->value, text_from(member)) < 0;
     return !making->is_failed;
@@ -435,9 +433,5 @@ void command_sscan(const struct read_scope *scope, const struct call *call, stru
     reply_init(&items, reply->protocol);
     struct scanning scanning = {&scan, &items, 0};
     uint64_t next = members_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
-    reply_array(reply, 2);
-    reply_bulk_integer(reply, (int64_t)next);
-    reply_array(reply, scanning.found);
-    if (scanning.found > 0) reply_raw(reply, items.data, items.length);
-    reply_free(&items);
+    value_scan_reply(reply, next, &items, scanning.found);
 }

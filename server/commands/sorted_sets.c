@@ -542,9 +542,5 @@ void command_zscan(const struct read_scope *scope, const struct call *call, stru
     reply_init(&items, 2);
     struct scanning scanning = {&scan, &items, 0};
     uint64_t next = sorted_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
-    reply_array(reply, 2);
-    reply_bulk_integer(reply, (int64_t)next);
-    reply_array(reply, scanning.found);
-    if (scanning.found > 0) reply_raw(reply, items.data, items.length);
-    reply_free(&items);
+    value_scan_reply(reply, next, &items, scanning.found);
 }

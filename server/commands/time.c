@@ -37,8 +37,7 @@ void command_lolwut(const struct call *call, struct reply *reply) {
         if (i < width / 2) reply_raw(&text, " ", 1);
         else reply_raw(&text, &"_|v^ "[(cut >> 13) % 5], 1);
     }
-    static const char signature[] = "\n\nLatchkey ver. " LATCHKEY_VERSION "\n";
+    static const char signature[] = "\n\nLatchkey ver. " LATCHKEY_VERSION "\nRedis ver. " REDIS_VERSION "\n"; /* clients look for the second */
     reply_raw(&text, signature, sizeof signature - 1);
-    reply_verbatim(reply, "txt", text.data, text.length);
-    reply_free(&text);
+    reply_collected(reply, &text);
 }

@@ -129,6 +129,18 @@ bool value_scan_begin(const struct read_scope *scope, const struct call *call, e
     return false;
 }
 
+void value_scan_reply(struct reply *reply, uint64_t next, struct reply *items, size_t count) {
+    if (items->is_broken) {
+        reply_error(reply, ERROR_NO_MEMORY);
+    } else {
+        reply_array(reply, 2);
+        reply_bulk_integer(reply, (int64_t)next);
+        reply_array(reply, count);
+        reply_raw(reply, items->data, items->length);
+    }
+    reply_free(items);
+}
+
 bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text) {
     return scan->pattern == NULL || glob_matches(scan->pattern->data, scan->pattern->length, text->data, text->length, false);
 }

@@ -45,6 +45,8 @@ struct value_scan {
 /* Reads them and the value. false if it has replied already: what is wrong, or that there is nothing. */
 bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type, struct value_scan *scan, const void **value,
                       struct reply *reply);
+/* Replies the next position and what was found, or that there was no memory for that; frees it. */
+void value_scan_reply(struct reply *reply, uint64_t next, struct reply *items, size_t count);
 bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text);
 
 /* Which of the elements of a value are to be drawn, when `count` different ones of `size` are wanted: going over all of them, each in turn is asked for.
