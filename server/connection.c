@@ -50,6 +50,9 @@
 /* How long the other side has to close after it was sent everything, and to take what it is still owed. */
 #define LINGER_MS 1000
 #define CLOSING_MS 60000
+/* Who has not sent or taken anything for the first is looked after; whose connection is broken, and who has for the second, has nothing more to say. */
+#define QUIET_MS 500
+#define GONE_MS 2000
 /* How long the end of the server waits for a client to take some of what it is owed. */
 #define UNREAD_MS 2000
 
@@ -724,6 +727,19 @@ static void connection_end(struct connection *connection, ssize_t status) {
         break;
     default: receiving_update(connection); break; /* what it had sent is still run */
     }
+}
+
+bool connection_is_quiet(const struct connection *connection) {
+    return connection->worker->now - connection->last_active > QUIET_MS && !connection->is_ended && !is_ending(connection) &&
+           connection->state != CONNECTION_READY;
+}
+
+/* Bytes that wait to be received come first, if anybody is there who can be answered. */
+void connection_hung_up(struct connection *connection, bool is_broken) {
+    if (connection->state == CONNECTION_PARKED && !is_waiting_for_others(connection)) return; /* for a moment; what it asks for is done */
+    bool is_unread = loop_unread(connection->worker->loop, &connection->stream) > 0;
+    if (is_broken && (!is_unread || connection->worker->now - connection->last_active > GONE_MS)) connection_end(connection, -ECONNRESET);
+    else if (!is_unread) connection_end(connection, 0);
 }
 
 void connection_receive(struct connection *connection, char *data, ssize_t length) {

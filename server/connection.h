@@ -122,6 +122,11 @@ void connection_free(struct connection *connection);
 /* About once a second: closes it if it is idle for longer than `timeout`, over the soft limit for too long, or slow in taking its last
  * replies. */
 void connection_check(struct connection *connection);
+/* It has been quiet for a while, so that it is worth asking the kernel whether the client is still there. */
+bool connection_is_quiet(const struct connection *connection);
+/* The kernel says (poll) that the client has closed its side, or, is_broken, that the connection is gone in both directions. The loop tells as a rule;
+ * if it didn't, this ends the connection. */
+void connection_hung_up(struct connection *connection, bool is_broken);
 /* What comes next from the client begins a request, and may be run when it comes. */
 static inline bool connection_is_between_requests(const struct connection *connection) {
     return connection->state == CONNECTION_READING && connection->input_length == 0;

@@ -37,6 +37,7 @@
 /* A tick looks at one in so many connections, so that each is looked at about once a second. */
 #define SWEEP_TICKS 10
 #define SWEEP_LEAST 16
+#define QUIET_MOST 256
 /* How long a worker doesn't listen when there are no descriptors. */
 #define LISTEN_PAUSE_MS 200
 /* A turn that has lasted for so long may last longer: a usual one takes less than a millisecond. */
@@ -400,14 +401,38 @@ static void free_closed(struct worker *worker) {
     worker->closed = kept;
 }
 
+/* Those whose clients have gone without the loop's being told, whatever the reason. */
+struct quiet {
+    struct connection *connections[QUIET_MOST];
+    struct pollfd watched[QUIET_MOST];
+    nfds_t count;
+};
+
+static void end_those_hung_up(struct quiet *quiet) {
+    int found = quiet->count > 0 ? poll(quiet->watched, quiet->count, 0) : 0;
+    for (nfds_t i = 0; i < quiet->count && found > 0; i++) {
+        short events = quiet->watched[i].revents;
+        if (events == 0) continue;
+        found--;
+        connection_hung_up(quiet->connections[i], (events & (POLLERR | POLLHUP)) != 0);
+    }
+    quiet->count = 0;
+}
+
 static void sweep(struct worker *worker) {
+    struct quiet quiet = {.count = 0};
     uint64_t count = counter_read(&worker->connection_count) / SWEEP_TICKS + SWEEP_LEAST;
     if (!worker->sweep) worker->sweep = worker->connections;
     while (count-- > 0 && worker->sweep) {
         struct connection *connection = worker->sweep;
         worker->sweep = connection->next;
         connection_check(connection);
+        if (!connection_is_quiet(connection)) continue;
+        quiet.connections[quiet.count] = connection;
+        quiet.watched[quiet.count++] = (struct pollfd){.fd = connection->stream.fd, .events = POLLRDHUP};
+        if (quiet.count == QUIET_MOST) end_those_hung_up(&quiet);
     }
+    end_those_hung_up(&quiet);
 }
 
 static bool needs_ticks(const struct worker *worker) {
