@@ -751,6 +751,7 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     size_t received = (size_t)length;
     connection->bytes_in += received;
     counter_add(&worker->bytes_in, received);
+    counter_add(&worker->reads, 1);
     if (is_ending(connection)) return;
     connection->last_active = worker->now;
     if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;

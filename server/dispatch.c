@@ -325,6 +325,7 @@ struct run {
     const struct prepared *prepared; /* NULL: nothing is known yet */
     struct key key;                  /* the one key, if that was prepared */
     struct blocked_client *blocked;  /* the command waits for a key */
+    bool is_rejected;                /* for want of memory, before it ran */
 };
 
 static void run_read_scope(struct run *run, struct read_scope *scope) {
@@ -552,6 +553,7 @@ static enum outcome make_room(struct run *run, bool *is_made) {
         *is_made = room == ROOM_MADE;
         if (room == ROOM_NONE) {
             reply_error(run->reply, ERROR_OUT_OF_MEMORY);
+            run->is_rejected = true;
             return OUTCOME_DONE;
         }
         if (room != ROOM_LATER) continue;
@@ -1083,6 +1085,12 @@ static void account_slow(const struct run *run, uint64_t nanoseconds) {
 static void account(const struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     const struct command *command = run->call.command;
+    if (run->is_rejected) {
+        dispatch_batch_end(run->worker);
+        statistics_count_rejected(dispatcher->statistics, command);
+        statistics_count_error(run->reply->error_code);
+        return;
+    }
     if (run->reply->error_count > 0) {
         statistics_count_failed(dispatcher->statistics, command);
         statistics_count_error(run->reply->error_code);
@@ -1215,6 +1223,7 @@ static void run_begin(struct run *run, struct worker *worker, struct connection 
     run->reply = reply;
     run->prepared = NULL;
     run->blocked = NULL;
+    run->is_rejected = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;
@@ -1293,7 +1302,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     account(&run);
     bool hears_itself = session->reply_mode != REPLY_OFF && session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark);
-    if (monitor_is_on() && !has_waited) feed_monitors(&run, hears_itself);
+    if (monitor_is_on() && !has_waited && !run.is_rejected) feed_monitors(&run, hears_itself);
     return OUTCOME_DONE;
 }
 

@@ -44,7 +44,9 @@ static void sent_add(struct connection *connection, size_t length) {
     struct worker *worker = connection->worker;
     connection->bytes_out += length;
     counter_add(&worker->bytes_out, length);
-    if (length) connection->last_active = worker->now;
+    if (length == 0) return;
+    counter_add(&worker->writes, 1);
+    connection->last_active = worker->now;
 }
 
 static void soft_limit_mark(struct connection *connection, int64_t since) {

@@ -232,6 +232,10 @@ void process_rates(struct process_rates *rates) {
         /* A reset in between makes the counters go back: then there is no rate. */
         if (seconds > 0 && last->totals.commands >= first->totals.commands) {
             rates->commands = (uint64_t)((double)(last->totals.commands - first->totals.commands) / seconds);
+            uint64_t turns = last->totals.turns - first->totals.turns;
+            rates->turns = (uint64_t)((double)turns / seconds);
+            rates->turn_us =
+                turns == 0 ? 0 : (last->totals.busy_us - first->totals.busy_us) / turns;
             rates->bytes_in = (double)(last->totals.bytes_in - first->totals.bytes_in) / seconds;
             rates->bytes_out = (double)(last->totals.bytes_out - first->totals.bytes_out) / seconds;
         }

@@ -34,7 +34,7 @@ uint64_t process_memory_limited(void);
 
 /* Averages over the last second or two. */
 struct process_rates {
-    uint64_t commands;
+    uint64_t commands, turns, turn_us; /* the last: processor time of one turn, on the average */
     double bytes_in, bytes_out;
 };
 void process_rates(struct process_rates *rates);

@@ -146,6 +146,22 @@ void statistics_totals(const struct command *command, struct command_totals *tot
     pthread_mutex_unlock(&mutex);
 }
 
+uint64_t statistics_commands_us(void) {
+    uint64_t nanoseconds = 0;
+    for (uint32_t id = 0; id < command_table_count(); id++) {
+        for (uint32_t worker = 0; worker < WORKERS_MOST; worker++) {
+            const struct statistics *statistics = atomic_load(&all[worker]);
+            if (statistics != NULL)
+                nanoseconds += counter_read(&statistics->commands[id].nanoseconds);
+        }
+    }
+    pthread_mutex_lock(&mutex);
+    for (uint32_t id = 0; bases != NULL && id < command_table_count(); id++)
+        nanoseconds -= bases[id].nanoseconds;
+    pthread_mutex_unlock(&mutex);
+    return nanoseconds / 1000;
+}
+
 uint32_t statistics_errors(struct error_count *out, uint64_t *total) {
     pthread_mutex_lock(&mutex);
     uint32_t count = error_codes;
@@ -163,6 +179,9 @@ static void workers_sum(struct worker_totals *totals) {
         totals->commands += counter_read(&worker->commands);
         totals->bytes_in += counter_read(&worker->bytes_in);
         totals->bytes_out += counter_read(&worker->bytes_out);
+        totals->reads += counter_read(&worker->reads);
+        totals->writes += counter_read(&worker->writes);
+        totals->busy_us += (uint64_t)(worker_cpu_seconds(worker) * 1e6);
         totals->turns += counter_read(&worker->turns);
         totals->output_limit_closes += counter_read(&worker->output_limit_closes);
         totals->query_limit_closes += counter_read(&worker->query_limit_closes);
@@ -179,6 +198,9 @@ void statistics_workers(struct worker_totals *totals) {
     totals->commands -= worker_base.commands;
     totals->bytes_in -= worker_base.bytes_in;
     totals->bytes_out -= worker_base.bytes_out;
+    totals->reads -= worker_base.reads;
+    totals->writes -= worker_base.writes;
+    totals->busy_us -= worker_base.busy_us;
     totals->turns -= worker_base.turns;
     totals->output_limit_closes -= worker_base.output_limit_closes;
     totals->query_limit_closes -= worker_base.query_limit_closes;
@@ -201,6 +223,8 @@ void statistics_keyspace(const struct keyspace *keyspace, struct keyspace_counts
     counts->busy_takes -= keyspace_base.busy_takes;
     counts->gate_closings -= keyspace_base.gate_closings;
     counts->expiry_cycle_us -= keyspace_base.expiry_cycle_us;
+    counts->expiry_cut_short -= keyspace_base.expiry_cut_short;
+    counts->freed_objects -= keyspace_base.freed_objects;
     pthread_mutex_unlock(&mutex);
 }
 

@@ -40,6 +40,8 @@ struct command_totals {
     uint64_t calls, nanoseconds, rejected, failed;
     struct histogram histogram;
 };
+/* Microseconds that all commands have taken together. */
+uint64_t statistics_commands_us(void);
 void statistics_totals(const struct command *command, struct command_totals *totals);
 
 #define ERROR_CODES 128
@@ -51,7 +53,7 @@ struct error_count {
 uint32_t statistics_errors(struct error_count *out, uint64_t *total);
 
 struct worker_totals {
-    uint64_t connections, commands, bytes_in, bytes_out, turns, output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
+    uint64_t connections, commands, bytes_in, bytes_out, reads, writes, turns, busy_us /* processor time */, output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
 };
 void statistics_workers(struct worker_totals *totals);
 void statistics_keyspace(const struct keyspace *keyspace, struct keyspace_counts *counts);

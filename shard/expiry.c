@@ -49,12 +49,22 @@ static void remove_victims(struct write_scope *scope, const struct stretch *stre
     }
 }
 
+/* As Redis averages: a slice counts for a twentieth. */
+#define PPM UINT64_C(1000000)
+static void note_stale(struct lane *lane) {
+    uint64_t now = lane->slice_looked == 0 ? 0 : lane->slice_lapsed * PPM / lane->slice_looked,
+             before = counter_read(&lane->stale_ppm);
+    if (now != before) counter_add(&lane->stale_ppm, (before * 19 + now) / 20 - before);
+}
+
 /* One stretch of one table. Returns true if there was so much to remove that the next stretch is worth a look at once. */
 static bool expire_stretch(struct write_scope *scope, struct table *table, uint32_t database) {
     if (counter_read(&table->expiring) == 0) return false;
     struct stretch stretch = {.now = scope->scope.now};
     for (int homes = 0; homes < STRETCH && stretch.count < VICTIMS / 2; homes++)
         if (!table_sweep(table, note_expired, &stretch)) break;
+    scope->scope.lane->slice_looked += stretch.looked;
+    scope->scope.lane->slice_lapsed += stretch.count;
     remove_victims(scope, &stretch, database);
     uint64_t expiring = counter_read(&table->expiring);
     if (expiring == 0) return false;
@@ -101,6 +111,7 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
     uint32_t databases = atomic_load(&keyspace->used_database_count), database;
     uint64_t steps = (uint64_t)keyspace->shard_count * databases;
     bool is_cut_short = false;
+    lane->slice_looked = lane->slice_lapsed = 0;
     for (uint64_t step = 0; step < steps && !is_cut_short; step++) {
         uint32_t number = (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
         bool is_known = keyspace_used_database(keyspace, lane->expiry_database, &database);
@@ -114,6 +125,8 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
         if ((step & 15) == 15) is_cut_short = monotonic_us() - began >= budget;
     }
     counter_add(&lane->expiry_us, (uint64_t)(monotonic_us() - began));
+    if (is_cut_short) counter_add(&lane->expiry_cut_short, 1);
+    note_stale(lane);
     return is_cut_short;
 }
 

@@ -172,7 +172,7 @@ bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, 
 
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts) {
     *counts = (struct keyspace_counts){0};
-    uint32_t used = atomic_load(&keyspace->lanes_used);
+    uint32_t used = atomic_load(&keyspace->lanes_used), expiring_lanes = 0;
     for (uint32_t i = 0; i < used; i++) {
         const struct lane *lane = &keyspace->lanes[i];
         uint64_t glance_hits = counter_read(&lane->glance_hits), glance_misses = counter_read(&lane->glance_misses);
@@ -190,8 +190,14 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
         counts->gate_closings += counter_read(&lane->gate_closings);
         counts->retired_bytes += counter_read(&lane->retired_bytes);
         counts->retired_objects += counter_read(&lane->retired_objects);
+        counts->freed_objects += counter_read(&lane->freed_objects);
+        counts->expiry_cut_short += counter_read(&lane->expiry_cut_short);
         counts->expiry_cycle_us += counter_read(&lane->expiry_us);
+        if (counter_read(&lane->expiry_us) == 0) continue;
+        expiring_lanes++;
+        counts->stale_ppm += counter_read(&lane->stale_ppm);
     }
+    if (expiring_lanes > 0) counts->stale_ppm /= expiring_lanes;
 }
 
 /* ------------------------------------------------------------------ whole databases */

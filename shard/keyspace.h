@@ -62,7 +62,10 @@ struct keyspace_counts {
     uint64_t hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings;
     uint64_t looks, failed_looks; /* optimistic reads that held, and that had to take the lock after all */
     uint64_t retired_bytes, retired_objects; /* not counters: unlinked and not yet freed, now */
+    uint64_t freed_objects;                  /* counts those that are */
     uint64_t expiry_cycle_us;                /* microseconds spent on active expiry */
+    uint64_t expiry_cut_short;               /* slices of it that ended with their time, not with the work */
+    uint64_t stale_ppm;                      /* not a counter: of the keys with an expiry, those that have lapsed and are still there; estimated */
 };
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts);
 

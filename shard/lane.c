@@ -353,6 +353,7 @@ static void free_discarded(struct lane *lane) {
         counter_subtract(&lane->retired_bytes, last->bytes);
         lane_charge(lane, -(int64_t)last->bytes);
         counter_subtract(&lane->retired_objects, last->count);
+        counter_add(&lane->freed_objects, last->count);
         lane->discarded_count--;
     }
 }
@@ -382,6 +383,7 @@ static void bury_some(struct lane *lane) {
     if (is_gone) lane->graves = next;
     counter_subtract(&lane->retired_bytes, bytes - bytes_left);
     counter_subtract(&lane->retired_objects, keys - keys_left);
+    counter_add(&lane->freed_objects, keys - keys_left);
     lane_charge(lane, -(int64_t)(bytes - bytes_left));
 }
 
@@ -428,6 +430,7 @@ bool lane_reclaim(struct lane *lane) {
             lane_charge(lane, -(int64_t)retired.bytes);
             counter_subtract(&lane->retired_bytes, retired.bytes);
             counter_subtract(&lane->retired_objects, 1);
+            counter_add(&lane->freed_objects, 1);
             retired_free(&retired);
         }
     }

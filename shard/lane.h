@@ -100,6 +100,7 @@ struct lane {
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;
     _Atomic uint16_t nowhere; /* for what need not be stored */
+    uint64_t slice_looked, slice_lapsed; /* by the slice of active expiry that is under way */
     /* Of the budget (eviction.h): what its allocations come to, less its frees, and what it may come to. Its thread's to write. Both may be
      * below 0, where it frees what others have allocated. */
     _Atomic int64_t spent, drawn;
@@ -108,7 +109,9 @@ struct lane {
     /* Counters: written by its thread, read by anybody. */
     counter hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings,
         looks, failed_looks, glance_hits, glance_misses;
-    counter retired_bytes, retired_objects, expiry_us;
+    counter retired_bytes, retired_objects, freed_objects;
+    counter expiry_us, expiry_cut_short /* slices that ended with their time */;
+    counter stale_ppm; /* of the keys with an expiry that its slices look at, those that had lapsed: a moving average */
 };
 
 /* Takes a seat for the calling thread. NULL when all are taken or out of memory. */

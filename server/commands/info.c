@@ -52,6 +52,23 @@ static void zero_lines(struct info *info, const char *const *names) {
 }
 #define ZERO_LINES(info, ...) zero_lines(info, (const char *const[]){__VA_ARGS__, NULL})
 
+/* Redis 7.2's lines: one for TCP with all of its addresses, and one for the unix socket. */
+static void listener_lines(struct info *info) {
+    char words[4096], text[4096];
+    int count = 0;
+    size_t length = 0;
+    config_text("bind", words, sizeof words);
+    char *rest = words;
+    for (char *word = strtok_r(rest, " ", &rest); word != NULL && length < sizeof text;
+         word = strtok_r(rest, " ", &rest))
+        length += (size_t)snprintf(text + length, sizeof text - length, ",bind=%s", word);
+    long long port = (long long)atomic_load(&config.port);
+    if (port != 0 && length > 0)
+        line(info, "listener%d:name=tcp%.400s,port=%lld", count++, text, port);
+    if (config_text("unixsocket", text, sizeof text) > 0)
+        line(info, "listener%d:name=unix,bind=%.400s", count, text);
+}
+
 static void server_section(struct info *info) {
     struct utsname machine;
     char executable[400];
@@ -81,6 +98,7 @@ static void server_section(struct info *info) {
     line(info, "executable:%s", executable);
     line(info, "config_file:%s", config_file());
     line(info, "io_threads_active:0");
+    listener_lines(info);
     line(info, "worker_threads:%u", worker_count());
     line(info, "shards:%u", keyspace_shard_count(info->call->keyspace));
 }
@@ -122,7 +140,7 @@ static void memory_section(struct info *info) {
     struct keyspace_counts counts;
     uint64_t dataset = 0, tables = 0;
     process_memory(&memory);
-    keyspace_counts(info->call->keyspace, &counts);
+    statistics_keyspace(info->call->keyspace, &counts);
     for (uint32_t database = 0; database < keyspace_database_count(info->call->keyspace); database++) {
         struct keyspace_size size;
         keyspace_size(info->call->keyspace, database, &size);
@@ -157,15 +175,22 @@ static void memory_section(struct info *info) {
     line(info, "rss_overhead_bytes:%lld", (long long)(memory.resident - memory.allocator_resident));
     line(info, "mem_fragmentation_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
     line(info, "mem_fragmentation_bytes:%lld", (long long)(memory.resident - memory.used));
-    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts",
-               "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions",
-               "used_memory_scripts", "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers",
-               "mem_cluster_links", "mem_aof_buffer", "mem_clients_slaves");
+    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval",
+               "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
+               "used_memory_vm_functions");
+    bytes_lines(info, "used_memory_vm_total", 0);
+    ZERO_LINES(info, "used_memory_functions");
+    bytes_lines(info, "used_memory_scripts", 0);
+    line(info, "used_memory_lua_human:0B");
+    ZERO_LINES(info, "mem_not_counted_for_evict", "mem_replication_backlog",
+               "mem_total_replication_buffers", "mem_cluster_links", "mem_aof_buffer",
+               "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
     line(info, "maxmemory_clients:%lld", (long long)client_limit_bytes());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
     line(info, "lazyfree_pending_objects:%llu", (unsigned long long)counts.retired_objects);
+    line(info, "lazyfreed_objects:%llu", (unsigned long long)counts.freed_objects);
     line(info, "lazyfree_pending_bytes:%llu", (unsigned long long)counts.retired_bytes);
 }
 
@@ -188,10 +213,17 @@ static void persistence_section(struct info *info) {
     line(info, "aof_current_rewrite_time_sec:-1");
     line(info, "aof_last_bgrewrite_status:ok");
     line(info, "aof_last_write_status:ok");
+    line(info, "current_fork_perc:0.00");
     ZERO_LINES(info, "current_cow_peak", "current_cow_size", "current_cow_size_age", "current_save_keys_processed",
                "current_save_keys_total", "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
                "aof_rewrites", "aof_rewrites_consecutive_failures", "aof_last_cow_size", "module_fork_in_progress",
                "module_fork_last_cow_size");
+}
+
+static uint64_t error_count_of(const struct error_count *errors, uint32_t count, const char *code) {
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(errors[i].code, code) == 0) return errors[i].count;
+    return 0;
 }
 
 static void stats_section(struct info *info) {
@@ -202,35 +234,55 @@ static void stats_section(struct info *info) {
     uint64_t error_total;
     statistics_workers(&totals);
     statistics_keyspace(info->call->keyspace, &counts);
-    statistics_errors(errors, &error_total);
+    uint32_t error_codes = statistics_errors(errors, &error_total);
     process_rates(&rates);
     line(info, "total_connections_received:%llu", (unsigned long long)totals.connections);
     line(info, "total_commands_processed:%llu", (unsigned long long)totals.commands);
     line(info, "instantaneous_ops_per_sec:%llu", (unsigned long long)rates.commands);
     line(info, "total_net_input_bytes:%llu", (unsigned long long)totals.bytes_in);
     line(info, "total_net_output_bytes:%llu", (unsigned long long)totals.bytes_out);
+    ZERO_LINES(info, "total_net_repl_input_bytes", "total_net_repl_output_bytes");
     line(info, "instantaneous_input_kbps:%.2f", rates.bytes_in / 1024.0);
     line(info, "instantaneous_output_kbps:%.2f", rates.bytes_out / 1024.0);
+    line(info, "instantaneous_input_repl_kbps:0.00");
+    line(info, "instantaneous_output_repl_kbps:0.00");
     line(info, "rejected_connections:%llu", (unsigned long long)totals.rejected_connections);
-    line(info, "sync_full:0");
-    line(info, "sync_partial_ok:0");
-    line(info, "sync_partial_err:0");
+    ZERO_LINES(info, "sync_full", "sync_partial_ok", "sync_partial_err");
     line(info, "expired_keys:%llu", (unsigned long long)counts.expired);
     line(info, "expired_keys_active:%llu", (unsigned long long)counts.expired_actively);
+    line(info, "expired_stale_perc:%.2f", (double)counts.stale_ppm / 10000.0);
+    line(info, "expired_time_cap_reached_count:%llu", (unsigned long long)counts.expiry_cut_short);
     line(info, "expire_cycle_cpu_milliseconds:%llu", (unsigned long long)(counts.expiry_cycle_us / 1000));
     line(info, "evicted_keys:%llu", (unsigned long long)counts.evicted);
     line(info, "evicted_clients:%llu", (unsigned long long)totals.evicted_clients);
+    ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time");
     line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
     line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
-    ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels", "pubsub_patterns",
-               "pubsubshard_channels", "latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
-               "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
-               "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
-               "tracking_total_prefixes", "unexpected_error_replies", "dump_payload_sanitizations", "total_net_repl_input_bytes",
-               "total_net_repl_output_bytes", "io_threaded_reads_processed", "io_threaded_writes_processed");
+    ZERO_LINES(info, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels",
+               "latest_fork_usec", "total_forks", "migrate_cached_sockets",
+               "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+               "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time",
+               "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
+               "tracking_total_prefixes", "unexpected_error_replies");
     line(info, "total_error_replies:%llu", (unsigned long long)error_total);
+    ZERO_LINES(info, "dump_payload_sanitizations");
+    line(info, "total_reads_processed:%llu", (unsigned long long)totals.reads);
+    line(info, "total_writes_processed:%llu", (unsigned long long)totals.writes);
+    ZERO_LINES(info, "io_threaded_reads_processed", "io_threaded_writes_processed");
     line(info, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)totals.query_limit_closes);
     line(info, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)totals.output_limit_closes);
+    /* A client has no buffer of its own for replies that would be resized. */
+    ZERO_LINES(info, "reply_buffer_shrinks", "reply_buffer_expands");
+    /* Redis's names for turns; what a turn takes is its processor time, since waiting is none of it. */
+    line(info, "eventloop_cycles:%llu", (unsigned long long)totals.turns);
+    line(info, "eventloop_duration_sum:%llu", (unsigned long long)totals.busy_us);
+    line(info, "eventloop_duration_cmd_sum:%llu", (unsigned long long)statistics_commands_us());
+    line(info, "instantaneous_eventloop_cycles_per_sec:%llu", (unsigned long long)rates.turns);
+    line(info, "instantaneous_eventloop_duration_usec:%llu", (unsigned long long)rates.turn_us);
+    /* There is one user, who may do everything once the password is given. */
+    line(info, "acl_access_denied_auth:%llu",
+         (unsigned long long)error_count_of(errors, error_codes, "WRONGPASS"));
+    ZERO_LINES(info, "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel");
     line(info, "worker_turns:%llu", (unsigned long long)totals.turns);
     line(info, "worker_moved_connections:%llu", (unsigned long long)totals.moved);
     line(info, "shard_locks_exclusive:%llu", (unsigned long long)counts.exclusive_takes);
@@ -257,6 +309,24 @@ static void time_line(struct info *info, const char *name, struct timeval time) 
     line(info, "%s:%lld.%06lld", name, (long long)time.tv_sec, (long long)time.tv_usec);
 }
 
+/* The main thread starts and ends the others, and serves nobody; it has the process's number. */
+static void main_thread_lines(struct info *info) {
+    unsigned long long user = 0, system = 0;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)getpid());
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        /* The second field is a name, in parentheses. */
+        if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                   &user, &system) != 2)
+            user = system = 0;
+        fclose(file);
+    }
+    double ticks = (double)sysconf(_SC_CLK_TCK);
+    line(info, "used_cpu_sys_main_thread:%.6f", (double)system / ticks);
+    line(info, "used_cpu_user_main_thread:%.6f", (double)user / ticks);
+}
+
 static void cpu_section(struct info *info) {
     struct rusage self, children;
     getrusage(RUSAGE_SELF, &self);
@@ -265,6 +335,7 @@ static void cpu_section(struct info *info) {
     time_line(info, "used_cpu_user", self.ru_utime);
     time_line(info, "used_cpu_sys_children", children.ru_stime);
     time_line(info, "used_cpu_user_children", children.ru_utime);
+    main_thread_lines(info);
     for (uint32_t i = 0; i < worker_count(); i++)
         line(info, "used_cpu_worker_%u:%.6f", i, worker_cpu_seconds(worker_at(i)));
 }

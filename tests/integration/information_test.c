@@ -167,13 +167,19 @@ static const char *const exported[] = {
     "latest_fork_usec", "total_forks", "slave_expires_tracked_keys", "tracking_total_keys",
     "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
     "total_error_replies", "dump_payload_sanitizations", "io_threaded_reads_processed",
-    "io_threaded_writes_processed",
+    "io_threaded_writes_processed", "instantaneous_input_repl_kbps",
+    "instantaneous_output_repl_kbps", "expired_stale_perc", "expired_time_cap_reached_count",
+    "total_reads_processed", "total_writes_processed", "reply_buffer_shrinks",
+    "reply_buffer_expands", "eventloop_cycles", "eventloop_duration_sum",
+    "eventloop_duration_cmd_sum", "instantaneous_eventloop_cycles_per_sec",
+    "instantaneous_eventloop_duration_usec", "acl_access_denied_auth", "acl_access_denied_cmd",
+    "acl_access_denied_key", "acl_access_denied_channel", "lazyfreed_objects", "current_fork_perc",
     /* replication */
     "connected_slaves", "master_repl_offset", "second_repl_offset", "repl_backlog_active",
     "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen",
     /* cpu, cluster */
     "used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children",
-    "cluster_enabled"};
+    "used_cpu_sys_main_thread", "used_cpu_user_main_thread", "cluster_enabled"};
 static const char *const labels[] = {"role", "redis_version",    "redis_build_id", "redis_mode",
                                      "os",   "maxmemory_policy", "run_id",         "master_replid"};
 
@@ -372,6 +378,76 @@ static void commandstats_tell_calls_failures_and_refusals_apart(void **state) {
     assert_true(field_number(info, "total_error_replies") == 4);
     info_free(info);
     redisFree(other);
+    redisFree(connection);
+    stop(server);
+}
+
+static void a_write_refused_for_want_of_memory_counts_as_rejected_not_as_failed(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    redisContext *connection = server_connect(server);
+    expect(connection, "OK", "CONFIG SET maxmemory 1");
+    for (int i = 0; i < 3; i++)
+        expect(connection, "OOM command not allowed when used memory > 'maxmemory'.", "SET k v");
+    struct info *info = info_ask(connection, "everything");
+    const char *set = info_value(info, "cmdstat_set");
+    assert_true(part_of(set, "calls") == 0 && part_of(set, "rejected_calls") == 3 &&
+                part_of(set, "failed_calls") == 0);
+    assert_string_equal(info_value(info, "errorstat_OOM"), "count=3");
+    info_free(info);
+    redisFree(connection);
+    stop(server);
+}
+
+static void reads_writes_turns_and_refused_passwords_are_counted(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    redisContext *connection = server_connect(server);
+    int64_t reads = info_number(connection, "total_reads_processed"),
+            writes = info_number(connection, "total_writes_processed"),
+            turns = info_number(connection, "eventloop_cycles");
+    for (int i = 0; i < 100; i++) expect(connection, "PONG", "PING");
+    /* Each was waited for, so each was a read, a write and a turn of its own. */
+    assert_true(info_number(connection, "total_reads_processed") >= reads + 100);
+    assert_true(info_number(connection, "total_writes_processed") >= writes + 100);
+    assert_true(info_number(connection, "eventloop_cycles") >= turns + 100);
+    expect(connection, "OK", "DEBUG SLEEP 0.01");
+    assert_true(info_number(connection, "eventloop_duration_sum") > 0);
+    assert_true(info_number(connection, "eventloop_duration_cmd_sum") >= 10000);
+    expect(connection, "OK", "CONFIG SET requirepass x");
+    expect(connection, "WRONGPASS invalid username-password pair or user is disabled.", "AUTH y");
+    assert_int_equal(info_number(connection, "acl_access_denied_auth"), 1);
+    expect(connection, "OK", "CONFIG RESETSTAT");
+    assert_true(info_number(connection, "total_reads_processed") < 100);
+    assert_true(info_number(connection, "total_writes_processed") < 100);
+    assert_int_equal(info_number(connection, "acl_access_denied_auth"), 0);
+    redisFree(connection);
+    stop(server);
+}
+
+static void what_is_freed_later_and_what_has_lapsed_is_told(void **state) {
+    (void)state;
+    struct server *server = start(NULL);
+    redisContext *connection = server_connect(server);
+    int64_t before = info_number(connection, "lazyfreed_objects");
+    for (int i = 0; i < 1000; i++) expect(connection, "OK", "SET key:%d x", i);
+    expect(connection, "OK", "FLUSHALL");
+    int64_t deadline = now_us() + INT64_C(20000000);
+    while (info_number(connection, "lazyfreed_objects") < before + 1000 && now_us() < deadline)
+        continue;
+    assert_true(info_number(connection, "lazyfreed_objects") >= before + 1000);
+    /* All that active expiry finds when it is let loose has lapsed. */
+    expect(connection, "OK", "DEBUG SET-ACTIVE-EXPIRE 0");
+    for (int i = 0; i < 2000; i++) expect(connection, "OK", "SET key:%d x PX 1", i);
+    expect(connection, "OK", "DEBUG SET-ACTIVE-EXPIRE 1");
+    double most = 0;
+    while (most < 1 && now_us() < deadline) {
+        struct info *info = info_ask(connection, "stats");
+        double stale = field_number(info, "expired_stale_perc");
+        if (stale > most) most = stale;
+        info_free(info);
+    }
+    assert_true(most >= 1 && most <= 100);
     redisFree(connection);
     stop(server);
 }
@@ -888,6 +964,9 @@ int main(void) {
         cmocka_unit_test(keyspace_tells_keys_and_expiries_of_each_database_in_use),
         cmocka_unit_test(memory_follows_the_data),
         cmocka_unit_test(commandstats_tell_calls_failures_and_refusals_apart),
+        cmocka_unit_test(a_write_refused_for_want_of_memory_counts_as_rejected_not_as_failed),
+        cmocka_unit_test(reads_writes_turns_and_refused_passwords_are_counted),
+        cmocka_unit_test(what_is_freed_later_and_what_has_lapsed_is_told),
         cmocka_unit_test(the_time_between_two_requests_counts_for_neither),
         cmocka_unit_test(the_requests_of_a_pipeline_are_counted_one_by_one),
         cmocka_unit_test(latencystats_show_the_percentiles_that_are_configured),
