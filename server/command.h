@@ -86,6 +86,7 @@ typedef void conclude_function(struct inquiry *inquiry, const struct call *call,
 struct walk {
     uint32_t shard; /* the shard at hand; the next one when the function returns */
     bool is_done;
+    bool is_long;   /* set by the first call: each further one may take long */
     uint64_t number[4]; /* the command's own, zero at first */
     struct reply items; /* the command's own, empty at first (with the call's protocol): elements gathered so far */
 };

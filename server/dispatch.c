@@ -498,6 +498,7 @@ static bool run_without_lock(struct run *run) {
     if (run->call.command->read == NULL || (run->call.command->flags & COMMAND_LOCKS) != 0 || run->call.key_count > LOOK_SHARDS) return false;
     size_t mark = reply_mark(run->reply);
     scope_look(&scope, dispatcher->lane, &dispatcher->look, run->call.now);
+    dispatcher->look.is_long = (run->call.command->flags & COMMAND_LONG) != 0;
     run_read_scope(run, &scope);
     if (scope_end_look(&scope)) return true;
     reply_truncate(run->reply, mark);
@@ -754,6 +755,49 @@ static enum outcome run_with_keys(struct run *run) {
 
 /* ------------------------------------------------------------------ walks */
 
+/* With one shard. */
+static void walk_shard(struct run *run, struct walk *walk, struct read_scope *scope) {
+    scope->scope.counts_access = false;
+    run->call.command->walk(scope, &run->call, walk, run->reply);
+    scope_end_read(scope);
+    if (walk->is_long) lane_refresh(run->dispatcher->lane);
+    run->connection->refusals = 0;
+}
+
+/* The next step. false: parked. */
+static bool walk_on(struct run *run, struct walk *walk) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct lane *lane = dispatcher->lane;
+    struct read_scope scope;
+    struct rwlock *busy;
+    shard_set_clear(&dispatcher->shards);
+    shard_set_add(&dispatcher->shards, walk->shard);
+    if (run->connection->is_closer || run->connection->refusals >= REFUSALS_MOST) {
+        if (!close_gate(run)) return false;
+        gate_enter_closed(lane);
+        if (take_free_for_read(run, &scope)) {
+            if (walk->is_long) lane_hold_still(lane);
+            open_gate(run);
+            walk_shard(run, walk, &scope);
+        }
+        return true;
+    }
+    if (lane_is_watched(lane)) lane_leave(lane);
+    if (!enter_or_park(run->worker, run->connection)) return false;
+    lane_refresh(lane);
+    if (!scope_try_read(&scope, lane, &dispatcher->shards, run->call.now, &busy)) {
+        run->connection->refusals++;
+        return !park_on_lock(run->worker, run->connection, busy, false);
+    }
+    if (walk->is_long) lane_hold_still(lane);
+    if (walk->is_long && gate_is_wanted(lane)) {
+        scope_end_read(&scope);
+        return !begins_later(run, BEGINS_LATER);
+    }
+    walk_shard(run, walk, &scope);
+    return true;
+}
+
 /* Shard by shard, letting the others in between where somebody waits. */
 static enum outcome run_walk(struct run *run) {
     struct under_way *under_way = under_way_of(run->connection);
@@ -769,22 +813,8 @@ static enum outcome run_walk(struct run *run) {
         walk->items.most = run->reply->most;
         run->call.command->walk(NULL, &run->call, walk, run->reply);
     }
-    while (!walk->is_done && !walk->items.is_over) {
-        struct read_scope scope;
-        struct rwlock *busy;
-        if (lane_is_watched(run->dispatcher->lane)) lane_leave(run->dispatcher->lane);
-        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
-        lane_refresh(run->dispatcher->lane);
-        shard_set_clear(&run->dispatcher->shards);
-        shard_set_add(&run->dispatcher->shards, walk->shard);
-        if (scope_try_read(&scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy)) {
-            scope.scope.counts_access = false;
-            run->call.command->walk(&scope, &run->call, walk, run->reply);
-            scope_end_read(&scope);
-        } else if (park_on_lock(run->worker, run->connection, busy, false)) {
-            return OUTCOME_PARKED;
-        }
-    }
+    while (!walk->is_done && !walk->items.is_over)
+        if (!walk_on(run, walk)) return OUTCOME_PARKED;
     if (walk->items.is_over) run->reply->is_broken = run->reply->is_over = true;
     under_way_end(run->connection);
     return OUTCOME_DONE;

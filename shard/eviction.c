@@ -211,8 +211,13 @@ static void count_insertion(struct lane *lane, struct eviction *eviction) {
         atomic_fetch_add_explicit(&eviction->tick, 1, memory_order_relaxed);
 }
 
+/* Whoever holds still does without: the table may be replaced meanwhile, and freed. */
+static struct ghosts *ghosts_of(const struct lane *lane) {
+    return lane_is_still(lane) ? NULL : atomic_load_explicit(&lane->keyspace->eviction.ghosts, memory_order_acquire);
+}
+
 static bool goes_to_main(struct lane *lane, struct eviction *eviction, uint64_t hash, size_t bytes) {
-    struct ghosts *ghosts = atomic_load_explicit(&eviction->ghosts, memory_order_acquire);
+    struct ghosts *ghosts = ghosts_of(lane);
     uint32_t age, main_age = atomic_load_explicit(&eviction->main_age, memory_order_relaxed);
     if (ghosts != NULL && ghosts_take(ghosts, hash, tick_of(eviction), &age) && (main_age == 0 || age << MAIN_AGE_SHIFT <= main_age))
         return true;
@@ -430,12 +435,8 @@ static void draw_candidates(struct lane *lane, enum candidates which, int64_t no
 
 /* ------------------------------------------------------------------ letting one go */
 
-static struct ghosts *ghosts_of(const struct eviction *eviction) {
-    return form_of(eviction) == ACCESS_QUEUES ? atomic_load_explicit(&eviction->ghosts, memory_order_acquire) : NULL;
-}
-
 void eviction_expect(const struct lane *lane, uint64_t hash) {
-    const struct ghosts *ghosts = ghosts_of(&lane->keyspace->eviction);
+    const struct ghosts *ghosts = form_of(&lane->keyspace->eviction) == ACCESS_QUEUES ? ghosts_of(lane) : NULL;
     if (ghosts != NULL) ghosts_prefetch(ghosts, hash);
 }
 
@@ -445,9 +446,10 @@ static void note_main_age(struct eviction *eviction, uint32_t age) {
     atomic_store_explicit(&eviction->main_age, before == 0 ? now : (uint32_t)(before + step), memory_order_relaxed);
 }
 
-static void note_ghost(struct eviction *eviction, const struct entry *entry, uint64_t hash) {
+static void note_ghost(const struct lane *lane, const struct entry *entry, uint64_t hash) {
+    struct eviction *eviction = &lane->keyspace->eviction;
     if (form_of(eviction) != ACCESS_QUEUES) return;
-    struct ghosts *ghosts = atomic_load_explicit(&eviction->ghosts, memory_order_acquire);
+    struct ghosts *ghosts = ghosts_of(lane);
     uint16_t access = access_read(entry);
     uint32_t tick = tick_of(eviction), age = access_age(access, tick);
     if (access_is_main(access)) note_main_age(eviction, age);
@@ -465,7 +467,7 @@ static size_t let_go(struct write_scope *scope, struct lane *lane, const struct 
         scope_unchanged(&edit);
         return bytes;
     }
-    note_ghost(&lane->keyspace->eviction, entry, hash);
+    note_ghost(lane, entry, hash);
     edit_remove(&edit);
     scope_changed(&edit, EVENT_EVICTED);
     counter_add(&lane->evicted, 1);

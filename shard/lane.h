@@ -131,6 +131,10 @@ void lane_observe(struct lane *lane);
 /* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of what others retire, until
  * lane_refresh. Then, if gate_is_wanted, what takes long does not begin: the lane lets go of its shards, leaves, and waits (gate_park_unwanted). */
 void lane_hold_still(struct lane *lane);
+/* Its own thread's question: then it may look at nothing but what its locks keep where it is. */
+static inline bool lane_is_still(const struct lane *lane) {
+    return atomic_load_explicit(&lane->word, memory_order_relaxed) >> 3 == UINT64_MAX >> 3;
+}
 /* Inside, with no scope and no look: as if it had left and entered again, but without letting a closer in. Cheap if nobody retired anything. */
 void lane_refresh(struct lane *lane);
 /* True if somebody waits for this lane to leave: a good moment to leave and enter again. */

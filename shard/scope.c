@@ -190,7 +190,7 @@ void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, 
     assert(lane_is_inside(lane));
     look->count = look->hits = look->misses = 0;
     look->used = 0;
-    look->is_failed = false;
+    look->is_failed = look->is_long = false;
     scope_begin(&scope->scope, lane, NULL, now, false);
     scope->scope.look = look;
 }
@@ -257,6 +257,10 @@ static const struct entry *look_at(const struct scope *scope, const struct entry
     if (entry != NULL && entry_expires(entry) && entry_expiry(entry) <= scope->now) return NULL;
     /* Values that are changed in place by plain stores, and those whose parts are. */
     if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
+        look->is_failed = true;
+        return NULL;
+    }
+    if (look->is_long && entry_string_length(entry) > LOOK_STRING) {
         look->is_failed = true;
         return NULL;
     }

@@ -41,9 +41,11 @@ struct shard_set {
  * one scope after the other. */
 #define LOOK_SHARDS 64
 #define LOOK_BYTES 16384
+#define LOOK_STRING 65536
 struct look {
     uint32_t count;
     bool is_failed; /* a shard was being written to, or an entry is of a kind that can't be read so */
+    bool is_long;   /* set after scope_look: strings above LOOK_STRING are left to the lock, as what is seen keeps others' memory from being freed */
     uint32_t hits, misses;
     size_t used; /* of copies */
     struct {

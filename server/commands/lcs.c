@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../config.h"
 #include "commands.h"
 
 #define WORD_BITS 64
@@ -24,34 +25,51 @@ struct options {
     int64_t least;      /* MINMATCHLEN */
 };
 
+/* All rows together would be as much as an eighth of the lengths' product. Of every `stride` rows one is kept, and on the way back the rows behind
+ * one of those are found again when they are needed, in `block`: twice the time, and memory as of the square root of the first length (the idea is
+ * Hirschberg's, 1975, in its plainest form). */
 struct matrix {
     const unsigned char *a, *b;
     size_t a_length, b_length;
-    size_t words;     /* of a row */
-    uint64_t *equals; /* for each byte value, a row with bits where b has it */
-    uint64_t *rows;   /* a_length + 1 of them, or two that take turns if there is no way back to go */
-    bool keeps_rows;
+    size_t words;           /* of a row */
+    uint64_t *equals;       /* for each byte value that a has, a row with bits where b has it */
+    uint16_t places[BYTE_VALUES]; /* which one, from 1 on; 0: a has no such byte */
+    size_t stride;
+    uint64_t *marks;        /* rows 0, stride, 2 * stride ...; NULL if there is no way back to go */
+    uint64_t *block;        /* rows from first on, or two that take turns on the way there */
+    size_t first;
 };
-
-static uint64_t *row_of(const struct matrix *matrix, size_t i) {
-    return matrix->rows + (matrix->keeps_rows ? i : i & 1) * matrix->words;
-}
 
 static void matrix_free(struct matrix *matrix) {
     free(matrix->equals);
-    free(matrix->rows);
+    free(matrix->marks);
+    free(matrix->block);
+}
+
+static size_t matrix_stride(size_t rows) {
+    size_t stride = 2;
+    while (stride * stride < rows) stride++;
+    return stride;
 }
 
 /* false when it is too large for the memory there is. */
-static bool matrix_allocate(struct matrix *matrix) {
-    size_t row_count = matrix->keeps_rows ? matrix->a_length + 1 : 2, row_words;
+static bool matrix_allocate(struct matrix *matrix, bool goes_back) {
+    uint16_t values = 0;
+    for (size_t i = 0; i < matrix->a_length; i++)
+        if (matrix->places[matrix->a[i]] == 0) matrix->places[matrix->a[i]] = ++values;
     matrix->words = matrix->b_length / WORD_BITS + 1;
-    if (__builtin_mul_overflow(row_count, matrix->words, &row_words)) return false;
-    matrix->equals = calloc(matrix->words * BYTE_VALUES, sizeof(uint64_t));
-    matrix->rows = row_words > SIZE_MAX / sizeof(uint64_t) ? NULL : malloc(row_words * sizeof(uint64_t));
-    if (matrix->equals != NULL && matrix->rows != NULL) return true;
+    matrix->stride = goes_back ? matrix_stride(matrix->a_length + 1) : 2;
+    size_t row = matrix->words * sizeof(uint64_t);
+    matrix->equals = calloc((size_t)values + 1, row);
+    matrix->block = calloc(matrix->stride, row);
+    if (goes_back) matrix->marks = calloc(matrix->a_length / matrix->stride + 1, row);
+    if (matrix->equals != NULL && matrix->block != NULL && (matrix->marks != NULL || !goes_back)) return true;
     matrix_free(matrix);
     return false;
+}
+
+static uint64_t *row_in(uint64_t *rows, const struct matrix *matrix, size_t i) {
+    return rows + i * matrix->words;
 }
 
 static void row_follow(const uint64_t *before, const uint64_t *equal, uint64_t *row, size_t words) {
@@ -64,24 +82,46 @@ static void row_follow(const uint64_t *before, const uint64_t *equal, uint64_t *
     }
 }
 
+static void row_after(const struct matrix *matrix, size_t i, const uint64_t *before, uint64_t *row) {
+    row_follow(before, row_in(matrix->equals, matrix, matrix->places[matrix->a[i - 1]]), row, matrix->words);
+}
+
 /* Returns L(a_length, b_length). Bits behind b's end stay 1, so that every 0 counts. */
 static size_t matrix_fill(struct matrix *matrix) {
     size_t rises = 0;
     for (size_t j = 0; j < matrix->b_length; j++)
-        matrix->equals[matrix->b[j] * matrix->words + j / WORD_BITS] |= (uint64_t)1 << j % WORD_BITS;
-    memset(row_of(matrix, 0), 0xff, matrix->words * sizeof(uint64_t));
-    for (size_t i = 1; i <= matrix->a_length; i++)
-        row_follow(row_of(matrix, i - 1), matrix->equals + matrix->a[i - 1] * matrix->words, row_of(matrix, i), matrix->words);
-    const uint64_t *last = row_of(matrix, matrix->a_length);
+        row_in(matrix->equals, matrix, matrix->places[matrix->b[j]])[j / WORD_BITS] |= (uint64_t)1 << j % WORD_BITS;
+    uint64_t *last = matrix->block, *other = row_in(matrix->block, matrix, 1);
+    memset(last, 0xff, matrix->words * sizeof(uint64_t));
+    for (size_t i = 0;;) {
+        if (matrix->marks != NULL && i % matrix->stride == 0)
+            memcpy(row_in(matrix->marks, matrix, i / matrix->stride), last, matrix->words * sizeof(uint64_t));
+        if (i == matrix->a_length) break;
+        row_after(matrix, ++i, last, other);
+        uint64_t *before = last;
+        last = other;
+        other = before;
+    }
     for (size_t word = 0; word < matrix->words; word++) rises += (size_t)__builtin_popcountll(~last[word]);
+    matrix->first = SIZE_MAX; /* the block holds none of the rows that it is for */
     return rises;
 }
 
-static bool rises_at(const struct matrix *matrix, size_t i, size_t j) {
-    return (row_of(matrix, i)[(j - 1) / WORD_BITS] >> (j - 1) % WORD_BITS & 1) == 0;
+static void block_load(struct matrix *matrix, size_t first) {
+    size_t end = first + matrix->stride <= matrix->a_length ? first + matrix->stride : matrix->a_length + 1;
+    memcpy(matrix->block, row_in(matrix->marks, matrix, first / matrix->stride), matrix->words * sizeof(uint64_t));
+    for (size_t i = first + 1; i < end; i++)
+        row_after(matrix, i, row_in(matrix->block, matrix, i - first - 1), row_in(matrix->block, matrix, i - first));
+    matrix->first = first;
 }
 
-static void reply_text(const struct matrix *matrix, size_t length, struct reply *reply) {
+static bool rises_at(struct matrix *matrix, size_t i, size_t j) {
+    size_t first = i - i % matrix->stride;
+    if (matrix->first != first) block_load(matrix, first);
+    return (row_in(matrix->block, matrix, i - first)[(j - 1) / WORD_BITS] >> (j - 1) % WORD_BITS & 1) == 0;
+}
+
+static void reply_text(struct matrix *matrix, size_t length, struct reply *reply) {
     char *text = malloc(length + 1);
     if (text == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
@@ -110,7 +150,7 @@ static void reply_range(struct reply *reply, size_t first, size_t length) {
 }
 
 /* Last ranges first: they are found on the way back. */
-static void reply_ranges(const struct matrix *matrix, size_t length, const struct options *options, struct reply *reply) {
+static void reply_ranges(struct matrix *matrix, size_t length, const struct options *options, struct reply *reply) {
     reply_map(reply, 2);
     reply_bulk_text(reply, "matches");
     size_t mark = reply_defer(reply), count = 0;
@@ -184,12 +224,17 @@ void command_lcs(const struct read_scope *scope, const struct call *call, struct
         reply_error(reply, "ERR String too long for LCS");
         return;
     }
+    /* What Redis's own table would take: its bound on memory is one on time as well. */
+    uint64_t cells = (first.length + 1) * (second.length + 1);
+    if (cells > (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed) / sizeof(uint32_t)) {
+        reply_error(reply, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+        return;
+    }
     struct matrix matrix = {.a = (const unsigned char *)first.data,
                             .b = (const unsigned char *)second.data,
                             .a_length = first.length,
-                            .b_length = second.length,
-                            .keeps_rows = !options.wants_length};
-    if (!matrix_allocate(&matrix)) {
+                            .b_length = second.length};
+    if (!matrix_allocate(&matrix, !options.wants_length)) {
         reply_error(reply, "ERR Insufficient memory, failed allocating transient memory for LCS");
         return;
     }

@@ -15,6 +15,9 @@
 
 /* Entries looked at while a shard is held; then others may have it before the walk goes on. */
 #define STRETCH 4096
+/* Likewise with a pattern that may take long to match each of them: one above that length, which can't be found in time that is linear in the key's. */
+#define STRETCH_LONG 16
+#define PATTERN_LONG 64
 #define POSITION_BITS 52
 #define POSITIONS (UINT64_C(1) << POSITION_BITS)
 
@@ -35,6 +38,10 @@ static uint32_t next_shard(const struct call *call, uint32_t shard) {
 
 static bool pattern_is_any(const struct bulk *pattern) {
     return pattern->length == 1 && pattern->data[0] == '*';
+}
+
+static bool pattern_is_long(const struct bulk *pattern) {
+    return pattern != NULL && pattern->length > PATTERN_LONG;
 }
 
 static void items_reply(struct walk *walk, uint64_t count, struct reply *reply) {
@@ -107,6 +114,7 @@ static void scan_end(const struct call *call, struct walk *walk, uint64_t positi
 
 static void scan_begin(const struct call *call, const struct scan *scan, struct reply *reply) {
     struct walk *walk = scan->walk;
+    walk->is_long = pattern_is_long(scan->pattern);
     if (scan->cursor >= POSITIONS) { /* none of ours; there is nothing behind the end */
         scan_end(call, walk, 0, reply);
         return;
@@ -138,7 +146,7 @@ void command_scan(const struct read_scope *scope, const struct call *call, struc
         scan_begin(call, &scan, reply);
         return;
     }
-    uint64_t left = walk->number[SCAN_LEFT], stretch = left < STRETCH ? left : STRETCH;
+    uint64_t left = walk->number[SCAN_LEFT], most = walk->is_long ? STRETCH_LONG : STRETCH, stretch = left < most ? left : most;
     uint64_t position = scope_scan(scope, walk->shard, call->database, walk->number[SCAN_POSITION],
                                    (size_t)stretch, scan_visit, &scan);
     if (scan_is_whole(call, &scan)) position = SCOPE_SCAN_END;
@@ -187,8 +195,11 @@ static void keys_visit(void *context, const struct entry *entry) {
 
 void command_keys(const struct read_scope *scope, const struct call *call, struct walk *walk,
                   struct reply *reply) {
-    if (scope == NULL) return; /* from the first shard on */
     const struct bulk *pattern = &call->arguments[1];
+    if (scope == NULL) { /* from the first shard on */
+        walk->is_long = pattern_is_long(pattern);
+        return;
+    }
     uint64_t *position = &walk->number[KEYS_POSITION];
     struct keys keys = {.keyspace = call->keyspace,
                         .walk = walk,
@@ -196,7 +207,7 @@ void command_keys(const struct read_scope *scope, const struct call *call, struc
                         .is_any = pattern_is_any(pattern)};
     keys.goes_on = *position != keyspace_shard_position(call->keyspace, walk->shard);
     uint64_t next =
-        scope_scan(scope, walk->shard, call->database, *position, STRETCH, keys_visit, &keys);
+        scope_scan(scope, walk->shard, call->database, *position, walk->is_long ? STRETCH_LONG : STRETCH, keys_visit, &keys);
     if (next != SCOPE_SCAN_END) {
         *position = next;
         return;

@@ -255,6 +255,54 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* Writers that overlap refuse a reader for as long as they go on. */
+static void a_walk_that_is_refused_again_and_again_gets_its_turn(void **state) {
+    (void)state;
+    struct server *server = start("--shards", "1");
+    redisContext *admin = connect_to_worker(server, 0), *writers[CROWD];
+    add_members(admin, "a", 0, MEMBERS);
+    add_members(admin, "b", MEMBERS / 2, MEMBERS);
+    for (int i = 0; i < CROWD; i++) writers[i] = connect_to_worker(server, 1 + i % (WORKERS - 1));
+    redisAppendCommand(admin, "KEYS *a");
+    redisAppendCommand(admin, "SCAN 0 MATCH b COUNT 100");
+    for (int round = 0; round == 0 || !is_answered(admin); round++) {
+        assert_in_range(round, 0, 200);
+        for (int i = 0; i < CROWD; i++) {
+            for (int k = 0; k < 20; k++) redisAppendCommand(writers[i], "SUNIONSTORE k a b");
+            send_now(writers[i]);
+        }
+        if (round == 0) send_now(admin);
+        for (int i = 0; i < CROWD; i++)
+            for (int k = 0; k < 20; k++) expect_next(writers[i], "750");
+    }
+    expect_next(admin, "[a]");
+    expect_next(admin, "[0, [b]]");
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    for (int i = 0; i < CROWD; i++) redisFree(writers[i]);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
+static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
+    (void)state;
+    struct server *server = start("--proto-max-bulk-len", "1mb");
+    redisContext *connection = server_connect(server);
+    expect(connection, "100000", "SETRANGE long 99999 x");
+    expect(connection, "1", "APPEND short a");
+    expect(connection, "0", "LCS long short LEN");
+    expect(connection,
+           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+           "LCS long long LEN");
+    expect(connection,
+           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+           "LCS long long");
+    expect(connection,
+           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+           "LCS long long IDX");
+    redisFree(connection);
+    assert_int_equal(server_stop(server), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_that_keeps_the_gate_closed_is_not_stopped_by_it),
@@ -263,6 +311,8 @@ int main(void) {
         cmocka_unit_test(what_needs_no_shard_is_answered_while_the_gate_is_closed),
         cmocka_unit_test(new_clients_are_not_given_to_a_worker_that_is_busy_with_one_command),
         cmocka_unit_test(what_takes_long_does_not_begin_while_flushall_waits),
+        cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
+        cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,7 +274,20 @@ holds:
         assert(holding == 1 && inside == 0);
         holding--;
         wants = false;
+#ifdef LONGS
+        if
+        :: true -> gate_open()
+        :: true -> /* gate_enter_closed: it has taken what it needs for something long, and lets the others in */
+            word[me] = INSIDE | STILL;
+            gate_open();
+            longs++;
+            assert(!kept);
+            longs--;
+            lane_leave()
+        fi
+#else
         gate_open()
+#endif
 #ifdef ROUNDS
     :: round == ROUNDS -> break
 #endif

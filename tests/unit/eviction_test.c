@@ -416,6 +416,26 @@ static void bits_change_their_meaning_when_nobody_takes_them_for_the_old_one(voi
 
 /* ------------------------------------------------------------------ ghosts */
 
+/* Their table may be replaced meanwhile, and the old one is not kept for who holds still. */
+static void who_holds_still_leaves_ghosts_alone(void **unused) {
+    (void)unused;
+    open_with(EVICTION_ALLKEYS_S3FIFO, 1 << 20);
+    tick(NOW);
+    struct ghosts *ghosts = atomic_load(&keyspace->eviction.ghosts);
+    assert_non_null(ghosts);
+    for (int is_still = 1; is_still >= 0; is_still--) {
+        uint32_t age;
+        uint64_t hash = UINT64_C(0x123456789ABCDEF1);
+        ghosts_add(ghosts, hash, 0);
+        lane_enter_waiting(lane);
+        if (is_still) lane_hold_still(lane);
+        eviction_first_access(lane, hash, 100, NOW);
+        lane_leave(lane);
+        assert_int_equal(ghosts_take(ghosts, hash, 0, &age), is_still);
+    }
+    close_all();
+}
+
 static void ghosts_are_remembered_and_taken_once(void **unused) {
     (void)unused;
     struct ghosts *ghosts = ghosts_create(1000, NULL);
@@ -522,6 +542,7 @@ int main(void) {
         cmocka_unit_test(bits_change_their_meaning_when_nobody_takes_them_for_the_old_one),
         cmocka_unit_test(of_many_databases_each_loses_its_share),
         cmocka_unit_test(a_database_is_known_once_it_has_had_a_key),
+        cmocka_unit_test(who_holds_still_leaves_ghosts_alone),
         cmocka_unit_test(ghosts_are_remembered_and_taken_once),
     };
     end_if_it_hangs();

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../server/command.h"
@@ -216,6 +217,30 @@ static void many_stars_end(void **state) {
 }
 
 /* A recursion would need a stack as deep as the pattern is long. */
+#define LONG_TEXT 1000000
+
+/* By the product of both lengths it would be more than ten seconds each. */
+static void a_long_pattern_and_a_long_text_do_not_multiply(void **state) {
+    (void)state;
+    static char text[LONG_TEXT], pattern[16005];
+    memset(text, 'a', sizeof text);
+    memset(pattern, 'a', sizeof pattern);
+    pattern[0] = '*';
+    clock_t from = clock();
+    pattern[sizeof pattern - 1] = 'b';
+    assert_false(glob_matches(pattern, sizeof pattern, text, sizeof text, false));
+    pattern[sizeof pattern - 2] = 'b';
+    pattern[sizeof pattern - 1] = '*';
+    assert_false(glob_matches(pattern, sizeof pattern, text, sizeof text, false));
+    text[sizeof text - 1] = 'b';
+    assert_true(glob_matches(pattern, sizeof pattern, text, sizeof text, false));
+    text[sizeof text - 1] = 'a';
+    for (size_t i = 1; i < sizeof pattern - 2; i += 2) pattern[i] = '?';
+    assert_false(glob_matches(pattern, sizeof pattern, text, sizeof text, false));
+    assert_false(glob_matches(pattern, sizeof pattern, text, sizeof text, true));
+    assert_in_range((clock() - from) / CLOCKS_PER_SEC, 0, 10);
+}
+
 static void very_long_patterns_need_no_stack(void **state) {
     (void)state;
     char *text = repeated("a", 1000000, ""), *pattern = repeated("*?", 1000000, ""),
@@ -242,6 +267,7 @@ int main(void) {
         cmocka_unit_test(nothing_behind_the_pattern_is_read),
         cmocka_unit_test(random_patterns_match_as_defined),
         cmocka_unit_test(many_stars_end),
+        cmocka_unit_test(a_long_pattern_and_a_long_text_do_not_multiply),
         cmocka_unit_test(very_long_patterns_need_no_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
