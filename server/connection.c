@@ -686,7 +686,9 @@ static void connection_run_from(struct connection *connection, char *data, size_
     if (run.closes) {
         closing_begin(connection, run.is_protocol_error || run.length > 0);
     } else if (run.is_parked) {
-        receiving_update(connection); /* its state is dispatch's: parked, or woken again already */
+        /* Its state is dispatch's: parked, or woken again already. Nobody tells a second time that the client has gone. */
+        if (connection->is_ended && is_waiting_for_others(connection)) connection_close(connection, "client is gone");
+        else receiving_update(connection);
     } else {
         if (run.is_at_end && !input_is_within_limits(connection)) return;
         state_settle(connection, !run.is_at_end && input_is_runnable(connection));

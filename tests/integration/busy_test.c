@@ -157,11 +157,32 @@ static void who_is_paused_is_counted_as_blocked_until_that_ends_or_it_goes(void 
     stop();
 }
 
+/* Its end comes while it is parked for something else, and is not told again. */
+static void who_was_gone_before_it_began_to_wait_for_a_key_is_noticed(void **state) {
+    (void)state;
+    redisContext *two[2];
+    start((const char *const[]){"--enable-debug-command", "yes", "--balance-clients", "no", NULL});
+    connect_to_both(two);
+    struct resp3 *clients[4];
+    expect(two[0], "OK", "DEBUG HOLD held 0.5");
+    for (int i = 0; i < 4; i++) {
+        clients[i] = resp3_connect(server);
+        RESP3_COMMAND(clients[i], "BLPOP", "held", "0");
+    }
+    await_info(two[0], "parked_clients", 4); /* for the shard, or, if this took long, already for the key */
+    for (int i = 0; i < 4; i++) resp3_close(clients[i]);
+    await_info(two[0], "connected_clients", 2);
+    redisFree(two[0]);
+    redisFree(two[1]);
+    stop();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_asks_all_workers_is_not_held_up_by_one_that_is_busy),
         cmocka_unit_test(nothing_expires_or_is_evicted_while_clients_are_paused),
         cmocka_unit_test(who_is_paused_is_counted_as_blocked_until_that_ends_or_it_goes),
+        cmocka_unit_test(who_was_gone_before_it_began_to_wait_for_a_key_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
