@@ -80,6 +80,21 @@ const char *process_run_id(void) {
     return run_id;
 }
 
+/* The last 16 digits change; 0: they are still the run's. */
+static _Atomic uint64_t replication_digits;
+
+void process_replication_id(char out[PROCESS_ID_BYTES]) {
+    uint64_t digits = atomic_load_explicit(&replication_digits, memory_order_relaxed);
+    memcpy(out, run_id, PROCESS_ID_BYTES);
+    if (digits != 0) snprintf(out + PROCESS_ID_BYTES - 17, 17, "%016llx", (unsigned long long)digits);
+}
+
+void process_replication_id_change(void) {
+    uint64_t digits;
+    if (getrandom(&digits, sizeof digits, 0) != sizeof digits) digits = (uint64_t)clock_cycles();
+    atomic_store_explicit(&replication_digits, digits | 1, memory_order_relaxed);
+}
+
 const char *process_allocator(void) {
     return allocator;
 }

@@ -8,6 +8,10 @@
 void process_init(void); /* at start, before threads */
 int64_t process_uptime_seconds(void);
 const char *process_run_id(void);   /* 40 hexadecimal digits, drawn at start */
+/* As long, and drawn anew by the second of them. Any thread. */
+#define PROCESS_ID_BYTES 41
+void process_replication_id(char out[PROCESS_ID_BYTES]);
+void process_replication_id_change(void);
 const char *process_allocator(void); /* "jemalloc-5.3.0" */
 const char *process_compiler(void);
 void process_executable(char *out, size_t size);

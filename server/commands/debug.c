@@ -18,11 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "../../shard/keyspace.h"
 #include "../../shard/number.h"
 #include "../log.h"
+#include "../process.h"
 #include "../../shard/value/fields.h"
 #include "../../shard/value/list.h"
 #include "../../shard/value/members.h"
@@ -401,6 +403,100 @@ void command_debug_stringmatch_len(const struct call *call, struct reply *reply)
                   glob_matches(pattern->data, pattern->length, text->data, text->length, false));
 }
 
+/* ------------------------------------------------------------------ what Redis's test suite asks for */
+
+/* More than any test wants. */
+#define POPULATE_VALUE_MOST ((int64_t)64 * 1024 * 1024)
+
+/* Puts the key with that value if it is absent. false when out of memory. */
+static bool populate_one(struct write_scope *scope, const struct key *key, const char *value, size_t length) {
+    struct edit edit;
+    scope_edit(scope, key, &edit);
+    if (edit.entry == NULL && edit_put_string(&edit, value, length, NULL, false)) {
+        scope_changed(&edit, EVENT_SET);
+        return true;
+    }
+    bool was_there = edit.entry != NULL;
+    scope_unchanged(&edit);
+    return was_there;
+}
+
+/* POPULATE count [prefix] [size]: keys "prefix:0" and so on of the values "value:0" and so on, cut or filled with zero bytes to the size. */
+void command_debug_populate(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    int64_t count, size = 0;
+    static const struct bulk standard = {.data = (char *)(uintptr_t) "key", .length = 3};
+    if (!takes(call, 3, 5, reply)) return;
+    if (!argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
+    if (call->count == 5 && !argument_integer_within(&call->arguments[4], 0, POPULATE_VALUE_MOST, &size, reply, ERROR_NOT_POSITIVE)) return;
+    const struct bulk *prefix = call->count > 3 ? &call->arguments[3] : &standard;
+    char number[32], *name = malloc(prefix->length + sizeof number), *value = calloc(1, (size_t)size + sizeof number);
+    bool is_fine = name != NULL && value != NULL;
+    if (is_fine && prefix->length > 0) memcpy(name, prefix->data, prefix->length);
+    for (int64_t i = 0; i < count && is_fine; i++) {
+        size_t digits = (size_t)snprintf(number, sizeof number, ":%lld", (long long)i);
+        memcpy(name + prefix->length, number, digits);
+        size_t length = (size_t)snprintf(number, sizeof number, "value:%lld", (long long)i);
+        memcpy(value, number, length);
+        struct key key = keyspace_key(call->keyspace, call->database, name, prefix->length + digits);
+        is_fine = populate_one(scope, &key, value, size == 0 ? length : (size_t)size);
+    }
+    free(name);
+    free(value);
+    if (is_fine) reply_ok(reply);
+    else reply_error(reply, ERROR_NO_MEMORY);
+}
+
+void command_debug_reload(const struct call *call, struct reply *reply) {
+    (void)call;
+    reply_error(reply, "ERR DEBUG RELOAD: nothing is written to disk here, and so nothing can be loaded from there");
+}
+
+void command_debug_change_repl_id(const struct call *call, struct reply *reply) {
+    if (!takes(call, 2, 2, reply)) return;
+    process_replication_id_change();
+    reply_ok(reply);
+}
+
+/* Redis prints the entries to its standard output, which is nobody's business while a shard is looked at. */
+void command_debug_listpack(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    char text[64];
+    if (!takes(call, 3, 3, reply)) return;
+    const struct entry *entry = scope_peek(scope, &call->keys[0]);
+    if (entry == NULL) {
+        reply_error(reply, ERROR_NO_KEY);
+    } else if (strcmp(entry_encoding_name(entry), "listpack") != 0) {
+        reply_error(reply, "ERR Not a listpack encoded object.");
+    } else {
+        snprintf(text, sizeof text, "Listpack of %zu bytes", entry_bytes(entry));
+        reply_status(reply, text);
+    }
+}
+
+struct unit {
+    const char *name;
+    unsigned long long bytes;
+};
+
+/* A number of bytes, with a unit perhaps: below 4 GB, as of Redis's lists. */
+static bool threshold_is_right(const struct bulk *argument) {
+    static const struct unit units[] = {{"", 1},          {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
+                                        {"m", 1000000},   {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
+    char text[32], *rest;
+    argument_text(argument, text, sizeof text);
+    if (argument->length >= sizeof text || text[0] < '0' || text[0] > '9') return false;
+    unsigned long long number = strtoull(text, &rest, 10);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcasecmp(rest, units[i].name) == 0) return number < ((unsigned long long)1 << 32) / units[i].bytes;
+    return false;
+}
+
+/* Long elements are kept no other way here: there is nothing to set. */
+void command_debug_quicklist_packed_threshold(const struct call *call, struct reply *reply) {
+    if (!takes(call, 3, 3, reply)) return;
+    if (threshold_is_right(&call->arguments[2])) reply_ok(reply);
+    else reply_error(reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+}
+
 /* ------------------------------------------------------------------ a sample of every kind of
  * reply */
 
@@ -496,6 +592,8 @@ void command_debug_protocol(const struct call *call, struct reply *reply) {
 void command_debug_help(const struct call *call, struct reply *reply) {
     static const char *const lines[] = {
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "CHANGE-REPL-ID",
+        "    Draw another replication id.",
         "DIGEST",
         "    Sum up all keys and values of all databases as 40 hexadecimal digits.",
         "DIGEST-VALUE <key> [<key> ...]",
@@ -506,15 +604,23 @@ void command_debug_help(const struct call *call, struct reply *reply) {
         "    Keep the shard of <key> busy for so long, by a thread of its own.",
         "HTSTATS <dbid>",
         "    Describe the hash tables of a database.",
+        "LISTPACK <key>",
+        "    Tell the size of what is held as a listpack.",
         "LOG <message>",
         "    Write <message> to the log.",
         "MOVE-CLIENTS",
         "    Hand the clients that are between two requests to the next worker.",
         "OBJECT <key>",
         "    Show how <key> is held.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Make <count> keys <prefix>:<number> (key:<number>) that are absent.",
         "PROTOCOL <type>",
         "    Reply with a sample of <type>: string, integer, double, bignum, null, array,",
         "    set, map, attrib, push, verbatim, true, false.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Accepted, and without effect: long elements are held as others are.",
+        "RELOAD [<option> ...]",
+        "    An error: there are no files to load from.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    With 0, keys whose time is up are removed only when they are met.",
         "SLEEP <seconds>",

@@ -295,7 +295,9 @@ static void replication_section(struct info *info) {
     line(info, "role:master");
     line(info, "connected_slaves:0");
     line(info, "master_failover_state:no-failover");
-    line(info, "master_replid:%s", process_run_id());
+    char id[PROCESS_ID_BYTES];
+    process_replication_id(id);
+    line(info, "master_replid:%s", id);
     line(info, "master_replid2:0000000000000000000000000000000000000000");
     line(info, "master_repl_offset:0");
     line(info, "second_repl_offset:-1");
