@@ -1148,16 +1148,22 @@ static size_t value_show(int index, char *out, size_t size) {
     return length;
 }
 
-size_t config_text(const char *name, char *out, size_t size) {
-    int index = option_find(name, strlen(name));
-    assert(index >= 0 && "an option of the table");
+static size_t text_of(int index, char *out, size_t size) {
     assert(size > 0);
     size_t length = 0;
     *out = '\0';
     pthread_mutex_lock(&values_mutex);
-    if (index >= 0 && values[index]) length = value_show(index, out, size);
+    if (values[index]) length = value_show(index, out, size);
     pthread_mutex_unlock(&values_mutex);
     return length;
+}
+
+size_t config_text(const char *name, char *out, size_t size) {
+    int index = option_find(name, strlen(name));
+    assert(index >= 0 && "an option of the table");
+    if (index >= 0) return text_of(index, out, size);
+    *out = '\0';
+    return 0;
 }
 
 bool config_has_password(void) {
@@ -1234,7 +1240,7 @@ void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply
                 pattern_of(names[j], (options[i].flags & OPTION_HIDDEN) != 0, patterns, count);
             if (pattern == NULL) continue;
             reply_option_name(pattern, names[j], reply);
-            reply_bulk(reply, value, config_text(names[j], value, sizeof value));
+            reply_bulk(reply, value, text_of(i, value, sizeof value));
             found++;
         }
     }

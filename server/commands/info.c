@@ -162,6 +162,13 @@ static void memory_section(struct info *info) {
     line(info, "allocator_active:%llu", (unsigned long long)memory.active);
     line(info, "allocator_resident:%llu", (unsigned long long)memory.allocator_resident);
     bytes_lines(info, "total_system_memory", memory.system);
+    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval");
+    line(info, "used_memory_lua_human:0B");
+    ZERO_LINES(info, "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
+               "number_of_libraries", "used_memory_vm_functions");
+    bytes_lines(info, "used_memory_vm_total", 0);
+    ZERO_LINES(info, "used_memory_functions");
+    bytes_lines(info, "used_memory_scripts", 0);
     bytes_lines(info, "maxmemory", (uint64_t)atomic_load(&config.maxmemory));
     char policy[64];
     config_text("maxmemory-policy", policy, sizeof policy);
@@ -175,17 +182,10 @@ static void memory_section(struct info *info) {
     line(info, "rss_overhead_bytes:%lld", (long long)(memory.resident - memory.allocator_resident));
     line(info, "mem_fragmentation_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
     line(info, "mem_fragmentation_bytes:%lld", (long long)(memory.resident - memory.used));
-    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval",
-               "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-               "used_memory_vm_functions");
-    bytes_lines(info, "used_memory_vm_total", 0);
-    ZERO_LINES(info, "used_memory_functions");
-    bytes_lines(info, "used_memory_scripts", 0);
-    line(info, "used_memory_lua_human:0B");
     ZERO_LINES(info, "mem_not_counted_for_evict", "mem_replication_backlog",
-               "mem_total_replication_buffers", "mem_cluster_links", "mem_aof_buffer",
-               "mem_clients_slaves");
+               "mem_total_replication_buffers", "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
+    ZERO_LINES(info, "mem_cluster_links", "mem_aof_buffer");
     line(info, "maxmemory_clients:%lld", (long long)client_limit_bytes());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
@@ -200,24 +200,24 @@ static void persistence_section(struct info *info) {
     keyspace_counts(info->call->keyspace, &counts);
     line(info, "loading:0");
     line(info, "async_loading:0");
+    ZERO_LINES(info, "current_cow_peak", "current_cow_size", "current_cow_size_age");
+    line(info, "current_fork_perc:0.00");
+    ZERO_LINES(info, "current_save_keys_processed", "current_save_keys_total");
     line(info, "rdb_changes_since_last_save:%llu", (unsigned long long)counts.changes);
     line(info, "rdb_bgsave_in_progress:0");
     line(info, "rdb_last_save_time:%lld", (long long)(info->call->now / 1000 - process_uptime_seconds()));
     line(info, "rdb_last_bgsave_status:ok");
     line(info, "rdb_last_bgsave_time_sec:-1");
     line(info, "rdb_current_bgsave_time_sec:-1");
-    line(info, "aof_enabled:0");
-    line(info, "aof_rewrite_in_progress:0");
-    line(info, "aof_rewrite_scheduled:0");
+    ZERO_LINES(info, "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired",
+               "rdb_last_load_keys_loaded");
+    ZERO_LINES(info, "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled");
     line(info, "aof_last_rewrite_time_sec:-1");
     line(info, "aof_current_rewrite_time_sec:-1");
     line(info, "aof_last_bgrewrite_status:ok");
+    ZERO_LINES(info, "aof_rewrites", "aof_rewrites_consecutive_failures");
     line(info, "aof_last_write_status:ok");
-    line(info, "current_fork_perc:0.00");
-    ZERO_LINES(info, "current_cow_peak", "current_cow_size", "current_cow_size_age", "current_save_keys_processed",
-               "current_save_keys_total", "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
-               "aof_rewrites", "aof_rewrites_consecutive_failures", "aof_last_cow_size", "module_fork_in_progress",
-               "module_fork_last_cow_size");
+    ZERO_LINES(info, "aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size");
 }
 
 static uint64_t error_count_of(const struct error_count *errors, uint32_t count, const char *code) {
