@@ -1166,6 +1166,11 @@ size_t config_text(const char *name, char *out, size_t size) {
     return 0;
 }
 
+bool config_is_secret(const struct bulk *name) {
+    int index = option_find(name->data, name->length);
+    return index >= 0 && (options[index].kind == OPTION_BYTES || strcmp(options[index].name, "masteruser") == 0);
+}
+
 bool config_has_password(void) {
     return atomic_load_explicit(&has_password, memory_order_acquire);
 }

@@ -71,6 +71,8 @@ size_t config_text(const char *name, char *out, size_t size);
 /* Constant-time comparison with requirepass. True also if none is set. */
 bool config_password_is(const char *password, size_t length);
 bool config_has_password(void);
+/* Whether the option of that name holds something that logs must not show. */
+bool config_is_secret(const struct bulk *name);
 
 /* CONFIG GET pattern ...: a map of every option that matches any, in Redis's form. */
 void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply);

@@ -1061,7 +1061,7 @@ static const struct bulk *arguments_shown(const struct call *call, struct bulk *
     for (uint32_t i = 1; i < call->count; i++) {
         bool follows_auth = is_hello && ((i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
                                          (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH")));
-        bool is_password = !is_auth && !is_hello && i >= 3 && i % 2 == 1 && argument_is(&call->arguments[i - 1], "requirepass");
+        bool is_password = !is_auth && !is_hello && i >= 3 && i % 2 == 1 && config_is_secret(&call->arguments[i - 1]);
         if (is_auth || follows_auth || is_password) shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
     }
     return shown;

@@ -730,6 +730,7 @@ static void passwords_are_seen_neither_by_monitors_nor_in_the_slow_log(void **st
         expect_monitored(monitor, expected);
     }
     exchange(sender, "CONFIG SET requirepass sesame maxclients 100", "+OK\r\n");
+    exchange(sender, "CONFIG SET masterauth sesame tls-key-file-pass sesame masteruser sesame", "+OK\r\n");
     resp3_send_text(sender, "SLOWLOG GET -1\r\n");
     struct resp3_value *log = resp3_read(sender);
     char *text = resp3_value_text(log);
