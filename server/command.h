@@ -64,6 +64,9 @@ struct block {
 /* The functions a row may have; each row fills exactly one. */
 typedef void read_function(const struct read_scope *scope, const struct call *call, struct reply *reply);
 typedef void write_function(struct write_scope *scope, const struct call *call, struct reply *reply);
+/* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is a limit, room is made for them before the
+ * function is called; what is not known before (how many are in an intersection) counts as the most that it can be. Changes nothing. */
+typedef size_t room_function(const struct write_scope *scope, const struct call *call);
 /* Needs no shard: PING, TIME, COMMAND, CONFIG GET. */
 typedef void plain_function(const struct call *call, struct reply *reply);
 /* Changes the session it came from: SELECT, HELLO, CLIENT SETNAME. */
@@ -161,6 +164,7 @@ struct command {
     bool (*wants_all)(const struct bulk *arguments, uint32_t count); /* keys that can't be known before: every shard, by the gate */
     read_function *read;
     write_function *write;
+    room_function *room; /* NULL: what it needs is what its arguments take */
     plain_function *plain;
     session_function *session;
     walk_function *walk;

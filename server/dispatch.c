@@ -541,12 +541,8 @@ static size_t room_needed(const struct call *call) {
 }
 
 /* Before its first lock a command that needs memory makes room for it. Replies Redis's error if there is nothing left to let go. */
-static enum outcome make_room(struct run *run, bool *is_made) {
+static enum outcome make_room(struct run *run, size_t bytes, bool *is_made) {
     struct dispatcher *dispatcher = run->dispatcher;
-    /* Without a limit there is room for anything, and no need to ask the allocator about each argument. */
-    *is_made = eviction_has_room(dispatcher->lane, INT64_MAX);
-    if (*is_made) return OUTCOME_DONE;
-    size_t bytes = room_needed(&run->call);
     *is_made = eviction_has_room(dispatcher->lane, bytes);
     for (int tries = 0; !*is_made; tries++) {
         if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
@@ -706,6 +702,15 @@ static enum outcome run_with_gate(struct run *run) {
     return wants_all(run) ? run_with_all(run) : run_through_gate(run);
 }
 
+/* What a command needs for what becomes of its operands, if that isn't there. */
+static size_t room_lacking(const struct run *run, const struct write_scope *scope) {
+    const struct lane *lane = run->dispatcher->lane;
+    const struct command *command = run->call.command;
+    if (command->room == NULL || !eviction_is_limited(lane)) return 0;
+    size_t needed = command->room(scope, &run->call) + room_needed(&run->call);
+    return eviction_has_room(lane, needed) ? 0 : needed;
+}
+
 /* With the shards of its keys. */
 static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
@@ -724,6 +729,14 @@ static enum outcome run_with_keys(struct run *run) {
                 if (blocking_is_on() && may_foresee && foresees_more(run)) {
                     scope_end_write(&scope);
                     may_foresee = take_more(dispatcher);
+                    continue;
+                }
+                size_t needed = room_lacking(run, &scope);
+                if (needed > 0) {
+                    bool is_made;
+                    scope_end_write(&scope);
+                    enum outcome outcome = make_room(run, needed, &is_made);
+                    if (!is_made) return outcome;
                     continue;
                 }
                 enum beginning beginning = begin(run, &scope.scope);
@@ -1030,7 +1043,8 @@ static enum outcome run_command(struct run *run) {
     if (run->connection->is_closer) return run_with_gate(run);
     if ((command->flags & COMMAND_DENYOOM) != 0) {
         bool is_made;
-        enum outcome outcome = make_room(run, &is_made);
+        /* Without a limit there is room for anything, and no need to ask the allocator about each argument. */
+        enum outcome outcome = make_room(run, eviction_is_limited(run->dispatcher->lane) ? room_needed(&run->call) : 0, &is_made);
         if (!is_made) return outcome;
     }
     if (wants_all(run)) return run_with_gate(run);

@@ -763,6 +763,16 @@ static struct blob *own_blob(const struct entry *entry, size_t length) {
     return is_own && blob->length >= length ? blob : NULL;
 }
 
+size_t scope_stretch_bytes(const struct write_scope *scope, const struct key *key, size_t length) {
+    const struct read_scope reading = {scope->scope};
+    const struct entry *entry = scope_peek(&reading, key);
+    if (entry != NULL && entry_type(entry) != TYPE_STRING) return 0;
+    size_t present = entry == NULL ? 0 : entry_string_length(entry);
+    if (length < present) length = present;
+    if (own_blob(entry, length) != NULL) return 0;
+    return eviction_room_for(entry == NULL || length == present ? length : roomy(length));
+}
+
 char *edit_stretch_string(struct edit *edit, size_t length) {
     struct entry *entry = edit->entry;
     if (length > UINT32_MAX) return NULL;

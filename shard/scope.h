@@ -144,6 +144,8 @@ bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blo
  * SETRANGE, SETBIT, BITFIELD. Never shortens: length is at least the present one. Keeps an expiry. Grows in place where it can.
  * Returns NULL when out of memory. The value's encoding becomes raw. */
 char *edit_stretch_string(struct edit *edit, size_t length);
+/* What that would allocate for at least so many bytes: 0 if it has them already, or if the key has no string. */
+size_t scope_stretch_bytes(const struct write_scope *scope, const struct key *key, size_t length);
 /* A value with a structure, of that type (value/value.h), which is the entry's from then on; on failure still the caller's. */
 bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_expiry);
 /* The value of the entry, which is present and no string, to be changed in place; until it is closed nothing else is done with the edit. Closing says

@@ -6,6 +6,7 @@
 
 #include "../config.h"
 #include "commands.h"
+#include "room.h"
 
 /* ------------------------------------------------------------------ loops over bytes */
 
@@ -622,4 +623,13 @@ void command_bitfield(struct write_scope *scope, const struct call *call, struct
         return;
     }
     scope_unchanged(&edit);
+}
+
+size_t room_for_bitfield(const struct write_scope *scope, const struct call *call) {
+    struct survey survey;
+    struct reply refusal; /* that the command is going to give */
+    reply_init(&refusal, call->protocol);
+    bool is_fine = survey_fields(call, &survey, &refusal);
+    reply_free(&refusal);
+    return is_fine && survey.writes ? scope_stretch_bytes(scope, &call->keys[0], (size_t)(survey.end / 8 + 1)) : 0;
 }

@@ -1,5 +1,6 @@
 /* The rows of commands about strings as rows of bits. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 struct command bitmap_rows[] = {
@@ -8,6 +9,7 @@ struct command bitmap_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE, 1, 0, 1}},
      .write = command_setbit,
+     .room = room_for_setbit,
      .categories = "bitmap",
      .since = "2.2.0",
      .group = "bitmap",
@@ -56,6 +58,7 @@ struct command bitmap_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 2, 0, 1}, {KEY_RO | KEY_ACCESS, 3, -1, 1}},
      .write = command_bitop,
+     .room = room_for_longest,
      .categories = "bitmap",
      .since = "2.6.0",
      .group = "bitmap",
@@ -67,6 +70,7 @@ struct command bitmap_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 1, 0, 1}},
      .write = command_bitfield,
+     .room = room_for_bitfield,
      .categories = "bitmap",
      .since = "3.2.0",
      .group = "bitmap",

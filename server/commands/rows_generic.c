@@ -1,5 +1,6 @@
 /* The rows of commands about keys, whatever their type. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 static struct command object_subcommands[] = {
@@ -186,6 +187,7 @@ struct command generic_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}, {KEY_OW | KEY_UPDATE, 2, 0, 1}},
      .write = command_copy,
+     .room = room_for_first,
      .categories = "keyspace",
      .since = "6.2.0",
      .group = "generic",
@@ -324,6 +326,7 @@ struct command generic_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}, {.flags = KEY_RO | KEY_ACCESS, .is_unknown = true}, {.flags = KEY_OW | KEY_UPDATE, .is_unknown = true}},
      .write = command_sort,
+     .room = room_for_first,
      .find_keys = sort_find_keys,
      .wants_all = sort_wants_all,
      .categories = "set sortedset list dangerous",

@@ -1,5 +1,6 @@
 /* The rows of commands about places. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 struct command geo_rows[] = {
@@ -57,6 +58,7 @@ struct command geo_rows[] = {
           {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STORE", .last = 0, .step = 1},
           {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STOREDIST", .last = 0, .step = 1}},
      .write = command_georadius,
+     .room = room_for_first,
      .find_keys = georadius_find_keys,
      .categories = "geo",
      .since = "3.2.0",
@@ -93,6 +95,7 @@ struct command geo_rows[] = {
           {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STORE", .last = 0, .step = 1},
           {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STOREDIST", .last = 0, .step = 1}},
      .write = command_georadiusbymember,
+     .room = room_for_first,
      .find_keys = georadius_find_keys,
      .categories = "geo",
      .since = "3.2.0",
@@ -142,6 +145,7 @@ struct command geo_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, 0, 1}},
      .write = command_geosearchstore,
+     .room = room_for_second,
      .categories = "geo",
      .since = "6.2.0",
      .group = "geo",

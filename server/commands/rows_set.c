@@ -1,5 +1,6 @@
 /* The rows of commands about sets. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 struct command set_rows[] = {
@@ -125,6 +126,7 @@ struct command set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, -1, 1}},
      .write = command_sinterstore,
+     .room = room_for_least,
      .categories = "set",
      .since = "1.0.0",
      .group = "set",
@@ -148,6 +150,7 @@ struct command set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, -1, 1}},
      .write = command_sunionstore,
+     .room = room_for_sum,
      .categories = "set",
      .since = "1.0.0",
      .group = "set",
@@ -171,6 +174,7 @@ struct command set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, -1, 1}},
      .write = command_sdiffstore,
+     .room = room_for_second,
      .categories = "set",
      .since = "1.0.0",
      .group = "set",

@@ -1,5 +1,6 @@
 /* The rows of commands about sorted sets. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 struct command sorted_set_rows[] = {
@@ -78,6 +79,7 @@ struct command sorted_set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {.flags = KEY_RO | KEY_ACCESS, .first = 2, .step = 1, .is_keynum = true}},
      .write = command_zunionstore,
+     .room = room_for_sum,
      .categories = "sortedset",
      .since = "2.0.0",
      .group = "sorted-set",
@@ -90,6 +92,7 @@ struct command sorted_set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {.flags = KEY_RO | KEY_ACCESS, .first = 2, .step = 1, .is_keynum = true}},
      .write = command_zinterstore,
+     .room = room_for_least,
      .categories = "sortedset",
      .since = "2.0.0",
      .group = "sorted-set",
@@ -102,6 +105,7 @@ struct command sorted_set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {.flags = KEY_RO | KEY_ACCESS, .first = 2, .step = 1, .is_keynum = true}},
      .write = command_zdiffstore,
+     .room = room_for_second,
      .categories = "sortedset",
      .since = "6.2.0",
      .group = "sorted-set",
@@ -173,6 +177,7 @@ struct command sorted_set_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, 0, 1}},
      .write = command_zrangestore,
+     .room = room_for_second,
      .categories = "sortedset",
      .since = "6.2.0",
      .group = "sorted-set",

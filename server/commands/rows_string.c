@@ -1,5 +1,6 @@
 /* The rows of commands about strings. command.h tells what a row is. */
 #include "commands.h"
+#include "room.h"
 #include "rows.h"
 
 struct command string_rows[] = {
@@ -104,6 +105,7 @@ struct command string_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST | COMMAND_LONG,
      .keys = {{KEY_RW | KEY_INSERT, 1, 0, 1}},
      .write = command_append,
+     .room = room_for_append,
      .categories = "string",
      .since = "2.0.0",
      .group = "string",
@@ -126,6 +128,7 @@ struct command string_rows[] = {
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_setrange,
+     .room = room_for_setrange,
      .categories = "string",
      .since = "2.2.0",
      .group = "string",

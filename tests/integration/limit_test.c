@@ -125,6 +125,50 @@ static void who_discards_much_waits_until_it_is_freed(void **unused) {
     stop();
 }
 
+/* What becomes of operands needs room as what is sent does: a few bytes sent made a server 16 times as large as it may be. */
+static const char *const growers[] = {
+    "SETRANGE new 20000000 x", "SETBIT new 160000000 1",         "BITFIELD new SET u8 160000000 1", "APPEND large x",
+    "BITOP NOT new large",     "COPY large new",                 "SUNIONSTORE new set",             "SDIFFSTORE new set no",
+    "SINTERSTORE new set set", "ZUNIONSTORE new 1 set",          "ZINTERSTORE new 2 set set",       "ZRANGESTORE new sorted 0 -1",
+    "COPY sorted new",         "SORT set BY nosort STORE new",
+};
+
+static void fill_operands(const char *value, size_t length) {
+    freeReplyObject(redisCommand(clients[0], "SET large %b", value, length));
+    for (int i = 0; i < 2000; i++) {
+        freeReplyObject(redisCommand(clients[0], "SADD set %d%b", i, value, (size_t)10000));
+        freeReplyObject(redisCommand(clients[0], "ZADD sorted %d %d%b", i, i, value, (size_t)10000));
+    }
+}
+
+static void what_grows_from_operands_is_refused_or_has_room_made(void **unused) {
+    (void)unused;
+    enum { LENGTH = 20000000, LIMIT = 72 << 20 };
+    char *value = malloc(LENGTH);
+    memset(value, 'v', LENGTH);
+    start_with("noeviction", "0");
+    fill_operands(value, LENGTH);
+    limit_to(LIMIT);
+    for (size_t i = 0; i < sizeof growers / sizeof growers[0]; i++) {
+        redisReply *reply = redisCommand(clients[i % CLIENTS], growers[i]);
+        if (reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "OOM command", 11) != 0) fail_msg("%s", growers[i]);
+        freeReplyObject(reply);
+    }
+    assert_in_range(info_number(clients[0], "used_memory_peak"), 0, LIMIT);
+    expect(clients[1], "0", "SETBIT small 100 1"); /* a little one is no matter */
+    expect(clients[1], "OK", "CONFIG SET maxmemory-policy allkeys-lru");
+    expect(clients[1], "20000001", "SETRANGE new 20000000 x");
+    for (size_t i = 0; i < sizeof growers / sizeof growers[0]; i++) {
+        redisReply *reply = redisCommand(clients[i % CLIENTS], growers[i]);
+        if (reply->type == REDIS_REPLY_ERROR) fail_msg("%s: %s", growers[i], reply->str);
+        freeReplyObject(reply);
+        assert_in_range(info_number(clients[0], "used_memory"), 0, LIMIT / 100 * 101);
+    }
+    assert_true(info_number(clients[0], "evicted_keys") > 0);
+    free(value);
+    stop();
+}
+
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
@@ -132,6 +176,7 @@ int main(void) {
         cmocka_unit_test(what_one_client_sets_and_another_deletes_is_no_debt),
         cmocka_unit_test(scratch_of_a_long_request_is_given_back),
         cmocka_unit_test(who_discards_much_waits_until_it_is_freed),
+        cmocka_unit_test(what_grows_from_operands_is_refused_or_has_room_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
