@@ -49,7 +49,7 @@ const char *entry_key(const struct entry *entry, size_t *length) {
 }
 
 int64_t entry_idle_seconds(const struct entry *entry, int64_t now) {
-    return (uint16_t)((uint16_t)(now / 1000) - atomic_load_explicit(&entry->access, memory_order_relaxed));
+    return access_idle_seconds(access_read(entry), now);
 }
 
 static bool holds_blob(const struct entry *entry) {

@@ -55,7 +55,7 @@ const char *entry_encoding_name(const struct entry *entry);
 /* Unix time in milliseconds, or ENTRY_NO_EXPIRY. */
 int64_t entry_expiry(const struct entry *entry);
 const char *entry_key(const struct entry *entry, size_t *length);
-/* Seconds since the last access that was counted (modulo 2^16). */
+/* Seconds since the last access that was counted; of those that are some hours ago to the minute, and not more than 12 days. now: eviction_now. */
 int64_t entry_idle_seconds(const struct entry *entry, int64_t now);
 /* Bytes that the entry owns, as the allocator counts them. */
 size_t entry_bytes(const struct entry *entry);

@@ -48,6 +48,11 @@
 #define DATABASES_EACH 16
 /* Shards that learn a new form per tick. */
 #define SHARDS_EACH 16
+/* A round over all entries begins so often, and goes on by so many entries, homes and tables per tick. */
+#define AGING_EACH_MS (30 * 60 * INT64_C(1000))
+#define AGING_STEPS 8192
+/* The clock is set again when it is as far from what it should tell. */
+#define SKEW_LEAST 500
 
 void eviction_init(struct eviction *eviction) {
     atomic_init(&eviction->limit, INT64_MAX);
@@ -163,6 +168,19 @@ void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, 
 
 /* ------------------------------------------------------------------ access */
 
+void eviction_clock(struct lane *lane, int64_t wall, int64_t monotonic) {
+    struct eviction *eviction = &lane->keyspace->eviction;
+    int64_t apart = wall - monotonic, first = read_relaxed(&eviction->clocks_apart);
+    /* Who is not the first has the first one's. */
+    if (first == 0 && atomic_compare_exchange_strong(&eviction->clocks_apart, &first, apart == 0 ? 1 : apart)) return;
+    int64_t skew = first - apart, off = skew - lane->clock_skew;
+    if (off >= SKEW_LEAST || off <= -SKEW_LEAST) lane->clock_skew = skew;
+}
+
+inline int64_t eviction_now(const struct lane *lane, int64_t wall) {
+    return wall + lane->clock_skew;
+}
+
 /* Morris's counter as Redis parametrizes it: the more there is, the less likely it grows. */
 static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, int64_t now) {
     uint32_t counter = access_frequency_now(access, now, read_relaxed(&eviction->decay));
@@ -191,11 +209,11 @@ inline void eviction_note_use(struct lane *lane, struct entry *entry, int64_t no
     const struct eviction *eviction = &lane->keyspace->eviction;
     enum access_form form = form_of(eviction);
     if (form <= ACCESS_SECONDS) {
-        if (form == ACCESS_SECONDS) note_second(lane, entry, now);
+        if (form == ACCESS_SECONDS) note_second(lane, entry, eviction_now(lane, now));
         return;
     }
     uint16_t before = access_read(entry);
-    uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(eviction, before, now) : access_queued_hit(before, tick_of(eviction));
+    uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(eviction, before, eviction_now(lane, now)) : access_queued_hit(before, tick_of(eviction));
     /* Who comes second has nothing to add. */
     if (after != before)
         atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
@@ -229,18 +247,18 @@ uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, i
     switch (form_of(eviction)) {
     case ACCESS_NONE:
     case ACCESS_SECONDS: break;
-    case ACCESS_FREQUENCY: return access_frequency(access_minute(now), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_FREQUENCY: return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
     case ACCESS_QUEUES: {
         bool is_main = goes_to_main(lane, eviction, hash, bytes);
         count_insertion(lane, eviction);
         return access_queued(is_main, 0, tick_of(eviction));
     }
     }
-    return access_second(now);
+    return access_second(eviction_now(lane, now));
 }
 
-uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry *entry, int64_t now) {
-    return access_frequency_now(access_read(entry), now, read_relaxed(&keyspace->eviction.decay));
+uint32_t eviction_frequency(const struct lane *lane, const struct entry *entry, int64_t now) {
+    return access_frequency_now(access_read(entry), eviction_now(lane, now), read_relaxed(&lane->keyspace->eviction.decay));
 }
 
 /* ------------------------------------------------------------------ who is considered */
@@ -269,14 +287,15 @@ static size_t weight_of(const struct entry *entry) {
 }
 
 /* The higher, the sooner it goes. */
-static float score_of(const struct eviction *eviction, const struct entry *entry, int64_t now) {
+static float score_of(const struct lane *lane, const struct entry *entry, int64_t now) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
     static const float kept[ACCESS_COUNT_MOST + 1] = {1.0F, 0.5F, 0.3F, 0.2F};
     uint16_t access = access_read(entry);
     switch (policy_of(eviction)) {
     case EVICTION_ALLKEYS_LRU:
-    case EVICTION_VOLATILE_LRU: return (float)(uint16_t)(access_second(now) - access);
+    case EVICTION_VOLATILE_LRU: return (float)access_idle_seconds(access, eviction_now(lane, now));
     case EVICTION_ALLKEYS_LFU:
-    case EVICTION_VOLATILE_LFU: return 255.0F - (float)access_frequency_now(access, now, read_relaxed(&eviction->decay));
+    case EVICTION_VOLATILE_LFU: return 255.0F - (float)access_frequency_now(access, eviction_now(lane, now), read_relaxed(&eviction->decay));
     case EVICTION_VOLATILE_TTL: return (float)(now - entry_expiry(entry));
     case EVICTION_ALLKEYS_S3FIFO: {
         float age = (float)access_age(access, tick_of(eviction)) + 0.5F;
@@ -376,7 +395,6 @@ static bool is_stale(const struct keyspace *keyspace, const struct table *table)
 
 /* Some neighbours, from that place on, and each once. */
 static void draw_run(struct drawing *drawing, const struct table *table, uint32_t database, uint64_t place) {
-    const struct eviction *eviction = &drawing->lane->keyspace->eviction;
     uint32_t seen_before = drawing->seen;
     uint64_t first = place;
     bool is_around = false;
@@ -388,7 +406,7 @@ static void draw_run(struct drawing *drawing, const struct table *table, uint32_
     for (uint32_t i = 0; i < drawing->collected; i++) {
         const struct entry *entry = drawing->entries[i];
         assert(is_candidate(drawing->which, entry));
-        offer(drawing->queue, entry, database, score_of(eviction, entry, drawing->now));
+        offer(drawing->queue, entry, database, score_of(drawing->lane, entry, drawing->now));
     }
 }
 
@@ -502,7 +520,7 @@ static size_t try_candidate(struct lane *lane, enum candidates which, const stru
     struct table *table = shard_table(shard, candidate->database);
     slot *at = table == NULL ? NULL : table_find_hash(table, candidate->hash, &keyspace->secret);
     struct entry *entry = at == NULL ? NULL : slot_entry(at);
-    if (entry != NULL && is_candidate(which, entry) && score_of(&keyspace->eviction, entry, now) >= candidate->score) {
+    if (entry != NULL && is_candidate(which, entry) && score_of(lane, entry, now) >= candidate->score) {
         bool is_used = which == CANDIDATES_SMALL && access_count(access_read(entry)) > 0;
         if (is_used) promote(lane, table, at);
         else bytes = let_go(&scope, lane, entry, candidate->hash, candidate->database);
@@ -673,11 +691,12 @@ static bool shrink(struct lane *lane, int64_t now) {
 
 /* ------------------------------------------------------------------ now and then */
 
-static uint16_t access_anew(const struct keyspace *keyspace, int64_t now) {
-    switch (form_of(&keyspace->eviction)) {
-    case ACCESS_FREQUENCY: return access_frequency(access_minute(now), ACCESS_FREQUENCY_FIRST);
-    case ACCESS_QUEUES: return access_queued(false, 0, tick_of(&keyspace->eviction));
-    default: return access_second(now);
+static uint16_t access_anew(const struct lane *lane, int64_t now) {
+    const struct eviction *eviction = &lane->keyspace->eviction;
+    switch (form_of(eviction)) {
+    case ACCESS_FREQUENCY: return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_QUEUES: return access_queued(false, 0, tick_of(eviction));
+    default: return access_second(eviction_now(lane, now));
     }
 }
 
@@ -689,7 +708,7 @@ static void forget_access(void *context, slot *at) {
 
 /* Under another policy the bits meant something else. epoch: of the form, from before it was read; if it has changed since, the table is renewed again. */
 static void renew_table(struct lane *lane, struct table *table, uint32_t epoch, int64_t now) {
-    uint16_t access = access_anew(lane->keyspace, now);
+    uint16_t access = access_anew(lane, now);
     uint64_t place = 0;
     do place = table_visit(table, place, forget_access, &access);
     while (place != 0);
@@ -732,6 +751,62 @@ static bool renew_some(struct lane *lane, int64_t now) {
     return lane->renewed == count;
 }
 
+struct aging {
+    enum access_form form;
+    int64_t now, decay;
+    int steps;
+};
+
+/* Shared is enough, as for who notes a use. Whoever does so meanwhile knows better. */
+static void age_slot(void *context, slot *at) {
+    struct aging *aging = context;
+    struct entry *entry = slot_entry(at);
+    uint16_t before = access_read(entry);
+    uint16_t after = aging->form == ACCESS_SECONDS ? access_second_aged(before, aging->now)
+                                                   : access_frequency_aged(before, aging->now, aging->decay, (uint32_t)value_random(UINT64_C(1) << 32));
+    aging->steps--;
+    if (after == before) return;
+    atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Goes on with the lane's round in one shard; true if it is through. */
+static bool age_shard(struct lane *lane, const struct shard *shard, struct aging *aging) REQUIRES_SHARED(&shard->lock) {
+    struct keyspace *keyspace = lane->keyspace;
+    uint32_t databases = atomic_load(&keyspace->used_database_count), database;
+    for (; lane->aging_database < databases; lane->aging_database++) {
+        const struct table *table = keyspace_used_database(keyspace, lane->aging_database, &database) ? shard_table(shard, database) : NULL;
+        aging->steps--;
+        if (table == NULL || is_stale(keyspace, table)) { /* what is stale is soon made anew */
+            lane->aging_place = 0;
+            continue;
+        }
+        do {
+            if (aging->steps-- <= 0) return false;
+            lane->aging_place = table_visit(table, lane->aging_place, age_slot, aging);
+        } while (lane->aging_place != 0);
+    }
+    lane->aging_database = 0;
+    return true;
+}
+
+/* What is noted of an entry's use comes around: before it does, each is written anew. */
+static void age_some(struct lane *lane, int64_t wall) {
+    struct keyspace *keyspace = lane->keyspace;
+    struct aging aging = {form_of(&keyspace->eviction), eviction_now(lane, wall), read_relaxed(&keyspace->eviction.decay), AGING_STEPS};
+    if (aging.form != ACCESS_SECONDS && aging.form != ACCESS_FREQUENCY) return;
+    if (aging.now < lane->aging_next && lane->aging_next - aging.now <= AGING_EACH_MS) return;
+    while (lane->aging_shard < keyspace->shard_count) {
+        struct shard *shard = &keyspace->shards[lane->aging_shard];
+        if (aging.steps <= 0 || !rwlock_try_shared(&shard->lock)) return;
+        bool is_through = age_shard(lane, shard, &aging);
+        rwlock_release_shared(&shard->lock);
+        if (!is_through) return;
+        lane->aging_shard++;
+    }
+    lane->aging_shard = 0;
+    lane->aging_next = aging.now + AGING_EACH_MS;
+}
+
 /* There are some once something was let go, and as many as the keys ask for. */
 static void fit_ghosts(struct lane *lane) {
     struct eviction *eviction = &lane->keyspace->eviction;
@@ -747,6 +822,7 @@ static void fit_ghosts(struct lane *lane) {
 
 bool eviction_tick(struct lane *lane, int64_t now) {
     fit_ghosts(lane);
+    age_some(lane, now);
     bool is_renewed = renew_some(lane, now);
     return shrink(lane, now) && is_renewed;
 }

@@ -62,6 +62,7 @@ struct eviction {
     _Atomic int64_t ceiling;            /* limit, or more: what was committed when that was lowered, and is on its way down */
     _Atomic int64_t main_most;          /* bytes of entries that the main part may have */
     _Atomic int64_t log_factor, decay;  /* lfu-log-factor; lfu-decay-time, in minutes */
+    _Atomic int64_t clocks_apart;       /* the wall's time less the monotonic one, when they were first seen; 0: they weren't */
     _Atomic(struct ghosts *) ghosts;    /* NULL until something was let go */
     _Alignas(64) _Atomic uint32_t tick;
     _Atomic uint32_t insertions; /* since the last tick */
@@ -77,8 +78,14 @@ void eviction_limit(struct keyspace *keyspace, int64_t limit);
 /* What it owns: entries, tables, what is retired. */
 int64_t eviction_used(const struct keyspace *keyspace);
 /* Every few milliseconds by one lane, inside the gate: adapts the table of ghosts, and entries to a new form, and lets some keys go if the limit was
- * lowered. Takes shards one by one, if they are free. Returns false if there is more to do, so that a next call should come soon. */
+ * lowered; and goes over all entries each half an hour, so that what was noted of their use stays true. Takes shards one by one, if they are free. Returns false if there is more to do, so that a next call should come soon. */
 bool eviction_tick(struct lane *lane, int64_t now);
+
+/* For a lane's thread, whenever it has looked at the clocks: what both tell, in milliseconds. Uses are noted by the wall's time, for want of another; of
+ * lanes that call this, by a time that goes on evenly when somebody sets the clock. */
+void eviction_clock(struct lane *lane, int64_t wall, int64_t monotonic);
+/* That time, for a time of the wall's that the lane's thread has read since. */
+int64_t eviction_now(const struct lane *lane, int64_t wall);
 
 /* What a value of so many bytes takes, with its entry, in the allocator's sizes. */
 size_t eviction_room_for(size_t bytes);
@@ -104,6 +111,6 @@ void eviction_note_use(struct lane *lane, struct entry *entry, int64_t now);
 bool eviction_notes_use(const struct lane *lane);
 
 /* The counter of an entry under an lfu policy, as OBJECT FREQ answers. */
-uint32_t eviction_frequency(const struct keyspace *keyspace, const struct entry *entry, int64_t now);
+uint32_t eviction_frequency(const struct lane *lane, const struct entry *entry, int64_t now);
 
 #endif

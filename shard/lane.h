@@ -99,8 +99,12 @@ struct lane {
     uint32_t drawn_database; /* that the last victims were drawn from */
     uint32_t sweep;      /* where it looks next for somebody to let go, when chance finds nobody */
     uint32_t renewed, renewing_epoch;
+    int64_t aging_next;    /* when the next round over all entries begins, by eviction_now; the present one's place: */
+    uint64_t aging_place;
+    uint32_t aging_shard, aging_database;
     _Atomic uint16_t nowhere; /* for what need not be stored */
     uint64_t slice_looked, slice_lapsed; /* by the slice of active expiry that is under way */
+    int64_t clock_skew;    /* what is added to the wall's time, so that uses are noted by a clock that nobody sets (eviction_clock) */
     /* Of the budget (eviction.h): what its allocations come to, less its frees, and what it may come to. Its thread's to write. Both may be
      * below 0, where it frees what others have allocated. */
     _Atomic int64_t spent, drawn;

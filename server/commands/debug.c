@@ -1,4 +1,4 @@
-/* DEBUG: what tests want to see and do. (DEBUG HOLD and DEBUG WORKER stand in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
+/* DEBUG: what tests want to see and do. (DEBUG HOLD, WORKER and CLOCK stand in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
  *
  * DIGEST and DIGEST-VALUE give what Redis gives for the same data, so that two servers can be
  * compared by one line. Everything is built of SHA-1, from a digest of zeros, in two ways to take
@@ -21,6 +21,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "../../shard/eviction.h"
 #include "../../shard/keyspace.h"
 #include "../../shard/number.h"
 #include "../log.h"
@@ -294,7 +295,7 @@ void command_debug_object(const struct read_scope *scope, const struct call *cal
     if (entry_type(entry) == TYPE_STRING) entry_string(entry, &view);
     size_t references =
         view.blob == NULL ? 1 : atomic_load_explicit(&view.blob->references, memory_order_relaxed);
-    int64_t idle = entry_idle_seconds(entry, call->now);
+    int64_t idle = entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now));
     snprintf(
         text, sizeof text,
         "Value at:%p refcount:%zu encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
@@ -594,6 +595,8 @@ void command_debug_help(const struct call *call, struct reply *reply) {
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "CHANGE-REPL-ID",
         "    Draw another replication id.",
+        "CLOCK <WALL|MONOTONIC> <milliseconds>",
+        "    Have a clock tell so much more than it did.",
         "DIGEST",
         "    Sum up all keys and values of all databases as 40 hexadecimal digits.",
         "DIGEST-VALUE <key> [<key> ...]",

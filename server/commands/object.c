@@ -57,7 +57,7 @@ void command_object_idletime(const struct read_scope *scope, const struct call *
     else if (policy_now() == POLICY_ALLKEYS_S3FIFO)
         reply_error(reply, "ERR The allkeys-s3fifo maxmemory policy is selected, idle time not "
                            "tracked." POLICY_SWITCH);
-    else reply_integer(reply, entry_idle_seconds(entry, call->now));
+    else reply_integer(reply, entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now)));
 }
 
 void command_object_freq(const struct read_scope *scope, const struct call *call,
@@ -65,7 +65,7 @@ void command_object_freq(const struct read_scope *scope, const struct call *call
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry == NULL) return;
     if (policy_is_lfu())
-        reply_integer(reply, eviction_frequency(call->keyspace, entry, call->now));
+        reply_integer(reply, eviction_frequency(scope->scope.lane, entry, call->now));
     else
         reply_error(reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
                            "tracked." POLICY_SWITCH);

@@ -389,8 +389,8 @@ static void another_policy_finds_its_own_bits(void **unused) {
         struct holding holding;
         hold_shards(&holding, lane, &key, 1, NOW);
         const struct entry *entry = scope_view(&holding.scope, &key);
-        assert_in_range(eviction_frequency(keyspace, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST, ACCESS_FREQUENCY_FIRST + 1);
-        assert_int_equal(eviction_frequency(keyspace, entry, NOW + 5000 + 60000 * 100), 0);
+        assert_in_range(eviction_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST, ACCESS_FREQUENCY_FIRST + 1);
+        assert_int_equal(eviction_frequency(lane, entry, NOW + 5000 + 60000 * 100), 0);
         hold_end(&holding);
     }
     close_all();
