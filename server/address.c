@@ -101,7 +101,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     connection_peer(connection, peer, sizeof peer);
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
-    int64_t now = connection->worker->now;
+    int64_t now = connection->worker->now_monotonic;
     size_t blocks = 0;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
     /* An argument that is being received apart is input; once it is whole it is an argument. */

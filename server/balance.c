@@ -84,7 +84,7 @@ static void see_off(struct worker *worker) {
 }
 
 static bool is_active(const struct connection *connection) {
-    return connection->worker->now - connection->last_active < ACTIVE_MS && connection->bytes_in > 0;
+    return connection->worker->now_monotonic - connection->last_active < ACTIVE_MS && connection->bytes_in > 0;
 }
 
 static uint32_t count_active(const struct worker *worker) {

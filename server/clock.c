@@ -2,6 +2,7 @@
  * against the monotonic clock and kept as a fixed-point factor. */
 #include "clock.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 #if defined(__x86_64__)
@@ -14,6 +15,12 @@
 /* Written by clock_init only, before any thread. */
 static uint64_t ns_per_cycle = (uint64_t)1 << FRACTION_BITS; /* fixed point */
 static int has_counter;
+static _Atomic int64_t wall_shift, monotonic_shift; /* ms */
+
+void clock_shift(int64_t wall_ms, int64_t monotonic_ms) {
+    atomic_fetch_add(&wall_shift, wall_ms);
+    atomic_fetch_add(&monotonic_shift, monotonic_ms);
+}
 
 static uint64_t monotonic_ns(void) {
     struct timespec time;
@@ -80,7 +87,7 @@ uint64_t clock_cycles_to_ns(uint64_t cycles) {
 int64_t clock_wall_us(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000 + atomic_load_explicit(&wall_shift, memory_order_relaxed) * 1000;
 }
 
 int64_t clock_wall_ms(void) {
@@ -88,5 +95,5 @@ int64_t clock_wall_ms(void) {
 }
 
 int64_t clock_monotonic_ms(void) {
-    return (int64_t)(monotonic_ns() / 1000000u);
+    return (int64_t)(monotonic_ns() / 1000000u) + atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
 }

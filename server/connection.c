@@ -285,7 +285,7 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
     connection->session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     connection->session.protocol = 2;
     connection->session.is_authenticated = !config_has_password();
-    connection->created = connection->last_active = worker->now;
+    connection->created = connection->last_active = worker->now_monotonic;
     request_parser_init(&connection->parser);
     connection_link(connection);
     counter_add(&worker->connections_total, 1);
@@ -397,7 +397,7 @@ static bool is_ending(const struct connection *connection) {
 }
 
 void connection_check(struct connection *connection) {
-    int64_t idle = connection->worker->now - connection->last_active;
+    int64_t idle = connection->worker->now_monotonic - connection->last_active;
     int64_t timeout = atomic_load_explicit(&config.timeout, memory_order_relaxed);
     if (connection->state == CONNECTION_CLOSING) {
         if (idle > CLOSING_MS) connection_close(connection, "took too long to read its last replies");
@@ -415,7 +415,7 @@ void connection_check(struct connection *connection) {
 bool connection_is_busy(struct connection *connection) {
     bool is_owed = connection->output != NULL || !loop_flush(connection->worker->loop, &connection->stream);
     /* It may never read again. */
-    if (is_owed && connection->worker->now - connection->last_active > UNREAD_MS) return false;
+    if (is_owed && connection->worker->now_monotonic - connection->last_active > UNREAD_MS) return false;
     switch (connection->state) {
     case CONNECTION_READING: return is_owed || (connection->is_last_call && receives(connection));
     case CONNECTION_CLOSED: return false;
@@ -732,7 +732,7 @@ static void connection_end(struct connection *connection, ssize_t status) {
 }
 
 bool connection_is_quiet(const struct connection *connection) {
-    return connection->worker->now - connection->last_active > QUIET_MS && !connection->is_ended && !is_ending(connection) &&
+    return connection->worker->now_monotonic - connection->last_active > QUIET_MS && !connection->is_ended && !is_ending(connection) &&
            connection->state != CONNECTION_READY;
 }
 
@@ -740,7 +740,7 @@ bool connection_is_quiet(const struct connection *connection) {
 void connection_hung_up(struct connection *connection, bool is_broken) {
     if (connection->state == CONNECTION_PARKED && !is_waiting_for_others(connection)) return; /* for a moment; what it asks for is done */
     bool is_unread = loop_unread(connection->worker->loop, &connection->stream) > 0;
-    if (is_broken && (!is_unread || connection->worker->now - connection->last_active > GONE_MS)) connection_end(connection, -ECONNRESET);
+    if (is_broken && (!is_unread || connection->worker->now_monotonic - connection->last_active > GONE_MS)) connection_end(connection, -ECONNRESET);
     else if (!is_unread) connection_end(connection, 0);
 }
 
@@ -755,7 +755,7 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     counter_add(&worker->bytes_in, received);
     counter_add(&worker->reads, 1);
     if (is_ending(connection)) return;
-    connection->last_active = worker->now;
+    connection->last_active = worker->now_monotonic;
     if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
     struct blob *bulk = bulk_of(connection);

@@ -90,7 +90,7 @@ struct connection {
     struct connection *flush_next; /* those with output from outside their own requests, sent at the turn's end */
     int64_t soft_limit_since; /* monotonic ms when output passed the soft limit; 0: it hasn't */
     void *dispatch_state;  /* dispatch's own while a request is under way: a walk, an inquiry */
-    int64_t created, last_active; /* wall ms */
+    int64_t created, last_active; /* monotonic ms */
     uint64_t bytes_in, bytes_out;
     const struct command *last_command;
     union {

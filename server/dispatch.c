@@ -98,7 +98,7 @@ struct dispatcher {
     struct connection_queue paused;
     struct connection_queue asking;    /* who waits for other workers' answers */
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
-    int64_t paused_until;
+    int64_t paused_until; /* monotonic ms */
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command that was timed */
     const struct connection *boundary_connection;
@@ -293,6 +293,7 @@ void dispatch_free(struct worker *worker) {
 
 void dispatch_enter(struct worker *worker) {
     worker->dispatcher->boundary_connection = NULL; /* the wait was nobody's */
+    eviction_clock(worker->lane, worker->now, worker->now_monotonic);
     (void)enter(worker->dispatcher);
 }
 
@@ -571,7 +572,7 @@ static bool is_pausing(const struct dispatcher *dispatcher, int64_t now) {
 
 void dispatch_make_room(struct worker *worker, size_t bytes) {
     struct lane *lane = worker->lane;
-    if (is_pausing(worker->dispatcher, worker->now)) return;
+    if (is_pausing(worker->dispatcher, worker->now_monotonic)) return;
     /* Twice: what the first try lets go can be freed once the lane has left. What then runs enters by itself if the gate has been closed meanwhile. */
     for (int tries = 0; tries < 2 && !eviction_has_room(lane, bytes) && lane_is_inside(lane); tries++) {
         if (eviction_make_room(lane, bytes, worker->now) != ROOM_LATER) return;
@@ -1122,6 +1123,7 @@ static void account_slow(const struct run *run, uint64_t nanoseconds) {
         note_slow(run, nanoseconds / 1000);
     if (nanoseconds >= 1000000) {
         worker->now = clock_wall_ms();
+        eviction_clock(worker->lane, worker->now, clock_monotonic_ms());
         latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command", (int64_t)(nanoseconds / 1000000), worker->now);
     }
 }
@@ -1329,7 +1331,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     const struct under_way *under_way = connection->dispatch_state;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL || under_way->waits_again); /* for a key: monitors have seen it */
     bool is_exempt = connection->is_closer || session->is_monitor;
-    if (is_paused(dispatcher, call->command, worker->now) && under_way == NULL && !is_exempt) {
+    if (is_paused(dispatcher, call->command, worker->now_monotonic) && under_way == NULL && !is_exempt) {
         queue_append(&dispatcher->paused, connection);
         connection_park(connection, PARK_ON_PAUSE);
         return OUTCOME_PARKED;
@@ -1395,7 +1397,7 @@ static void keep_limit(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->next_limit = worker->now_monotonic + LIMIT_MS;
     limit_tick(dispatcher->keyspace);
-    if (is_pausing(dispatcher, worker->now) || !lane_enter(dispatcher->lane)) return;
+    if (is_pausing(dispatcher, worker->now_monotonic) || !lane_enter(dispatcher->lane)) return;
     bool is_done = eviction_tick(dispatcher->lane, worker->now);
     lane_leave(dispatcher->lane);
     dispatcher->is_above_limit = !is_done;
@@ -1406,7 +1408,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     struct dispatcher *dispatcher = worker->dispatcher;
     int64_t now = worker->now_monotonic;
     int64_t period = 1000 / atomic_load_explicit(&config.hz, memory_order_relaxed);
-    if (dispatcher->paused_until != 0 && dispatcher->paused_until <= worker->now) dispatch_pause(worker, 0, false);
+    if (dispatcher->paused_until != 0 && dispatcher->paused_until <= now) dispatch_pause(worker, 0, false);
     bool is_due = now >= dispatcher->next_tick;
     if (is_due) {
         dispatcher->next_tick = now + period;
@@ -1414,7 +1416,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         lane_trim(dispatcher->lane);
     }
     bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);
-    bool may_expire = dispatcher->closer == NULL && !is_pausing(dispatcher, worker->now);
+    bool may_expire = dispatcher->closer == NULL && !is_pausing(dispatcher, worker->now_monotonic);
     if (may_expire && (expires_now || (dispatcher->next_expiry != 0 && is_idle))) {
         dispatcher->next_expiry = 0;
         expire_some(worker, expires_now);
@@ -1437,8 +1439,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     if (overdue < next) next = overdue;
     if (sweep > 0 && now + sweep < next) next = now + sweep;
     if (dispatcher->next_expiry != 0 && may_expire) return 0; /* if that finds nothing else to do, it goes on at once */
-    if (dispatcher->paused_until > worker->now && worker->now_monotonic + dispatcher->paused_until - worker->now < next)
-        next = worker->now_monotonic + dispatcher->paused_until - worker->now;
+    if (dispatcher->paused_until > now && dispatcher->paused_until < next) next = dispatcher->paused_until;
     return next <= now ? 0 : (int)(next - now);
 }
 

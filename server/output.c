@@ -46,7 +46,7 @@ static void sent_add(struct connection *connection, size_t length) {
     counter_add(&worker->bytes_out, length);
     if (length == 0) return;
     counter_add(&worker->writes, 1);
-    connection->last_active = worker->now;
+    connection->last_active = worker->now_monotonic;
 }
 
 static void soft_limit_mark(struct connection *connection, int64_t since) {

@@ -1,6 +1,7 @@
 /* Commands about the process as a whole, and about one connection's place in it: MONITOR, SHUTDOWN, DEBUG HOLD. */
 #include <stdlib.h>
 
+#include "../clock.h"
 #include "../../shard/keyspace.h"
 #include "../hold.h"
 #include "../monitor.h"
@@ -65,4 +66,18 @@ void command_debug_hold(struct worker *worker, struct connection *connection, co
     const char *error = hold_start(call->keyspace, &key, duration, call->now);
     if (error != NULL) reply_error(reply, error);
     else reply_ok(reply);
+}
+
+/* Time passes, or somebody sets the clock: what tests can't wait for. */
+void command_debug_clock(const struct call *call, struct reply *reply) {
+    int64_t shift;
+    bool is_wall = argument_is(&call->arguments[2], "WALL");
+    if (!is_wall && !argument_is(&call->arguments[2], "MONOTONIC")) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    if (!argument_integer(&call->arguments[3], &shift, reply, NULL)) return;
+    clock_shift(is_wall ? shift : 0, is_wall ? 0 : shift);
+    for (uint32_t i = 0; i < worker_count(); i++) worker_wake(worker_at(i));
+    reply_ok(reply);
 }

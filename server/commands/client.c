@@ -390,9 +390,9 @@ bool command_client_pause_check(const struct call *call, struct reply *reply) {
 void command_client_pause_visit(struct worker *worker, struct inquiry *inquiry) {
     int64_t until = 0;
     bool only_writes = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "WRITE"), present_only_writes;
-    pause_timeout(&inquiry->arguments[2], inquiry->now, &until, &inquiry_answer(inquiry, worker)->text);
+    pause_timeout(&inquiry->arguments[2], worker->now_monotonic, &until, &inquiry_answer(inquiry, worker)->text);
     int64_t present = dispatch_paused_until(worker, &present_only_writes);
-    if (present > worker->now) {
+    if (present > worker->now_monotonic) {
         if (present > until) until = present;
         only_writes = only_writes && present_only_writes;
     }

@@ -150,7 +150,7 @@ plain_function command_latency_doctor, command_latency_histogram, command_latenc
 read_function command_debug_digest_value;
 write_function command_debug_digest;
 read_function command_debug_object, command_debug_listpack;
-plain_function command_debug_htstats;
+plain_function command_debug_clock, command_debug_htstats;
 write_function command_debug_sleep, command_debug_populate;
 plain_function command_debug_reload, command_debug_change_repl_id, command_debug_quicklist_packed_threshold;
 plain_function command_debug_set_active_expire, command_debug_error, command_debug_log, command_debug_stringmatch_len;

@@ -205,6 +205,7 @@ static struct command debug_subcommands[] = {
      .arity = -2,
      .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS,
      .write = command_debug_sleep},
+    {.name = "clock", .arity = 4, .flags = DEBUG_FLAGS, .plain = command_debug_clock},
     {.name = "worker", .arity = 2, .flags = DEBUG_FLAGS, .worker = command_debug_worker},
     {.name = "hold", .arity = 4, .flags = DEBUG_FLAGS, .worker = command_debug_hold},
     {.name = "htstats", .arity = -2, .flags = DEBUG_FLAGS | COMMAND_SUMS, .plain = command_debug_htstats},
