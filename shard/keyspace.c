@@ -234,8 +234,8 @@ uint64_t keyspace_flush(struct write_scope *all, uint32_t database) {
     uint32_t first = database == KEYSPACE_ALL_DATABASES ? 0 : database;
     uint32_t last = database == KEYSPACE_ALL_DATABASES ? keyspace->database_count - 1 : database;
     for (uint32_t i = first; i <= last; i++) {
-        uint32_t shards = keyspace_database_is_used(keyspace, i) ? keyspace->shard_count : 0;
-        for (uint32_t number = 0; number < shards; number++) {
+        if (!keyspace_database_is_used(keyspace, i)) continue;
+        for (uint32_t number = 0; number < keyspace->shard_count; number++) {
             struct shard *shard = &keyspace->shards[number];
             shard_assert_exclusive(shard);
             keys += flush_shard(scope->lane, shard, i);

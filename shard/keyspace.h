@@ -82,7 +82,7 @@ struct keyspace_listener {
     /* scope_edit found the entry: its value before the change (NULL: absent). May be followed by scope_unchanged. */
     void (*before)(void *context, const struct key *key, const struct entry *entry);
     /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and key->database tells the
-     * database (EVENT_SWAP: called twice, once for each, with *other* set). */
+     * database (EVENT_SWAP: called twice, once for each, with *other* set; EVENT_FLUSH: not for those that never had a key). */
     void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other);
     void *context;
 };
