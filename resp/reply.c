@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define CAPACITY_FIRST 1024
-/* No client waits for more in one piece: SRANDMEMBER with a count of minus a billion is a mistake, or worse. */
+/* Of what is no client's own reply, and so has no limit of a client's. */
 #define REPLY_MOST ((size_t)1 << 30)
 
 void reply_init(struct reply *reply, int protocol) {
@@ -57,8 +57,8 @@ void reply_truncate(struct reply *reply, size_t mark) {
 static char *room(struct reply *reply, size_t more) {
     if (reply->is_broken) return NULL;
     if (reply->capacity - reply->length < more) {
-        size_t most = reply->most == 0 || reply->most > REPLY_MOST ? REPLY_MOST : reply->most;
-        if (more > most || reply->length + more > most) {
+        size_t most = reply->most == 0 ? REPLY_MOST : reply->most;
+        if (reply->length > most || more > most - reply->length) {
             reply->is_broken = reply->is_over = true;
             return NULL;
         }

@@ -33,7 +33,7 @@ struct reply {
     int protocol; /* 2 or 3 */
     bool is_broken;
     bool is_over; /* broken, since it would be longer than may be */
-    size_t most;  /* how long it may become, references aside; 0: as long as any */
+    size_t most;  /* how long it may become, references aside; 0: a gigabyte */
     /* Errors written since reply_errors_clear, and the first word of the last one ("WRONGTYPE"), for INFO's errorstats. */
     uint32_t error_count;
     char error_code[32];

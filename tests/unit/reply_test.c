@@ -615,6 +615,21 @@ static void a_reply_that_would_be_longer_than_it_may_is_over_and_takes_no_more_m
     reply_free(&reply);
 }
 
+static void a_reply_is_as_long_as_its_client_may_be_owed(void **state) {
+    const size_t long_one = ((size_t)1 << 30) + 100;
+    struct reply reply;
+    (void)state;
+    reply_init(&reply, 2);
+    reply.most = SIZE_MAX;
+    assert_non_null(reply_bulk_space(&reply, long_one));
+    assert_false(reply.is_broken);
+    reply_free(&reply);
+    reply.most = long_one;
+    assert_null(reply_bulk_space(&reply, long_one));
+    assert_true(reply.is_broken && reply.is_over);
+    reply_free(&reply);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(simple_kinds_have_their_form_in_resp2),
@@ -639,6 +654,7 @@ int main(void) {
         cmocka_unit_test(a_reply_without_memory_is_broken_until_it_is_cleared),
         cmocka_unit_test(one_whole_value_is_told_from_none_a_part_and_two),
         cmocka_unit_test(a_reply_that_would_be_longer_than_it_may_is_over_and_takes_no_more_memory),
+        cmocka_unit_test(a_reply_is_as_long_as_its_client_may_be_owed),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, NULL, NULL);
