@@ -60,15 +60,14 @@ static char present_words[4096]; /* `bind` */
 static bool listen_on(const char *words, int port) {
     int dropped[LISTEN_MOST];
     uint32_t dropped_count = 0;
-    if (!listen_change(present, words, port, dropped, &dropped_count)) return false;
+    bool is_done = listen_change(present, words, port, dropped, &dropped_count);
+    /* If it isn't done, workers may have seen sockets shut down that listen again by now. */
     if (!workers_listen(present, dropped, dropped_count)) {
-        log_write(
-            LOG_WARNING,
-            "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
+        log_write(LOG_WARNING, "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
         return false;
     }
-    log_write(LOG_NOTICE, "Listening on '%s', port %d", words, port);
-    return true;
+    if (is_done) log_write(LOG_NOTICE, "Listening on '%s', port %d", words, port);
+    return is_done;
 }
 
 static bool on_bind_set(const char *words) {

@@ -228,7 +228,10 @@ static void listening_resume(struct worker *worker) {
 static void on_accepted(void *context, struct stream *listener, int fd) {
     struct worker *worker = context;
     bool is_unix = listener->private_data != NULL;
-    if (fd == -EINVAL) return; /* it was shut down, and a message to drop it is on its way */
+    if (fd == -EINVAL) { /* it was shut down; a message on its way drops it, or says that it listens again */
+        loop_set_listening(worker->loop, listener, false);
+        return;
+    }
     if (fd < 0) {
         listening_rest(worker, -fd);
         return;
@@ -288,7 +291,10 @@ static bool is_among(int fd, const int *fds, uint32_t count) {
 static void listener_add(struct worker *worker, int fd, bool is_unix) {
     uint32_t place = worker->listener_count;
     for (uint32_t i = 0; i < worker->listener_count; i++) {
-        if (worker->listeners[i].fd == fd) return;
+        if (worker->listeners[i].fd == fd) {
+            if (!worker->listen_again) loop_set_listening(worker->loop, &worker->listeners[i], true);
+            return;
+        }
         if (worker->listeners[i].is_closed) place = i;
     }
     struct stream *listener = &worker->listeners[place];
