@@ -131,7 +131,7 @@ static bool is_supervised(void) {
 static void supervisor_tell(const char *text) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *name = getenv("NOTIFY_SOCKET");
-    if (!is_supervised() || strlen(name) >= sizeof address.sun_path) return;
+    if (!is_supervised() || name == NULL || strlen(name) >= sizeof address.sun_path) return;
     memcpy(address.sun_path, name, strlen(name));
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
     if (*name == '@') address.sun_path[0] = '\0';
