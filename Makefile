@@ -221,7 +221,7 @@ analyze-model:
 bench: ## install what the comparisons need, and build the benchmarks into build/release/bench/
 	@tests/deps $(BENCH_PACKAGES)
 	@$(MAKE) --no-print-directory -j$(JOBS) all benches
-	@ls $(call programs,$(BENCHES)) bench/compare bench/memory bench/complexity bench/missratio
+	@ls $(call programs,$(BENCHES)) bench/compare bench/memory bench/soak bench/complexity bench/missratio
 
 # Headers: what latchkey.h includes, and no more. A configuration that is already there is somebody's, and stays.
 install: all ## install server, library, headers, configuration and systemd unit; PREFIX, SYSCONFDIR, UNITDIR, DESTDIR

@@ -24,6 +24,8 @@
 
 /* Memory that threads keep at hand counts against maxmemory only if it is more than they usually do. */
 #define CACHED_MOST ((uint64_t)256 * 1024)
+/* Workers that share an arena: what they meet at is a lock for each size, once for many allocations. */
+#define ARENA_WORKERS 4
 /* Rates are averages over this many ticks. */
 #define TICKS 16
 
@@ -42,7 +44,8 @@ static uint32_t tick_count;
 #ifdef USE_JEMALLOC
 /* jemalloc reads this when it starts (https://jemalloc.net/jemalloc.3.html#tuning); MALLOC_CONF in the environment goes over it.
  *
- * Its default of four arenas a processor gives each worker one of its own, so that workers don't meet in the allocator.
+ * Its default of an arena for each thread leaves holes: keys that one worker lets go were allocated by any of them, so that each arena's pages empty while
+ * the others' fill, and resident memory grows for as long as there is churn. So several workers share an arena (process_worker_begins).
  * tcache_max: threads keep freed memory at hand up to this size. An allocation fills the stock with ten or more of its kind, which for
  *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's lock.
  * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed or were deleted; much
@@ -69,6 +72,15 @@ void process_init(void) {
     snprintf(allocator, sizeof allocator, "jemalloc-%.*s", (int)strcspn(version, "-"), version);
 #else
     snprintf(allocator, sizeof allocator, "libc");
+#endif
+}
+
+void process_worker_begins(uint32_t number) {
+#ifdef USE_JEMALLOC
+    unsigned arena = number / ARENA_WORKERS;
+    mallctl("thread.arena", NULL, NULL, &arena, sizeof arena); /* if there is none of that number, the thread keeps its own */
+#else
+    (void)number;
 #endif
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 void process_init(void); /* at start, before threads */
+void process_worker_begins(uint32_t number); /* on its thread, first: where it allocates */
 int64_t process_uptime_seconds(void);
 const char *process_run_id(void);   /* 40 hexadecimal digits, drawn at start */
 /* As long, and drawn anew by the second of them. Any thread. */

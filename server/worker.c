@@ -28,6 +28,7 @@
 #include "config.h"
 #include "dispatch.h"
 #include "log.h"
+#include "process.h"
 
 #define TICK_MS 100
 /* After the time that workers have for their end: to close what is left, and to notice. */
@@ -597,6 +598,7 @@ static void *worker_run(void *argument) {
     char name[16];
     snprintf(name, sizeof name, "latchkey-w%u", worker->number);
     pthread_setname_np(pthread_self(), name);
+    process_worker_begins(worker->number);
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
     bool is_attached = dispatch_attach(worker, worker->keyspace);
