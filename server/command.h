@@ -16,6 +16,7 @@
 #include "session.h"
 
 struct block;
+struct further;
 struct worker;
 struct connection;
 struct inquiry;
@@ -33,8 +34,20 @@ struct call {
     int64_t now; /* unix time in milliseconds, the same as the scope's */
     const struct session *session;
     struct keyspace *keyspace;
+    struct further *further; /* of a row with COMMAND_FINDS; NULL: all shards are held, or nothing further may be asked for */
     struct block *block;  /* where a command says that it would wait; NULL: it may not, and answers as if its time were up */
     uint32_t key_index;   /* which of the command's keys keys[0] is: not 0 only where a waiting command is run again for one of its keys */
+};
+
+/* What a command may ask for that finds keys by looking (SORT's patterns), or that has work left when it needs no shard any more. */
+struct further {
+    /* Shards of keys that it found are added to these. If wants_shards is set then, whatever it has replied is forgotten, and it is run again with them:
+     * it must not have changed anything. */
+    struct shard_set *shards;
+    bool wants_shards;
+    /* The rest of its work, when the scope has ended; NULL: there is none. It frees the context. */
+    void (*finish)(void *context, const struct call *call, struct reply *reply);
+    void *context;
 };
 
 #define WAITING_TEXT 48
@@ -125,6 +138,8 @@ enum command_flag {
     COMMAND_LOCKS = 1 << 27,
     /* Ours: no shard is looked into, but what tables publish is summed up: their memory must stay for so long. */
     COMMAND_SUMS = 1 << 29,
+    /* Ours: call->further is used. */
+    COMMAND_FINDS = 1 << 30,
     /* COMMAND DOCS calls it a "syscmd". */
     COMMAND_SYSTEM = 1 << 26,
 };
@@ -161,7 +176,6 @@ struct command {
     uint32_t flags;
     struct key_spec keys[4];
     find_keys_function *find_keys; /* goes before the specs, which clients are told */
-    bool (*wants_all)(const struct bulk *arguments, uint32_t count); /* keys that can't be known before: every shard, by the gate */
     read_function *read;
     write_function *write;
     room_function *room; /* NULL: what it needs is what its arguments take */

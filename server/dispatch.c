@@ -118,6 +118,7 @@ struct under_way {
     bool waits_again;
     struct walk walk;
     bool is_walking;
+    struct shard_set found; /* shards of keys that a command with COMMAND_FINDS has found */
 };
 
 static struct lock_queue *queue_of_message(struct message *message) {
@@ -326,6 +327,7 @@ struct run {
     const struct prepared *prepared; /* NULL: nothing is known yet */
     struct key key;                  /* the one key, if that was prepared */
     struct blocked_client *blocked;  /* the command waits for a key */
+    struct further further;          /* if the row has COMMAND_FINDS */
     bool is_rejected;                /* for want of memory, before it ran */
 };
 
@@ -354,13 +356,16 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
 }
 
 static struct under_way *under_way_of(struct connection *connection) {
-    if (connection->dispatch_state == NULL) connection->dispatch_state = calloc(1, sizeof(struct under_way));
-    return connection->dispatch_state;
+    if (connection->dispatch_state != NULL) return connection->dispatch_state;
+    struct under_way *under_way = calloc(1, sizeof(struct under_way));
+    if (under_way != NULL) shard_set_init(&under_way->found);
+    return connection->dispatch_state = under_way;
 }
 
 static void under_way_end(struct connection *connection) {
     struct under_way *under_way = connection->dispatch_state;
     if (under_way->is_walking) reply_free(&under_way->walk.items);
+    shard_set_free(&under_way->found);
     free(under_way);
     connection->dispatch_state = NULL;
 }
@@ -474,6 +479,8 @@ static void open_gate(struct run *run) {
     closer_end(run->dispatcher, run->connection);
 }
 
+static bool further_end(struct run *run, size_t mark);
+
 /* With every shard, by the gate. */
 static enum outcome run_with_all(struct run *run) {
     struct lane *lane = run->dispatcher->lane;
@@ -489,6 +496,7 @@ static enum outcome run_with_all(struct run *run) {
         scope_end_write(&scope);
     }
     open_gate(run);
+    (void)further_end(run, 0); /* with every shard it wants no more */
     return wait_for_key(run);
 }
 
@@ -512,6 +520,37 @@ static bool find_shards(struct run *run) {
     shard_set_clear(&dispatcher->shards);
     for (uint32_t i = 0; i < run->call.key_count; i++)
         if (!shard_set_add(&dispatcher->shards, keyspace_shard_of(dispatcher->keyspace, run->call.keys[i].hash))) return false;
+    const struct under_way *under_way = run->call.further == NULL ? NULL : run->connection->dispatch_state;
+    for (uint32_t i = 0; under_way != NULL && i < under_way->found.count; i++)
+        if (!shard_set_add(&dispatcher->shards, under_way->found.numbers[i])) return false;
+    return true;
+}
+
+/* Before a command that may ask for something further. false when out of memory. */
+static bool further_begin(struct run *run) {
+    if ((run->call.command->flags & COMMAND_FINDS) == 0) return true;
+    struct under_way *under_way = under_way_of(run->connection);
+    if (under_way == NULL) return false;
+    run->further = (struct further){.shards = &under_way->found};
+    run->call.further = &run->further;
+    return true;
+}
+
+/* Behind it, when its scope has ended: does what it has asked for. false: it is to be run again, with the shards that it has found. */
+static bool further_end(struct run *run, size_t mark) {
+    struct further *further = run->call.further;
+    if (further == NULL) return true;
+    if (further->wants_shards) {
+        further->wants_shards = false;
+        reply_truncate(run->reply, mark);
+        reply_errors_clear(run->reply);
+        return false;
+    }
+    if (further->finish != NULL) {
+        if (lane_is_inside(run->dispatcher->lane)) lane_leave(run->dispatcher->lane); /* nobody need wait for the rest */
+        further->finish(further->context, &run->call, run->reply);
+    }
+    under_way_end(run->connection);
     return true;
 }
 
@@ -653,10 +692,10 @@ static bool take_more(struct dispatcher *dispatcher) {
 }
 
 static bool wants_all(const struct run *run) {
-    const struct command *command = run->call.command;
-    if ((command->flags & COMMAND_ALL_SHARDS) != 0) return true;
-    return command->wants_all != NULL && command->wants_all(run->call.arguments, run->call.count);
+    return (run->call.command->flags & COMMAND_ALL_SHARDS) != 0;
 }
+
+static enum outcome run_with_keys(struct run *run);
 
 /* Takes shards that are all free. */
 static bool take_free_for_write(struct run *run, struct write_scope *scope) {
@@ -693,12 +732,17 @@ static enum outcome run_through_gate(struct run *run) {
     /* Before others come in, who might want the gate: it is this one's turn. */
     if (is_long(run)) lane_hold_still(dispatcher->lane);
     open_gate(run);
+    size_t mark = reply_mark(run->reply);
     if (is_write) run_locked_write(run, &write_scope);
     else run_locked_read(run, &read_scope);
-    return wait_for_key(run);
+    return further_end(run, mark) ? wait_for_key(run) : run_with_keys(run);
 }
 
 static enum outcome run_with_gate(struct run *run) {
+    if (!further_begin(run)) {
+        reply_error(run->reply, ERROR_NO_MEMORY);
+        return OUTCOME_DONE;
+    }
     if (!close_gate(run)) return OUTCOME_PARKED;
     return wants_all(run) ? run_with_all(run) : run_through_gate(run);
 }
@@ -717,10 +761,11 @@ static enum outcome run_with_keys(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     bool is_exclusive = run->call.command->write != NULL, may_foresee = true;
     if (run_without_lock(run)) return OUTCOME_DONE;
-    if (!find_shards(run)) {
+    if (!further_begin(run) || !find_shards(run)) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+    size_t mark = reply_mark(run->reply);
     for (;;) {
         struct rwlock *busy;
         if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run);
@@ -743,7 +788,7 @@ static enum outcome run_with_keys(struct run *run) {
                 enum beginning beginning = begin(run, &scope.scope);
                 if (beginning == BEGINS) {
                     run_locked_write(run, &scope);
-                    return wait_for_key(run);
+                    return further_end(run, mark) ? wait_for_key(run) : run_with_keys(run);
                 }
                 scope_end_write(&scope);
                 if (begins_later(run, beginning)) return OUTCOME_PARKED;
@@ -755,7 +800,7 @@ static enum outcome run_with_keys(struct run *run) {
                 enum beginning beginning = begin(run, &scope.scope);
                 if (beginning == BEGINS) {
                     run_locked_read(run, &scope);
-                    return OUTCOME_DONE;
+                    return further_end(run, mark) ? OUTCOME_DONE : run_with_keys(run);
                 }
                 scope_end_read(&scope);
                 if (begins_later(run, beginning)) return OUTCOME_PARKED;
@@ -1279,6 +1324,7 @@ static void run_begin(struct run *run, struct worker *worker, struct connection 
     call->session = session;
     call->keyspace = run->dispatcher->keyspace;
     call->block = NULL;
+    call->further = NULL;
     call->key_index = 0;
 }
 

@@ -344,6 +344,10 @@ inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, co
     return true;
 }
 
+bool scope_holds(const struct scope *scope, uint64_t hash) {
+    return scope->held == NULL || shard_set_has(scope->held, keyspace_shard(scope->keyspace, hash)->number);
+}
+
 static void assert_held(const struct scope *scope, const struct shard *shard) {
     bool is_held = scope->held == NULL || shard_set_has(scope->held, shard->number);
     assert(is_held && "the key's shard is in the scope");

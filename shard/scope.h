@@ -37,6 +37,13 @@ struct shard_set {
     uint32_t few[16];
 };
 
+void shard_set_init(struct shard_set *set);
+void shard_set_clear(struct shard_set *set);
+void shard_set_free(struct shard_set *set);
+/* false when out of memory. Adding one that is there changes nothing. */
+bool shard_set_add(struct shard_set *set, uint32_t number);
+bool shard_set_has(const struct shard_set *set, uint32_t number);
+
 /* What an optimistic scope has looked at: shards with their versions, and the copies it made of entries. It belongs to a thread, which uses it for
  * one scope after the other. */
 #define LOOK_SHARDS 64
@@ -91,6 +98,9 @@ void plain_string_copy(const struct plain_string *plain, char *out);
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key);
 /* For a write command that reads keys it does not edit (BITOP's sources). Counts like scope_read. */
 const struct entry *scope_view(const struct write_scope *scope, const struct key *key);
+
+/* Whether it may be asked for keys with that hash: their shard is in the scope. */
+bool scope_holds(const struct scope *scope, uint64_t hash);
 
 /* Visits the entries of one database of one held shard in the order of their hashes.
  *

@@ -12,12 +12,6 @@
 #include "scope.h"
 #include "table.h"
 
-void shard_set_init(struct shard_set *set);
-void shard_set_clear(struct shard_set *set);
-void shard_set_free(struct shard_set *set);
-/* false when out of memory. Adding one that is there changes nothing. */
-bool shard_set_add(struct shard_set *set, uint32_t number);
-bool shard_set_has(const struct shard_set *set, uint32_t number);
 
 /* Tries to take every shard of the set. On failure nothing is held, and *busy is the lock that was refused, to be parked on
  * (rwlock_park). The set must stay as it is while the scope lasts. now: unix time in milliseconds. */

@@ -88,7 +88,6 @@ plain_function command_pfselftest;
 write_function command_sort;
 read_function command_sort_ro;
 find_keys_function sort_find_keys;
-bool sort_wants_all(const struct bulk *arguments, uint32_t count);
 
 /* geo.c */
 read_function command_geodist, command_geohash, command_geopos, command_georadius_ro;

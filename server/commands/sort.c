@@ -1,6 +1,9 @@
 /* SORT: a list, a set or a sorted set in another order, by itself or by what other keys say of its elements.
  *
- * Patterns name keys that can't be known before: a command that has one runs with every shard held. */
+ * Patterns name keys that can't be known before: those whose shards aren't held are found first, and asked for (struct further). Then what is needed of them is
+ * copied, and the sorting itself is done when no shard is held any more, unless the result is stored, or only a part of it is wanted and the rest need
+ * not be fetched. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -23,6 +26,13 @@ struct element {
     double score;
 };
 
+struct chunk {
+    struct chunk *next;
+    size_t used, capacity;
+    char bytes[];
+};
+#define CHUNK_LEAST 65000
+
 struct sorting {
     const struct call *call;
     const struct read_scope *reading; /* or */
@@ -38,6 +48,9 @@ struct sorting {
     struct element *elements;
     struct element **order;
     char *copies, *copies_end; /* of a list's elements, which are good for their visit only */
+    struct chunk *chunks;      /* of whatever is needed when no shard is held any more */
+    bool finishes_later, is_out_of_memory, wants_shards;
+    struct packed_text *got;   /* for each element what each GET says, if it finishes later; without data: nothing */
     uint64_t count, first, end; /* first to end - 1 are wanted */
     bool is_bad_number;
 };
@@ -47,12 +60,6 @@ static bool has_star(const struct bulk *pattern) {
 }
 
 /* ------------------------------------------------------------------ what dispatch must know */
-
-bool sort_wants_all(const struct bulk *arguments, uint32_t count) {
-    for (uint32_t i = 2; i + 1 < count; i++)
-        if ((argument_is(&arguments[i], "BY") || argument_is(&arguments[i], "GET")) && has_star(&arguments[i + 1])) return true;
-    return false;
-}
 
 int sort_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags, uint32_t capacity) {
     uint32_t store = 0, found = 0;
@@ -121,6 +128,20 @@ static bool parse(struct sorting *sorting) {
 
 /* ------------------------------------------------------------------ other keys */
 
+static const struct scope *scope_of(const struct sorting *sorting) {
+    return sorting->reading != NULL ? &sorting->reading->scope : &sorting->writing->scope;
+}
+
+/* Whether the key may be looked up; if not, its shard is asked for. */
+static bool is_held(struct sorting *sorting, const struct key *key) {
+    if (scope_holds(scope_of(sorting), key->hash)) return true;
+    struct further *further = sorting->call->further;
+    assert(further != NULL && "who may not ask for shards holds them all");
+    sorting->wants_shards = true;
+    if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, key->hash))) sorting->is_out_of_memory = true;
+    return false;
+}
+
 static const struct entry *look_up(const struct sorting *sorting, const struct key *key) {
     return sorting->reading != NULL ? scope_read(sorting->reading, key) : scope_view(sorting->writing, key);
 }
@@ -146,7 +167,7 @@ static bool entry_text(const struct entry *entry, struct packed_text *text) {
 }
 
 /* "#" is the element itself, "w_*" a string, "h_*->f" the field of a hash. false if there is no such thing. */
-static bool pattern_value(const struct sorting *sorting, const struct bulk *pattern, const struct packed_text *element, struct packed_text *text) {
+static bool pattern_value(struct sorting *sorting, const struct bulk *pattern, const struct packed_text *element, struct packed_text *text) {
     if (pattern->length == 1 && pattern->data[0] == '#') {
         *text = *element;
         text_settle(text);
@@ -162,16 +183,42 @@ static bool pattern_value(const struct sorting *sorting, const struct bulk *patt
     }
     size_t before = (size_t)(star - pattern->data), behind = (size_t)(end - star - 1), length = before + element->length + behind;
     char few[256], *name = length <= sizeof few ? few : malloc(length);
-    if (name == NULL) return false;
+    if (name == NULL) {
+        sorting->is_out_of_memory = true;
+        return false;
+    }
     memcpy(name, pattern->data, before);
     if (element->length > 0) memcpy(name + before, element->data, element->length);
     memcpy(name + before + element->length, star + 1, behind);
     const struct key key = keyspace_key(sorting->call->keyspace, sorting->call->database, name, length);
-    const struct entry *entry = look_up(sorting, &key);
+    const struct entry *entry = is_held(sorting, &key) ? look_up(sorting, &key) : NULL;
     if (name != few) free(name);
     if (field.data == NULL) return entry_text(entry, text);
     if (entry == NULL || entry_type(entry) != TYPE_HASH || !fields_get(entry_value(entry), field, text)) return false;
     return true;
+}
+
+/* ------------------------------------------------------------------ copies */
+
+/* The text's bytes become the sorting's own. */
+static void keep_text(struct sorting *sorting, struct packed_text *text) {
+    struct chunk *chunk = sorting->chunks;
+    if (text->length == 0) text->data = "";
+    text_settle(text);
+    if (text->is_integer || text->length == 0) return;
+    if (chunk == NULL || chunk->capacity - chunk->used < text->length) {
+        size_t capacity = text->length > CHUNK_LEAST ? text->length : CHUNK_LEAST;
+        chunk = malloc(sizeof *chunk + capacity);
+        if (chunk == NULL) {
+            sorting->is_out_of_memory = true;
+            return;
+        }
+        *chunk = (struct chunk){.next = sorting->chunks, .capacity = capacity};
+        sorting->chunks = chunk;
+    }
+    memcpy(chunk->bytes + chunk->used, text->data, text->length);
+    text->data = chunk->bytes + chunk->used;
+    chunk->used += text->length;
 }
 
 /* ------------------------------------------------------------------ elements */
@@ -249,6 +296,24 @@ static double number_of(const struct packed_text *text, bool *is_bad) {
     return score;
 }
 
+/* Asks for the shards of all keys that the patterns name. Returns whether all are held. */
+static bool find(struct sorting *sorting) {
+    uint32_t shards = keyspace_shard_count(sorting->call->keyspace);
+    const struct scope *scope = scope_of(sorting);
+    if (scope->held == NULL || scope->held->count == shards) return true;
+    for (uint64_t i = 0; i < sorting->count && !sorting->is_out_of_memory; i++) {
+        const struct packed_text *element = &sorting->order[i]->text;
+        struct packed_text text;
+        uint32_t at = 2;
+        if (sorting->by != NULL) pattern_value(sorting, sorting->by, element, &text);
+        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL;) pattern_value(sorting, pattern, element, &text);
+        if (sorting->call->further->shards->count == shards) break;
+    }
+    if (sorting->is_out_of_memory) reply_error(sorting->reply, ERROR_NO_MEMORY);
+    else sorting->call->further->wants_shards = sorting->wants_shards;
+    return !sorting->wants_shards && !sorting->is_out_of_memory;
+}
+
 static void weigh(struct sorting *sorting) {
     for (uint64_t i = 0; i < sorting->count; i++) {
         struct element *element = sorting->order[i];
@@ -259,6 +324,7 @@ static void weigh(struct sorting *sorting) {
             text_settle(&element->by);
         }
         if (!sorting->is_alphabetical) element->score = number_of(&element->by, &sorting->is_bad_number);
+        else if (sorting->finishes_later && sorting->by != NULL) keep_text(sorting, &element->by);
     }
 }
 
@@ -294,9 +360,44 @@ static uint64_t result_count(const struct sorting *sorting) {
     return (sorting->end - sorting->first) * (sorting->gets == 0 ? 1 : sorting->gets);
 }
 
+/* What is needed of other keys, and the elements themselves. */
+static bool keep(struct sorting *sorting) {
+    if (sorting->gets > 0) sorting->got = calloc(sorting->count * sorting->gets + 1, sizeof *sorting->got);
+    if (sorting->gets > 0 && sorting->got == NULL) sorting->is_out_of_memory = true;
+    bool is_list = sorting->copies != NULL;
+    for (uint64_t i = 0; i < sorting->count && !sorting->is_out_of_memory; i++) {
+        struct element *element = &sorting->elements[i];
+        uint32_t at = 2, k = 0;
+        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL; k++) {
+            struct packed_text *text = &sorting->got[i * sorting->gets + k];
+            if (pattern_value(sorting, pattern, &element->text, text)) keep_text(sorting, text);
+            else text->data = NULL;
+        }
+        bool is_own_weight = sorting->by == NULL;
+        if (!is_list) keep_text(sorting, &element->text);
+        if (is_own_weight) {
+            element->by = element->text;
+            text_settle(&element->by);
+        }
+    }
+    return !sorting->is_out_of_memory;
+}
+
 typedef bool take_function(void *context, const struct packed_text *text); /* NULL: there is none */
 
-static bool each_result(const struct sorting *sorting, take_function *take, void *context) {
+static bool each_kept(const struct sorting *sorting, take_function *take, void *context) {
+    for (uint64_t i = sorting->first; i < sorting->end; i++) {
+        const struct element *element = sorting->order[i];
+        const struct packed_text *got = sorting->got + (uint64_t)(element - sorting->elements) * sorting->gets;
+        if (sorting->gets == 0 && !take(context, &element->text)) return false;
+        for (uint32_t k = 0; k < sorting->gets; k++)
+            if (!take(context, got[k].data == NULL ? NULL : &got[k])) return false;
+    }
+    return true;
+}
+
+static bool each_result(struct sorting *sorting, take_function *take, void *context) {
+    if (sorting->finishes_later) return each_kept(sorting, take, context);
     for (uint64_t i = sorting->first; i < sorting->end; i++) {
         const struct packed_text *element = &sorting->order[i]->text;
         if (sorting->gets == 0 && !take(context, element)) return false;
@@ -320,7 +421,7 @@ static bool push_result(void *context, const struct packed_text *text) {
     return list_push(context, false, pushed);
 }
 
-static void store(struct write_scope *scope, const struct sorting *sorting) {
+static void store(struct write_scope *scope, struct sorting *sorting) {
     void *list = list_create();
     uint64_t count = result_count(sorting);
     if (list == NULL || !each_result(sorting, push_result, &list)) {
@@ -350,40 +451,74 @@ static bool sort(struct sorting *sorting) {
     }
     if (!load(sorting, entry)) return false;
     cut(sorting);
-    if (sorting->keeps_order) return true;
-    weigh(sorting);
+    if (!find(sorting)) return false;
+    /* GETs for elements that are not wanted are not worth copying. */
+    sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL && !sorting->keeps_order &&
+                              (sorting->gets == 0 || sorting->end - sorting->first == sorting->count);
+    if (!sorting->keeps_order) weigh(sorting);
+    if (sorting->finishes_later && !keep(sorting)) sorting->is_out_of_memory = true;
+    if (sorting->is_out_of_memory) {
+        reply_error(sorting->reply, ERROR_NO_MEMORY);
+        return false;
+    }
     if (sorting->is_bad_number) {
         reply_error(sorting->reply, "ERR One or more scores can't be converted into double");
         return false;
     }
-    qsort_r(sorting->order, sorting->count, sizeof(struct element *), compare, sorting);
+    if (!sorting->keeps_order && !sorting->finishes_later)
+        qsort_r(sorting->order, sorting->count, sizeof(struct element *), compare, sorting);
     return true;
 }
 
 static void sorting_end(struct sorting *sorting) {
+    for (struct chunk *chunk = sorting->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+    free(sorting->got);
     free(sorting->elements);
     free(sorting->copies);
     free(sorting->order);
+    free(sorting);
+}
+
+static void reply_results(struct sorting *sorting) {
+    reply_array(sorting->reply, result_count(sorting));
+    each_result(sorting, reply_result, sorting->reply);
+}
+
+static void finish(void *context, const struct call *call, struct reply *reply) {
+    struct sorting *sorting = context;
+    sorting->call = call;
+    sorting->reply = reply;
+    qsort_r(sorting->order, sorting->count, sizeof(struct element *), compare, sorting);
+    reply_results(sorting);
+    sorting_end(sorting);
+}
+
+static void run(const struct read_scope *reading, struct write_scope *writing, const struct call *call, struct reply *reply) {
+    struct sorting *sorting = malloc(sizeof *sorting);
+    if (sorting == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    *sorting = (struct sorting){.call = call, .reading = reading, .writing = writing, .reply = reply, .limit = -1};
+    if (parse(sorting) && sort(sorting)) {
+        if (sorting->finishes_later) {
+            call->further->finish = finish;
+            call->further->context = sorting;
+            return;
+        }
+        if (sorting->store != NULL) store(writing, sorting);
+        else reply_results(sorting);
+    }
+    sorting_end(sorting);
 }
 
 void command_sort(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    struct sorting sorting = {.call = call, .writing = scope, .reply = reply, .limit = -1};
-    if (parse(&sorting) && sort(&sorting)) {
-        if (sorting.store != NULL) {
-            store(scope, &sorting);
-        } else {
-            reply_array(reply, result_count(&sorting));
-            each_result(&sorting, reply_result, reply);
-        }
-    }
-    sorting_end(&sorting);
+    run(NULL, scope, call, reply);
 }
 
 void command_sort_ro(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    struct sorting sorting = {.call = call, .reading = scope, .reply = reply, .limit = -1};
-    if (parse(&sorting) && sort(&sorting)) {
-        reply_array(reply, result_count(&sorting));
-        each_result(&sorting, reply_result, reply);
-    }
-    sorting_end(&sorting);
+    run(scope, NULL, call, reply);
 }

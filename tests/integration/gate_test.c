@@ -303,6 +303,38 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* Its keys may share the held shard: then the next server has other hashes. */
+static bool sort_is_answered(const struct server *server, int seconds) {
+    redisContext *admin = connect_to_worker(server, 0), *sorter = connect_to_worker(server, 1);
+    expect(admin, "3", "RPUSH l 1 2 3");
+    expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10");
+    expect(admin, "1", "HSET h_1 f one");
+    expect(admin, "1", "HSET h_2 f two");
+    expect(admin, "OK", "DEBUG HOLD k %d", seconds);
+    expect(sorter, "[3, 1, 2]", "SORT l BY w_*");
+    expect(sorter, "[2, two, 1, one, 3, (nil)]", "SORT l BY w_* DESC GET # GET h_*->f");
+    expect(sorter, "[one]", "SORT l BY w_* LIMIT 1 1 GET h_*->f");
+    expect(sorter, "[20, 30, 10]", "SORT l BY nosort GET w_*");
+    expect(sorter, "[10, 20, 30]", "SORT_RO l BY w_* ALPHA GET w_*");
+    expect(sorter, "[(nil), (nil), (nil)]", "SORT l GET absent_*");
+    expect(sorter, "ERR One or more scores can't be converted into double", "SORT l BY h_*->f");
+    expect(sorter, "3", "SORT l BY w_* STORE d");
+    expect(sorter, "[3, 1, 2]", "LRANGE d 0 -1");
+    redisReply *reply = redisCommand(admin, "DEBUG HOLD k 0");
+    assert_non_null(reply);
+    bool is_in_time = strncmp(reply->str, "BUSY", 4) == 0; /* it is still held */
+    freeReplyObject(reply);
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    redisFree(sorter);
+    redisFree(admin);
+    return is_in_time;
+}
+
+static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
+    (void)state;
+    try_while_it_sleeps(sort_is_answered);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_that_keeps_the_gate_closed_is_not_stopped_by_it),
@@ -313,6 +345,7 @@ int main(void) {
         cmocka_unit_test(what_takes_long_does_not_begin_while_flushall_waits),
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
+        cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,7 +133,8 @@ proctype enterer(byte me) {
 #ifdef LONGS
         if
         :: true -> skip
-        :: true ->
+        :: wanted != 0 -> staying[me] = false; lane_leave(); wait_until_unwanted()
+        :: wanted == 0 ->
 #ifdef BROKEN_BEGINS_FIRST
             seen = wanted;
             word[me] = word[me] | STILL;
