@@ -1,4 +1,4 @@
-"""python3-redis, unmodified, doing a service's work: python.py PORT"""
+"""python3-redis, unmodified, doing a service's work: python.py PORT UNIXSOCKET"""
 import sys
 import threading
 
@@ -31,6 +31,15 @@ with client.pipeline(transaction=False) as pipe:
         pipe.set(f"p{i}", i).get(f"p{i}")
     answers = pipe.execute()
 check("pipeline of 2000", answers[1::2] == [str(i) for i in range(1000)])
+# Written to the last byte before the first answer is read.
+for name, by in (("TCP", redis.Redis(port=port)), ("a unix socket", redis.Redis(unix_socket_path=sys.argv[2]))):
+    value = b"v" * 1024
+    with by.pipeline(transaction=False) as pipe:
+        for i in range(10000):
+            pipe.set(f"large{i % 100}", value).get(f"large{i % 100}")
+        answers = pipe.execute()
+    check(f"pipeline of 20000 with 1 KB each by {name}", answers == [True, value] * 10000)
+client.delete(*(f"large{i}" for i in range(100)))
 check("scan_iter", len({key for key in client.scan_iter(match="p*", count=100)}) == 1000)
 check("keys", sorted(client.keys("p99?")) == [f"p99{i}" for i in range(10)])
 try:

@@ -1,4 +1,4 @@
-// node-redis, unmodified: node_redis.js PORT
+// node-redis, unmodified: node_redis.js PORT UNIXSOCKET
 const { createClient } = require("redis");
 
 let passed = 0, failed = 0;
@@ -22,6 +22,14 @@ async function main() {
   check("mget", JSON.stringify(await client.mGet(["a", "b", "c"])) === JSON.stringify(["1", "2", null]));
   const answers = await Promise.all(Array.from({ length: 1000 }, (_, i) => client.set(`n${i}`, `${i}`).then(() => client.get(`n${i}`))));
   check("1000 pipelined by themselves", answers.every((value, i) => value === `${i}`));
+  for (const [name, socket] of [["TCP", options.socket], ["a unix socket", { path: process.argv[3] }]]) {
+    const by = createClient({ socket });
+    await by.connect();
+    const value = "v".repeat(1024);
+    const large = await Promise.all(Array.from({ length: 20000 }, (_, i) => (i % 2 ? by.get("large") : by.set("large", value))));
+    check(`20000 pipelined by themselves with 1 KB each by ${name}`, large.every((answer, i) => answer === (i % 2 ? value : "OK")));
+    await by.quit();
+  }
   const keys = new Set();
   for await (const key of client.scanIterator({ MATCH: "n*", COUNT: 50 })) keys.add(key);
   check("scan", keys.size === 1000);
