@@ -82,9 +82,10 @@ void output_refuse(struct connection *connection) {
 size_t output_room(const struct connection *connection) {
     size_t room = SIZE_MAX - OUTPUT_SHARE;
     int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed), all = client_limit_bytes();
-    if (all > 0) room = (size_t)all;
-    if (hard > 0 && (size_t)hard < room) room = (size_t)hard;
-    return (room > connection->output_bytes ? room - connection->output_bytes : 0) + OUTPUT_SHARE;
+    size_t owed = connection->output_bytes;
+    if (hard > 0) room = (size_t)hard > owed ? (size_t)hard - owed : 0;
+    if (all > 0 && (size_t)all < room) room = (size_t)all; /* with what is owed it may be more: then the largest client is found */
+    return room + OUTPUT_SHARE;
 }
 
 /* ------------------------------------------------------------------ blocks */

@@ -15,8 +15,8 @@
 static struct server *server;
 
 static void start(const char *const *further) {
-    const char *options[24] = {"--threads", "2"};
-    for (size_t i = 0; further != NULL && further[i] != NULL; i++) options[2 + i] = further[i];
+    const char *options[24] = {"--threads", "2", "--balance-clients", "no"};
+    for (size_t i = 0; further != NULL && further[i] != NULL; i++) options[4 + i] = further[i];
     server = server_start(options);
 }
 
@@ -91,6 +91,33 @@ static void who_asks_all_workers_is_not_held_up_by_one_that_is_busy(void **state
     redisReply *list = redisCommand(two[1], "CLIENT LIST");
     assert_int_equal(list->type, REDIS_REPLY_STRING);
     freeReplyObject(list);
+    for (int i = 0; i < 2; i++) redisFree(two[i]);
+    stop();
+}
+
+static void the_largest_client_is_closed_though_another_worker_is_busy(void **state) {
+    (void)state;
+    start((const char *const[]){"--maxmemory-clients", "8mb", "--shutdown-timeout", "0", NULL});
+    redisContext *two[2];
+    connect_to_both(two);
+    expect(two[0], "OK", "CLIENT NO-EVICT ON");
+    expect(two[1], "OK", "CLIENT NO-EVICT ON");
+    redisContext *greedy = NULL;
+    for (long worker = integer(two[1], "DEBUG WORKER"), own = -1; own != worker;) {
+        if (greedy != NULL) redisFree(greedy);
+        greedy = server_connect(server);
+        own = integer(greedy, "DEBUG WORKER");
+    }
+    send_now(greedy, "BLPOP k 0"); /* what it sends from now on is kept */
+    await_info(two[1], "blocked_clients", 1);
+    int64_t from = now_us();
+    send_now(two[0], "DEBUG SLEEP 59");
+    for (int i = 0; i < 1000000; i++) assert_int_equal(redisAppendCommand(greedy, "PING"), REDIS_OK);
+    int is_done = 0;
+    while (!is_done && redisBufferWrite(greedy, &is_done) == REDIS_OK) continue;
+    await_info(two[1], "evicted_clients", 1);
+    assert_true(now_us() - from < INT64_C(50000000)); /* while it sleeps */
+    redisFree(greedy);
     for (int i = 0; i < 2; i++) redisFree(two[i]);
     stop();
 }
@@ -180,6 +207,7 @@ static void who_was_gone_before_it_began_to_wait_for_a_key_is_noticed(void **sta
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_asks_all_workers_is_not_held_up_by_one_that_is_busy),
+        cmocka_unit_test(the_largest_client_is_closed_though_another_worker_is_busy),
         cmocka_unit_test(nothing_expires_or_is_evicted_while_clients_are_paused),
         cmocka_unit_test(who_is_paused_is_counted_as_blocked_until_that_ends_or_it_goes),
         cmocka_unit_test(who_was_gone_before_it_began_to_wait_for_a_key_is_noticed),
