@@ -10,7 +10,13 @@
 /* One part in so many of maxmemory is left to requests that come all at once. */
 #define SPARE_SHARE 256
 
-static struct keyspace *limited; /* set before there is a second thread */
+/* One part in so many of what the process may have is left to the kernel, which counts its sockets' buffers to the control group; and holes in the
+ * allocator's pages count up to such a part of maxmemory: they grow as keys go, and more keys must not go for that. */
+#define KERNEL_SHARE 20
+#define HOLES_SHARE 10
+
+static struct keyspace *limited; /* both set before there is a second thread */
+static int64_t available;
 
 static const enum eviction_policy policies[] = {
     [POLICY_VOLATILE_LRU] = EVICTION_VOLATILE_LRU,
@@ -30,6 +36,14 @@ static void on_policy_changed(void) {
                        atomic_load_explicit(&config.lfu_decay_time, memory_order_relaxed));
 }
 
+int64_t limit_reserve(int64_t maxmemory, int64_t may_have, int64_t fixed, int64_t holes) {
+    if (maxmemory > may_have) return 0; /* who asks for more than there is doesn't want it to be kept */
+    int64_t most = maxmemory / HOLES_SHARE, needed = fixed + (holes < most ? holes : most) + may_have / KERNEL_SHARE;
+    int64_t left = may_have - maxmemory;
+    if (needed <= left) return 0;
+    return needed - left < maxmemory / 2 ? needed - left : maxmemory / 2;
+}
+
 void limit_tick(struct keyspace *keyspace) {
     int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
     /* What others need goes up and down, as large values are on their way in and out: room for the most of it is kept, and given up slowly. */
@@ -44,6 +58,9 @@ void limit_tick(struct keyspace *keyspace) {
     atomic_store(&kept, now);
     /* And some for what comes between two ticks. */
     now += maxmemory / SPARE_SHARE;
+    int64_t fixed, holes;
+    process_memory_beside(&fixed, &holes);
+    now += limit_reserve(maxmemory, available, fixed, holes);
     eviction_limit(keyspace, maxmemory > now ? maxmemory - now : 0);
 }
 
@@ -58,6 +75,7 @@ static void on_maxmemory_changed(void) {
 
 void limit_start(struct keyspace *keyspace) {
     limited = keyspace;
+    available = process_memory_available();
     on_policy_changed();
     limit_tick(keyspace);
     config_on_change("maxmemory", on_maxmemory_changed);

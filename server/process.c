@@ -239,10 +239,24 @@ void process_is_ready(void) {
     pthread_mutex_unlock(&mutex);
 }
 
+static _Atomic int64_t beside, loose;
+
+void process_memory_beside(int64_t *fixed, int64_t *holes) {
+    *fixed = atomic_load_explicit(&beside, memory_order_relaxed);
+    *holes = atomic_load_explicit(&loose, memory_order_relaxed);
+}
+
+static void note_beside(const struct process_memory *memory) {
+    int64_t resident = (int64_t)resident_bytes(), kept = (int64_t)memory->allocator_resident, handed_out = (int64_t)memory->allocated;
+    atomic_store_explicit(&beside, resident > kept ? resident - kept : 0, memory_order_relaxed);
+    atomic_store_explicit(&loose, kept > handed_out ? kept - handed_out : 0, memory_order_relaxed);
+}
+
 void process_tick(void) {
     struct process_memory memory;
     struct worker_totals totals;
     read_allocator(&memory);
+    note_beside(&memory);
     statistics_workers(&totals);
     pthread_mutex_lock(&mutex);
     if (memory.used > peak) peak = memory.used;

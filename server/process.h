@@ -37,6 +37,10 @@ int64_t process_memory_available(void);
 /* What counts against maxmemory: what the allocator has handed out, now. */
 uint64_t process_memory_limited(void);
 
+/* What the process has in physical memory beside that, as of the last tick: program, stacks and what loops have mapped, which grow with the threads; and
+ * what the allocator keeps without having handed it out. */
+void process_memory_beside(int64_t *fixed, int64_t *holes);
+
 /* Averages over the last second or two. */
 struct process_rates {
     uint64_t commands, turns, turn_us; /* the last: processor time of one turn, on the average */

@@ -1,0 +1,45 @@
+/* What the process needs beside what counts against maxmemory is left to it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../server/limit.h"
+
+#define MB (INT64_C(1) << 20)
+
+static void a_limit_far_below_what_there_is_is_kept_whole(void **unused) {
+    (void)unused;
+    assert_int_equal(limit_reserve(100 * MB, 24000 * MB, 30 * MB, 20 * MB), 0);
+    assert_int_equal(limit_reserve(128 * MB, 256 * MB, 30 * MB, 20 * MB), 0);
+}
+
+/* 80 % of a control group of 256 MB, with more threads than fit into the rest: the kernel killed it. */
+static void what_threads_need_is_taken_off_where_the_rest_is_too_small_for_it(void **unused) {
+    (void)unused;
+    int64_t maxmemory = 256 * MB / 5 * 4, rest = 256 * MB - maxmemory;
+    for (int64_t fixed = 0; fixed < 100 * MB; fixed += MB) {
+        int64_t taken = limit_reserve(maxmemory, 256 * MB, fixed, 10 * MB);
+        assert_true(rest + taken >= fixed + 10 * MB + 256 * MB / 20);
+        assert_true(taken == 0 || rest + taken == fixed + 10 * MB + 256 * MB / 20);
+    }
+}
+
+/* Holes grow as keys go: a server that took that for a reason to let more go would let all go. */
+static void holes_and_threads_take_no_more_than_their_part(void **unused) {
+    (void)unused;
+    assert_int_equal(limit_reserve(240 * MB, 256 * MB, 0, 200 * MB), limit_reserve(240 * MB, 256 * MB, 0, 24 * MB));
+    assert_int_equal(limit_reserve(240 * MB, 256 * MB, 10000 * MB, 0), 120 * MB);
+    assert_int_equal(limit_reserve(300 * MB, 256 * MB, 30 * MB, 0), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_far_below_what_there_is_is_kept_whole),
+        cmocka_unit_test(what_threads_need_is_taken_off_where_the_rest_is_too_small_for_it),
+        cmocka_unit_test(holes_and_threads_take_no_more_than_their_part),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
