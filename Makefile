@@ -30,6 +30,7 @@ RESP := $(wildcard resp/*.c)
 SHARD := $(wildcard shard/*.c shard/value/*.c)
 SERVER := $(filter-out server/main.c,$(wildcard server/*.c server/commands/*.c))
 SUPPORT := $(wildcard tests/*.c)
+STORM := $(wildcard tests/storm/*.c)
 UNITS := $(wildcard tests/unit/*_test.c)
 INTEGRATIONS := $(wildcard tests/integration/*_test.c)
 STRESSES := $(wildcard tests/stress/*_test.c)
@@ -39,7 +40,7 @@ POLICIES := $(wildcard bench/policies/*.c)
 WORKLOADS := $(wildcard bench/workloads/*.c)
 LOOP := $(wildcard server/loop*.c) server/mailbox.c
 PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
-C_FILES := $(PRODUCT) $(SUPPORT) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS)
+C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS)
 H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
@@ -145,6 +146,7 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(call objects,$(SUPPORT) $(SERVE
 
 # Its allocations fail when it says so.
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+$(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(call objects,$(SERVER) $(RESP) $(SHARD))
 	$(LINK) -fsanitize=fuzzer $^ -o $@ $(LIBS)
