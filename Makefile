@@ -5,8 +5,7 @@
 #   asan      AddressSanitizer and UBSan            tsan      ThreadSanitizer
 #   coverage  counts lines                          fuzz      for libFuzzer
 # LOCK=pthread builds any of them with pthread_rwlock_t in place of our own lock, in build/<variant>-pthread/.
-# PLANT=NAME builds it with one of the bugs that the tests must find, in build/<variant>-plant-<name>/: skipped_lock,
-# shared_for_exclusive, early_free, torn_mset or late_version (tests/planted).
+# PLANT=NAME builds it with one of the bugs that the tests must find (tests/planted names them), in build/<variant>-plant-<name>/.
 # New files in the folders below need no change here.
 
 VARIANT = release

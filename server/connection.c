@@ -61,8 +61,10 @@ static _Atomic uint64_t last_id;
 /* ------------------------------------------------------------------ queues */
 
 void queue_append(struct connection_queue *queue, struct connection *connection) {
+#ifndef PLANT_TWICE_QUEUED
     assert(connection->queue == NULL && connection->state != CONNECTION_CLOSED);
     queue_remove(connection);
+#endif
     connection->queue = queue;
     connection->queue_next = NULL;
     connection->queue_previous = queue->last;
@@ -236,7 +238,9 @@ static void receiving_update(struct connection *connection) {
     case CONNECTION_READY:
     case CONNECTION_RUNNING:
     case CONNECTION_PARKED:
+#ifndef PLANT_UNNOTICED_END
         if (is_waiting_for_others(connection)) break;
+#endif
         if (connection->input_length > BACKLOG_MOST) wanted = false;
         else if (connection->input_length > BACKLOG_LEAST) wanted = wanted && connection->stream.is_receiving;
         break;
@@ -380,6 +384,9 @@ static void closing_finish(struct connection *connection, bool expects_more) {
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
     connection_unlink(connection); /* but its place is taken: who quits and stays is still a client too many */
     queue_append(&connection->worker->lingering, connection);
+#ifdef PLANT_TWICE_QUEUED
+    queue_append(&connection->worker->lingering, connection);
+#endif
 }
 
 /* Sends what is owed, and then closes. */

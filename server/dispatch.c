@@ -275,6 +275,9 @@ void dispatch_detach(struct worker *worker) {
         gate_unpark(dispatcher->lane, &dispatcher->gate_queue.waiter);
         lane_detach(dispatcher->lane);
     }
+#ifdef PLANT_FREED_QUEUE
+    dispatch_free(worker);
+#endif
     worker->lane = NULL;
 }
 
@@ -1086,6 +1089,9 @@ static enum outcome run_command(struct run *run) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+#ifdef PLANT_CLOSED_GATE
+    if (run->connection->is_closer && !enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+#endif
     if (run->connection->is_closer) return run_with_gate(run);
     if ((command->flags & COMMAND_DENYOOM) != 0) {
         bool is_made;

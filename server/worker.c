@@ -398,6 +398,9 @@ static void free_closed(struct worker *worker) {
     while (worker->closed) {
         struct connection *connection = worker->closed;
         worker->closed = connection->queue_next;
+#ifdef PLANT_FREED_FLUSH
+        connection->is_flush_due = false;
+#endif
         if (!connection->is_flush_due) {
             connection_free(connection);
             continue;
@@ -434,7 +437,11 @@ static void sweep(struct worker *worker) {
         struct connection *connection = worker->sweep;
         worker->sweep = connection->next;
         connection_check(connection);
+#ifndef PLANT_UNNOTICED_END
         if (!connection_is_quiet(connection)) continue;
+#else
+        continue;
+#endif
         quiet.connections[quiet.count] = connection;
         quiet.watched[quiet.count++] = (struct pollfd){.fd = connection->stream.fd, .events = POLLRDHUP};
         if (quiet.count == QUIET_MOST) end_those_hung_up(&quiet);

@@ -98,6 +98,9 @@ static struct ledger ledger_read(const struct keyspace *keyspace) {
         const struct lane *lane = &keyspace->lanes[i];
         int64_t drawn = atomic_load(&lane->drawn), spent = read_relaxed(&lane->spent);
         ledger.committed += drawn > spent ? drawn : spent;
+#ifdef PLANT_DEBT_TWICE
+        ledger.committed += spent > drawn ? spent - drawn : 0;
+#endif
         ledger.promised += drawn > spent ? drawn - spent : 0;
         ledger.retired += (int64_t)counter_read(&lane->retired_bytes);
         ledger.entries += (int64_t)counter_read(&lane->entry_bytes);
