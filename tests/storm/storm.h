@@ -35,6 +35,7 @@ struct storm {
     atomic_bool holds;             /* somebody has a shard held (DEBUG HOLD) */
     _Atomic int64_t excused_until; /* monotonic us: CLIENT PAUSE holds whom it likes until then */
     _Atomic uint64_t acts;
+    _Atomic int64_t lost_us; /* how late one who only sleeps was woken, all in all: what the machine, not the server, keeps others from */
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     struct departed departed[DEPARTED_MOST];
@@ -47,7 +48,7 @@ struct actor {
     pthread_t thread;
     uint32_t number;
     bool is_heavy;
-    uint64_t state; /* of its random numbers */
+    uint64_t state;    /* of its random numbers */
     struct wire heavy; /* its connection on HEAVY_WORKER */
     struct text text;
     _Atomic(const char *) doing;

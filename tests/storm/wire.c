@@ -54,7 +54,8 @@ static void text_add(struct text *text, char *line, size_t bytes) {
     const char *words[WORDS_MOST];
     size_t count = 0;
     char *rest = line;
-    for (char *word; count < WORDS_MOST && (word = strtok_r(rest, " ", &rest)) != NULL;) words[count++] = word;
+    for (char *word; count < WORDS_MOST && (word = strtok_r(rest, " ", &rest)) != NULL;)
+        words[count++] = word;
     text_number(text, '*', count + (bytes > 0));
     for (size_t i = 0; i < count; i++) {
         text_number(text, '$', strlen(words[i]));
@@ -110,7 +111,8 @@ bool wire_send(const struct wire *wire, const char *data, size_t length, int mil
         if (sent > 0) {
             data += sent;
             length -= (size_t)sent;
-        } else if ((errno != EAGAIN && errno != EINTR) || !await_events(wire->fd, POLLOUT, deadline)) {
+        } else if ((errno != EAGAIN && errno != EINTR) ||
+                   !await_events(wire->fd, POLLOUT, deadline)) {
             return false;
         }
     }
@@ -167,7 +169,8 @@ static bool is_whole(const char *data, size_t length) {
     return bytes < 0 || length >= (size_t)(end + 1 - data) + (size_t)bytes + 2;
 }
 
-bool wire_ask(const struct wire *wire, const struct text *request, char *answer, size_t size, int milliseconds) {
+bool wire_ask(const struct wire *wire, const struct text *request, char *answer, size_t size,
+              int milliseconds) {
     struct text got = {NULL, 0, 0};
     int64_t deadline = moment_in(milliseconds);
     bool is_answered = false;
@@ -189,17 +192,21 @@ bool wire_ask(const struct wire *wire, const struct text *request, char *answer,
 void wire_read_some(const struct wire *wire, size_t most, int milliseconds) {
     char data[65536];
     int64_t deadline = moment_in(milliseconds);
-    for (size_t count = 1; count > 0 && most > 0; most -= count < most ? count : most) count = receive(wire, data, sizeof data, deadline);
+    for (size_t count = 1; count > 0 && most > 0; most -= count < most ? count : most)
+        count = receive(wire, data, sizeof data, deadline);
 }
 
 /* No blocking: a listener whose queue is full leaves one waiting for minutes. */
 static bool wire_connect(int fd, int port, int64_t deadline) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int error = 0, on = 1;
     socklen_t length = sizeof error;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return true;
-    return errno == EINPROGRESS && await_events(fd, POLLOUT, deadline) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
+    return errno == EINPROGRESS && await_events(fd, POLLOUT, deadline) &&
+           getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
 }
 
 bool wire_open(struct wire *wire, int port, int milliseconds) {
@@ -213,7 +220,8 @@ bool wire_open(struct wire *wire, int port, int milliseconds) {
         return false;
     }
     text_request(&request, "CLIENT ID");
-    if (wire_ask(wire, &request, answer, sizeof answer, milliseconds) && answer[0] == ':') wire->id = strtoull(answer + 1, NULL, 10);
+    if (wire_ask(wire, &request, answer, sizeof answer, milliseconds) && answer[0] == ':')
+        wire->id = strtoull(answer + 1, NULL, 10);
     text_free(&request);
     return true;
 }

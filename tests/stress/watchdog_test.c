@@ -4,11 +4,11 @@
  *     - a request on a free shard, of another worker than the one with the heavy work, that isn't answered within 20 times the slowest of 1,000 made before
  *       the storm, and a second at least (a CLIENT PAUSE's own time excepted);
  *     - a connection that has gone, and is still listed after two seconds;
- *     - memory: three rounds are the same, and after the third more than 64 KB above the second's is in use;
+ *     - memory: after each of several rounds that are the same, more than 64 KB above the one before's is in use;
  *     - a write that is refused, or a key that is let go, for want of memory that is there;
  *     - a server that dies, that leaks (AddressSanitizer says so), or that doesn't end in time when told to, in the midst of it.
  *
- *     STRESS_SECONDS=60 STRESS_SEED=7 STRESS_ACTS=union,add watchdog_test     default 10 seconds, a seed by the clock, all acts */
+ *     WATCHDOG_SECONDS=60 STRESS_SEED=7 STRESS_ACTS=union,add watchdog_test     default 10 seconds, a seed by the clock, all acts */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,7 +29,9 @@
 
 #define WORKERS 3
 #define ACTORS 12
+/* Memory is looked at from the third round on; what still fills up then (tables of names, what threads keep) doesn't in each round that follows. */
 #define ROUNDS 3
+#define ROUNDS_MOST 6
 #define PROBES 1000
 /* An answer may take so many times the slowest of those before, and at least so long. */
 #define TIMES_MOST 20
@@ -47,21 +49,35 @@
 #define LIMIT_ABOVE ((int64_t)16 << 20)
 #define LIMIT_WRITES 2000
 #define LIMIT_VALUE 500
+#define LARGE_WRITES 40
 /* A life: how long the storm lasts before the server is told to end. */
 #define LIFE_MS 400
 
 /* After a failure there may be threads that never end by themselves; the program's end ends them. */
 static bool is_storm_left;
 static struct storm storm = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-static const char *const options[] = {"--threads", "3", "--balance-clients", "no", "--client-output-buffer-limit", "normal 64mb 64kb 1", "--databases", "4", NULL};
+static const char *const options[] = {"--threads",
+                                      "3",
+                                      "--balance-clients",
+                                      "no",
+                                      "--client-output-buffer-limit",
+                                      "normal 64mb 64kb 1",
+                                      "--databases",
+                                      "4",
+                                      NULL};
 
 static int64_t from_environment(const char *name, int64_t otherwise) {
     const char *text = getenv(name);
     return text != NULL && *text != '\0' ? strtoll(text, NULL, 10) : otherwise;
 }
 
+static int64_t seconds(void) {
+    return from_environment("WATCHDOG_SECONDS", from_environment("STRESS_SECONDS", 10));
+}
+
 static void pass_ms(int64_t milliseconds) {
-    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+    struct timespec time = {.tv_sec = milliseconds / 1000,
+                            .tv_nsec = milliseconds % 1000 * 1000000};
     nanosleep(&time, NULL);
 }
 
@@ -86,7 +102,9 @@ static void ask(redisContext *admin, const char *format, ...) {
     va_start(arguments, format);
     redisReply *reply = redisvCommand(admin, format, arguments);
     va_end(arguments);
-    if (reply == NULL) fail_msg("all was quiet, and %s was not answered: %s (seed %llu)", format, admin->errstr, (unsigned long long)storm.seed);
+    if (reply == NULL)
+        fail_msg("all was quiet, and %s was not answered: %s (seed %llu)", format, admin->errstr,
+                 (unsigned long long)storm.seed);
     if (reply->type == REDIS_REPLY_ERROR) fail_msg("%s: %s", format, reply->str);
     freeReplyObject(reply);
 }
@@ -100,7 +118,8 @@ static void await_most(redisContext *admin, const char *field, int64_t most) {
             continue;
         }
         redisReply *list = redisCommand(admin, "CLIENT LIST");
-        fail_msg("all is quiet, and %s stays %lld, not %lld (seed %llu): %s", field, (long long)value, (long long)most, (unsigned long long)storm.seed,
+        fail_msg("all is quiet, and %s stays %lld, not %lld (seed %llu): %s", field,
+                 (long long)value, (long long)most, (unsigned long long)storm.seed,
                  list == NULL ? "" : list->str);
     }
 }
@@ -122,26 +141,53 @@ static void write_within_limit(const char *policy) {
     char answer[128];
     for (uint32_t worker = 0; worker < WORKERS; worker++) {
         struct wire wire;
-        if (!storm_open_on(&storm, &wire, worker)) fail_msg("all is quiet, and worker %u gets no connection (seed %llu)", worker, (unsigned long long)storm.seed);
+        if (!storm_open_on(&storm, &wire, worker))
+            fail_msg("all is quiet, and worker %u gets no connection (seed %llu)", worker,
+                     (unsigned long long)storm.seed);
         for (uint32_t i = 0; i < LIMIT_WRITES; i++) {
             text_clear(&text);
             text_request_with(&text, LIMIT_VALUE, "SET within:%u:%u", worker, i);
             if (!wire_ask(&wire, &text, answer, sizeof answer, 20000) || answer[0] != '+')
-                fail_msg("%s, %lld MB below the limit, write %u on worker %u: %s (seed %llu)", policy, (long long)LIMIT_ABOVE >> 20, i, worker, answer, (unsigned long long)storm.seed);
+                fail_msg("%s, %lld MB below the limit, write %u on worker %u: %s (seed %llu)",
+                         policy, (long long)LIMIT_ABOVE >> 20, i, worker, answer,
+                         (unsigned long long)storm.seed);
         }
         wire_close(&wire);
     }
     text_free(&text);
 }
 
+/* One worker allocates what the next frees, so that the books of both are far from what is in use. */
+static void write_here_and_delete_there(uint32_t here, uint32_t there) {
+    struct text text = {NULL, 0, 0};
+    struct wire one, other;
+    if (!storm_open_on(&storm, &one, here) || !storm_open_on(&storm, &other, there))
+        fail_msg("all is quiet, and there is no connection to be had");
+    text_request_with(&text, 2 << 20, "SET here-and-there");
+    for (int i = 0; i < LARGE_WRITES; i++) {
+        if (!wire_send_text(&one, &text, 20000) || !wire_finish(&one, 20000))
+            fail_msg("a large value is not taken");
+        wire_say(&other, "DEL here-and-there");
+        if (!wire_finish(&other, 20000)) fail_msg("a large value is not deleted");
+    }
+    wire_close(&one);
+    wire_close(&other);
+    text_free(&text);
+}
+
 static void the_limit_is_where_it_is_said_to_be(redisContext *admin) {
     static const char *const policies[] = {"noeviction", "allkeys-lru"};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
-        int64_t used = info_number(admin, "used_memory"), let_go = info_number(admin, "evicted_keys");
-        ask(admin, "CONFIG SET maxmemory-policy %s maxmemory %lld", policies[i], (long long)(used + LIMIT_ABOVE));
+        write_here_and_delete_there((uint32_t)i, (uint32_t)i + 1);
+        int64_t used = info_number(admin, "used_memory"),
+                let_go = info_number(admin, "evicted_keys");
+        ask(admin, "CONFIG SET maxmemory-policy %s maxmemory %lld", policies[i],
+            (long long)(used + LIMIT_ABOVE));
         write_within_limit(policies[i]);
         if (info_number(admin, "evicted_keys") != let_go)
-            fail_msg("%s let %lld keys go with room for all (seed %llu)", policies[i], (long long)(info_number(admin, "evicted_keys") - let_go), (unsigned long long)storm.seed);
+            fail_msg("%s let %lld keys go with room for all (seed %llu)", policies[i],
+                     (long long)(info_number(admin, "evicted_keys") - let_go),
+                     (unsigned long long)storm.seed);
         ask(admin, "CONFIG SET maxmemory 0");
         ask(admin, "FLUSHALL");
     }
@@ -159,38 +205,49 @@ static int64_t measure_before(struct probe *probes) {
         if (probes[i].slowest_us > slowest) slowest = probes[i].slowest_us;
     }
     int64_t limit = slowest * TIMES_MOST > LEAST_US ? slowest * TIMES_MOST : LEAST_US;
-    for (uint32_t i = 0; i < WORKERS; i++) probes[i].limit_us = i == HEAVY_WORKER ? limit + HEAVY_US : limit;
-    print_message("# the slowest of %d probes took %.1f ms, so %.1f s are too long; sets of %u, %u unions at once\n", WORKERS * PROBES, (double)slowest / 1e3,
-                  (double)limit / 1e6, storm.members, storm.unions);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        probes[i].limit_us = i == HEAVY_WORKER ? limit + HEAVY_US : limit;
+    print_message("# the slowest of %d probes took %.1f ms, so %.1f s are too long; sets of %u, %u "
+                  "unions at once\n",
+                  WORKERS * PROBES, (double)slowest / 1e3, (double)limit / 1e6, storm.members,
+                  storm.unions);
     return limit;
 }
 
-static void play_round(redisContext *admin, struct probe *probes, int64_t limit, int64_t milliseconds, int number) {
+static void play_round(redisContext *admin, struct probe *probes, int64_t limit,
+                       int64_t milliseconds, int number) {
     static struct actor actors[ACTORS];
     struct census census = {.storm = &storm, .limit_us = limit > GONE_US ? limit : GONE_US};
+    pthread_t pulse;
     char when[32];
     snprintf(when, sizeof when, "round %d", number);
     storm_prepare(&storm);
     storm_begin(&storm, actors, ACTORS);
+    pulse_begin(&storm, &pulse);
     census_begin(&census);
     for (uint32_t i = 0; i < WORKERS; i++) probe_begin(&probes[i]);
     blow(milliseconds);
     check(when);
     storm_end(&storm, actors, ACTORS);
     for (uint32_t i = 0; i < WORKERS; i++) probe_end(&probes[i]);
+    pthread_join(pulse, NULL);
     census_end(&census);
     check(when);
     calm(admin);
-    print_message("# round %d: %llu acts; probes", number, (unsigned long long)atomic_load(&storm.acts));
-    for (uint32_t i = 0; i < WORKERS; i++) print_message(" %llu (slowest %.0f ms)", (unsigned long long)probes[i].count, (double)probes[i].slowest_us / 1e3);
-    print_message("; %llu lists saw %llu off\n", (unsigned long long)census.lists, (unsigned long long)census.seen_off);
+    print_message("# round %d: %llu acts; probes", number,
+                  (unsigned long long)atomic_load(&storm.acts));
+    for (uint32_t i = 0; i < WORKERS; i++)
+        print_message(" %llu (slowest %.0f ms)", (unsigned long long)probes[i].count,
+                      (double)probes[i].slowest_us / 1e3);
+    print_message("; %llu lists saw %llu off\n", (unsigned long long)census.lists,
+                  (unsigned long long)census.seen_off);
 }
 
 static void others_are_served_and_nothing_is_kept_whatever_clients_do(void **state) {
     (void)state;
     static struct probe probes[WORKERS];
     is_storm_left = true;
-    int64_t milliseconds = from_environment("STRESS_SECONDS", 10) * 1000, in_use[ROUNDS];
+    int64_t milliseconds = seconds() * 1000, in_use[ROUNDS_MOST];
     storm.seed = (uint64_t)from_environment("STRESS_SEED", (int64_t)time(NULL));
     const char *acts = getenv("STRESS_ACTS");
     storm.only = acts != NULL && *acts != '\0' ? acts : NULL;
@@ -198,16 +255,21 @@ static void others_are_served_and_nothing_is_kept_whatever_clients_do(void **sta
     struct server *server = server_start(options);
     redisContext *admin = server_connect(server);
     redisSetTimeout(admin, (struct timeval){.tv_sec = QUIET_US / 1000000});
-    ask(admin, "CONFIG SET loglevel nothing"); /* it would tell of each client that is closed for what it owes */
+    ask(admin,
+        "CONFIG SET loglevel nothing"); /* it would tell of each client that is closed for what it owes */
     storm.port = server->port;
     storm_prepare(&storm);
     int64_t limit = measure_before(probes);
-    for (int round = 0; round < ROUNDS; round++) {
+    bool has_grown = true;
+    for (int round = 0; round < ROUNDS || has_grown; round++) {
+        if (round == ROUNDS_MOST)
+            fail_msg("each round takes more memory than the one before (seed %llu)",
+                     (unsigned long long)storm.seed);
         play_round(admin, probes, limit, milliseconds / 4, round + 1);
         the_limit_is_where_it_is_said_to_be(admin);
         calm(admin);
-        if (round == ROUNDS - 1) await_most(admin, "used_memory", in_use[round - 1] + GROWTH_MOST);
         in_use[round] = info_number(admin, "used_memory");
+        has_grown = round > 0 && in_use[round] > in_use[round - 1] + GROWTH_MOST;
         print_message("# %lld bytes are in use\n", (long long)in_use[round]);
     }
     for (uint32_t i = 0; i < WORKERS; i++) wire_close(&probes[i].wire);
@@ -221,10 +283,13 @@ static void a_server_ends_in_time_whatever_clients_do(void **state) {
     (void)state;
     static struct actor actors[ACTORS];
     if (is_storm_left) skip();
-    int64_t until = now_us() + from_environment("STRESS_SECONDS", 10) * 1000000 / 4, longest = 0;
+    int64_t until = now_us() + seconds() * 1000000 / 4, longest = 0;
     int lives = 0;
     do {
         struct server *server = server_start(options);
+        redisContext *admin = server_connect(server);
+        ask(admin, "CONFIG SET loglevel nothing");
+        redisFree(admin);
         storm.port = server->port;
         storm.seed += 1000;
         storm_prepare(&storm);
@@ -234,8 +299,12 @@ static void a_server_ends_in_time_whatever_clients_do(void **state) {
         int status = server_stop(server);
         int64_t took = now_us() - told;
         storm_end(&storm, actors, ACTORS);
-        if (status != 0) fail_msg("the server ended with status %d (seed %llu)", status, (unsigned long long)storm.seed);
-        if (took > END_US) fail_msg("the server took %.1f s to end (seed %llu)", (double)took / 1e6, (unsigned long long)storm.seed);
+        if (status != 0)
+            fail_msg("the server ended with status %d (seed %llu)", status,
+                     (unsigned long long)storm.seed);
+        if (took > END_US)
+            fail_msg("the server took %.1f s to end (seed %llu)", (double)took / 1e6,
+                     (unsigned long long)storm.seed);
         if (took > longest) longest = took;
         lives++;
     } while (now_us() < until);
