@@ -491,6 +491,7 @@ static size_t let_go(struct write_scope *scope, struct lane *lane, const struct 
     note_ghost(lane, entry, hash);
     edit_remove(&edit);
     scope_changed(&edit, EVENT_EVICTED);
+    scope_count_more(scope, -1); /* as an expired one, it is no change that a client made */
     counter_add(&lane->evicted, 1);
     return bytes;
 }

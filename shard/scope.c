@@ -628,10 +628,10 @@ void scope_changed(struct edit *edit, enum event event) {
 #endif
 }
 
-void scope_count_as_one(struct write_scope *scope) {
-    assert(scope->scope.changes >= 2);
-    scope->scope.changes--;
-    counter_subtract(&scope->scope.lane->changes, 1);
+void scope_count_more(struct write_scope *scope, int64_t more) {
+    assert(more >= 0 || scope->scope.changes >= (uint64_t)-more);
+    scope->scope.changes += (uint64_t)more;
+    counter_add(&scope->scope.lane->changes, (uint64_t)more);
 }
 
 void scope_unchanged(struct edit *edit) {

@@ -71,7 +71,7 @@ struct scope {
     bool is_exclusive;
     bool counts_access; /* false for a client with NO-TOUCH: reads leave no trace in eviction's bookkeeping */
     bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */
-    uint64_t changes;   /* scope_changed calls through this scope */
+    uint64_t changes;   /* through this scope: scope_changed calls, as scope_count_more corrects them */
 };
 
 struct read_scope {
@@ -134,8 +134,9 @@ struct edit {
 void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit);
 void scope_changed(struct edit *edit, enum event event);
 void scope_unchanged(struct edit *edit);
-/* What went from one key to another has changed both, but is counted as one change. */
-void scope_count_as_one(struct write_scope *scope);
+/* A change counts once, as scope_changed has told of it. What Redis counts otherwise (elements that came or went, what moved from one key to another and
+ * changed both) says here by how much more, or, below 0, less. */
+void scope_count_more(struct write_scope *scope, int64_t more);
 
 /* The ways to change. Those that return bool return false when out of memory, and then nothing has changed: the command answers
  * with -OOM and ends the edit with scope_unchanged.

@@ -532,33 +532,39 @@ static bool field_next(const struct field *field, uint64_t before, uint64_t *aft
     return field->overflow != OVERFLOW_FAIL;
 }
 
-static void field_run(const struct field *field, unsigned char *bytes, size_t length, struct reply *reply) {
-    uint64_t before = field_load(bytes, length, field), after;
+/* Returns whether it is a change; of a string that has got longer, each one that is written is. */
+static bool field_run(const struct field *field, unsigned char *bytes, size_t length, bool is_longer, struct reply *reply) {
+    uint64_t before = field_load(bytes, length, field), after = before;
+    bool is_changed = false;
     if (field->action != FIELD_GET) {
         if (!field_next(field, before, &after)) {
             reply_null(reply);
-            return;
+            return false;
         }
+        is_changed = is_longer || after != before;
         if (after != before) field_store(bytes, length, field, after);
         if (field->action == FIELD_INCRBY) before = after;
     }
     reply_integer(reply, field_number(field, before));
+    return is_changed;
 }
 
-/* Every field has been checked: reading them again fails nowhere. */
-static void run_fields(const struct call *call, const struct survey *survey, unsigned char *bytes, size_t length,
-                       struct reply *reply) {
+/* Every field has been checked: reading them again fails nowhere. Returns how many changes were made. */
+static int64_t run_fields(const struct call *call, const struct survey *survey, unsigned char *bytes, size_t length,
+                          bool is_longer, struct reply *reply) {
+    int64_t changes = 0;
     struct field_reader reader = {.call = call, .most = survey->most, .next = 2};
     struct field field;
     bool is_done;
     reply_array(reply, survey->count);
-    while (read_field(&reader, &field, &is_done, reply) && !is_done) field_run(&field, bytes, length, reply);
+    while (read_field(&reader, &field, &is_done, reply) && !is_done) changes += field_run(&field, bytes, length, is_longer, reply);
+    return changes;
 }
 
 /* Fields that are only read, or get the values that they have. */
 static void look_at_fields(const struct call *call, const struct survey *survey, const struct string_view *view,
                            struct reply *reply) {
-    run_fields(call, survey, (unsigned char *)(uintptr_t)view->data, view->length, reply); /* stores nothing */
+    run_fields(call, survey, (unsigned char *)(uintptr_t)view->data, view->length, false, reply); /* stores nothing */
 }
 
 /* Whether any of them gets another value. As long as none does, each one meets the string as it is. */
@@ -605,8 +611,9 @@ static void bitfield_write(struct edit *edit, const struct call *call, const str
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
-    run_fields(call, survey, (unsigned char *)data, length, reply);
+    int64_t changes = run_fields(call, survey, (unsigned char *)data, length, length > view.length, reply);
     scope_changed(edit, EVENT_SETBIT);
+    scope_count_more(edit->scope, changes - 1);
 }
 
 void command_bitfield(struct write_scope *scope, const struct call *call, struct reply *reply) {

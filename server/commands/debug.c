@@ -415,6 +415,7 @@ static bool populate_one(struct write_scope *scope, const struct key *key, const
     scope_edit(scope, key, &edit);
     if (edit.entry == NULL && edit_put_string(&edit, value, length, NULL, false)) {
         scope_changed(&edit, EVENT_SET);
+        scope_count_more(scope, -1); /* as in Redis, it is no change that would be worth a save */
         return true;
     }
     bool was_there = edit.entry != NULL;

@@ -501,7 +501,7 @@ static void store(struct write_scope *scope, const struct search *search, size_t
     enum event event = search->form == FORM_OPTIONS ? EVENT_GEOSEARCHSTORE : EVENT_GEORADIUSSTORE;
     if (count > 0 && result == NULL)
         reply_error(search->reply, ERROR_NO_MEMORY);
-    else if (value_store(scope, search->store, TYPE_ZSET, result, event, search->reply))
+    else if (value_store(scope, search->store, TYPE_ZSET, result, count, event, search->reply))
         reply_integer(search->reply, (int64_t)count);
 }
 

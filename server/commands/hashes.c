@@ -42,7 +42,7 @@ static bool set_pairs(struct write_scope *scope, const struct call *call, int64_
     if (!open_hash(scope, call, &opened, reply)) return false;
     *created = put_pairs(&opened, call);
     bool is_done = *created >= 0;
-    if (value_close(&opened, true, EVENT_HSET) && is_done) return true;
+    if (value_close(&opened, is_done ? call->count / 2 - 1 : 1, EVENT_HSET) && is_done) return true;
     reply_error(reply, ERROR_NO_MEMORY);
     return false;
 }
@@ -74,7 +74,7 @@ void command_hdel(struct write_scope *scope, const struct call *call, struct rep
     if (!value_open(scope, &call->keys[0], TYPE_HASH, &opened, reply)) return;
     for (uint32_t i = 2; i < call->count && opened.value != NULL && fields_count(opened.value) > 0; i++)
         removed += fields_remove(&opened.value, text_of(&call->arguments[i]));
-    value_close(&opened, removed > 0, EVENT_HDEL);
+    value_close(&opened, (uint64_t)removed, EVENT_HDEL);
     reply_integer(reply, removed);
 }
 

@@ -50,6 +50,7 @@ static bool raises_any(const struct string_view *view, const struct call *call) 
 }
 
 static bool add_dense(struct edit *edit, const struct call *call, struct reply *reply) {
+    int64_t raised = 0;
     char *bytes = edit_stretch_string(edit, HLL_DENSE_BYTES);
     if (bytes == NULL) {
         scope_unchanged(edit);
@@ -59,24 +60,30 @@ static bool add_dense(struct edit *edit, const struct call *call, struct reply *
     for (uint32_t i = 2; i < call->count; i++) {
         uint8_t rank;
         uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
-        hll_dense_raise(bytes, index, rank);
+        raised += hll_dense_raise(bytes, index, rank);
     }
     hll_make_stale(bytes);
     scope_changed(edit, EVENT_PFADD);
+    scope_count_more(edit->scope, raised - 1);
     return true;
 }
 
 static void add_sparse(struct edit *edit, struct hll *hll, const struct call *call, struct reply *reply) {
+    int64_t raised = edit->entry == NULL; /* that there is one now counts, too */
     for (uint32_t i = 2; i < call->count; i++) {
         uint8_t rank;
         uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
-        if (hll_raise(hll, index, rank, sparse_most()) != HLL_CORRUPT) continue;
+        enum hll_result result = hll_raise(hll, index, rank, sparse_most());
+        raised += result == HLL_RAISED;
+        if (result != HLL_CORRUPT) continue;
         scope_unchanged(edit);
         reply_error(reply, ERROR_CORRUPT);
         return;
     }
     hll_make_stale((char *)hll->bytes);
-    if (put_hll(edit, hll, EVENT_PFADD, reply)) reply_integer(reply, 1);
+    if (!put_hll(edit, hll, EVENT_PFADD, reply)) return;
+    scope_count_more(edit->scope, raised - 1);
+    reply_integer(reply, 1);
 }
 
 void command_pfadd(struct write_scope *scope, const struct call *call, struct reply *reply) {

@@ -107,7 +107,7 @@ static void key_leave(struct write_scope *scope, const struct key *key, enum eve
     scope_edit(scope, key, &edit);
     edit_remove_moved(&edit);
     scope_changed(&edit, event);
-    scope_count_as_one(scope);
+    scope_count_more(scope, -1);
 }
 
 static enum placed key_rename(struct write_scope *scope, const struct key *from,

@@ -35,7 +35,7 @@ static void push(struct write_scope *scope, const struct call *call, bool is_fro
         pushed = 0;
     }
     int64_t count = opened.value == NULL ? 0 : (int64_t)list_count(opened.value);
-    if (!value_close(&opened, pushed > 0, is_front ? EVENT_LPUSH : EVENT_RPUSH) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
+    if (!value_close(&opened, pushed, is_front ? EVENT_LPUSH : EVENT_RPUSH) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, count);
 }
 
@@ -67,7 +67,7 @@ static void take(struct opened *opened, bool is_front, uint64_t count, struct re
     uint64_t size = list_count(opened->value);
     list_each(opened->value, is_front ? 0 : size - 1, count, !is_front, reply_visited, reply);
     list_remove(&opened->value, is_front ? 0 : size - count, count);
-    value_close(opened, true, is_front ? EVENT_LPOP : EVENT_RPOP);
+    value_close(opened, count, is_front ? EVENT_LPOP : EVENT_RPOP);
 }
 
 static void pop(struct write_scope *scope, const struct call *call, bool is_front, struct reply *reply) {
@@ -183,7 +183,7 @@ enum popped move_element(struct write_scope *scope, const struct key *from, cons
         uint64_t index = from_front ? (is_same && to_front) : size - 1 + (is_same && to_front);
         list_remove(&opened.value, index, 1);
         value_close(&opened, true, from_front ? EVENT_LPOP : EVENT_RPOP);
-        scope_count_as_one(scope);
+        scope_count_more(scope, -1);
     }
     if (is_done) reply_bulk(reply, text.data, text.length);
     else reply_error(reply, ERROR_NO_MEMORY);
@@ -394,18 +394,19 @@ void command_lrem(struct write_scope *scope, const struct call *call, struct rep
     if (count == INT64_MIN) count++;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     uint64_t removed = opened.was_there ? list_remove_equal(&opened.value, text_of(&call->arguments[3]), count) : 0;
-    value_close(&opened, removed > 0, EVENT_LREM);
+    value_close(&opened, removed, EVENT_LREM);
     reply_integer(reply, (int64_t)removed);
 }
 
 void command_ltrim(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct opened opened;
     int64_t start, end;
-    uint64_t first;
+    uint64_t first, removed = 0;
     if (!argument_integer(&call->arguments[2], &start, reply, NULL) || !argument_integer(&call->arguments[3], &end, reply, NULL)) return;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     if (opened.was_there) {
         uint64_t size = list_count(opened.value), kept = stretch_of(start, end, size, &first);
+        removed = size - kept;
         if (kept == 0) {
             list_remove(&opened.value, 0, size);
         } else {
@@ -414,5 +415,6 @@ void command_ltrim(struct write_scope *scope, const struct call *call, struct re
         }
     }
     value_close(&opened, opened.was_there, EVENT_LTRIM);
+    if (opened.was_there) scope_count_more(scope, (int64_t)removed - 1); /* also that nothing was to be removed is told */
     reply_ok(reply);
 }

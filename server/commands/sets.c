@@ -39,7 +39,7 @@ void command_sadd(struct write_scope *scope, const struct call *call, struct rep
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     if (opened.value == NULL) opened.value = members_create(text_of(&call->arguments[2]), call->count - 2);
     int64_t added = opened.value == NULL ? -1 : add_all(&opened.value, call);
-    if (!value_close(&opened, added > 0, EVENT_SADD) || added < 0) reply_error(reply, ERROR_NO_MEMORY);
+    if (!value_close(&opened, added > 0 ? (uint64_t)added : 0, EVENT_SADD) || added < 0) reply_error(reply, ERROR_NO_MEMORY);
     else reply_integer(reply, added);
 }
 
@@ -49,7 +49,7 @@ void command_srem(struct write_scope *scope, const struct call *call, struct rep
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     for (uint32_t i = 2; i < call->count && opened.value != NULL && members_count(opened.value) > 0; i++)
         removed += members_remove(&opened.value, text_of(&call->arguments[i]));
-    value_close(&opened, removed > 0, EVENT_SREM);
+    value_close(&opened, (uint64_t)removed, EVENT_SREM);
     reply_integer(reply, removed);
 }
 
@@ -70,7 +70,6 @@ static void move(struct write_scope *scope, const struct call *call, struct text
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     members_remove(&opened.value, member);
     value_close(&opened, true, EVENT_SREM);
-    if (added == 1) scope_count_as_one(scope);
     reply_integer(reply, 1);
 }
 
@@ -208,10 +207,11 @@ void command_spop(struct write_scope *scope, const struct call *call, struct rep
         edit_close_value(&opened.edit, opened.value, true);
         edit_remove(&opened.edit);
         scope_changed(&opened.edit, EVENT_SPOP);
+        scope_count_more(scope, (int64_t)size - 1);
         return;
     }
     for (uint64_t left = wanted; left > 0 && !reply->is_broken; left--) pop_one(&opened, reply);
-    value_close(&opened, wanted > 0, EVENT_SPOP);
+    value_close(&opened, wanted, EVENT_SPOP);
 }
 
 /* ------------------------------------------------------------------ several sets */
@@ -340,7 +340,7 @@ static void operate_store(struct write_scope *scope, const struct call *call, en
     bool is_done = operate(operation, &sources, &value, reply);
     sources_free(&sources);
     int64_t count = is_done && value != NULL ? (int64_t)members_count(value) : 0;
-    if (is_done && value_store(scope, &call->keys[0], TYPE_SET, value, event, reply)) reply_integer(reply, count);
+    if (is_done && value_store(scope, &call->keys[0], TYPE_SET, value, 1, event, reply)) reply_integer(reply, count);
 }
 
 static bool reply_found(void *context, const struct packed_text *member) {

@@ -429,7 +429,7 @@ static void store(struct write_scope *scope, struct sorting *sorting) {
         reply_error(sorting->reply, ERROR_NO_MEMORY);
         return;
     }
-    if (value_store(scope, sorting->store, TYPE_LIST, list, EVENT_SORTSTORE, sorting->reply)) reply_integer(sorting->reply, (int64_t)count);
+    if (value_store(scope, sorting->store, TYPE_LIST, list, count, EVENT_SORTSTORE, sorting->reply)) reply_integer(sorting->reply, (int64_t)count);
 }
 
 static bool is_sortable(const struct entry *entry) {

@@ -256,7 +256,7 @@ static void operate_store(struct write_scope *scope, const struct call *call, en
             reply_error(reply, ERROR_NO_MEMORY);
         } else {
             job.result = NULL;
-            if (value_store(scope, &call->keys[0], TYPE_ZSET, result, event, reply)) reply_integer(reply, count);
+            if (value_store(scope, &call->keys[0], TYPE_ZSET, result, 1, event, reply)) reply_integer(reply, count);
         }
     }
     job_free(&job);

@@ -85,8 +85,8 @@ void sorted_add(struct write_scope *scope, const struct call *call, const struct
         for (uint32_t i = additions->first; i < call->count && addition.error == NULL; i += additions->step)
             if (!add_one(&opened.value, text_of(&call->arguments[i]), *score++, &addition)) break;
     }
-    bool is_changed = addition.added + addition.changed > 0;
-    if (!value_close(&opened, is_changed, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD)) addition.error = ERROR_NO_MEMORY;
+    uint64_t changes = (uint64_t)(addition.added + addition.changed);
+    if (!value_close(&opened, changes, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD)) addition.error = ERROR_NO_MEMORY;
     reply_addition(&addition, reply);
 }
 
@@ -122,7 +122,7 @@ void command_zrem(struct write_scope *scope, const struct call *call, struct rep
     if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
     for (uint32_t i = 2; i < call->count && opened.value != NULL && sorted_count(opened.value) > 0; i++)
         removed += sorted_remove(&opened.value, text_of(&call->arguments[i]));
-    value_close(&opened, removed > 0, EVENT_ZREM);
+    value_close(&opened, (uint64_t)removed, EVENT_ZREM);
     reply_integer(reply, removed);
 }
 
@@ -336,7 +336,7 @@ void command_zrangestore(struct write_scope *scope, const struct call *call, str
     if (making.is_failed) {
         if (making.value != NULL) value_free(&zset_kind, making.value);
         reply_error(reply, ERROR_NO_MEMORY);
-    } else if (value_store(scope, &call->keys[0], TYPE_ZSET, making.value, EVENT_ZRANGESTORE, reply)) {
+    } else if (value_store(scope, &call->keys[0], TYPE_ZSET, making.value, 1, EVENT_ZRANGESTORE, reply)) {
         reply_integer(reply, (int64_t)count);
     }
 }
@@ -366,7 +366,7 @@ static void range_remove(struct write_scope *scope, const struct call *call, enu
     if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
     uint64_t count = opened.value == NULL ? 0 : range_resolve(&range, opened.value, &rank);
     if (count > 0) sorted_remove_range(&opened.value, rank, count);
-    value_close(&opened, count > 0, event);
+    value_close(&opened, count, event);
     reply_integer(reply, (int64_t)count);
 }
 
@@ -398,7 +398,7 @@ static void take(struct opened *opened, bool is_lowest, uint64_t count, bool has
     uint64_t size = sorted_count(opened->value);
     sorted_each(opened->value, is_lowest ? 0 : size - 1, count, !is_lowest, reply_popped, &showing);
     sorted_remove_range(&opened->value, is_lowest ? 0 : size - count, count);
-    value_close(opened, true, is_lowest ? EVENT_ZPOPMIN : EVENT_ZPOPMAX);
+    value_close(opened, count, is_lowest ? EVENT_ZPOPMIN : EVENT_ZPOPMAX);
 }
 
 static void pop(struct write_scope *scope, const struct call *call, bool is_lowest, struct reply *reply) {

@@ -32,6 +32,7 @@ bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_
         opened->consumer = consumer_create(opened->stream, opened->group, text_of(name), now);
         if (opened->consumer == NULL) return false;
         opened->is_changed = true;
+        opened->counted++;
         opened->event = EVENT_XGROUP_CREATECONSUMER;
     }
     opened->consumer->seen = now;
@@ -40,6 +41,7 @@ bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_
 
 void group_close(struct opened_group *opened) {
     value_close(&opened->opened, opened->is_changed, opened->event);
+    if (opened->counted > 0) scope_count_more(opened->opened.edit.scope, (int64_t)opened->counted - opened->is_changed);
 }
 
 /* For the commands whose first argument is a key and whose second is a group: it is there, or the reply says that it isn't. */
@@ -258,6 +260,7 @@ void command_xack(struct write_scope *scope, const struct call *call, struct rep
         acknowledged += id_parse(&call->arguments[i], 0, true, NULL, &id) &&
                         delivery_remove(opened.stream, opened.group, id);
     opened.is_changed = acknowledged > 0;
+    opened.counted = (uint64_t)acknowledged;
     opened.event = EVENT_XACK;
     group_close(&opened);
     reply_integer(reply, acknowledged);
@@ -383,6 +386,7 @@ static enum claimed claim(struct claiming *claiming, struct stream_id id, struct
     if (!stream_has(opened->stream, id)) {
         bool was_pending = delivery_remove(opened->stream, opened->group, id);
         opened->is_changed = opened->is_changed || was_pending;
+        opened->counted += was_pending;
         return was_pending ? CLAIM_GONE : CLAIM_NONE;
     }
     if (pending == NULL && !claiming->is_forced) return CLAIM_NONE;
@@ -399,6 +403,7 @@ static enum claimed claim(struct claiming *claiming, struct stream_id id, struct
         delivery->count++;
     opened->consumer->active = claiming->now;
     opened->is_changed = true;
+    opened->counted++;
     if (claiming->only_ids)
         reply_id(reply, id);
     else
@@ -468,6 +473,7 @@ static bool claim_begin(struct claiming *claiming, struct write_scope *scope,
     if (stream_id_compare(claiming->last, opened->group->last) > 0) {
         opened->group->last = claiming->last;
         opened->is_changed = true;
+        opened->counted++;
     }
     if (group_consumer(opened, &call->arguments[3], call->now)) return true;
     group_close(opened);

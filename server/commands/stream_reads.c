@@ -331,6 +331,7 @@ static bool read_of_group(struct write_scope *scope, const struct call *call,
     bool is_done = group_consumer(&opened, reading->consumer, call->now);
     if (is_done && (!position.is_new || has_unread(opened.stream, opened.group))) {
         answer_begin(answer, call, key);
+        opened.counted++; /* what a stream gave, or that it gave nothing */
         if (position.is_new)
             reply_unread(&opened, reading, call->now, reply);
         else

@@ -317,7 +317,7 @@ void command_xtrim(struct write_scope *scope, const struct call *call, struct re
     if (!adding_parse(call, false, &adding, reply)) return;
     if (!value_open(scope, &call->keys[0], TYPE_STREAM, &opened, reply)) return;
     if (opened.was_there) removed = stream_trim(opened.value, &adding.trim);
-    value_close(&opened, removed > 0, EVENT_XTRIM);
+    value_close(&opened, removed, EVENT_XTRIM);
     reply_integer(reply, (int64_t)removed);
 }
 
@@ -331,7 +331,7 @@ void command_xdel(struct write_scope *scope, const struct call *call, struct rep
     for (uint32_t i = 2; opened.was_there && is_fine && i < call->count; i++)
         removed +=
             id_parse(&call->arguments[i], 0, true, NULL, &id) && stream_remove(opened.value, id);
-    value_close(&opened, removed > 0, EVENT_XDEL);
+    value_close(&opened, (uint64_t)removed, EVENT_XDEL);
     if (is_fine) reply_integer(reply, removed);
 }
 

@@ -37,6 +37,7 @@ struct opened_group {
     struct stream_group *group;
     struct stream_consumer *consumer; /* group_consumer */
     bool is_changed;
+    uint64_t counted; /* as changes; 0: as one, if anything is */
     enum event event; /* of the most telling of the changes */
 };
 bool group_open(struct write_scope *scope, const struct key *key, const struct bulk *name, struct opened_group *opened);

@@ -31,10 +31,10 @@ bool value_open(struct write_scope *scope, const struct key *key, enum type type
     return true;
 }
 
-bool value_close(struct opened *opened, bool is_changed, enum event event) {
+bool value_close(struct opened *opened, uint64_t changes, enum event event) {
     const struct value_kind *kind = value_kind(opened->type);
     struct edit *edit = &opened->edit;
-    bool is_empty = opened->value == NULL || kind->count(opened->value) == 0, is_kept = true;
+    bool is_changed = changes > 0, is_empty = opened->value == NULL || kind->count(opened->value) == 0, is_kept = true;
     if (opened->was_there) {
         edit_close_value(edit, opened->value, is_changed);
         if (is_changed && is_empty && opened->type != TYPE_STREAM) edit_remove(edit);
@@ -44,12 +44,17 @@ bool value_close(struct opened *opened, bool is_changed, enum event event) {
         if (!is_kept) value_free(kind, opened->value);
         is_kept = is_kept || !is_wanted;
     }
-    if (edit->is_changed) scope_changed(edit, event);
-    else scope_unchanged(edit);
+    if (!edit->is_changed) {
+        scope_unchanged(edit);
+        return is_kept;
+    }
+    scope_changed(edit, event);
+    if (changes > 1) scope_count_more(edit->scope, (int64_t)changes - 1);
     return is_kept;
 }
 
-bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, enum event event, struct reply *reply) {
+bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, uint64_t changes, enum event event,
+                 struct reply *reply) {
     struct edit edit;
     const struct value_kind *kind = value_kind(type);
     scope_edit(scope, key, &edit);
@@ -65,6 +70,7 @@ bool value_store(struct write_scope *scope, const struct key *key, enum type typ
     }
     if (edit_put_value(&edit, type, value, false)) {
         scope_changed(&edit, event);
+        scope_count_more(scope, (int64_t)changes - 1);
         return true;
     }
     value_free(kind, value);

@@ -25,12 +25,14 @@ struct opened {
 
 /* Begins; or replies WRONGTYPE and returns false, and then there is nothing to end. */
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened, struct reply *reply);
-/* Ends it. A value that has become empty goes, and its key with it. If a new one can't be kept for want of memory, it is freed, false is
+/* Ends it. `changes` is how many elements have come, gone or changed, as Redis counts them; 0: nothing has, and nobody is told. A value that has become
+ * empty goes, and its key with it. If a new one can't be kept for want of memory, it is freed, false is
  * returned, and the reply is the caller's. */
-bool value_close(struct opened *opened, bool is_changed, enum event event);
-/* The key gets this value, whatever it was; an empty one, or NULL, removes it. What STORE commands end with. Replies and returns false when out of
- * memory; value is consumed in any case. */
-bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, enum event event, struct reply *reply);
+bool value_close(struct opened *opened, uint64_t changes, enum event event);
+/* The key gets this value, whatever it was, which counts as so many changes; an empty one, or NULL, removes it. What STORE commands end
+ * with. Replies and returns false when out of memory; value is consumed in any case. */
+bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, uint64_t changes, enum event event,
+                 struct reply *reply);
 
 /* A whole sorted set, lowest scores first. */
 void reply_sorted(const void *value, bool has_scores, struct reply *reply);
