@@ -127,9 +127,10 @@ static void who_discards_much_waits_until_it_is_freed(void **unused) {
 
 /* What becomes of operands needs room as what is sent does: a few bytes sent made a server 16 times as large as it may be. */
 static const char *const growers[] = {
-    "SETRANGE new 20000000 x", "SETBIT new 160000000 1",         "BITFIELD new SET u8 160000000 1", "APPEND large x",
-    "BITOP NOT new large",     "COPY large new",                 "SUNIONSTORE new set",             "SDIFFSTORE new set no",
-    "SINTERSTORE new set set", "ZUNIONSTORE new 1 set",          "ZINTERSTORE new 2 set set",       "ZRANGESTORE new sorted 0 -1",
+    "SETRANGE new 20000000 x", "SETBIT new 160000000 1",       "BITFIELD new SET u8 160000000 1",
+    "APPEND large x",          "BITOP NOT new large",          "COPY large new",
+    "SUNIONSTORE new set",     "SDIFFSTORE new set no",        "SINTERSTORE new set set",
+    "ZUNIONSTORE new 1 set",   "ZINTERSTORE new 2 set set",    "ZRANGESTORE new sorted 0 -1",
     "COPY sorted new",         "SORT set BY nosort STORE new",
 };
 
@@ -137,7 +138,8 @@ static void fill_operands(const char *value, size_t length) {
     freeReplyObject(redisCommand(clients[0], "SET large %b", value, length));
     for (int i = 0; i < 2000; i++) {
         freeReplyObject(redisCommand(clients[0], "SADD set %d%b", i, value, (size_t)10000));
-        freeReplyObject(redisCommand(clients[0], "ZADD sorted %d %d%b", i, i, value, (size_t)10000));
+        freeReplyObject(
+            redisCommand(clients[0], "ZADD sorted %d %d%b", i, i, value, (size_t)10000));
     }
 }
 
@@ -151,7 +153,8 @@ static void what_grows_from_operands_is_refused_or_has_room_made(void **unused) 
     limit_to(LIMIT);
     for (size_t i = 0; i < sizeof growers / sizeof growers[0]; i++) {
         redisReply *reply = redisCommand(clients[i % CLIENTS], growers[i]);
-        if (reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "OOM command", 11) != 0) fail_msg("%s", growers[i]);
+        if (reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "OOM command", 11) != 0)
+            fail_msg("%s", growers[i]);
         freeReplyObject(reply);
     }
     assert_in_range(info_number(clients[0], "used_memory_peak"), 0, LIMIT);

@@ -30,7 +30,8 @@ static void what_threads_need_is_taken_off_where_the_rest_is_too_small_for_it(vo
 /* Holes grow as keys go: a server that took that for a reason to let more go would let all go. */
 static void holes_and_threads_take_no_more_than_their_part(void **unused) {
     (void)unused;
-    assert_int_equal(limit_reserve(240 * MB, 256 * MB, 0, 200 * MB), limit_reserve(240 * MB, 256 * MB, 0, 24 * MB));
+    assert_int_equal(limit_reserve(240 * MB, 256 * MB, 0, 200 * MB),
+                     limit_reserve(240 * MB, 256 * MB, 0, 24 * MB));
     assert_int_equal(limit_reserve(240 * MB, 256 * MB, 10000 * MB, 0), 120 * MB);
     assert_int_equal(limit_reserve(300 * MB, 256 * MB, 30 * MB, 0), 0);
 }
