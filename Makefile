@@ -173,13 +173,13 @@ asan: ## unit, integration, stress and differential tests under AddressSanitizer
 tsan: ## the same under ThreadSanitizer
 	@tests/run tsan
 
-fuzz: ## fuzz the parsers and the packed forms, FUZZ_SECONDS (30) each
+fuzz: ## fuzz the parsers, the packed forms and all commands, FUZZ_SECONDS (30) each
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 
 coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
 	@tests/run coverage
 
-planted: ## build with one planted bug after the other, and see that the histories find each
+planted: ## build with one planted bug after the other, and see that the stress tests find each
 	@tests/planted
 
 helgrind: ## the engine's stress under Helgrind and DRD, with pthread_rwlock
