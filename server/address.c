@@ -88,7 +88,7 @@ static size_t arguments_owned(const struct request_parser *parser) {
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
     return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes +
-           dispatch_bytes(connection);
+           session_bytes(&connection->session) + dispatch_bytes(connection);
 }
 
 /* A client may give itself and its library names of any length. */

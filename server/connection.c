@@ -273,6 +273,7 @@ static void connection_link(struct connection *connection) {
     worker->connections_last = connection;
     connection->is_unlinked = false;
     counter_add(&worker->connection_count, 1);
+    counter_add(&worker->name_bytes, session_bytes(&connection->session));
 }
 
 struct connection *connection_open(struct worker *worker, int fd, bool is_unix) {
@@ -313,6 +314,7 @@ static void connection_unlink(struct connection *connection) {
     if (connection->next) connection->next->previous = connection->previous;
     else worker->connections_last = connection->previous;
     counter_subtract(&worker->connection_count, 1);
+    counter_subtract(&worker->name_bytes, session_bytes(&connection->session));
 }
 
 /* Its place among maxclients is free again. */

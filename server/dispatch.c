@@ -1062,6 +1062,14 @@ static bool is_admitted(const struct run *run) {
     return true;
 }
 
+/* What the client calls itself may be another name then. */
+static void run_for_session(struct run *run) {
+    struct session *session = &run->connection->session;
+    size_t before = session_bytes(session);
+    run->call.command->session(session, &run->call, run->reply);
+    counter_add(&run->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+}
+
 /* These need not enter the gate, so that they are answered whoever has closed it. */
 static void run_without_shards(struct run *run) {
     const struct command *command = run->call.command;
@@ -1069,7 +1077,7 @@ static void run_without_shards(struct run *run) {
     bool observes = (command->flags & COMMAND_SUMS) != 0 && !lane_is_inside(lane);
     if (observes) lane_observe(lane);
     if (command->plain != NULL) command->plain(&run->call, run->reply);
-    else if (command->session != NULL) command->session(&run->connection->session, &run->call, run->reply);
+    else if (command->session != NULL) run_for_session(run);
     else command->worker(run->worker, run->connection, &run->call, run->reply);
     if (observes) lane_leave(lane);
 }

@@ -4,6 +4,7 @@
 #define SERVER_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
@@ -27,6 +28,11 @@ struct session {
     char *name;            /* CLIENT SETNAME, or NULL; owned */
     struct library *library; /* CLIENT SETINFO, or NULL; owned */
 };
+
+/* What a client may call itself, and its library: longer than any that means something, and it is shown to everybody who lists clients. */
+#define SESSION_NAME_MOST ((size_t)128 * 1024)
+/* Bytes of those names. */
+size_t session_bytes(const struct session *session);
 
 /* It has given the password, or there is none (any more). */
 bool session_is_admitted(const struct session *session);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../shard/counter.h"
 #include "../../shard/keyspace.h"
 #include "../../shard/number.h"
 #include "../config.h"
@@ -49,8 +50,10 @@ void command_reset(struct worker *worker, struct connection *connection, const s
     session->is_no_evict = session->is_no_touch = false;
     session->reply_mode = REPLY_ON;
     session->is_authenticated = !config_has_password();
+    size_t before = session_bytes(session);
     free(session->name);
     session->name = NULL;
+    counter_subtract(&worker->name_bytes, before - session_bytes(session));
     reply_status(reply, "RESET");
 }
 
@@ -60,6 +63,15 @@ void command_reset(struct worker *worker, struct connection *connection, const s
 
 static bool text_is(const struct bulk *argument, const char *text) {
     return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
+}
+
+size_t session_bytes(const struct session *session) {
+    const struct library *library = session->library;
+    const char *const names[] = {session->name, library == NULL ? NULL : library->name, library == NULL ? NULL : library->version};
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL) bytes += strlen(names[i]) + 1;
+    return bytes;
 }
 
 bool session_is_admitted(const struct session *session) {
@@ -97,6 +109,17 @@ static bool is_printable(const struct bulk *text) {
     return true;
 }
 
+/* `what` is how a refusal speaks of the name. */
+static bool name_check(const struct bulk *what, const struct bulk *name, struct reply *reply) {
+    int length = (int)what->length;
+    if (name->length > SESSION_NAME_MOST)
+        reply_error_format(reply, "ERR %.*s cannot be longer than %zu bytes.", length, what->data, SESSION_NAME_MOST);
+    else if (!is_printable(name))
+        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", length, what->data);
+    else return true;
+    return false;
+}
+
 /* Sets an owned text; an empty one clears it. */
 static bool text_set(char **place, const struct bulk *text, struct reply *reply) {
     char *copy = NULL;
@@ -114,12 +137,10 @@ static bool text_set(char **place, const struct bulk *text, struct reply *reply)
     return true;
 }
 
+static const struct bulk client_names = {.data = (char *)(uintptr_t) "Client names", .length = sizeof "Client names" - 1};
+
 static bool set_name(struct session *session, const struct bulk *name, struct reply *reply) {
-    if (!is_printable(name)) {
-        reply_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
-        return false;
-    }
-    return text_set(&session->name, name, reply);
+    return name_check(&client_names, name, reply) && text_set(&session->name, name, reply);
 }
 
 static void greet(const struct session *session, struct reply *reply) {
@@ -159,10 +180,7 @@ void command_hello(struct session *session, const struct call *call, struct repl
             i += 2;
         } else if (argument_is(option, "SETNAME") && left >= 1) {
             name = &call->arguments[++i];
-            if (!is_printable(name)) {
-                reply_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
-                return;
-            }
+            if (!name_check(&client_names, name, reply)) return;
         } else {
             reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length, option->data);
             return;
@@ -203,10 +221,7 @@ void command_client_setinfo(struct session *session, const struct call *call, st
         reply_error_format(reply, "ERR Unrecognized option '%.*s'", (int)option->length, option->data);
         return;
     }
-    if (!is_printable(value)) {
-        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)option->length, option->data);
-        return;
-    }
+    if (!name_check(option, value, reply)) return;
     if (session->library == NULL) session->library = calloc(1, sizeof *session->library);
     if (session->library == NULL) reply_error(reply, ERROR_NO_MEMORY);
     else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply)) reply_ok(reply);

@@ -104,12 +104,13 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, waiting = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
+    uint64_t input = 0, output = 0, waiting = 0, names = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
     int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes);
         waiting += counter_read(&worker_at(i)->wait_bytes);
+        names += counter_read(&worker_at(i)->name_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);
         uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now), one_output = recent_largest(&worker_at(i)->recent_output, now);
@@ -124,6 +125,7 @@ static void clients_section(struct info *info) {
     line(info, "client_input_bytes:%llu", (unsigned long long)input);
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
     line(info, "client_wait_bytes:%llu", (unsigned long long)waiting);
+    line(info, "client_name_bytes:%llu", (unsigned long long)names);
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
     line(info, "monitor_clients:%u", atomic_load(&monitor_count));

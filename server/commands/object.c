@@ -146,7 +146,8 @@ static void survey_take(struct survey *survey, const struct keyspace *keyspace) 
     for (uint32_t i = 0; i < worker_count(); i++)
         survey->clients += atomic_load_explicit(&worker_at(i)->input_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->output_bytes, memory_order_relaxed) +
-                           atomic_load_explicit(&worker_at(i)->wait_bytes, memory_order_relaxed);
+                           atomic_load_explicit(&worker_at(i)->wait_bytes, memory_order_relaxed) +
+                           atomic_load_explicit(&worker_at(i)->name_bytes, memory_order_relaxed);
     keyspace_counts(keyspace, &counts);
     survey->retired = counts.retired_bytes;
 }

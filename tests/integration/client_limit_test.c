@@ -139,7 +139,8 @@ static void an_unfinished_request_counts_too(void **unused) {
                      REDIS_OK);
     char *value = calloc(1, 9 * MIB);
     assert_int_equal(redisAppendFormattedCommand(client.context, value, 9 * MIB), REDIS_OK);
-    for (int is_done = 0; !is_done && redisBufferWrite(client.context, &is_done) == REDIS_OK;) continue;
+    for (int is_done = 0; !is_done && redisBufferWrite(client.context, &is_done) == REDIS_OK;)
+        continue;
     free(value);
     await_at_least("evicted_clients", 1);
     assert_false(is_connected(client));
@@ -202,6 +203,53 @@ static void a_share_of_maxmemory_holds_for_many_slow_readers(void **unused) {
     stop();
 }
 
+static redisReply *name(redisContext *context, const char *command, size_t length) {
+    char *text = malloc(length + 1);
+    assert_non_null(text);
+    memset(text, 'n', length);
+    text[length] = '\0';
+    redisReply *reply = redisCommand(context, command, text);
+    assert_non_null(reply);
+    free(text);
+    return reply;
+}
+
+/* They were nobody's memory, of any length. */
+static void what_clients_call_themselves_counts_and_is_bounded(void **unused) {
+    enum { LENGTH = 100000 };
+    static const char *const commands[] = {"CLIENT SETNAME %s", "CLIENT SETINFO LIB-NAME %s",
+                                           "CLIENT SETINFO LIB-VER %s"};
+    (void)unused;
+    start((const char *const[]){"--threads", "2", NULL});
+    struct client named = client_open(false), other = client_open(false);
+    int64_t before = info_number(admin, "mem_clients_normal");
+    for (int i = 0; i < 3; i++) {
+        redisReply *reply = name(named.context, commands[i], 200000);
+        assert_int_equal(reply->type, REDIS_REPLY_ERROR);
+        assert_non_null(strstr(reply->str, "cannot be longer than 131072 bytes."));
+        freeReplyObject(reply);
+        assert_int_equal(info_number(admin, "client_name_bytes"), i * (LENGTH + 1));
+        for (int again = 0; again < 2; again++)
+            freeReplyObject(name(named.context, commands[i], LENGTH));
+        assert_int_equal(info_number(admin, "client_name_bytes"), (i + 1) * (LENGTH + 1));
+    }
+    assert_in_range(info_number(admin, "mem_clients_normal") - before, 3 * LENGTH, 4 * LENGTH);
+    redisReply *list = redisCommand(admin, "CLIENT LIST ID %lld", named.id);
+    assert_in_range(atoll(strstr(list->str, " tot-mem=") + strlen(" tot-mem=")), 3 * LENGTH,
+                    4 * LENGTH);
+    freeReplyObject(list);
+    freeReplyObject(redisCommand(named.context, "RESET"));
+    assert_int_equal(info_number(admin, "client_name_bytes"), 2 * (LENGTH + 1));
+    expect_ok("CONFIG SET maxmemory-clients 150kb");
+    await_at_least("evicted_clients", 1);
+    assert_false(is_connected(named));
+    assert_true(is_connected(other));
+    assert_int_equal(info_number(admin, "client_name_bytes"), 0);
+    redisFree(named.context);
+    redisFree(other.context);
+    stop();
+}
+
 static void a_limit_that_is_none_is_refused(void **unused) {
     (void)unused;
     start((const char *const[]){"--threads", "1", NULL});
@@ -225,6 +273,7 @@ int main(void) {
         cmocka_unit_test(an_unfinished_request_counts_too),
         cmocka_unit_test(large_arguments_count_until_their_request_has_run),
         cmocka_unit_test(a_share_of_maxmemory_holds_for_many_slow_readers),
+        cmocka_unit_test(what_clients_call_themselves_counts_and_is_bounded),
         cmocka_unit_test(a_limit_that_is_none_is_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
