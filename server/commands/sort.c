@@ -388,8 +388,11 @@ typedef bool take_function(void *context, const struct packed_text *text); /* NU
 static bool each_kept(const struct sorting *sorting, take_function *take, void *context) {
     for (uint64_t i = sorting->first; i < sorting->end; i++) {
         const struct element *element = sorting->order[i];
+        if (sorting->gets == 0) { /* then there is nothing at sorting->got */
+            if (!take(context, &element->text)) return false;
+            continue;
+        }
         const struct packed_text *got = sorting->got + (uint64_t)(element - sorting->elements) * sorting->gets;
-        if (sorting->gets == 0 && !take(context, &element->text)) return false;
         for (uint32_t k = 0; k < sorting->gets; k++)
             if (!take(context, got[k].data == NULL ? NULL : &got[k])) return false;
     }
