@@ -657,13 +657,19 @@ static enum beginning begin(const struct run *run, const struct scope *held) {
     return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
 }
 
-/* Parked, or it is to begin at once. */
+/* Parked, or it is to begin at once. Who has to wait too often takes the gate itself, so that those who want it can't keep it out for ever. And where
+ * the gate is wanted by another client of this worker, which is about to try again, that one must not be made to wait for this one's waiter: so this one just
+ * goes behind it. */
 static bool begins_later(struct run *run, enum beginning beginning) {
-    lane_refresh(run->dispatcher->lane);
+    struct dispatcher *dispatcher = run->dispatcher;
+    lane_refresh(dispatcher->lane);
     if (beginning == BEGINS_AGAIN) return false;
-    lane_leave(run->dispatcher->lane);
-    if (!wait_until_unwanted(run->dispatcher)) return !enter_or_park(run->worker, run->connection);
-    park_at_gate(run->dispatcher, run->connection);
+    run->connection->refusals++;
+    lane_leave(dispatcher->lane);
+    bool goes_behind = dispatcher->lane->wants_gate && !queue_is_waiting(&dispatcher->gate_queue);
+    if (!goes_behind && !wait_until_unwanted(dispatcher)) return !enter_or_park(run->worker, run->connection);
+    park_at_gate(dispatcher, run->connection);
+    if (goes_behind) connection_wake(run->connection);
     return true;
 }
 

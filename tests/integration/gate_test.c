@@ -255,6 +255,35 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* Both wait for the hold to end, and are told in one turn of their worker: the one that began to wait for its shard is run first. */
+static void
+what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker(void **state) {
+    (void)state;
+    struct server *server = start("--balance-clients", "no");
+    redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
+                 *later = connect_to_worker(server, 1);
+    for (int round = 0; round < 5; round++) {
+        add_members(admin, "large", 0, LARGE);
+        expect(admin, "OK", "SET k 0");
+        expect(admin, "OK", "DEBUG HOLD k 0.1");
+        redisAppendCommand(later, "SUNIONSTORE k large");
+        send_now(later);
+        while (info_number(admin, "parked_clients") < 1 && !is_answered(later)) continue;
+        redisAppendCommand(flusher, "FLUSHALL");
+        send_now(flusher);
+        redisReply *reply = NULL;
+        assert_int_equal(redisGetReply(later, (void **)&reply), REDIS_OK);
+        assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+        freeReplyObject(reply);
+        expect_next(flusher, "OK");
+    }
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    redisFree(later);
+    redisFree(flusher);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
 /* Writers that overlap refuse a reader for as long as they go on. */
 static void a_walk_that_is_refused_again_and_again_gets_its_turn(void **state) {
     (void)state;
@@ -343,6 +372,8 @@ int main(void) {
         cmocka_unit_test(what_needs_no_shard_is_answered_while_the_gate_is_closed),
         cmocka_unit_test(new_clients_are_not_given_to_a_worker_that_is_busy_with_one_command),
         cmocka_unit_test(what_takes_long_does_not_begin_while_flushall_waits),
+        cmocka_unit_test(
+            what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker),
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
