@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../shard/counter.h"
+#include "../shard/hash.h"
 #include "../shard/lane.h"
 #include "../shard/mutex.h"
 #include "../shard/scope_take.h"
@@ -22,6 +23,7 @@ struct shard_waiters {
 static struct {
     struct keyspace *keyspace;
     struct shard_waiters *shards;
+    struct hash_secret secret; /* of the tables alone: who chose keys of one shard has no long chain here */
     _Atomic uint64_t count; /* of waiters that are not freed yet */
     struct mutex mutex;
     struct blocked_client *abandoned GUARDED_BY(&mutex); /* by workers that have ended */
@@ -83,9 +85,14 @@ static uint32_t power_within(uint32_t count) {
     return UINT32_C(1) << (31 - __builtin_clz(count));
 }
 
-static uint32_t bucket_of(const struct shard_waiters *shard, uint64_t hash) {
-    uint32_t power = power_within(shard->bucket_count), bucket = (uint32_t)hash & (power - 1);
-    return bucket < shard->bucket_count - power ? (uint32_t)hash & (2 * power - 1) : bucket;
+/* Whatever the database: MOVE and COPY fill a key's namesake. */
+static uint32_t place_of(const struct key *key) {
+    return (uint32_t)hash_bytes(&registry.secret, key->data, key->length);
+}
+
+static uint32_t bucket_of(const struct shard_waiters *shard, uint32_t place) {
+    uint32_t power = power_within(shard->bucket_count), bucket = place & (power - 1);
+    return bucket < shard->bucket_count - power ? place & (2 * power - 1) : bucket;
 }
 
 static bool buckets_resize(struct shard_waiters *shard, uint32_t capacity) {
@@ -105,7 +112,7 @@ static void bucket_split(struct shard_waiters *shard) {
     shard->buckets[added] = NULL;
     shard->bucket_count++;
     for (struct waiter_key **place = &shard->buckets[from], *line; (line = *place) != NULL;) {
-        if (bucket_of(shard, key_of(line)->hash) == from) {
+        if (bucket_of(shard, line->place) == from) {
             place = &line->chain;
             continue;
         }
@@ -123,9 +130,9 @@ static void bucket_join(struct shard_waiters *shard) {
 }
 
 /* The lines that a key may be found among. */
-static struct waiter_key *lines_near(struct shard_waiters *shard, uint64_t hash) {
+static struct waiter_key *lines_near(struct shard_waiters *shard, uint32_t place) {
     counter_add(&shard->looks, 1);
-    return shard->lines == 0 ? NULL : shard->buckets[bucket_of(shard, hash)];
+    return shard->lines == 0 ? NULL : shard->buckets[bucket_of(shard, place)];
 }
 static struct waiter_key *line_behind(struct shard_waiters *shard, const struct waiter_key *line) {
     counter_add(&shard->looks, 1);
@@ -133,7 +140,7 @@ static struct waiter_key *line_behind(struct shard_waiters *shard, const struct 
 }
 
 static struct waiter_key *line_find(struct shard_waiters *shard, const struct waiter_key *wait) {
-    struct waiter_key *line = lines_near(shard, key_of(wait)->hash);
+    struct waiter_key *line = lines_near(shard, wait->place);
     while (line != NULL && !(is_same_key(key_of(line), key_of(wait)) && is_alike(line->waiter, wait->waiter)))
         line = line_behind(shard, line);
     return line;
@@ -143,7 +150,7 @@ static struct waiter_key *line_find(struct shard_waiters *shard, const struct wa
  * those with who cares if they go. */
 static bool is_only_of_key(const struct shard_waiters *shard, const struct waiter_key *line,
                            bool among_caring) {
-    const struct waiter_key *other = shard->buckets[bucket_of(shard, key_of(line)->hash)];
+    const struct waiter_key *other = shard->buckets[bucket_of(shard, line->place)];
     for (; other != NULL; other = other->chain)
         if (other != line && (!among_caring || cares_if_gone(other->waiter)) &&
             is_same_key(key_of(other), key_of(line)))
@@ -160,7 +167,7 @@ static bool line_insert(struct shard_waiters *shard, struct waiter_key *line) {
     if (is_only_of_key(shard, line, false)) counter_add(&shard->keys, 1);
     if (cares_if_gone(line->waiter) && is_only_of_key(shard, line, true))
         counter_add(&shard->keys_on_gone, 1);
-    struct waiter_key **bucket = &shard->buckets[bucket_of(shard, key_of(line)->hash)];
+    struct waiter_key **bucket = &shard->buckets[bucket_of(shard, line->place)];
     line->chain = *bucket;
     *bucket = line;
     if (++shard->lines > shard->bucket_count) bucket_split(shard);
@@ -245,7 +252,7 @@ static bool link_wait(struct waiter_key *wait) {
 }
 
 static void unlink_first(struct shard_waiters *shard, struct waiter_key *wait) {
-    struct waiter_key **place = &shard->buckets[bucket_of(shard, key_of(wait)->hash)], *next = wait->next;
+    struct waiter_key **place = &shard->buckets[bucket_of(shard, wait->place)], *next = wait->next;
     while (*place != wait) place = &(*place)->chain;
     ready_replace(wait, next);
     if (next == NULL) {
@@ -363,6 +370,7 @@ struct blocked_client *blocking_register(struct worker *worker, struct connectio
     for (uint32_t i = 0; is_fine && i < waited; i++) {
         waiter->waits[i].waiter = waiter;
         waiter->waits[i].index = i;
+        waiter->waits[i].place = place_of(&waiter->keys[i]);
         is_fine = link_wait(&waiter->waits[i]);
     }
     if (is_fine) return waiter;
@@ -476,7 +484,7 @@ static bool matters_to(const struct waiter_key *line, const struct entry *entry)
 }
 
 static void note_ready(struct shard_waiters *shard, const struct key *key, const struct entry *entry) {
-    for (struct waiter_key *line = lines_near(shard, key->hash); line != NULL;
+    for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
          line = line_behind(shard, line))
         if (is_same_key(key_of(line), key) && matters_to(line, entry)) ready_append(line);
 }
@@ -539,7 +547,7 @@ void blocking_wake(void) {
 /* What has expired or been evicted went in a scope that serves nobody: who doesn't go on waiting is told at
  * once. It stays in its lines, one of which somebody may be going through. */
 static void refuse_waiters(struct shard_waiters *shard, const struct key *key) {
-    for (struct waiter_key *line = lines_near(shard, key->hash); line != NULL;
+    for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
          line = line_behind(shard, line)) {
         if (!cares_if_gone(line->waiter) || !is_same_key(key_of(line), key)) continue;
         for (struct waiter_key *wait = line; wait != NULL; wait = wait->next) {
@@ -570,6 +578,7 @@ static void on_changed(void *context, const struct key *key, const struct entry 
 }
 
 bool blocking_start(struct keyspace *keyspace) {
+    if (hash_secret_draw(&registry.secret, NULL) != 0) return false;
     registry.keyspace = keyspace;
     registry.shards = calloc(keyspace_shard_count(keyspace), sizeof *registry.shards);
     if (registry.shards == NULL) return false;
@@ -636,7 +645,7 @@ static void foresee_waiter(struct foresight *foresight, const struct blocked_cli
 static void foresee_key(struct foresight *foresight, const struct key *key, uint32_t elements) {
     struct shard_waiters *shard = waiters_of(key->hash);
     if (shard->lines == 0) return;
-    for (const struct waiter_key *line = lines_near(shard, key->hash); line != NULL;
+    for (const struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
          line = line_behind(shard, line)) {
         if (line->waiter->type != TYPE_LIST || key_of(line)->hash != key->hash) continue;
         uint32_t left = elements;

@@ -44,6 +44,7 @@ struct waiter_key {
     struct waiter_key *chain;                       /* the next line in the table's bucket */
     struct waiter_key *ready_next, *ready_previous; /* lines that somebody is about to serve */
     uint32_t index;                                 /* among the keys of the command */
+    uint32_t place;                                 /* of the key in the table */
     bool is_ready;
     _Atomic bool is_linked; /* written with the shard held */
 };
