@@ -272,6 +272,7 @@ static void connection_link(struct connection *connection) {
     else worker->connections = connection;
     worker->connections_last = connection;
     connection->is_unlinked = false;
+    connection_ids_add(&worker->ids, connection);
     counter_add(&worker->connection_count, 1);
     counter_add(&worker->name_bytes, session_bytes(&connection->session));
 }
@@ -313,6 +314,7 @@ static void connection_unlink(struct connection *connection) {
     else worker->connections = connection->next;
     if (connection->next) connection->next->previous = connection->previous;
     else worker->connections_last = connection->previous;
+    connection_ids_remove(&worker->ids, connection);
     counter_subtract(&worker->connection_count, 1);
     counter_subtract(&worker->name_bytes, session_bytes(&connection->session));
 }

@@ -62,6 +62,7 @@ struct connection {
     struct stream stream; /* first: a stream is cast back */
     struct worker *worker;
     struct connection *next, *previous;             /* all connections of the worker, in the order in which it got them; next stays readable after a close */
+    struct connection *id_next;                     /* connection_ids.c's */
     struct connection *queue_next, *queue_previous; /* of the one queue it stands in: ready, a lock's, the gate's, paused; dispatch and worker */
     struct connection_queue *queue;                 /* that queue, or NULL */
     /* There are many connections, and most are idle: small things share words, so that one fits an allocation of 384 bytes. */

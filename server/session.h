@@ -17,14 +17,14 @@ struct library {
 struct session {
     uint64_t id;       /* CLIENT ID; never reused */
     uint32_t database;
-    int protocol;      /* 2 or 3 */
+    uint32_t monitor_place; /* among its worker's monitors, while it is one */
+    uint8_t protocol;  /* 2 or 3 */
+    enum reply_mode reply_mode : 8;
     bool is_authenticated;
     bool is_no_evict;
     bool is_no_touch;
     bool is_monitor;
     bool closes_after_reply; /* QUIT, protocol errors */
-    enum reply_mode reply_mode;
-    uint32_t monitor_place; /* among its worker's monitors, while it is one */
     char *name;            /* CLIENT SETNAME, or NULL; owned */
     struct library *library; /* CLIENT SETINFO, or NULL; owned */
 };

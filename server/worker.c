@@ -80,9 +80,7 @@ uint64_t workers_connection_count(void) {
 }
 
 struct connection *worker_find_connection(struct worker *worker, uint64_t id) {
-    struct connection *connection = worker->connections;
-    while (connection && connection->session.id != id) connection = connection->next;
-    return connection;
+    return connection_ids_find(&worker->ids, id);
 }
 
 /* ------------------------------------------------------------------ messages */
@@ -637,6 +635,7 @@ static void worker_free(struct worker *worker) {
     }
     dispatch_free(worker);
     loop_free(worker->loop);
+    connection_ids_free(&worker->ids);
     free(worker->monitors);
     reply_free(&worker->reply);
     free(worker->arguments);

@@ -14,6 +14,7 @@
 #include "../shard/rwlock.h"
 #include "balance.h"
 #include "connection.h"
+#include "connection_ids.h"
 #include "listen.h"
 #include "loop.h"
 #include "mailbox.h"
@@ -33,6 +34,7 @@ struct worker {
     struct lane *lane;             /* its seat at the keyspace; attached by dispatch_attach */
     struct dispatcher *dispatcher; /* dispatch's own per-worker state: statistics, queues of parked connections */
     struct connection *connections, *connections_last; /* all, in the order in which it got them */
+    struct connection_ids ids;      /* the same ones */
     struct connection *closed;      /* to be freed at the end of the turn; by queue_next */
     struct connection *flush;       /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep;       /* where the check of all connections goes on; NULL: at the first */

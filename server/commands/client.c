@@ -179,8 +179,10 @@ void command_client_kill_visit(struct worker *worker, struct inquiry *inquiry) {
     struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
     struct filter filter;
     filter_read(&filter, inquiry->arguments, inquiry->count, &answer->text);
-    for (struct connection *connection = worker->connections, *next; connection != NULL; connection = next) {
-        next = connection->next;
+    bool is_one = filter.id != 0;
+    struct connection *first = is_one ? worker_find_connection(worker, (uint64_t)filter.id) : worker->connections;
+    for (struct connection *connection = first, *next; connection != NULL; connection = next) {
+        next = is_one ? NULL : connection->next;
         if (!filter_matches(&filter, connection, inquiry->asker)) continue;
         answer->number++;
         /* The asker is told first, and closed then. */
@@ -224,28 +226,6 @@ bool command_client_list_check(const struct call *call, struct reply *reply) {
     return false;
 }
 
-/* A worker's clients by their ids, so that many ids are found in time that is linear but for a logarithm. */
-struct listed {
-    uint64_t id;
-    const struct connection *connection;
-};
-
-static int compare_ids(const void *one, const void *other) {
-    uint64_t first = ((const struct listed *)one)->id, second = ((const struct listed *)other)->id;
-    return (first > second) - (first < second);
-}
-
-static struct listed *sort_by_id(const struct worker *worker, size_t *count) {
-    size_t capacity = counter_read(&worker->connection_count);
-    struct listed *all = malloc((capacity + 1) * sizeof *all);
-    *count = 0;
-    if (all == NULL) return NULL;
-    for (const struct connection *connection = worker->connections; connection != NULL && *count < capacity; connection = connection->next)
-        all[(*count)++] = (struct listed){connection->session.id, connection};
-    qsort(all, *count, sizeof *all, compare_ids);
-    return all;
-}
-
 /* A line of an answer: in front of it, which of the ids it is for, and how long it is. */
 struct line_head {
     uint32_t position;
@@ -253,26 +233,19 @@ struct line_head {
 };
 
 static void list_by_id(struct worker *worker, struct inquiry *inquiry, struct reply *out) {
-    size_t count;
-    struct listed *all = sort_by_id(worker, &count);
-    if (all == NULL) {
-        out->is_broken = true;
-        return;
-    }
     for (uint32_t i = 3; i < inquiry->count; i++) {
         int64_t id = 0;
         number_parse(inquiry->arguments[i].data, inquiry->arguments[i].length, &id);
-        const struct listed wanted = {.id = (uint64_t)id}, *found = bsearch(&wanted, all, count, sizeof *all, compare_ids);
+        const struct connection *found = worker_find_connection(worker, (uint64_t)id);
         if (found == NULL) continue;
         struct line_head head = {.position = i};
         size_t mark = out->length;
         reply_raw(out, (const char *)&head, sizeof head);
-        write_description(out, found->connection);
+        write_description(out, found);
         if (out->is_broken) break;
         head.length = out->length - mark - sizeof head;
         memcpy(out->data + mark, &head, sizeof head);
     }
-    free(all);
 }
 
 static bool is_by_id(const struct bulk *arguments, uint32_t count) {

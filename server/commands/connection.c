@@ -46,7 +46,7 @@ void command_reset(struct worker *worker, struct connection *connection, const s
     (void)call;
     monitor_forget(worker, connection);
     session->database = 0;
-    session->protocol = reply->protocol = 2;
+    reply->protocol = session->protocol = 2;
     session->is_no_evict = session->is_no_touch = false;
     session->reply_mode = REPLY_ON;
     session->is_authenticated = !config_has_password();
@@ -193,7 +193,7 @@ void command_hello(struct session *session, const struct call *call, struct repl
         return;
     }
     if (name != NULL && !set_name(session, name, reply)) return;
-    if (version != 0) session->protocol = reply->protocol = (int)version;
+    if (version != 0) reply->protocol = session->protocol = (uint8_t)version;
     greet(session, reply);
 }
 

@@ -142,6 +142,55 @@ static void clients_are_listed_in_the_order_of_the_ids_asked_for(void **state) {
     stop(server);
 }
 
+static void await_place(struct resp3 *admin, const char *request, const char *place) {
+    char *text = NULL;
+    do {
+        free(text);
+        text = ask(admin, request);
+    } while (strstr(text, place) == NULL);
+    free(text);
+}
+
+/* Wherever they are, and where they have been they aren't found. */
+static void clients_are_found_by_their_ids_after_they_have_moved(void **state) {
+    enum { CLIENTS = 40 };
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *clients[CLIENTS], *admin = resp3_connect(server);
+    char text[64];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = resp3_connect(server);
+        snprintf(text, sizeof text, ":%d\r\n", i + 2);
+        exchange(admin, "PING", "+PONG\r\n");
+        exchange(clients[i], "CLIENT ID", text);
+    }
+    for (int times = 0; times < 3; times++) {
+        exchange(admin, "DEBUG MOVE-CLIENTS", "+OK\r\n");
+        for (int i = 0; i < CLIENTS; i++) exchange(clients[i], "PING", "+PONG\r\n");
+    }
+    await_place(admin, "INFO clients", "connected_clients:41\r\n");
+    for (int i = 0; i < CLIENTS; i++) {
+        snprintf(text, sizeof text, "CLIENT LIST ID %d", i + 2);
+        char *list = ask(admin, text);
+        assert_int_equal(strtol(list + strlen("id="), NULL, 10), i + 2);
+        assert_string_equal(expect_all_fields(list), "");
+        free(list);
+        snprintf(text, sizeof text, "CLIENT KILL ID %d", i + 2);
+        if (i % 2 == 0) exchange(admin, text, ":1\r\n");
+        else resp3_send_text(clients[i], "BLPOP nothing 0\r\n");
+        if (i % 2 == 0) exchange(admin, text, ":0\r\n");
+    }
+    await_place(admin, "INFO clients", "blocked_clients:20\r\n");
+    for (int i = 1; i < CLIENTS; i += 2) {
+        snprintf(text, sizeof text, "CLIENT UNBLOCK %d", i + 2);
+        exchange(admin, text, ":1\r\n");
+        resp3_expect(clients[i], "*-1\r\n");
+    }
+    for (int i = 0; i < CLIENTS; i++) resp3_close(clients[i]);
+    resp3_close(admin);
+    stop(server);
+}
+
 enum { IDS = 20000 };
 
 /* CPU time of the server for some requests with many ids. */
@@ -183,6 +232,7 @@ int main(void) {
         cmocka_unit_test(a_long_name_hides_no_field_and_no_other_client),
         cmocka_unit_test(what_has_come_of_a_request_is_in_qbuf_however_long_it_will_be),
         cmocka_unit_test(clients_are_listed_in_the_order_of_the_ids_asked_for),
+        cmocka_unit_test(clients_are_found_by_their_ids_after_they_have_moved),
         cmocka_unit_test(many_ids_cost_little_more_among_many_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
