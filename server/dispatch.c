@@ -482,7 +482,11 @@ static void open_gate(struct run *run) {
     closer_end(run->dispatcher, run->connection);
 }
 
-static bool further_end(struct run *run, size_t mark);
+static __attribute__((noinline)) bool further_conclude(struct run *run, size_t mark);
+
+static inline bool further_end(struct run *run, size_t mark) {
+    return run->call.further == NULL || further_conclude(run, mark);
+}
 
 /* With every shard, by the gate. */
 static enum outcome run_with_all(struct run *run) {
@@ -518,7 +522,7 @@ static bool run_without_lock(struct run *run) {
     return false;
 }
 
-static bool find_shards(struct run *run) {
+static inline __attribute__((always_inline)) bool find_shards(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     shard_set_clear(&dispatcher->shards);
     for (uint32_t i = 0; i < run->call.key_count; i++)
@@ -540,9 +544,8 @@ static bool further_begin(struct run *run) {
 }
 
 /* Behind it, when its scope has ended: does what it has asked for. false: it is to be run again, with the shards that it has found. */
-static bool further_end(struct run *run, size_t mark) {
+static bool further_conclude(struct run *run, size_t mark) {
     struct further *further = run->call.further;
-    if (further == NULL) return true;
     if (further->wants_shards) {
         further->wants_shards = false;
         reply_truncate(run->reply, mark);
@@ -584,9 +587,8 @@ static size_t room_needed(const struct call *call) {
 }
 
 /* Before its first lock a command that needs memory makes room for it. Replies Redis's error if there is nothing left to let go. */
-static enum outcome make_room(struct run *run, size_t bytes, bool *is_made) {
+static __attribute__((noinline)) enum outcome let_go(struct run *run, size_t bytes, bool *is_made) {
     struct dispatcher *dispatcher = run->dispatcher;
-    *is_made = eviction_has_room(dispatcher->lane, bytes);
     for (int tries = 0; !*is_made; tries++) {
         if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
         enum room room = eviction_make_room(dispatcher->lane, bytes, run->call.now);
@@ -605,6 +607,11 @@ static enum outcome make_room(struct run *run, size_t bytes, bool *is_made) {
         return OUTCOME_PARKED;
     }
     return OUTCOME_DONE;
+}
+
+static inline enum outcome make_room(struct run *run, size_t bytes, bool *is_made) {
+    *is_made = eviction_has_room(run->dispatcher->lane, bytes);
+    return *is_made ? OUTCOME_DONE : let_go(run, bytes, is_made);
 }
 
 /* Then nothing expires or is evicted either, so that the data stays as it is. */
@@ -649,12 +656,15 @@ enum beginning { BEGINS, BEGINS_AGAIN /* with the shards given back */, BEGINS_L
 
 /* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor must anybody wait for the gate with it, so that it
  * begins only when the gate isn't wanted. */
-static enum beginning begin(const struct run *run, const struct scope *held) {
+static __attribute__((noinline)) enum beginning begin_long(const struct run *run, const struct scope *held) {
     struct lane *lane = run->dispatcher->lane;
-    if (!is_long(run)) return BEGINS;
     if (gate_is_wanted(lane)) return is_small(run, held) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);
     return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
+}
+
+static inline enum beginning begin(const struct run *run, const struct scope *held) {
+    return is_long(run) ? begin_long(run, held) : BEGINS;
 }
 
 /* Parked, or it is to begin at once. Who has to wait too often takes the gate itself, so that those who want it can't keep it out for ever. And where
@@ -704,8 +714,6 @@ static bool wants_all(const struct run *run) {
     return (run->call.command->flags & COMMAND_ALL_SHARDS) != 0;
 }
 
-static enum outcome run_with_keys(struct run *run);
-
 /* Takes shards that are all free. */
 static bool take_free_for_write(struct run *run, struct write_scope *scope) {
     struct dispatcher *dispatcher = run->dispatcher;
@@ -728,7 +736,7 @@ static bool take_free_for_read(struct run *run, struct read_scope *scope) {
 }
 
 /* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others in again before it runs. */
-static enum outcome run_through_gate(struct run *run) {
+static enum outcome run_through_gate(struct run *run, bool *is_again) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct read_scope read_scope;
     struct write_scope write_scope;
@@ -744,16 +752,19 @@ static enum outcome run_through_gate(struct run *run) {
     size_t mark = reply_mark(run->reply);
     if (is_write) run_locked_write(run, &write_scope);
     else run_locked_read(run, &read_scope);
-    return further_end(run, mark) ? wait_for_key(run) : run_with_keys(run);
+    *is_again = !further_end(run, mark);
+    return *is_again ? OUTCOME_DONE : wait_for_key(run);
 }
 
-static enum outcome run_with_gate(struct run *run) {
+/* is_again: it is to be run with its keys' shards and with those that it has found meanwhile. */
+static enum outcome run_with_gate(struct run *run, bool *is_again) {
+    *is_again = false;
     if (!further_begin(run)) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
     if (!close_gate(run)) return OUTCOME_PARKED;
-    return wants_all(run) ? run_with_all(run) : run_through_gate(run);
+    return wants_all(run) ? run_with_all(run) : run_through_gate(run, is_again);
 }
 
 /* What a command needs for what becomes of its operands, if that isn't there. */
@@ -766,10 +777,10 @@ static size_t room_lacking(const struct run *run, const struct write_scope *scop
 }
 
 /* With the shards of its keys. */
-static enum outcome run_with_keys(struct run *run) {
+static enum outcome run_with_shards(struct run *run, bool *is_again) {
     struct dispatcher *dispatcher = run->dispatcher;
     bool is_exclusive = run->call.command->write != NULL, may_foresee = true;
-    if (run_without_lock(run)) return OUTCOME_DONE;
+    *is_again = false;
     if (!further_begin(run) || !find_shards(run)) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
@@ -777,7 +788,7 @@ static enum outcome run_with_keys(struct run *run) {
     size_t mark = reply_mark(run->reply);
     for (;;) {
         struct rwlock *busy;
-        if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run);
+        if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run, is_again);
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
@@ -797,7 +808,8 @@ static enum outcome run_with_keys(struct run *run) {
                 enum beginning beginning = begin(run, &scope.scope);
                 if (beginning == BEGINS) {
                     run_locked_write(run, &scope);
-                    return further_end(run, mark) ? wait_for_key(run) : run_with_keys(run);
+                    *is_again = !further_end(run, mark);
+                    return *is_again ? OUTCOME_DONE : wait_for_key(run);
                 }
                 scope_end_write(&scope);
                 if (begins_later(run, beginning)) return OUTCOME_PARKED;
@@ -809,7 +821,8 @@ static enum outcome run_with_keys(struct run *run) {
                 enum beginning beginning = begin(run, &scope.scope);
                 if (beginning == BEGINS) {
                     run_locked_read(run, &scope);
-                    return further_end(run, mark) ? OUTCOME_DONE : run_with_keys(run);
+                    *is_again = !further_end(run, mark);
+                    return OUTCOME_DONE;
                 }
                 scope_end_read(&scope);
                 if (begins_later(run, beginning)) return OUTCOME_PARKED;
@@ -819,6 +832,15 @@ static enum outcome run_with_keys(struct run *run) {
         run->connection->refusals++;
         if (park_on_lock(run->worker, run->connection, busy, is_exclusive)) return OUTCOME_PARKED;
     }
+}
+
+static inline enum outcome run_with_keys(struct run *run) {
+    if (run_without_lock(run)) return OUTCOME_DONE;
+    bool is_again;
+    enum outcome outcome;
+    do outcome = run_with_shards(run, &is_again);
+    while (is_again);
+    return outcome;
 }
 
 /* ------------------------------------------------------------------ walks */
@@ -1106,16 +1128,20 @@ static enum outcome run_command(struct run *run) {
 #ifdef PLANT_CLOSED_GATE
     if (run->connection->is_closer && !enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
 #endif
-    if (run->connection->is_closer) return run_with_gate(run);
-    if ((command->flags & COMMAND_DENYOOM) != 0) {
+    bool is_closer = run->connection->is_closer, is_again;
+    if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
         /* Without a limit there is room for anything, and no need to ask the allocator about each argument. */
         enum outcome outcome = make_room(run, eviction_is_limited(run->dispatcher->lane) ? room_needed(&run->call) : 0, &is_made);
         if (!is_made) return outcome;
     }
-    if (wants_all(run)) return run_with_gate(run);
-    if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
-    if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    if (is_closer || wants_all(run)) {
+        enum outcome outcome = run_with_gate(run, &is_again);
+        if (!is_again) return outcome;
+    } else {
+        if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
+        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    }
     return run_with_keys(run);
 }
 
@@ -1413,9 +1439,10 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     closer_give_up(dispatcher, connection); /* it had no memory to try again */
     expect_one_reply(&run, mark);
     account(&run);
-    bool hears_itself = session->reply_mode != REPLY_OFF && session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
+    bool is_monitored = monitor_is_on() && !has_waited && !run.is_rejected;
+    bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF && session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark);
-    if (monitor_is_on() && !has_waited && !run.is_rejected) feed_monitors(&run, hears_itself);
+    if (is_monitored) feed_monitors(&run, hears_itself);
     return OUTCOME_DONE;
 }
 

@@ -108,7 +108,7 @@ static bool shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SA
 }
 
 /* To wake somebody may take a system call, for which nobody who wants one of the other shards should have to wait. */
-static void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count, bool is_exclusive) {
+static inline void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count, bool is_exclusive) {
     bool is_anybody_parked = false;
     for (uint32_t i = count; i > 0; i--)
         is_anybody_parked |= shard_give_back(&keyspace->shards[set->numbers[i - 1]], is_exclusive);
