@@ -98,7 +98,7 @@ static void reply_stream(const struct stream *stream, bool is_full, uint64_t cou
     reply_map(reply, is_full ? 9 : 10);
     put_integer(reply, "length", stream->count);
     put_integer(reply, "radix-tree-keys", stream->nodes.count);
-    put_integer(reply, "radix-tree-nodes", tree_nodes(&stream->nodes));
+    put_integer(reply, "radix-tree-nodes", stream->radix_nodes + 1);
     put_id(reply, "last-generated-id", stream->last);
     put_id(reply, "max-deleted-entry-id", stream->deleted);
     put_integer(reply, "entries-added", stream->added);

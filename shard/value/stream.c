@@ -33,6 +33,52 @@ static struct master master_read(const struct packed *packed) {
     return master;
 }
 
+/* ------------------------------------------------------------------ Redis's radix tree
+ *
+ * It holds each node's id as 16 bytes, the highest first: a leaf for each, a branch wherever some go different ways, and one node for the bytes
+ * between any two of these, if there are any. So XINFO STREAM's number follows from where ids part, which neighbours tell. */
+
+#define ID_BYTES 16
+
+/* How many bytes two ids begin with alike. */
+static uint32_t common_bytes(struct stream_id one, struct stream_id other) {
+    if (one.ms != other.ms) return (uint32_t)__builtin_clzll(one.ms ^ other.ms) / 8;
+    return one.seq == other.seq ? ID_BYTES : 8 + (uint32_t)__builtin_clzll(one.seq ^ other.seq) / 8;
+}
+
+/* The lowest id, or the highest, that begins with the first `count` < 16 bytes of this one. */
+static struct stream_id first_alike(struct stream_id id, uint32_t count) {
+    uint64_t rest = UINT64_MAX >> count % 8 * 8;
+    return count < 8 ? (struct stream_id){id.ms & ~rest, 0} : (struct stream_id){id.ms, id.seq & ~rest};
+}
+
+static struct stream_id last_alike(struct stream_id id, uint32_t count) {
+    uint64_t rest = UINT64_MAX >> count % 8 * 8;
+    return count < 8 ? (struct stream_id){id.ms | rest, UINT64_MAX} : (struct stream_id){id.ms, id.seq | rest};
+}
+
+/* How many nodes more that tree needs for one more id than for those of `tree`. */
+static uint64_t radix_cost(const struct tree *tree, struct stream_id id) {
+    if (tree->count == 0) return 1;
+    struct tree_place before = tree_until(tree, id), after = tree_from(tree, id);
+    uint32_t left = before.node == NULL ? 0 : common_bytes(tree_slot(before)->id, id);
+    uint32_t right = after.node == NULL ? 0 : common_bytes(tree_slot(after)->id, id);
+    uint32_t parts = left > right ? left : right; /* from these, the closest to it, it differs in the byte after these */
+    uint64_t leaf = parts + 1 < ID_BYTES ? 2 : 1;
+    struct tree_place first = tree_from(tree, first_alike(id, parts)), last = tree_until(tree, last_alike(id, parts));
+    uint32_t below = common_bytes(tree_slot(first)->id, tree_slot(last)->id);
+    if (below == parts) return leaf; /* there is a branch already */
+    uint32_t above = 0;
+    before = tree_previous(first);
+    after = tree_next(last);
+    if (before.node != NULL) above = common_bytes(tree_slot(before)->id, id) + 1;
+    if (after.node != NULL && common_bytes(tree_slot(after)->id, id) + 1 > above) above = common_bytes(tree_slot(after)->id, id) + 1;
+    /* What they had in common from `above` to `below` is one node, which is broken up. */
+    return leaf + 1 + (parts > above) + (below > parts + 1) - 1;
+}
+
+/* ------------------------------------------------------------------ nodes */
+
 static uint32_t skip(const struct packed *packed, uint32_t at, uint32_t count) {
     while (count-- > 0) at = packed_next(packed, at);
     return at;
@@ -197,7 +243,9 @@ static bool append_new(struct stream *stream, struct stream_id id, const struct 
     uint32_t count = draft_master(drafts, texts, fields);
     drafts[0] = packed_draft_integer(1);
     count += draft_entry(drafts + count, STREAM_ID_LEAST, true, texts, fields);
+    uint64_t radix_nodes = radix_cost(&stream->nodes, id);
     if (packed_append(&packed, drafts, count) && tree_add(&stream->nodes, id, packed)) {
+        stream->radix_nodes += radix_nodes;
         stream->bytes += packed_bytes(packed);
         return true;
     }
@@ -316,7 +364,9 @@ bool stream_has_after(const struct stream *stream, struct stream_id id) {
 static void node_drop(struct stream *stream, struct tree_place place) {
     struct packed *packed = tree_slot(place)->to;
     stream->bytes -= packed_bytes(packed);
-    tree_remove(&stream->nodes, tree_slot(place)->id);
+    struct stream_id id = tree_slot(place)->id;
+    tree_remove(&stream->nodes, id);
+    stream->radix_nodes -= radix_cost(&stream->nodes, id);
     free(packed);
 }
 
@@ -502,6 +552,7 @@ static void *copy(const void *value) {
     to->first = from->first;
     to->last = from->last;
     to->deleted = from->deleted;
+    to->radix_nodes = from->radix_nodes;
     if (copy_nodes(to, from) && groups_copy(to, from)) return to;
     value_free(&stream_kind, to);
     return NULL;

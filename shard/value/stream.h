@@ -33,6 +33,7 @@ struct stream {
     struct stream_id deleted;     /* the highest that was removed by its id */
     struct names groups;
     uint64_t deliveries; /* pending ones, of all groups */
+    uint64_t radix_nodes; /* that Redis's radix tree of these nodes would have, but for the one of an empty tree */
     size_t bytes;        /* of all that it owns but the nodes of `nodes` */
 };
 

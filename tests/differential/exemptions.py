@@ -167,8 +167,8 @@ def _same_group(ours, theirs):
 
 
 def xinfo_stream_shape(arguments, ours, theirs):
-    """Ours isn't a radix tree; and times; and what is new in 7.2."""
-    special = {b'radix-tree-nodes': lambda one, other: one[0] == ':', b'groups': lambda one, other: one == other or _each(_same_group)(one, other)}
+    """Times; and what is new in 7.2."""
+    special = {b'groups': lambda one, other: one == other or _each(_same_group)(one, other)}
     return _same_fields(ours, theirs, special)
 
 

@@ -108,6 +108,45 @@ static void the_oldest_are_trimmed(void **unused) {
     expect(client, "1", "EXISTS s");
 }
 
+/* The numbers were read off redis-server. */
+static void the_radix_tree_has_as_many_nodes_as_in_redis(void **unused) {
+    static const struct {
+        const char *command;
+        int keys, nodes;
+    } steps[] = {
+        {"XADD r 0-1 f v", 1, 2},
+        {"XADD r 0-2 f v", 2, 4},
+        {"XADD r 0-3 f v", 3, 5},
+        {"XADD r 0-256 f v", 4, 8},
+        {"XADD r 0-65536 f v", 5, 11},
+        {"XADD r 1-0 f v", 6, 15},
+        {"XADD r 256-1 f v", 7, 18},
+        {"XADD r 72057594037927936-1 f v", 8, 21},
+        {"XDEL r 0-2", 7, 20},
+        {"XDEL r 0-65536", 6, 17},
+        {"XDEL r 1-0", 5, 14},
+        {"XDEL r 256-1 72057594037927936-1", 3, 7},
+        {"XADD r 72057594037927936-2 f v", 4, 10},
+        {"XTRIM r MAXLEN 2", 2, 5},
+        {"XTRIM r MAXLEN 1", 1, 2},
+        {"XTRIM r MAXLEN 0", 0, 1},
+    };
+    (void)unused;
+    expect(client, "OK", "CONFIG SET stream-node-max-entries 1");
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        char expected[64];
+        freeReplyObject(redisCommand(client, steps[i].command));
+        redisReply *reply = redisCommand(client, "XINFO STREAM r");
+        char *text = reply_text(reply);
+        freeReplyObject(reply);
+        snprintf(expected, sizeof expected, "radix-tree-keys, %d, radix-tree-nodes, %d,", steps[i].keys,
+                 steps[i].nodes);
+        if (strstr(text, expected) == NULL) fail_msg("%s: not %s %s", steps[i].command, expected, text);
+        free(text);
+    }
+    expect(client, "OK", "CONFIG SET stream-node-max-entries 100");
+}
+
 static void what_is_deleted_is_remembered(void **unused) {
     (void)unused;
     for (int i = 1; i <= 3; i++) freeReplyObject(redisCommand(client, "XADD s %d-0 f v", i));
@@ -116,7 +155,7 @@ static void what_is_deleted_is_remembered(void **unused) {
     expect(client, "0", "XDEL none x");
     expect(client, "[[1-0, [f, v]]]", "XREVRANGE s + -");
     expect(client,
-           "[length, 1, radix-tree-keys, 1, radix-tree-nodes, 1, last-generated-id, 3-0, "
+           "[length, 1, radix-tree-keys, 1, radix-tree-nodes, 2, last-generated-id, 3-0, "
            "max-deleted-entry-id, 3-0, entries-added, 3, "
            "recorded-first-entry-id, 1-0, groups, 0, first-entry, [1-0, [f, v]], last-entry, [1-0, "
            "[f, v]]]",
@@ -407,6 +446,7 @@ int main(void) {
         cmocka_unit_test_setup(without_a_stream_there_is_none_made, clear),
         cmocka_unit_test_setup(ranges_are_between_ids, clear),
         cmocka_unit_test_setup(the_oldest_are_trimmed, clear),
+        cmocka_unit_test_setup(the_radix_tree_has_as_many_nodes_as_in_redis, clear),
         cmocka_unit_test_setup(what_is_deleted_is_remembered, clear),
         cmocka_unit_test_setup(consumers_share_what_a_group_reads, clear),
         cmocka_unit_test_setup(groups_need_a_stream_or_make_one, clear),
