@@ -134,6 +134,17 @@ static uint32_t entry_behind(const struct packed *packed, const struct head *hea
     return packed_next(packed, skip(packed, head->body, is_same ? head->fields : head->fields * 2));
 }
 
+/* A node of one entry, whose id is then the node's: it may have so many fields that nobody should go over
+ * them for each of many ids, only to see that it isn't the one. (A node of more is small.) */
+static bool is_single(const struct master *master) {
+    return master->count + master->deleted == 1;
+}
+
+static bool is_node_single(struct tree_place place) {
+    struct master master = master_read(tree_slot(place)->to);
+    return is_single(&master);
+}
+
 /* ------------------------------------------------------------------ as a whole */
 
 struct stream *stream_create(void) {
@@ -144,6 +155,11 @@ struct stream *stream_create(void) {
 
 bool stream_edge(const struct stream *stream, bool is_last, struct stream_id *id) {
     struct stream_reader reader;
+    struct tree_place place = is_last ? tree_last(&stream->nodes) : tree_first(&stream->nodes);
+    if (place.node != NULL && is_node_single(place)) {
+        *id = tree_slot(place)->id;
+        return true;
+    }
     stream_read(&reader, stream, STREAM_ID_LEAST, STREAM_ID_MOST, is_last);
     if (!stream_next(&reader)) return false;
     *id = reader.id;
@@ -288,8 +304,14 @@ static void enter_node(struct stream_reader *reader) {
     struct master master = master_read(reader->packed);
     reader->node_fields = master.fields;
     reader->first_field = master.first_field;
-    reader->entry =
-        reader->is_backwards ? last_entry(reader->packed) : first_entry(reader->packed, &master);
+    bool may_skip = is_single(&master) && !reader->is_backwards;
+    if (may_skip && stream_id_compare(reader->master, reader->end) > 0)
+        reader->packed = NULL;
+    else if (may_skip && stream_id_compare(reader->master, reader->start) < 0)
+        reader->entry = PACKED_END;
+    else
+        reader->entry = reader->is_backwards ? last_entry(reader->packed)
+                                             : first_entry(reader->packed, &master);
 }
 
 void stream_read(struct stream_reader *reader, const struct stream *stream, struct stream_id start,
@@ -348,6 +370,9 @@ void stream_field(struct stream_reader *reader, struct packed_text *name,
 
 bool stream_has(const struct stream *stream, struct stream_id id) {
     struct stream_reader reader;
+    struct tree_place place = tree_until(&stream->nodes, id);
+    if (place.node == NULL) return false;
+    if (is_node_single(place)) return stream_id_compare(tree_slot(place)->id, id) == 0;
     stream_read(&reader, stream, id, id, false);
     return stream_next(&reader);
 }
@@ -395,6 +420,7 @@ static void count_deleted(struct stream *stream, struct tree_place place, size_t
 static uint32_t find_entry(struct tree_place place, struct stream_id id, struct head *head) {
     const struct packed *packed = tree_slot(place)->to;
     struct master master = master_read(packed);
+    if (is_single(&master) && stream_id_compare(tree_slot(place)->id, id) != 0) return PACKED_END;
     for (uint32_t at = first_entry(packed, &master); at != PACKED_END;
          at = entry_behind(packed, head)) {
         *head = head_read(packed, at, tree_slot(place)->id, master.fields);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -90,6 +91,38 @@ static void a_node_is_gone_when_its_last_entry_is(void **unused) {
     assert_int_equal(stream->nodes.bytes, 0);
     assert_int_equal(stream->bytes, memory_size(stream));
     value_free(&stream_kind, stream);
+}
+
+/* CPU time of looking for each of many ids, most of them of no entry, in a stream whose first and last entries have so many fields. */
+static clock_t time_looks(uint32_t fields) {
+    struct text *texts = calloc((size_t)fields * 2, sizeof *texts);
+    struct stream *stream = stream_create();
+    assert_true(texts != NULL && stream != NULL);
+    for (uint32_t i = 0; i < fields * 2; i++) texts[i] = (struct text){"f", 1};
+    assert_true(stream_append(stream, (struct stream_id){1, 1}, texts, fields));
+    assert_true(stream_append(stream, (struct stream_id){2, 1}, texts, fields));
+    assert_true(stream_append(stream, (struct stream_id){3, 1}, texts, 1));
+    assert_true(stream_remove(stream, (struct stream_id){3, 1}));
+    clock_t began = clock();
+    for (uint64_t i = 0; i < 5000; i++) {
+        struct stream_id id = {1, i}, after = {2, i + 1};
+        struct stream_reader reader;
+        assert_int_equal(stream_has(stream, id), i == 1);
+        assert_int_equal(stream_has_after(stream, after), false);
+        stream_read(&reader, stream, after, after, false);
+        assert_int_equal(stream_next(&reader), i == 0);
+        assert_false(stream_remove(stream, (struct stream_id){1, i + 2}));
+    }
+    clock_t took = clock() - began;
+    value_free(&stream_kind, stream);
+    free(texts);
+    return took;
+}
+
+static void ids_are_looked_for_without_going_over_an_entrys_many_fields(void **unused) {
+    (void)unused;
+    clock_t few = time_looks(1), least = CLOCKS_PER_SEC / 100;
+    assert_true(time_looks(100000) < 20 * (few > least ? few : least));
 }
 
 static void ids_go_on_from_millisecond_to_millisecond(void **unused) {
@@ -230,6 +263,7 @@ int main(int count, char **arguments) {
         cmocka_unit_test(and_with_one_node_for_all),
         cmocka_unit_test(nodes_hold_as_many_entries_as_the_limit_says),
         cmocka_unit_test(a_node_is_gone_when_its_last_entry_is),
+        cmocka_unit_test(ids_are_looked_for_without_going_over_an_entrys_many_fields),
         cmocka_unit_test(ids_go_on_from_millisecond_to_millisecond),
         cmocka_unit_test(the_lag_is_known_as_long_as_no_gap_is_ahead),
         cmocka_unit_test(how_many_were_added_is_known_at_the_edges),
