@@ -118,9 +118,9 @@ static void owners_release(struct connection *connection) {
     size_t bytes = connection->owned_bytes;
     if (bytes == 0) return;
     connection->owned_bytes = 0;
-    lane_charge(connection->worker->lane, -(int64_t)bytes);
-    counter_subtract(&connection->worker->input_bytes, bytes);
     request_owners(&connection->parser, blob_release);
+    lane_charge(connection->worker->lane, -(int64_t)bytes); /* when it is free */
+    counter_subtract(&connection->worker->input_bytes, bytes);
 }
 
 /* The argument that is being received to memory of its own, or NULL. */
@@ -520,15 +520,21 @@ static bool bulk_grow(struct connection *connection) {
     struct request_parser *parser = &connection->parser;
     struct blob *blob = bulk_of(connection);
     size_t capacity = bulk_capacity(parser, blob->length), before = blob_bytes(blob);
+    struct lane *lane = connection->worker->lane;
     dispatch_make_room(connection->worker, eviction_room_for(capacity - blob->length));
+    /* Old and new memory are there for the time that it takes to copy: what isn't on the lane's account is taken for what the process needs, and that
+     * is left to it for a good while. */
+    lane_charge(lane, (int64_t)capacity);
     blob = blob_grow(blob, capacity);
     if (!blob) {
+        lane_charge(lane, -(int64_t)capacity);
         log_write(LOG_WARNING, "Out of memory while receiving from a client; closing it");
         connection_close(connection, "out of memory");
         return false;
     }
     request_move_bulk(parser, blob->data, capacity, blob);
     owned_bytes_add(connection, blob_bytes(blob) - before);
+    lane_charge(lane, -(int64_t)capacity);
     return true;
 }
 

@@ -431,11 +431,11 @@ bool lane_reclaim(struct lane *lane) {
             lane->retired_count--;
             lane->retired_sealed--;
             lane->ring_bytes -= retired.bytes;
-            lane_charge(lane, -(int64_t)retired.bytes);
+            retired_free(&retired);
+            lane_charge(lane, -(int64_t)retired.bytes); /* after it, so that nobody takes what is on no account for what the process needs */
             counter_subtract(&lane->retired_bytes, retired.bytes);
             counter_subtract(&lane->retired_objects, 1);
             counter_add(&lane->freed_objects, 1);
-            retired_free(&retired);
         }
     }
     free_discarded(lane);
