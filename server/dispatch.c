@@ -42,6 +42,8 @@
 #define RECLAIM_BYTES 65536
 /* Retired objects that wait for the end of a turn to be freed; fewer wait for the next timer. */
 #define RECLAIM_AT 64
+/* Who waits for memory tries again each turn so often, and then each millisecond: what it waits for may be others' for long. */
+#define MEMORY_WAKES_MOST 16
 /* Bytes of values that a command discards, above which its client waits for them if others have discarded much as well. */
 #define DISCARDED_MUCH 65536
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
@@ -98,6 +100,8 @@ struct dispatcher {
     struct connection_queue paused;
     struct connection_queue asking;    /* who waits for other workers' answers */
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
+    uint32_t memory_wakes;  /* of those since somebody has been waiting without a break, */
+    int64_t memory_woken;   /* and the last of them, monotonic ms */
     int64_t paused_until; /* monotonic ms */
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command that was timed */
@@ -1523,8 +1527,12 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     bool is_freeing = false;
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
     if (is_due || is_anybody_waiting || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
-    if (is_anybody_waiting && !lane_is_congested(dispatcher->lane)) {
+    if (!is_anybody_waiting) dispatcher->memory_wakes = 0;
+    bool tries_again = dispatcher->memory_wakes < MEMORY_WAKES_MOST || now > dispatcher->memory_woken;
+    if (is_anybody_waiting && tries_again && !lane_is_congested(dispatcher->lane)) {
         wake_connections(&dispatcher->congested);
+        dispatcher->memory_wakes++;
+        dispatcher->memory_woken = now;
         return 0;
     }
     if (is_freeing || sweep == 0) return 0;

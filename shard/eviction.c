@@ -533,8 +533,8 @@ static size_t try_candidate(struct lane *lane, enum candidates which, const stru
     return bytes;
 }
 
-/* Nobody was found by chance: goes over the shards in turn until there is somebody. */
-static size_t sweep(struct lane *lane, bool is_volatile, int64_t now) {
+/* Nobody was found by chance: goes over the shards in turn until there is somebody. is_busy: there may be somebody in a shard that another holds. */
+static size_t sweep(struct lane *lane, bool is_volatile, int64_t now, bool *is_busy) {
     struct keyspace *keyspace = lane->keyspace;
     uint32_t databases = atomic_load(&keyspace->used_database_count), database;
     for (uint32_t i = 0; i < keyspace->shard_count; i++) {
@@ -551,7 +551,10 @@ static size_t sweep(struct lane *lane, bool is_volatile, int64_t now) {
             struct rwlock *busy;
             shard_set_init(&set);
             shard_set_add(&set, number);
-            if (!scope_try_write(&scope, lane, &set, now, &busy)) break;
+            if (!scope_try_write(&scope, lane, &set, now, &busy)) {
+                *is_busy = true;
+                break;
+            }
             shard_assert_exclusive(shard);
             const struct table *table = shard_table(shard, database);
             size_t bytes = 0;
@@ -594,8 +597,8 @@ static void fetch_next(const struct lane *lane, const struct queue *queue) {
     eviction_expect(lane, next->hash);
 }
 
-/* Lets one key go. Returns its bytes; 0 if nothing may go. */
-static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
+/* Lets one key go. Returns its bytes; 0 if nothing may go, or, is_busy, not as long as others hold what may. */
+static size_t evict_one(struct lane *lane, size_t incoming, int64_t now, bool *is_busy) {
     for (int chances = 0; chances < SECOND_CHANCES; chances++) {
         enum candidates which = candidates_now(lane, incoming);
         struct queue *queue = &lane->queues[which];
@@ -606,7 +609,7 @@ static size_t evict_one(struct lane *lane, size_t incoming, int64_t now) {
         size_t bytes = try_candidate(lane, which, &candidate, now);
         if (bytes > 0) return bytes;
     }
-    return sweep(lane, policy_of(&lane->keyspace->eviction) >= EVICTION_VOLATILE_LRU, now);
+    return sweep(lane, policy_of(&lane->keyspace->eviction) >= EVICTION_VOLATILE_LRU, now, is_busy);
 }
 
 /* ------------------------------------------------------------------ making room */
@@ -652,13 +655,14 @@ static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, i
     return excess > beyond ? excess : beyond;
 }
 
-/* Lets keys go, but not more than so many. Returns false if there are none left. */
+/* Lets keys go, but not more than so many. Returns false if there are none left, now or when others are done with their shards. */
 static bool evict(struct lane *lane, int64_t excess, size_t incoming, size_t most, int64_t now) {
     enum eviction_policy policy = policy_of(&lane->keyspace->eviction);
     struct ledger ledger = ledger_read(lane->keyspace);
     if (policy == EVICTION_NONE || (policy >= EVICTION_VOLATILE_LRU ? ledger.expiring : ledger.keys) == 0) return false;
+    bool is_busy = false;
     for (size_t freed; excess > 0 && most > 0; most--, excess -= (int64_t)freed)
-        if ((freed = evict_one(lane, incoming, now)) == 0) return false;
+        if ((freed = evict_one(lane, incoming, now, &is_busy)) == 0) return is_busy;
     return true;
 }
 
@@ -666,6 +670,7 @@ enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
     const struct eviction *eviction = &lane->keyspace->eviction;
     int64_t limit = read_relaxed(&eviction->limit), ceiling = read_relaxed(&eviction->ceiling);
     assert(lane_is_inside(lane) && lane->scopes == 0);
+    if (bytes > (size_t)limit) return ROOM_NONE; /* it wouldn't fit if everybody went, and so nobody goes for it */
     while (!eviction_has_room(lane, bytes)) {
         struct ledger ledger = ledger_read(lane->keyspace);
         int64_t excess = excess_of(lane, &ledger, (int64_t)bytes);

@@ -92,8 +92,8 @@ size_t eviction_room_for(size_t bytes);
 
 enum room {
     ROOM_MADE,
-    ROOM_LATER, /* it will be there once others have left the gate and what was let go is freed: leave the gate, lane_reclaim, and try again */
-    ROOM_NONE,  /* nothing is left that may go */
+    ROOM_LATER, /* it will be there once others have left the gate, or their shards, and what was let go is freed: leave the gate, lane_reclaim, and try again */
+    ROOM_NONE,  /* nothing is left that may go, or what there is would not suffice and stays */
 };
 /* Makes room for so many bytes. Inside the gate and without a scope. now: unix time in milliseconds. */
 enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now);

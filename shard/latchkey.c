@@ -186,7 +186,8 @@ static bool make_room(struct lane *lane, const struct latchkey_item *item, bool 
         if (room == ROOM_NONE) return false;
         if (room == ROOM_MADE) break;
         lane_leave(lane);
-        if (lane_reclaim(lane) || lane->retired_count > 0) sched_yield(); /* others leave the gate at their call's end */
+        lane_reclaim(lane);
+        sched_yield(); /* others leave the gate, and let go of shards, at their call's end */
         lane_enter_waiting(lane);
         *has_left = true;
     }

@@ -26,6 +26,17 @@ static void stop(void) {
     assert_int_equal(server_stop(server), 0);
 }
 
+static void set_zeroes(redisContext *client, const char *key, size_t length) {
+    char *value = calloc(1, length);
+    const char *arguments[] = {"SET", key, value};
+    const size_t lengths[] = {3, strlen(key), length};
+    redisReply *reply = redisCommandArgv(client, 3, arguments, lengths);
+    assert_non_null(reply);
+    if (reply->type != REDIS_REPLY_STATUS) fail_msg("SET %s: %s", key, reply->str);
+    freeReplyObject(reply);
+    free(value);
+}
+
 static bool set(redisContext *client, const char *prefix, int number, size_t length) {
     char *value = malloc(length);
     memset(value, 'v', length);
@@ -125,6 +136,22 @@ static void who_discards_much_waits_until_it_is_freed(void **unused) {
     stop();
 }
 
+/* It was refused, as if there were nothing that may go; and while it waits, its worker has a rest. */
+static void who_may_go_but_is_held_by_another_is_waited_for(void **unused) {
+    (void)unused;
+    enum { FIRST = 24 << 20, SECOND = 16 << 20 };
+    start_with("volatile-lru", "40mb");
+    set_zeroes(clients[0], "first", FIRST);
+    expect(clients[0], "1", "EXPIRE first 1000");
+    expect(clients[0], "OK", "DEBUG HOLD first 1");
+    double cpu = server_cpu_seconds(server);
+    set_zeroes(clients[1], "second", SECOND);
+    cpu = server_cpu_seconds(server) - cpu;
+    expect(clients[0], "0", "EXISTS first");
+    if (cpu > 0.6) fail_msg("%f s of CPU time within a second of waiting", cpu);
+    stop();
+}
+
 /* What becomes of operands needs room as what is sent does: a few bytes sent made a server 16 times as large as it may be. */
 static const char *const growers[] = {
     "SETRANGE new 20000000 x", "SETBIT new 160000000 1",       "BITFIELD new SET u8 160000000 1",
@@ -179,6 +206,7 @@ int main(void) {
         cmocka_unit_test(what_one_client_sets_and_another_deletes_is_no_debt),
         cmocka_unit_test(scratch_of_a_long_request_is_given_back),
         cmocka_unit_test(who_discards_much_waits_until_it_is_freed),
+        cmocka_unit_test(who_may_go_but_is_held_by_another_is_waited_for),
         cmocka_unit_test(what_grows_from_operands_is_refused_or_has_room_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

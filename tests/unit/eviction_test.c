@@ -194,7 +194,32 @@ static void large_ones_find_room_among_small_ones(void **unused) {
         assert_true(set(i, length, ENTRY_NO_EXPIRY, NOW));
         assert_true(eviction_used(keyspace) <= 4 << 20);
     }
+    uint64_t evicted = counts_of(keyspace).evicted;
     assert_int_equal(make_room(5 << 20, NOW), ROOM_NONE); /* more than there can be */
+    assert_int_equal(counts_of(keyspace).evicted, evicted); /* and so nobody goes in vain */
+    close_all();
+}
+
+static enum room try_room(struct lane *of, size_t bytes) {
+    lane_enter_waiting(of);
+    enum room room = eviction_make_room(of, bytes, NOW);
+    lane_leave(of);
+    return room;
+}
+
+static void who_may_go_but_is_held_by_another_is_waited_for(void **unused) {
+    (void)unused;
+    open_with(EVICTION_VOLATILE_LRU, 1 << 20);
+    struct lane *other = lane_attach(keyspace);
+    struct holding holding;
+    assert_true(set(0, 900000, NOW + 1000, NOW));
+    struct key key = keyspace_key(keyspace, 0, "key:0", 5);
+    hold_shards(&holding, other, &key, 1, NOW);
+    assert_int_equal(try_room(lane, 500000), ROOM_LATER);
+    hold_end(&holding);
+    assert_int_equal(make_room(500000, NOW), ROOM_MADE);
+    assert_int_equal(counts_of(keyspace).evicted, 1);
+    lane_detach(other);
     close_all();
 }
 
@@ -530,6 +555,7 @@ int main(void) {
         cmocka_unit_test(the_main_part_is_counted_as_it_changes),
         cmocka_unit_test(without_a_policy_nothing_goes),
         cmocka_unit_test(large_ones_find_room_among_small_ones),
+        cmocka_unit_test(who_may_go_but_is_held_by_another_is_waited_for),
         cmocka_unit_test(a_limit_that_is_lowered_is_reached_by_and_by),
         cmocka_unit_test(threads_that_fill_it_together_stay_below_the_limit),
         cmocka_unit_test(an_embedding_program_is_told_when_nothing_may_go),
