@@ -1391,6 +1391,17 @@ static void expect_one_reply(const struct run *run, size_t mark) {
     reply_error(run->reply, "ERR the command gave no answer");
 }
 
+/* There was no memory for the whole answer. Of what only reads the client is told so, and goes on; any other client is closed, since it can't know what
+ * was changed. */
+static void answer_without_memory(const struct run *run, size_t mark) {
+    const struct command *command = run->call.command;
+    struct reply *reply = run->reply;
+    if (!reply->is_broken || reply->is_over || (command->read == NULL && command->walk == NULL)) return;
+    reply_truncate(reply, mark);
+    reply->is_broken = false;
+    reply_error(reply, ERROR_NO_MEMORY);
+}
+
 enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
                               const struct prepared *prepared, struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
@@ -1441,6 +1452,7 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     if (connection->dispatch_state != NULL) under_way_end(connection);
     connection->refusals = 0;
     closer_give_up(dispatcher, connection); /* it had no memory to try again */
+    answer_without_memory(&run, mark);
     expect_one_reply(&run, mark);
     account(&run);
     bool is_monitored = monitor_is_on() && !has_waited && !run.is_rejected;
