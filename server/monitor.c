@@ -1,5 +1,6 @@
 #include "monitor.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 _Atomic uint32_t monitor_count;
 
-/* Lines that may wait in one worker's mailbox, as Redis's hard limit for who subscribes. */
+/* Memory of lines that may wait in one worker's mailbox, as Redis's hard limit for who subscribes. */
 #define MAIL_MOST ((size_t)32 * 1024 * 1024)
 /* From here on a line is sent from the one place where it is, rather than copied for each monitor. */
 #define SHARE_LEAST 4096
@@ -27,6 +28,11 @@ struct delivery {
     struct message message;
     struct line *line;
 };
+
+/* With what the allocator adds to each of three. The line itself may be others' as well. */
+static size_t delivery_bytes(const struct line *line) {
+    return sizeof(struct delivery) + sizeof *line + line->length + 3 * sizeof(max_align_t);
+}
 
 static void line_release(void *owner) {
     struct line *line = owner;
@@ -100,7 +106,7 @@ static void close_own(struct worker *worker) {
 static void line_arrived(struct worker *worker, struct message *message) {
     struct delivery *delivery = (struct delivery *)message;
     struct line *line = delivery->line;
-    atomic_fetch_sub(&worker->monitor_mail, line->length);
+    atomic_fetch_sub(&worker->monitor_mail, delivery_bytes(line));
     if (atomic_exchange(&worker->monitors_miss_lines, false)) close_own(worker);
     push_to_own(worker, line, NULL);
     line_release(line);
@@ -108,10 +114,10 @@ static void line_arrived(struct worker *worker, struct message *message) {
 }
 
 static void send_to(struct worker *worker, struct line *line) {
-    size_t before = atomic_fetch_add(&worker->monitor_mail, line->length);
+    size_t before = atomic_fetch_add(&worker->monitor_mail, delivery_bytes(line));
     struct delivery *delivery = before > MAIL_MOST ? NULL : malloc(sizeof *delivery);
     if (delivery == NULL) {
-        atomic_fetch_sub(&worker->monitor_mail, line->length);
+        atomic_fetch_sub(&worker->monitor_mail, delivery_bytes(line));
         atomic_store(&worker->monitors_miss_lines, true); /* the next one to arrive tells */
         return;
     }
@@ -165,12 +171,13 @@ static void line_write(struct reply *text, const struct connection *connection,
     reply_raw(text, "\r\n", 2);
 }
 
-/* Takes over the text's bytes. */
+/* Takes over the text's bytes, but not the room behind them: it may be many times as large, and many lines may wait. */
 static struct line *line_create(struct reply *text) {
     struct line *line = text->is_broken ? NULL : malloc(sizeof *line);
     if (line == NULL) return NULL;
+    char *fitting = realloc(text->data, text->length);
     atomic_init(&line->holders, 1);
-    line->text = text->data;
+    line->text = fitting != NULL ? fitting : text->data;
     line->length = text->length;
     text->data = NULL;
     return line;

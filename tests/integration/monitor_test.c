@@ -279,6 +279,40 @@ monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on(vo
     stop(server);
 }
 
+static long used_memory(struct resp3 *connection) {
+    resp3_send_text(connection, "INFO memory\r\n");
+    struct resp3_value *info = resp3_read(connection);
+    const char *field = strstr(info->text, "used_memory:");
+    assert_non_null(field);
+    long used = atol(field + strlen("used_memory:"));
+    resp3_value_free(info);
+    return used;
+}
+
+/* A line of some dozen bytes kept a kilobyte while it waited, of which as much was counted as is in it. */
+static void a_line_that_waits_takes_what_its_text_does(void **state) {
+    enum { LINES = 10000, MOST_EACH = 400 };
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *busy = connect_to(server, 0), *sender = connect_to(server, 1),
+                 *monitor = connect_to(server, 0);
+    exchange(monitor, "MONITOR", "+OK\r\n");
+    long before = used_memory(sender);
+    resp3_send_text(busy, "DEBUG SLEEP 1\r\n");
+    for (int i = 0; i < LINES; i += 100) {
+        for (int k = 0; k < 100; k++) resp3_send_text(sender, "PING\r\n");
+        for (int k = 0; k < 100; k++) resp3_expect(sender, "+PONG\r\n");
+    }
+    long after = used_memory(sender);
+    resp3_expect(busy, "+OK\r\n");
+    if (after - before > LINES * MOST_EACH)
+        fail_msg("%d lines took %ld bytes", LINES, after - before);
+    resp3_close(monitor);
+    resp3_close(sender);
+    resp3_close(busy);
+    stop(server);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_monitor_sees_its_own_commands_behind_their_replies_but_not_its_end),
@@ -286,6 +320,7 @@ int main(void) {
         cmocka_unit_test(a_monitor_touches_no_key_and_waits_for_no_pause),
         cmocka_unit_test(a_long_line_is_the_same_for_every_monitor_and_outlives_who_leaves),
         cmocka_unit_test(one_monitor_costs_the_same_beside_thousands_of_idle_clients),
+        cmocka_unit_test(a_line_that_waits_takes_what_its_text_does),
         cmocka_unit_test(
             monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on),
     };
