@@ -27,10 +27,11 @@ static rlim_t address_space(pid_t process) {
 /* Its connection was closed. */
 static void a_read_without_memory_for_its_answer_is_an_error(void **unused) {
     (void)unused;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    skip(); /* they have all of the address space */
-#endif
     struct server *server = server_start((const char *const[]){"--threads", "1", NULL});
+    if (address_space(server->pid) > (rlim_t)1 << 40) { /* a sanitizer has it all */
+        assert_int_equal(server_stop(server), 0);
+        skip();
+    }
     redisContext *client = server_connect(server);
     expect(client, "1", "SADD set 0123456789012345");
     rlim_t most = address_space(server->pid) + 16 * MIB;
