@@ -281,7 +281,6 @@ static void unlink_wait(struct waiter_key *wait) {
 }
 
 static void waiter_free(struct blocked_client *waiter) {
-    counter_subtract(&waiter->worker->wait_bytes, waiter->bytes);
     atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
     reply_free(&waiter->reply);
     free(waiter);
@@ -376,6 +375,7 @@ struct blocked_client *blocking_register(struct worker *worker, struct connectio
     if (is_fine) return waiter;
     for (uint32_t i = 0; i < waited; i++)
         if (is_linked(&waiter->waits[i])) unlink_wait(&waiter->waits[i]);
+    counter_subtract(&worker->wait_bytes, waiter->bytes);
     waiter_free(waiter);
     return NULL;
 }
@@ -404,15 +404,23 @@ static void answer_arrived(struct worker *worker, struct message *message) {
 
 /* So many steps, each with a shard to be taken at most, are done at a time. */
 #define SWEEP_MOST 500
+/* And once more for so many bytes that waits which have ended hold: an eighth of them in a turn. */
+#define SWEEP_SHARE (8 * SWEEP_MOST * (sizeof(struct waiter_key) + sizeof(struct key) + sizeof(struct bulk)))
 
-void blocking_end(struct ended_waits *ended, struct blocked_client *waiter) {
-    waiter->connection = NULL;
+static void ended_append(struct ended_waits *ended, struct blocked_client *waiter) {
     waiter->next_ended = NULL;
     if (ended->last != NULL)
         ended->last->next_ended = waiter;
     else
         ended->first = waiter;
     ended->last = waiter;
+}
+
+void blocking_end(struct ended_waits *ended, struct blocked_client *waiter) {
+    waiter->connection = NULL;
+    counter_subtract(&waiter->worker->wait_bytes, waiter->bytes);
+    counter_add(&waiter->worker->ended_bytes, waiter->bytes);
+    ended_append(ended, waiter);
 }
 
 static bool is_in_line(const struct blocked_client *waiter) {
@@ -443,8 +451,7 @@ static bool unlink_some(struct blocked_client *waiter, struct lane *lane, struct
     return true;
 }
 
-int blocking_sweep(struct ended_waits *ended, struct lane *lane, int64_t now) {
-    if (ended->first == NULL) return -1;
+static int sweep_some(struct ended_waits *ended, struct lane *lane, int64_t now) {
     struct shard_set set;
     struct blocked_client *last = ended->last;
     uint32_t steps = SWEEP_MOST;
@@ -457,14 +464,26 @@ int blocking_sweep(struct ended_waits *ended, struct lane *lane, int64_t now) {
         if (ended->first == NULL) ended->last = NULL;
         steps--;
         if (is_inside && is_in_line(waiter) && !unlink_some(waiter, lane, &set, now, &steps)) is_busy = true;
-        if (is_forgotten(waiter))
+        if (is_forgotten(waiter)) {
+            counter_subtract(&waiter->worker->ended_bytes, waiter->bytes);
             waiter_free(waiter);
-        else
-            blocking_end(ended, waiter);
+        } else {
+            ended_append(ended, waiter);
+        }
     }
     if (is_inside) lane_leave(lane);
     if (steps == 0 && ended->first != NULL) return 0;
     return is_busy ? 1 : -1;
+}
+
+/* The more there is, the more is done, so that it doesn't pile up: nobody can be closed for it any more. */
+int blocking_sweep(struct ended_waits *ended, struct lane *lane, int64_t now) {
+    if (ended->first == NULL) return -1;
+    uint64_t bytes = counter_read(&ended->first->worker->ended_bytes), times = bytes / SWEEP_SHARE;
+    int next;
+    do next = sweep_some(ended, lane, now);
+    while (next == 0 && times-- > 0);
+    return next;
 }
 
 void blocking_abandon(struct ended_waits *ended) {

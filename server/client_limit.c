@@ -32,6 +32,7 @@ int64_t client_limit_bytes(void) {
     return atomic_load_explicit(&config.maxmemory, memory_order_relaxed) / 100 * -limit;
 }
 
+/* Without what waits have left behind: closing one more client wouldn't give it back any sooner. */
 static uint64_t memory_of(const struct worker *worker) {
     return counter_read(&worker->connection_count) * sizeof(struct connection) +
            counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
@@ -41,13 +42,16 @@ static uint64_t memory_of(const struct worker *worker) {
 
 uint64_t clients_memory(void) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < worker_count(); i++) sum += memory_of(worker_at(i));
+    for (uint32_t i = 0; i < worker_count(); i++)
+        sum += memory_of(worker_at(i)) + counter_read(&worker_at(i)->ended_bytes);
     return sum;
 }
 
 static bool is_over(void) {
     int64_t limit = client_limit_bytes();
-    return limit > 0 && clients_memory() > (uint64_t)limit;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_count(); i++) sum += memory_of(worker_at(i));
+    return limit > 0 && sum > (uint64_t)limit;
 }
 
 static int class_of(const struct connection *connection) {

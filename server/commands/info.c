@@ -109,7 +109,7 @@ static void clients_section(struct info *info) {
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes);
-        waiting += counter_read(&worker_at(i)->wait_bytes);
+        waiting += counter_read(&worker_at(i)->wait_bytes) + counter_read(&worker_at(i)->ended_bytes);
         names += counter_read(&worker_at(i)->name_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);

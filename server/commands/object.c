@@ -147,6 +147,7 @@ static void survey_take(struct survey *survey, const struct keyspace *keyspace) 
         survey->clients += atomic_load_explicit(&worker_at(i)->input_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->output_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->wait_bytes, memory_order_relaxed) +
+                           atomic_load_explicit(&worker_at(i)->ended_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->name_bytes, memory_order_relaxed);
     keyspace_counts(keyspace, &counts);
     survey->retired = counts.retired_bytes;

@@ -50,6 +50,12 @@ static void await_at_least(const char *field, long long least) {
         if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, least);
 }
 
+static void await_at_most(const char *field, long long most) {
+    int64_t deadline = now_us() + SECONDS * INT64_C(1000000);
+    while (info_number(admin, field) > most)
+        if (now_us() > deadline) fail_msg("%s doesn't fall to %lld", field, most);
+}
+
 struct client {
     redisContext *context;
     long long id;
@@ -250,6 +256,35 @@ static void what_clients_call_themselves_counts_and_is_bounded(void **unused) {
     stop();
 }
 
+/* What they waited for is forgotten key by key, after they have gone: meanwhile nobody else is closed for it. */
+static void who_waits_for_very_many_keys_takes_no_others_along(void **unused) {
+    (void)unused;
+    enum { KEYS = 20000, GREEDY = 12, OTHERS = 8 };
+    static const char *arguments[KEYS + 2];
+    static char names[KEYS][8];
+    struct client greedy[GREEDY], others[OTHERS];
+    start((const char *const[]){"--threads", "2", "--maxmemory-clients", "10mb", NULL});
+    for (int i = 0; i < OTHERS; i++) others[i] = client_open(false);
+    arguments[0] = "BLPOP";
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof names[i], "%d", i);
+        arguments[i + 1] = names[i];
+    }
+    arguments[KEYS + 1] = "0";
+    for (int i = 0; i < GREEDY; i++) {
+        greedy[i] = client_open(false);
+        redisAppendCommandArgv(greedy[i].context, KEYS + 2, arguments, NULL);
+        send_now(greedy[i].context);
+    }
+    await_at_least("evicted_clients", GREEDY - 6);
+    await_at_most("client_wait_bytes", 10 * MIB);
+    for (int i = 0; i < OTHERS; i++) assert_true(is_connected(others[i]));
+    assert_in_range(info_number(admin, "evicted_clients"), GREEDY - 6, GREEDY);
+    for (int i = 0; i < OTHERS; i++) redisFree(others[i].context);
+    for (int i = 0; i < GREEDY; i++) redisFree(greedy[i].context);
+    stop();
+}
+
 static void a_limit_that_is_none_is_refused(void **unused) {
     (void)unused;
     start((const char *const[]){"--threads", "1", NULL});
@@ -274,6 +309,7 @@ int main(void) {
         cmocka_unit_test(large_arguments_count_until_their_request_has_run),
         cmocka_unit_test(a_share_of_maxmemory_holds_for_many_slow_readers),
         cmocka_unit_test(what_clients_call_themselves_counts_and_is_bounded),
+        cmocka_unit_test(who_waits_for_very_many_keys_takes_no_others_along),
         cmocka_unit_test(a_limit_that_is_none_is_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -29,6 +29,7 @@ static void end(struct worker *worker, struct blocked_client *waiter) {
     while (blocking_sweep(&ended, lane, 0) >= 0) continue;
     assert_null(ended.first);
     assert_int_equal(counter_read(&worker->wait_bytes), 0);
+    assert_int_equal(counter_read(&worker->ended_bytes), 0);
     lane_detach(lane);
 }
 
