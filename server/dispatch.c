@@ -635,13 +635,14 @@ void dispatch_make_room(struct worker *worker, size_t bytes) {
     }
 }
 
+/* A DEL of a million keys takes as long as any. */
 static bool is_long(const struct run *run) {
-    return (run->call.command->flags & COMMAND_LONG) != 0;
+    return (run->call.command->flags & COMMAND_LONG) != 0 || run->call.key_count > SHORT_ELEMENTS;
 }
 
 static bool is_small(const struct run *run, const struct scope *held) {
     const struct read_scope scope = {*held};
-    uint64_t elements = 0;
+    uint64_t elements = run->call.count;
     for (uint32_t i = 0; i < run->call.key_count && elements <= SHORT_ELEMENTS; i++) {
         const struct entry *entry = scope_peek(&scope, &run->call.keys[i]);
         struct string_view view;
