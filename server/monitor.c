@@ -176,8 +176,9 @@ static struct line *line_create(struct reply *text) {
     struct line *line = text->is_broken ? NULL : malloc(sizeof *line);
     if (line == NULL) return NULL;
     char *fitting = realloc(text->data, text->length);
+    if (fitting != NULL) text->data = fitting;
     atomic_init(&line->holders, 1);
-    line->text = fitting != NULL ? fitting : text->data;
+    line->text = text->data;
     line->length = text->length;
     text->data = NULL;
     return line;
