@@ -411,6 +411,13 @@ static size_t bulk_end(const struct reply *reply, size_t at, uint64_t length, ui
     return reply->length - at >= 2 && memcmp(reply->data + at, "\r\n", 2) == 0 ? at + 2 : 0;
 }
 
+/* A header line's number; below 0: -1. */
+static int64_t line_number(const char *from, const char *end) {
+    int64_t number = 0;
+    for (const char *digit = from; digit < end && *digit >= '0' && *digit <= '9' && number < INT64_MAX / 20; digit++) number = number * 10 + (*digit - '0');
+    return *from == '-' ? -1 : number;
+}
+
 bool reply_is_one(const struct reply *reply, size_t mark) {
     size_t at = mark;
     uint32_t reference = 0;
@@ -418,7 +425,7 @@ bool reply_is_one(const struct reply *reply, size_t mark) {
     for (uint64_t wanted = 1; wanted > 0; wanted--) {
         const char *line = reply->data + at, *end = at < reply->length ? memchr(line, '\n', reply->length - at) : NULL;
         if (end == NULL || end - line < 2 || end[-1] != '\r') return false;
-        int64_t number = strtoll(line + 1, NULL, 10);
+        int64_t number = line_number(line + 1, end);
         uint64_t count = number < 0 ? 0 : (uint64_t)number;
         at = (size_t)(end - reply->data) + 1;
         switch (*line) {

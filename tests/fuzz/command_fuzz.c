@@ -204,10 +204,13 @@ static void client_send(struct client *client, const char *data, size_t length) 
 
 /* A line's number, which must be one. false: it isn't. */
 static bool read_count(const char *from, const char *end, long long *number) {
-    char *stop;
-    if (from == end || (*from != '-' && (*from < '0' || *from > '9'))) return false;
-    *number = strtoll(from, &stop, 10);
-    return stop == end;
+    bool is_negative = from < end && *from == '-';
+    if (is_negative) from++;
+    if (from == end || end - from > 18) return false;
+    for (*number = 0; from < end && *from >= '0' && *from <= '9'; from++)
+        *number = *number * 10 + (*from - '0');
+    if (is_negative) *number = -*number;
+    return from == end;
 }
 
 /* Bytes of the reply that begins there; INCOMPLETE or WRONG. An attribute belongs to what follows it. */
@@ -474,9 +477,11 @@ static uint64_t ask_id(struct client *client) {
     client->length = 0;
     client_send(client, "CLIENT ID\r\n", 11);
     await_line(client);
-    uint64_t id = strtoull(client->data + 1, NULL, 10);
+    long long id = 0;
+    if (!read_count(client->data + 1, memchr(client->data, '\r', client->length), &id))
+        give_up("CLIENT ID answers no number", client);
     client->length = 0;
-    return id;
+    return (uint64_t)id;
 }
 
 /* Something of each type; and nothing of what the last one left. */

@@ -165,8 +165,11 @@ static bool is_whole(const char *data, size_t length) {
     const char *end = memchr(data, '\n', length);
     if (end == NULL) return false;
     if (data[0] != '$') return true;
-    long bytes = strtol(data + 1, NULL, 10);
-    return bytes < 0 || length >= (size_t)(end + 1 - data) + (size_t)bytes + 2;
+    long bytes = 0;
+    if (data[1] == '-') return true;
+    for (const char *digit = data + 1; *digit >= '0' && *digit <= '9'; digit++)
+        bytes = bytes * 10 + (*digit - '0');
+    return length >= (size_t)(end + 1 - data) + (size_t)bytes + 2;
 }
 
 bool wire_ask(const struct wire *wire, const struct text *request, char *answer, size_t size,

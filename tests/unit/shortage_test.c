@@ -297,7 +297,8 @@ static void a_read_replies_all_or_an_error(void **state) {
 }
 
 /* How many elements a reply of bulks says that it has, and really has. */
-static void check_count(const char *line, const struct reply *reply) {
+static void check_count(const char *line, struct reply *reply) {
+    reply_raw(reply, "", 1);
     long said = strtol(reply->data + 1, NULL, 10), found = 0;
     for (size_t i = 0; i + 1 < reply->length; i++)
         found += reply->data[i] == '\n' && reply->data[i + 1] == '$';
@@ -335,13 +336,15 @@ static void a_draw_has_as_many_elements_as_it_says(void **state) {
 static int64_t number(const char *line) {
     struct reply reply;
     run(line, -1, &reply);
+    reply_raw(&reply, "", 1);
     int64_t value = strtoll(reply.data + 1, NULL, 10);
     reply_free(&reply);
     return value;
 }
 
 /* Checks that each member of a reply is gone from the set; without a reply none need be. */
-static void check_gone(const char *key, const struct reply *reply) {
+static void check_gone(const char *key, struct reply *reply) {
+    reply_raw(reply, "", 1);
     for (const char *at = reply->data;
          (at = memchr(at, '$', (size_t)(reply->data + reply->length - at))) != NULL;) {
         char line[128], *text;
