@@ -167,6 +167,7 @@ static enum served serve(struct listening *listening) {
     workers_stop(workers_patience_ms());
     if (!workers_await_end()) {
         log_write(LOG_WARNING, "A command takes longer than is waited for (shutdown-timeout); it is left undone.");
+        workers_abandon();
         return SERVED_CUT_SHORT;
     }
     workers_join();

@@ -725,6 +725,10 @@ bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets
     return true;
 }
 
+void workers_abandon(void) {
+    for (uint32_t i = 0; i < all.count; i++) pthread_detach(all.workers[i]->thread);
+}
+
 void workers_join(void) {
     for (uint32_t i = 0; i < all.count; i++) pthread_join(all.workers[i]->thread, NULL);
     workers_free();

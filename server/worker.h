@@ -85,6 +85,8 @@ int workers_stopping_fd(void);
 bool workers_await_end(void);
 /* When they have: releases what they had; worker_count() is 0 afterwards. */
 void workers_join(void);
+/* In its place, when the process is about to end without those that have not ended. */
+void workers_abandon(void);
 uint32_t worker_count(void);
 struct worker *worker_at(uint32_t number);
 uint64_t workers_connection_count(void);
