@@ -255,10 +255,10 @@ monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on(vo
     char *text = calloc(1, MIB + 1);
     assert_non_null(text);
     memset(text, 'x', MIB);
-    exchange(busy, "SETBIT bits 268435455 1", ":0\r\n");
+    exchange(busy, "SETBIT bits 2147483647 1", ":0\r\n");
     for (int i = 0; i < MONITORS; i++) monitors[i] = connect_to(server, i % 2);
     for (int i = 0; i < MONITORS; i++) exchange(monitors[i], "MONITOR", "+OK\r\n");
-    for (int times = 64; count_monitors(sender) > MONITORS / 2; times *= 2) {
+    for (int times = 16; count_monitors(sender) > MONITORS / 2; times *= 2) {
         assert_true(times <= 1024); /* a turn's share */
         keep_busy(busy, times);
         for (int i = 0; i < LINES; i++) {
