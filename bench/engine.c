@@ -1,4 +1,5 @@
-/* The four cures of the shared map, measured in one process: no protocol, no socket, no system call but the threads' own.
+/* The four cures of the shared map, measured in one process: no protocol, no socket, no system call but the
+ * threads' own.
  *
  *     mutex        one mutex around everything
  *     rwlock       a reader-writer lock per shard, readers take it shared
@@ -6,22 +7,26 @@
  *     visit        the same, entering the gate once for 1,024 calls
  *     batch        through the batch calls, 32 keys each, prefetched
  *     owner        a shard belongs to a thread, which others send their requests to (owner.h), 32 keys each
- *     yardstick    pthread_rwlock_t and a chained table per shard (yardstick.h), which the engine is judged by
+ *     yardstick    pthread_rwlock_t and a chained table per shard (yardstick.h), which the engine is judged
+ *                  by
  *
- * All but the last work on the same keyspace, so that they differ in how they share it and in nothing else. The workload is a
- * script of operations drawn beforehand, so that drawing costs nothing while the clock runs: 16-byte keys, 64-byte values, every
- * read a hit whose value is checked. Operations are run in chunks; a batch gathers a chunk's reads and its writes.
+ * All but the last work on the same keyspace, so that they differ in how they share it and in nothing else.
+ * The workload is a script of operations drawn beforehand, so that drawing costs nothing while the clock
+ * runs: 16-byte keys, 64-byte values, every read a hit whose value is checked. Operations are run in chunks;
+ * a batch gathers a chunk's reads and its writes.
  *
- * Other work on the machine must not decide who wins: the runs of a round follow each other closely, rounds are repeated, and
- * medians are compared. Beside the throughput by the clock stands that by CPU time (as if no thread had ever been off its core),
- * which hardly knows of neighbours (for owners it counts the callers' time only, and says nothing); where the two are far apart,
- * the threads slept or the machine was busy.
+ * Other work on the machine must not decide who wins: the runs of a round follow each other closely, rounds
+ * are repeated, and medians are compared. Beside the throughput by the clock stands that by CPU time (as if
+ * no thread had ever been off its core), which hardly knows of neighbours (for owners it counts the callers'
+ * time only, and says nothing); where the two are far apart, the threads slept or the machine was busy.
  *
- *     build/release/bench/engine [--quick] [--bars] [--keys N] [--shards N] [--rounds N] [--seconds S] [--output FOLDER]
- *     build/release/bench/engine --profile STRATEGY[,STRATEGY...] [--hot] [--threads N] [--share 50|90|99|100]
- *         nothing else: one to be looked at by perf, or some side by side
+ *     build/release/bench/engine [--quick] [--bars] [--keys N] [--shards N] [--rounds N] [--seconds S]
+ *         [--output FOLDER]
+ *     build/release/bench/engine --profile STRATEGY[,STRATEGY...] [--hot] [--threads N] [--share
+ *         50|90|99|100] nothing else: one to be looked at by perf, or some side by side
  *
- * Prints tables and the bars; writes engine.json, engine.dat, engine.svg and engine.png (by gnuplot, if there) to build/bench. */
+ * Prints tables and the bars; writes engine.json, engine.dat, engine.svg and engine.png (by gnuplot, if
+ * there) to build/bench. */
 #include <getopt.h>
 #include <math.h>
 #include <pthread.h>
@@ -116,8 +121,8 @@ static const char *const distribution_names[DISTRIBUTIONS] = {"uniform", "zipf 0
 static const unsigned shares[] = {50, 90, 99, 100};
 #define SHARES (sizeof shares / sizeof shares[0])
 
-/* Ranks by Zipf's law as Gray et al. draw them ("Quickly generating billion-record synthetic databases", 1994). Rank r is the key
- * r: the hash spreads them. */
+/* Ranks by Zipf's law as Gray et al. draw them ("Quickly generating billion-record synthetic databases",
+ * 1994). Rank r is the key r: the hash spreads them. */
 struct zipf {
     double theta, zeta, eta, alpha;
 };
@@ -174,18 +179,15 @@ typedef void chunk_function(struct worker *worker, const uint32_t *script);
 static void engine_get(struct lane *lane, uint32_t index) {
     struct name name = name_of(index);
     char value[VALUE_BYTES];
-    value_check(value, latchkey_get(lane, (const char *)&name, sizeof name, value, sizeof value),
-                index);
+    value_check(value, latchkey_get(lane, (const char *)&name, sizeof name, value, sizeof value), index);
 }
 
 static void engine_set(struct lane *lane, uint32_t index) {
     struct name name = name_of(index);
     char value[VALUE_BYTES];
     value_make(value, index);
-    struct latchkey_item item = {.key = (const char *)&name,
-                                 .key_length = sizeof name,
-                                 .value = value,
-                                 .value_length = sizeof value};
+    struct latchkey_item item = {
+        .key = (const char *)&name, .key_length = sizeof name, .value = value, .value_length = sizeof value};
     if (latchkey_set(lane, &item) != LATCHKEY_OK) fail("out of memory");
 }
 
@@ -239,8 +241,7 @@ static void run_rwlock(struct worker *worker, const uint32_t *script) {
             continue;
         }
         struct name name = name_of(script[i]);
-        struct shared_read read = {.key =
-                                       keyspace_key(keyspace, 0, (const char *)&name, sizeof name)};
+        struct shared_read read = {.key = keyspace_key(keyspace, 0, (const char *)&name, sizeof name)};
         latchkey_read(worker->lane, &read.key, 1, read_shared, &read);
         value_check(read.value, read.length, script[i]);
     }
@@ -374,27 +375,24 @@ struct speed {
     double wall, cpu;
 };
 
-static struct speed run_once(enum strategy strategy, uint32_t threads,
-                             enum distribution distribution, size_t share) {
+static struct speed run_once(enum strategy strategy, uint32_t threads, enum distribution distribution,
+                             size_t share) {
     struct run run = {.chunk = strategies[strategy].run,
                       .script = script_of(distribution, share),
                       .threads = threads,
                       .seconds = options.seconds};
     struct worker workers[THREADS_MOST] = {{.number = 0}};
     struct owners *owners = NULL;
-    if (strategy == OWNER && (owners = owner_open(keyspace, threads)) == NULL)
-        fail("can't start owners");
+    if (strategy == OWNER && (owners = owner_open(keyspace, threads)) == NULL) fail("can't start owners");
     pthread_barrier_init(&run.barrier, NULL, threads + 1);
     for (uint32_t i = 0; i < threads; i++) {
         workers[i].run = &run;
         workers[i].number = i;
         workers[i].owners = owners;
-        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
-            fail("can't start a thread");
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) fail("can't start a thread");
     }
     pthread_barrier_wait(&run.barrier);
-    struct timespec pause = {(time_t)run.seconds,
-                             (long)((run.seconds - (double)(time_t)run.seconds) * 1e9)};
+    struct timespec pause = {(time_t)run.seconds, (long)((run.seconds - (double)(time_t)run.seconds) * 1e9)};
     nanosleep(&pause, NULL); /* the length of the measurement */
     atomic_store(&run.is_over, true);
     struct speed speed = {0, 0};
@@ -509,13 +507,12 @@ static bool bars_measure(FILE *json) {
     for (uint32_t round = 0; round < options.bar_rounds; round++)
         for (int i = 0; i < CONTENDERS; i++) {
             const struct contender *contender = &contenders[i];
-            speeds[i][round] = run_once(contender->strategy, contender->threads,
-                                        contender->distribution, share_index(contender->share));
+            speeds[i][round] = run_once(contender->strategy, contender->threads, contender->distribution,
+                                        share_index(contender->share));
         }
     printf("\n%u keys, %u shards, medians of %u rounds, million operations a second\n\n%-40s %10s "
            "%10s\n",
-           options.keys, keyspace_shard_count(keyspace), options.bar_rounds, "", "by clock",
-           "by CPU");
+           options.keys, keyspace_shard_count(keyspace), options.bar_rounds, "", "by clock", "by CPU");
     fprintf(json, "  \"medians\": {");
     for (int i = 0; i < CONTENDERS; i++) {
         medians[i] = median_of(speeds[i], options.bar_rounds);
@@ -584,8 +581,8 @@ static void table_measure(enum distribution distribution, size_t share, FILE *js
                     *is_first ? "" : ",", distribution_names[distribution], shares[share],
                     strategies[strategy].name, counts[column], speed.wall, speed.cpu);
             *is_first = false;
-            fprintf(data, "%d %u %d %u %.4f\n", distribution, shares[share], strategy,
-                    counts[column], speed.wall);
+            fprintf(data, "%d %u %d %u %.4f\n", distribution, shares[share], strategy, counts[column],
+                    speed.wall);
         }
         printf("%11.2fx\n", best / first.wall);
     }
@@ -605,15 +602,16 @@ static void plot_draw(const char *terminal, const char *ending) {
             DISTRIBUTIONS, SHARES, options.keys);
     for (int distribution = 0; distribution < DISTRIBUTIONS; distribution++)
         for (size_t share = 0; share < SHARES; share++) {
-            if (distribution == 0 && share == 0) fprintf(plot, "set key at screen 0.5,0.015 center bottom horizontal samplen 1.5\n");
+            if (distribution == 0 && share == 0)
+                fprintf(plot, "set key at screen 0.5,0.015 center bottom horizontal samplen 1.5\n");
             fprintf(plot, "set title '%s, %u %% reads'\nplot ", distribution_names[distribution],
                     shares[share]);
             for (int strategy = 0; strategy < STRATEGIES; strategy++)
                 fprintf(plot,
                         "%s'%s/engine.dat' using 4:($1==%d && $2==%u && $3==%d ? $5 : NaN) with "
                         "linespoints lw 2 pt 7 ps 0.5 title '%s'",
-                        strategy > 0 ? ", " : "", options.output, distribution, shares[share],
-                        strategy, strategies[strategy].name);
+                        strategy > 0 ? ", " : "", options.output, distribution, shares[share], strategy,
+                        strategies[strategy].name);
             fprintf(plot, "\nset key off\n");
         }
     fprintf(plot, "unset multiplot\n");
@@ -625,8 +623,7 @@ static void matrix_measure(FILE *json) {
     snprintf(path, sizeof path, "%s/engine.dat", options.output);
     FILE *data = fopen(path, "w");
     if (data == NULL) fail("can't write engine.dat");
-    fprintf(data,
-            "# distribution, share of reads, strategy, threads, million operations a second\n");
+    fprintf(data, "# distribution, share of reads, strategy, threads, million operations a second\n");
     bool is_first = true;
     printf("million operations a second, medians of %u rounds; scaling: the best over one thread\n",
            options.rounds);
@@ -652,16 +649,18 @@ static void profile(void) {
     static struct speed speeds[STRATEGIES][ROUNDS_MOST];
     enum strategy profiled[STRATEGIES];
     int count = 0;
-    for (char *name = strtok(options.profiled, ","); name != NULL && count < STRATEGIES; name = strtok(NULL, ","))
+    for (char *name = strtok(options.profiled, ","); name != NULL && count < STRATEGIES;
+         name = strtok(NULL, ","))
         profiled[count++] = strategy_named(name);
     for (uint32_t round = 0; round < options.rounds; round++)
         for (int i = 0; i < count; i++)
-            speeds[i][round] = run_once(profiled[i], options.threads, options.is_hot ? ONE_KEY : UNIFORM, share_index(options.share));
+            speeds[i][round] = run_once(profiled[i], options.threads, options.is_hot ? ONE_KEY : UNIFORM,
+                                        share_index(options.share));
     double first = median_of(speeds[0], options.rounds).wall;
     for (int i = 0; i < count; i++) {
         struct speed speed = median_of(speeds[i], options.rounds);
-        printf("%-12s %6.2f million operations a second by the clock, %6.2f by CPU time, %.2fx\n", strategies[profiled[i]].name,
-               speed.wall, speed.cpu, speed.wall / first);
+        printf("%-12s %6.2f million operations a second by the clock, %6.2f by CPU time, %.2fx\n",
+               strategies[profiled[i]].name, speed.wall, speed.cpu, speed.wall / first);
     }
     exit(0);
 }
@@ -669,18 +668,13 @@ static void profile(void) {
 /* ------------------------------------------------------------------ options */
 
 static void options_read(int argc, char **argv) {
-    static const struct option known[] = {{"quick", no_argument, NULL, 'q'},
-                                          {"bars", no_argument, NULL, 'b'},
-                                          {"keys", required_argument, NULL, 'k'},
-                                          {"shards", required_argument, NULL, 's'},
-                                          {"rounds", required_argument, NULL, 'r'},
-                                          {"seconds", required_argument, NULL, 't'},
-                                          {"output", required_argument, NULL, 'o'},
-                                          {"profile", required_argument, NULL, 'p'},
-                                          {"hot", no_argument, NULL, 'h'},
-                                          {"threads", required_argument, NULL, 'n'},
-                                          {"share", required_argument, NULL, 'w'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"quick", no_argument, NULL, 'q'},        {"bars", no_argument, NULL, 'b'},
+        {"keys", required_argument, NULL, 'k'},   {"shards", required_argument, NULL, 's'},
+        {"rounds", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 't'},
+        {"output", required_argument, NULL, 'o'}, {"profile", required_argument, NULL, 'p'},
+        {"hot", no_argument, NULL, 'h'},          {"threads", required_argument, NULL, 'n'},
+        {"share", required_argument, NULL, 'w'},  {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (option) {
         case 'q':
             options.rounds = 1;

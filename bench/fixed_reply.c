@@ -1,17 +1,19 @@
-/* The limit: what serving costs when nothing is done for a request. A server on Latchkey's own loop that counts the requests that came
- * and answers each with the same bytes. What a store costs above it is parsing, looking up and writing replies; what lies below it is the
- * kernel's.
+/* The limit: what serving costs when nothing is done for a request. A server on Latchkey's own loop that
+ * counts the requests that came and answers each with the same bytes. What a store costs above it is parsing,
+ * looking up and writing replies; what lies below it is the kernel's.
  *
- *     build/release/bench/fixed_reply --reply get --value 64 [--port 7000] [--unix PATH] [--threads 1] [--io-backend auto] [--copies 1]
+ *     build/release/bench/fixed_reply --reply get --value 64 [--port 7000] [--unix PATH] [--threads 1]
+ *         [--io-backend auto] [--copies 1]
  *
- * --reply is set, get, incr, mget (of --keys values), ping, or a number: so many bytes. With --port 0 the kernel chooses; the port is
- * in the line that is printed once it serves. A store's values lie here and there, so large ones come from main memory: --copies N keeps
- * the reply N times and goes through them in turn.
+ * --reply is set, get, incr, mget (of --keys values), ping, or a number: so many bytes. With --port 0 the
+ * kernel chooses; the port is in the line that is printed once it serves. A store's values lie here and
+ * there, so large ones come from main memory: --copies N keeps the reply N times and goes through them in
+ * turn.
  *
- * Replies lie one behind the other on a tape, so that any number of them is a few pieces of memory at most, and everything that a
- * connection gets in a turn goes out in one send. Requests of a connection are mostly alike: the lines that announce the parts of the last
- * one are remembered with their places, and where they stand again, the next request has been found without looking at anything
- * else of it. */
+ * Replies lie one behind the other on a tape, so that any number of them is a few pieces of memory at most,
+ * and everything that a connection gets in a turn goes out in one send. Requests of a connection are mostly
+ * alike: the lines that announce the parts of the last one are remembered with their places, and where they
+ * stand again, the next request has been found without looking at anything else of it. */
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -38,7 +40,8 @@
 #define BACKLOG 4096
 #define THREADS_MOST 64
 
-/* Announcing lines of a request ("*2", "$3", "$16"), by their first eight bytes: with the same ones at the same places another is as long. */
+/* Announcing lines of a request ("*2", "$3", "$16"), by their first eight bytes: with the same ones at the
+ * same places another is as long. */
 #define SHAPE_LINES 16
 
 struct shape {
@@ -130,9 +133,7 @@ static void tape_make(void) {
     char *one = malloc(room);
     char *end = one ? reply_write(one) : NULL;
     if (!end) {
-        fprintf(
-            stderr,
-            "fixed_reply: --reply is set, get, incr, mget, ping, or a number of bytes above 2\n");
+        fprintf(stderr, "fixed_reply: --reply is set, get, incr, mget, ping, or a number of bytes above 2\n");
         exit(1);
     }
     setup.reply_length = (size_t)(end - one);
@@ -142,8 +143,7 @@ static void tape_make(void) {
     setup.tape_length = copies * setup.reply_length;
     setup.tape = malloc(setup.tape_length);
     if (!setup.tape) fail("no memory for the replies");
-    for (size_t i = 0; i < copies; i++)
-        memcpy(setup.tape + i * setup.reply_length, one, setup.reply_length);
+    for (size_t i = 0; i < copies; i++) memcpy(setup.tape + i * setup.reply_length, one, setup.reply_length);
     free(one);
 }
 
@@ -158,7 +158,8 @@ static void connection_close(struct connection *connection) {
     atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
 }
 
-/* Remembers the request's shape, if it is a whole one with few and short lines; it is known to be well formed. */
+/* Remembers the request's shape, if it is a whole one with few and short lines; it is known to be well
+ * formed. */
 static void shape_learn(struct shape *shape, const char *data, size_t length) {
     shape->length = length;
     shape->count = 0;
@@ -167,8 +168,7 @@ static void shape_learn(struct shape *shape, const char *data, size_t length) {
     while (at < length) {
         const char *end = memchr(data + at, '\n', length - at);
         size_t line = end ? (size_t)(end - data) + 1 - at : 0;
-        if (line < 4 || line > sizeof(uint64_t) || at + sizeof(uint64_t) > length ||
-            count == SHAPE_LINES)
+        if (line < 4 || line > sizeof(uint64_t) || at + sizeof(uint64_t) > length || count == SHAPE_LINES)
             return;
         char mask[sizeof(uint64_t)] = {0};
         memset(mask, 0xff, line);
@@ -277,8 +277,7 @@ static void on_sendable(void *context, struct stream *stream) {
 
 static void worker_adopt(struct worker *worker, int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
-    if (!connection || !loop_add(worker->loop, &connection->stream, fd))
-        fail("can't take a connection");
+    if (!connection || !loop_add(worker->loop, &connection->stream, fd)) fail("can't take a connection");
     connection->worker = worker;
 }
 
@@ -299,8 +298,7 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
                                     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0))
         fail("TCP_NODELAY, TCP_CONGESTION"); /* as server/listen.c has them */
     for (uint32_t i = 0; i < setup.threads; i++) {
-        if (atomic_load(&setup.workers[i].assigned) < atomic_load(&home->assigned))
-            home = &setup.workers[i];
+        if (atomic_load(&setup.workers[i].assigned) < atomic_load(&home->assigned)) home = &setup.workers[i];
     }
     atomic_fetch_add_explicit(&home->assigned, 1, memory_order_relaxed);
     if (home == worker) {
@@ -346,9 +344,8 @@ static void *worker_run(void *argument) {
 
 static int tcp_listen(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(setup.port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(setup.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, BACKLOG) != 0 ||
@@ -368,8 +365,7 @@ static int unix_listen(void) {
     strcpy(address.sun_path, setup.unix_path);
     unlink(setup.unix_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(fd, BACKLOG) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, BACKLOG) != 0)
         fail(setup.unix_path);
     return fd;
 }
@@ -435,8 +431,7 @@ int main(int argc, char **argv) {
            loop_backend_name(setup.workers[0].loop), setup.threads, setup.reply_length);
     fflush(stdout);
     for (uint32_t i = 1; i < setup.threads; i++) {
-        if ((errno = pthread_create(&setup.workers[i].thread, NULL, worker_run,
-                                    &setup.workers[i])) != 0)
+        if ((errno = pthread_create(&setup.workers[i].thread, NULL, worker_run, &setup.workers[i])) != 0)
             fail("no thread");
     }
     worker_run(&setup.workers[0]);

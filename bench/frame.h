@@ -1,8 +1,10 @@
-/* Finds where a request or a reply ends, however its bytes are cut, and looks at as few of them as it can: a line is read, what the line
- * announces is skipped. Nothing is kept but the line at hand, so that a frame of any size costs no memory.
+/* Finds where a request or a reply ends, however its bytes are cut, and looks at as few of them as it can: a
+ * line is read, what the line announces is skipped. Nothing is kept but the line at hand, so that a frame of
+ * any size costs no memory.
  *
- * RESP: "*n" announces n frames more, "$n" a bulk, all else is a line. Requests are arrays of bulks, and so frames as well.
- * memcached: "VALUE key flags n" announces a bulk and another line; every other line ends the reply. */
+ * RESP: "*n" announces n frames more, "$n" a bulk, all else is a line. Requests are arrays of bulks, and so
+ * frames as well. memcached: "VALUE key flags n" announces a bulk and another line; every other line ends the
+ * reply. */
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
 
@@ -82,9 +84,11 @@ static inline void frame_keep_line(struct frame *frame, const char *data, size_t
     frame->line[frame->line_length] = 0;
 }
 
-/* Takes bytes of one frame, from its beginning or from where the last call stopped, up to its end. Returns how many; with frame_is_between
- * afterwards, the frame is whole and its fields tell of it until the next call. length > 0. */
-static inline size_t frame_advance(struct frame *frame, enum protocol protocol, const char *data, size_t length) {
+/* Takes bytes of one frame, from its beginning or from where the last call stopped, up to its end. Returns
+ * how many; with frame_is_between afterwards, the frame is whole and its fields tell of it until the next
+ * call. length > 0. */
+static inline size_t frame_advance(struct frame *frame, enum protocol protocol, const char *data,
+                                   size_t length) {
     if (frame_is_between(frame)) {
         frame->length = 0;
         frame->left = 1;

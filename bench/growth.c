@@ -1,5 +1,5 @@
-/* How long does one insertion take while the table grows? Fills an embedded keyspace, times every insertion, and tells the slowest, and the
- * most entries that any of them moved.
+/* How long does one insertion take while the table grows? Fills an embedded keyspace, times every insertion,
+ * and tells the slowest, and the most entries that any of them moved.
  *
  *     build/release/bench/growth [keys] [shards]     default 5000000 512 */
 #include <inttypes.h>
@@ -39,7 +39,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < keys; i++) {
         char key[32];
         int length = snprintf(key, sizeof key, "key:%012zu", i);
-        latchkey_set(lane, &(struct latchkey_item){.key = key, .key_length = (size_t)length, .value = "01234567", .value_length = 8});
+        latchkey_set(lane,
+                     &(struct latchkey_item){
+                         .key = key, .key_length = (size_t)length, .value = "01234567", .value_length = 8});
         int64_t after = now_ns();
         times[i] = (uint32_t)(after - before);
         before = after;
@@ -48,9 +50,11 @@ int main(int argc, char **argv) {
     struct keyspace_size size;
     keyspace_size(keyspace, 0, &size);
     qsort(times, keys, sizeof *times, compare);
-    printf("%zu insertions into %u shards in %.2f s (%.0f ns each)\n", keys, shards, seconds, seconds * 1e9 / (double)keys);
-    printf("microseconds: p50 %.2f  p99 %.2f  p99.9 %.2f  p99.99 %.2f  slowest %.1f\n", percentile_us(times, keys, 50),
-           percentile_us(times, keys, 99), percentile_us(times, keys, 99.9), percentile_us(times, keys, 99.99), times[keys - 1] / 1000.0);
+    printf("%zu insertions into %u shards in %.2f s (%.0f ns each)\n", keys, shards, seconds,
+           seconds * 1e9 / (double)keys);
+    printf("microseconds: p50 %.2f  p99 %.2f  p99.9 %.2f  p99.99 %.2f  slowest %.1f\n",
+           percentile_us(times, keys, 50), percentile_us(times, keys, 99), percentile_us(times, keys, 99.9),
+           percentile_us(times, keys, 99.99), times[keys - 1] / 1000.0);
     printf("entries moved by one operation: %" PRIu64 " at most\n", size.moves_most);
     printf("table bytes per key: %.2f\n", (double)size.table_bytes / (double)size.keys);
     lane_detach(lane);

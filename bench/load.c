@@ -1,25 +1,35 @@
 /* A load generator that costs little itself, so that a run measures the server. Prints one line of JSON.
  *
- *     build/release/bench/load --port 6379 --case get --clients 50 --pipeline 16 --value 64 --keys 10000 --prefill --seconds 2
+ *     build/release/bench/load --port 6379 --case get --clients 50 --pipeline 16 --value 64 --keys 10000
+ *         --prefill --seconds 2
  *
- *     --host ADDRESS --port N    where the server is (127.0.0.1, 6379)      --unix PATH        or its unix socket
- *     --case NAME                get, set, incr, mget, ping                 --protocol NAME    resp or memcached (get and set)
- *     --clients N --threads N    connections, and the threads that          --pipeline N       requests that are sent at once; the next
- *                                have them (50, 1)                                             ones follow when all are answered (1)
- *     --value BYTES              (64)                                       --mget-keys N      keys of one MGET (10)
- *     --keys N --first-key N     the keys are N from that number on         --distribution D   uniform; hot: 90 % of requests to 1 % of
- *                                (10000, 0)                                                    keys; zipf: exponent 0.99
- *     --prefill                  sets every key first; with                 --ttl SECONDS      keys that are set live so long (0: always)
- *                                --seconds 0 that is all
+ *     --host ADDRESS --port N    where the server is (127.0.0.1, 6379)      --unix PATH        or its unix
+ *                                socket
+ *     --case NAME                get, set, incr, mget, ping                 --protocol NAME    resp or
+ *                                memcached (get and set)
+ *     --clients N --threads N    connections, and the threads that          --pipeline N       requests that
+ *                                are sent at once; the next
+ *                                have them (50, 1)                                             ones follow
+ *                                    when all are answered (1)
+ *     --value BYTES              (64)                                       --mget-keys N      keys of one
+ *                                MGET (10)
+ *     --keys N --first-key N     the keys are N from that number on         --distribution D   uniform; hot:
+ *                                90 % of requests to 1 % of
+ *                                (10000, 0)                                                    keys; zipf:
+ *                                    exponent 0.99
+ *     --prefill                  sets every key first; with                 --ttl SECONDS      keys that are
+ *                                set live so long (0: always) --seconds 0 that is all
  *     --expire-at MS             or until that Unix time (resp only)
- *     --seconds S                how long is measured, after                --requests N       or so many requests, all measured
- *                                --warmup S (1, 0.2)
- *     --pid N                    tells the CPU time of that process over the measured time, from the scheduler's counters
+ *     --seconds S                how long is measured, after                --requests N       or so many
+ *                                requests, all measured --warmup S (1, 0.2)
+ *     --pid N                    tells the CPU time of that process over the measured time, from the
+ *                                scheduler's counters
  *     --seed N                   for the choice of keys
  *
- * A thread has one batch of requests, written before the run; before each use only the digits of its keys are written anew. A key is
- * "key:" and twelve digits ("int:" for INCR), so requests of a case have one length. Replies are looked at only as far as it takes
- * to know them: one that looks as it should is skipped by its known length. Any error fails the run; missing values are counted.
+ * A thread has one batch of requests, written before the run; before each use only the digits of its keys are
+ * written anew. A key is "key:" and twelve digits ("int:" for INCR), so requests of a case have one length.
+ * Replies are looked at only as far as it takes to know them: one that looks as it should is skipped by its
+ * known length. Any error fails the run; missing values are counted.
  *
  * Latency is the time from sending a batch to having its last reply. */
 #include <arpa/inet.h>
@@ -214,9 +224,7 @@ static void draws_prepare(void) {
     draws = memory_take(DRAWS * sizeof *draws);
     for (size_t i = 0; i < DRAWS; i++) {
         double at = (double)(random_next(&state) >> 11) * 0x1p-53;
-        double rank = at * zeta < 1     ? 0
-                      : at * zeta < two ? 1
-                                        : keys * pow(eta * at - eta + 1, alpha);
+        double rank = at * zeta < 1 ? 0 : at * zeta < two ? 1 : keys * pow(eta * at - eta + 1, alpha);
         draws[i] = (uint32_t)((uint64_t)rank % options.keys * SCATTER % options.keys);
     }
 }
@@ -248,8 +256,7 @@ static size_t memcached_write(char *out, enum kind kind, const char *value, size
     size_t at = (size_t)sprintf(out, "%s key:%0*d", kind_names[kind], KEY_DIGITS, 0);
     *digits = at - KEY_DIGITS;
     if (kind == SET) {
-        at += (size_t)sprintf(out + at, " 0 %llu %zu\r\n", (unsigned long long)options.ttl,
-                              options.value);
+        at += (size_t)sprintf(out + at, " 0 %llu %zu\r\n", (unsigned long long)options.ttl, options.value);
         memcpy(out + at, value, options.value);
         at += options.value;
     }
@@ -258,8 +265,7 @@ static size_t memcached_write(char *out, enum kind kind, const char *value, size
 }
 
 /* One request in RESP. An INCR's keys are set to a number. */
-static size_t resp_write(char *out, enum kind kind, uint32_t keys_each, const char *value,
-                         size_t *digits) {
+static size_t resp_write(char *out, enum kind kind, uint32_t keys_each, const char *value, size_t *digits) {
     static const char *const words[KINDS] = {"GET", "SET", "INCR", "MGET", "PING"};
     bool has_ttl = kind == SET && (options.ttl > 0 || options.expire_at > 0);
     const char *key = options.kind == INCR ? "int:000000000000" : "key:000000000000";
@@ -295,20 +301,18 @@ static void batch_expect(struct batch *batch, enum kind kind) {
         batch->reply_length = 0;
     } else if (!is_resp && kind == GET) {
         char line[64];
-        batch->reply_length = (size_t)snprintf(line, sizeof line, "VALUE key:%0*d 0 %zu\r\n",
-                                               KEY_DIGITS, 0, options.value) +
-                              options.value + strlen("\r\nEND\r\n");
+        batch->reply_length =
+            (size_t)snprintf(line, sizeof line, "VALUE key:%0*d 0 %zu\r\n", KEY_DIGITS, 0, options.value) +
+            options.value + strlen("\r\nEND\r\n");
     } else if (kind == GET || kind == MGET) {
-        batch->item_length =
-            (size_t)snprintf(batch->item, sizeof batch->item, "$%zu\r\n", options.value);
+        batch->item_length = (size_t)snprintf(batch->item, sizeof batch->item, "$%zu\r\n", options.value);
         batch->item_stride = batch->item_length + options.value + 2;
         batch->reply_length += batch->keys_each * batch->item_stride;
     }
 }
 
 static void batch_make(struct batch *batch, const struct plan *plan) {
-    *batch =
-        (struct batch){.keys_each = plan->kind == MGET ? options.mget_keys : plan->kind != PING};
+    *batch = (struct batch){.keys_each = plan->kind == MGET ? options.mget_keys : plan->kind != PING};
     char *value = memory_take(options.value + 1);
     memset(value, 'v', options.value);
     char *one = memory_take(256 + options.value + (size_t)batch->keys_each * 32);
@@ -317,8 +321,7 @@ static void batch_make(struct batch *batch, const struct plan *plan) {
                                 ? resp_write(one, plan->kind, batch->keys_each, value, digits)
                                 : memcached_write(one, plan->kind, value, digits);
     batch->bytes = memory_take(batch->request_length * plan->pipeline);
-    batch->digits =
-        memory_take((size_t)plan->pipeline * (batch->keys_each + 1) * sizeof *batch->digits);
+    batch->digits = memory_take((size_t)plan->pipeline * (batch->keys_each + 1) * sizeof *batch->digits);
     for (uint32_t i = 0; i < plan->pipeline; i++) {
         memcpy(batch->bytes + i * batch->request_length, one, batch->request_length);
         for (uint32_t j = 0; j < batch->keys_each; j++) {
@@ -339,8 +342,7 @@ static void batch_free(struct batch *batch) {
 /* Whether a reply as it should be, with all values, stands at the beginning. */
 static bool reply_is_expected(const struct batch *batch, const char *data, size_t length) {
     if (batch->reply_length == 0 || length < batch->reply_length) return false;
-    if (memcmp(data, batch->header, batch->header_length) != 0 ||
-        data[batch->reply_length - 1] != '\n')
+    if (memcmp(data, batch->header, batch->header_length) != 0 || data[batch->reply_length - 1] != '\n')
         return false;
     if (batch->item_length == 0) return true;
     const char *item = data + batch->header_length;
@@ -363,7 +365,8 @@ static int server_connect(void) {
     else if (inet_pton(AF_INET, options.host, &remote.sin_addr) != 1)
         fail("%s is no IPv4 address", options.host);
     int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    /* Over loopback it is the server's thread that runs this side's congestion control, while it sends: so that this is as little as can be. */
+    /* Over loopback it is the server's thread that runs this side's congestion control, while it sends: so
+     * that this is as little as can be. */
     if (!is_unix && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0)
         fail("TCP_CONGESTION: %s", strerror(errno));
     const struct sockaddr *address =
@@ -392,8 +395,7 @@ static size_t bytes_send(const struct connection *connection, const char *data, 
 }
 
 /* The batch is about to be used by others, so the rest is kept. */
-static void rest_keep(struct thread *thread, struct connection *connection, const char *data,
-                      size_t length) {
+static void rest_keep(struct thread *thread, struct connection *connection, const char *data, size_t length) {
     connection->rest = realloc(connection->rest, length);
     if (!connection->rest) fail("no memory");
     memcpy(connection->rest, data, length);
@@ -435,8 +437,7 @@ static void reply_count(struct thread *thread, const struct frame *frame) {
     thread->absent += frame->absent;
     if (!frame->is_error) return;
     if (thread->errors++ == 0)
-        fprintf(stderr, "load: the server answered: %.*s\n", (int)strcspn(frame->line, "\r\n"),
-                frame->line);
+        fprintf(stderr, "load: the server answered: %.*s\n", (int)strcspn(frame->line, "\r\n"), frame->line);
 }
 
 /* Takes replies from the bytes. Returns how many ended. */
@@ -466,11 +467,9 @@ static void connection_receive(struct thread *thread, struct connection *connect
     ssize_t length = recv(connection->fd, thread->memory, RECEIVE_MOST, 0);
     if (length < 0 && errno == EAGAIN) return;
     if (length <= 0)
-        fail("the server closed a connection%s%s", length < 0 ? ": " : "",
-             length < 0 ? strerror(errno) : "");
+        fail("the server closed a connection%s%s", length < 0 ? ": " : "", length < 0 ? strerror(errno) : "");
     uint32_t count = replies_take(thread, connection, thread->memory, (size_t)length);
-    if (count > connection->awaited)
-        fail("%u replies more than requests", count - connection->awaited);
+    if (count > connection->awaited) fail("%u replies more than requests", count - connection->awaited);
     connection->awaited -= count;
     if (count > 0) {
         uint64_t done = atomic_load_explicit(&thread->done, memory_order_relaxed);
@@ -502,10 +501,8 @@ static void *thread_run(void *argument) {
         if (found == 0) fail("no reply for %d seconds", SILENCE_MS / 1000);
         for (int i = 0; i < found; i++) {
             struct connection *connection = events[i].data.ptr;
-            if (connection->is_writing && (events[i].events & EPOLLOUT))
-                rest_send(thread, connection);
-            if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP))
-                connection_receive(thread, connection);
+            if (connection->is_writing && (events[i].events & EPOLLOUT)) rest_send(thread, connection);
+            if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) connection_receive(thread, connection);
         }
     }
     return NULL;
@@ -519,8 +516,7 @@ static struct thread *threads_start(const struct plan *plan) {
     for (uint32_t i = 0; i < plan->threads; i++) {
         struct thread *thread = &threads[i];
         thread->plan = plan;
-        thread->connection_count =
-            plan->clients / plan->threads + (i < plan->clients % plan->threads);
+        thread->connection_count = plan->clients / plan->threads + (i < plan->clients % plan->threads);
         thread->connections = memory_take(thread->connection_count * sizeof *thread->connections);
         thread->next_key = plan->requests * i / plan->threads;
         thread->to_send = plan->requests * (i + 1) / plan->threads - thread->next_key;
@@ -579,11 +575,9 @@ static double client_cpu_ns(void) {
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-static void result_mark(struct result *result, const struct thread *threads, uint32_t count,
-                        double sign) {
+static void result_mark(struct result *result, const struct thread *threads, uint32_t count, double sign) {
     uint64_t done = 0;
-    for (uint32_t i = 0; i < count; i++)
-        done += atomic_load_explicit(&threads[i].done, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) done += atomic_load_explicit(&threads[i].done, memory_order_relaxed);
     result->requests = sign > 0 ? done - result->requests : done;
     result->seconds += sign * (double)now_ns() / 1e9;
     result->server_ns += sign * server_cpu_ns();
@@ -591,8 +585,7 @@ static void result_mark(struct result *result, const struct thread *threads, uin
 }
 
 static void wait_seconds(double seconds) {
-    struct timespec left = {.tv_sec = (time_t)seconds,
-                            .tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
+    struct timespec left = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
     while (nanosleep(&left, &left) != 0) continue;
 }
 
@@ -637,21 +630,19 @@ static void result_print(const struct result *result) {
     double requests = result->requests > 0 ? (double)result->requests : 1;
     printf("{\"case\": \"%s\", \"protocol\": \"%s\", \"clients\": %u, \"threads\": %u, "
            "\"pipeline\": %u, \"value\": %zu, ",
-           kind_names[options.kind], protocol_names[options.protocol], options.clients,
-           options.threads, options.pipeline, options.value);
+           kind_names[options.kind], protocol_names[options.protocol], options.clients, options.threads,
+           options.pipeline, options.value);
     printf("\"keys\": %llu, \"distribution\": \"%s\", \"requests\": %llu, \"seconds\": %.4f, "
            "\"per_second\": %.0f, ",
            (unsigned long long)options.keys, distribution_names[options.distribution],
-           (unsigned long long)result->requests, result->seconds,
-           (double)result->requests / result->seconds);
+           (unsigned long long)result->requests, result->seconds, (double)result->requests / result->seconds);
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, ",
            histogram_quantile(&result->latencies, 0.5) / 1e3,
            histogram_quantile(&result->latencies, 0.99) / 1e3,
            histogram_quantile(&result->latencies, 0.999) / 1e3);
     if (options.pid != 0) printf("\"server_ns\": %.1f, ", result->server_ns / requests);
-    printf("\"client_ns\": %.1f, \"absent\": %llu, \"errors\": %llu}\n",
-           result->client_ns / requests, (unsigned long long)result->absent,
-           (unsigned long long)result->errors);
+    printf("\"client_ns\": %.1f, \"absent\": %llu, \"errors\": %llu}\n", result->client_ns / requests,
+           (unsigned long long)result->absent, (unsigned long long)result->errors);
 }
 
 /* ------------------------------------------------------------------ options */
@@ -689,8 +680,7 @@ static void option_take(int option, const char *text) {
     case 'x': options.protocol = (enum protocol)name_option(text, protocol_names, 2); break;
     case 'C': options.kind = (enum kind)name_option(text, kind_names, KINDS); break;
     case 'd':
-        options.distribution =
-            (enum distribution)name_option(text, distribution_names, DISTRIBUTIONS);
+        options.distribution = (enum distribution)name_option(text, distribution_names, DISTRIBUTIONS);
         break;
     case 'c': options.clients = (uint32_t)number_option(text, 1, 100000); break;
     case 't': options.threads = (uint32_t)number_option(text, 1, 256); break;
@@ -713,14 +703,17 @@ static void option_take(int option, const char *text) {
 
 static void options_read(int argc, char **argv) {
     static const struct option names[] = {
-        {"host", 1, NULL, 'h'},         {"port", 1, NULL, 'p'},      {"unix", 1, NULL, 'u'},
-        {"protocol", 1, NULL, 'x'},     {"case", 1, NULL, 'C'},      {"clients", 1, NULL, 'c'},
-        {"distribution", 1, NULL, 'd'}, {"threads", 1, NULL, 't'},   {"pipeline", 1, NULL, 'P'},
-        {"value", 1, NULL, 'v'},        {"mget-keys", 1, NULL, 'm'}, {"keys", 1, NULL, 'k'},
-        {"first-key", 1, NULL, 'f'},    {"ttl", 1, NULL, 'e'},       {"requests", 1, NULL, 'n'},
-        {"seconds", 1, NULL, 's'},      {"warmup", 1, NULL, 'w'},    {"pid", 1, NULL, 'i'},
-        {"seed", 1, NULL, 'S'},         {"prefill", 0, NULL, 'F'},   {"expire-at", 1, NULL, 'E'},
-        {NULL, 0, NULL, 0},
+        {"host", 1, NULL, 'h'},         {"port", 1, NULL, 'p'},
+        {"unix", 1, NULL, 'u'},         {"protocol", 1, NULL, 'x'},
+        {"case", 1, NULL, 'C'},         {"clients", 1, NULL, 'c'},
+        {"distribution", 1, NULL, 'd'}, {"threads", 1, NULL, 't'},
+        {"pipeline", 1, NULL, 'P'},     {"value", 1, NULL, 'v'},
+        {"mget-keys", 1, NULL, 'm'},    {"keys", 1, NULL, 'k'},
+        {"first-key", 1, NULL, 'f'},    {"ttl", 1, NULL, 'e'},
+        {"requests", 1, NULL, 'n'},     {"seconds", 1, NULL, 's'},
+        {"warmup", 1, NULL, 'w'},       {"pid", 1, NULL, 'i'},
+        {"seed", 1, NULL, 'S'},         {"prefill", 0, NULL, 'F'},
+        {"expire-at", 1, NULL, 'E'},    {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) option_take(option, optarg);

@@ -1,16 +1,19 @@
-/* Replays a workload against a server that speaks RESP: GET, and SET where there was nothing. Prints one line of JSON.
+/* Replays a workload against a server that speaks RESP: GET, and SET where there was nothing. Prints one line
+ * of JSON.
  *
  *     build/release/bench/replay --port 6379 --workload web07 --value 64 --share 1000000
  *
  *     --port N           of 127.0.0.1               --workload NAME    as bench/simulate knows them
- *     --value BYTES      (64); those of a mixed     --share BYTES      maxmemory is set to what the server uses when empty and this;
+ *     --value BYTES      (64); those of a mixed     --share BYTES      maxmemory is set to what the server
+ *                                                   uses when empty and this;
  *                        workload are around it                       0: to no limit
  *     --traces FOLDER    (bench/traces)             --policy NAME      maxmemory-policy is set to it
  *     --fill N           doesn't replay, but sets the first N objects, to see what they cost
  *
- * The order is that of the workload. GETs are sent together only as long as none of them asks for a key twice, and the SETs of those
- * that found nothing follow before the next GETs do. What a server keeps for the connection counts as its memory, and a limit may be
- * small; so little is sent at once, and the server is told to use its buffers before its memory is taken for that of an empty one. */
+ * The order is that of the workload. GETs are sent together only as long as none of them asks for a key
+ * twice, and the SETs of those that found nothing follow before the next GETs do. What a server keeps for the
+ * connection counts as its memory, and a limit may be small; so little is sent at once, and the server is
+ * told to use its buffers before its memory is taken for that of an empty one. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -28,7 +31,8 @@
 #include "workloads/workload.h"
 
 #define BATCH_MOST 128
-/* Of requests, and of the values in replies, at once: a part of the share, and no less and no more than these. */
+/* Of requests, and of the values in replies, at once: a part of the share, and no less and no more than
+ * these. */
 #define BYTES_LEAST ((size_t)16 * 1024)
 #define BYTES_MOST ((size_t)128 * 1024)
 #define SHARE_PARTS 128
@@ -147,7 +151,8 @@ static size_t bytes_receive(char *bytes, size_t room) {
     return (size_t)came;
 }
 
-/* Sends what is there, and takes as many replies. is_absent, if wanted, is told of each whether it was nil. */
+/* Sends what is there, and takes as many replies. is_absent, if wanted, is told of each whether it was
+ * nil. */
 static void out_exchange(bool *is_absent) {
     static char bytes[64 * 1024];
     static struct frame frame;
@@ -220,8 +225,7 @@ static uint32_t batch_most(void) {
 static void misses_set(const uint32_t *objects, const bool *is_absent, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (!is_absent[i]) continue;
-        if (out_length > 0 && out_length + value_length(objects[i]) + 64 > bytes_at_once)
-            out_exchange(NULL);
+        if (out_length > 0 && out_length + value_length(objects[i]) + 64 > bytes_at_once) out_exchange(NULL);
         out_set(objects[i]);
     }
     if (out_length > 0) out_exchange(NULL);
@@ -321,11 +325,10 @@ int main(int argc, char **argv) {
     else
         misses = workload_replay();
     double seconds = now_seconds() - began;
-    printf(
-        "{\"objects\": %u, \"requests\": %zu, \"misses\": %llu, \"keys\": %llu, \"empty\": %llu, "
-        "\"maxmemory\": %llu, \"used\": %llu, \"seconds\": %.3f}\n",
-        workload.objects, workload.request_count, (unsigned long long)misses, key_count(), empty,
-        limit, used_memory(), seconds);
+    printf("{\"objects\": %u, \"requests\": %zu, \"misses\": %llu, \"keys\": %llu, \"empty\": %llu, "
+           "\"maxmemory\": %llu, \"used\": %llu, \"seconds\": %.3f}\n",
+           workload.objects, workload.request_count, (unsigned long long)misses, key_count(), empty, limit,
+           used_memory(), seconds);
     workload_close(&workload);
     free(value_bytes);
     free(out);

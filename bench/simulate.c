@@ -2,17 +2,20 @@
  *
  *     build/release/bench/simulate [--policies lru,clock,s3fifo:small=5] ...
  *
- *     --policies LIST    separated by commas; parameters behind a colon, separated by slashes: s3fifo:small=5/ghost=50
+ *     --policies LIST    separated by commas; parameters behind a colon, separated by slashes:
+ *                        s3fifo:small=5/ghost=50
  *     --workloads LIST   (all)                  --sizes LIST     percent of the footprint (1,10,30)
  *     --shards N         for policies that know of shards, and for --split (1)
  *     --split            every policy as N policies, each with an N-th of the room
- *     --bytes            all objects have sizes that differ, and the room is in bytes, as it is for the workload "mixed"
+ *     --bytes            all objects have sizes that differ, and the room is in bytes, as it is for the
+ *                        workload "mixed"
  *     --count            the room is in objects, for all
  *     --traces FOLDER    (bench/traces)         --jobs N         threads (2)
  *     --brief            means only             --seed N
  *     --csv              nothing but lines 'workload,percent,policy,miss ratio'
  *
- * The last columns compare with exact LRU and with the better of what Redis does: the mean over all cases of the ratio of misses. */
+ * The last columns compare with exact LRU and with the better of what Redis does: the mean over all cases of
+ * the ratio of misses. */
 #include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -55,11 +58,9 @@ struct split {
     uint32_t **weights; /* of each part's objects */
 };
 
-static struct split split_make(const struct workload *workload, const uint32_t *all,
-                               uint32_t shards) {
+static struct split split_make(const struct workload *workload, const uint32_t *all, uint32_t shards) {
     struct split split = {memory_take(workload->objects, sizeof(uint32_t)),
-                          memory_take(shards, sizeof(uint32_t)),
-                          memory_take(shards, sizeof(uint32_t *))};
+                          memory_take(shards, sizeof(uint32_t)), memory_take(shards, sizeof(uint32_t *))};
     for (uint32_t i = 0; i < workload->objects; i++)
         split.numbers[i] = split.objects[object_hash(i) & (shards - 1)]++;
     for (uint32_t i = 0; i < shards; i++)
@@ -81,19 +82,17 @@ static double simulate(const struct workload *workload, const uint32_t *all, con
     struct setting *settings = memory_take(parts, sizeof *settings);
     void **states = memory_take(parts, sizeof *states);
     for (uint32_t i = 0; i < parts; i++) {
-        settings[i] =
-            (struct setting){.objects = split.objects[i] + (split.objects[i] == 0),
-                             .capacity = (uint64_t)((double)total * percent / 100 / parts + 0.5),
-                             .weights = split.weights[i],
-                             .shards = options.splits ? 1 : options.shards,
-                             .seed = options.seed * 0x9e3779b97f4a7c15u + i * 2 + 1,
-                             .parameters = parameters};
+        settings[i] = (struct setting){.objects = split.objects[i] + (split.objects[i] == 0),
+                                       .capacity = (uint64_t)((double)total * percent / 100 / parts + 0.5),
+                                       .weights = split.weights[i],
+                                       .shards = options.splits ? 1 : options.shards,
+                                       .seed = options.seed * 0x9e3779b97f4a7c15u + i * 2 + 1,
+                                       .parameters = parameters};
         states[i] = policy->open(&settings[i]);
     }
     for (size_t i = 0; i < workload->request_count; i++) {
         uint32_t object = workload->requests[i];
-        misses +=
-            !policy->request(states[object_hash(object) & (parts - 1)], split.numbers[object]);
+        misses += !policy->request(states[object_hash(object) & (parts - 1)], split.numbers[object]);
     }
     for (uint32_t i = 0; i < parts; i++) {
         policy->close(states[i]);
@@ -111,8 +110,7 @@ static void *cells_run(void *unused) {
     (void)unused;
     size_t cells = options.workload_count * options.size_count * options.policy_count;
     for (size_t cell; (cell = atomic_fetch_add(&next_cell, 1)) < cells;) {
-        size_t policy = cell % options.policy_count,
-               size = cell / options.policy_count % options.size_count;
+        size_t policy = cell % options.policy_count, size = cell / options.policy_count % options.size_count;
         size_t workload = cell / options.policy_count / options.size_count;
         results[cell] = simulate(&workloads[workload], weights[workload], options.policies[policy],
                                  atof(options.sizes[size]));
@@ -128,15 +126,13 @@ static double best_of(size_t workload, size_t size, const char *const *names) {
     for (size_t i = 0; i < options.policy_count; i++)
         for (size_t n = 0; names[n]; n++) {
             double ratio = *result_at(workload, size, i);
-            if (strcmp(options.policies[i], names[n]) == 0 && (best == 0 || ratio < best))
-                best = ratio;
+            if (strcmp(options.policies[i], names[n]) == 0 && (best == 0 || ratio < best)) best = ratio;
         }
     return best;
 }
 
 static void print_mean(size_t policy, size_t from, size_t to) {
-    static const char *const lru[] = {"lru", NULL}, *const redis[] = {"redis-lru", "redis-lfu",
-                                                                      NULL};
+    static const char *const lru[] = {"lru", NULL}, *const redis[] = {"redis-lru", "redis-lfu", NULL};
     double sum = 0, to_lru = 0, to_redis = 0, worst = 0;
     size_t cases = (to - from) * options.size_count;
     for (size_t w = from; w < to; w++)
@@ -148,8 +144,8 @@ static void print_mean(size_t policy, size_t from, size_t to) {
             if (best_redis > 0) to_redis += ratio / best_redis;
             if (best_redis > 0 && ratio / best_redis > worst) worst = ratio / best_redis;
         }
-    printf("  %8.4f %8.3f %8.3f %8.3f", sum / (double)cases, to_lru / (double)cases,
-           to_redis / (double)cases, worst);
+    printf("  %8.4f %8.3f %8.3f %8.3f", sum / (double)cases, to_lru / (double)cases, to_redis / (double)cases,
+           worst);
 }
 
 static void print_csv(void) {
@@ -168,8 +164,7 @@ static void print_results(size_t traces) {
             for (size_t s = 0; s < options.size_count; s++) printf(" %7s%%", options.sizes[s]);
             for (size_t p = 0; p < options.policy_count; p++) {
                 printf("\n%-40s", options.policies[p]);
-                for (size_t s = 0; s < options.size_count; s++)
-                    printf(" %8.2f", 100 * *result_at(w, s, p));
+                for (size_t s = 0; s < options.size_count; s++) printf(" %8.2f", 100 * *result_at(w, s, p));
             }
             printf("\n");
         }
@@ -253,11 +248,10 @@ int main(int argc, char **argv) {
         weights[i] = memory_take(workload->objects, sizeof(uint32_t));
         bool has_sizes = !options.by_count && (options.by_bytes || workload->is_mixed);
         for (uint32_t object = 0; object < workload->objects; object++)
-            weights[i][object] =
-                has_sizes ? workload_object_size(object, MIXED_SIZE) + OVERHEAD : 1;
+            weights[i][object] = has_sizes ? workload_object_size(object, MIXED_SIZE) + OVERHEAD : 1;
     }
-    results = memory_take(options.workload_count * options.size_count * options.policy_count,
-                          sizeof *results);
+    results =
+        memory_take(options.workload_count * options.size_count * options.policy_count, sizeof *results);
     pthread_t threads[ITEMS_MOST];
     if (options.jobs > ITEMS_MOST) options.jobs = ITEMS_MOST;
     for (uint32_t i = 0; i < options.jobs; i++) pthread_create(&threads[i], NULL, cells_run, NULL);

@@ -1,13 +1,17 @@
-/* The yardstick: the cache that one writes in an afternoon, and well. bench/engine measures the engine against it.
+/* The yardstick: the cache that one writes in an afternoon, and well. bench/engine measures the engine
+ * against it.
  *
- * As many shards as the engine has, chosen by the same bits of the same hash; each has a pthread_rwlock_t and a chained hash table:
+ * As many shards as the engine has, chosen by the same bits of the same hash; each has a pthread_rwlock_t and
+ * a chained hash table:
  *
- *     shard     rwlock | buckets --> [ node | NULL | node | ... ]     a power of two, never fewer than there are nodes
+ *     shard     rwlock | buckets --> [ node | NULL | node | ... ]     a power of two, never fewer than there
+ *               are nodes
  *                                       |
  *     node      next | hash | lengths | key | value                   one allocation, of the same allocator
  *
- * It does nothing for its keep: no clock, no expiry, no counters, no databases, no listeners, nothing that a command might want. A node
- * holds the whole hash, so that a chain is walked without comparing keys; a value of the same length is written in place. */
+ * It does nothing for its keep: no clock, no expiry, no counters, no databases, no listeners, nothing that a
+ * command might want. A node holds the whole hash, so that a chain is walked without comparing keys; a value
+ * of the same length is written in place. */
 #ifndef BENCH_YARDSTICK_H
 #define BENCH_YARDSTICK_H
 
@@ -74,15 +78,18 @@ static inline struct yardstick_shard *yardstick_shard_of(const struct yardstick 
 }
 
 /* The link that leads to the key's node, or the chain's last one. */
-static inline struct yardstick_node **yardstick_find(const struct yardstick_shard *shard, const struct key *key) {
+static inline struct yardstick_node **yardstick_find(const struct yardstick_shard *shard,
+                                                     const struct key *key) {
     struct yardstick_node **at = &shard->buckets[key->hash & shard->mask];
     for (; *at != NULL; at = &(*at)->next)
-        if ((*at)->hash == key->hash && (*at)->key_length == key->length && memcmp((*at)->bytes, key->data, key->length) == 0)
+        if ((*at)->hash == key->hash && (*at)->key_length == key->length &&
+            memcmp((*at)->bytes, key->data, key->length) == 0)
             break;
     return at;
 }
 
-/* All at once: a smooth growth would be no faster on average. Out of memory it stays as it is, and the chains get longer. */
+/* All at once: a smooth growth would be no faster on average. Out of memory it stays as it is, and the chains
+ * get longer. */
 static inline void yardstick_grow(struct yardstick_shard *shard) {
     size_t mask = shard->mask * 2 + 1;
     struct yardstick_node **buckets = calloc(mask + 1, sizeof(struct yardstick_node *));
@@ -99,17 +106,20 @@ static inline void yardstick_grow(struct yardstick_shard *shard) {
 }
 
 /* Like latchkey_get and latchkey_set; the key was hashed by keyspace_key. */
-static inline ssize_t yardstick_get(struct yardstick *yardstick, const struct key *key, char *out, size_t size) {
+static inline ssize_t yardstick_get(struct yardstick *yardstick, const struct key *key, char *out,
+                                    size_t size) {
     struct yardstick_shard *shard = yardstick_shard_of(yardstick, key->hash);
     pthread_rwlock_rdlock(&shard->lock);
     const struct yardstick_node *node = *yardstick_find(shard, key);
     ssize_t length = node == NULL ? -1 : (ssize_t)node->value_length;
-    if (node != NULL) memcpy(out, node->bytes + node->key_length, node->value_length < size ? node->value_length : size);
+    if (node != NULL)
+        memcpy(out, node->bytes + node->key_length, node->value_length < size ? node->value_length : size);
     pthread_rwlock_unlock(&shard->lock);
     return length;
 }
 
-static inline bool yardstick_set(struct yardstick *yardstick, const struct key *key, const char *value, size_t length) {
+static inline bool yardstick_set(struct yardstick *yardstick, const struct key *key, const char *value,
+                                 size_t length) {
     struct yardstick_shard *shard = yardstick_shard_of(yardstick, key->hash);
     struct yardstick_node *node, *before = NULL;
     pthread_rwlock_wrlock(&shard->lock);
@@ -118,7 +128,8 @@ static inline bool yardstick_set(struct yardstick *yardstick, const struct key *
         memcpy((*at)->bytes + key->length, value, length);
     } else if ((node = malloc(sizeof *node + key->length + length)) != NULL) {
         before = *at;
-        *node = (struct yardstick_node){before == NULL ? NULL : before->next, key->hash, (uint32_t)key->length, (uint32_t)length};
+        *node = (struct yardstick_node){before == NULL ? NULL : before->next, key->hash,
+                                        (uint32_t)key->length, (uint32_t)length};
         memcpy(node->bytes, key->data, key->length);
         memcpy(node->bytes + key->length, value, length);
         *at = node;

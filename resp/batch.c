@@ -6,7 +6,8 @@
 /* Digits of a number that the short way reads: enough for any argument that is not large. */
 #define DIGITS_MOST 5
 
-/* Reads "<kind><number>\r\n" at *at; moves *at behind it. false if it isn't all there, or is in any way unusual. */
+/* Reads "<kind><number>\r\n" at *at; moves *at behind it. false if it isn't all there, or is in any way
+ * unusual. */
 static inline bool read_head(const char **at, const char *end, char kind, uint32_t *number) {
     const char *p = *at;
     if (end - p < 4 || *p != kind) return false;
@@ -29,12 +30,16 @@ static inline bool read_head(const char **at, const char *end, char kind, uint32
 }
 
 /* One request at data; its arguments go behind those that the batch has. Returns its bytes, or 0. */
-static inline size_t read_request(struct batch *batch, uint32_t used, char *data, size_t length, uint32_t *count) {
+static inline size_t read_request(struct batch *batch, uint32_t used, char *data, size_t length,
+                                  uint32_t *count) {
     const char *at = data, *end = data + length;
     if (!read_head(&at, end, '*', count) || *count == 0 || *count > BATCH_ARGUMENTS - used) return 0;
-    for (struct bulk *argument = batch->arguments + used, *last = argument + *count; argument < last; argument++) {
+    for (struct bulk *argument = batch->arguments + used, *last = argument + *count; argument < last;
+         argument++) {
         uint32_t bytes;
-        if (!read_head(&at, end, '$', &bytes) || bytes >= REQUEST_BULK_APART || (size_t)(end - at) < (size_t)bytes + 2) return 0;
+        if (!read_head(&at, end, '$', &bytes) || bytes >= REQUEST_BULK_APART ||
+            (size_t)(end - at) < (size_t)bytes + 2)
+            return 0;
         *argument = (struct bulk){data + (at - data), bytes, NULL};
         at += bytes + 2;
     }

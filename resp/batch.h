@@ -1,8 +1,9 @@
-/* Requests ahead: as many whole, plain ones as there are in memory, found in one pass, so that what they need can be fetched before the
- * first of them runs.
+/* Requests ahead: as many whole, plain ones as there are in memory, found in one pass, so that what they need
+ * can be fetched before the first of them runs.
  *
- * This is the short way for what clients send nearly always: arrays of bulks that are all there and not large. Whatever else comes (an
- * unfinished request, an inline one, a large argument, a mistake) ends the batch before it, and is the request parser's (request.h). */
+ * This is the short way for what clients send nearly always: arrays of bulks that are all there and not
+ * large. Whatever else comes (an unfinished request, an inline one, a large argument, a mistake) ends the
+ * batch before it, and is the request parser's (request.h). */
 #ifndef RESP_BATCH_H
 #define RESP_BATCH_H
 
@@ -25,10 +26,12 @@ struct batch {
     struct bulk arguments[BATCH_ARGUMENTS]; /* valid until the memory changes; without owners */
 };
 
-/* Fills the batch from memory that begins with a request's first byte, with at most so many requests. Never reads beyond length. */
+/* Fills the batch from memory that begins with a request's first byte, with at most so many requests. Never
+ * reads beyond length. */
 void batch_parse(struct batch *batch, char *data, size_t length, uint32_t most);
 
-/* Makes a request of a batch the one that the parser has just returned: it is to be kept beyond the batch. false when out of memory. */
+/* Makes a request of a batch the one that the parser has just returned: it is to be kept beyond the batch.
+ * false when out of memory. */
 bool batch_hand_over(const struct batch *batch, uint32_t number, struct request_parser *parser);
 
 #endif

@@ -48,7 +48,8 @@ size_t reply_mark(const struct reply *reply) {
 void reply_truncate(struct reply *reply, size_t mark) {
     uint32_t kept = reply->reference_count;
     while (kept > 0 && reply->references[kept - 1].offset >= mark) kept--;
-    /* A reference that begins at the mark was written before it only if nothing followed; no caller marks there. */
+    /* A reference that begins at the mark was written before it only if nothing followed; no caller marks
+     * there. */
     release_from(reply, kept);
     reply->length = mark;
 }
@@ -82,7 +83,8 @@ void reply_raw(struct reply *reply, const char *data, size_t length) {
     reply->length += length;
 }
 
-/* Straight to where they belong: a number of two digits is what most bulks begin with, and a detour would take longer than they do. */
+/* Straight to where they belong: a number of two digits is what most bulks begin with, and a detour would
+ * take longer than they do. */
 static inline size_t digits_write(char *out, uint64_t value) {
     size_t count = 1;
     for (uint64_t rest = value; rest >= 10; rest /= 10) count++;
@@ -149,8 +151,7 @@ void reply_bulk_integer(struct reply *reply, int64_t value) {
 }
 
 /* printf into memory of its own. NULL, and the reply broken, when there is none. */
-static char *format_text(struct reply *reply, const char *format, va_list arguments,
-                         size_t *length) {
+static char *format_text(struct reply *reply, const char *format, va_list arguments, size_t *length) {
     char *text = NULL;
     int written = vasprintf(&text, format, arguments);
     if (written < 0) {
@@ -175,8 +176,7 @@ void reply_bulk_reference(struct reply *reply, const char *data, size_t length, 
                           void (*release)(void *)) {
     if (!reply->is_broken && reply->reference_count == reply->reference_capacity) {
         uint32_t capacity = reply->reference_capacity == 0 ? 8 : reply->reference_capacity * 2;
-        struct reply_reference *references =
-            realloc(reply->references, capacity * sizeof *references);
+        struct reply_reference *references = realloc(reply->references, capacity * sizeof *references);
         if (references == NULL)
             reply->is_broken = true;
         else {
@@ -251,12 +251,11 @@ static size_t double_write(char *out, size_t size, double value) {
         return (size_t)snprintf(out, size, "%s%.*s%.*s", sign, count, digits, -behind, "0000000");
     if (behind > 0 && (behind <= 6 || (point >= -2 && point <= 4))) {
         if (point > 0)
-            return (size_t)snprintf(out, size, "%s%.*s.%.*s", sign, point, digits, behind,
-                                    digits + point);
+            return (size_t)snprintf(out, size, "%s%.*s.%.*s", sign, point, digits, behind, digits + point);
         return (size_t)snprintf(out, size, "%s0.%.*s%.*s", sign, -point, "000000", count, digits);
     }
-    return (size_t)snprintf(out, size, "%s%c%s%.*se%+d", sign, digits[0], count > 1 ? "." : "",
-                            count - 1, digits + 1, point - 1);
+    return (size_t)snprintf(out, size, "%s%c%s%.*se%+d", sign, digits[0], count > 1 ? "." : "", count - 1,
+                            digits + 1, point - 1);
 }
 
 void reply_double(struct reply *reply, double value) {
@@ -360,8 +359,8 @@ void reply_defer_set(struct reply *reply, size_t mark, size_t count) {
 /* As Redis's errorstats: a code ends at a blank; what begins without a short one counts as ERR. */
 static void error_count(struct reply *reply, const char *text, size_t length) {
     const char *blank = memchr(text, ' ', length < 31 ? length : 31);
-    snprintf(reply->error_code, sizeof reply->error_code, "%.*s",
-             blank == NULL ? 3 : (int)(blank - text), blank == NULL ? "ERR" : text);
+    snprintf(reply->error_code, sizeof reply->error_code, "%.*s", blank == NULL ? 3 : (int)(blank - text),
+             blank == NULL ? "ERR" : text);
     reply->error_count++;
 }
 
@@ -370,8 +369,7 @@ static void error_write(struct reply *reply, const char *text, size_t length) {
     char *out = room(reply, length + 3);
     if (out == NULL) return;
     out[0] = '-';
-    for (size_t i = 0; i < length; i++)
-        out[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+    for (size_t i = 0; i < length; i++) out[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
     out[length + 1] = '\r';
     out[length + 2] = '\n';
     reply->length += length + 3;
@@ -400,7 +398,8 @@ void reply_errors_clear(struct reply *reply) {
 
 /* ------------------------------------------------------------------ looking back */
 
-/* The end of a bulk that begins at `at`, or 0 if it isn't whole. A reference takes its place without being among the bytes. */
+/* The end of a bulk that begins at `at`, or 0 if it isn't whole. A reference takes its place without being
+ * among the bytes. */
 static size_t bulk_end(const struct reply *reply, size_t at, uint64_t length, uint32_t *reference) {
     if (*reference < reply->reference_count && reply->references[*reference].offset == at) {
         if (reply->references[(*reference)++].length != length) return 0;
@@ -414,7 +413,9 @@ static size_t bulk_end(const struct reply *reply, size_t at, uint64_t length, ui
 /* A header line's number; below 0: -1. */
 static int64_t line_number(const char *from, const char *end) {
     int64_t number = 0;
-    for (const char *digit = from; digit < end && *digit >= '0' && *digit <= '9' && number < INT64_MAX / 20; digit++) number = number * 10 + (*digit - '0');
+    for (const char *digit = from; digit < end && *digit >= '0' && *digit <= '9' && number < INT64_MAX / 20;
+         digit++)
+        number = number * 10 + (*digit - '0');
     return *from == '-' ? -1 : number;
 }
 
@@ -423,18 +424,27 @@ bool reply_is_one(const struct reply *reply, size_t mark) {
     uint32_t reference = 0;
     while (reference < reply->reference_count && reply->references[reference].offset <= mark) reference++;
     for (uint64_t wanted = 1; wanted > 0; wanted--) {
-        const char *line = reply->data + at, *end = at < reply->length ? memchr(line, '\n', reply->length - at) : NULL;
+        const char *line = reply->data + at,
+                   *end = at < reply->length ? memchr(line, '\n', reply->length - at) : NULL;
         if (end == NULL || end - line < 2 || end[-1] != '\r') return false;
         int64_t number = line_number(line + 1, end);
         uint64_t count = number < 0 ? 0 : (uint64_t)number;
         at = (size_t)(end - reply->data) + 1;
         switch (*line) {
-        case '+': case '-': case ':': case '_': case ',': case '#': case '(': break;
-        case '*': case '~': wanted += count; break;
+        case '+':
+        case '-':
+        case ':':
+        case '_':
+        case ',':
+        case '#':
+        case '(': break;
+        case '*':
+        case '~': wanted += count; break;
         case '>': wanted += count + 1; break; /* it comes before the value */
         case '%': wanted += 2 * count; break;
         case '|': wanted += 2 * count + 1; break;
-        case '$': case '=':
+        case '$':
+        case '=':
             at = number < 0 ? at : bulk_end(reply, at, count, &reference);
             if (at == 0) return false;
             break;

@@ -32,8 +32,7 @@ void request_parser_free(struct request_parser *parser) {
 }
 
 bool request_is_idle(const struct request_parser *parser) {
-    return parser->is_finished ||
-           (parser->expected < 0 && parser->position == 0 && parser->searched == 0);
+    return parser->is_finished || (parser->expected < 0 && parser->position == 0 && parser->searched == 0);
 }
 
 static enum request_status fail(struct request_parser *parser, const char *error) {
@@ -182,8 +181,8 @@ static enum request_status parse_inline(struct request_parser *parser, char *dat
 
 /* Looks for the end of the line at position, behind what was searched before. READY: *end is the
  * index of its '\r', and the byte behind it is there too. As in Redis that byte may be any. */
-static enum request_status find_line_end(struct request_parser *parser, const char *data,
-                                         size_t length, const char *too_big, size_t *end) {
+static enum request_status find_line_end(struct request_parser *parser, const char *data, size_t length,
+                                         const char *too_big, size_t *end) {
     size_t from = parser->searched > parser->position ? parser->searched : parser->position;
     const char *found = from < length ? memchr(data + from, '\r', length - from) : NULL;
     *end = found == NULL ? length : (size_t)(found - data);
@@ -192,9 +191,8 @@ static enum request_status find_line_end(struct request_parser *parser, const ch
     return *end + 1 < length ? REQUEST_READY : REQUEST_PARTIAL;
 }
 
-static enum request_status read_count(struct request_parser *parser,
-                                      const struct request_limits *limits, const char *data,
-                                      size_t length) {
+static enum request_status read_count(struct request_parser *parser, const struct request_limits *limits,
+                                      const char *data, size_t length) {
     int64_t count;
     size_t end;
     enum request_status status =
@@ -221,8 +219,8 @@ static enum request_status read_bulk_length(struct request_parser *parser,
     const char *line = data + parser->position;
     if (line[0] != '$') {
         static _Thread_local char text[64]; /* rare, and connections are many */
-        snprintf(text, sizeof text,
-                 "Protocol error: expected '$', got '%c'", line[0] == '\0' ? ' ' : line[0]);
+        snprintf(text, sizeof text, "Protocol error: expected '$', got '%c'",
+                 line[0] == '\0' ? ' ' : line[0]);
         return fail(parser, text);
     }
     if (!number_read(line + 1, end - parser->position - 1, &value) || value < 0 ||
@@ -258,9 +256,8 @@ static enum request_status read_bulk(struct request_parser *parser, size_t lengt
     return REQUEST_READY;
 }
 
-enum request_status request_parse(struct request_parser *parser,
-                                  const struct request_limits *limits, char *data, size_t length,
-                                  size_t *consumed) {
+enum request_status request_parse(struct request_parser *parser, const struct request_limits *limits,
+                                  char *data, size_t length, size_t *consumed) {
     if (parser->is_finished) begin(parser);
     if (length == 0 && parser->expected < 0) return REQUEST_PARTIAL;
     if (parser->expected < 0) {
@@ -300,13 +297,12 @@ size_t request_bulk_present(const struct request_parser *parser, size_t length) 
     return here < bulk ? here : bulk;
 }
 
-void request_receive_bulk(struct request_parser *parser, char *destination, size_t capacity,
-                          void *owner, char *data, size_t *length) {
+void request_receive_bulk(struct request_parser *parser, char *destination, size_t capacity, void *owner,
+                          char *data, size_t *length) {
     size_t here = request_bulk_present(parser, *length);
     assert(here <= capacity && capacity <= (size_t)parser->bulk_length);
     memcpy(destination, data + parser->position, here);
-    memmove(data + parser->position, data + parser->position + here,
-            *length - parser->position - here);
+    memmove(data + parser->position, data + parser->position + here, *length - parser->position - here);
     *length -= here;
     parser->apart = destination;
     parser->apart_owner = owner;
@@ -314,8 +310,7 @@ void request_receive_bulk(struct request_parser *parser, char *destination, size
     parser->apart_capacity = capacity;
 }
 
-void request_move_bulk(struct request_parser *parser, char *destination, size_t capacity,
-                       void *owner) {
+void request_move_bulk(struct request_parser *parser, char *destination, size_t capacity, void *owner) {
     assert(parser->apart_capacity < capacity && capacity <= (size_t)parser->bulk_length);
     parser->apart = destination;
     parser->apart_owner = owner;

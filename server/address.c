@@ -1,4 +1,5 @@
-/* Who a client is, as text. Addresses are asked of the kernel when somebody wants to see them, rather than kept in every connection. */
+/* Who a client is, as text. Addresses are asked of the kernel when somebody wants to see them, rather than
+ * kept in every connection. */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static void address_format(const union address *address, socklen_t size, char *o
     char text[INET6_ADDRSTRLEN];
     if (address->any.sa_family == AF_INET && inet_ntop(AF_INET, &address->ip4.sin_addr, text, sizeof text)) {
         snprintf(out, out_size, "%s:%d", text, ntohs(address->ip4.sin_port));
-    } else if (address->any.sa_family == AF_INET6 && inet_ntop(AF_INET6, &address->ip6.sin6_addr, text, sizeof text)) {
+    } else if (address->any.sa_family == AF_INET6 &&
+               inet_ntop(AF_INET6, &address->ip6.sin6_addr, text, sizeof text)) {
         snprintf(out, out_size, "[%s]:%d", text, ntohs(address->ip6.sin6_port));
     } else if (address->any.sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
         int length = (int)strnlen(address->path.sun_path, size - offsetof(struct sockaddr_un, sun_path));
@@ -63,7 +65,8 @@ static void flags_write(const struct connection *connection, char out[10]) {
     const struct session *session = &connection->session;
     size_t length = 0;
     if (session->is_monitor) out[length++] = 'O';
-    if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY) out[length++] = 'b';
+    if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY)
+        out[length++] = 'b';
     if (session->closes_after_reply) out[length++] = 'c';
     if (connection->is_resolving_close) out[length++] = 'A';
     if (connection->is_unix) out[length++] = 'U';
@@ -87,8 +90,8 @@ static size_t arguments_owned(const struct request_parser *parser) {
 
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
-    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments + connection->owned_bytes +
-           session_bytes(&connection->session) + dispatch_bytes(connection);
+    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
+           connection->owned_bytes + session_bytes(&connection->session) + dispatch_bytes(connection);
 }
 
 /* A client may give itself and its library names of any length. */
@@ -105,19 +108,23 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     size_t blocks = 0;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
     /* An argument that is being received apart is input; once it is whole it is an argument. */
-    size_t apart = parser->apart == NULL ? 0 : parser->apart_filled, apart_free = parser->apart == NULL ? 0 : parser->apart_capacity - apart;
-    size_t input = connection->input_length + apart, input_free = connection->input_capacity - connection->input_length + apart_free;
+    size_t apart = parser->apart == NULL ? 0 : parser->apart_filled,
+           apart_free = parser->apart == NULL ? 0 : parser->apart_capacity - apart;
+    size_t input = connection->input_length + apart,
+           input_free = connection->input_capacity - connection->input_length + apart_free;
     size_t arguments = parser->capacity * sizeof *parser->arguments + arguments_owned(parser);
-    int length = snprintf(out, size,
-                          "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64 " flags=%s db=%" PRIu32
-                          " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu"
-                          " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
-                          session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
-                          (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database, input,
-                          input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
-                          connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
-                          connection->last_command ? connection->last_command->full_name : "NULL", session->protocol, names_most,
-                          text_or_empty(library->name), names_most, text_or_empty(library->version));
+    int length = snprintf(
+        out, size,
+        "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64
+        " flags=%s db=%" PRIu32 " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu "
+        "multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu"
+        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
+        session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
+        (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
+        input, input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
+        connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
+        connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
+        names_most, text_or_empty(library->name), names_most, text_or_empty(library->version));
     return (size_t)length;
 }
 

@@ -11,9 +11,11 @@
 #include "worker.h"
 
 #define INTERVAL_MS 50
-/* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a second.) */
+/* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a
+ * second.) */
 #define STALE_MS (6 * INTERVAL_MS)
-/* Thousandths of an interval. A worker that had to wait for so much of it is starved, if it did not get by all the same... */
+/* Thousandths of an interval. A worker that had to wait for so much of it is starved, if it did not get by
+ * all the same... */
 #define STARVED 150
 /* ... and one that was running or waiting for less has time to spare. */
 #define SPARE 900
@@ -25,7 +27,8 @@
 /* It is known to work, and not to be starved, if it ran for so much in so many intervals. */
 #define BUSY 100
 #define CALM_LEAST 20
-/* A worker shares when it has been saturated in so many intervals: a load that is uneven for a moment needs no moves. */
+/* A worker shares when it has been saturated in so many intervals: a load that is uneven for a moment needs
+ * no moves. */
 #define SATURATED_LEAST 5
 #define SHUN_LEAST_MS 2000
 #define SHUN_MOST_MS 64000
@@ -38,14 +41,16 @@
 /* ------------------------------------------------------------------ what to do */
 
 static bool has_spare_time(const struct balance_load *load) {
-    return load->is_known && !load->is_shunned && load->waiting < STARVED && load->running + load->waiting < SPARE;
+    return load->is_known && !load->is_shunned && load->waiting < STARVED &&
+           load->running + load->waiting < SPARE;
 }
 
 static uint32_t used(const struct balance_load *load) {
     return load->running + load->waiting;
 }
 
-enum balance_advice balance_advise(const struct balance_load *own, const struct balance_load *others, uint32_t count, uint32_t *best) {
+enum balance_advice balance_advise(const struct balance_load *own, const struct balance_load *others,
+                                   uint32_t count, uint32_t *best) {
     bool is_starved = own->waiting >= STARVED, is_saturated = own->running >= SATURATED, is_found = false;
     if (!is_starved && !is_saturated) return BALANCE_STAY;
     for (uint32_t i = 0; i < count; i++) {
@@ -84,12 +89,14 @@ static void see_off(struct worker *worker) {
 }
 
 static bool is_active(const struct connection *connection) {
-    return connection->worker->now_monotonic - connection->last_active < ACTIVE_MS && connection->bytes_in > 0;
+    return connection->worker->now_monotonic - connection->last_active < ACTIVE_MS &&
+           connection->bytes_in > 0;
 }
 
 static uint32_t count_active(const struct worker *worker) {
     uint32_t count = 0, looked = 0;
-    for (const struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST; connection = connection->previous, looked++)
+    for (const struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST;
+         connection = connection->previous, looked++)
         count += is_active(connection);
     return count;
 }
@@ -100,9 +107,12 @@ static void send_away(struct worker *worker, uint32_t count, bool only_active, s
     balance->destination = destination;
     balance->leave_until = worker->now_monotonic + INTERVAL_MS;
     uint32_t looked = 0;
-    for (struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST; connection = connection->previous, looked++) {
+    for (struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST;
+         connection = connection->previous, looked++) {
         if (balance->leaving_count >= count || balance->leaving_count == BALANCE_LEAVING_MOST) return;
-        if (connection->is_leaving || !connection_may_leave(connection) || (only_active && !is_active(connection))) continue;
+        if (connection->is_leaving || !connection_may_leave(connection) ||
+            (only_active && !is_active(connection)))
+            continue;
         balance->leaving[balance->leaving_count++] = connection;
         connection_leave(connection);
     }
@@ -138,7 +148,8 @@ static bool measure(struct worker *worker) {
     bool is_recent = balance->measured_from != 0 && elapsed > 0 && elapsed < STALE_MS;
     if (is_recent) {
         atomic_store_explicit(&balance->running, share_of(ran - balance->ran, elapsed), memory_order_relaxed);
-        atomic_store_explicit(&balance->waiting, share_of(waited - balance->waited, elapsed), memory_order_relaxed);
+        atomic_store_explicit(&balance->waiting, share_of(waited - balance->waited, elapsed),
+                              memory_order_relaxed);
         atomic_store_explicit(&balance->measured_at, now, memory_order_relaxed);
     }
     balance->ran = ran;
@@ -167,10 +178,13 @@ static struct balance_load load_of(const struct worker *worker, int64_t now) {
 /* For longer each time that this happens while it is in doubt. */
 static void be_shunned(struct worker *worker) {
     struct balance *balance = &worker->balance;
-    int64_t now = worker->now_monotonic, until = atomic_load_explicit(&balance->shunned_until, memory_order_relaxed);
+    int64_t now = worker->now_monotonic,
+            until = atomic_load_explicit(&balance->shunned_until, memory_order_relaxed);
     balance->calm = 0;
     if (now < until) return; /* it is, and what it has is still leaving */
-    balance->shun_for = until == 0 ? SHUN_LEAST_MS : balance->shun_for * 2 < SHUN_MOST_MS ? balance->shun_for * 2 : SHUN_MOST_MS;
+    balance->shun_for = until == 0                             ? SHUN_LEAST_MS
+                        : balance->shun_for * 2 < SHUN_MOST_MS ? balance->shun_for * 2
+                                                               : SHUN_MOST_MS;
     atomic_store_explicit(&balance->shunned_until, now + balance->shun_for, memory_order_relaxed);
 }
 
@@ -192,8 +206,10 @@ static void act(struct worker *worker) {
     struct balance_load own = load_of(worker, now);
     enum balance_advice advice = balance_advise(&own, others, looked, &best);
     worker->balance.busy = own.running >= SATURATED ? worker->balance.busy + 1 : 0;
-    if (own.waiting >= STARVED) worker->balance.calm = 0;
-    else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST) be_trusted(worker);
+    if (own.waiting >= STARVED)
+        worker->balance.calm = 0;
+    else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST)
+        be_trusted(worker);
     if (advice == BALANCE_STAY) return;
     uint32_t active = count_active(worker);
     if (active == 0) return;
@@ -216,7 +232,8 @@ void balance_turn(struct worker *worker) {
         call_off(worker);
         balance->measure_again = worker->now_monotonic + INTERVAL_MS;
     }
-    if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping) return;
+    if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping)
+        return;
     if (!atomic_load_explicit(&config.balance_clients, memory_order_relaxed)) {
         be_trusted(worker);
         balance->measure_again = worker->now_monotonic + INTERVAL_MS;
@@ -230,7 +247,8 @@ int balance_patience(const struct worker *worker) {
 }
 
 void balance_start(struct worker *worker) {
-    worker->balance.schedstat = worker_count() > 1 ? open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
+    worker->balance.schedstat =
+        worker_count() > 1 ? open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
 }
 
 void balance_stop(struct worker *worker) {

@@ -24,7 +24,7 @@ static struct {
     struct keyspace *keyspace;
     struct shard_waiters *shards;
     struct hash_secret secret; /* of the tables alone: who chose keys of one shard has no long chain here */
-    _Atomic uint64_t count; /* of waiters that are not freed yet */
+    _Atomic uint64_t count;    /* of waiters that are not freed yet */
     struct mutex mutex;
     struct blocked_client *abandoned GUARDED_BY(&mutex); /* by workers that have ended */
 } registry = {.mutex = MUTEX_INITIALIZER};

@@ -14,7 +14,8 @@
 /* A round that takes longer waits for a worker that is busy with one command. */
 #define ROUND_MS 300
 
-/* The one round. Its message is part of it: when memory is short is no time to ask for more. Who has the message has the rest. */
+/* The one round. Its message is part of it: when memory is short is no time to ask for more. Who has the
+ * message has the rest. */
 static struct {
     _Atomic bool is_running;
     _Atomic int64_t rests_until; /* monotonic ms */
@@ -55,22 +56,20 @@ static bool is_over(void) {
 }
 
 static int class_of(const struct connection *connection) {
-    return connection->session.is_no_evict ? NOBODY
-                                           : 63 - __builtin_clzll(connection_memory(connection));
+    return connection->session.is_no_evict ? NOBODY : 63 - __builtin_clzll(connection_memory(connection));
 }
 
 static void evict(struct connection *connection) {
     char client[CONNECTION_DESCRIPTION];
     connection_describe(connection, client, sizeof client);
-    log_write(LOG_NOTICE, "Closing a client, since clients use more than maxmemory-clients: %s",
-              client);
+    log_write(LOG_NOTICE, "Closing a client, since clients use more than maxmemory-clients: %s", client);
     counter_add(&connection->worker->evicted_clients, 1);
     connection_close(connection, NULL);
 }
 
 static void close_largest(struct worker *worker, int highest) {
-    for (struct connection *connection = worker->connections, *next;
-         connection != NULL && is_over(); connection = next) {
+    for (struct connection *connection = worker->connections, *next; connection != NULL && is_over();
+         connection = next) {
         next = connection->next;
         if (class_of(connection) >= highest) evict(connection);
     }
@@ -93,8 +92,10 @@ static void round_end(int64_t rests_until) {
 
 static void round_handle(struct worker *worker, struct message *message) {
     int largest = round.is_closing ? NOBODY : find_largest(worker);
-    if (round.is_closing) close_largest(worker, round.highest);
-    else if (largest > round.highest) round.highest = largest;
+    if (round.is_closing)
+        close_largest(worker, round.highest);
+    else if (largest > round.highest)
+        round.highest = largest;
     if (++round.at == worker_count()) {
         bool is_in_vain = !round.is_closing && round.highest == NOBODY;
         if (is_in_vain || !is_over()) {
@@ -108,7 +109,8 @@ static void round_handle(struct worker *worker, struct message *message) {
     worker_send(worker_at(round.at), message);
 }
 
-/* The round is held up by one worker: meanwhile each of the others, if it has more than its share, sees to its own. */
+/* The round is held up by one worker: meanwhile each of the others, if it has more than its share, sees to
+ * its own. */
 static void close_own(struct worker *worker) {
     while (is_over() && memory_of(worker) > (uint64_t)client_limit_bytes() / worker_count()) {
         int largest = find_largest(worker);
@@ -117,10 +119,11 @@ static void close_own(struct worker *worker) {
     }
 }
 
-/* When a worker has ended, its messages are no longer read, and a round comes to an end with it: so do its clients. */
+/* When a worker has ended, its messages are no longer read, and a round comes to an end with it: so do its
+ * clients. */
 void client_limit_check(struct worker *worker) {
-    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 ||
-        worker->is_stopping || !is_over())
+    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 || worker->is_stopping ||
+        !is_over())
         return;
     if (worker->now_monotonic < atomic_load(&round.rests_until)) return;
     if (atomic_exchange(&round.is_running, true)) {

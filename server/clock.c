@@ -1,5 +1,5 @@
-/* Cycles are the processor's own counter where it runs at one pace on all cores, else nanoseconds from the kernel. The pace is measured once
- * against the monotonic clock and kept as a fixed-point factor. */
+/* Cycles are the processor's own counter where it runs at one pace on all cores, else nanoseconds from the
+ * kernel. The pace is measured once against the monotonic clock and kept as a fixed-point factor. */
 #include "clock.h"
 
 #include <stdatomic.h>
@@ -87,7 +87,8 @@ uint64_t clock_cycles_to_ns(uint64_t cycles) {
 int64_t clock_wall_us(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000 + atomic_load_explicit(&wall_shift, memory_order_relaxed) * 1000;
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000 +
+           atomic_load_explicit(&wall_shift, memory_order_relaxed) * 1000;
 }
 
 int64_t clock_wall_ms(void) {
@@ -95,5 +96,6 @@ int64_t clock_wall_ms(void) {
 }
 
 int64_t clock_monotonic_ms(void) {
-    return (int64_t)(monotonic_ns() / 1000000u) + atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
+    return (int64_t)(monotonic_ns() / 1000000u) +
+           atomic_load_explicit(&monotonic_shift, memory_order_relaxed);
 }

@@ -1,5 +1,6 @@
-/* Rows by name. The index is an open-addressed table of a few KB, less than a quarter full, keyed by the name in lower case: up to 16 letters are
- * two words, and two words and the length are the whole comparison. Few names are longer, and those are compared letter by letter. */
+/* Rows by name. The index is an open-addressed table of a few KB, less than a quarter full, keyed by the name
+ * in lower case: up to 16 letters are two words, and two words and the length are the whole comparison. Few
+ * names are longer, and those are compared letter by letter. */
 #include "command_table.h"
 
 #include <assert.h>
@@ -14,7 +15,8 @@
 #define INDEX_BITS 11
 #define INDEX_SIZE (1u << INDEX_BITS)
 
-/* The groups of rows, and what all rows of a group have in common: values with a structure can't be read without the lock. */
+/* The groups of rows, and what all rows of a group have in common: values with a structure can't be read
+ * without the lock. */
 static const struct group {
     struct command *rows;
     uint32_t flags;
@@ -74,7 +76,8 @@ static uint64_t word_of(const char *bytes, size_t length) {
 
 #define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Eight letters at once: bit 7 of each byte tells whether it is a capital, and moves to bit 5, which makes it small. */
+/* Eight letters at once: bit 7 of each byte tells whether it is a capital, and moves to bit 5, which makes it
+ * small. */
 static uint64_t word_lower(uint64_t word) {
     uint64_t ascii = word & EACH_BYTE(0x7f);
     uint64_t from_a = ascii + EACH_BYTE(0x80 - 'A'), behind_z = ascii + EACH_BYTE(0x7f - 'Z');
@@ -103,9 +106,8 @@ static bool tail_is(const char *spelled, const char *name, size_t length) {
     return true;
 }
 
-static const struct index_entry *find_entry(const struct index_entry *index,
-                                            const struct command *parent, const char *name,
-                                            size_t length) {
+static const struct index_entry *find_entry(const struct index_entry *index, const struct command *parent,
+                                            const char *name, size_t length) {
     struct folded folded = fold(name, length);
     for (uint32_t slot = slot_of(&folded, parent);; slot = (slot + 1) & (INDEX_SIZE - 1)) {
         const struct index_entry *entry = &index[slot];
@@ -179,8 +181,7 @@ static size_t rows_most(void) {
     for (size_t i = 0; i < GROUPS; i++)
         for (const struct command *command = groups[i].rows; command->name != NULL; command++) {
             rows++;
-            for (const struct command *sub = command->subcommands; sub != NULL && sub->name != NULL;
-                 sub++)
+            for (const struct command *sub = command->subcommands; sub != NULL && sub->name != NULL; sub++)
                 rows++;
         }
     return rows;
@@ -214,20 +215,18 @@ bool command_table_rename(const char *from, const char *to) {
     struct index_entry *entry =
         (struct index_entry *)(uintptr_t)find_entry(commands, NULL, from, strlen(from));
     if (entry == NULL) {
-        log_write(LOG_NOTICE,
-                  "rename-command %s: there is no such command here, so nothing is renamed.", from);
+        log_write(LOG_NOTICE, "rename-command %s: there is no such command here, so nothing is renamed.",
+                  from);
         return true;
     }
     struct command *command = entry->command;
-    entry->name.length =
-        SIZE_MAX; /* matches nothing, and what comes behind it is found all the same */
+    entry->name.length = SIZE_MAX; /* matches nothing, and what comes behind it is found all the same */
     if (*to == '\0') {
         row_remove(command);
         return true;
     }
     if (find_entry(commands, NULL, to, strlen(to)) != NULL) {
-        log_write(LOG_WARNING, "rename-command %s %s: Target command name already exists", from,
-                  to);
+        log_write(LOG_WARNING, "rename-command %s %s: Target command name already exists", from, to);
         return false;
     }
     char *spelled = strdup(to); /* stays until the end of the process, as the index does */
@@ -235,7 +234,8 @@ bool command_table_rename(const char *from, const char *to) {
         log_write(LOG_WARNING, "Out of memory at start");
         return false;
     }
-    for (char *letter = spelled; *letter != '\0'; letter++) *letter = (char)letter_lower((unsigned char)*letter);
+    for (char *letter = spelled; *letter != '\0'; letter++)
+        *letter = (char)letter_lower((unsigned char)*letter);
     index_add(commands, command, spelled);
     return true;
 }
@@ -290,14 +290,13 @@ static bool reply_unknown_subcommand(const struct bulk *arguments, struct reply 
         name[i] = (char)(letter >= 'a' && letter <= 'z' ? letter - 0x20 : letter);
     }
     size_t sub = strnlen(arguments[1].data, arguments[1].length);
-    reply_error_format(reply, "ERR unknown subcommand '%.*s'. Try %.*s HELP.",
-                       sub < 128 ? (int)sub : 128, arguments[1].data, (int)length, name);
+    reply_error_format(reply, "ERR unknown subcommand '%.*s'. Try %.*s HELP.", sub < 128 ? (int)sub : 128,
+                       arguments[1].data, (int)length, name);
     return false;
 }
 
 bool command_arity_fits(const struct command *command, uint32_t count) {
-    return command->arity >= 0 ? count == (uint32_t)command->arity
-                               : count >= (uint32_t)-command->arity;
+    return command->arity >= 0 ? count == (uint32_t)command->arity : count >= (uint32_t)-command->arity;
 }
 
 const struct command *command_look_up(const struct bulk *arguments, uint32_t count) {
@@ -307,8 +306,7 @@ const struct command *command_look_up(const struct bulk *arguments, uint32_t cou
 
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command,
                    struct reply *reply) {
-    const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length),
-                         *sub = NULL;
+    const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length), *sub = NULL;
     *command = NULL;
     if (found == NULL) return reply_unknown(arguments, count, reply);
     bool is_hiding = (found->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
@@ -355,8 +353,7 @@ static uint32_t flags_of(const struct command *command, const struct key_spec *s
 }
 
 /* Index of the first key, or 0 if there is none. */
-static int64_t keys_begin(const struct key_spec *spec, const struct bulk *arguments,
-                          uint32_t count) {
+static int64_t keys_begin(const struct key_spec *spec, const struct bulk *arguments, uint32_t count) {
     if (spec->keyword == NULL) return spec->first;
     bool is_forward = spec->first > 0;
     int64_t at = is_forward ? spec->first : (int64_t)count + spec->first;
@@ -400,8 +397,7 @@ bool command_has_all_keys(const struct command *command, const struct bulk *argu
 int command_find_keys(const struct command *command, const struct bulk *arguments, uint32_t count,
                       uint32_t *positions, uint32_t *flags, uint32_t capacity) {
     uint32_t found = 0;
-    if (command->find_keys != NULL)
-        return command->find_keys(arguments, count, positions, flags, capacity);
+    if (command->find_keys != NULL) return command->find_keys(arguments, count, positions, flags, capacity);
     if (spec_is_none(&command->keys[0])) return -1;
     for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {
         int64_t first = keys_begin(spec, arguments, count), last;

@@ -1,17 +1,21 @@
 /* The states of a connection and what moves it between them.
  *
- * Requests are parsed where their bytes are: in the loop's memory as a rule. What is left over there (an unfinished request, requests beyond
- * the turn's share, a parked one) is kept in `input`. When more comes, a short leftover is put back in front of the new bytes
- * (LOOP_HEADROOM), a long one takes the new bytes behind it, so that every byte is moved a bounded number of times.
+ * Requests are parsed where their bytes are: in the loop's memory as a rule. What is left over there (an
+ * unfinished request, requests beyond the turn's share, a parked one) is kept in `input`. When more comes, a
+ * short leftover is put back in front of the new bytes (LOOP_HEADROOM), a long one takes the new bytes behind
+ * it, so that every byte is moved a bounded number of times.
  *
- * Nobody runs while the worker is outside the gate: bytes that come then are kept, and the connection is READY.
+ * Nobody runs while the worker is outside the gate: bytes that come then are kept, and the connection is
+ * READY.
  *
- * Many clients write all that they have to say before they read a word: so every client is read, whatever it does. What keeps its memory small
- * all the same: a connection that is owed much (OWED_MOST) isn't run until that is sent, as long as no more than BACKLOG_MOST has come
- * meanwhile; beyond that it is run, and its replies are kept. One that can be run isn't read beyond BACKLOG_MOST, since its turn comes soon; nor is one
- * whose request waits for a shard. One that waits for something that may never come (a key, the end of a pause) is read, to learn when the client goes.
- * Limits: client-query-buffer-limit for what waits to be run, client-output-buffer-limit for what waits to be sent, maxmemory-clients for all together.
- * Who is past one is closed. */
+ * Many clients write all that they have to say before they read a word: so every client is read, whatever it
+ * does. What keeps its memory small all the same: a connection that is owed much (OWED_MOST) isn't run until
+ * that is sent, as long as no more than BACKLOG_MOST has come meanwhile; beyond that it is run, and its
+ * replies are kept. One that can be run isn't read beyond BACKLOG_MOST, since its turn comes soon; nor is one
+ * whose request waits for a shard. One that waits for something that may never come (a key, the end of a
+ * pause) is read, to learn when the client goes. Limits: client-query-buffer-limit for what waits to be run,
+ * client-output-buffer-limit for what waits to be sent, maxmemory-clients for all together. Who is past one
+ * is closed. */
 #include "connection.h"
 
 #include <assert.h>
@@ -35,10 +39,12 @@
 /* A turn's share of one connection. */
 #define SHARE_COMMANDS 1024
 #define SHARE_INPUT ((size_t)256 * 1024)
-/* Received and not yet run: beyond the first a client that can be run isn't read, below the second it is again. */
+/* Received and not yet run: beyond the first a client that can be run isn't read, below the second it is
+ * again. */
 #define BACKLOG_MOST ((size_t)256 * 1024)
 #define BACKLOG_LEAST ((size_t)64 * 1024)
-/* Owed after an attempt to send: beyond this the connection waits until all of it is sent, or much has come. */
+/* Owed after an attempt to send: beyond this the connection waits until all of it is sent, or much has
+ * come. */
 #define OWED_MOST ((size_t)256 * 1024)
 #define REPLY_KEEP ((size_t)64 * 1024)
 #define ARGUMENTS_KEEP 1024
@@ -50,7 +56,8 @@
 /* How long the other side has to close after it was sent everything, and to take what it is still owed. */
 #define LINGER_MS 1000
 #define CLOSING_MS 60000
-/* Who has not sent or taken anything for the first is looked after; whose connection is broken, and who has for the second, has nothing more to say. */
+/* Who has not sent or taken anything for the first is looked after; whose connection is broken, and who has
+ * for the second, has nothing more to say. */
 #define QUIET_MS 500
 #define GONE_MS 2000
 /* How long the end of the server waits for a client to take some of what it is owed. */
@@ -68,8 +75,10 @@ void queue_append(struct connection_queue *queue, struct connection *connection)
     connection->queue = queue;
     connection->queue_next = NULL;
     connection->queue_previous = queue->last;
-    if (queue->last) queue->last->queue_next = connection;
-    else queue->first = connection;
+    if (queue->last)
+        queue->last->queue_next = connection;
+    else
+        queue->first = connection;
     queue->last = connection;
     queue->count++;
 }
@@ -77,10 +86,14 @@ void queue_append(struct connection_queue *queue, struct connection *connection)
 void queue_remove(struct connection *connection) {
     struct connection_queue *queue = connection->queue;
     if (!queue) return;
-    if (connection->queue_previous) connection->queue_previous->queue_next = connection->queue_next;
-    else queue->first = connection->queue_next;
-    if (connection->queue_next) connection->queue_next->queue_previous = connection->queue_previous;
-    else queue->last = connection->queue_previous;
+    if (connection->queue_previous)
+        connection->queue_previous->queue_next = connection->queue_next;
+    else
+        queue->first = connection->queue_next;
+    if (connection->queue_next)
+        connection->queue_next->queue_previous = connection->queue_previous;
+    else
+        queue->last = connection->queue_previous;
     queue->count--;
     connection->queue = NULL;
     connection->queue_next = connection->queue_previous = NULL;
@@ -105,13 +118,15 @@ static void arguments_rebase(struct connection *connection, const char *from, ch
     }
 }
 
-/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become a value is counted for its entry as well. */
+/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become
+ * a value is counted for its entry as well. */
 static void owned_bytes_add(struct connection *connection, size_t bytes) {
     struct worker *worker = connection->worker;
     connection->owned_bytes += bytes;
     lane_charge(worker->lane, (int64_t)bytes);
     counter_add(&worker->input_bytes, bytes);
-    recent_note(&worker->recent_input, worker->now_monotonic, connection->input_capacity + connection->owned_bytes);
+    recent_note(&worker->recent_input, worker->now_monotonic,
+                connection->input_capacity + connection->owned_bytes);
 }
 
 static void owners_release(struct connection *connection) {
@@ -178,7 +193,8 @@ static bool input_append(struct connection *connection, const char *data, size_t
     return true;
 }
 
-/* What a run has left becomes the input: bytes that are in it already, or bytes from elsewhere while it is empty. */
+/* What a run has left becomes the input: bytes that are in it already, or bytes from elsewhere while it is
+ * empty. */
 static bool input_keep(struct connection *connection, char *data, size_t length, bool is_input) {
     if (is_input) {
         connection->input_start = (size_t)(data - connection->input);
@@ -189,7 +205,8 @@ static bool input_keep(struct connection *connection, char *data, size_t length,
     }
     if (connection->input_length == 0) {
         input_free(connection);
-    } else if (connection->input_capacity > INPUT_ROOMY && connection->input_length < connection->input_capacity / 8) {
+    } else if (connection->input_capacity > INPUT_ROOMY &&
+               connection->input_length < connection->input_capacity / 8) {
         input_resize(connection, connection->input_length + INPUT_LEAST); /* if not, it just stays roomy */
     }
     return true;
@@ -209,8 +226,10 @@ static bool input_is_within_limits(struct connection *connection) {
     }
     char client[512];
     connection_describe(connection, client, sizeof client);
-    log_write(LOG_WARNING, "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run yet)",
-              client, held);
+    log_write(
+        LOG_WARNING,
+        "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run yet)",
+        client, held);
     counter_add(&connection->worker->query_limit_closes, 1);
     connection_close(connection, NULL);
     return false;
@@ -223,7 +242,8 @@ static bool receives(const struct connection *connection) {
 
 /* For what may come late, or never. */
 static bool is_waiting_for_others(const struct connection *connection) {
-    return connection->state == CONNECTION_PARKED && (connection->park_reason == PARK_ON_KEY || connection->park_reason == PARK_ON_PAUSE);
+    return connection->state == CONNECTION_PARKED &&
+           (connection->park_reason == PARK_ON_KEY || connection->park_reason == PARK_ON_PAUSE);
 }
 
 /* Its next request waits until the client has read. */
@@ -241,14 +261,18 @@ static void receiving_update(struct connection *connection) {
 #ifndef PLANT_UNNOTICED_END
         if (is_waiting_for_others(connection)) break;
 #endif
-        if (connection->input_length > BACKLOG_MOST) wanted = false;
-        else if (connection->input_length > BACKLOG_LEAST) wanted = wanted && connection->stream.is_receiving;
+        if (connection->input_length > BACKLOG_MOST)
+            wanted = false;
+        else if (connection->input_length > BACKLOG_LEAST)
+            wanted = wanted && connection->stream.is_receiving;
         break;
     case CONNECTION_CLOSED: wanted = false; break;
     case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_READING: break;
     case CONNECTION_CLOSING:
-    case CONNECTION_LINGERING: wanted = !connection->is_ended; break; /* thrown away, so that closing doesn't reset what was sent */
+    case CONNECTION_LINGERING:
+        wanted = !connection->is_ended;
+        break; /* thrown away, so that closing doesn't reset what was sent */
     }
     loop_set_receiving(connection->worker->loop, &connection->stream, wanted);
 }
@@ -268,8 +292,10 @@ static void connection_link(struct connection *connection) {
     struct worker *worker = connection->worker;
     connection->next = NULL;
     connection->previous = worker->connections_last;
-    if (worker->connections_last) worker->connections_last->next = connection;
-    else worker->connections = connection;
+    if (worker->connections_last)
+        worker->connections_last->next = connection;
+    else
+        worker->connections = connection;
     worker->connections_last = connection;
     connection->is_unlinked = false;
     connection_ids_add(&worker->ids, connection);
@@ -310,10 +336,14 @@ static void connection_unlink(struct connection *connection) {
     connection->is_unlinked = true;
     if (connection->is_leaving) balance_forget(worker, connection);
     if (worker->sweep == connection) worker->sweep = connection->next;
-    if (connection->previous) connection->previous->next = connection->next;
-    else worker->connections = connection->next;
-    if (connection->next) connection->next->previous = connection->previous;
-    else worker->connections_last = connection->previous;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    else
+        worker->connections_last = connection->previous;
     connection_ids_remove(&worker->ids, connection);
     counter_subtract(&worker->connection_count, 1);
     counter_subtract(&worker->name_bytes, session_bytes(&connection->session));
@@ -372,11 +402,13 @@ void connection_free(struct connection *connection) {
     free(connection);
 }
 
-/* All is sent. A close while bytes of the client are unread, or under way, would reset the connection, and with it the reply that the
- * client may not have read yet: so only our side is closed, and the rest thrown away for a moment. */
+/* All is sent. A close while bytes of the client are unread, or under way, would reset the connection, and
+ * with it the reply that the client may not have read yet: so only our side is closed, and the rest thrown
+ * away for a moment. */
 static void closing_finish(struct connection *connection, bool expects_more) {
     if (!loop_flush(connection->worker->loop, &connection->stream)) return; /* sendable() brings us back */
-    if (connection->is_ended || (!expects_more && loop_unread(connection->worker->loop, &connection->stream) == 0)) {
+    if (connection->is_ended ||
+        (!expects_more && loop_unread(connection->worker->loop, &connection->stream) == 0)) {
         connection_close(connection, NULL);
         return;
     }
@@ -386,7 +418,8 @@ static void closing_finish(struct connection *connection, bool expects_more) {
     }
     connection->state = CONNECTION_LINGERING;
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
-    connection_unlink(connection); /* but its place is taken: who quits and stays is still a client too many */
+    connection_unlink(
+        connection); /* but its place is taken: who quits and stays is still a client too many */
     queue_append(&connection->worker->lingering, connection);
 #ifdef PLANT_TWICE_QUEUED
     queue_append(&connection->worker->lingering, connection);
@@ -459,7 +492,8 @@ struct run {
     bool is_protocol_error;
 };
 
-/* The connection that runs has the worker's memory for arguments, unless an unfinished request holds some of its own. */
+/* The connection that runs has the worker's memory for arguments, unless an unfinished request holds some of
+ * its own. */
 static void arguments_lend(struct worker *worker, struct request_parser *parser) {
     if (parser->arguments || !worker->arguments) return;
     parser->arguments = worker->arguments;
@@ -481,18 +515,22 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
     parser->count = 0;
 }
 
-/* What an unfinished or parked request keeps for its arguments is the client's: up to 24 bytes for each six that it has sent. */
+/* What an unfinished or parked request keeps for its arguments is the client's: up to 24 bytes for each six
+ * that it has sent. */
 static void arguments_count(struct connection *connection, uint32_t before) {
     uint32_t now = connection->parser.capacity;
     if (now == before) return;
-    counter_add(&connection->worker->input_bytes, ((uint64_t)now - before) * sizeof(struct bulk)); /* modulo 2^64 */
+    counter_add(&connection->worker->input_bytes,
+                ((uint64_t)now - before) * sizeof(struct bulk)); /* modulo 2^64 */
 }
 
-/* What an argument of which so much has come may have: announcing it costs a client nothing, so that gives no more than one receive brings.
- * Rounded so that the allocation, and not the bytes in it, is a power of two, as far as they are. */
+/* What an argument of which so much has come may have: announcing it costs a client nothing, so that gives no
+ * more than one receive brings. Rounded so that the allocation, and not the bytes in it, is a power of two,
+ * as far as they are. */
 static size_t bulk_capacity(const struct request_parser *parser, size_t present) {
     size_t own = sizeof(struct blob) + 1, bytes = (present + own) * 2;
-    size_t announced = (size_t)parser->bulk_length, capacity = (bytes > LOOP_RECEIVE_MOST ? bytes : LOOP_RECEIVE_MOST) - own;
+    size_t announced = (size_t)parser->bulk_length,
+           capacity = (bytes > LOOP_RECEIVE_MOST ? bytes : LOOP_RECEIVE_MOST) - own;
     return capacity < announced ? capacity : announced;
 }
 
@@ -522,8 +560,8 @@ static bool bulk_grow(struct connection *connection) {
     size_t capacity = bulk_capacity(parser, blob->length), before = blob_bytes(blob);
     struct lane *lane = connection->worker->lane;
     dispatch_make_room(connection->worker, eviction_room_for(capacity - blob->length));
-    /* Old and new memory are there for the time that it takes to copy: what isn't on the lane's account is taken for what the process needs, and that
-     * is left to it for a good while. */
+    /* Old and new memory are there for the time that it takes to copy: what isn't on the lane's account is
+     * taken for what the process needs, and that is left to it for a good while. */
     lane_charge(lane, (int64_t)capacity);
     blob = blob_grow(blob, capacity);
     if (!blob) {
@@ -576,8 +614,8 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
 }
 
 /* Has a request run that takes `consumed` bytes. False if the run ends with it. */
-static bool run_request(struct connection *connection, struct run *run, const struct bulk *arguments, uint32_t count,
-                        const struct prepared *prepared, size_t consumed) {
+static bool run_request(struct connection *connection, struct run *run, const struct bulk *arguments,
+                        uint32_t count, const struct prepared *prepared, size_t consumed) {
     struct worker *worker = connection->worker;
     enum outcome outcome = dispatch_request(worker, connection, arguments, count, prepared, &worker->reply);
     if (outcome == OUTCOME_PARKED) {
@@ -616,15 +654,17 @@ static bool run_prepared(struct connection *connection, struct run *run, struct 
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;
         if (i % DISPATCH_WINDOW == 0) dispatch_fetch(worker, connection->session.database, prepared, i);
-        bool goes_on = run_request(connection, run, batch->arguments + request->first, request->count, &prepared[i], request->bytes);
-        if (run->is_parked && !batch_hand_over(batch, i, &connection->parser)) connection->is_resolving_close = true; /* no memory */
+        bool goes_on = run_request(connection, run, batch->arguments + request->first, request->count,
+                                   &prepared[i], request->bytes);
+        if (run->is_parked && !batch_hand_over(batch, i, &connection->parser))
+            connection->is_resolving_close = true; /* no memory */
         if (!goes_on) return false;
     }
     return true;
 }
 
-/* Requests ahead: what they need is on its way from memory before the first of them runs. Those behind one that ends the run are
- * parsed again when their time comes. */
+/* Requests ahead: what they need is on its way from memory before the first of them runs. Those behind one
+ * that ends the run are parsed again when their time comes. */
 static bool run_batch(struct connection *connection, struct run *run) {
     struct prepared prepared[BATCH_REQUESTS];
     dispatch_prepare(connection->worker, prepared);
@@ -675,7 +715,8 @@ static bool input_is_runnable(const struct connection *connection) {
     return connection->has_request || connection->input_length > 0;
 }
 
-/* Runs requests from these bytes: the connection's whole input, or bytes of the loop while the input is empty. */
+/* Runs requests from these bytes: the connection's whole input, or bytes of the loop while the input is
+ * empty. */
 static void connection_run_from(struct connection *connection, char *data, size_t length, bool is_input) {
     struct worker *worker = connection->worker;
     struct run run = {.data = data, .length = length};
@@ -687,7 +728,8 @@ static void connection_run_from(struct connection *connection, char *data, size_
     counter_add(&worker->commands, run.commands);
 
     bool is_kept = input_keep(connection, run.data, run.length, is_input);
-    if (connection->state == CONNECTION_RUNNING) connection->state = CONNECTION_READING; /* closing is possible again */
+    if (connection->state == CONNECTION_RUNNING)
+        connection->state = CONNECTION_READING; /* closing is possible again */
     arguments_take_back(worker, connection);
     arguments_count(connection, arguments);
     if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
@@ -703,9 +745,12 @@ static void connection_run_from(struct connection *connection, char *data, size_
     if (run.closes) {
         closing_begin(connection, run.is_protocol_error || run.length > 0);
     } else if (run.is_parked) {
-        /* Its state is dispatch's: parked, or woken again already. Nobody tells a second time that the client has gone. */
-        if (connection->is_ended && is_waiting_for_others(connection)) connection_close(connection, "client is gone");
-        else receiving_update(connection);
+        /* Its state is dispatch's: parked, or woken again already. Nobody tells a second time that the client
+         * has gone. */
+        if (connection->is_ended && is_waiting_for_others(connection))
+            connection_close(connection, "client is gone");
+        else
+            receiving_update(connection);
     } else {
         if (run.is_at_end && !input_is_within_limits(connection)) return;
         state_settle(connection, !run.is_at_end && input_is_runnable(connection));
@@ -721,7 +766,8 @@ void connection_run(struct connection *connection) {
         receiving_update(connection);
         return;
     }
-    connection_run_from(connection, connection->input + connection->input_start, connection->input_length, true);
+    connection_run_from(connection, connection->input + connection->input_start, connection->input_length,
+                        true);
 }
 
 /* ------------------------------------------------------------------ what the loop tells */
@@ -735,30 +781,37 @@ static void connection_end(struct connection *connection, ssize_t status) {
     switch (connection->state) {
     case CONNECTION_READING: closing_begin(connection, false); break;
     case CONNECTION_CLOSING:
-        if (!connection->output && !connection->stream.is_sending) connection_close(connection, NULL);
-        else receiving_update(connection);
+        if (!connection->output && !connection->stream.is_sending)
+            connection_close(connection, NULL);
+        else
+            receiving_update(connection);
         break;
     case CONNECTION_LINGERING: connection_close(connection, NULL); break;
     case CONNECTION_PARKED:
         /* May be for as long as somebody likes, and nobody is there any more. */
-        if (is_waiting_for_others(connection)) connection_close(connection, "client is gone");
-        else receiving_update(connection);
+        if (is_waiting_for_others(connection))
+            connection_close(connection, "client is gone");
+        else
+            receiving_update(connection);
         break;
     default: receiving_update(connection); break; /* what it had sent is still run */
     }
 }
 
 bool connection_is_quiet(const struct connection *connection) {
-    return connection->worker->now_monotonic - connection->last_active > QUIET_MS && !connection->is_ended && !is_ending(connection) &&
-           connection->state != CONNECTION_READY;
+    return connection->worker->now_monotonic - connection->last_active > QUIET_MS && !connection->is_ended &&
+           !is_ending(connection) && connection->state != CONNECTION_READY;
 }
 
 /* Bytes that wait to be received come first, if anybody is there who can be answered. */
 void connection_hung_up(struct connection *connection, bool is_broken) {
-    if (connection->state == CONNECTION_PARKED && !is_waiting_for_others(connection)) return; /* for a moment; what it asks for is done */
+    if (connection->state == CONNECTION_PARKED && !is_waiting_for_others(connection))
+        return; /* for a moment; what it asks for is done */
     bool is_unread = loop_unread(connection->worker->loop, &connection->stream) > 0;
-    if (is_broken && (!is_unread || connection->worker->now_monotonic - connection->last_active > GONE_MS)) connection_end(connection, -ECONNRESET);
-    else if (!is_unread) connection_end(connection, 0);
+    if (is_broken && (!is_unread || connection->worker->now_monotonic - connection->last_active > GONE_MS))
+        connection_end(connection, -ECONNRESET);
+    else if (!is_unread)
+        connection_end(connection, 0);
 }
 
 void connection_receive(struct connection *connection, char *data, ssize_t length) {
@@ -773,11 +826,14 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     counter_add(&worker->reads, 1);
     if (is_ending(connection)) return;
     connection->last_active = worker->now_monotonic;
-    if (connection->is_last_call) connection->last_call_bytes -= received < connection->last_call_bytes ? received : connection->last_call_bytes;
+    if (connection->is_last_call)
+        connection->last_call_bytes -=
+            received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
     struct blob *bulk = bulk_of(connection);
     if (bulk && data >= bulk->data && data < bulk->data + bulk->length) {
-        bool is_whole = request_bulk_received(&connection->parser, received); /* the line end that it still needs comes by itself */
+        bool is_whole = request_bulk_received(
+            &connection->parser, received); /* the line end that it still needs comes by itself */
         if (input_is_within_limits(connection) && !is_whole) bulk_await(connection);
         return;
     }
@@ -793,9 +849,11 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
         log_write(LOG_WARNING, "Out of memory while receiving from a client; closing it");
         connection_close(connection, "out of memory");
     } else if (runs) {
-        connection_run_from(connection, connection->input + connection->input_start, connection->input_length, true);
+        connection_run_from(connection, connection->input + connection->input_start, connection->input_length,
+                            true);
     } else {
-        bool is_due = connection->state == CONNECTION_READING || (connection->state == CONNECTION_BLOCKED_ON_WRITE && !is_held_back(connection));
+        bool is_due = connection->state == CONNECTION_READING ||
+                      (connection->state == CONNECTION_BLOCKED_ON_WRITE && !is_held_back(connection));
         if (is_due) {
             connection->state = CONNECTION_READY;
             queue_append(&worker->ready, connection);
@@ -817,10 +875,12 @@ void connection_sendable(struct connection *connection) {
 /* ------------------------------------------------------------------ from worker to worker */
 
 bool connection_may_leave(const struct connection *connection) {
-    return connection->state == CONNECTION_READING && connection->input_length == 0 && !connection->has_request && !bulk_of(connection) &&
-           request_is_idle(&connection->parser) && !connection->output && !connection->soft_limit_since && !connection->dispatch_state &&
-           !connection->queue && !connection->is_flush_due && !connection->is_ended && !connection->is_last_call &&
-           !connection->session.is_monitor && !connection->session.closes_after_reply && !connection->stream.is_bulky &&
+    return connection->state == CONNECTION_READING && connection->input_length == 0 &&
+           !connection->has_request && !bulk_of(connection) && request_is_idle(&connection->parser) &&
+           !connection->output && !connection->soft_limit_since && !connection->dispatch_state &&
+           !connection->queue && !connection->is_flush_due && !connection->is_ended &&
+           !connection->is_last_call && !connection->session.is_monitor &&
+           !connection->session.closes_after_reply && !connection->stream.is_bulky &&
            !connection->stream.is_sending;
 }
 
@@ -835,7 +895,8 @@ void connection_stay(struct connection *connection) {
 }
 
 bool connection_has_left(struct connection *connection) {
-    if (!connection_may_leave(connection) || !loop_release(connection->worker->loop, &connection->stream)) return false;
+    if (!connection_may_leave(connection) || !loop_release(connection->worker->loop, &connection->stream))
+        return false;
     connection->is_leaving = false; /* first: nobody need be told */
     connection_unlink(connection);
     seat_release(connection->worker);
@@ -846,7 +907,8 @@ bool connection_arrive(struct connection *connection, struct worker *worker) {
     int fd = connection->stream.fd;
     connection->worker = worker;
     if (!loop_add(worker->loop, &connection->stream, fd)) {
-        log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number, strerror(errno));
+        log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number,
+                  strerror(errno));
         close(fd);
         connection_free(connection);
         return false;
@@ -885,6 +947,8 @@ void connection_push(struct connection *connection, const char *data, size_t len
 
 void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
                                void (*release)(void *)) {
-    if (is_ending(connection)) release(owner);
-    else if (output_append_reference(connection, data, length, owner, release)) flush_later(connection);
+    if (is_ending(connection))
+        release(owner);
+    else if (output_append_reference(connection, data, length, owner, release))
+        flush_later(connection);
 }

@@ -6,11 +6,12 @@
 
 #include "connection.h"
 
-#define CHAIN_MOST                                                                                 \
+#define CHAIN_MOST                                                                                           \
     4 /* on average; then there are twice as many chains, and half as many at a quarter of one */
 #define BITS_LEAST 4
 
-/* Ids are drawn in turn by all workers, and so one's may be all even: the upper bits of a product tell them apart. */
+/* Ids are drawn in turn by all workers, and so one's may be all even: the upper bits of a product tell them
+ * apart. */
 static uint64_t bucket_of(uint32_t bits, uint64_t id) {
     return id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits);
 }
@@ -40,8 +41,7 @@ static void resize(struct connection_ids *ids, uint32_t bits) {
     if (buckets == NULL) return;
     *ids = (struct connection_ids){.buckets = buckets, .bits = bits, .count = old.count};
     put_all(ids, old.only);
-    for (size_t i = 0; old.buckets != NULL && i < (size_t)1 << old.bits; i++)
-        put_all(ids, old.buckets[i]);
+    for (size_t i = 0; old.buckets != NULL && i < (size_t)1 << old.bits; i++) put_all(ids, old.buckets[i]);
     free(old.buckets);
 }
 
@@ -60,8 +60,7 @@ void connection_ids_remove(struct connection_ids *ids, struct connection *connec
     }
     *at = connection->id_next;
     ids->count--;
-    if (ids->bits > BITS_LEAST && ids->count < (uint32_t)1 << (ids->bits - 2))
-        resize(ids, ids->bits - 1);
+    if (ids->bits > BITS_LEAST && ids->count < (uint32_t)1 << (ids->bits - 2)) resize(ids, ids->bits - 1);
 }
 
 struct connection *connection_ids_find(const struct connection_ids *ids, uint64_t id) {

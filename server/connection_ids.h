@@ -1,5 +1,6 @@
-/* A worker's connections by their ids, for the many commands and messages that name a client: a hash table of chains that run through the
- * connections themselves, with a few of them in each, so that an idle client pays two to four bytes for its place. One thread's. */
+/* A worker's connections by their ids, for the many commands and messages that name a client: a hash table of
+ * chains that run through the connections themselves, with a few of them in each, so that an idle client pays
+ * two to four bytes for its place. One thread's. */
 #ifndef SERVER_CONNECTION_IDS_H
 #define SERVER_CONNECTION_IDS_H
 

@@ -1,9 +1,11 @@
 /* Dispatch in one page:
  *
- *     find the row -> may it run now? -> find the keys -> take what the row's function needs -> call it -> give it back -> count
+ *     find the row -> may it run now? -> find the keys -> take what the row's function needs -> call it ->
+ *         give it back -> count
  *
- * "Take" is a try. A connection whose shard is busy stands in its worker's queue for that lock, and the queue, not each connection, is parked
- * in the lock's lot: one release, one message to each worker that waits, however many connections wait there. */
+ * "Take" is a try. A connection whose shard is busy stands in its worker's queue for that lock, and the
+ * queue, not each connection, is parked in the lock's lot: one release, one message to each worker that
+ * waits, however many connections wait there. */
 #include "dispatch.h"
 
 #include <assert.h>
@@ -32,7 +34,8 @@
 #define REFUSALS_MOST 64
 /* A closer that was refused this often keeps the gate closed while it waits for the last one to leave. */
 #define CLOSER_PATIENCE 16
-/* While somebody waits for the gate, what may take long is let begin if it goes over no more elements than this. */
+/* While somebody waits for the gate, what may take long is let begin if it goes over no more elements than
+ * this. */
 #define SHORT_ELEMENTS 4096
 /* So many bytes of a string are as much work as an element. */
 #define ELEMENT_BYTES 16
@@ -42,24 +45,28 @@
 #define RECLAIM_BYTES 65536
 /* Retired objects that wait for the end of a turn to be freed; fewer wait for the next timer. */
 #define RECLAIM_AT 64
-/* Who waits for memory tries again each turn so often, and then each millisecond: what it waits for may be others' for long. */
+/* Who waits for memory tries again each turn so often, and then each millisecond: what it waits for may be
+ * others' for long. */
 #define MEMORY_WAKES_MOST 16
-/* Bytes of values that a command discards, above which its client waits for them if others have discarded much as well. */
+/* Bytes of values that a command discards, above which its client waits for them if others have discarded
+ * much as well. */
 #define DISCARDED_MUCH 65536
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
 #define EXPIRY_SLICE_US 1000
 #define EXPIRY_BUSY_MS 4
-/* With nothing else to do, slices follow upon each other, and are what a request that comes meanwhile may have to wait for. */
+/* With nothing else to do, slices follow upon each other, and are what a request that comes meanwhile may
+ * have to wait for. */
 #define EXPIRY_IDLE_SLICE_US 100
 
-/* Keys of one request that a worker has room for all the time; for a request that has more, it is given back at the end of the turn. */
+/* Keys of one request that a worker has room for all the time; for a request that has more, it is given back
+ * at the end of the turn. */
 #define KEYS_KEPT 256
 
 /* Keys that are fetched ahead across connections. */
 #define AHEAD_KEYS 64
 
-/* Short commands of a batch that are timed together: reading the clock takes as long as a good part of one. What takes less than the second can
- * be told from its neighbours. */
+/* Short commands of a batch that are timed together: reading the clock takes as long as a good part of one.
+ * What takes less than the second can be told from its neighbours. */
 #define CLOCK_SHARERS 16
 #define CLOCK_SHARED_LEAST_US 1000
 
@@ -92,21 +99,21 @@ struct dispatcher {
     struct key *keys;
     uint32_t *positions;
     uint32_t key_capacity;
-    struct key ahead[AHEAD_KEYS];     /* of requests of this turn that have not begun */
+    struct key ahead[AHEAD_KEYS]; /* of requests of this turn that have not begun */
     uint32_t ahead_count;
-    struct shard_set more;            /* that waiters need besides */
-    struct deadline_heap deadlines;   /* of this worker's waiters */
+    struct shard_set more;          /* that waiters need besides */
+    struct deadline_heap deadlines; /* of this worker's waiters */
     struct ended_waits ended_waits;
     struct connection_queue paused;
     struct connection_queue asking;    /* who waits for other workers' answers */
     struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
-    uint32_t memory_wakes;  /* of those since somebody has been waiting without a break, */
-    int64_t memory_woken;   /* and the last of them, monotonic ms */
-    int64_t paused_until; /* monotonic ms */
+    uint32_t memory_wakes;             /* of those since somebody has been waiting without a break, */
+    int64_t memory_woken;              /* and the last of them, monotonic ms */
+    int64_t paused_until;              /* monotonic ms */
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command that was timed */
     const struct connection *boundary_connection;
-    uint32_t untimed; /* commands of that connection since then, */
+    uint32_t untimed;                      /* commands of that connection since then, */
     const struct command *untimed_command; /* all of one kind */
     int64_t next_tick, next_expiry, next_limit;
     bool is_above_limit; /* or eviction has other work left */
@@ -114,11 +121,11 @@ struct dispatcher {
 
 /* What a connection's request keeps from one dispatch to the next. */
 struct under_way {
-    struct inquiry *inquiry; /* or */
-    int64_t answers_until;   /* monotonic ms */
-    bool is_unanswered;      /* the inquiry goes on without it */
+    struct inquiry *inquiry;        /* or */
+    int64_t answers_until;          /* monotonic ms */
+    bool is_unanswered;             /* the inquiry goes on without it */
     struct blocked_client *blocked; /* or */
-    int64_t deadline; /* of a wait that begins again; monotonic ms */
+    int64_t deadline;               /* of a wait that begins again; monotonic ms */
     bool waits_again;
     struct walk walk;
     bool is_walking;
@@ -138,7 +145,8 @@ static struct bell *wake_queue(struct waiter *waiter) {
 }
 
 static void wake_connections(struct connection_queue *queue) {
-    for (struct connection *connection; (connection = queue_take(queue)) != NULL;) connection_wake(connection);
+    for (struct connection *connection; (connection = queue_take(queue)) != NULL;)
+        connection_wake(connection);
 }
 
 static void queue_woken(struct worker *worker, struct message *message) {
@@ -166,9 +174,11 @@ static bool queue_is_waiting(const struct lock_queue *queue) {
 }
 
 /* Parks the connection until the lock is released. false if it has been released already: try again. */
-static bool park_on_lock(struct worker *worker, struct connection *connection, struct rwlock *busy, bool is_exclusive) {
+static bool park_on_lock(struct worker *worker, struct connection *connection, struct rwlock *busy,
+                         bool is_exclusive) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    struct lock_queue *queue = shard_queue(dispatcher, worker, keyspace_lock_number(dispatcher->keyspace, busy));
+    struct lock_queue *queue =
+        shard_queue(dispatcher, worker, keyspace_lock_number(dispatcher->keyspace, busy));
     if (queue == NULL) return false; /* out of memory: spin, it's all there is left */
     if (!queue_is_waiting(queue)) {
         atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
@@ -198,8 +208,9 @@ static void park_at_gate(struct dispatcher *dispatcher, struct connection *conne
     connection_park(connection, PARK_ON_GATE);
 }
 
-/* Enters the gate. false: it is closed, and the worker will be told when it opens. While a closer of our own waits, the gate may be
- * closed by this very worker: then the closer's end wakes who queues here, and the waiter is the closer's. */
+/* Enters the gate. false: it is closed, and the worker will be told when it opens. While a closer of our own
+ * waits, the gate may be closed by this very worker: then the closer's end wakes who queues here, and the
+ * waiter is the closer's. */
 static bool enter(struct dispatcher *dispatcher) {
     if (dispatcher->closer != NULL) return false;
     /* It is known to be closed: trying in vain would only hold up who waits for everybody to be out. */
@@ -255,7 +266,8 @@ bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
     shard_set_init(&dispatcher->more);
     lock_queue_init(&dispatcher->gate_queue, worker);
     worker->dispatcher = dispatcher;
-    if (dispatcher->lane != NULL && dispatcher->statistics != NULL && dispatcher->shard_queues != NULL) return true;
+    if (dispatcher->lane != NULL && dispatcher->statistics != NULL && dispatcher->shard_queues != NULL)
+        return true;
     dispatch_detach(worker);
     return false;
 }
@@ -268,13 +280,15 @@ static void forget_keys(struct dispatcher *dispatcher) {
     dispatcher->key_capacity = 0;
 }
 
-/* The worker has closed its connections, so that the queues are empty; but locks may still know of them. And the wake-up of one that was released just
- * now is in the mailbox, or comes there any moment: so the queues stay in memory until nobody sends anything any more. */
+/* The worker has closed its connections, so that the queues are empty; but locks may still know of them. And
+ * the wake-up of one that was released just now is in the mailbox, or comes there any moment: so the queues
+ * stay in memory until nobody sends anything any more. */
 void dispatch_detach(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (dispatcher->shard_queues != NULL)
         for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
-            if (dispatcher->shard_queues[i] != NULL) rwlock_unpark(keyspace_lock(dispatcher->keyspace, i), &dispatcher->shard_queues[i]->waiter);
+            if (dispatcher->shard_queues[i] != NULL)
+                rwlock_unpark(keyspace_lock(dispatcher->keyspace, i), &dispatcher->shard_queues[i]->waiter);
     if (dispatcher->lane != NULL) {
         gate_unpark(dispatcher->lane, &dispatcher->gate_queue.waiter);
         lane_detach(dispatcher->lane);
@@ -288,7 +302,9 @@ void dispatch_detach(struct worker *worker) {
 void dispatch_free(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (dispatcher == NULL) return;
-    for (uint32_t i = 0; dispatcher->shard_queues != NULL && i < keyspace_shard_count(dispatcher->keyspace); i++) free(dispatcher->shard_queues[i]);
+    for (uint32_t i = 0; dispatcher->shard_queues != NULL && i < keyspace_shard_count(dispatcher->keyspace);
+         i++)
+        free(dispatcher->shard_queues[i]);
     free(dispatcher->shard_queues);
     shard_set_free(&dispatcher->shards);
     shard_set_free(&dispatcher->more);
@@ -309,7 +325,8 @@ void dispatch_leave(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     if (dispatcher->key_capacity > KEYS_KEPT) forget_keys(dispatcher);
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
-    if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES || lane_has_surplus(dispatcher->lane))
+    if (dispatcher->lane->retired_count >= RECLAIM_AT || dispatcher->lane->ring_bytes >= RECLAIM_BYTES ||
+        lane_has_surplus(dispatcher->lane))
         lane_reclaim(dispatcher->lane);
 }
 
@@ -343,7 +360,8 @@ static void run_read_scope(struct run *run, struct read_scope *scope) {
     run->call.command->read(scope, &run->call, run->reply);
 }
 
-/* And, before the shards are let go: whoever waits for what the command has filled is served, and if it waits itself, is registered. */
+/* And, before the shards are let go: whoever waits for what the command has filled is served, and if it waits
+ * itself, is registered. */
 static void run_write_scope(struct run *run, struct write_scope *scope) {
     struct block block = {.wants = false};
     scope->scope.counts_access = !run->call.session->is_no_touch;
@@ -357,9 +375,12 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
     if (!block.wants) return;
     run->blocked = blocking_register(run->worker, run->connection, scope, &run->call, &block);
     const struct under_way *under_way = run->connection->dispatch_state;
-    if (run->blocked == NULL) reply_error(run->reply, ERROR_NO_MEMORY);
-    else if (under_way != NULL && under_way->waits_again) run->blocked->deadline = under_way->deadline;
-    else if (block.timeout > 0) run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
+    if (run->blocked == NULL)
+        reply_error(run->reply, ERROR_NO_MEMORY);
+    else if (under_way != NULL && under_way->waits_again)
+        run->blocked->deadline = under_way->deadline;
+    else if (block.timeout > 0)
+        run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
 }
 
 static struct under_way *under_way_of(struct connection *connection) {
@@ -377,14 +398,15 @@ static void under_way_end(struct connection *connection) {
     connection->dispatch_state = NULL;
 }
 
-/* The scope has ended. Workers whose clients got something are woken; and if the command itself waits, its connection is parked until somebody has filled
- * a key, time is up, or it is unblocked. */
+/* The scope has ended. Workers whose clients got something are woken; and if the command itself waits, its
+ * connection is parked until somebody has filled a key, time is up, or it is unblocked. */
 static enum outcome wait_for_key(struct run *run) {
     struct blocked_client *waiter = run->blocked;
     blocking_wake();
     if (waiter == NULL) return OUTCOME_DONE;
     struct under_way *under_way = under_way_of(run->connection);
-    bool is_fine = under_way != NULL && (waiter->deadline == INT64_MAX || deadline_add(&run->dispatcher->deadlines, waiter));
+    bool is_fine = under_way != NULL &&
+                   (waiter->deadline == INT64_MAX || deadline_add(&run->dispatcher->deadlines, waiter));
     if (is_fine) {
         under_way->blocked = waiter;
         counter_add(&run->worker->blocked, 1);
@@ -406,7 +428,8 @@ static void waiter_end(struct worker *worker, struct under_way *under_way) {
     blocking_end(&worker->dispatcher->ended_waits, waiter);
 }
 
-/* What it waited for has come, or will not. false: it has come, but is to be fetched by running the command again. */
+/* What it waited for has come, or will not. false: it has come, but is to be fetched by running the command
+ * again. */
 static bool answer_waiter(struct run *run, struct under_way *under_way) {
     const struct blocked_client *waiter = under_way->blocked;
     if (waiter->is_answered && waiter->looks_again) {
@@ -442,7 +465,8 @@ static int64_t end_overdue(struct worker *worker) {
     while (heap->count > 0 && heap->waiters[0]->deadline <= worker->now_monotonic) {
         struct blocked_client *waiter = heap->waiters[0];
         deadline_remove(heap, waiter);
-        if (blocking_cancel(waiter, WAITER_TIMED_OUT) && waiter->connection != NULL) connection_wake(waiter->connection);
+        if (blocking_cancel(waiter, WAITER_TIMED_OUT) && waiter->connection != NULL)
+            connection_wake(waiter->connection);
     }
     return heap->count == 0 ? INT64_MAX : heap->waiters[0]->deadline;
 }
@@ -511,11 +535,14 @@ static enum outcome run_with_all(struct run *run) {
     return wait_for_key(run);
 }
 
-/* Most reads need no lock: they look, and look whether they have seen one moment. What they answered is taken back if not. */
+/* Most reads need no lock: they look, and look whether they have seen one moment. What they answered is taken
+ * back if not. */
 static bool run_without_lock(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct read_scope scope;
-    if (run->call.command->read == NULL || (run->call.command->flags & COMMAND_LOCKS) != 0 || run->call.key_count > LOOK_SHARDS) return false;
+    if (run->call.command->read == NULL || (run->call.command->flags & COMMAND_LOCKS) != 0 ||
+        run->call.key_count > LOOK_SHARDS)
+        return false;
     size_t mark = reply_mark(run->reply);
     scope_look(&scope, dispatcher->lane, &dispatcher->look, run->call.now);
     dispatcher->look.is_long = (run->call.command->flags & COMMAND_LONG) != 0;
@@ -530,7 +557,9 @@ static inline __attribute__((always_inline)) bool find_shards(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     shard_set_clear(&dispatcher->shards);
     for (uint32_t i = 0; i < run->call.key_count; i++)
-        if (!shard_set_add(&dispatcher->shards, keyspace_shard_of(dispatcher->keyspace, run->call.keys[i].hash))) return false;
+        if (!shard_set_add(&dispatcher->shards,
+                           keyspace_shard_of(dispatcher->keyspace, run->call.keys[i].hash)))
+            return false;
     const struct under_way *under_way = run->call.further == NULL ? NULL : run->connection->dispatch_state;
     for (uint32_t i = 0; under_way != NULL && i < under_way->found.count; i++)
         if (!shard_set_add(&dispatcher->shards, under_way->found.numbers[i])) return false;
@@ -547,7 +576,8 @@ static bool further_begin(struct run *run) {
     return true;
 }
 
-/* Behind it, when its scope has ended: does what it has asked for. false: it is to be run again, with the shards that it has found. */
+/* Behind it, when its scope has ended: does what it has asked for. false: it is to be run again, with the
+ * shards that it has found. */
 static bool further_conclude(struct run *run, size_t mark) {
     struct further *further = run->call.further;
     if (further->wants_shards) {
@@ -557,15 +587,16 @@ static bool further_conclude(struct run *run, size_t mark) {
         return false;
     }
     if (further->finish != NULL) {
-        if (lane_is_inside(run->dispatcher->lane)) lane_leave(run->dispatcher->lane); /* nobody need wait for the rest */
+        if (lane_is_inside(run->dispatcher->lane))
+            lane_leave(run->dispatcher->lane); /* nobody need wait for the rest */
         further->finish(further->context, &run->call, run->reply);
     }
     under_way_end(run->connection);
     return true;
 }
 
-/* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside, it waits: what waits to be freed is
- * bounded. */
+/* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside,
+ * it waits: what waits to be freed is bounded. */
 static bool must_not_retire(const struct run *run) {
     const struct lane *lane = run->dispatcher->lane;
     return lane_is_congested(lane) || (run->connection->has_discarded && lane_is_littered(lane));
@@ -582,7 +613,8 @@ static bool may_retire(struct run *run) {
     return false;
 }
 
-/* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room for when they came in. */
+/* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
+ * for when they came in. */
 static size_t room_needed(const struct call *call) {
     size_t bytes = 0;
     for (uint32_t i = 1; i < call->count; i++)
@@ -590,7 +622,8 @@ static size_t room_needed(const struct call *call) {
     return bytes;
 }
 
-/* Before its first lock a command that needs memory makes room for it. Replies Redis's error if there is nothing left to let go. */
+/* Before its first lock a command that needs memory makes room for it. Replies Redis's error if there is
+ * nothing left to let go. */
 static __attribute__((noinline)) enum outcome let_go(struct run *run, size_t bytes, bool *is_made) {
     struct dispatcher *dispatcher = run->dispatcher;
     for (int tries = 0; !*is_made; tries++) {
@@ -626,7 +659,8 @@ static bool is_pausing(const struct dispatcher *dispatcher, int64_t now) {
 void dispatch_make_room(struct worker *worker, size_t bytes) {
     struct lane *lane = worker->lane;
     if (is_pausing(worker->dispatcher, worker->now_monotonic)) return;
-    /* Twice: what the first try lets go can be freed once the lane has left. What then runs enters by itself if the gate has been closed meanwhile. */
+    /* Twice: what the first try lets go can be freed once the lane has left. What then runs enters by itself
+     * if the gate has been closed meanwhile. */
     for (int tries = 0; tries < 2 && !eviction_has_room(lane, bytes) && lane_is_inside(lane); tries++) {
         if (eviction_make_room(lane, bytes, worker->now) != ROOM_LATER) return;
         lane_leave(lane);
@@ -657,10 +691,14 @@ static bool is_small(const struct run *run, const struct scope *held) {
     return elements <= SHORT_ELEMENTS;
 }
 
-enum beginning { BEGINS, BEGINS_AGAIN /* with the shards given back */, BEGINS_LATER /* likewise, when nobody wants the gate */ };
+enum beginning {
+    BEGINS,
+    BEGINS_AGAIN /* with the shards given back */,
+    BEGINS_LATER /* likewise, when nobody wants the gate */
+};
 
-/* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor must anybody wait for the gate with it, so that it
- * begins only when the gate isn't wanted. */
+/* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor
+ * must anybody wait for the gate with it, so that it begins only when the gate isn't wanted. */
 static __attribute__((noinline)) enum beginning begin_long(const struct run *run, const struct scope *held) {
     struct lane *lane = run->dispatcher->lane;
     if (gate_is_wanted(lane)) return is_small(run, held) ? BEGINS : BEGINS_LATER;
@@ -672,9 +710,10 @@ static inline enum beginning begin(const struct run *run, const struct scope *he
     return is_long(run) ? begin_long(run, held) : BEGINS;
 }
 
-/* Parked, or it is to begin at once. Who has to wait too often takes the gate itself, so that those who want it can't keep it out for ever. And where
- * the gate is wanted by another client of this worker, which is about to try again, that one must not be made to wait for this one's waiter: so this one just
- * goes behind it. */
+/* Parked, or it is to begin at once. Who has to wait too often takes the gate itself, so that those who want
+ * it can't keep it out for ever. And where the gate is wanted by another client of this worker, which is
+ * about to try again, that one must not be made to wait for this one's waiter: so this one just goes behind
+ * it. */
 static bool begins_later(struct run *run, enum beginning beginning) {
     struct dispatcher *dispatcher = run->dispatcher;
     lane_refresh(dispatcher->lane);
@@ -701,7 +740,8 @@ static void run_locked_write(struct run *run, struct write_scope *scope) {
     if (is_long(run)) lane_refresh(run->dispatcher->lane);
 }
 
-/* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are taken along. */
+/* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are
+ * taken along. */
 static bool foresees_more(const struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     shard_set_clear(&dispatcher->more);
@@ -735,19 +775,22 @@ static bool take_free_for_write(struct run *run, struct write_scope *scope) {
 
 static bool take_free_for_read(struct run *run, struct read_scope *scope) {
     struct rwlock *busy;
-    bool is_taken = scope_try_read(scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy);
+    bool is_taken =
+        scope_try_read(scope, run->dispatcher->lane, &run->dispatcher->shards, run->call.now, &busy);
     assert(is_taken && "nobody holds a shard outside of the gate");
     return is_taken;
 }
 
-/* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others in again before it runs. */
+/* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others
+ * in again before it runs. */
 static enum outcome run_through_gate(struct run *run, bool *is_again) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct read_scope read_scope;
     struct write_scope write_scope;
     bool is_write = run->call.command->write != NULL;
     gate_enter_closed(dispatcher->lane);
-    if (!find_shards(run) || !(is_write ? take_free_for_write(run, &write_scope) : take_free_for_read(run, &read_scope))) {
+    if (!find_shards(run) ||
+        !(is_write ? take_free_for_write(run, &write_scope) : take_free_for_read(run, &read_scope))) {
         lane_leave(dispatcher->lane);
         return run_with_all(run);
     }
@@ -755,8 +798,10 @@ static enum outcome run_through_gate(struct run *run, bool *is_again) {
     if (is_long(run)) lane_hold_still(dispatcher->lane);
     open_gate(run);
     size_t mark = reply_mark(run->reply);
-    if (is_write) run_locked_write(run, &write_scope);
-    else run_locked_read(run, &read_scope);
+    if (is_write)
+        run_locked_write(run, &write_scope);
+    else
+        run_locked_read(run, &read_scope);
     *is_again = !further_end(run, mark);
     return *is_again ? OUTCOME_DONE : wait_for_key(run);
 }
@@ -902,7 +947,8 @@ static enum outcome run_walk(struct run *run) {
     }
     struct walk *walk = &under_way->walk;
     if (!under_way->is_walking) {
-        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED; /* it looks where there are keys */
+        if (!enter_or_park(run->worker, run->connection))
+            return OUTCOME_PARKED; /* it looks where there are keys */
         under_way->is_walking = true;
         reply_init(&walk->items, run->call.protocol);
         walk->items.most = run->reply->most;
@@ -939,7 +985,8 @@ static void inquiry_done(struct worker *worker, struct message *message) {
 
 /* One worker may be busy for long, and the others' clients don't wait for it: they are told. */
 static void end_unanswered(struct worker *worker) {
-    for (struct connection *connection = worker->dispatcher->asking.first, *next; connection != NULL; connection = next) {
+    for (struct connection *connection = worker->dispatcher->asking.first, *next; connection != NULL;
+         connection = next) {
         struct under_way *under_way = connection->dispatch_state;
         next = connection->queue_next;
         if (under_way->answers_until > worker->now_monotonic) continue;
@@ -951,7 +998,8 @@ static void end_unanswered(struct worker *worker) {
 
 /* On each worker. */
 static void inquiry_visit(struct worker *worker, struct message *message) {
-    struct inquiry *inquiry = ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
+    struct inquiry *inquiry =
+        ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
     inquiry->command->visit(worker, inquiry);
     if (atomic_fetch_sub(&inquiry->pending, 1) > 1) return;
     workers_thaw();
@@ -1007,7 +1055,8 @@ static enum outcome run_inquiry(struct run *run) {
     }
     if (under_way != NULL && under_way->is_unanswered) {
         under_way_end(run->connection);
-        reply_error(run->reply, "BUSY A worker runs a long command and has not answered yet. What it was asked to do it does when it is free.");
+        reply_error(run->reply, "BUSY A worker runs a long command and has not answered yet. What it was "
+                                "asked to do it does when it is free.");
         return OUTCOME_DONE;
     }
     if (run->call.command->check != NULL && !run->call.command->check(&run->call, run->reply)) {
@@ -1021,7 +1070,8 @@ static enum outcome run_inquiry(struct run *run) {
         return OUTCOME_DONE;
     }
     int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed);
-    if (patience == 0 || __builtin_add_overflow(run->worker->now_monotonic, patience, &under_way->answers_until))
+    if (patience == 0 ||
+        __builtin_add_overflow(run->worker->now_monotonic, patience, &under_way->answers_until))
         under_way->answers_until = INT64_MAX;
     queue_append(&run->dispatcher->asking, run->connection);
     connection_park(run->connection, PARK_ON_ANSWERS);
@@ -1038,7 +1088,8 @@ static bool find_keys(struct run *run) {
     struct call *call = &run->call;
     if (run->prepared != NULL && run->prepared->has_key) {
         const struct bulk *argument = &call->arguments[call->command->only_key];
-        run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database, &run->prepared->fetch};
+        run->key = (struct key){argument->data, argument->length, run->prepared->hash, call->database,
+                                &run->prepared->fetch};
         call->keys = &run->key;
         call->key_count = 1;
         return true;
@@ -1052,15 +1103,18 @@ static bool find_keys(struct run *run) {
         if (keys == NULL || positions == NULL) return false;
         dispatcher->key_capacity = capacity;
     }
-    int found = command_find_keys(call->command, call->arguments, call->count, dispatcher->positions, NULL, dispatcher->key_capacity);
+    int found = command_find_keys(call->command, call->arguments, call->count, dispatcher->positions, NULL,
+                                  dispatcher->key_capacity);
     call->keys = dispatcher->keys;
     call->key_count = found < 0 ? 0 : (uint32_t)found;
     for (uint32_t i = 0; i < call->key_count; i++) {
         const struct bulk *argument = &call->arguments[dispatcher->positions[i]];
-        dispatcher->keys[i] = keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
+        dispatcher->keys[i] =
+            keyspace_key(dispatcher->keyspace, call->database, argument->data, argument->length);
     }
     /* Many keys at once: their lines are fetched together, not one after the other. */
-    if (call->key_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->lane, call->keys, call->key_count);
+    if (call->key_count > 1 && lane_is_inside(dispatcher->lane))
+        keyspace_prefetch(dispatcher->lane, call->keys, call->key_count);
     return true;
 }
 
@@ -1069,9 +1123,11 @@ static bool is_paused(const struct dispatcher *dispatcher, const struct command 
     return !dispatcher->pauses_only_writes || (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
 }
 
-#define DEBUG_REFUSAL                                                                                                         \
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "     \
-    "connection, otherwise you need to set this option in the configuration file, and then restart the server."
+#define DEBUG_REFUSAL                                                                                        \
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it " \
+    "from a local "                                                                                          \
+    "connection, otherwise you need to set this option in the configuration file, and then restart the "     \
+    "server."
 
 /* What refuses a command before it runs. Redis asks in this order. */
 static bool is_admitted(const struct run *run) {
@@ -1088,7 +1144,8 @@ static bool is_admitted(const struct run *run) {
         return false;
     }
     /* A monitor is exempt from CLIENT PAUSE, which mustn't be a way around it. */
-    if (run->connection->session.is_monitor && (command->flags & (COMMAND_READONLY | COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0) {
+    if (run->connection->session.is_monitor &&
+        (command->flags & (COMMAND_READONLY | COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0) {
         reply_error(run->reply, "ERR Replica can't interact with the keyspace"); /* Redis's words */
         return false;
     }
@@ -1109,13 +1166,17 @@ static void run_without_shards(struct run *run) {
     struct lane *lane = run->dispatcher->lane;
     bool observes = (command->flags & COMMAND_SUMS) != 0 && !lane_is_inside(lane);
     if (observes) lane_observe(lane);
-    if (command->plain != NULL) command->plain(&run->call, run->reply);
-    else if (command->session != NULL) run_for_session(run);
-    else command->worker(run->worker, run->connection, &run->call, run->reply);
+    if (command->plain != NULL)
+        command->plain(&run->call, run->reply);
+    else if (command->session != NULL)
+        run_for_session(run);
+    else
+        command->worker(run->worker, run->connection, &run->call, run->reply);
     if (observes) lane_leave(lane);
 }
 
-/* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps closed itself. */
+/* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps
+ * closed itself. */
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
     struct under_way *under_way = run->connection->dispatch_state;
@@ -1136,8 +1197,10 @@ static enum outcome run_command(struct run *run) {
     bool is_closer = run->connection->is_closer, is_again;
     if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
-        /* Without a limit there is room for anything, and no need to ask the allocator about each argument. */
-        enum outcome outcome = make_room(run, eviction_is_limited(run->dispatcher->lane) ? room_needed(&run->call) : 0, &is_made);
+        /* Without a limit there is room for anything, and no need to ask the allocator about each
+         * argument. */
+        enum outcome outcome = make_room(
+            run, eviction_is_limited(run->dispatcher->lane) ? room_needed(&run->call) : 0, &is_made);
         if (!is_made) return outcome;
     }
     if (is_closer || wants_all(run)) {
@@ -1158,8 +1221,8 @@ static void apply_reply_mode(struct session *session, struct reply *reply, size_
     if (session->reply_mode == REPLY_SKIP_NEXT) session->reply_mode = REPLY_SKIP;
 }
 
-/* The arguments as others may see them: passwords are taken out. The call's own if there are none, else a copy to be freed; NULL when out
- * of memory. */
+/* The arguments as others may see them: passwords are taken out. The call's own if there are none, else a
+ * copy to be freed; NULL when out of memory. */
 static const struct bulk *arguments_shown(const struct call *call, struct bulk **copy) {
     static char mark[] = "(redacted)";
     const char *name = call->command->full_name;
@@ -1172,7 +1235,8 @@ static const struct bulk *arguments_shown(const struct call *call, struct bulk *
     for (uint32_t i = 1; i < call->count; i++) {
         bool follows_auth = is_hello && ((i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
                                          (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH")));
-        bool is_password = !is_auth && !is_hello && i >= 3 && i % 2 == 1 && config_is_secret(&call->arguments[i - 1]);
+        bool is_password =
+            !is_auth && !is_hello && i >= 3 && i % 2 == 1 && config_is_secret(&call->arguments[i - 1]);
         if (is_auth || follows_auth || is_password) shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
     }
     return shown;
@@ -1183,7 +1247,9 @@ static void note_slow(const struct run *run, uint64_t microseconds) {
     struct bulk *copy;
     const struct bulk *shown = arguments_shown(&run->call, &copy);
     connection_peer(run->connection, peer, sizeof peer);
-    if (shown != NULL) slowlog_note(shown, run->call.count, microseconds, run->worker->now, peer, run->connection->session.name);
+    if (shown != NULL)
+        slowlog_note(shown, run->call.count, microseconds, run->worker->now, peer,
+                     run->connection->session.name);
     free(copy);
 }
 
@@ -1192,7 +1258,8 @@ static void feed_monitors(const struct run *run, bool hears_itself) {
     struct bulk *copy;
     if ((run->call.command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) != 0) return;
     const struct bulk *shown = arguments_shown(&run->call, &copy);
-    if (shown != NULL) monitor_feed(run->worker, run->connection, shown, run->call.count, hears_itself ? run->reply : NULL);
+    if (shown != NULL)
+        monitor_feed(run->worker, run->connection, shown, run->call.count, hears_itself ? run->reply : NULL);
     free(copy);
 }
 
@@ -1210,7 +1277,8 @@ void dispatch_batch_end(struct worker *worker) {
     if (dispatcher->untimed > 0) account_time(dispatcher, dispatcher->untimed_command, 0);
 }
 
-/* A slow command among some that share a clock is known only to be one of them; the last one stands for it. */
+/* A slow command among some that share a clock is known only to be one of them; the last one stands for
+ * it. */
 static void account_slow(const struct run *run, uint64_t nanoseconds) {
     const struct command *command = run->call.command;
     struct worker *worker = run->worker;
@@ -1220,7 +1288,8 @@ static void account_slow(const struct run *run, uint64_t nanoseconds) {
     if (nanoseconds >= 1000000) {
         worker->now = clock_wall_ms();
         eviction_clock(worker->lane, worker->now, clock_monotonic_ms());
-        latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command", (int64_t)(nanoseconds / 1000000), worker->now);
+        latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command",
+                     (int64_t)(nanoseconds / 1000000), worker->now);
     }
 }
 
@@ -1257,14 +1326,17 @@ static inline bool is_same_name(const struct bulk *one, const struct bulk *other
         memcpy(&other_tail, other->data + length - sizeof tail, sizeof other_tail);
         return head == other_head && tail == other_tail;
     }
-    if (length == 3) return one->data[0] == other->data[0] && one->data[1] == other->data[1] && one->data[2] == other->data[2];
+    if (length == 3)
+        return one->data[0] == other->data[0] && one->data[1] == other->data[1] &&
+               one->data[2] == other->data[2];
     return memcmp(one->data, other->data, length) == 0;
 }
 
 /* Neighbours in a pipeline are mostly of one kind. */
-static const struct command *look_up_like(const struct command *before, const struct bulk *before_name, const struct bulk *arguments,
-                                          uint32_t count) {
-    bool is_same = before != NULL && command_arity_fits(before, count) && is_same_name(before_name, arguments);
+static const struct command *look_up_like(const struct command *before, const struct bulk *before_name,
+                                          const struct bulk *arguments, uint32_t count) {
+    bool is_same =
+        before != NULL && command_arity_fits(before, count) && is_same_name(before_name, arguments);
     return is_same ? before : command_look_up(arguments, count);
 }
 
@@ -1278,14 +1350,16 @@ static bool is_short(const struct prepared *prepared) {
     return prepared->has_key && (prepared->command->flags & COMMAND_LONG) == 0;
 }
 
-static void fetch_homes(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t from, uint32_t to) {
+static void fetch_homes(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t from,
+                        uint32_t to) {
     for (uint32_t i = from; i < to; i++)
         if (prepared[i].has_key) fetch_home(lane, prepared[i].hash, database, &prepared[i].fetch);
 }
 
 /* Only as long as the lane has not left the gate since: then what was found may be freed memory by now. */
 static bool is_fetched(const struct lane *lane, const struct prepared *prepared) {
-    return prepared->has_key && prepared->fetch.home.bucket != NULL && prepared->fetch.voidings == lane->voidings;
+    return prepared->has_key && prepared->fetch.home.bucket != NULL &&
+           prepared->fetch.voidings == lane->voidings;
 }
 
 static void fetch_entries(const struct lane *lane, struct prepared *prepared, uint32_t from, uint32_t to) {
@@ -1299,7 +1373,8 @@ static uint32_t least(uint32_t one, uint32_t other) {
 
 void dispatch_fetch(struct worker *worker, uint32_t database, struct prepared *prepared, uint32_t at) {
     const struct lane *lane = worker->dispatcher->lane;
-    uint32_t count = worker->batch.count, next = least(at + DISPATCH_WINDOW, count), last = least(next + DISPATCH_WINDOW, count);
+    uint32_t count = worker->batch.count, next = least(at + DISPATCH_WINDOW, count),
+             last = least(next + DISPATCH_WINDOW, count);
     if (count < 2 || !lane_is_inside(lane)) return;
     if (at == 0) {
         fetch_homes(lane, database, prepared, 0, last);
@@ -1320,12 +1395,14 @@ void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         const struct bulk *arguments = batch->arguments + request->first;
-        prepared[i].command = i == 0 ? command_look_up(arguments, request->count)
-                                     : look_up_like(prepared[i - 1].command, arguments_before, arguments, request->count);
+        prepared[i].command =
+            i == 0 ? command_look_up(arguments, request->count)
+                   : look_up_like(prepared[i - 1].command, arguments_before, arguments, request->count);
         arguments_before = arguments;
         prepared[i].has_key = prepared[i].command != NULL && prepared[i].command->only_key != 0;
         prepared[i].shares_clock = false;
-        bool joins = may_share && i > 0 && is_short(&prepared[i]) && prepared[i].command == prepared[i - 1].command && sharers < CLOCK_SHARERS - 1;
+        bool joins = may_share && i > 0 && is_short(&prepared[i]) &&
+                     prepared[i].command == prepared[i - 1].command && sharers < CLOCK_SHARERS - 1;
         if (joins) prepared[i - 1].shares_clock = true;
         sharers = joins ? sharers + 1 : 0;
         if (!prepared[i].has_key) continue;
@@ -1345,18 +1422,21 @@ void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, s
     const struct command *command = command_look_up(batch->arguments, batch->requests[0].count);
     if (command == NULL || command->only_key == 0) return;
     const struct bulk *key = &batch->arguments[command->only_key];
-    dispatcher->ahead[dispatcher->ahead_count++] = keyspace_key(dispatcher->keyspace, database, key->data, key->length);
+    dispatcher->ahead[dispatcher->ahead_count++] =
+        keyspace_key(dispatcher->keyspace, database, key->data, key->length);
 }
 
 void dispatch_fetch_ahead(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    if (dispatcher->ahead_count > 1 && lane_is_inside(dispatcher->lane)) keyspace_prefetch(dispatcher->lane, dispatcher->ahead, dispatcher->ahead_count);
+    if (dispatcher->ahead_count > 1 && lane_is_inside(dispatcher->lane))
+        keyspace_prefetch(dispatcher->lane, dispatcher->ahead, dispatcher->ahead_count);
     dispatcher->ahead_count = 0;
 }
 
-/* Word by word, but for the key, which is written if there is one: compilers zero a struct of this size in a way that takes longer than most
- * of a small request's other steps. */
-static void run_begin(struct run *run, struct worker *worker, struct connection *connection, struct reply *reply) {
+/* Word by word, but for the key, which is written if there is one: compilers zero a struct of this size in a
+ * way that takes longer than most of a small request's other steps. */
+static void run_begin(struct run *run, struct worker *worker, struct connection *connection,
+                      struct reply *reply) {
     const struct session *session = &connection->session;
     struct call *call = &run->call;
     run->worker = worker;
@@ -1388,12 +1468,13 @@ static void expect_one_reply(const struct run *run, size_t mark) {
     if (run->reply->is_broken || session->reply_mode != REPLY_ON || session->closes_after_reply) return;
     assert(reply_is_one(run->reply, mark));
     if (run->reply->length > mark) return;
-    log_write(LOG_WARNING, "'%s' gave no answer: its client is told so. This is a fault of Latchkey's.", run->call.command->full_name);
+    log_write(LOG_WARNING, "'%s' gave no answer: its client is told so. This is a fault of Latchkey's.",
+              run->call.command->full_name);
     reply_error(run->reply, "ERR the command gave no answer");
 }
 
-/* There was no memory for the whole answer. Of what only reads the client is told so, and goes on; any other client is closed, since it can't know what
- * was changed. */
+/* There was no memory for the whole answer. Of what only reads the client is told so, and goes on; any other
+ * client is closed, since it can't know what was changed. */
 static void answer_without_memory(const struct run *run, size_t mark) {
     const struct command *command = run->call.command;
     struct reply *reply = run->reply;
@@ -1403,8 +1484,9 @@ static void answer_without_memory(const struct run *run, size_t mark) {
     reply_error(reply, ERROR_NO_MEMORY);
 }
 
-enum outcome dispatch_request(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count,
-                              const struct prepared *prepared, struct reply *reply) {
+enum outcome dispatch_request(struct worker *worker, struct connection *connection,
+                              const struct bulk *arguments, uint32_t count, const struct prepared *prepared,
+                              struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct session *session = &connection->session;
     struct run run;
@@ -1438,7 +1520,8 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     }
     connection->last_command = call->command;
     const struct under_way *under_way = connection->dispatch_state;
-    bool has_waited = under_way != NULL && (under_way->blocked != NULL || under_way->waits_again); /* for a key: monitors have seen it */
+    bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
+                                            under_way->waits_again); /* for a key: monitors have seen it */
     bool is_exempt = connection->is_closer || session->is_monitor;
     if (is_paused(dispatcher, call->command, worker->now_monotonic) && under_way == NULL && !is_exempt) {
         queue_append(&dispatcher->paused, connection);
@@ -1457,7 +1540,8 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     expect_one_reply(&run, mark);
     account(&run);
     bool is_monitored = monitor_is_on() && !has_waited && !run.is_rejected;
-    bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF && session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
+    bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF &&
+                        session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark);
     if (is_monitored) feed_monitors(&run, hears_itself);
     return OUTCOME_DONE;
@@ -1485,7 +1569,8 @@ void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->paused_until = until;
     dispatcher->pauses_only_writes = only_writes;
-    wake_connections(&dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
+    wake_connections(
+        &dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
 }
 
 int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
@@ -1498,12 +1583,14 @@ static void expire_some(struct worker *worker, bool is_due) {
     int64_t effort = atomic_load_explicit(&config.active_expire_effort, memory_order_relaxed);
     if (lane_is_littered(dispatcher->lane) || !lane_enter(dispatcher->lane)) return;
     bool is_behind =
-        keyspace_expire_slice(dispatcher->lane, worker->now, is_due ? EXPIRY_SLICE_US * (1 + (effort - 1) / 3) : EXPIRY_IDLE_SLICE_US);
+        keyspace_expire_slice(dispatcher->lane, worker->now,
+                              is_due ? EXPIRY_SLICE_US * (1 + (effort - 1) / 3) : EXPIRY_IDLE_SLICE_US);
     lane_leave(dispatcher->lane);
     dispatcher->next_expiry = is_behind ? worker->now_monotonic + EXPIRY_BUSY_MS : 0;
 }
 
-/* Brings what is above the limit down, and adapts what eviction keeps: soon again while there is more to do. */
+/* Brings what is above the limit down, and adapts what eviction keeps: soon again while there is more to
+ * do. */
 static void keep_limit(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->next_limit = worker->now_monotonic + LIMIT_MS;
@@ -1532,14 +1619,16 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         dispatcher->next_expiry = 0;
         expire_some(worker, expires_now);
     }
-    if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit)) keep_limit(worker);
+    if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit))
+        keep_limit(worker);
     if (is_due) end_unanswered(worker);
     int64_t overdue = end_overdue(worker);
     int sweep = blocking_sweep(&dispatcher->ended_waits, dispatcher->lane, worker->now);
     blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
     bool is_freeing = false;
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
-    if (is_due || is_anybody_waiting || lane_has_slices(dispatcher->lane)) is_freeing = lane_reclaim(dispatcher->lane);
+    if (is_due || is_anybody_waiting || lane_has_slices(dispatcher->lane))
+        is_freeing = lane_reclaim(dispatcher->lane);
     if (!is_anybody_waiting) dispatcher->memory_wakes = 0;
     bool tries_again = dispatcher->memory_wakes < MEMORY_WAKES_MOST || now > dispatcher->memory_woken;
     if (is_anybody_waiting && tries_again && !lane_is_congested(dispatcher->lane)) {
@@ -1553,7 +1642,8 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
     if (sweep > 0 && now + sweep < next) next = now + sweep;
-    if (dispatcher->next_expiry != 0 && may_expire) return 0; /* if that finds nothing else to do, it goes on at once */
+    if (dispatcher->next_expiry != 0 && may_expire)
+        return 0; /* if that finds nothing else to do, it goes on at once */
     if (dispatcher->paused_until > now && dispatcher->paused_until < next) next = dispatcher->paused_until;
     return next <= now ? 0 : (int)(next - now);
 }
@@ -1565,7 +1655,8 @@ size_t dispatch_bytes(const struct connection *connection) {
 
 uint64_t dispatch_parked_count(const struct worker *worker) {
     const struct dispatcher *dispatcher = worker->dispatcher;
-    uint64_t parked = dispatcher->paused.count + dispatcher->congested.count + dispatcher->gate_queue.connections.count;
+    uint64_t parked =
+        dispatcher->paused.count + dispatcher->congested.count + dispatcher->gate_queue.connections.count;
     for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
         if (dispatcher->shard_queues[i] != NULL) parked += dispatcher->shard_queues[i]->connections.count;
     return parked;

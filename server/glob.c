@@ -1,9 +1,10 @@
 /* Glob patterns as Redis matches them, in time that no pattern can make explode.
  *
- * Every element but '*' takes exactly one character, so that what stands between two '*' takes a known number of them. The first place where it matches is as
- * good as any later one: that leaves the most for what follows. So nothing is ever taken back, and the time is at most the product of both
- * lengths; where the elements are plain characters, a search in linear time finds the place. A search for others is given up after STEPS_MOST
- * steps, and then there is no match: Redis gives up, too, at another depth.
+ * Every element but '*' takes exactly one character, so that what stands between two '*' takes a known number
+ * of them. The first place where it matches is as good as any later one: that leaves the most for what
+ * follows. So nothing is ever taken back, and the time is at most the product of both lengths; where the
+ * elements are plain characters, a search in linear time finds the place. A search for others is given up
+ * after STEPS_MOST steps, and then there is no match: Redis gives up, too, at another depth.
  *
  * Redis's corner cases are kept: no '*' matches an empty text; in a class a backslash makes the
  * next character compare exactly, whatever the case; a range may be written backwards; a class that
@@ -58,8 +59,7 @@ static const char *class_match(const char *at, const char *end, char character, 
 }
 
 /* The element at `at` is no '*'. Returns what follows it if it takes the character, else NULL. */
-static const char *element_match(const char *at, const char *end, char character,
-                                 bool ignores_case) {
+static const char *element_match(const char *at, const char *end, char character, bool ignores_case) {
     bool is_match;
     if (*at == '?') return at + 1;
     if (*at == '[') {
@@ -105,15 +105,18 @@ static bool piece_matches(const struct piece *piece, const char *text, bool igno
 }
 
 /* The first place where it matches, or NULL. */
-static const char *piece_find(const struct piece *piece, const char *text, const char *text_end, bool ignores_case, size_t *steps) {
+static const char *piece_find(const struct piece *piece, const char *text, const char *text_end,
+                              bool ignores_case, size_t *steps) {
     if (piece->elements > (size_t)(text_end - text)) return NULL;
-    if (piece->is_plain && !ignores_case) return memmem(text, (size_t)(text_end - text), piece->first, piece->elements);
+    if (piece->is_plain && !ignores_case)
+        return memmem(text, (size_t)(text_end - text), piece->first, piece->elements);
     for (; (size_t)(text_end - text) >= piece->elements && *steps < STEPS_MOST; text++, ++*steps)
         if (piece_matches(piece, text, ignores_case, steps)) return text;
     return NULL;
 }
 
-bool glob_matches(const char *pattern, size_t pattern_length, const char *text, size_t length, bool ignores_case) {
+bool glob_matches(const char *pattern, size_t pattern_length, const char *text, size_t length,
+                  bool ignores_case) {
     const char *end = pattern + pattern_length, *text_end = text + length;
     size_t steps = 0;
     if (length == 0) return pattern_length == 0;
@@ -125,7 +128,8 @@ bool glob_matches(const char *pattern, size_t pattern_length, const char *text, 
         piece = piece_at(piece.end + 1, end);
         if (piece.end == end) {
             /* Behind the last '*': it ends where the text does. */
-            return piece.elements <= (size_t)(text_end - text) && piece_matches(&piece, text_end - piece.elements, ignores_case, &steps);
+            return piece.elements <= (size_t)(text_end - text) &&
+                   piece_matches(&piece, text_end - piece.elements, ignores_case, &steps);
         }
         text = piece_find(&piece, text, text_end, ignores_case, &steps);
         if (text == NULL) return false;

@@ -68,7 +68,8 @@ static void collect(bool is_all) {
     pthread_mutex_unlock(&mutex);
 }
 
-/* The lock is taken here, on a lane of the thread's own, and handed to it: a lock belongs to its holder's scope, not to a thread. */
+/* The lock is taken here, on a lane of the thread's own, and handed to it: a lock belongs to its holder's
+ * scope, not to a thread. */
 static const char *take(struct hold *hold, struct keyspace *keyspace, const struct key *key, int64_t now) {
     struct rwlock *busy;
     hold->lane = lane_attach(keyspace);

@@ -10,8 +10,9 @@
 /* One part in so many of maxmemory is left to requests that come all at once. */
 #define SPARE_SHARE 256
 
-/* One part in so many of what the process may have is left to the kernel, which counts its sockets' buffers to the control group; and holes in the
- * allocator's pages count up to such a part of maxmemory: they grow as keys go, and more keys must not go for that. */
+/* One part in so many of what the process may have is left to the kernel, which counts its sockets' buffers
+ * to the control group; and holes in the allocator's pages count up to such a part of maxmemory: they grow as
+ * keys go, and more keys must not go for that. */
 #define KERNEL_SHARE 20
 #define HOLES_SHARE 10
 
@@ -32,13 +33,15 @@ static const enum eviction_policy policies[] = {
 
 static void on_policy_changed(void) {
     int policy = atomic_load_explicit(&config.maxmemory_policy, memory_order_relaxed);
-    eviction_configure(limited, policies[policy], atomic_load_explicit(&config.lfu_log_factor, memory_order_relaxed),
+    eviction_configure(limited, policies[policy],
+                       atomic_load_explicit(&config.lfu_log_factor, memory_order_relaxed),
                        atomic_load_explicit(&config.lfu_decay_time, memory_order_relaxed));
 }
 
 int64_t limit_reserve(int64_t maxmemory, int64_t may_have, int64_t fixed, int64_t holes) {
     if (maxmemory > may_have) return 0; /* who asks for more than there is doesn't want it to be kept */
-    int64_t most = maxmemory / HOLES_SHARE, needed = fixed + (holes < most ? holes : most) + may_have / KERNEL_SHARE;
+    int64_t most = maxmemory / HOLES_SHARE,
+            needed = fixed + (holes < most ? holes : most) + may_have / KERNEL_SHARE;
     int64_t left = may_have - maxmemory;
     if (needed <= left) return 0;
     return needed - left < maxmemory / 2 ? needed - left : maxmemory / 2;
@@ -46,7 +49,8 @@ int64_t limit_reserve(int64_t maxmemory, int64_t may_have, int64_t fixed, int64_
 
 void limit_tick(struct keyspace *keyspace) {
     int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
-    /* What others need goes up and down, as large values are on their way in and out: room for the most of it is kept, and given up slowly. */
+    /* What others need goes up and down, as large values are on their way in and out: room for the most of it
+     * is kept, and given up slowly. */
     static _Atomic int64_t kept;
     if (maxmemory == 0) {
         atomic_store(&kept, 0);
@@ -66,10 +70,12 @@ void limit_tick(struct keyspace *keyspace) {
 
 static void on_maxmemory_changed(void) {
     limit_tick(limited);
-    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed), used = (int64_t)process_memory_limited();
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed),
+            used = (int64_t)process_memory_limited();
     if (maxmemory > 0 && maxmemory < used)
         log_write(LOG_WARNING,
-                  "maxmemory is %lld bytes, and %lld are in use: keys are going to be evicted, or, under noeviction, writes refused",
+                  "maxmemory is %lld bytes, and %lld are in use: keys are going to be evicted, or, under "
+                  "noeviction, writes refused",
                   (long long)maxmemory, (long long)used);
 }
 

@@ -1,4 +1,5 @@
-/* Listening sockets are opened before the workers and shared by all of them, and again when `bind` or `port` is set. */
+/* Listening sockets are opened before the workers and shared by all of them, and again when `bind` or `port`
+ * is set. */
 #include "listen.h"
 
 #include <errno.h>
@@ -31,13 +32,12 @@ static bool option_set(int fd, int level, int option, int value) {
 
 /* ------------------------------------------------------------------ TCP */
 
-/* The addresses a name of `bind` stands for. "*" is every IPv4 address, "::*" every IPv6 address. 0 or an error of getaddrinfo. */
-static int address_find(const char *name, const char *port, bool is_number,
-                        struct addrinfo **found) {
+/* The addresses a name of `bind` stands for. "*" is every IPv4 address, "::*" every IPv6 address. 0 or an
+ * error of getaddrinfo. */
+static int address_find(const char *name, const char *port, bool is_number, struct addrinfo **found) {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
-                             .ai_flags =
-                                 AI_PASSIVE | (is_number ? AI_NUMERICHOST | AI_NUMERICSERV : 0)};
+                             .ai_flags = AI_PASSIVE | (is_number ? AI_NUMERICHOST | AI_NUMERICSERV : 0)};
     const char *host = name;
     if (strcmp(name, "*") == 0) {
         hints.ai_family = AF_INET;
@@ -51,7 +51,8 @@ static int address_find(const char *name, const char *port, bool is_number,
 
 /* Returns a listening socket, or -1 with errno. */
 static int socket_listen(const struct addrinfo *address) {
-    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
+    int fd =
+        socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->ai_protocol);
     if (fd < 0) return -1;
     /* IPv6 alone: IPv4 has its own sockets. */
     bool is_ready = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
@@ -65,8 +66,8 @@ static int socket_listen(const struct addrinfo *address) {
 }
 
 static bool is_missing(int error) {
-    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENOPROTOOPT || error == EPROTONOSUPPORT ||
-           error == ESOCKTNOSUPPORT || error == EPFNOSUPPORT;
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENOPROTOOPT ||
+           error == EPROTONOSUPPORT || error == ESOCKTNOSUPPORT || error == EPFNOSUPPORT;
 }
 
 enum trial {
@@ -92,15 +93,15 @@ static bool address_listen(struct listening *listening, const char *word, const 
         return false;
     }
     bool is_done = true;
-    for (struct addrinfo *address = found; address && is_done && listening->count < LISTEN_MOST; address = address->ai_next) {
+    for (struct addrinfo *address = found; address && is_done && listening->count < LISTEN_MOST;
+         address = address->ai_next) {
         int fd = socket_listen(address);
         if (fd >= 0) {
             snprintf(listening->names[listening->count], LISTEN_NAME, "%s %s", name, port);
             listening->sockets[listening->count++] = fd;
         } else if (!(is_optional && is_missing(errno))) {
             if (trial != TRIAL_FIRST)
-                log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port,
-                          strerror(errno),
+                log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port, strerror(errno),
                           errno == EADDRINUSE
                               ? " Another server has the port: stop it, or choose another 'port'."
                               : "");
@@ -131,7 +132,8 @@ static bool unix_open(struct listening *listening) {
     size_t length = config_text("unixsocket", path, sizeof path);
     if (length == 0) return true;
     if (length >= sizeof address.sun_path) {
-        log_write(LOG_WARNING, "Can't listen on unix socket '%s': a path may have %zu bytes, this one has %zu.", path,
+        log_write(LOG_WARNING,
+                  "Can't listen on unix socket '%s': a path may have %zu bytes, this one has %zu.", path,
                   sizeof address.sun_path - 1, length);
         return false;
     }
@@ -139,8 +141,8 @@ static bool unix_open(struct listening *listening) {
     unlink(path); /* left by one that was killed */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     mode_t mode = (mode_t)atomic_load_explicit(&config.unixsocketperm, memory_order_relaxed);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || (mode && chmod(path, mode) != 0) ||
-        listen(fd, backlog()) != 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        (mode && chmod(path, mode) != 0) || listen(fd, backlog()) != 0) {
         log_write(LOG_WARNING, "Can't listen on unix socket '%s': %s", path, strerror(errno));
         if (fd >= 0) close(fd);
         return false;
@@ -160,7 +162,8 @@ static void backlog_check(void) {
     if (!file) return;
     if (fscanf(file, "%d", &most) == 1 && most > 0 && most < backlog()) {
         log_write(LOG_WARNING,
-                  "tcp-backlog %d is cut to %d by the kernel: raise it with 'sysctl net.core.somaxconn=%d' if many clients connect at once.",
+                  "tcp-backlog %d is cut to %d by the kernel: raise it with 'sysctl net.core.somaxconn=%d' "
+                  "if many clients connect at once.",
                   backlog(), most, backlog());
     }
     fclose(file);
@@ -173,7 +176,8 @@ bool listen_open(struct listening *listening) {
         return false;
     }
     if (listening->count == 0) {
-        log_write(LOG_WARNING, "Configured to not listen anywhere, exiting. Give a 'port' and 'bind', or a 'unixsocket'.");
+        log_write(LOG_WARNING,
+                  "Configured to not listen anywhere, exiting. Give a 'port' and 'bind', or a 'unixsocket'.");
         return false;
     }
     backlog_check();
@@ -193,8 +197,8 @@ static void copy_socket(struct listening *to, const struct listening *from, uint
 }
 
 /* The sockets that `words` and `port` ask for: those of *old that have the same name, and new ones. */
-static bool listen_anew(struct listening *fresh, const struct listening *old, const char *words,
-                        int port, enum trial trial) {
+static bool listen_anew(struct listening *fresh, const struct listening *old, const char *words, int port,
+                        enum trial trial) {
     char copy[LISTEN_WORDS], port_text[16], name[LISTEN_NAME];
     *fresh = (struct listening){.count = 0};
     memcpy(fresh->unix_path, old->unix_path, sizeof fresh->unix_path);
@@ -208,8 +212,7 @@ static bool listen_anew(struct listening *fresh, const struct listening *old, co
         snprintf(name, sizeof name, "%s %s", word + (*word == '-'), port_text);
         uint32_t before = fresh->count;
         for (uint32_t i = 0; i < old->count && fresh->count < LISTEN_MOST; i++)
-            if (!old->is_unix[i] && strcmp(old->names[i], name) == 0 &&
-                !has_socket(fresh, old->sockets[i]))
+            if (!old->is_unix[i] && strcmp(old->names[i], name) == 0 && !has_socket(fresh, old->sockets[i]))
                 copy_socket(fresh, old, i);
         if (fresh->count > before || address_listen(fresh, word, port_text, trial)) continue;
         for (uint32_t i = 0; i < fresh->count; i++)
@@ -228,8 +231,8 @@ static uint32_t sockets_without(const struct listening *old, const struct listen
     return count;
 }
 
-bool listen_change(struct listening *listening, const char *words, int port,
-                   int dropped[LISTEN_MOST], uint32_t *dropped_count) {
+bool listen_change(struct listening *listening, const char *words, int port, int dropped[LISTEN_MOST],
+                   uint32_t *dropped_count) {
     static struct listening fresh; /* one call at a time, and large */
     bool is_done = listen_anew(&fresh, listening, words, port, TRIAL_FIRST);
     if (!is_done) {
@@ -263,7 +266,8 @@ void listen_close(struct listening *listening) {
 
 void listen_tune(int fd) {
     option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    /* Nothing is congested within a machine, and Reno, which every kernel has, computes the least per packet. */
+    /* Nothing is congested within a machine, and Reno, which every kernel has, computes the least per
+     * packet. */
     if (listen_peer_is_local(fd)) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
     int seconds = (int)atomic_load_explicit(&config.tcp_keepalive, memory_order_relaxed);
     if (seconds <= 0) return;
@@ -286,7 +290,8 @@ bool listen_peer_is_local(int fd) {
 }
 
 bool listen_refuses(int fd) {
-    if (!atomic_load_explicit(&config.protected_mode, memory_order_relaxed) || listen_peer_is_local(fd)) return false;
+    if (!atomic_load_explicit(&config.protected_mode, memory_order_relaxed) || listen_peer_is_local(fd))
+        return false;
     if (config_has_password()) return false;
     char words[1024];
     config_text("bind", words, sizeof words);

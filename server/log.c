@@ -57,8 +57,8 @@ static size_t line_begin(char *line, size_t size, enum log_level level) {
     localtime_r(&now.tv_sec, &date);
     char text[64];
     strftime(text, sizeof text, "%d %b %Y %H:%M:%S", &date);
-    int length = snprintf(line, size, "%d:M %s.%03d %c ", (int)getpid(), text,
-                          (int)(now.tv_usec / 1000), marks[level]);
+    int length = snprintf(line, size, "%d:M %s.%03d %c ", (int)getpid(), text, (int)(now.tv_usec / 1000),
+                          marks[level]);
     return length > 0 ? (size_t)length : 0;
 }
 
@@ -80,9 +80,7 @@ static void line_write(const char *line, size_t length) {
 }
 
 void log_write(enum log_level level, const char *format, ...) {
-    if (level >= LOG_NOTHING ||
-        (int)level < atomic_load_explicit(&least_level, memory_order_relaxed))
-        return;
+    if (level >= LOG_NOTHING || (int)level < atomic_load_explicit(&least_level, memory_order_relaxed)) return;
     int error = errno; /* callers log first and look at errno after */
     char line[LINE_SIZE];
     size_t start = line_begin(line, sizeof line, level);

@@ -1,5 +1,6 @@
-/* Chooses the loop's back end, and does the work on one socket that is the same in all of them. A new back end joins by a row here: those
- * that may be missing on a kernel come first, and "auto" takes the first that can be created. */
+/* Chooses the loop's back end, and does the work on one socket that is the same in all of them. A new back
+ * end joins by a row here: those that may be missing on a kernel come first, and "auto" takes the first that
+ * can be created. */
 #include "loop.h"
 
 #include <errno.h>
@@ -89,7 +90,9 @@ bool loop_flush(struct loop *loop, struct stream *stream) {
 }
 
 bool loop_release(struct loop *loop, struct stream *stream) {
-    if (stream->is_closed || stream->is_bulky || stream->space || !loop_flush(loop, stream) || stream->is_sending) return false;
+    if (stream->is_closed || stream->is_bulky || stream->space || !loop_flush(loop, stream) ||
+        stream->is_sending)
+        return false;
     return loop->backend->release(loop, stream);
 }
 
@@ -133,7 +136,8 @@ static bool receive_once(struct loop *loop, struct stream *stream, char *data) {
     char *space = stream->space;
     size_t space_length = stream->space_length < SPACE_MOST ? stream->space_length : SPACE_MOST;
     struct iovec rest = {data, stream->is_bulky ? BULKY_HEAD : LOOP_RECEIVE_MOST};
-    /* What comes behind the end of the space is taken along; that may only be if the space is filled to its end. */
+    /* What comes behind the end of the space is taken along; that may only be if the space is filled to its
+     * end. */
     struct iovec parts[2] = {rest};
     int count = 1;
     if (space) {
@@ -172,22 +176,22 @@ static bool receive_once(struct loop *loop, struct stream *stream, char *data) {
 void stream_receive(struct loop *loop, struct stream *stream, char *data) {
     bool is_head = stream->is_bulky && !stream->space;
     if (!receive_once(loop, stream, data) || !is_head || stream->is_closed) return;
-    if (!stream->space) stream->is_bulky = false; /* small again, or it has ended */
-    else if (stream->is_receiving) receive_once(loop, stream, data);
+    if (!stream->space)
+        stream->is_bulky = false; /* small again, or it has ended */
+    else if (stream->is_receiving)
+        receive_once(loop, stream, data);
 }
 
 ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count) {
     size_t asked = 0;
     for (int i = 0; i < count; i++) asked += parts[i].iov_len;
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
-                             .msg_iovlen = (size_t)count};
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts, .msg_iovlen = (size_t)count};
     ssize_t sent;
     do {
         sent = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM)
-            return -errno;
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM) return -errno;
         sent = 0;
     }
     stream->is_sending = (size_t)sent < asked;

@@ -1,4 +1,5 @@
-/* What a back end of the loop provides: the functions of loop.h with the loop's own part in front. For loop*.c only. */
+/* What a back end of the loop provides: the functions of loop.h with the loop's own part in front. For
+ * loop*.c only. */
 #ifndef SERVER_LOOP_BACKEND_H
 #define SERVER_LOOP_BACKEND_H
 
@@ -13,10 +14,12 @@ struct loop_backend {
     bool (*add)(struct loop *loop, struct stream *stream, int fd);
     void (*set_receiving)(struct loop *loop, struct stream *stream, bool is_on);
     void (*expect_bulk)(struct loop *loop, struct stream *stream);
-    size_t (*held)(struct loop *loop, const struct stream *stream); /* bytes taken from the kernel and not delivered */
+    size_t (*held)(struct loop *loop,
+                   const struct stream *stream); /* bytes taken from the kernel and not delivered */
     ssize_t (*send)(struct loop *loop, struct stream *stream, const struct iovec *parts, int count);
     bool (*flush)(struct loop *loop, struct stream *stream);
-    bool (*release)(struct loop *loop, struct stream *stream); /* the stream has nothing unsent, and no space */
+    bool (*release)(struct loop *loop,
+                    struct stream *stream); /* the stream has nothing unsent, and no space */
     void (*close)(struct loop *loop, struct stream *stream);
     int (*wait)(struct loop *loop, int milliseconds);
     void (*deliver)(struct loop *loop);
@@ -40,13 +43,15 @@ extern unsigned loop_uring_without;
 
 /* Takes some of the connections that wait, as long as the stream listens. */
 void stream_accept(struct loop *loop, struct stream *stream);
-/* Receives and delivers it: to the stream's space, else, and behind it, to `data`, which has LOOP_HEADROOM bytes before it and
- * LOOP_RECEIVE_MOST + 1 from there on. Once; but if the head of what a bulky stream has sent asks for space, that as well. */
+/* Receives and delivers it: to the stream's space, else, and behind it, to `data`, which has LOOP_HEADROOM
+ * bytes before it and LOOP_RECEIVE_MOST + 1 from there on. Once; but if the head of what a bulky stream has
+ * sent asks for space, that as well. */
 void stream_receive(struct loop *loop, struct stream *stream, char *data);
 /* loop_send's work. Sets is_sending to whether bytes are left. */
 ssize_t stream_send(struct stream *stream, const struct iovec *parts, int count);
-/* The connection is gone in both directions, or broken, and nobody reads it: says so to the receiver. Not if bytes are left to be read, which
- * the client had sent before it went, and which still count; then it returns false. */
+/* The connection is gone in both directions, or broken, and nobody reads it: says so to the receiver. Not if
+ * bytes are left to be read, which the client had sent before it went, and which still count; then it returns
+ * false. */
 bool stream_end(struct loop *loop, struct stream *stream, bool is_broken);
 
 #endif

@@ -1,11 +1,11 @@
-/* The loop by readiness: level-triggered epoll. The kernel says which sockets have something, and then one readv or sendmsg each
- * moves the bytes.
+/* The loop by readiness: level-triggered epoll. The kernel says which sockets have something, and then one
+ * readv or sendmsg each moves the bytes.
  *
- * What a stream wants is compared with what the kernel was last asked for, so that most changes of mind cost no system call. Not wanting to
- * receive is told to the kernel only when bytes really arrive meanwhile.
+ * What a stream wants is compared with what the kernel was last asked for, so that most changes of mind cost
+ * no system call. Not wanting to receive is told to the kernel only when bytes really arrive meanwhile.
  *
- * Waking: `sleep` says whether the loop waits, and a waker that finds it awake leaves a mark instead of writing to the eventfd. The
- * eventfd is edge-triggered, so that nobody has to read it. */
+ * Waking: `sleep` says whether the loop waits, and a waker that finds it awake leaves a mark instead of
+ * writing to the eventfd. The eventfd is edge-triggered, so that nobody has to read it. */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -58,8 +58,7 @@ static struct loop *epoll_create_loop(void) {
 
 /* ------------------------------------------------------------------ what the kernel is asked for */
 
-static bool stream_ask(struct epoll_loop *self, struct stream *stream, int operation,
-                       uint32_t interest) {
+static bool stream_ask(struct epoll_loop *self, struct stream *stream, int operation, uint32_t interest) {
     struct epoll_event event = {.events = interest, .data.ptr = stream};
     if (epoll_ctl(self->epoll_fd, operation, stream->fd, &event) != 0) return false;
     stream->interest = interest;
@@ -68,8 +67,8 @@ static bool stream_ask(struct epoll_loop *self, struct stream *stream, int opera
 
 /* Tells the kernel what the stream wants now, if that is news. */
 static void stream_apply(struct epoll_loop *self, struct stream *stream) {
-    uint32_t wanted = (stream->is_receiving ? (uint32_t)EPOLLIN : 0) |
-                      (stream->is_sending ? (uint32_t)EPOLLOUT : 0);
+    uint32_t wanted =
+        (stream->is_receiving ? (uint32_t)EPOLLIN : 0) | (stream->is_sending ? (uint32_t)EPOLLOUT : 0);
     if (stream->is_detached) {
         if (wanted && stream_ask(self, stream, EPOLL_CTL_ADD, wanted)) stream->is_detached = false;
     } else if (wanted != stream->interest) {
@@ -77,7 +76,8 @@ static void stream_apply(struct epoll_loop *self, struct stream *stream) {
     }
 }
 
-/* Level-triggered and exclusive: the kernel wakes one or a few of the loops that listen on the socket, not all. */
+/* Level-triggered and exclusive: the kernel wakes one or a few of the loops that listen on the socket, not
+ * all. */
 static bool epoll_listen(struct loop *loop, struct stream *stream, int fd) {
     *stream = (struct stream){.fd = fd, .private_data = stream->private_data};
     if (!stream_ask(epoll_of(loop), stream, EPOLL_CTL_ADD, EPOLLIN | EPOLLEXCLUSIVE)) return false;
@@ -88,8 +88,7 @@ static bool epoll_listen(struct loop *loop, struct stream *stream, int fd) {
 /* An exclusive registration can't be modified, only dropped and made anew. */
 static void epoll_set_listening(struct loop *loop, struct stream *stream, bool is_on) {
     if (stream->is_closed || is_on == stream->is_listening) return;
-    if (stream_ask(epoll_of(loop), stream, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
-                   EPOLLIN | EPOLLEXCLUSIVE)) {
+    if (stream_ask(epoll_of(loop), stream, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, EPOLLIN | EPOLLEXCLUSIVE)) {
         stream->is_listening = is_on;
     }
 }
@@ -118,8 +117,7 @@ static size_t epoll_held(struct loop *loop, const struct stream *stream) {
     return 0;
 }
 
-static ssize_t epoll_send(struct loop *loop, struct stream *stream, const struct iovec *parts,
-                          int count) {
+static ssize_t epoll_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count) {
     if (stream->is_closed) return -EPIPE;
     ssize_t sent = stream_send(stream, parts, count);
     if (stream->is_sending) stream_apply(epoll_of(loop), stream);
@@ -158,8 +156,7 @@ static int epoll_wait_turn(struct loop *loop, int milliseconds) {
     struct epoll_loop *self = epoll_of(loop);
     int awake = AWAKE;
     /* From here on a waker has to write to the eventfd; if one came before, there is no wait. */
-    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING))
-        milliseconds = 0;
+    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING)) milliseconds = 0;
     int found = epoll_wait(self->epoll_fd, self->events, EVENTS_MOST, milliseconds);
     self->found = found < 0 ? 0 : found; /* EINTR */
     if (milliseconds != 0 || atomic_load_explicit(&self->sleep, memory_order_relaxed) == WOKEN) {
@@ -176,8 +173,8 @@ static void epoll_wake(struct loop *loop) {
     if (write(self->wake_fd, &one, sizeof one) < 0) return;
 }
 
-/* The connection is gone while nobody wants to read it. If bytes are left to be read, the kernel would tell of the end again and again, so
- * it is asked no more. */
+/* The connection is gone while nobody wants to read it. If bytes are left to be read, the kernel would tell
+ * of the end again and again, so it is asked no more. */
 static void deliver_end(struct epoll_loop *self, struct stream *stream, uint32_t events) {
     if (stream_end(&self->loop, stream, events & EPOLLERR)) return;
     if (stream_ask(self, stream, EPOLL_CTL_DEL, 0)) stream->is_detached = true;

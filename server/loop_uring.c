@@ -1,27 +1,34 @@
-/* The loop by completion: io_uring. A turn is one system call, which hands over all that was sent and brings all that was received.
+/* The loop by completion: io_uring. A turn is one system call, which hands over all that was sent and brings
+ * all that was received.
  *
- * Receiving. Each stream has one receive under way that goes on by itself (multishot). Its bytes land in buffers that all streams of the loop share,
- * so an idle stream owns none. They are laid out in memory that is only reserved, not used, until a byte is written to it:
+ * Receiving. Each stream has one receive under way that goes on by itself (multishot). Its bytes land in
+ * buffers that all streams of the loop share, so an idle stream owns none. They are laid out in memory that
+ * is only reserved, not used, until a byte is written to it:
  *
- *     | headroom | bytes ... | gap || headroom | bytes ... | gap || ...      BUFFERS_MOST times, BUFFER_STRIDE apart
+ *     | headroom | bytes ... | gap || headroom | bytes ... | gap || ...      BUFFERS_MOST times,
+ *         BUFFER_STRIDE apart
  *
- * At first the kernel gets a few of them; each turn in which they did not suffice doubles their number. A stream has at most one receive
- * under way, and the next begins when the kernel has said the last word about the one before: so bytes stay in order. A large
- * argument's space is filled from the buffers as long as bytes come that way; if much is missing, the receive is cancelled, and the
- * stream is read when it is readable, as long as what it sends is large. The kernel never has an address of memory that isn't the
+ * At first the kernel gets a few of them; each turn in which they did not suffice doubles their number. A
+ * stream has at most one receive under way, and the next begins when the kernel has said the last word about
+ * the one before: so bytes stay in order. A large argument's space is filled from the buffers as long as
+ * bytes come that way; if much is missing, the receive is cancelled, and the stream is read when it is
+ * readable, as long as what it sends is large. The kernel never has an address of memory that isn't the
  * loop's: whoever owns the space may free it at any time.
  *
- * Sending. Few bytes are copied to the outbox and handed over at the turn's end, with the wait. The kernel copies them while it takes the
- * request (it may not wait, MSG_DONTWAIT), so the outbox is empty again afterwards, and says something only if it did not take all:
- * then the rest is kept here until the socket has room. Its answers are looked at after each hand-over, before anything else is sent, so a
- * stream's bytes stay in order if only one request of it is in the outbox. Many bytes go by sendmsg at once.
+ * Sending. Few bytes are copied to the outbox and handed over at the turn's end, with the wait. The kernel
+ * copies them while it takes the request (it may not wait, MSG_DONTWAIT), so the outbox is empty again
+ * afterwards, and says something only if it did not take all: then the rest is kept here until the socket has
+ * room. Its answers are looked at after each hand-over, before anything else is sent, so a stream's bytes
+ * stay in order if only one request of it is in the outbox. Many bytes go by sendmsg at once.
  *
- * What a stream wants is compared with what the kernel is doing for it once a turn, before the wait. Whatever the kernel answers carries a
- * slot's number rather than an address. A slot is given to another stream only after the last word about each request of it, so an
- * answer that comes after the stream is closed finds an empty slot and no freed memory.
+ * What a stream wants is compared with what the kernel is doing for it once a turn, before the wait. Whatever
+ * the kernel answers carries a slot's number rather than an address. A slot is given to another stream only
+ * after the last word about each request of it, so an answer that comes after the stream is closed finds an
+ * empty slot and no freed memory.
  *
- * Listening is by readiness. A multishot accept would be less work, but it is exclusive: the kernel would wake the same worker each time,
- * even one that is busy for seconds, and let new connections wait for it while others idle.
+ * Listening is by readiness. A multishot accept would be less work, but it is exclusive: the kernel would
+ * wake the same worker each time, even one that is busy for seconds, and let new connections wait for it
+ * while others idle.
  *
  * Waking is as in loop_epoll.c; a multishot poll watches the eventfd. */
 #include <errno.h>
@@ -39,22 +46,25 @@
 
 #define REQUESTS_MOST 256
 #define ANSWERS_MOST 2048
-/* Answers not delivered yet, in memory that is only reserved. Those beyond the second number stay with the kernel: delivering the others
- * adds at most one each. */
+/* Answers not delivered yet, in memory that is only reserved. Those beyond the second number stay with the
+ * kernel: delivering the others adds at most one each. */
 #define EVENTS_ROOM ((size_t)1 << 20)
 #define EVENTS_MOST (EVENTS_ROOM / 2)
 #define BUFFER_SIZE 32768
-/* Not a multiple of the page size, so that the buffers' first lines do not fall on each other in the processor's cache. */
+/* Not a multiple of the page size, so that the buffers' first lines do not fall on each other in the
+ * processor's cache. */
 #define BUFFER_STRIDE ((size_t)LOOP_HEADROOM + BUFFER_SIZE + 320)
 #define BUFFERS_LEAST 16
 #define BUFFERS_MOST 256
 /* Up to here loop_send takes everything and copies it. */
 #define SEND_SMALL 16384
 #define OUTBOX_SIZE ((size_t)128 * 1024)
-/* Streams of one loop: more than a process may have open as a rule. Memory that is not touched costs nothing. */
+/* Streams of one loop: more than a process may have open as a rule. Memory that is not touched costs
+ * nothing. */
 #define SLOTS_MOST (1u << 20)
 
-/* What an answer is about, in the low bits of a request's user data. Above is the number of the slot, or of the bundle that was sent. */
+/* What an answer is about, in the low bits of a request's user data. Above is the number of the slot, or of
+ * the bundle that was sent. */
 enum tag {
     TAG_NOTHING,
     TAG_SEND,
@@ -107,13 +117,11 @@ struct uring_loop {
     _Atomic int sleep; /* enum sleep */
     bool is_woken;     /* the last wait was ended, or made needless, by loop_wake */
     uint32_t turn;
-    struct io_uring_cqe
-        *events; /* harvested and not delivered; those of the turns before come first */
+    struct io_uring_cqe *events; /* harvested and not delivered; those of the turns before come first */
     size_t event_count;
     struct slot *slots;
-    uint32_t *
-        changed; /* numbers of slots whose wishes may differ from what is under way; room for all */
-    uint32_t *free; /* numbers of slots that were used and are free; room for all */
+    uint32_t *changed; /* numbers of slots whose wishes may differ from what is under way; room for all */
+    uint32_t *free;    /* numbers of slots that were used and are free; room for all */
     uint32_t slot_count /* ever used */, changed_count, free_count;
     struct io_uring_buf_ring *buffer_ring;
     char *buffers;
@@ -141,8 +149,8 @@ static uint64_t user_data(uint32_t slot, enum tag tag) {
 /* ------------------------------------------------------------------ making and ending */
 
 static void *memory_reserve(size_t size) {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
@@ -152,13 +160,11 @@ static void memory_return(void *memory, size_t size) {
 
 /* The ring belongs to the thread that runs the loop, which is another one as a rule, and starts it. */
 static bool ring_create(struct uring_loop *self) {
-    unsigned common = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED |
-                      IORING_SETUP_TASKRUN_FLAG;
+    unsigned common =
+        IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED | IORING_SETUP_TASKRUN_FLAG;
     /* The kernel works for us only while we wait, rather than whenever we enter it; from Linux 6.1 on. */
-    unsigned ways[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-                       IORING_SETUP_COOP_TASKRUN};
-    for (size_t i = loop_uring_without & LOOP_URING_DEFERRED ? 1 : 0;
-         i < sizeof ways / sizeof *ways; i++) {
+    unsigned ways[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN};
+    for (size_t i = loop_uring_without & LOOP_URING_DEFERRED ? 1 : 0; i < sizeof ways / sizeof *ways; i++) {
         struct io_uring_params parameters = {.flags = common | ways[i], .cq_entries = ANSWERS_MOST};
         int error = io_uring_queue_init_params(REQUESTS_MOST, &self->ring, &parameters);
         if (error == 0) {
@@ -176,8 +182,7 @@ static bool buffers_create(struct uring_loop *self) {
     self->buffers = memory_reserve(BUFFER_STRIDE * BUFFERS_MOST);
     self->buffer_ring = memory_reserve(BUFFERS_MOST * sizeof(struct io_uring_buf));
     if (!self->buffers || !self->buffer_ring) return false;
-    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)self->buffer_ring,
-                                   .ring_entries = BUFFERS_MOST};
+    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)self->buffer_ring, .ring_entries = BUFFERS_MOST};
     int error = io_uring_register_buf_ring(&self->ring, &reg, 0);
     errno = -error;
     return error == 0;
@@ -186,9 +191,10 @@ static bool buffers_create(struct uring_loop *self) {
 static void uring_free(struct loop *loop) {
     struct uring_loop *self = uring_of(loop);
     if (self->has_ring) {
-        /* What is still under way would write to the buffers. If its thread is gone, it has ended with that. */
-        struct io_uring_sync_cancel_reg all = {
-            .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL, .timeout = {-1, -1}};
+        /* What is still under way would write to the buffers. If its thread is gone, it has ended with
+         * that. */
+        struct io_uring_sync_cancel_reg all = {.flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+                                               .timeout = {-1, -1}};
         io_uring_register_sync_cancel(&self->ring, &all);
         io_uring_queue_exit(&self->ring);
     }
@@ -267,7 +273,8 @@ static void rest_drop(struct slot *slot) {
     slot->rest = NULL;
 }
 
-/* ------------------------------------------------------------------ handing over, and the kernel's answers */
+/* ------------------------------------------------------------------ handing over, and the kernel's
+ * answers */
 
 static void event_add(struct uring_loop *self, const struct io_uring_cqe *answer) {
     memcpy(&self->events[self->event_count++], answer, sizeof *answer);
@@ -286,8 +293,7 @@ static void send_failed(struct uring_loop *self, uint32_t number, int error) {
 /* The socket has taken only some of a bundle, or nothing. */
 static void send_answered(struct uring_loop *self, const struct bundle *bundle, int result) {
     struct slot *slot = &self->slots[bundle->slot];
-    if (result < 0 && result != -EAGAIN && result != -ENOBUFS && result != -ENOMEM &&
-        result != -EINTR) {
+    if (result < 0 && result != -EAGAIN && result != -ENOBUFS && result != -ENOMEM && result != -EINTR) {
         send_failed(self, bundle->slot, -result);
         return;
     }
@@ -365,9 +371,8 @@ static char *buffer_at(const struct uring_loop *self, uint32_t number) {
 }
 
 static void buffer_give(struct uring_loop *self, uint32_t number) {
-    io_uring_buf_ring_add(self->buffer_ring, buffer_at(self, number), BUFFER_SIZE,
-                          (unsigned short)number, io_uring_buf_ring_mask(BUFFERS_MOST),
-                          (int)self->buffers_given);
+    io_uring_buf_ring_add(self->buffer_ring, buffer_at(self, number), BUFFER_SIZE, (unsigned short)number,
+                          io_uring_buf_ring_mask(BUFFERS_MOST), (int)self->buffers_given);
     self->buffers_given++;
 }
 
@@ -402,9 +407,9 @@ static void request_receive(struct uring_loop *self, uint32_t number) {
     io_uring_sqe_set_flags(request, IOSQE_BUFFER_SELECT);
 }
 
-/* A poll is over when it has found something. But each one finds that the peer has closed its side, asked or not, and would again and
- * again; from then on it lasts, and finds what is new. Not so if the stream is to be read: there may be more than is read in a turn, and
- * that is nothing new. */
+/* A poll is over when it has found something. But each one finds that the peer has closed its side, asked or
+ * not, and would again and again; from then on it lasts, and finds what is new. Not so if the stream is to be
+ * read: there may be more than is read in a turn, and that is nothing new. */
 static void request_poll(struct uring_loop *self, uint32_t number, short events) {
     struct io_uring_sqe *request = request_take(self);
     const struct slot *slot = &self->slots[number];
@@ -461,7 +466,8 @@ static void slot_apply(struct uring_loop *self, uint32_t number) {
     self->free[self->free_count++] = number;
 }
 
-/* Requests that fill the ring are handed over meanwhile, and the answers may add changes: they are seen to as well. */
+/* Requests that fill the ring are handed over meanwhile, and the answers may add changes: they are seen to as
+ * well. */
 static void changes_apply(struct uring_loop *self) {
     while (self->changed_count > 0) {
         uint32_t number = self->changed[--self->changed_count];
@@ -539,13 +545,11 @@ static struct bundle *bundle_begin(struct uring_loop *self, uint32_t slot) {
     io_uring_sqe_set_flags(request, IOSQE_CQE_SKIP_SUCCESS);
     self->slots[slot].batch = self->batch;
     struct bundle *bundle = &self->bundles[self->bundle_count++];
-    *bundle =
-        (struct bundle){.slot = slot, .start = (uint32_t)self->outbox_used, .request = request};
+    *bundle = (struct bundle){.slot = slot, .start = (uint32_t)self->outbox_used, .request = request};
     return bundle;
 }
 
-static void outbox_add(struct uring_loop *self, struct bundle *bundle, const struct iovec *parts,
-                       int count) {
+static void outbox_add(struct uring_loop *self, struct bundle *bundle, const struct iovec *parts, int count) {
     for (int i = 0; i < count; i++) {
         memcpy(self->outbox + self->outbox_used, parts[i].iov_base, parts[i].iov_len);
         self->outbox_used += parts[i].iov_len;
@@ -554,17 +558,15 @@ static void outbox_add(struct uring_loop *self, struct bundle *bundle, const str
     bundle->request->len = bundle->length;
 }
 
-static ssize_t uring_send(struct loop *loop, struct stream *stream, const struct iovec *parts,
-                          int count) {
+static ssize_t uring_send(struct loop *loop, struct stream *stream, const struct iovec *parts, int count) {
     struct uring_loop *self = uring_of(loop);
     if (stream->is_closed) return -EPIPE;
     uint32_t number = stream->interest;
     size_t length = parts_length(parts, count);
     bool is_small = length <= SEND_SMALL;
     bool is_in_outbox = self->slots[number].batch == self->batch;
-    bool fits =
-        is_small && self->outbox_used + length <= OUTBOX_SIZE &&
-        (is_in_outbox ? bundle_of(self, number) != NULL : io_uring_sq_space_left(&self->ring) > 0);
+    bool fits = is_small && self->outbox_used + length <= OUTBOX_SIZE &&
+                (is_in_outbox ? bundle_of(self, number) != NULL : io_uring_sq_space_left(&self->ring) > 0);
     if (is_small ? !fits : is_in_outbox) requests_submit(self);
     const struct slot *slot = &self->slots[number];
     if (slot->error) return -slot->error;
@@ -625,8 +627,7 @@ static void ring_wait(struct uring_loop *self, int milliseconds) {
                                          .tv_nsec = milliseconds % 1000 * 1000000LL};
         struct io_uring_cqe *first;
         io_uring_submit_and_wait_timeout(&self->ring, &first, 1, &time, NULL);
-    } else if (io_uring_sq_ready(&self->ring) ||
-               has_flag(self, IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) {
+    } else if (io_uring_sq_ready(&self->ring) || has_flag(self, IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) {
         io_uring_submit_and_get_events(&self->ring);
     }
 }
@@ -642,8 +643,7 @@ static int uring_wait(struct loop *loop, int milliseconds) {
     if (self->event_count) milliseconds = 0;
     int awake = AWAKE;
     /* From here on a waker has to write to the eventfd; if one came before, there is no wait. */
-    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING))
-        milliseconds = 0;
+    if (milliseconds != 0 && !atomic_compare_exchange_strong(&self->sleep, &awake, WAITING)) milliseconds = 0;
     ring_wait(self, milliseconds);
     answers_take(self);
     requests_submit(self); /* if some were refused */
@@ -663,8 +663,7 @@ static void uring_wake(struct loop *loop) {
 
 /* ------------------------------------------------------------------ delivering */
 
-static void tell_received(struct uring_loop *self, struct stream *stream, char *data,
-                          ssize_t length) {
+static void tell_received(struct uring_loop *self, struct stream *stream, char *data, ssize_t length) {
     self->loop.handlers.received(self->loop.context, stream, data, length);
 }
 
@@ -694,8 +693,7 @@ static void deliver_directly(struct uring_loop *self, uint32_t number) {
 }
 
 /* A turn's share is used up, and so the stream's events stay for the next turn, all from this one on. */
-static bool slot_defers(struct uring_loop *self, struct slot *slot,
-                        const struct io_uring_cqe *event) {
+static bool slot_defers(struct uring_loop *self, struct slot *slot, const struct io_uring_cqe *event) {
     if (slot->turn != self->turn) {
         slot->turn = self->turn;
         slot->received = 0;
@@ -726,8 +724,7 @@ static bool is_harmless(struct uring_loop *self, int status) {
     }
 }
 
-static void deliver_result(struct uring_loop *self, uint32_t number,
-                           const struct io_uring_cqe *event) {
+static void deliver_result(struct uring_loop *self, uint32_t number, const struct io_uring_cqe *event) {
     uint32_t buffer = event->flags >> IORING_CQE_BUFFER_SHIFT;
     if (event->res > 0) {
         deliver_bytes(self, number, buffer_at(self, buffer), (size_t)event->res);
@@ -737,13 +734,11 @@ static void deliver_result(struct uring_loop *self, uint32_t number,
     }
     const struct stream *stream = self->slots[number].stream;
     bool has_ended = !self->slots[number].is_received;
-    if (has_ended && stream && stream->is_receiving && stream->is_bulky)
-        deliver_directly(self, number);
+    if (has_ended && stream && stream->is_receiving && stream->is_bulky) deliver_directly(self, number);
 }
 
 /* False if it is to be delivered in the next turn. */
-static bool deliver_received(struct uring_loop *self, uint32_t number,
-                             const struct io_uring_cqe *event) {
+static bool deliver_received(struct uring_loop *self, uint32_t number, const struct io_uring_cqe *event) {
     struct slot *slot = &self->slots[number];
     if (slot->stream && slot_defers(self, slot, event)) return false;
     if (!(event->flags & IORING_CQE_F_MORE)) {
@@ -751,8 +746,7 @@ static bool deliver_received(struct uring_loop *self, uint32_t number,
         slot_change(self, number);
     }
     if (slot->stream) deliver_result(self, number, event);
-    if (event->flags & IORING_CQE_F_BUFFER)
-        buffer_give(self, event->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (event->flags & IORING_CQE_F_BUFFER) buffer_give(self, event->flags >> IORING_CQE_BUFFER_SHIFT);
     return true;
 }
 
@@ -787,8 +781,7 @@ static void deliver_polled(struct uring_loop *self, uint32_t number, int events,
         stream_accept(&self->loop, stream);
         return;
     }
-    if ((events & (POLLOUT | POLLERR | POLLHUP)) && stream->is_sending)
-        deliver_sendable(self, number);
+    if ((events & (POLLOUT | POLLERR | POLLHUP)) && stream->is_sending) deliver_sendable(self, number);
     slot = &self->slots[number];
     if (!slot->stream || slot->is_broken || slot->is_received) return;
     if (stream->is_receiving) {
@@ -809,9 +802,7 @@ static bool deliver_event(struct uring_loop *self, const struct io_uring_cqe *ev
     uint32_t number = (uint32_t)(event->user_data >> TAG_BITS);
     switch (event->user_data & ((1 << TAG_BITS) - 1)) {
     case TAG_RECEIVE: return deliver_received(self, number, event);
-    case TAG_POLL:
-        deliver_polled(self, number, event->res, !(event->flags & IORING_CQE_F_MORE));
-        break;
+    case TAG_POLL: deliver_polled(self, number, event->res, !(event->flags & IORING_CQE_F_MORE)); break;
     default: deliver_broken(self, number); break;
     }
     return true;
@@ -831,7 +822,8 @@ static void announce(struct uring_loop *self) {
     self->loop.handlers.arrived(self->loop.context, NULL, NULL, 0);
 }
 
-/* Events that come meanwhile, by a hand-over within the turn, stay for the next one, behind those that were put off. */
+/* Events that come meanwhile, by a hand-over within the turn, stay for the next one, behind those that were
+ * put off. */
 static void uring_deliver(struct loop *loop) {
     struct uring_loop *self = uring_of(loop);
     if (self->is_woken) {

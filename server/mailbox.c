@@ -1,9 +1,11 @@
-/* The queue is a linked list whose links are set after the fact: a producer first swaps itself in as the tail, then links the message before
- * it to itself. In between the list is cut, and a consumer that gets there says that there is nothing yet.
+/* The queue is a linked list whose links are set after the fact: a producer first swaps itself in as the
+ * tail, then links the message before it to itself. In between the list is cut, and a consumer that gets
+ * there says that there is nothing yet.
  *
  *     head --> m1 --> m2 -/ /-> m3 <-- tail          (the producer of m3 is about to link m2 to it)
  *
- * A stub keeps the list from ever being empty; it is queued again by the consumer whenever it would take the last message. */
+ * A stub keeps the list from ever being empty; it is queued again by the consumer whenever it would take the
+ * last message. */
 #include "mailbox.h"
 
 static void mailbox_link(struct mailbox *mailbox, struct message *message) {
@@ -20,7 +22,8 @@ void mailbox_init(struct mailbox *mailbox) {
     atomic_init(&mailbox->is_signalled, false);
 }
 
-/* The signal is an exchange on both sides: a producer that finds it set knows that the consumer's rearm comes later and so sees the link. */
+/* The signal is an exchange on both sides: a producer that finds it set knows that the consumer's rearm comes
+ * later and so sees the link. */
 bool mailbox_push(struct mailbox *mailbox, struct message *message) {
     mailbox_link(mailbox, message);
     return !atomic_exchange_explicit(&mailbox->is_signalled, true, memory_order_acq_rel);
@@ -42,7 +45,8 @@ struct message *mailbox_pop(struct mailbox *mailbox) {
         mailbox->head = next;
         return head;
     }
-    if (head != atomic_load_explicit(&mailbox->tail, memory_order_acquire)) return NULL; /* somebody is just linking */
+    if (head != atomic_load_explicit(&mailbox->tail, memory_order_acquire))
+        return NULL; /* somebody is just linking */
     mailbox_link(mailbox, &mailbox->stub);
     next = atomic_load_explicit(&head->next, memory_order_acquire);
     if (!next) return NULL; /* likewise, and before the stub */

@@ -46,16 +46,17 @@ static struct keyspace *keyspace_start(uint32_t workers) {
         .lanes = workers + 8,
     };
     struct keyspace *keyspace = keyspace_open(&options);
-    if (!keyspace) log_write(LOG_WARNING, "Can't open a keyspace of %u shards: %s", options.shards, strerror(errno));
-    else log_write(LOG_NOTICE, "Keyspace: %u shards, %u databases", options.shards, options.databases);
+    if (!keyspace)
+        log_write(LOG_WARNING, "Can't open a keyspace of %u shards: %s", options.shards, strerror(errno));
+    else
+        log_write(LOG_NOTICE, "Keyspace: %u shards, %u databases", options.shards, options.databases);
     return keyspace;
 }
 
 /* ------------------------------------------------------------------ bind and port, while the server runs */
 
-static struct listening
-    *present; /* what is listened on; changed under the configuration's lock only */
-static char present_words[4096]; /* `bind` */
+static struct listening *present; /* what is listened on; changed under the configuration's lock only */
+static char present_words[4096];  /* `bind` */
 
 static bool listen_on(const char *words, int port) {
     int dropped[LISTEN_MOST];
@@ -63,7 +64,8 @@ static bool listen_on(const char *words, int port) {
     bool is_done = listen_change(present, words, port, dropped, &dropped_count);
     /* If it isn't done, workers may have seen sockets shut down that listen again by now. */
     if (!workers_listen(present, dropped, dropped_count)) {
-        log_write(LOG_WARNING, "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
+        log_write(LOG_WARNING,
+                  "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
         return false;
     }
     if (is_done) log_write(LOG_NOTICE, "Listening on '%s', port %d", words, port);
@@ -112,22 +114,25 @@ static void signals_release(const sigset_t *ending) {
 
 /* Until a signal comes, or somebody has asked for it (SHUTDOWN). */
 static void wait_for_end(int signals) {
-    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN}, {.fd = workers_stopping_fd(), .events = POLLIN}};
+    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN},
+                                {.fd = workers_stopping_fd(), .events = POLLIN}};
     while (poll(watched, 2, -1) < 0 && errno == EINTR) continue;
     struct signalfd_siginfo info;
     if ((watched[0].revents & POLLIN) && read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        log_write(LOG_NOTICE, "Received %s scheduling shutdown...", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        log_write(LOG_NOTICE, "Received %s scheduling shutdown...",
+                  info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 
-/* Whether systemd waits to be told that the server is ready (Type=notify), and `supervised` lets us tell it. */
+/* Whether systemd waits to be told that the server is ready (Type=notify), and `supervised` lets us tell
+ * it. */
 static bool is_supervised(void) {
     int mode = atomic_load_explicit(&config.supervised, memory_order_relaxed);
-    return (mode == SUPERVISED_SYSTEMD || mode == SUPERVISED_AUTO) &&
-           getenv("NOTIFY_SOCKET") != NULL;
+    return (mode == SUPERVISED_SYSTEMD || mode == SUPERVISED_AUTO) && getenv("NOTIFY_SOCKET") != NULL;
 }
 
-/* sd_notify(3): a datagram to the socket that the environment names, whose first letter is @ if it has no file. */
+/* sd_notify(3): a datagram to the socket that the environment names, whose first letter is @ if it has no
+ * file. */
 static void supervisor_tell(const char *text) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *name = getenv("NOTIFY_SOCKET");
@@ -136,8 +141,7 @@ static void supervisor_tell(const char *text) {
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
     if (*name == '@') address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 ||
-        sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
+    if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0)
         log_write(LOG_WARNING, "Can't tell the supervisor at %s: %s", name, strerror(errno));
     if (fd >= 0) close(fd);
 }
@@ -155,7 +159,8 @@ static enum served serve(struct listening *listening) {
     client_limit_start();
     if (!blocking_start(keyspace)) return SERVED_NOT;
     listening_may_change(listening);
-    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count)) return SERVED_NOT;
+    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count))
+        return SERVED_NOT;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
     supervisor_tell("READY=1\nSTATUS=Ready to accept connections\n");
@@ -166,7 +171,8 @@ static enum served serve(struct listening *listening) {
     hold_end_all();
     workers_stop(workers_patience_ms());
     if (!workers_await_end()) {
-        log_write(LOG_WARNING, "A command takes longer than is waited for (shutdown-timeout); it is left undone.");
+        log_write(LOG_WARNING,
+                  "A command takes longer than is waited for (shutdown-timeout); it is left undone.");
         workers_abandon();
         return SERVED_CUT_SHORT;
     }

@@ -48,15 +48,13 @@ bool monitor_add(struct worker *worker, struct connection *connection) {
     if (connection->session.is_monitor) return true;
     if (count == worker->monitor_capacity) {
         uint32_t capacity = count == 0 ? 4 : count * 2;
-        struct connection **monitors =
-            realloc(worker->monitors, capacity * sizeof(struct connection *));
+        struct connection **monitors = realloc(worker->monitors, capacity * sizeof(struct connection *));
         if (monitors == NULL) return false;
         worker->monitors = monitors;
         worker->monitor_capacity = capacity;
     }
     if (count == 0)
-        atomic_store(&worker->monitors_miss_lines,
-                     false); /* nobody who is here now has missed any */
+        atomic_store(&worker->monitors_miss_lines, false); /* nobody who is here now has missed any */
     connection->session.is_monitor = true;
     connection->session.monitor_place = count;
     worker->monitors[count] = connection;
@@ -89,15 +87,15 @@ static void push_to(struct connection *connection, struct line *line) {
     connection_push_reference(connection, line->text, line->length, line, line_release);
 }
 
-/* From the last to the first: who is closed for owing too much is replaced by one that has the line already. */
+/* From the last to the first: who is closed for owing too much is replaced by one that has the line
+ * already. */
 static void push_to_own(struct worker *worker, struct line *line, const struct connection *except) {
     for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
         if (worker->monitors[i] != except) push_to(worker->monitors[i], line);
 }
 
 static void close_own(struct worker *worker) {
-    log_write(LOG_WARNING,
-              "Closing the monitors of worker %u: it was too busy to take all lines for them",
+    log_write(LOG_WARNING, "Closing the monitors of worker %u: it was too busy to take all lines for them",
               worker->number);
     for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
         connection_close(worker->monitors[i], "monitor missed lines");
@@ -159,8 +157,8 @@ static void peer_write(const struct connection *connection, char *out, size_t si
     snprintf(out, size, "unix:%.*s", (int)size - 6, path);
 }
 
-static void line_write(struct reply *text, const struct connection *connection,
-                       const struct bulk *arguments, uint32_t count) {
+static void line_write(struct reply *text, const struct connection *connection, const struct bulk *arguments,
+                       uint32_t count) {
     char head[128 + CONNECTION_ADDRESS], peer[CONNECTION_ADDRESS];
     peer_write(connection, peer, sizeof peer);
     int64_t now = clock_wall_us();
@@ -171,7 +169,8 @@ static void line_write(struct reply *text, const struct connection *connection,
     reply_raw(text, "\r\n", 2);
 }
 
-/* Takes over the text's bytes, but not the room behind them: it may be many times as large, and many lines may wait. */
+/* Takes over the text's bytes, but not the room behind them: it may be many times as large, and many lines
+ * may wait. */
 static struct line *line_create(struct reply *text) {
     struct line *line = text->is_broken ? NULL : malloc(sizeof *line);
     if (line == NULL) return NULL;
@@ -184,8 +183,8 @@ static struct line *line_create(struct reply *text) {
     return line;
 }
 
-void monitor_feed(struct worker *worker, struct connection *connection,
-                  const struct bulk *arguments, uint32_t count, struct reply *own) {
+void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments,
+                  uint32_t count, struct reply *own) {
     struct reply text;
     reply_init(&text, 2);
     line_write(&text, connection, arguments, count);

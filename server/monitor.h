@@ -1,4 +1,5 @@
-/* MONITOR: clients that see every command. Each worker feeds its own; what others' clients should see travels by message. */
+/* MONITOR: clients that see every command. Each worker feeds its own; what others' clients should see travels
+ * by message. */
 #ifndef SERVER_MONITOR_H
 #define SERVER_MONITOR_H
 
@@ -19,8 +20,10 @@ static inline bool monitor_is_on(void) {
 bool monitor_add(struct worker *worker, struct connection *connection);
 /* The connection closes, or RESETs; it may not be a monitor. */
 void monitor_forget(struct worker *worker, struct connection *connection);
-/* A command was run for that connection: every monitor gets its line. If it is a monitor itself, its own goes to `own`, behind the command's reply;
- * NULL: it hears nothing. Beyond a bound on what waits in its mailbox, a worker's monitors are closed, since they would miss lines. */
-void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments, uint32_t count, struct reply *own);
+/* A command was run for that connection: every monitor gets its line. If it is a monitor itself, its own goes
+ * to `own`, behind the command's reply; NULL: it hears nothing. Beyond a bound on what waits in its mailbox,
+ * a worker's monitors are closed, since they would miss lines. */
+void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments,
+                  uint32_t count, struct reply *own);
 
 #endif

@@ -1,6 +1,6 @@
-/* A reply is bytes with references to values among them, and so falls into pieces: bytes, reference, bytes, ... Pieces go to the socket in
- * as few system calls as there may be; what is left becomes blocks. A long rest isn't copied: the blocks take over the reply's buffer,
- * and the worker's reply begins a new one. */
+/* A reply is bytes with references to values among them, and so falls into pieces: bytes, reference, bytes,
+ * ... Pieces go to the socket in as few system calls as there may be; what is left becomes blocks. A long
+ * rest isn't copied: the blocks take over the reply's buffer, and the worker's reply begins a new one. */
 #include "output.h"
 
 #include <stdlib.h>
@@ -32,7 +32,8 @@ static void release_nothing(void *owner) {
 static void owed_add(struct connection *connection, size_t length) {
     connection->output_bytes += length;
     counter_add(&connection->worker->output_bytes, length);
-    recent_note(&connection->worker->recent_output, connection->worker->now_monotonic, connection->output_bytes);
+    recent_note(&connection->worker->recent_output, connection->worker->now_monotonic,
+                connection->output_bytes);
 }
 
 static void owed_subtract(struct connection *connection, size_t length) {
@@ -58,13 +59,17 @@ static void soft_limit_mark(struct connection *connection, int64_t since) {
 bool output_check(struct connection *connection) {
     int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed);
     int64_t soft = atomic_load_explicit(&config.client_output_buffer_limit_soft, memory_order_relaxed);
-    int64_t seconds = atomic_load_explicit(&config.client_output_buffer_limit_soft_seconds, memory_order_relaxed);
+    int64_t seconds =
+        atomic_load_explicit(&config.client_output_buffer_limit_soft_seconds, memory_order_relaxed);
     int64_t now = connection->worker->now_monotonic;
     bool is_over_soft = soft > 0 && connection->output_bytes > (size_t)soft;
-    if (!is_over_soft) soft_limit_mark(connection, 0);
-    else if (!connection->soft_limit_since) soft_limit_mark(connection, now);
-    bool is_over_hard = (hard > 0 && connection->output_bytes > (size_t)hard) ||
-                        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->session));
+    if (!is_over_soft)
+        soft_limit_mark(connection, 0);
+    else if (!connection->soft_limit_since)
+        soft_limit_mark(connection, now);
+    bool is_over_hard =
+        (hard > 0 && connection->output_bytes > (size_t)hard) ||
+        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->session));
     if (!is_over_hard && !(is_over_soft && now - connection->soft_limit_since > seconds * 1000)) return true;
     output_refuse(connection);
     return false;
@@ -73,7 +78,8 @@ bool output_check(struct connection *connection) {
 void output_refuse(struct connection *connection) {
     char client[512];
     connection_describe(connection, client, sizeof client);
-    log_write(LOG_WARNING, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", client);
+    log_write(LOG_WARNING, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.",
+              client);
     counter_add(&connection->worker->output_limit_closes, 1);
     connection_close(connection, NULL);
 }
@@ -81,10 +87,12 @@ void output_refuse(struct connection *connection) {
 /* And a turn's share, for the replies before the one that is too long: they may be sent at once. */
 size_t output_room(const struct connection *connection) {
     size_t room = SIZE_MAX - OUTPUT_SHARE;
-    int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed), all = client_limit_bytes();
+    int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed),
+            all = client_limit_bytes();
     size_t owed = connection->output_bytes;
     if (hard > 0) room = (size_t)hard > owed ? (size_t)hard - owed : 0;
-    if (all > 0 && (size_t)all < room) room = (size_t)all; /* with what is owed it may be more: then the largest client is found */
+    if (all > 0 && (size_t)all < room)
+        room = (size_t)all; /* with what is owed it may be more: then the largest client is found */
     return room + OUTPUT_SHARE;
 }
 
@@ -94,8 +102,10 @@ static struct output_block *block_append(struct connection *connection, size_t c
     struct output_block *block = malloc(sizeof *block + capacity);
     if (!block) return NULL;
     *block = (struct output_block){.capacity = capacity, .data = (char *)(block + 1)};
-    if (connection->output_last) connection->output_last->next = block;
-    else connection->output = block;
+    if (connection->output_last)
+        connection->output_last->next = block;
+    else
+        connection->output = block;
     connection->output_last = block;
     return block;
 }
@@ -163,7 +173,8 @@ static int blocks_collect(const struct connection *connection, struct iovec *par
     *bytes = 0;
     for (struct output_block *block = connection->output; block; block = block->next) {
         if (count == LOOP_PARTS_MOST || *bytes >= FLUSH_MOST) break;
-        parts[count++] = (struct iovec){(char *)(uintptr_t)block->data + block->sent, block->length - block->sent};
+        parts[count++] =
+            (struct iovec){(char *)(uintptr_t)block->data + block->sent, block->length - block->sent};
         *bytes += block->length - block->sent;
     }
     return count;
@@ -212,7 +223,8 @@ bool output_flush(struct connection *connection) {
 
 /* ------------------------------------------------------------------ replies */
 
-/* A place among a reply's pieces: piece 2i is the bytes before reference i (or the last ones), piece 2i + 1 is reference i. */
+/* A place among a reply's pieces: piece 2i is the bytes before reference i (or the last ones), piece 2i + 1
+ * is reference i. */
 struct place {
     uint32_t piece;
     size_t sent; /* of that piece */
@@ -290,7 +302,8 @@ static void reply_fit(struct reply *reply) {
 /* What comes from the place on becomes blocks. False when out of memory. */
 static bool reply_queue(struct connection *connection, struct reply *reply, const struct place *place) {
     size_t left = own_bytes_left(reply, place);
-    bool takes = left >= TAKE_LEAST && left >= reply->length / 2; /* else most of what is taken would be kept in vain */
+    bool takes = left >= TAKE_LEAST &&
+                 left >= reply->length / 2; /* else most of what is taken would be kept in vain */
     if (takes) reply_fit(reply);
     struct output_block *last_own = NULL;
     for (uint32_t piece = place->piece; piece < piece_count(reply); piece++) {
@@ -301,7 +314,8 @@ static bool reply_queue(struct connection *connection, struct reply *reply, cons
         if (length == 0) continue;
         if (piece % 2) {
             struct reply_reference *reference = &reply->references[piece / 2];
-            if (!append_reference(connection, data, length, reference->owner, reference->release)) return false;
+            if (!append_reference(connection, data, length, reference->owner, reference->release))
+                return false;
             reference->release = release_nothing; /* the block's now */
         } else if (takes) {
             if (!append_reference(connection, data, length, NULL, NULL)) return false;
@@ -338,7 +352,8 @@ bool output_send(struct connection *connection, struct reply *reply) {
         if (error < 0) return output_give_up(connection, reply, strerror(-error));
     }
     bool has_rest = place.piece < piece_count(reply);
-    if (has_rest && !reply_queue(connection, reply, &place)) return output_give_up(connection, reply, "out of memory");
+    if (has_rest && !reply_queue(connection, reply, &place))
+        return output_give_up(connection, reply, "out of memory");
     reply_clear(reply, REPLY_KEEP);
     return has_rest ? output_check(connection) : true;
 }

@@ -42,20 +42,27 @@ static struct tick {
 static uint32_t tick_count;
 
 #ifdef USE_JEMALLOC
-/* jemalloc reads this when it starts (https://jemalloc.net/jemalloc.3.html#tuning); MALLOC_CONF in the environment goes over it.
+/* jemalloc reads this when it starts (https://jemalloc.net/jemalloc.3.html#tuning); MALLOC_CONF in the
+ * environment goes over it.
  *
- * Its default of an arena for each thread leaves holes: keys that one worker lets go were allocated by any of them, so that each arena's pages empty while
- * the others' fill, and resident memory grows for as long as there is churn. So several workers share an arena (process_worker_begins).
- * tcache_max: threads keep freed memory at hand up to this size. An allocation fills the stock with ten or more of its kind, which for
- *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's lock.
- * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed or were deleted; much
+ * Its default of an arena for each thread leaves holes: keys that one worker lets go were allocated by any of
+ * them, so that each arena's pages empty while the others' fill, and resident memory grows for as long as
+ * there is churn. So several workers share an arena (process_worker_begins). tcache_max: threads keep freed
+ * memory at hand up to this size. An allocation fills the stock with ten or more of its kind, which for
+ *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's
+ *         lock.
+ * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed
+ * or were deleted; much
  *     shorter, and pages that are soon used again would come and go.
- * slab_sizes: pages to a slab of the sizes that are powers of two. Theirs is a page by default, which for values of 512 bytes means 128
+ * slab_sizes: pages to a slab of the sizes that are powers of two. Theirs is a page by default, which for
+ * values of 512 bytes means 128
  *     bytes of the allocator's own for every eight of them.
- * The threads that see to this in the background are started by process_init: at jemalloc's own start they would not survive `daemonize`. */
+ * The threads that see to this in the background are started by process_init: at jemalloc's own start they
+ * would not survive `daemonize`. */
 extern const char *malloc_conf;
-const char *malloc_conf = "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0,"
-                          "slab_sizes:64-64:4|128-128:2|256-256:2|512-512:8|1024-1024:2|2048-2048:4|4096-4096:8|8192-8192:8";
+const char *malloc_conf =
+    "tcache_max:2048,dirty_decay_ms:2000,muzzy_decay_ms:0,"
+    "slab_sizes:64-64:4|128-128:2|256-256:2|512-512:8|1024-1024:2|2048-2048:4|4096-4096:8|8192-8192:8";
 #endif
 
 void process_init(void) {
@@ -78,7 +85,8 @@ void process_init(void) {
 void process_worker_begins(uint32_t number) {
 #ifdef USE_JEMALLOC
     unsigned arena = number / ARENA_WORKERS;
-    mallctl("thread.arena", NULL, NULL, &arena, sizeof arena); /* if there is none of that number, the thread keeps its own */
+    mallctl("thread.arena", NULL, NULL, &arena,
+            sizeof arena); /* if there is none of that number, the thread keeps its own */
 #else
     (void)number;
 #endif
@@ -128,8 +136,10 @@ void process_human_bytes(char *out, size_t size, uint64_t bytes) {
         value /= 1024;
         unit++;
     }
-    if (unit == 0) snprintf(out, size, "%lluB", (unsigned long long)bytes);
-    else snprintf(out, size, "%.2f%c", value, units[unit]);
+    if (unit == 0)
+        snprintf(out, size, "%lluB", (unsigned long long)bytes);
+    else
+        snprintf(out, size, "%.2f%c", value, units[unit]);
 }
 
 static uint64_t resident_bytes(void) {
@@ -194,9 +204,12 @@ static int64_t read_limit(const char *path) {
     return limit;
 }
 
-/* The group's own limit and those of the groups above it: "0::/a/b" (version 2), "N:memory:/a/b" (version 1). */
+/* The group's own limit and those of the groups above it: "0::/a/b" (version 2), "N:memory:/a/b" (version
+ * 1). */
 static int64_t group_limit(char *line) {
-    const char *root = strncmp(line, "0::", 3) == 0 ? "/sys/fs/cgroup" : strstr(line, ":memory:") != NULL ? "/sys/fs/cgroup/memory" : NULL;
+    const char *root = strncmp(line, "0::", 3) == 0       ? "/sys/fs/cgroup"
+                       : strstr(line, ":memory:") != NULL ? "/sys/fs/cgroup/memory"
+                                                          : NULL;
     const char *name = line[0] == '0' ? "memory.max" : "memory.limit_in_bytes";
     char *group = strrchr(line, ':'), path[PATH_MAX];
     int64_t least = INT64_MAX;
@@ -247,7 +260,8 @@ void process_memory_beside(int64_t *fixed, int64_t *holes) {
 }
 
 static void note_beside(const struct process_memory *memory) {
-    int64_t resident = (int64_t)resident_bytes(), kept = (int64_t)memory->allocator_resident, handed_out = (int64_t)memory->allocated;
+    int64_t resident = (int64_t)resident_bytes(), kept = (int64_t)memory->allocator_resident,
+            handed_out = (int64_t)memory->allocated;
     atomic_store_explicit(&beside, resident > kept ? resident - kept : 0, memory_order_relaxed);
     atomic_store_explicit(&loose, kept > handed_out ? kept - handed_out : 0, memory_order_relaxed);
 }
@@ -268,15 +282,15 @@ void process_rates(struct process_rates *rates) {
     *rates = (struct process_rates){0};
     pthread_mutex_lock(&mutex);
     if (tick_count >= 2) {
-        const struct tick *last = &ticks[(tick_count - 1) % TICKS], *first = &ticks[tick_count < TICKS ? 0 : tick_count % TICKS];
+        const struct tick *last = &ticks[(tick_count - 1) % TICKS],
+                          *first = &ticks[tick_count < TICKS ? 0 : tick_count % TICKS];
         double seconds = (double)(last->time - first->time) / 1000.0;
         /* A reset in between makes the counters go back: then there is no rate. */
         if (seconds > 0 && last->totals.commands >= first->totals.commands) {
             rates->commands = (uint64_t)((double)(last->totals.commands - first->totals.commands) / seconds);
             uint64_t turns = last->totals.turns - first->totals.turns;
             rates->turns = (uint64_t)((double)turns / seconds);
-            rates->turn_us =
-                turns == 0 ? 0 : (last->totals.busy_us - first->totals.busy_us) / turns;
+            rates->turn_us = turns == 0 ? 0 : (last->totals.busy_us - first->totals.busy_us) / turns;
             rates->bytes_in = (double)(last->totals.bytes_in - first->totals.bytes_in) / seconds;
             rates->bytes_out = (double)(last->totals.bytes_out - first->totals.bytes_out) / seconds;
         }

@@ -21,15 +21,15 @@ struct statistics {
     struct command_counters *commands; /* by command id */
 };
 
-/* What had been counted when statistics were last reset; readers subtract it. Counters themselves only grow: their writers share no
- * lock with who resets. */
+/* What had been counted when statistics were last reset; readers subtract it. Counters themselves only grow:
+ * their writers share no lock with who resets. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct command_totals *bases;         /* by command id; guarded by mutex; NULL before the first reset */
-static struct keyspace_counts keyspace_base; /* guarded by mutex */
-static struct worker_totals worker_base;     /* guarded by mutex */
+static struct command_totals *bases; /* by command id; guarded by mutex; NULL before the first reset */
+static struct keyspace_counts keyspace_base;   /* guarded by mutex */
+static struct worker_totals worker_base;       /* guarded by mutex */
 static struct error_count errors[ERROR_CODES]; /* guarded by mutex */
-static uint32_t error_codes;                 /* guarded by mutex */
-static uint64_t error_total;                 /* guarded by mutex */
+static uint32_t error_codes;                   /* guarded by mutex */
+static uint64_t error_total;                   /* guarded by mutex */
 
 static _Atomic(struct statistics *) all[WORKERS_MOST];
 
@@ -38,7 +38,8 @@ struct statistics *statistics_attach(uint32_t worker_number) {
     if (statistics != NULL) return statistics; /* a worker of that number had them before */
     statistics = calloc(1, sizeof *statistics);
     if (statistics == NULL) return NULL;
-    statistics->commands = aligned_alloc(64, (command_table_count() * sizeof *statistics->commands + 63) & ~(size_t)63);
+    statistics->commands =
+        aligned_alloc(64, (command_table_count() * sizeof *statistics->commands + 63) & ~(size_t)63);
     if (statistics->commands == NULL) {
         free(statistics);
         return NULL;
@@ -82,7 +83,8 @@ void statistics_count_failed(struct statistics *statistics, const struct command
     counter_add(&statistics->commands[command->id].failed, 1);
 }
 
-void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls, uint64_t nanoseconds) {
+void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls,
+                      uint64_t nanoseconds) {
     struct command_counters *counters = &statistics->commands[command->id];
     counter_add(&counters->calls, calls);
     counter_add(&counters->nanoseconds, nanoseconds);
@@ -151,8 +153,7 @@ uint64_t statistics_commands_us(void) {
     for (uint32_t id = 0; id < command_table_count(); id++) {
         for (uint32_t worker = 0; worker < WORKERS_MOST; worker++) {
             const struct statistics *statistics = atomic_load(&all[worker]);
-            if (statistics != NULL)
-                nanoseconds += counter_read(&statistics->commands[id].nanoseconds);
+            if (statistics != NULL) nanoseconds += counter_read(&statistics->commands[id].nanoseconds);
         }
     }
     pthread_mutex_lock(&mutex);

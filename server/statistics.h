@@ -1,5 +1,5 @@
-/* Statistics of commands and errors. Each worker counts on lines of its own, and readers sum; CONFIG RESETSTAT remembers the sums of its
- * moment, which readers then subtract. */
+/* Statistics of commands and errors. Each worker counts on lines of its own, and readers sum; CONFIG
+ * RESETSTAT remembers the sums of its moment, which readers then subtract. */
 #ifndef SERVER_STATISTICS_H
 #define SERVER_STATISTICS_H
 
@@ -13,12 +13,14 @@
 
 struct statistics; /* one worker's */
 
-/* On the worker's thread, after command_table_init. NULL when out of memory. Never freed while workers run. */
+/* On the worker's thread, after command_table_init. NULL when out of memory. Never freed while workers
+ * run. */
 struct statistics *statistics_attach(uint32_t worker_number);
 
-/* So many calls of a command took that long together; the histogram gets each one's share. The worker's own thread, once per command or group
- * of neighbours: no shared line is written. */
-void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls, uint64_t nanoseconds);
+/* So many calls of a command took that long together; the histogram gets each one's share. The worker's own
+ * thread, once per command or group of neighbours: no shared line is written. */
+void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls,
+                      uint64_t nanoseconds);
 /* One of them replied an error. */
 void statistics_count_failed(struct statistics *statistics, const struct command *command);
 /* Refused before it ran: arity, authentication, ... */
@@ -53,7 +55,8 @@ struct error_count {
 uint32_t statistics_errors(struct error_count *out, uint64_t *total);
 
 struct worker_totals {
-    uint64_t connections, commands, bytes_in, bytes_out, reads, writes, turns, busy_us /* processor time */, output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
+    uint64_t connections, commands, bytes_in, bytes_out, reads, writes, turns, busy_us /* processor time */,
+        output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
 };
 void statistics_workers(struct worker_totals *totals);
 void statistics_keyspace(const struct keyspace *keyspace, struct keyspace_counts *counts);

@@ -1,5 +1,6 @@
-/* What no client of ours says, but a web page can have its visitor's browser say to any port of the visitor's machine: an HTTP request. Its
- * first line, or its Host header, ends the connection, so that the lines of its body are never obeyed ("cross protocol scripting"). As in Redis. */
+/* What no client of ours says, but a web page can have its visitor's browser say to any port of the visitor's
+ * machine: an HTTP request. Its first line, or its Host header, ends the connection, so that the lines of its
+ * body are never obeyed ("cross protocol scripting"). As in Redis. */
 #ifndef SERVER_STRANGER_H
 #define SERVER_STRANGER_H
 

@@ -1,9 +1,10 @@
-/* The line is read where it stands, as often as it is asked for: COMMAND DOCS is rare, and a tree kept in memory would have to be built,
- * owned and freed.
+/* The line is read where it stands, as often as it is asked for: COMMAND DOCS is rare, and a tree kept in
+ * memory would have to be built, owned and freed.
  *
- * A reply announces how many elements follow before the first of them, and flags, which the line has behind the items inside, go
- * before those. So an item is read to its end first, the items inside it only counted; then it is written, and the items
- * inside are read again to be written in turn. The depth of a tree is 4 or 5, so that costs nothing worth more. */
+ * A reply announces how many elements follow before the first of them, and flags, which the line has behind
+ * the items inside, go before those. So an item is read to its end first, the items inside it only counted;
+ * then it is written, and the items inside are read again to be written in turn. The depth of a tree is 4 or
+ * 5, so that costs nothing worth more. */
 #include "syntax.h"
 
 #include <assert.h>
@@ -24,7 +25,8 @@ struct item {
     const char *inside; /* the first item inside, or NULL */
 };
 
-/* Reads items up to the end of the line, or to the ')' around them. *at is then behind the last, or where the error is. */
+/* Reads items up to the end of the line, or to the ')' around them. *at is then behind the last, or where the
+ * error is. */
 static bool count_items(const char **at, uint32_t *count);
 
 static bool text_is(const struct text *text, const char *word) {
@@ -99,7 +101,8 @@ static bool read_inside(const char **at, struct item *item) {
     return count_items(at, &count) && skip(at, ")");
 }
 
-/* oneof and block say what the items inside mean, so there are none without, and none elsewhere; and a pure token is its token. */
+/* oneof and block say what the items inside mean, so there are none without, and none elsewhere; and a pure
+ * token is its token. */
 static bool is_complete(const struct item *item) {
     bool is_container = text_is(&item->type, "oneof") || text_is(&item->type, "block");
     if (text_is(&item->type, "pure-token") && item->token.data == NULL) return false;
@@ -159,7 +162,8 @@ static void write_flags(const struct item *item, struct reply *reply) {
     if (item->repeats_token) reply_status(reply, "multiple_token");
 }
 
-/* The text to display came with 7.2: whatever is typed has one, a oneof or a block is displayed as what is inside. */
+/* The text to display came with 7.2: whatever is typed has one, a oneof or a block is displayed as what is
+ * inside. */
 static void write_item(const struct item *item, struct reply *reply) {
     size_t always = 3; /* name, type, and the text to display or what is inside */
     reply_map(reply, always + (item->key_spec >= 0) + (item->token.data != NULL) +
@@ -181,7 +185,8 @@ static void write_item(const struct item *item, struct reply *reply) {
     write_items(item->inside, reply);
 }
 
-/* Only items that read_item likes are counted, so even a wrong line, where nothing is asserted, gives a reply that is one. */
+/* Only items that read_item likes are counted, so even a wrong line, where nothing is asserted, gives a reply
+ * that is one. */
 static void write_items(const char *at, struct reply *reply) {
     const char *end = at;
     struct item item;

@@ -6,17 +6,18 @@
  *             [ '(' items ')' ] [ '...' | '+...' ] [ ']' ]
  *
  *     [ ]      around an item: it is optional
- *     type     string, integer, double, key, pattern, unix-time, pure-token, and with items inside: oneof (one of them), block (all of
- *              them, in order). Left out where there is a token: pure-token. A name may have a ':' of its own ("ip:port:string"): the
- *              type is behind the last one.
+ *     type     string, integer, double, key, pattern, unix-time, pure-token, and with items inside: oneof
+ *              (one of them), block (all of them, in order). Left out where there is a token: pure-token.
+ *              A name may have a ':' of its own ("ip:port:string"): the type is behind the last one.
  *     #0       the name of a key, or a pattern of names, described by this one of the row's key specs
- *     =EX      the word that announces the argument, or that is the argument (pure-token); in quotes if it is empty or has
- *              a letter of this grammar ("~")
+ *     =EX      the word that announces the argument, or that is the argument (pure-token); in quotes if it
+ *              is empty or has a letter of this grammar ("~")
  *     @6.2.0   in which version of Redis the argument came
  *     ~2.8.12  and in which it was deprecated
  *     ...      may be repeated; with '+', together with its token
  *
- * So GETEX is "key:key#0 [expiration:oneof(seconds:integer=EX milliseconds:integer=PX persist=PERSIST)]", shortened. */
+ * So GETEX is "key:key#0 [expiration:oneof(seconds:integer=EX milliseconds:integer=PX persist=PERSIST)]",
+ * shortened. */
 #ifndef SERVER_SYNTAX_H
 #define SERVER_SYNTAX_H
 

@@ -1,11 +1,12 @@
 /* The workers: their threads, turns, and end.
  *
- * New connections. Every worker listens on every socket; who is awake first takes the connection and gives it to the worker that has the
- * fewest: itself, or another by message. A worker that is busy for long takes none, and no connection waits for it. Later they may move (balance.h).
+ * New connections. Every worker listens on every socket; who is awake first takes the connection and gives it
+ * to the worker that has the fewest: itself, or another by message. A worker that is busy for long takes
+ * none, and no connection waits for it. Later they may move (balance.h).
  *
- * Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns until nothing is unanswered or unsent.
- * A request of one worker may wait for an answer of another, so that all of them keep turning until the last is done, or the
- * time is over. */
+ * Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns
+ * until nothing is unanswered or unsent. A request of one worker may wait for an answer of another, so that
+ * all of them keep turning until the last is done, or the time is over. */
 #include "worker.h"
 
 #include <assert.h>
@@ -49,7 +50,7 @@ static struct {
     struct worker **workers;
     uint32_t count;
     int stopping_fd, ended_fd;
-    _Atomic int64_t stop_at;  /* monotonic ms by which all have ended; 0: not stopping */
+    _Atomic int64_t stop_at; /* monotonic ms by which all have ended; 0: not stopping */
     _Atomic uint32_t drained, ended;
     _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
     pthread_mutex_t moves;      /* held while a connection is put in another worker's mailbox */
@@ -57,7 +58,11 @@ static struct {
     pthread_mutex_t mutex;      /* of the start only */
     pthread_cond_t started_changed;
     uint32_t started, failed;
-} all = {.stopping_fd = -1, .ended_fd = -1, .moves = PTHREAD_MUTEX_INITIALIZER, .mutex = PTHREAD_MUTEX_INITIALIZER, .started_changed = PTHREAD_COND_INITIALIZER};
+} all = {.stopping_fd = -1,
+         .ended_fd = -1,
+         .moves = PTHREAD_MUTEX_INITIALIZER,
+         .mutex = PTHREAD_MUTEX_INITIALIZER,
+         .started_changed = PTHREAD_COND_INITIALIZER};
 
 static _Thread_local struct worker *self;
 
@@ -90,12 +95,13 @@ bool worker_push(struct worker *worker, struct message *message) {
 }
 
 void worker_wake(struct worker *worker) {
-    assert((self == NULL || self->lane == NULL || self->lane->scopes == 0) && "no system call while a shard is held");
+    assert((self == NULL || self->lane == NULL || self->lane->scopes == 0) &&
+           "no system call while a shard is held");
     loop_wake(worker->loop);
 }
 
-/* Locks ring when they have been released. Only who opens the gate for others may hold shards, those that it came through the gate for:
- * whoever was kept out must not wait until it is done with them. */
+/* Locks ring when they have been released. Only who opens the gate for others may hold shards, those that it
+ * came through the gate for: whoever was kept out must not wait until it is done with them. */
 static void ring(struct bell *bell) {
     loop_wake(((struct worker *)((char *)bell - offsetof(struct worker, bell)))->loop);
 }
@@ -133,9 +139,12 @@ static void worker_adopt(struct worker *worker, int fd, bool is_unix) {
 
 static void handover_handle(struct worker *worker, struct message *message) {
     struct handover *handover = (struct handover *)message;
-    if (!handover->connection) worker_adopt(worker, handover->fd, handover->is_unix);
-    else if (!connection_arrive(handover->connection, worker)) atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
-    else if (worker->is_stopping) connection_last_call(handover->connection);
+    if (!handover->connection)
+        worker_adopt(worker, handover->fd, handover->is_unix);
+    else if (!connection_arrive(handover->connection, worker))
+        atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
+    else if (worker->is_stopping)
+        connection_last_call(handover->connection);
     free(handover);
 }
 
@@ -159,7 +168,8 @@ bool worker_hand_over(struct connection *connection, struct worker *destination)
     if (!handover) return false;
     *handover = (struct handover){.message.handle = handover_handle, .connection = connection};
     pthread_mutex_lock(&all.moves);
-    bool goes = atomic_load(&all.frozen) == 0 && atomic_load(&all.stop_at) == 0 && connection_has_left(connection);
+    bool goes =
+        atomic_load(&all.frozen) == 0 && atomic_load(&all.stop_at) == 0 && connection_has_left(connection);
     if (goes) {
         atomic_fetch_add_explicit(&destination->assigned, 1, memory_order_relaxed);
         worker_send(destination, &handover->message);
@@ -175,7 +185,8 @@ static bool is_stuck(struct worker *worker, int64_t now) {
     return since != 0 && now - since >= STUCK_MS;
 }
 
-/* Those that are busy with one thing for long, and then those that may lack a processor, get none while there are others. */
+/* Those that are busy with one thing for long, and then those that may lack a processor, get none while there
+ * are others. */
 static struct worker *worker_with_fewest(struct worker *own) {
     struct worker *fewest = own;
     uint64_t least = counter_read(&own->assigned);
@@ -201,26 +212,32 @@ static uint64_t assigned_total(void) {
 
 static void refuse(struct worker *worker, int fd, const char *error) {
     /* A new socket takes a line; if not, there is nobody to tell. */
-    if (send(fd, error, strlen(error), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) log_write(LOG_DEBUG, "Can't tell a refused client");
+    if (send(fd, error, strlen(error), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_write(LOG_DEBUG, "Can't tell a refused client");
     close(fd);
     counter_add(&worker->rejected_connections, 1);
 }
 
-/* Descriptors or memory are used up: all the worker's listeners rest for a moment, so that the loop doesn't turn in vain. */
+/* Descriptors or memory are used up: all the worker's listeners rest for a moment, so that the loop doesn't
+ * turn in vain. */
 static void listening_rest(struct worker *worker, int error) {
-    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], false);
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        loop_set_listening(worker->loop, &worker->listeners[i], false);
     worker->listen_again = worker->now_monotonic + LISTEN_PAUSE_MS;
     int64_t last = atomic_load(&all.complained);
-    if ((last && worker->now_monotonic - last < 10000) || !atomic_compare_exchange_strong(&all.complained, &last, worker->now_monotonic)) {
+    if ((last && worker->now_monotonic - last < 10000) ||
+        !atomic_compare_exchange_strong(&all.complained, &last, worker->now_monotonic)) {
         return;
     }
     log_write(LOG_WARNING, "Can't accept clients: %s. %s", strerror(error),
-              error == EMFILE || error == ENFILE ? "Lower 'maxclients', or raise the limit of open files (ulimit -n, LimitNOFILE=)."
-                                                 : "New clients wait until there is room.");
+              error == EMFILE || error == ENFILE
+                  ? "Lower 'maxclients', or raise the limit of open files (ulimit -n, LimitNOFILE=)."
+                  : "New clients wait until there is room.");
 }
 
 static void listening_resume(struct worker *worker) {
-    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], true);
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        loop_set_listening(worker->loop, &worker->listeners[i], true);
     worker->listen_again = 0;
 }
 
@@ -241,8 +258,10 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
     }
     if (!is_unix && listen_refuses(fd)) {
         refuse(worker, fd,
-               "-DENIED Protected mode is on: without a password and a chosen address only local clients are served. To be reached from "
-               "elsewhere, set 'requirepass', or 'bind' to the addresses to serve on, or, on a network you trust, 'protected-mode no'.\r\n");
+               "-DENIED Protected mode is on: without a password and a chosen address only local clients are "
+               "served. To be reached from "
+               "elsewhere, set 'requirepass', or 'bind' to the addresses to serve on, or, on a network you "
+               "trust, 'protected-mode no'.\r\n");
         return;
     }
     if (!is_unix) listen_tune(fd);
@@ -322,8 +341,7 @@ static void relisten_handle(struct worker *worker, struct message *message) {
 }
 
 bool workers_listen(const struct listening *listening, const int *dropped, uint32_t dropped_count) {
-    struct relisten *relisten =
-        calloc(1, sizeof *relisten + all.count * sizeof relisten->messages[0]);
+    struct relisten *relisten = calloc(1, sizeof *relisten + all.count * sizeof relisten->messages[0]);
     if (!relisten) return false;
     relisten->listening = *listening;
     relisten->dropped_count = dropped_count;
@@ -353,7 +371,8 @@ static void on_received(void *context, struct stream *stream, char *data, ssize_
 static void on_arrived(void *context, const struct stream *stream, char *data, size_t length) {
     struct worker *worker = context;
     if (!worker->is_inside) return;
-    if (!stream) dispatch_fetch_ahead(worker);
+    if (!stream)
+        dispatch_fetch_ahead(worker);
     else if (length <= AHEAD_MOST && connection_is_between_requests((const struct connection *)stream))
         dispatch_look_ahead(worker, ((const struct connection *)stream)->session.database, data, length);
 }
@@ -385,7 +404,8 @@ static void flush(struct worker *worker) {
         struct connection *next = connection->flush_next;
         connection->is_flush_due = false;
         connection->flush_next = NULL;
-        if (connection->state != CONNECTION_CLOSED && !connection->stream.is_sending) connection_sendable(connection);
+        if (connection->state != CONNECTION_CLOSED && !connection->stream.is_sending)
+            connection_sendable(connection);
         connection = next;
     }
 }
@@ -448,15 +468,16 @@ static void sweep(struct worker *worker) {
 }
 
 static bool needs_ticks(const struct worker *worker) {
-    return worker->listen_again || worker->lingering.first || worker->over_soft_limit || worker->is_stopping ||
-           counter_read(&worker->output_bytes) > 0 ||
+    return worker->listen_again || worker->lingering.first || worker->over_soft_limit ||
+           worker->is_stopping || counter_read(&worker->output_bytes) > 0 ||
            (worker->connections && atomic_load_explicit(&config.timeout, memory_order_relaxed) > 0);
 }
 
 static void tick(struct worker *worker) {
     if (worker->now_monotonic < worker->next_tick) return;
     worker->next_tick = worker->now_monotonic + TICK_MS;
-    if (worker->listen_again && worker->now_monotonic >= worker->listen_again && !worker->is_stopping) listening_resume(worker);
+    if (worker->listen_again && worker->now_monotonic >= worker->listen_again && !worker->is_stopping)
+        listening_resume(worker);
     /* All linger for the same time, so the first ends first. */
     while (worker->lingering.first && worker->lingering.first->linger_until <= worker->now_monotonic) {
         connection_close(worker->lingering.first, NULL);
@@ -497,13 +518,16 @@ static int turn(struct worker *worker, int milliseconds) {
 static void stop_begin(struct worker *worker) {
     worker->is_stopping = true;
     worker->listen_again = 0;
-    for (uint32_t i = 0; i < worker->listener_count; i++) loop_set_listening(worker->loop, &worker->listeners[i], false);
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        loop_set_listening(worker->loop, &worker->listeners[i], false);
 }
 
-/* What has arrived by now is run, however long it takes to be received. A client that never stops sending doesn't hold up the end. */
+/* What has arrived by now is run, however long it takes to be received. A client that never stops sending
+ * doesn't hold up the end. */
 static void stop_receive(struct worker *worker) {
     turn(worker, 0); /* bytes that the loop has taken from the kernel already */
-    for (struct connection *connection = worker->connections; connection; connection = connection->next) connection_last_call(connection);
+    for (struct connection *connection = worker->connections; connection; connection = connection->next)
+        connection_last_call(connection);
 }
 
 static bool has_busy(const struct worker *worker) {
@@ -539,7 +563,8 @@ static void stop(struct worker *worker) {
                 for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
             }
         }
-        if (atomic_load(&all.drained) == all.count || worker->now_monotonic >= atomic_load(&all.stop_at)) break;
+        if (atomic_load(&all.drained) == all.count || worker->now_monotonic >= atomic_load(&all.stop_at))
+            break;
     }
     close_all(worker);
     mail_handle(worker);
@@ -550,7 +575,8 @@ void workers_stop(int64_t milliseconds) {
     int64_t none = 0;
     if (!atomic_compare_exchange_strong(&all.stop_at, &none, clock_monotonic_ms() + milliseconds)) return;
     uint64_t one = 1;
-    if (write(all.stopping_fd, &one, sizeof one) < 0) log_write(LOG_WARNING, "Can't tell that the workers stop: %s", strerror(errno));
+    if (write(all.stopping_fd, &one, sizeof one) < 0)
+        log_write(LOG_WARNING, "Can't tell that the workers stop: %s", strerror(errno));
     for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
 }
 
@@ -582,8 +608,10 @@ static void report_end(void) {
 
 static void report_start(bool is_serving) {
     pthread_mutex_lock(&all.mutex);
-    if (is_serving) all.started++;
-    else all.failed++;
+    if (is_serving)
+        all.started++;
+    else
+        all.failed++;
     pthread_cond_signal(&all.started_changed);
     pthread_mutex_unlock(&all.mutex);
 }
@@ -612,7 +640,8 @@ static void *worker_run(void *argument) {
     balance_start(worker);
     report_start(is_serving);
     int milliseconds = 0;
-    while (is_serving && !atomic_load_explicit(&all.stop_at, memory_order_relaxed)) milliseconds = turn(worker, milliseconds);
+    while (is_serving && !atomic_load_explicit(&all.stop_at, memory_order_relaxed))
+        milliseconds = turn(worker, milliseconds);
     if (is_serving) stop(worker);
     if (is_attached) dispatch_detach(worker);
     balance_end(worker);
@@ -622,7 +651,8 @@ static void *worker_run(void *argument) {
 
 static void worker_free(struct worker *worker) {
     if (!worker) return;
-    /* Who ended earlier may still have been sent a connection. Other messages came too late to matter; nobody waits for them. */
+    /* Who ended earlier may still have been sent a connection. Other messages came too late to matter; nobody
+     * waits for them. */
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox))) {
         if (message->handle == relisten_handle)
@@ -642,7 +672,8 @@ static void worker_free(struct worker *worker) {
     free(worker);
 }
 
-static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, const int *sockets, const bool *is_unix, uint32_t count) {
+static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, const int *sockets,
+                                    const bool *is_unix, uint32_t count) {
     struct worker *worker = memory_lines(sizeof *worker);
     if (!worker) return NULL;
     worker->number = number;
@@ -658,7 +689,8 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, 
     config_text("io-backend", backend, sizeof backend);
     worker->loop = loop_create(backend, &handlers, worker);
     if (worker->loop) return worker;
-    log_write(LOG_WARNING, "Can't create a loop for worker %u (io-backend %s): %s", number, backend, strerror(errno));
+    log_write(LOG_WARNING, "Can't create a loop for worker %u (io-backend %s): %s", number, backend,
+              strerror(errno));
     worker_free(worker);
     return NULL;
 }
@@ -705,15 +737,18 @@ static void workers_free(void) {
     atomic_store(&all.frozen, 0);
 }
 
-bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix, uint32_t socket_count) {
+bool workers_start(struct keyspace *keyspace, uint32_t count, const int *sockets, const bool *is_unix,
+                   uint32_t socket_count) {
     all.stopping_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all.workers = calloc(count, sizeof *all.workers);
     bool is_created = all.stopping_fd >= 0 && all.ended_fd >= 0 && all.workers;
     for (uint32_t i = 0; is_created && i < count; i++) {
         all.workers[i] = worker_create(i, keyspace, sockets, is_unix, socket_count);
-        if (all.workers[i]) all.count++;
-        else is_created = false;
+        if (all.workers[i])
+            all.count++;
+        else
+            is_created = false;
     }
     config_on_change("timeout", on_timeout_changed); /* before there is a thread that could change it */
     if (!is_created || !threads_create()) {

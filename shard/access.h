@@ -1,22 +1,29 @@
 /* The 16 bits of an entry that tell how it has been used, in the form that the eviction policy at work wants.
  *
  *     none                                                nothing is noted: no policy was ever asked for
- *     seconds     +---+-----------------------------+     lru, random, ttl, noeviction: the second of the last use, modulo 2^15; or, once that is some
+ *     seconds     +---+-----------------------------+     lru, random, ttl, noeviction: the second of the
+ *                                                         last use, modulo 2^15; or, once that is some
  *                 | 0 | second                      |     hours ago, which 64 seconds it fell into, likewise
  *                 | 1 | 64 seconds                  |
  *                 +---+-----------------------------+
- *     frequency   +----------------+----------------+     lfu: a logarithmic counter of uses (Morris, CACM 1978), which loses one for every
- *                 | minute, 8 bits | counter, 8     |     so many minutes; the minute is that of the last loss, modulo 2^8
+ *     frequency   +----------------+----------------+     lfu: a logarithmic counter of uses (Morris, CACM
+ *                                                         1978), which loses one for every
+ *                 | minute, 8 bits | counter, 8     |     so many minutes; the minute is that of the last
+ *                                                         loss, modulo 2^8
  *                 +----------------+----------------+
- *     queues      +------+---------+----------------+     s3fifo: in the main part or the small one; uses, up to 3; in ticks (eviction.h), when
- *                 | main | count,2 | stamp, 13      |     it was inserted, or in the main part, when it was last used
+ *     queues      +------+---------+----------------+     s3fifo: in the main part or the small one; uses,
+ *                                                         up to 3; in ticks (eviction.h), when
+ *                 | main | count,2 | stamp, 13      |     it was inserted, or in the main part, when it was
+ *                                                         last used
  *                 +------+---------+----------------+
  *
- * Times are those of eviction_clock. They come around: after 9 hours, 24 days, 4 hours. So from time to time all entries are gone over
- * (eviction_tick), and what was long ago is written in a way that is good for longer, or, in the end, as not that long ago.
+ * Times are those of eviction_clock. They come around: after 9 hours, 24 days, 4 hours. So from time to time
+ * all entries are gone over (eviction_tick), and what was long ago is written in a way that is good for
+ * longer, or, in the end, as not that long ago.
  *
- * Readers that share a shard, or hold nothing, write them too: by one compare-and-exchange that may fail, and only if that changes something. The
- * bit `main` is changed by who holds the shard exclusively and no other, as bytes are counted by it. */
+ * Readers that share a shard, or hold nothing, write them too: by one compare-and-exchange that may fail, and
+ * only if that changes something. The bit `main` is changed by who holds the shard exclusively and no other,
+ * as bytes are counted by it. */
 #ifndef SHARD_ACCESS_H
 #define SHARD_ACCESS_H
 
@@ -45,7 +52,8 @@ static inline void access_write(struct entry *entry, uint16_t access) {
 #define ACCESS_COARSE 0x8000u
 #define ACCESS_TIME_MASK 0x7FFFu
 #define ACCESS_COARSE_SHIFT 6
-/* Idle for longer than the first is written in units of 64 seconds; for longer than the second, as just that: half of what each can tell. */
+/* Idle for longer than the first is written in units of 64 seconds; for longer than the second, as just that:
+ * half of what each can tell. */
 #define ACCESS_FINE_MOST (1 << 14)
 #define ACCESS_IDLE_MOST (1 << 20)
 
@@ -98,8 +106,9 @@ static inline uint32_t access_frequency_now(uint16_t access, int64_t now, int64_
     uint32_t lost = (uint32_t)((uint8_t)(access_minute(now) - (access >> 8)) / decay);
     return lost < counter ? counter - lost : 0;
 }
-/* The same value, with a minute that is not long ago. Where a loss takes longer than the minutes can tell, one comes by chance, after a part of that
- * time as likely as that part. chance: a random number below 2^32. */
+/* The same value, with a minute that is not long ago. Where a loss takes longer than the minutes can tell,
+ * one comes by chance, after a part of that time as likely as that part. chance: a random number below
+ * 2^32. */
 #define ACCESS_MINUTES_MOST 128
 static inline uint16_t access_frequency_aged(uint16_t access, int64_t now, int64_t decay, uint32_t chance) {
     uint8_t since = (uint8_t)(access >> 8), passed = (uint8_t)(access_minute(now) - since);

@@ -1,11 +1,13 @@
-/* Trees balanced by weight (Nievergelt and Reingold, 1973), with the parameters that Hirai and Yamamoto proved right ("Balancing weight-balanced
- * trees", JFP 2011). A path has less than 2.5 times the logarithm of the size, so that recursion does no harm. */
+/* Trees balanced by weight (Nievergelt and Reingold, 1973), with the parameters that Hirai and Yamamoto
+ * proved right ("Balancing weight-balanced trees", JFP 2011). A path has less than 2.5 times the logarithm of
+ * the size, so that recursion does no harm. */
 #include "crowd.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* A side may weigh so many times the other; beyond, a single rotation does if the inner grandchild weighs less than so many times the outer one. */
+/* A side may weigh so many times the other; beyond, a single rotation does if the inner grandchild weighs
+ * less than so many times the outer one. */
 #define SIDE_MOST 3
 #define INNER_MOST 2
 #define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFFF)

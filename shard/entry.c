@@ -139,7 +139,8 @@ void entry_store(struct entry *entry, unsigned char *place, const void *from, si
         words_set_pair(at, bytes);
         words_set_pair(at + 2, bytes + 16);
     }
-    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t), bytes += sizeof(uint64_t)) word_set_from(at++, bytes);
+    for (; length >= sizeof(uint64_t); length -= sizeof(uint64_t), bytes += sizeof(uint64_t))
+        word_set_from(at++, bytes);
     if (length > 0) word_store_part(at, 0, bytes, length);
 }
 
@@ -170,7 +171,8 @@ size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room)
 }
 
 /* Bytes apart never change, and are not freed before the entry that they were found in. */
-bool entry_read_apart(const struct entry *entry, struct entry_header header, size_t offset, char *out, size_t size, size_t *length) {
+bool entry_read_apart(const struct entry *entry, struct entry_header header, size_t offset, char *out,
+                      size_t size, size_t *length) {
     uint64_t word = words_take(entry, offset, sizeof word);
     const void *apart = (const void *)(uintptr_t)word;
     char digits[24];
@@ -191,13 +193,14 @@ bool entry_read_apart(const struct entry *entry, struct entry_header header, siz
 /* ------------------------------------------------------------------ making */
 
 size_t entry_size(size_t key_length, bool expires, size_t value_bytes) {
-    size_t size = sizeof(struct entry) + (expires ? 8 : 0) + (key_length >= KEY_LENGTH_LONG ? 4 : 0) + key_length + value_bytes;
+    size_t size = sizeof(struct entry) + (expires ? 8 : 0) + (key_length >= KEY_LENGTH_LONG ? 4 : 0) +
+                  key_length + value_bytes;
     /* A slot has no room for the four low bits of an address, and entries are copied by whole words. */
     return size < 16 ? 16 : (size + 7) & ~(size_t)7;
 }
 
-struct entry *entry_create(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, size_t value_bytes,
-                           uint32_t value_length) {
+struct entry *entry_create(enum type type, enum encoding encoding, const struct key *key, int64_t expiry,
+                           size_t value_bytes, uint32_t value_length) {
     bool expires = expiry != ENTRY_NO_EXPIRY;
     struct entry *entry = malloc(entry_size(key->length, expires, value_bytes));
     if (entry == NULL) return NULL;
@@ -220,8 +223,8 @@ struct entry *entry_create_integer(const struct key *key, int64_t expiry, int64_
     return entry;
 }
 
-static struct entry *create_with_pointer(enum type type, enum encoding encoding, const struct key *key, int64_t expiry, void *pointer,
-                                         size_t length) {
+static struct entry *create_with_pointer(enum type type, enum encoding encoding, const struct key *key,
+                                         int64_t expiry, void *pointer, size_t length) {
     struct entry *entry = entry_create(type, encoding, key, expiry, sizeof pointer, (uint32_t)length);
     if (entry != NULL) entry_set_pointer(entry, pointer);
     return entry;
@@ -231,7 +234,8 @@ struct entry *entry_create_value(enum type type, const struct key *key, int64_t 
     return create_with_pointer(type, ENCODING_VALUE, key, expiry, value, 0);
 }
 
-static struct entry *create_blob(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob) {
+static struct entry *create_blob(const struct key *key, int64_t expiry, const char *data, size_t length,
+                                 struct blob *blob) {
     if (blob != NULL) {
         blob_retain(blob);
     } else {
@@ -240,8 +244,7 @@ static struct entry *create_blob(const struct key *key, int64_t expiry, const ch
         assert(data != NULL);
         memcpy(blob->data, data, length);
     }
-    struct entry *entry =
-        create_with_pointer(TYPE_STRING, ENCODING_BLOB, key, expiry, blob, length);
+    struct entry *entry = create_with_pointer(TYPE_STRING, ENCODING_BLOB, key, expiry, blob, length);
     if (entry == NULL) blob_release(blob);
     return entry;
 }
@@ -250,26 +253,29 @@ static struct entry *create_apart(const struct key *key, int64_t expiry, const c
     char *bytes = malloc(length);
     if (bytes == NULL) return NULL;
     memcpy(bytes, data, length);
-    struct entry *entry =
-        create_with_pointer(TYPE_STRING, ENCODING_APART, key, expiry, bytes, length);
+    struct entry *entry = create_with_pointer(TYPE_STRING, ENCODING_APART, key, expiry, bytes, length);
     if (entry == NULL) free(bytes);
     return entry;
 }
 
-/* True if the allocator wastes less on two allocations than on one: 512 bytes in an entry of 536 would take 640. */
+/* True if the allocator wastes less on two allocations than on one: 512 bytes in an entry of 536 would take
+ * 640. */
 static bool is_cheaper_apart(const struct key *key, bool expires, size_t length) {
     if (length < 128) return false;
     size_t in_line = memory_good_size(entry_size(key->length, expires, length));
-    size_t apart = memory_good_size(entry_size(key->length, expires, sizeof(void *))) + memory_good_size(length);
+    size_t apart =
+        memory_good_size(entry_size(key->length, expires, sizeof(void *))) + memory_good_size(length);
     return apart < in_line;
 }
 
-struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length, struct blob *blob,
-                                  enum form form) {
+struct entry *entry_create_string(const struct key *key, int64_t expiry, const char *data, size_t length,
+                                  struct blob *blob, enum form form) {
     int64_t value;
-    if (form == FORM_ANY && length <= NUMBER_DIGITS && number_parse(data, length, &value)) return entry_create_integer(key, expiry, value);
+    if (form == FORM_ANY && length <= NUMBER_DIGITS && number_parse(data, length, &value))
+        return entry_create_integer(key, expiry, value);
     if (length > BLOB_LEAST) return create_blob(key, expiry, data, length, blob);
-    if (is_cheaper_apart(key, expiry != ENTRY_NO_EXPIRY, length)) return create_apart(key, expiry, data, length);
+    if (is_cheaper_apart(key, expiry != ENTRY_NO_EXPIRY, length))
+        return create_apart(key, expiry, data, length);
     enum encoding encoding = form == FORM_RAW ? ENCODING_INLINE : encoding_of_string(length);
     struct entry *entry = entry_create(TYPE_STRING, encoding, key, expiry, length, (uint32_t)length);
     if (entry != NULL && length > 0) memcpy(entry_value_place(entry), data, length);
@@ -284,22 +290,26 @@ static struct entry *create_copy(const struct entry *source, const struct key *k
     return entry;
 }
 
-struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry, bool takes_value) {
+struct entry *entry_create_like(const struct entry *source, const struct key *key, int64_t expiry,
+                                bool takes_value) {
     enum encoding encoding = entry_encoding(source);
     struct entry *entry = NULL;
     if (encoding == ENCODING_INTEGER) {
         entry = entry_create_integer(key, expiry, integer_of(source));
     } else if (takes_value && encoding >= ENCODING_APART) {
-        entry = create_with_pointer(entry_type(source), encoding, key, expiry, entry_pointer(source), source->value_length);
+        entry = create_with_pointer(entry_type(source), encoding, key, expiry, entry_pointer(source),
+                                    source->value_length);
     } else if (encoding == ENCODING_VALUE) {
         entry = create_copy(source, key, expiry);
     } else {
         struct string_view view;
         entry_string(source, &view);
-        entry = entry_create_string(key, expiry, view.data, view.length, view.blob, encoding == ENCODING_SHORT ? FORM_TEXT : FORM_RAW);
+        entry = entry_create_string(key, expiry, view.data, view.length, view.blob,
+                                    encoding == ENCODING_SHORT ? FORM_TEXT : FORM_RAW);
     }
     if (entry != NULL)
-        atomic_store_explicit(&entry->access, atomic_load_explicit(&source->access, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&entry->access, atomic_load_explicit(&source->access, memory_order_relaxed),
+                              memory_order_relaxed);
     return entry;
 }
 
@@ -317,7 +327,8 @@ static void release_entry(void *entry) {
     entry_free(entry);
 }
 
-/* Readers without a lock see the pointer to a value at most, and never follow it: that may be freed as soon as there is time. */
+/* Readers without a lock see the pointer to a value at most, and never follow it: that may be freed as soon
+ * as there is time. */
 void entry_retire(struct lane *lane, struct entry *entry) {
     if (entry_encoding(entry) == ENCODING_VALUE) {
         lane_discard(lane, value_kind(entry_type(entry)), entry_pointer(entry));

@@ -7,13 +7,16 @@
  *
  * kind          type (4 bits), encoding (3 bits), "has an expiry" (1 bit)
  * key length    255 says that the long key length counts
- * access        what eviction and OBJECT IDLETIME need to know; the one field that a shared holder may write (relaxed)
+ * access        what eviction and OBJECT IDLETIME need to know; the one field that a shared holder may write
+ *               (relaxed)
  * value length  of a string in bytes; other types are free to use it
- * value         by encoding: the bytes themselves, an integer, or a pointer to bytes that are apart (unaligned: read by memcpy)
+ * value         by encoding: the bytes themselves, an integer, or a pointer to bytes that are apart
+ *               (unaligned: read by memcpy)
  *
- * An entry is reached only through a scope (scope.h) and changed only through an edit. What is changed in place (an integer, a short value,
- * an expiry) is written in whole words, atomically: a reader without a lock copies the words and finds out afterwards whether they belong
- * together. The bytes of ENCODING_GROWN, and all of a value with a structure, are written plainly, and so may be read only with the lock. */
+ * An entry is reached only through a scope (scope.h) and changed only through an edit. What is changed in
+ * place (an integer, a short value, an expiry) is written in whole words, atomically: a reader without a lock
+ * copies the words and finds out afterwards whether they belong together. The bytes of ENCODING_GROWN, and
+ * all of a value with a structure, are written plainly, and so may be read only with the lock. */
 #ifndef SHARD_ENTRY_H
 #define SHARD_ENTRY_H
 
@@ -32,8 +35,10 @@ enum encoding {
     ENCODING_INLINE,  /* bytes behind the key; Redis's raw */
     ENCODING_APART,   /* pointer to a private allocation, never changed in place */
     ENCODING_BLOB,    /* pointer to a reference-counted, immutable struct blob (values above BLOB_LEAST) */
-    ENCODING_GROWN,   /* pointer to a blob that is changed in place while nobody else refers to it, and may have room behind the bytes */
-    ENCODING_VALUE,   /* no string: pointer to a value with a structure (value/value.h) */
+    /* pointer to a blob that is changed in place while nobody else refers to it, and may have room behind the
+     * bytes */
+    ENCODING_GROWN,
+    ENCODING_VALUE, /* no string: pointer to a value with a structure (value/value.h) */
 };
 
 #define ENTRY_NO_EXPIRY INT64_MIN
@@ -55,7 +60,8 @@ const char *entry_encoding_name(const struct entry *entry);
 /* Unix time in milliseconds, or ENTRY_NO_EXPIRY. */
 int64_t entry_expiry(const struct entry *entry);
 const char *entry_key(const struct entry *entry, size_t *length);
-/* Seconds since the last access that was counted; of those that are some hours ago to the minute, and not more than 12 days. now: eviction_now. */
+/* Seconds since the last access that was counted; of those that are some hours ago to the minute, and not
+ * more than 12 days. now: eviction_now. */
 int64_t entry_idle_seconds(const struct entry *entry, int64_t now);
 /* Bytes that the entry owns, as the allocator counts them. */
 size_t entry_bytes(const struct entry *entry);

@@ -4,19 +4,19 @@
 #define SHARD_EVENT_H
 
 enum event {
-    EVENT_SET,          /* the whole value was replaced */
+    EVENT_SET, /* the whole value was replaced */
     EVENT_SETRANGE,
     EVENT_APPEND,
     EVENT_INCRBY,
     EVENT_INCRBYFLOAT,
     EVENT_SETBIT,
-    EVENT_EXPIRE,       /* got a time to live, or another one */
-    EVENT_PERSIST,      /* lost it */
-    EVENT_DEL,          /* removed by a command */
-    EVENT_EXPIRED,      /* removed because its time was up */
-    EVENT_EVICTED,      /* removed to make room */
-    EVENT_RENAME_FROM,  /* removed, its value went elsewhere */
-    EVENT_RENAME_TO,    /* got the value of another key */
+    EVENT_EXPIRE,      /* got a time to live, or another one */
+    EVENT_PERSIST,     /* lost it */
+    EVENT_DEL,         /* removed by a command */
+    EVENT_EXPIRED,     /* removed because its time was up */
+    EVENT_EVICTED,     /* removed to make room */
+    EVENT_RENAME_FROM, /* removed, its value went elsewhere */
+    EVENT_RENAME_TO,   /* got the value of another key */
     EVENT_MOVE_FROM,
     EVENT_MOVE_TO,
     EVENT_COPY_TO,
@@ -69,8 +69,8 @@ enum event {
     EVENT_XCLAIM,
     EVENT_XAUTOCLAIM,
     EVENT_XREADGROUP,
-    EVENT_FLUSH,        /* removed with its whole database */
-    EVENT_SWAP,         /* its database was exchanged with another one */
+    EVENT_FLUSH, /* removed with its whole database */
+    EVENT_SWAP,  /* its database was exchanged with another one */
     EVENT_COUNT
 };
 

@@ -10,7 +10,8 @@
 #include "shard.h"
 #include "value/value.h"
 
-/* Entries looked at for each drawing, neighbours looked at in a shard, and shards visited when there are few of the kind. */
+/* Entries looked at for each drawing, neighbours looked at in a shard, and shards visited when there are few
+ * of the kind. */
 #define SAMPLES 128
 #define RUN 32
 #define TRIES 64
@@ -157,7 +158,8 @@ static enum access_form form_for(enum eviction_policy policy) {
     }
 }
 
-void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, int64_t log_factor, int64_t decay) {
+void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, int64_t log_factor,
+                        int64_t decay) {
     struct eviction *eviction = &keyspace->eviction;
     enum access_form form = form_for(policy);
     atomic_store(&eviction->log_factor, log_factor);
@@ -175,7 +177,8 @@ void eviction_clock(struct lane *lane, int64_t wall, int64_t monotonic) {
     struct eviction *eviction = &lane->keyspace->eviction;
     int64_t apart = wall - monotonic, first = read_relaxed(&eviction->clocks_apart);
     /* Who is not the first has the first one's. */
-    if (first == 0 && atomic_compare_exchange_strong(&eviction->clocks_apart, &first, apart == 0 ? 1 : apart)) return;
+    if (first == 0 && atomic_compare_exchange_strong(&eviction->clocks_apart, &first, apart == 0 ? 1 : apart))
+        return;
     int64_t skew = first - apart, off = skew - lane->clock_skew;
     if (off >= SKEW_LEAST || off <= -SKEW_LEAST) lane->clock_skew = skew;
 }
@@ -195,9 +198,10 @@ static uint16_t frequency_hit(const struct eviction *eviction, uint16_t access, 
     return access_frequency(access_minute(now), counter);
 }
 
-/* Who has something to note depends on chance, which no processor foretells; so where that is nothing but the time it is always stored, but to nowhere if
- * the entry has it already: nobody else must wait for the entry's line without need. No exchange: the second is all that the bits are, and they become
- * something else only when nobody is inside any more who may take them for one (renew_some). */
+/* Who has something to note depends on chance, which no processor foretells; so where that is nothing but the
+ * time it is always stored, but to nowhere if the entry has it already: nobody else must wait for the entry's
+ * line without need. No exchange: the second is all that the bits are, and they become something else only
+ * when nobody is inside any more who may take them for one (renew_some). */
 static inline void note_second(struct lane *lane, struct entry *entry, int64_t now) {
     uint16_t second = access_second(now);
     _Atomic uint16_t *at = access_read(entry) != second ? &entry->access : &lane->nowhere;
@@ -216,31 +220,37 @@ inline void eviction_note_use(struct lane *lane, struct entry *entry, int64_t no
         return;
     }
     uint16_t before = access_read(entry);
-    uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(eviction, before, eviction_now(lane, now)) : access_queued_hit(before, tick_of(eviction));
+    uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(eviction, before, eviction_now(lane, now))
+                                              : access_queued_hit(before, tick_of(eviction));
     /* Who comes second has nothing to add. */
     if (after != before)
-        atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
+        atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed,
+                                                memory_order_relaxed);
 }
 
 /* A tick is due when as many keys as make a 128th of all have come in. */
 static void count_insertion(struct lane *lane, struct eviction *eviction) {
     if (++lane->insertions < INSERTIONS_EACH) return;
     lane->insertions = 0;
-    uint32_t since = atomic_fetch_add_explicit(&eviction->insertions, INSERTIONS_EACH, memory_order_relaxed) + INSERTIONS_EACH;
+    uint32_t since = atomic_fetch_add_explicit(&eviction->insertions, INSERTIONS_EACH, memory_order_relaxed) +
+                     INSERTIONS_EACH;
     if ((uint64_t)since * TICKS < ledger_read(lane->keyspace).keys) return;
-    if (atomic_compare_exchange_strong_explicit(&eviction->insertions, &since, 0, memory_order_relaxed, memory_order_relaxed))
+    if (atomic_compare_exchange_strong_explicit(&eviction->insertions, &since, 0, memory_order_relaxed,
+                                                memory_order_relaxed))
         atomic_fetch_add_explicit(&eviction->tick, 1, memory_order_relaxed);
 }
 
 /* Whoever holds still does without: the table may be replaced meanwhile, and freed. */
 static struct ghosts *ghosts_of(const struct lane *lane) {
-    return lane_is_still(lane) ? NULL : atomic_load_explicit(&lane->keyspace->eviction.ghosts, memory_order_acquire);
+    return lane_is_still(lane) ? NULL
+                               : atomic_load_explicit(&lane->keyspace->eviction.ghosts, memory_order_acquire);
 }
 
 static bool goes_to_main(struct lane *lane, struct eviction *eviction, uint64_t hash, size_t bytes) {
     struct ghosts *ghosts = ghosts_of(lane);
     uint32_t age, main_age = atomic_load_explicit(&eviction->main_age, memory_order_relaxed);
-    if (ghosts != NULL && ghosts_take(ghosts, hash, tick_of(eviction), &age) && (main_age == 0 || age << MAIN_AGE_SHIFT <= main_age))
+    if (ghosts != NULL && ghosts_take(ghosts, hash, tick_of(eviction), &age) &&
+        (main_age == 0 || age << MAIN_AGE_SHIFT <= main_age))
         return true;
     return ledger_read(lane->keyspace).main + (int64_t)bytes <= read_relaxed(&eviction->main_most);
 }
@@ -250,7 +260,8 @@ uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, i
     switch (form_of(eviction)) {
     case ACCESS_NONE:
     case ACCESS_SECONDS: break;
-    case ACCESS_FREQUENCY: return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_FREQUENCY:
+        return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
     case ACCESS_QUEUES: {
         bool is_main = goes_to_main(lane, eviction, hash, bytes);
         count_insertion(lane, eviction);
@@ -261,7 +272,8 @@ uint16_t eviction_first_access(struct lane *lane, uint64_t hash, size_t bytes, i
 }
 
 uint32_t eviction_frequency(const struct lane *lane, const struct entry *entry, int64_t now) {
-    return access_frequency_now(access_read(entry), eviction_now(lane, now), read_relaxed(&lane->keyspace->eviction.decay));
+    return access_frequency_now(access_read(entry), eviction_now(lane, now),
+                                read_relaxed(&lane->keyspace->eviction.decay));
 }
 
 /* ------------------------------------------------------------------ who is considered */
@@ -298,7 +310,9 @@ static float score_of(const struct lane *lane, const struct entry *entry, int64_
     case EVICTION_ALLKEYS_LRU:
     case EVICTION_VOLATILE_LRU: return (float)access_idle_seconds(access, eviction_now(lane, now));
     case EVICTION_ALLKEYS_LFU:
-    case EVICTION_VOLATILE_LFU: return 255.0F - (float)access_frequency_now(access, eviction_now(lane, now), read_relaxed(&eviction->decay));
+    case EVICTION_VOLATILE_LFU:
+        return 255.0F -
+               (float)access_frequency_now(access, eviction_now(lane, now), read_relaxed(&eviction->decay));
     case EVICTION_VOLATILE_TTL: return (float)(now - entry_expiry(entry));
     case EVICTION_ALLKEYS_S3FIFO: {
         float age = (float)access_age(access, tick_of(eviction)) + 0.5F;
@@ -355,8 +369,10 @@ static uint64_t keys_of(const struct shard *shard, uint32_t database) REQUIRES_S
     return table == NULL ? 0 : counter_read(&table->keys);
 }
 
-/* One of a few databases, the more keys it has in the shard, the likelier. Returns how many these are; 0: nobody has any. */
-static uint64_t weigh_databases(struct lane *lane, const struct shard *shard, uint32_t count) REQUIRES_SHARED(&shard->lock) {
+/* One of a few databases, the more keys it has in the shard, the likelier. Returns how many these are; 0:
+ * nobody has any. */
+static uint64_t weigh_databases(struct lane *lane, const struct shard *shard, uint32_t count)
+    REQUIRES_SHARED(&shard->lock) {
     uint64_t keys = 0;
     uint32_t database;
     for (uint32_t i = 0; i < count; i++) {
@@ -368,9 +384,10 @@ static uint64_t weigh_databases(struct lane *lane, const struct shard *shard, ui
     return keys;
 }
 
-/* One of many, as likely in the long run: a walk that stays at a database the longer, the more keys that has (Metropolis et al., "Equation of state
- * calculations by fast computing machines", 1953). */
-static uint64_t walk_databases(struct lane *lane, const struct shard *shard, uint32_t count) REQUIRES_SHARED(&shard->lock) {
+/* One of many, as likely in the long run: a walk that stays at a database the longer, the more keys that has
+ * (Metropolis et al., "Equation of state calculations by fast computing machines", 1953). */
+static uint64_t walk_databases(struct lane *lane, const struct shard *shard, uint32_t count)
+    REQUIRES_SHARED(&shard->lock) {
     uint64_t keys = keys_of(shard, lane->drawn_database);
     uint32_t database;
     for (uint32_t i = 0; i < DATABASES_EACH; i++) {
@@ -384,9 +401,11 @@ static uint64_t walk_databases(struct lane *lane, const struct shard *shard, uin
 }
 
 /* One of a shard's tables, the larger the likelier. NULL if there is none with a key, or none was met. */
-static struct table *draw_table(struct lane *lane, const struct shard *shard, uint32_t *database) REQUIRES_SHARED(&shard->lock) {
+static struct table *draw_table(struct lane *lane, const struct shard *shard, uint32_t *database)
+    REQUIRES_SHARED(&shard->lock) {
     uint32_t count = atomic_load_explicit(&lane->keyspace->used_database_count, memory_order_acquire);
-    uint64_t keys = count <= DATABASES_EACH ? weigh_databases(lane, shard, count) : walk_databases(lane, shard, count);
+    uint64_t keys =
+        count <= DATABASES_EACH ? weigh_databases(lane, shard, count) : walk_databases(lane, shard, count);
     *database = lane->drawn_database;
     return keys == 0 ? NULL : shard_table(shard, lane->drawn_database);
 }
@@ -402,7 +421,8 @@ static void draw_run(struct drawing *drawing, const struct table *table, uint32_
     uint64_t first = place;
     bool is_around = false;
     drawing->collected = 0;
-    for (int homes = 0; homes < RUN_HOMES && drawing->seen - seen_before < RUN && !(is_around && place >= first); homes++) {
+    for (int homes = 0;
+         homes < RUN_HOMES && drawing->seen - seen_before < RUN && !(is_around && place >= first); homes++) {
         place = table_visit(table, place, collect, drawing);
         is_around = is_around || place == 0;
     }
@@ -413,12 +433,14 @@ static void draw_run(struct drawing *drawing, const struct table *table, uint32_
     }
 }
 
-/* Where the next run begins: as a hash, random, and so in a random shard. Its home and the next ones are sent for while the present run's entries are looked at. */
+/* Where the next run begins: as a hash, random, and so in a random shard. Its home and the next ones are sent
+ * for while the present run's entries are looked at. */
 static uint64_t draw_next(const struct drawing *drawing) {
     struct fetch fetch;
     uint64_t hash = value_random(UINT64_MAX);
     fetch_home(drawing->lane, hash, drawing->database, &fetch);
-    for (int i = 1; i < RUN / BUCKET_SLOTS && fetch.home.bucket != NULL; i++) __builtin_prefetch(fetch.home.bucket + i);
+    for (int i = 1; i < RUN / BUCKET_SLOTS && fetch.home.bucket != NULL; i++)
+        __builtin_prefetch(fetch.home.bucket + i);
     return hash;
 }
 
@@ -428,7 +450,8 @@ static void draw_shard(struct drawing *drawing, uint64_t hash) {
     struct shard *shard = keyspace_shard(keyspace, hash);
     if (!rwlock_try_shared(&shard->lock)) return;
     const struct table *table = draw_table(lane, shard, &drawing->database);
-    if (table != NULL && !is_stale(keyspace, table)) draw_run(drawing, table, drawing->database, hash << keyspace->shard_bits);
+    if (table != NULL && !is_stale(keyspace, table))
+        draw_run(drawing, table, drawing->database, hash << keyspace->shard_bits);
     rwlock_release_shared(&shard->lock);
 }
 
@@ -457,14 +480,17 @@ static void draw_candidates(struct lane *lane, enum candidates which, int64_t no
 /* ------------------------------------------------------------------ letting one go */
 
 void eviction_expect(const struct lane *lane, uint64_t hash) {
-    const struct ghosts *ghosts = form_of(&lane->keyspace->eviction) == ACCESS_QUEUES ? ghosts_of(lane) : NULL;
+    const struct ghosts *ghosts =
+        form_of(&lane->keyspace->eviction) == ACCESS_QUEUES ? ghosts_of(lane) : NULL;
     if (ghosts != NULL) ghosts_prefetch(ghosts, hash);
 }
 
 static void note_main_age(struct eviction *eviction, uint32_t age) {
-    uint32_t before = atomic_load_explicit(&eviction->main_age, memory_order_relaxed), now = age << MAIN_AGE_SHIFT;
+    uint32_t before = atomic_load_explicit(&eviction->main_age, memory_order_relaxed),
+             now = age << MAIN_AGE_SHIFT;
     int64_t step = ((int64_t)now - before) / MAIN_AGE_WEIGHT;
-    atomic_store_explicit(&eviction->main_age, before == 0 ? now : (uint32_t)(before + step), memory_order_relaxed);
+    atomic_store_explicit(&eviction->main_age, before == 0 ? now : (uint32_t)(before + step),
+                          memory_order_relaxed);
 }
 
 static void note_ghost(const struct lane *lane, const struct entry *entry, uint64_t hash) {
@@ -478,7 +504,8 @@ static void note_ghost(const struct lane *lane, const struct entry *entry, uint6
 }
 
 /* Removes the entry in that slot. Returns its bytes. */
-static size_t let_go(struct write_scope *scope, struct lane *lane, const struct entry *entry, uint64_t hash, uint32_t database) {
+static size_t let_go(struct write_scope *scope, struct lane *lane, const struct entry *entry, uint64_t hash,
+                     uint32_t database) {
     struct edit edit;
     size_t length, bytes = entry_bytes(entry);
     const char *data = entry_key(entry, &length);
@@ -502,15 +529,18 @@ static void promote(struct lane *lane, struct table *table, slot *at) {
     uint16_t access = access_read(entry), after;
     do after = access_queued(true, access_count(access) - 1, tick_of(&lane->keyspace->eviction));
     while (access_count(access) > 0 &&
-           !atomic_compare_exchange_weak_explicit(&entry->access, &access, after, memory_order_relaxed, memory_order_relaxed));
+           !atomic_compare_exchange_weak_explicit(&entry->access, &access, after, memory_order_relaxed,
+                                                  memory_order_relaxed));
     table_replace(at, entry);
     size_t bytes = entry_bytes(entry);
     counter_add(&table->main_bytes, bytes);
     counter_add(&lane->main_bytes, bytes);
 }
 
-/* The candidate's turn: returns how many bytes went. 0: it has gone already, or is worth more than it was, or has got a second chance. */
-static size_t try_candidate(struct lane *lane, enum candidates which, const struct candidate *candidate, int64_t now) {
+/* The candidate's turn: returns how many bytes went. 0: it has gone already, or is worth more than it was, or
+ * has got a second chance. */
+static size_t try_candidate(struct lane *lane, enum candidates which, const struct candidate *candidate,
+                            int64_t now) {
     struct keyspace *keyspace = lane->keyspace;
     struct shard *shard = keyspace_shard(keyspace, candidate->hash);
     struct shard_set set;
@@ -526,14 +556,17 @@ static size_t try_candidate(struct lane *lane, enum candidates which, const stru
     struct entry *entry = at == NULL ? NULL : slot_entry(at);
     if (entry != NULL && is_candidate(which, entry) && score_of(lane, entry, now) >= candidate->score) {
         bool is_used = which == CANDIDATES_SMALL && access_count(access_read(entry)) > 0;
-        if (is_used) promote(lane, table, at);
-        else bytes = let_go(&scope, lane, entry, candidate->hash, candidate->database);
+        if (is_used)
+            promote(lane, table, at);
+        else
+            bytes = let_go(&scope, lane, entry, candidate->hash, candidate->database);
     }
     scope_end_write(&scope);
     return bytes;
 }
 
-/* Nobody was found by chance: goes over the shards in turn until there is somebody. is_busy: there may be somebody in a shard that another holds. */
+/* Nobody was found by chance: goes over the shards in turn until there is somebody. is_busy: there may be
+ * somebody in a shard that another holds. */
 static size_t sweep(struct lane *lane, bool is_volatile, int64_t now, bool *is_busy) {
     struct keyspace *keyspace = lane->keyspace;
     uint32_t databases = atomic_load(&keyspace->used_database_count), database;
@@ -545,7 +578,8 @@ static size_t sweep(struct lane *lane, bool is_volatile, int64_t now, bool *is_b
                                         : keyspace_shard_keys(keyspace, number, database);
             if (keys == 0) continue;
             struct shard *shard = &keyspace->shards[number];
-            struct drawing drawing = {.lane = lane, .which = is_volatile ? CANDIDATES_VOLATILE : CANDIDATES_ALL, .now = now};
+            struct drawing drawing = {
+                .lane = lane, .which = is_volatile ? CANDIDATES_VOLATILE : CANDIDATES_ALL, .now = now};
             struct shard_set set;
             struct write_scope scope;
             struct rwlock *busy;
@@ -578,15 +612,17 @@ static size_t sweep(struct lane *lane, bool is_volatile, int64_t now, bool *is_b
 static enum candidates candidates_now(struct lane *lane, size_t incoming) {
     const struct eviction *eviction = &lane->keyspace->eviction;
     enum eviction_policy policy = policy_of(eviction);
-    if (policy != EVICTION_ALLKEYS_S3FIFO) return policy >= EVICTION_VOLATILE_LRU ? CANDIDATES_VOLATILE : CANDIDATES_ALL;
+    if (policy != EVICTION_ALLKEYS_S3FIFO)
+        return policy >= EVICTION_VOLATILE_LRU ? CANDIDATES_VOLATILE : CANDIDATES_ALL;
     struct ledger ledger = ledger_read(lane->keyspace);
     int64_t small = ledger.entries - ledger.main + (int64_t)incoming;
-    bool is_small = small > (int64_t)incoming && (small * 100 > ledger.entries * SMALL_SHARE || ledger.main <= 0);
+    bool is_small =
+        small > (int64_t)incoming && (small * 100 > ledger.entries * SMALL_SHARE || ledger.main <= 0);
     return is_small ? CANDIDATES_SMALL : CANDIDATES_MAIN;
 }
 
-/* The next two have their turn a few requests from now. Until then what they need has come from memory: for the later one its home; for the next one, whose
- * home has come, its entry and its ghost's place. */
+/* The next two have their turn a few requests from now. Until then what they need has come from memory: for
+ * the later one its home; for the next one, whose home has come, its entry and its ghost's place. */
 static void fetch_next(const struct lane *lane, const struct queue *queue) {
     struct fetch fetch;
     if (queue->count == 0) return;
@@ -597,7 +633,8 @@ static void fetch_next(const struct lane *lane, const struct queue *queue) {
     eviction_expect(lane, next->hash);
 }
 
-/* Lets one key go. Returns its bytes; 0 if nothing may go, or, is_busy, not as long as others hold what may. */
+/* Lets one key go. Returns its bytes; 0 if nothing may go, or, is_busy, not as long as others hold what
+ * may. */
 static size_t evict_one(struct lane *lane, size_t incoming, int64_t now, bool *is_busy) {
     for (int chances = 0; chances < SECOND_CHANCES; chances++) {
         enum candidates which = candidates_now(lane, incoming);
@@ -632,11 +669,12 @@ static int64_t committed_with(const struct lane *lane, const struct ledger *ledg
     return ledger->committed + bytes - (credit > 0 ? credit : 0);
 }
 
-/* Draws on the budget what the lane lacks, and some more while there is plenty. Announced before it is looked at: the store and the loads of what others
- * have drawn are sequentially consistent. */
+/* Draws on the budget what the lane lacks, and some more while there is plenty. Announced before it is looked
+ * at: the store and the loads of what others have drawn are sequentially consistent. */
 static bool draw(struct lane *lane, const struct ledger *ledger, int64_t bytes, int64_t most) {
     const struct eviction *eviction = &lane->keyspace->eviction;
-    int64_t chunk = read_relaxed(&eviction->chunk), with = committed_with(lane, ledger, bytes), before = read_relaxed(&lane->drawn);
+    int64_t chunk = read_relaxed(&eviction->chunk), with = committed_with(lane, ledger, bytes),
+            before = read_relaxed(&lane->drawn);
     if (with > most) return false;
     if (with + chunk <= read_relaxed(&eviction->soft)) bytes += chunk;
     atomic_store(&lane->drawn, read_relaxed(&lane->spent) + bytes);
@@ -655,11 +693,13 @@ static int64_t excess_of(const struct lane *lane, const struct ledger *ledger, i
     return excess > beyond ? excess : beyond;
 }
 
-/* Lets keys go, but not more than so many. Returns false if there are none left, now or when others are done with their shards. */
+/* Lets keys go, but not more than so many. Returns false if there are none left, now or when others are done
+ * with their shards. */
 static bool evict(struct lane *lane, int64_t excess, size_t incoming, size_t most, int64_t now) {
     enum eviction_policy policy = policy_of(&lane->keyspace->eviction);
     struct ledger ledger = ledger_read(lane->keyspace);
-    if (policy == EVICTION_NONE || (policy >= EVICTION_VOLATILE_LRU ? ledger.expiring : ledger.keys) == 0) return false;
+    if (policy == EVICTION_NONE || (policy >= EVICTION_VOLATILE_LRU ? ledger.expiring : ledger.keys) == 0)
+        return false;
     bool is_busy = false;
     for (size_t freed; excess > 0 && most > 0; most--, excess -= (int64_t)freed)
         if ((freed = evict_one(lane, incoming, now, &is_busy)) == 0) return is_busy;
@@ -670,16 +710,19 @@ enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
     const struct eviction *eviction = &lane->keyspace->eviction;
     int64_t limit = read_relaxed(&eviction->limit), ceiling = read_relaxed(&eviction->ceiling);
     assert(lane_is_inside(lane) && lane->scopes == 0);
-    if (bytes > (size_t)limit) return ROOM_NONE; /* it wouldn't fit if everybody went, and so nobody goes for it */
+    if (bytes > (size_t)limit)
+        return ROOM_NONE; /* it wouldn't fit if everybody went, and so nobody goes for it */
     while (!eviction_has_room(lane, bytes)) {
         struct ledger ledger = ledger_read(lane->keyspace);
         int64_t excess = excess_of(lane, &ledger, (int64_t)bytes);
-        bool is_exhausted = excess > 0 && !evict(lane, excess, bytes, VICTIMS_MOST + bytes / VICTIM_BYTES, now);
+        bool is_exhausted =
+            excess > 0 && !evict(lane, excess, bytes, VICTIMS_MOST + bytes / VICTIM_BYTES, now);
         /* Only where something still goes may a limit be kept by and by. */
         int64_t most = is_exhausted || ceiling < limit ? limit : ceiling;
         ledger = ledger_read(lane->keyspace);
         if (draw(lane, &ledger, (int64_t)bytes, most)) return ROOM_MADE;
-        if (committed_with(lane, &ledger, (int64_t)bytes) <= most) continue; /* others drew as well: once more */
+        if (committed_with(lane, &ledger, (int64_t)bytes) <= most)
+            continue; /* others drew as well: once more */
         bool will_be_freed = committed_with(lane, &ledger, (int64_t)bytes) - ledger.retired <= limit;
         return will_be_freed || !is_exhausted ? ROOM_LATER : ROOM_NONE;
     }
@@ -703,7 +746,8 @@ static bool shrink(struct lane *lane, int64_t now) {
 static uint16_t access_anew(const struct lane *lane, int64_t now) {
     const struct eviction *eviction = &lane->keyspace->eviction;
     switch (form_of(eviction)) {
-    case ACCESS_FREQUENCY: return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
+    case ACCESS_FREQUENCY:
+        return access_frequency(access_minute(eviction_now(lane, now)), ACCESS_FREQUENCY_FIRST);
     case ACCESS_QUEUES: return access_queued(false, 0, tick_of(eviction));
     default: return access_second(eviction_now(lane, now));
     }
@@ -715,7 +759,8 @@ static void forget_access(void *context, slot *at) {
     table_replace(at, entry);
 }
 
-/* Under another policy the bits meant something else. epoch: of the form, from before it was read; if it has changed since, the table is renewed again. */
+/* Under another policy the bits meant something else. epoch: of the form, from before it was read; if it has
+ * changed since, the table is renewed again. */
 static void renew_table(struct lane *lane, struct table *table, uint32_t epoch, int64_t now) {
     uint16_t access = access_anew(lane, now);
     uint64_t place = 0;
@@ -738,7 +783,8 @@ static bool renew_shard(struct lane *lane, uint32_t number, uint32_t epoch, int6
     shard_assert_exclusive(shard);
     uint32_t databases = atomic_load(&keyspace->used_database_count), database;
     for (uint32_t i = 0; i < databases; i++) {
-        struct table *table = keyspace_used_database(keyspace, i, &database) ? shard_table(shard, database) : NULL;
+        struct table *table =
+            keyspace_used_database(keyspace, i, &database) ? shard_table(shard, database) : NULL;
         if (table != NULL && is_stale(keyspace, table)) renew_table(lane, table, epoch, now);
     }
     scope_end_write(&scope);
@@ -752,9 +798,12 @@ static bool renew_some(struct lane *lane, int64_t now) {
         lane->renewing_epoch = epoch;
         lane->renewed = 0;
     }
-    if (lane->renewed < count && !lanes_have_entered_since(keyspace, atomic_load(&keyspace->eviction.form_since))) return false;
+    if (lane->renewed < count &&
+        !lanes_have_entered_since(keyspace, atomic_load(&keyspace->eviction.form_since)))
+        return false;
     for (int i = 0; i < SHARDS_EACH && lane->renewed < count; i++) {
-        if (atomic_load(&keyspace->eviction.epoch) != epoch || !renew_shard(lane, lane->renewed, epoch, now)) return false;
+        if (atomic_load(&keyspace->eviction.epoch) != epoch || !renew_shard(lane, lane->renewed, epoch, now))
+            return false;
         lane->renewed++;
     }
     return lane->renewed == count;
@@ -771,19 +820,25 @@ static void age_slot(void *context, slot *at) {
     struct aging *aging = context;
     struct entry *entry = slot_entry(at);
     uint16_t before = access_read(entry);
-    uint16_t after = aging->form == ACCESS_SECONDS ? access_second_aged(before, aging->now)
-                                                   : access_frequency_aged(before, aging->now, aging->decay, (uint32_t)value_random(UINT64_C(1) << 32));
+    uint16_t after = aging->form == ACCESS_SECONDS
+                         ? access_second_aged(before, aging->now)
+                         : access_frequency_aged(before, aging->now, aging->decay,
+                                                 (uint32_t)value_random(UINT64_C(1) << 32));
     aging->steps--;
     if (after == before) return;
-    atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed,
+                                            memory_order_relaxed);
 }
 
 /* Goes on with the lane's round in one shard; true if it is through. */
-static bool age_shard(struct lane *lane, const struct shard *shard, struct aging *aging) REQUIRES_SHARED(&shard->lock) {
+static bool age_shard(struct lane *lane, const struct shard *shard, struct aging *aging)
+    REQUIRES_SHARED(&shard->lock) {
     struct keyspace *keyspace = lane->keyspace;
     uint32_t databases = atomic_load(&keyspace->used_database_count), database;
     for (; lane->aging_database < databases; lane->aging_database++) {
-        const struct table *table = keyspace_used_database(keyspace, lane->aging_database, &database) ? shard_table(shard, database) : NULL;
+        const struct table *table = keyspace_used_database(keyspace, lane->aging_database, &database)
+                                        ? shard_table(shard, database)
+                                        : NULL;
         aging->steps--;
         if (table == NULL || is_stale(keyspace, table)) { /* what is stale is soon made anew */
             lane->aging_place = 0;
@@ -801,7 +856,8 @@ static bool age_shard(struct lane *lane, const struct shard *shard, struct aging
 /* What is noted of an entry's use comes around: before it does, each is written anew. */
 static void age_some(struct lane *lane, int64_t wall) {
     struct keyspace *keyspace = lane->keyspace;
-    struct aging aging = {form_of(&keyspace->eviction), eviction_now(lane, wall), read_relaxed(&keyspace->eviction.decay), AGING_STEPS};
+    struct aging aging = {form_of(&keyspace->eviction), eviction_now(lane, wall),
+                          read_relaxed(&keyspace->eviction.decay), AGING_STEPS};
     if (aging.form != ACCESS_SECONDS && aging.form != ACCESS_FREQUENCY) return;
     if (aging.now < lane->aging_next && lane->aging_next - aging.now <= AGING_EACH_MS) return;
     while (lane->aging_shard < keyspace->shard_count) {
@@ -823,7 +879,9 @@ static void fit_ghosts(struct lane *lane) {
     uint64_t wanted = ledger_read(lane->keyspace).keys * GHOSTS_SHARE / 100;
     bool is_needed = form_of(eviction) == ACCESS_QUEUES && read_relaxed(&eviction->limit) != INT64_MAX;
     if (present == NULL && !is_needed) return;
-    if (present != NULL && is_needed && wanted < ghosts_capacity(present) * 5 / 4 && wanted > ghosts_capacity(present) / 2) return;
+    if (present != NULL && is_needed && wanted < ghosts_capacity(present) * 5 / 4 &&
+        wanted > ghosts_capacity(present) / 2)
+        return;
     if (is_needed && (fitting = ghosts_create(wanted, present)) == NULL) return;
     atomic_store_explicit(&eviction->ghosts, fitting, memory_order_release);
     if (present != NULL) lane_retire(lane, present, memory_size(present), NULL);

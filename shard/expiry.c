@@ -1,11 +1,13 @@
-/* Active expiry: a little at a time, every worker goes over the shards and removes what has lapsed, so that dead entries don't hold
- * memory until somebody asks for them.
+/* Active expiry: a little at a time, every worker goes over the shards and removes what has lapsed, so that
+ * dead entries don't hold memory until somebody asks for them.
  *
- * A slice takes one shard exclusively at a time, and only if that is free. It looks at a stretch of buckets; slots without an expiry are
- * passed by their bit alone. Where a stretch turns out to be full of dead entries it goes on in the same shard, after letting it go
- * once, else to the next one. The lanes begin at different shards.
+ * A slice takes one shard exclusively at a time, and only if that is free. It looks at a stretch of buckets;
+ * slots without an expiry are passed by their bit alone. Where a stretch turns out to be full of dead entries
+ * it goes on in the same shard, after letting it go once, else to the next one. The lanes begin at different
+ * shards.
  *
- * On the same round tables get the size they should have: when their last keys have gone, nobody else comes by who would move them on. */
+ * On the same round tables get the size they should have: when their last keys have gone, nobody else comes
+ * by who would move them on. */
 #include <time.h>
 
 #include "scope_take.h"
@@ -33,7 +35,8 @@ static void note_expired(void *context, slot *at) {
     if (!slot_expires(at)) return;
     stretch->looked++;
     const struct entry *entry = slot_entry(at);
-    if (entry_expiry(entry) <= stretch->now && stretch->count < VICTIMS) stretch->victims[stretch->count++] = entry;
+    if (entry_expiry(entry) <= stretch->now && stretch->count < VICTIMS)
+        stretch->victims[stretch->count++] = entry;
 }
 
 /* Removes the expired entries of a stretch; scope_edit does it on the way, as for anybody who meets one. */
@@ -57,7 +60,8 @@ static void note_stale(struct lane *lane) {
     if (now != before) counter_add(&lane->stale_ppm, (before * 19 + now) / 20 - before);
 }
 
-/* One stretch of one table. Returns true if there was so much to remove that the next stretch is worth a look at once. */
+/* One stretch of one table. Returns true if there was so much to remove that the next stretch is worth a look
+ * at once. */
 static bool expire_stretch(struct write_scope *scope, struct table *table, uint32_t database) {
     if (counter_read(&table->expiring) == 0) return false;
     struct stretch stretch = {.now = scope->scope.now};
@@ -74,7 +78,8 @@ static bool expire_stretch(struct write_scope *scope, struct table *table, uint3
 }
 
 /* Returns true if there is more to do. */
-static bool settle(struct lane *lane, struct shard *shard, struct table *table, uint32_t database) REQUIRES(&shard->lock) {
+static bool settle(struct lane *lane, struct shard *shard, struct table *table, uint32_t database)
+    REQUIRES(&shard->lock) {
     if (table_is_settled(table)) return false;
     if (counter_read(&table->keys) > 0) return table_settle(table, lane);
     shard_set_table(shard, database, NULL);
@@ -88,7 +93,9 @@ static bool tend_shard(struct lane *lane, uint32_t number, uint32_t database, in
     struct shard_set set;
     struct write_scope scope;
     struct rwlock *busy;
-    if (keyspace_shard_expiring(keyspace, number, database) == 0 && keyspace_shard_is_settled(keyspace, number, database)) return false;
+    if (keyspace_shard_expiring(keyspace, number, database) == 0 &&
+        keyspace_shard_is_settled(keyspace, number, database))
+        return false;
     shard_set_init(&set);
     shard_set_add(&set, number);
     if (!scope_try_write(&scope, lane, &set, now, &busy)) return false;
@@ -113,7 +120,8 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
     bool is_cut_short = false;
     lane->slice_looked = lane->slice_lapsed = 0;
     for (uint64_t step = 0; step < steps && !is_cut_short; step++) {
-        uint32_t number = (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
+        uint32_t number =
+            (lane->expiry_shard + lane->number * (keyspace->shard_count / 7)) & (keyspace->shard_count - 1);
         bool is_known = keyspace_used_database(keyspace, lane->expiry_database, &database);
         while (is_known && tend_shard(lane, number, database, now) && !is_cut_short)
             is_cut_short = monotonic_us() - began >= budget;

@@ -19,10 +19,13 @@ static void take_over(struct ghosts *ghosts, const struct ghosts *before) {
     for (uint64_t i = 0; i < ghosts->buckets; i++) {
         uint64_t first = i * before->buckets / ghosts->buckets;
         uint64_t last = ((i + 1) * before->buckets - 1) / ghosts->buckets;
-        uint32_t each = GHOST_BUCKET / (uint32_t)(last - first + 1 < GHOST_BUCKET ? last - first + 1 : GHOST_BUCKET), at = 0;
+        uint32_t each = GHOST_BUCKET /
+                        (uint32_t)(last - first + 1 < GHOST_BUCKET ? last - first + 1 : GHOST_BUCKET),
+                 at = 0;
         for (uint64_t source = first; source <= last && at + each <= GHOST_BUCKET; source++)
             for (uint32_t j = 0; j < each; j++)
-                slot_write(&ghosts->slots[i * GHOST_BUCKET + at++], slot_read(&before->slots[source * GHOST_BUCKET + j]));
+                slot_write(&ghosts->slots[i * GHOST_BUCKET + at++],
+                           slot_read(&before->slots[source * GHOST_BUCKET + j]));
     }
 }
 

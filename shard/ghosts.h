@@ -1,11 +1,13 @@
-/* Ghosts: which keys were let go lately, and when each was last used. Two bytes a key, in one table for all shards.
+/* Ghosts: which keys were let go lately, and when each was last used. Two bytes a key, in one table for all
+ * shards.
  *
  *     ghost   +--------------+----------+      tag   11 bits of the key's hash, never 0
  *             | tag, 11 bits | stamp, 5 |      stamp when it was last used, in units of 16 ticks, modulo 32
  *             +--------------+----------+
  *
- * A bucket is 16 ghosts, the newest first; buckets are in the order of hashes. Everything is relaxed atomics, used by any number of threads without a lock:
- * two that meet in a bucket may lose a ghost, and a tag may be another key's. Either costs a wrong guess, nothing else. */
+ * A bucket is 16 ghosts, the newest first; buckets are in the order of hashes. Everything is relaxed atomics,
+ * used by any number of threads without a lock: two that meet in a bucket may lose a ghost, and a tag may be
+ * another key's. Either costs a wrong guess, nothing else. */
 #ifndef SHARD_GHOSTS_H
 #define SHARD_GHOSTS_H
 
@@ -21,7 +23,8 @@ struct ghosts {
     _Atomic uint16_t slots[];
 };
 
-/* Room for about that many, taken over from `before`, which may be NULL and stays the caller's. NULL when out of memory. free() frees one. */
+/* Room for about that many, taken over from `before`, which may be NULL and stays the caller's. NULL when out
+ * of memory. free() frees one. */
 struct ghosts *ghosts_create(uint64_t count, const struct ghosts *before);
 static inline uint64_t ghosts_capacity(const struct ghosts *ghosts) {
     return ghosts->buckets * GHOST_BUCKET;

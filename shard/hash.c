@@ -15,7 +15,8 @@ static uint64_t splitmix(uint64_t *state) {
 }
 
 int hash_secret_draw(struct hash_secret *secret, const uint64_t *words) {
-    if (words == NULL) return getrandom(secret->bytes, sizeof secret->bytes, 0) == sizeof secret->bytes ? 0 : errno;
+    if (words == NULL)
+        return getrandom(secret->bytes, sizeof secret->bytes, 0) == sizeof secret->bytes ? 0 : errno;
     uint64_t state = words[0] ^ words[1] ^ words[2] ^ words[3];
     for (size_t i = 0; i < sizeof secret->bytes; i += 8) {
         uint64_t word = splitmix(&state) ^ words[i / 8 % 4];

@@ -10,7 +10,8 @@ struct fetch;
 struct key {
     const char *data; /* borrowed */
     size_t length;
-    uint64_t hash; /* key_hash of the bytes; the database is not part of it, so a key's namesakes share its shard */
+    /* key_hash of the bytes; the database is not part of it, so a key's namesakes share its shard */
+    uint64_t hash;
     uint32_t database;
     const struct fetch *fetch; /* what fetching ahead has found of it (scope_take.h), or NULL */
 };

@@ -12,7 +12,8 @@
 #include "value/value.h"
 
 #define POSITION_BITS CURSOR_BITS
-/* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at once, and some more. */
+/* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at
+ * once, and some more. */
 #define PREFETCH_MOST 64
 
 struct keyspace *keyspace_open(const struct keyspace_options *options) {
@@ -39,8 +40,8 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     keyspace->database_is_used = calloc(keyspace->database_count, sizeof *keyspace->database_is_used);
     int error = hash_secret_draw(&keyspace->secret, options->seed);
     if (error == 0) error = cursor_secret_draw(&keyspace->cursor_secret, options->seed);
-    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL || keyspace->used_databases == NULL ||
-        keyspace->database_is_used == NULL || error != 0) {
+    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL ||
+        keyspace->used_databases == NULL || keyspace->database_is_used == NULL || error != 0) {
         free(keyspace->used_databases);
         free(keyspace->database_is_used);
         free(keyspace->tables);
@@ -104,7 +105,8 @@ struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard) {
 }
 
 uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock) {
-    return (uint32_t)((const struct shard *)((const char *)lock - offsetof(struct shard, lock)) - keyspace->shards);
+    return (uint32_t)((const struct shard *)((const char *)lock - offsetof(struct shard, lock)) -
+                      keyspace->shards);
 }
 
 uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position) {
@@ -130,7 +132,9 @@ void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *
 }
 
 void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {
-    if (keyspace_database_is_used(keyspace, database) || atomic_exchange(&keyspace->database_is_used[database], true)) return;
+    if (keyspace_database_is_used(keyspace, database) ||
+        atomic_exchange(&keyspace->database_is_used[database], true))
+        return;
     uint32_t index = atomic_fetch_add(&keyspace->used_database_count, 1);
     atomic_store(&keyspace->used_databases[index], database + 1);
 }
@@ -175,7 +179,8 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
     uint32_t used = atomic_load(&keyspace->lanes_used), expiring_lanes = 0;
     for (uint32_t i = 0; i < used; i++) {
         const struct lane *lane = &keyspace->lanes[i];
-        uint64_t glance_hits = counter_read(&lane->glance_hits), glance_misses = counter_read(&lane->glance_misses);
+        uint64_t glance_hits = counter_read(&lane->glance_hits),
+                 glance_misses = counter_read(&lane->glance_misses);
         counts->hits += counter_read(&lane->hits) + glance_hits;
         counts->misses += counter_read(&lane->misses) + glance_misses;
         counts->expired += counter_read(&lane->expired);
@@ -209,7 +214,8 @@ static void tell_whole(struct keyspace *keyspace, uint32_t database, enum event 
             keyspace->listeners[i].changed(keyspace->listeners[i].context, &key, NULL, event, other);
 }
 
-static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database) REQUIRES(&shard->lock) {
+static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database)
+    REQUIRES(&shard->lock) {
     struct table *table = shard_table(shard, database);
     if (table == NULL) return 0;
     uint64_t keys = counter_read(&table->keys);
@@ -308,7 +314,8 @@ inline void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database
     fetch->home = (struct home){NULL, 0};
     fetch->voidings = lane->voidings;
     fetch->database = database;
-    if (table != NULL && rwlock_peek(lock, &fetch->version)) fetch->home = table_home(table, hash, lock, fetch->version);
+    if (table != NULL && rwlock_peek(lock, &fetch->version))
+        fetch->home = table_home(table, hash, lock, fetch->version);
 }
 
 void keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {

@@ -1,5 +1,5 @@
-/* The keyspace: N shards, each behind its own rwlock, 16 databases (or as many as asked for) in each, and the gate, which is the
- * lock of all shards. */
+/* The keyspace: N shards, each behind its own rwlock, 16 databases (or as many as asked for) in each, and the
+ * gate, which is the lock of all shards. */
 #ifndef SHARD_KEYSPACE_H
 #define SHARD_KEYSPACE_H
 
@@ -13,7 +13,8 @@ struct keyspace_options {
     uint32_t shards;    /* a power of two, at most 65536; 0: 512 */
     uint32_t databases; /* at least 1; 0: 16 */
     uint32_t lanes;     /* how many threads may be attached at the same time; 0: 256 */
-    const uint64_t *seed; /* NULL: drawn from the kernel. Four words, for tests that want the same order twice */
+    /* NULL: drawn from the kernel. Four words, for tests that want the same order twice */
+    const uint64_t *seed;
 };
 
 struct keyspace *keyspace_open(const struct keyspace_options *options); /* NULL with errno */
@@ -25,30 +26,34 @@ uint32_t keyspace_database_count(const struct keyspace *keyspace);
 
 /* The keyed hash of a key's bytes. */
 uint64_t keyspace_hash(const struct keyspace *keyspace, const char *data, size_t length);
-static inline struct key keyspace_key(const struct keyspace *keyspace, uint32_t database, const char *data, size_t length) {
+static inline struct key keyspace_key(const struct keyspace *keyspace, uint32_t database, const char *data,
+                                      size_t length) {
     struct key key = {data, length, keyspace_hash(keyspace, data, length), database, NULL};
     return key;
 }
 uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash);
 
-/* A scan position (scope_scan) is a place in the order of all hashes, 52 bits wide, and so tells its shard. */
+/* A scan position (scope_scan) is a place in the order of all hashes, 52 bits wide, and so tells its
+ * shard. */
 uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position);
-uint64_t keyspace_shard_position(const struct keyspace *keyspace, uint32_t shard); /* the first one of a shard */
-/* A position as somebody else may see it, and back: it is a piece of a hash, and enough of them give the hash's secret away (cursor.h). 0 is 0; cursors are below
- * 2^52, too, and each number below is some position's. */
+uint64_t keyspace_shard_position(const struct keyspace *keyspace,
+                                 uint32_t shard); /* the first one of a shard */
+/* A position as somebody else may see it, and back: it is a piece of a hash, and enough of them give the
+ * hash's secret away (cursor.h). 0 is 0; cursors are below 2^52, too, and each number below is some
+ * position's. */
 uint64_t keyspace_position_cursor(const struct keyspace *keyspace, uint64_t position);
 uint64_t keyspace_cursor_position(const struct keyspace *keyspace, uint64_t cursor);
 
-/* Sums over the shards of numbers that each publishes; each is right for its shard at some moment of the call. No lock; the caller is
- * inside the gate, so that no table goes away meanwhile. */
+/* Sums over the shards of numbers that each publishes; each is right for its shard at some moment of the
+ * call. No lock; the caller is inside the gate, so that no table goes away meanwhile. */
 struct keyspace_size {
     uint64_t keys;
-    uint64_t expiring;     /* keys with an expiry */
-    uint64_t expiry_sum;   /* sum of (expiry - now) over them, for avg_ttl; 0 if none */
-    uint64_t bytes;        /* owned by entries */
-    uint64_t table_bytes;  /* owned by tables */
+    uint64_t expiring;             /* keys with an expiry */
+    uint64_t expiry_sum;           /* sum of (expiry - now) over them, for avg_ttl; 0 if none */
+    uint64_t bytes;                /* owned by entries */
+    uint64_t table_bytes;          /* owned by tables */
     uint64_t buckets, old_buckets; /* of tables, and of tables being moved out of */
-    uint64_t moves_most;           /* the most entries that one operation has moved because a table grew or shrank */
+    uint64_t moves_most; /* the most entries that one operation has moved because a table grew or shrank */
 };
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size);
 /* Keys of one shard and database, as published. No lock. */
@@ -57,41 +62,50 @@ uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard
 /* Whether its table has the size it should have, as published. No lock. */
 bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
 
-/* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts what they were then. */
+/* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts
+ * what they were then. */
 struct keyspace_counts {
-    uint64_t hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes, busy_takes, gate_closings;
+    uint64_t hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes,
+        busy_takes, gate_closings;
     uint64_t looks, failed_looks; /* optimistic reads that held, and that had to take the lock after all */
     uint64_t retired_bytes, retired_objects; /* not counters: unlinked and not yet freed, now */
     uint64_t freed_objects;                  /* counts those that are */
     uint64_t expiry_cycle_us;                /* microseconds spent on active expiry */
     uint64_t expiry_cut_short;               /* slices of it that ended with their time, not with the work */
-    uint64_t stale_ppm;                      /* not a counter: of the keys with an expiry, those that have lapsed and are still there; estimated */
+    /* not a counter: of the keys with an expiry, those that have lapsed and are still there; estimated */
+    uint64_t stale_ppm;
 };
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts);
 
-/* Whole databases. The scope holds every shard (the closed gate). Entries are freed after the scope has ended, in slices. */
+/* Whole databases. The scope holds every shard (the closed gate). Entries are freed after the scope has
+ * ended, in slices. */
 #define KEYSPACE_ALL_DATABASES UINT32_MAX
 uint64_t keyspace_flush(struct write_scope *all, uint32_t database); /* returns how many keys went */
 void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second);
-/* Frees on this thread, before returning, all that this thread's lane has retired and nobody can see any more (FLUSHALL SYNC). */
+/* Frees on this thread, before returning, all that this thread's lane has retired and nobody can see any more
+ * (FLUSHALL SYNC). */
 void keyspace_reclaim(struct lane *lane);
 
-/* Who wants to know of changes. Registered before threads attach, never removed. Called while the shard is held exclusively, so
- * it must not wait, and must not take a scope. */
+/* Who wants to know of changes. Registered before threads attach, never removed. Called while the shard is
+ * held exclusively, so it must not wait, and must not take a scope. */
 struct keyspace_listener {
-    /* scope_edit found the entry: its value before the change (NULL: absent). May be followed by scope_unchanged. */
+    /* scope_edit found the entry: its value before the change (NULL: absent). May be followed by
+     * scope_unchanged. */
     void (*before)(void *context, const struct key *key, const struct entry *entry);
-    /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and key->database tells the
-     * database (EVENT_SWAP: called twice, once for each, with *other* set; EVENT_FLUSH: not for those that never had a key). */
-    void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other);
+    /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and
+     * key->database tells the database (EVENT_SWAP: called twice, once for each, with *other* set;
+     * EVENT_FLUSH: not for those that never had a key). */
+    void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event,
+                    uint32_t other);
     void *context;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);
 
 /* Switches active expiry (DEBUG SET-ACTIVE-EXPIRE). */
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool is_on);
-/* One slice of active expiry by this lane: looks at shards in turn, removes what has expired, and stops after about `budget`
- * microseconds. A busy shard is passed over. Returns true if it was cut short by the budget with more to do. */
+/* One slice of active expiry by this lane: looks at shards in turn, removes what has expired, and stops after
+ * about `budget` microseconds. A busy shard is passed over. Returns true if it was cut short by the budget
+ * with more to do. */
 bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget);
 
 #endif

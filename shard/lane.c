@@ -17,17 +17,19 @@
 /* How long a closer waits for the others to leave before it parks: most batches are shorter. */
 #define GATE_SPINS 2000
 
-/* Homes of flushed tables freed per call of lane_reclaim: about a tenth of a millisecond, since a busy worker calls it every turn. */
+/* Homes of flushed tables freed per call of lane_reclaim: about a tenth of a millisecond, since a busy worker
+ * calls it every turn. */
 #define BURY_SLICE 128
-/* Allocations of discarded values freed per call: as long. Where many values wait, as many more as they soon are gone: a turn's worth of small ones
- * must not outlast the turn, and a millisecond's worth is the most. */
+/* Allocations of discarded values freed per call: as long. Where many values wait, as many more as they soon
+ * are gone: a turn's worth of small ones must not outlast the turn, and a millisecond's worth is the most. */
 #define DISCARD_SLICE 512
 #define DISCARD_EACH 16
 #define DISCARD_SLICE_MOST 8192
 
 /* What the lane has been given back in frees beyond what it will soon need goes to the others. */
 static void give_back(struct lane *lane, int64_t kept) {
-    atomic_store_explicit(&lane->drawn, atomic_load_explicit(&lane->spent, memory_order_relaxed) + kept, memory_order_release);
+    atomic_store_explicit(&lane->drawn, atomic_load_explicit(&lane->spent, memory_order_relaxed) + kept,
+                          memory_order_release);
 }
 
 struct lane *lane_attach(struct keyspace *keyspace) {
@@ -37,7 +39,8 @@ struct lane *lane_attach(struct keyspace *keyspace) {
         if (!keyspace->lanes[i].is_attached) lane = &keyspace->lanes[i];
     if (lane != NULL) {
         lane->is_attached = true;
-        if (lane->number >= atomic_load(&keyspace->lanes_used)) atomic_store(&keyspace->lanes_used, lane->number + 1);
+        if (lane->number >= atomic_load(&keyspace->lanes_used))
+            atomic_store(&keyspace->lanes_used, lane->number + 1);
     }
     mutex_unlock(&keyspace->lanes_mutex);
     return lane;
@@ -46,7 +49,8 @@ struct lane *lane_attach(struct keyspace *keyspace) {
 void lane_detach(struct lane *lane) {
     struct keyspace *keyspace = lane->keyspace;
     assert(!lane_is_inside(lane));
-    while (lane_reclaim(lane) || lane->retired_count > 0 || lane->flushed != NULL) sched_yield(); /* others leave the gate at their batch's end */
+    while (lane_reclaim(lane) || lane->retired_count > 0 || lane->flushed != NULL)
+        sched_yield(); /* others leave the gate at their batch's end */
     give_back(lane, 0);
     while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
     free(lane->discarded);
@@ -75,8 +79,10 @@ static uint32_t gate_wake_some(struct gate *gate, struct bell *bells[BELLS_MOST]
     while (gate->first != NULL && count < BELLS_MOST) {
         struct waiter *waiter = gate->first;
         gate->first = waiter->next;
-        if (gate->first != NULL) gate->first->previous = NULL;
-        else gate->last = NULL;
+        if (gate->first != NULL)
+            gate->first->previous = NULL;
+        else
+            gate->last = NULL;
         waiter->place = NULL;
         bells[count] = waiter->wake(waiter);
         if (bells[count] != NULL) count++;
@@ -114,8 +120,10 @@ static void gate_enqueue(struct gate *gate, struct waiter *waiter) REQUIRES(&gat
     waiter->place = gate;
     waiter->next = NULL;
     waiter->previous = gate->last;
-    if (gate->last != NULL) gate->last->next = waiter;
-    else gate->first = waiter;
+    if (gate->last != NULL)
+        gate->last->next = waiter;
+    else
+        gate->first = waiter;
     gate->last = waiter;
 }
 
@@ -123,17 +131,21 @@ void gate_unpark(struct lane *lane, struct waiter *waiter) {
     struct gate *gate = &lane->keyspace->gate;
     mutex_lock(&gate->mutex);
     if (waiter->place == gate) {
-        if (waiter->previous != NULL) waiter->previous->next = waiter->next;
-        else gate->first = waiter->next;
-        if (waiter->next != NULL) waiter->next->previous = waiter->previous;
-        else gate->last = waiter->previous;
+        if (waiter->previous != NULL)
+            waiter->previous->next = waiter->next;
+        else
+            gate->first = waiter->next;
+        if (waiter->next != NULL)
+            waiter->next->previous = waiter->previous;
+        else
+            gate->last = waiter->previous;
         waiter->place = NULL;
     }
     mutex_unlock(&gate->mutex);
 }
 
-/* The store of the word and the load of `closed`, and the closer's store and load the other way round, are sequentially consistent:
- * at least one of the two sees the other. */
+/* The store of the word and the load of `closed`, and the closer's store and load the other way round, are
+ * sequentially consistent: at least one of the two sees the other. */
 inline bool lane_enter(struct lane *lane) {
     assert(!lane_is_inside(lane));
     struct keyspace *keyspace = lane->keyspace;
@@ -153,23 +165,29 @@ inline void lane_leave(struct lane *lane) {
 
 void lane_observe(struct lane *lane) {
     assert(atomic_load(&lane->word) == 0);
-    atomic_exchange(&lane->word, atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire) << EPOCH_SHIFT | OBSERVING);
+    atomic_exchange(&lane->word, atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire)
+                                         << EPOCH_SHIFT |
+                                     OBSERVING);
 }
 
 void lane_hold_still(struct lane *lane) {
     lane->voidings++;
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak(&lane->word, &word, EPOCH_NEVER << EPOCH_SHIFT | (word & WATCHED) | INSIDE)) continue;
+    while (!atomic_compare_exchange_weak(&lane->word, &word,
+                                         EPOCH_NEVER << EPOCH_SHIFT | (word & WATCHED) | INSIDE))
+        continue;
 }
 
-/* By read-modify-write, like entering: who reads this word after unlinking something is then seen to have unlinked it. */
+/* By read-modify-write, like entering: who reads this word after unlinking something is then seen to have
+ * unlinked it. */
 void lane_refresh(struct lane *lane) {
     assert(lane_is_inside(lane) && lane->scopes == 0);
     lane->voidings++;
     uint64_t epoch = atomic_load_explicit(&lane->keyspace->epoch, memory_order_acquire);
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
-    while (word >> EPOCH_SHIFT != epoch &&
-           !atomic_compare_exchange_weak(&lane->word, &word, epoch << EPOCH_SHIFT | (word & (WATCHED | INSIDE))))
+    while (
+        word >> EPOCH_SHIFT != epoch &&
+        !atomic_compare_exchange_weak(&lane->word, &word, epoch << EPOCH_SHIFT | (word & (WATCHED | INSIDE))))
         continue;
 }
 
@@ -218,7 +236,8 @@ static bool gate_watch(struct gate *gate, struct lane *inside, struct waiter *wa
     mutex_lock(&gate->mutex);
     uint64_t word = atomic_load(&inside->word);
     bool is_watched = false;
-    while ((word & INSIDE) != 0 && !is_watched) is_watched = atomic_compare_exchange_weak(&inside->word, &word, word | WATCHED);
+    while ((word & INSIDE) != 0 && !is_watched)
+        is_watched = atomic_compare_exchange_weak(&inside->word, &word, word | WATCHED);
     if (is_watched) gate_enqueue(gate, waiter);
     mutex_unlock(&gate->mutex);
     return is_watched;
@@ -280,15 +299,19 @@ void gate_abandon(struct lane *lane) {
     struct gate *gate = &lane->keyspace->gate;
     if (!lane->wants_gate) return;
     gate_want_no_more(lane);
-    if (gate_is_kept(lane)) gate_let_in(gate);
-    else gate_wake_all(gate);
+    if (gate_is_kept(lane))
+        gate_let_in(gate);
+    else
+        gate_wake_all(gate);
 }
 
 /* ------------------------------------------------------------------ deferred freeing */
 
 static void retired_free(struct retired *retired) {
-    if (retired->release != NULL) retired->release(retired->memory);
-    else free(retired->memory);
+    if (retired->release != NULL)
+        retired->release(retired->memory);
+    else
+        free(retired->memory);
 }
 
 #define RING_LEAST 256
@@ -380,7 +403,8 @@ bool lanes_have_entered_since(struct keyspace *keyspace, uint64_t epoch) {
 /* A slice of the oldest flushed table. */
 static void bury_some(struct lane *lane) {
     struct table *grave = lane->graves, *next = grave->next_grave;
-    uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes), keys = counter_read(&grave->keys);
+    uint64_t bytes = counter_read(&grave->bytes) + counter_read(&grave->array_bytes),
+             keys = counter_read(&grave->keys);
     bool is_gone = table_bury(grave, lane, BURY_SLICE);
     uint64_t bytes_left = is_gone ? 0 : counter_read(&grave->bytes) + counter_read(&grave->array_bytes);
     uint64_t keys_left = is_gone ? 0 : counter_read(&grave->keys);
@@ -398,7 +422,8 @@ void lane_trim(struct lane *lane) {
     lane->retired_capacity = 0;
 }
 
-/* Tables are unlinked while the gate is closed, so that nobody but observers sees them any more; when these are gone, too, what is in them can be freed. */
+/* Tables are unlinked while the gate is closed, so that nobody but observers sees them any more; when these
+ * are gone, too, what is in them can be freed. */
 static void bury_flushed(struct lane *lane) {
     if (!lane->is_flushed_sealed) lane->flushed_epoch = atomic_fetch_add(&lane->keyspace->epoch, 1);
     lane->is_flushed_sealed = true;
@@ -410,19 +435,22 @@ static void bury_flushed(struct lane *lane) {
 }
 
 bool lane_has_surplus(const struct lane *lane) {
-    return lane_credit(lane) > 2 * atomic_load_explicit(&lane->keyspace->eviction.chunk, memory_order_relaxed);
+    return lane_credit(lane) >
+           2 * atomic_load_explicit(&lane->keyspace->eviction.chunk, memory_order_relaxed);
 }
 
 bool lane_reclaim(struct lane *lane) {
     struct keyspace *keyspace = lane->keyspace;
     assert(!lane_is_inside(lane));
     if (lane->retired_count > 0) {
-        /* Sealing: what was retired since the last call gets the present epoch, and whoever enters from here on a later one. One
-         * read-modify-write for all of it, after all of it was unlinked: an epoch read at retirement could be a stale one. */
+        /* Sealing: what was retired since the last call gets the present epoch, and whoever enters from here
+         * on a later one. One read-modify-write for all of it, after all of it was unlinked: an epoch read at
+         * retirement could be a stale one. */
         if (lane->retired_sealed < lane->retired_count) {
             uint64_t epoch = atomic_fetch_add(&keyspace->epoch, 1);
             for (; lane->retired_sealed < lane->retired_count; lane->retired_sealed++)
-                lane->retired[(lane->retired_first + lane->retired_sealed) & (lane->retired_capacity - 1)].epoch = epoch;
+                lane->retired[(lane->retired_first + lane->retired_sealed) & (lane->retired_capacity - 1)]
+                    .epoch = epoch;
         }
         uint64_t in_use = epoch_in_use(keyspace);
         while (lane->retired_count > 0 && lane->retired[lane->retired_first].epoch < in_use) {
@@ -432,7 +460,11 @@ bool lane_reclaim(struct lane *lane) {
             lane->retired_sealed--;
             lane->ring_bytes -= retired.bytes;
             retired_free(&retired);
-            lane_charge(lane, -(int64_t)retired.bytes); /* after it, so that nobody takes what is on no account for what the process needs */
+            lane_charge(
+                lane,
+                -(int64_t)retired
+                     /* after it, so that nobody takes what is on no account for what the process needs */
+                     .bytes);
             counter_subtract(&lane->retired_bytes, retired.bytes);
             counter_subtract(&lane->retired_objects, 1);
             counter_add(&lane->freed_objects, 1);
@@ -441,6 +473,7 @@ bool lane_reclaim(struct lane *lane) {
     free_discarded(lane);
     if (lane->flushed != NULL) bury_flushed(lane);
     if (lane->graves != NULL) bury_some(lane);
-    if (lane_has_surplus(lane)) give_back(lane, atomic_load_explicit(&keyspace->eviction.chunk, memory_order_relaxed));
+    if (lane_has_surplus(lane))
+        give_back(lane, atomic_load_explicit(&keyspace->eviction.chunk, memory_order_relaxed));
     return lane->graves != NULL || lane->discarded_count > 0;
 }

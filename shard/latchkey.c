@@ -12,8 +12,8 @@
 /* Retired objects that a lane gathers before a write stops to free them. */
 #define RECLAIM_AT 256
 
-/* The kernel's last tick will do: the exact time costs as much as all the rest of a read that finds its lines in the cache, as reading the
- * cycle counter waits for every load before it. */
+/* The kernel's last tick will do: the exact time costs as much as all the rest of a read that finds its lines
+ * in the cache, as reading the cycle counter waits for every load before it. */
 static int64_t wall_ms(void) {
     struct timespec time;
     clock_gettime(CLOCK_REALTIME_COARSE, &time);
@@ -38,8 +38,10 @@ static __attribute__((noinline, cold)) void step_outside(struct lane *lane) {
 }
 
 static inline void call_end(struct lane *lane) {
-    if (!lane->is_visiting) lane_leave(lane);
-    else if (lane_is_watched(lane)) step_outside(lane);
+    if (!lane->is_visiting)
+        lane_leave(lane);
+    else if (lane_is_watched(lane))
+        step_outside(lane);
 }
 
 static void reclaim(struct lane *lane) {
@@ -49,8 +51,10 @@ static void reclaim(struct lane *lane) {
 }
 
 static void write_end(struct lane *lane) {
-    if (lane->retired_count >= RECLAIM_AT || lane_is_congested(lane)) reclaim(lane);
-    else call_end(lane);
+    if (lane->retired_count >= RECLAIM_AT || lane_is_congested(lane))
+        reclaim(lane);
+    else
+        call_end(lane);
 }
 
 void latchkey_enter(struct lane *lane) {
@@ -75,10 +79,10 @@ static void gate_give_back(struct lane *lane) {
     lane_enter_waiting(lane);
 }
 
-/* Inside the gate. Returns whether it has left it and entered again, to wait: then nothing that was seen before counts any more. */
+/* Inside the gate. Returns whether it has left it and entered again, to wait: then nothing that was seen
+ * before counts any more. */
 static bool read_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
-                        void (*function)(void *context, const struct read_scope *scope),
-                        void *context) {
+                        void (*function)(void *context, const struct read_scope *scope), void *context) {
     struct shard_set set;
     struct read_scope scope;
     struct rwlock *busy;
@@ -100,8 +104,7 @@ static bool read_inside(struct lane *lane, const struct key *keys, size_t count,
 }
 
 static bool write_inside(struct lane *lane, const struct key *keys, size_t count, int64_t now,
-                         void (*function)(void *context, struct write_scope *scope),
-                         void *context) {
+                         void (*function)(void *context, struct write_scope *scope), void *context) {
     struct shard_set set;
     struct write_scope scope;
     struct rwlock *busy;
@@ -159,8 +162,7 @@ static void set_one(void *context, struct write_scope *scope) {
     const struct latchkey_item *item = one->item;
     struct edit edit;
     scope_edit(scope, &one->key, &edit);
-    if ((item->only_if_absent && edit.entry != NULL) ||
-        (item->only_if_present && edit.entry == NULL)) {
+    if ((item->only_if_absent && edit.entry != NULL) || (item->only_if_present && edit.entry == NULL)) {
         scope_unchanged(&edit);
         one->result = LATCHKEY_REFUSED;
         return;
@@ -177,7 +179,8 @@ static void set_one(void *context, struct write_scope *scope) {
     scope_changed(&edit, EVENT_SET);
 }
 
-/* Where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. Like read_inside, leaves the gate to wait. */
+/* Where there is a limit (eviction.h): room for what an item takes, whatever has to go for it. Like
+ * read_inside, leaves the gate to wait. */
 static bool make_room(struct lane *lane, const struct latchkey_item *item, bool *has_left) {
     if (!eviction_is_limited(lane)) return true;
     size_t bytes = eviction_room_for(item->key_length + item->value_length);
@@ -195,17 +198,22 @@ static bool make_room(struct lane *lane, const struct latchkey_item *item, bool 
 }
 
 /* When there is more to do than to overwrite what a glance has found. */
-static __attribute__((noinline)) enum latchkey_result set_locked(struct lane *lane, const struct latchkey_item *item, uint64_t hash, bool *has_left) {
-    struct one one = {.key = {.data = item->key, .length = item->key_length, .hash = hash, .database = item->database}, .item = item};
+static __attribute__((noinline)) enum latchkey_result
+set_locked(struct lane *lane, const struct latchkey_item *item, uint64_t hash, bool *has_left) {
+    struct one one = {
+        .key = {.data = item->key, .length = item->key_length, .hash = hash, .database = item->database},
+        .item = item};
     if (!make_room(lane, item, has_left)) return LATCHKEY_OUT_OF_MEMORY;
     if (write_inside(lane, &one.key, 1, wall_ms(), set_one, &one)) *has_left = true;
     return one.result;
 }
 
-static inline enum latchkey_result set_item(struct lane *lane, const struct latchkey_item *item, const struct key *key, const struct glance *glance,
+static inline enum latchkey_result set_item(struct lane *lane, const struct latchkey_item *item,
+                                            const struct key *key, const struct glance *glance,
                                             bool *has_left) {
     bool is_value_all = item->lives <= 0 && !item->only_if_absent;
-    if (is_value_all && scope_overwrite(lane, glance, key, item->value, item->value_length)) return LATCHKEY_OK;
+    if (is_value_all && scope_overwrite(lane, glance, key, item->value, item->value_length))
+        return LATCHKEY_OK;
     return set_locked(lane, item, key->hash, has_left);
 }
 
@@ -229,13 +237,13 @@ static void get_one(void *context, const struct read_scope *scope) {
     entry_string(entry, &view);
     one->length = (ssize_t)view.length;
     size_t copied = view.length < one->size ? view.length : one->size;
-    if (copied > 0)
-        memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
+    if (copied > 0) memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
 }
 
 /* When a glance has failed. The key is named anew, so that it needs no place in memory before. */
-static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, uint32_t database, const char *key, size_t length, char *out, size_t size,
-                                                          bool *has_left) {
+static __attribute__((noinline, cold)) ssize_t get_locked(struct lane *lane, uint32_t database,
+                                                          const char *key, size_t length, char *out,
+                                                          size_t size, bool *has_left) {
     struct one one = {.key = keyspace_key(lane->keyspace, database, key, length), .out = out, .size = size};
     if (read_inside(lane, &one.key, 1, wall_ms(), get_one, &one)) *has_left = true;
     return one.length;
@@ -249,7 +257,8 @@ ssize_t latchkey_get(struct lane *lane, const char *key, size_t length, char *ou
     call_begin(lane);
     scope_glance(lane, wanted.hash, 0, &glance);
     struct moment moment = {0, 0};
-    if (!scope_glance_end(lane, &glance, &wanted, &moment, out, size, &found)) found = get_locked(lane, 0, key, length, out, size, &has_left);
+    if (!scope_glance_end(lane, &glance, &wanted, &moment, out, size, &found))
+        found = get_locked(lane, 0, key, length, out, size, &has_left);
     call_end(lane);
     return found;
 }
@@ -301,8 +310,8 @@ static void increment_one(void *context, struct write_scope *scope) {
     scope_changed(&edit, EVENT_INCRBY);
 }
 
-enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size_t length,
-                                        int64_t by, int64_t *result) {
+enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size_t length, int64_t by,
+                                        int64_t *result) {
     struct one one = {.key = keyspace_key(lane->keyspace, 0, key, length), .number = by};
     latchkey_write(lane, &one.key, 1, increment_one, &one);
     *result = one.number;
@@ -313,8 +322,8 @@ enum latchkey_result latchkey_increment(struct lane *lane, const char *key, size
 
 /* Keys that are hashed, and between two of whose groups a closer of the gate comes in. */
 #define GROUP 32
-/* Their lines are sent for while others are worked on: entries this many keys ahead and more, their homes as many again. A processor waits for some dozens
- * of lines at a time. */
+/* Their lines are sent for while others are worked on: entries this many keys ahead and more, their homes as
+ * many again. A processor waits for some dozens of lines at a time. */
 #define WINDOW 8
 
 /* A group that is being looked at. */
@@ -332,10 +341,16 @@ static size_t least(size_t one, size_t other) {
 /* What is behind a home's entries in its spill is sent for when its turn is near: it is seldom. */
 static void look_ahead(struct lane *lane, struct group_look *look, size_t at) {
     size_t entries = least(at + 2 * WINDOW, look->count), homes = least(at + 3 * WINDOW, look->count);
-    for (; look->homes < entries; look->homes++) scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database, &look->glances[look->homes]);
-    for (; look->entries < entries; look->entries++) glance_fetch(&look->glances[look->entries], look->keys[look->entries].hash);
-    for (; look->homes < homes; look->homes++) scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database, &look->glances[look->homes]);
-    for (size_t i = at; i < least(at + WINDOW, look->count); i++) glance_fetch_spilled(&look->glances[i], look->keys[i].hash);
+    for (; look->homes < entries; look->homes++)
+        scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database,
+                     &look->glances[look->homes]);
+    for (; look->entries < entries; look->entries++)
+        glance_fetch(&look->glances[look->entries], look->keys[look->entries].hash);
+    for (; look->homes < homes; look->homes++)
+        scope_glance(lane, look->keys[look->homes].hash, look->keys[look->homes].database,
+                     &look->glances[look->homes]);
+    for (size_t i = at; i < least(at + WINDOW, look->count); i++)
+        glance_fetch_spilled(&look->glances[i], look->keys[i].hash);
 }
 
 /* The next key's turn. has_left: since the last one's. */
@@ -350,7 +365,8 @@ static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_
     bool has_left = true; /* nothing was seen yet */
     look.count = count;
     for (size_t i = 0; i < count; i++)
-        look.keys[i] = keyspace_key(lane->keyspace, queries[i].database, queries[i].key, queries[i].key_length);
+        look.keys[i] =
+            keyspace_key(lane->keyspace, queries[i].database, queries[i].key, queries[i].key_length);
     call_begin(lane);
     int64_t now = wall_ms();
     struct moment moment = {now, now};
@@ -358,8 +374,10 @@ static size_t get_group(struct lane *lane, struct latchkey_query *queries, size_
         struct latchkey_query *query = &queries[i];
         look_at(lane, &look, i, has_left);
         has_left = false;
-        if (!scope_glance_end(lane, &look.glances[i], &look.keys[i], &moment, query->out, query->size, &query->length))
-            query->length = get_locked(lane, query->database, query->key, query->key_length, query->out, query->size, &has_left);
+        if (!scope_glance_end(lane, &look.glances[i], &look.keys[i], &moment, query->out, query->size,
+                              &query->length))
+            query->length = get_locked(lane, query->database, query->key, query->key_length, query->out,
+                                       query->size, &has_left);
         found += query->length >= 0;
     }
     call_end(lane);
@@ -375,7 +393,8 @@ size_t latchkey_get_many(struct lane *lane, struct latchkey_query *queries, size
     return found;
 }
 
-static size_t set_group(struct lane *lane, const struct latchkey_item *items, size_t count, enum latchkey_result *results) {
+static size_t set_group(struct lane *lane, const struct latchkey_item *items, size_t count,
+                        enum latchkey_result *results) {
     struct group_look look;
     size_t stored = 0;
     bool has_left = true; /* nothing was seen yet */
@@ -417,8 +436,7 @@ void latchkey_range(struct lane *lane, uint32_t database, scope_visitor *visit, 
         uint64_t position = keyspace_shard_position(lane->keyspace, shard);
         while (position != SCOPE_SCAN_END) {
             call_begin(lane);
-            while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy))
-                scope_wait(lane, busy, false);
+            while (!scope_try_read(&scope, lane, &set, wall_ms(), &busy)) scope_wait(lane, busy, false);
             position = scope_scan(&scope, shard, database, position, 256, visit, context);
             scope_end_read(&scope);
             call_end(lane);

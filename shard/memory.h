@@ -1,5 +1,5 @@
-/* The allocator, and what it says of its own sizes. jemalloc where the build links it, else the C library's. Every byte an entry
- * owns is counted by these sizes, not by what was asked for. */
+/* The allocator, and what it says of its own sizes. jemalloc where the build links it, else the C library's.
+ * Every byte an entry owns is counted by these sizes, not by what was asked for. */
 #ifndef SHARD_MEMORY_H
 #define SHARD_MEMORY_H
 

@@ -1,4 +1,5 @@
-/* A mutex that the thread-safety analysis knows. For what is rare and short: nobody holds one while taking another thing. */
+/* A mutex that the thread-safety analysis knows. For what is rare and short: nobody holds one while taking
+ * another thing. */
 #ifndef SHARD_MUTEX_H
 #define SHARD_MUTEX_H
 

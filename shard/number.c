@@ -1,5 +1,5 @@
-/* Numbers as text. One form only counts as a number here: the one that number_format would write. Then text -> number -> text
- * loses nothing, and a string may be held as a number without anybody noticing. */
+/* Numbers as text. One form only counts as a number here: the one that number_format would write. Then text
+ * -> number -> text loses nothing, and a string may be held as a number without anybody noticing. */
 #include "number.h"
 
 #include <errno.h>
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room that Redis gives a long double as text; the largest one takes 4933 digits, a point and 17 digits behind it. */
+/* Room that Redis gives a long double as text; the largest one takes 4933 digits, a point and 17 digits
+ * behind it. */
 #define LONG_DOUBLE_SPACE 5120
-
 
 /* ------------------------------------------------------------------ integers */
 
@@ -21,7 +21,9 @@ bool number_parse_unsigned(const char *text, size_t length, uint64_t *value) {
     for (size_t i = 0; i < length; i++) {
         unsigned digit = (unsigned)(unsigned char)text[i] - '0';
         if (digit > 9) return false;
-        if (__builtin_mul_overflow(sum, (uint64_t)10, &sum) || __builtin_add_overflow(sum, (uint64_t)digit, &sum)) return false;
+        if (__builtin_mul_overflow(sum, (uint64_t)10, &sum) ||
+            __builtin_add_overflow(sum, (uint64_t)digit, &sum))
+            return false;
     }
     *value = sum;
     return true;

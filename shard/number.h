@@ -17,7 +17,8 @@ size_t number_format(char *out, int64_t value);
 size_t number_format_unsigned(char *out, uint64_t value);
 /* As Redis's string2ld: anything strtold takes whole, no leading blank, not nan, at most 255 bytes. */
 bool number_parse_long_double(const char *text, size_t length, long double *value);
-/* As Redis's INCRBYFLOAT prints: "%.17Lf" without trailing zeros. out holds 5120 bytes or more; returns the length. */
+/* As Redis's INCRBYFLOAT prints: "%.17Lf" without trailing zeros. out holds 5120 bytes or more; returns the
+ * length. */
 size_t number_format_long_double(char *out, size_t size, long double value);
 
 #endif

@@ -1,14 +1,15 @@
-/* The mailbox is a list that producers push on to and that its owner takes as a whole (Treiber, "Systems programming: coping with
- * parallelism", 1986). As nothing else is ever taken out, no message can come back to where another producer still believes it,
- * and the order is had by reversing what was taken. An owner that finds nothing leaves a mark instead of the list, by which the
- * next producer knows that it has to wake it: one wake-up per burst.
+/* The mailbox is a list that producers push on to and that its owner takes as a whole (Treiber, "Systems
+ * programming: coping with parallelism", 1986). As nothing else is ever taken out, no message can come back
+ * to where another producer still believes it, and the order is had by reversing what was taken. An owner
+ * that finds nothing leaves a mark instead of the list, by which the next producer knows that it has to wake
+ * it: one wake-up per burst.
  *
  *     NULL           nothing there, the owner is awake
  *     &asleep        nothing there, the owner sleeps
  *     m3 -> m2 -> m1 what was pushed, the latest first
  *
- * Messages, and the keys that they speak of, stand on the caller's stack: it waits until the last owner has counted itself out of
- * `pending`, which is the last thing that an owner does with them. */
+ * Messages, and the keys that they speak of, stand on the caller's stack: it waits until the last owner has
+ * counted itself out of `pending`, which is the last thing that an owner does with them. */
 #include "owner.h"
 
 #include <errno.h>
@@ -23,8 +24,8 @@
 
 /* Keys per round of messages, as many as the batch calls take at a time. */
 #define GROUP 32
-/* Looks at an answer, or a mailbox, before sleeping: about as long as an owner needs for a group. But where the owners take all
- * cores, whoever spins keeps from running what it waits for. */
+/* Looks at an answer, or a mailbox, before sleeping: about as long as an owner needs for a group. But where
+ * the owners take all cores, whoever spins keeps from running what it waits for. */
 #define SPINS 1000
 #define SPINS_ON_FULL_CORES 10
 
@@ -65,7 +66,8 @@ static void futex_wake(_Atomic uint32_t *word) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Between two looks. Now and then lets others run: the one that is waited for may be waiting for this very core. */
+/* Between two looks. Now and then lets others run: the one that is waited for may be waiting for this very
+ * core. */
 static void relax(uint32_t spin) {
     if (spin % 64 == 63) sched_yield();
 #if defined __x86_64__
@@ -80,8 +82,8 @@ static void relax(uint32_t spin) {
 static void mailbox_push(struct owner *owner, struct message *message) {
     struct message *present = atomic_load_explicit(&owner->mailbox, memory_order_relaxed);
     do message->next = present == &asleep ? NULL : present;
-    while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &present, message,
-                                                  memory_order_acq_rel, memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &present, message, memory_order_acq_rel,
+                                                  memory_order_relaxed));
     if (present != &asleep) return;
     atomic_fetch_add(&owner->wakes, 1);
     futex_wake(&owner->wakes);
@@ -100,7 +102,8 @@ static struct message *mailbox_take(struct owner *owner) {
     return oldest;
 }
 
-/* Until there is something. The number of wake-ups is read before the mark is left: one that comes between is not slept through.
+/* Until there is something. The number of wake-ups is read before the mark is left: one that comes between is
+ * not slept through.
  * */
 static void mailbox_sleep(struct owner *owner) {
     uint32_t wakes = atomic_load(&owner->wakes);
@@ -142,8 +145,7 @@ static bool answer(struct owner *owner, struct message *message) {
 static void *serve(void *argument) {
     struct owner *owner = argument;
     for (bool goes_on = true; goes_on;)
-        for (struct message *message = mailbox_wait(owner), *next; message != NULL;
-             message = next) {
+        for (struct message *message = mailbox_wait(owner), *next; message != NULL; message = next) {
             next = message->next;
             goes_on = answer(owner, message) && goes_on;
         }
@@ -157,8 +159,7 @@ static void await(_Atomic uint32_t *pending, uint32_t spins) {
     }
     uint32_t left = atomic_load_explicit(pending, memory_order_acquire);
     while ((left & ~CALLER_SLEEPS) != 0) {
-        if ((left & CALLER_SLEEPS) != 0 ||
-            atomic_compare_exchange_weak(pending, &left, left | CALLER_SLEEPS))
+        if ((left & CALLER_SLEEPS) != 0 || atomic_compare_exchange_weak(pending, &left, left | CALLER_SLEEPS))
             futex_wait(pending, left | CALLER_SLEEPS);
         left = atomic_load_explicit(pending, memory_order_acquire);
     }
@@ -199,8 +200,7 @@ struct owners *owner_open(struct keyspace *keyspace, uint32_t threads) {
         atomic_init(&owner->wakes, 0);
         owner->spins = spins;
         owner->lane = lane_attach(keyspace);
-        int error =
-            owner->lane == NULL ? EAGAIN : pthread_create(&owner->thread, NULL, serve, owner);
+        int error = owner->lane == NULL ? EAGAIN : pthread_create(&owner->thread, NULL, serve, owner);
         if (error == 0) continue;
         if (owner->lane != NULL) lane_detach(owner->lane);
         owners_end(owners, i);
@@ -216,8 +216,8 @@ void owner_close(struct owners *owners) {
 
 /* ------------------------------------------------------------------ calls */
 
-/* Whose keys stand where, once they are sorted by owner: those of owner i from starts[i] to starts[i + 1], in the order that they
- * came. */
+/* Whose keys stand where, once they are sorted by owner: those of owner i from starts[i] to starts[i + 1], in
+ * the order that they came. */
 struct division {
     uint32_t count;
     uint8_t starts[OWNERS_MOST + 1];
@@ -225,8 +225,7 @@ struct division {
 };
 
 static uint32_t owner_of(const struct owners *owners, const char *key, size_t length) {
-    uint64_t shard =
-        keyspace_shard_of(owners->keyspace, keyspace_hash(owners->keyspace, key, length));
+    uint64_t shard = keyspace_shard_of(owners->keyspace, keyspace_hash(owners->keyspace, key, length));
     return (uint32_t)(shard * owners->count / owners->shards);
 }
 
@@ -244,9 +243,8 @@ static void divide(struct division *division, const struct owners *owners, const
 }
 
 /* Sends each owner its part, and waits. The arrays are sorted as the division says. */
-static void ask(struct owners *owners, const struct division *division,
-                struct latchkey_query *queries, const struct latchkey_item *items,
-                enum latchkey_result *results) {
+static void ask(struct owners *owners, const struct division *division, struct latchkey_query *queries,
+                const struct latchkey_item *items, enum latchkey_result *results) {
     struct message messages[GROUP]; /* each for at least one key */
     uint32_t to[GROUP], count = 0;
     _Atomic uint32_t pending;
@@ -294,8 +292,7 @@ size_t owner_get_many(struct owners *owners, struct latchkey_query *queries, siz
 
 static size_t set_group(struct owners *owners, const struct latchkey_item *items, size_t count,
                         enum latchkey_result *results) {
-    struct latchkey_item sorted[GROUP] = {
-        {.key = NULL}}; /* gcc can't see that every place is filled */
+    struct latchkey_item sorted[GROUP] = {{.key = NULL}}; /* gcc can't see that every place is filled */
     enum latchkey_result sorted_results[GROUP];
     struct division division;
     uint8_t owner[GROUP] = {0};

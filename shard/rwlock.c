@@ -6,9 +6,9 @@
  *     held (either way) --park--> the same, "anybody parked" (and "writer parked")
  *     "anybody parked" and free --the releaser takes the lot's mutex--> both flags cleared, all waiters woken
  *
- * No wake-up is lost: the flag is set by compare-and-swap under the lot's mutex, and only while the lock is held or the flag is
- * set already. In the first case the release that frees the lock sees the flag, in the second a releaser that saw it is still on its
- * way to the mutex. */
+ * No wake-up is lost: the flag is set by compare-and-swap under the lot's mutex, and only while the lock is
+ * held or the flag is set already. In the first case the release that frees the lock sees the flag, in the
+ * second a releaser that saw it is still on its way to the mutex. */
 #include "rwlock.h"
 
 #include <assert.h>
@@ -50,21 +50,28 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-static void enqueue(struct lot_queue *queue, struct waiter *waiter, const void *place) REQUIRES(&queue->mutex) {
+static void enqueue(struct lot_queue *queue, struct waiter *waiter, const void *place)
+    REQUIRES(&queue->mutex) {
     assert(waiter->place == NULL);
     waiter->place = place;
     waiter->next = NULL;
     waiter->previous = queue->last;
-    if (queue->last != NULL) queue->last->next = waiter;
-    else queue->first = waiter;
+    if (queue->last != NULL)
+        queue->last->next = waiter;
+    else
+        queue->first = waiter;
     queue->last = waiter;
 }
 
 static void dequeue(struct lot_queue *queue, struct waiter *waiter) REQUIRES(&queue->mutex) {
-    if (waiter->previous != NULL) waiter->previous->next = waiter->next;
-    else queue->first = waiter->next;
-    if (waiter->next != NULL) waiter->next->previous = waiter->previous;
-    else queue->last = waiter->previous;
+    if (waiter->previous != NULL)
+        waiter->previous->next = waiter->next;
+    else
+        queue->first = waiter->next;
+    if (waiter->next != NULL)
+        waiter->next->previous = waiter->previous;
+    else
+        queue->last = waiter->previous;
     waiter->place = NULL;
 }
 
@@ -112,8 +119,8 @@ bool rwlock_try_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
         while ((word & (HELD_BY_WRITER | WRITER_PARKED)) == 0)
-            if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word + ONE_READER, memory_order_acquire,
-                                                      memory_order_relaxed))
+            if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word + ONE_READER,
+                                                      memory_order_acquire, memory_order_relaxed))
                 return true;
         if (spin == SPINS) return false;
         pause_briefly();
@@ -125,8 +132,8 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     for (int spin = 0;; spin++) {
         while ((word & HELD) == 0)
-            if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word | HELD_BY_WRITER, memory_order_acquire,
-                                                      memory_order_relaxed))
+            if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word | HELD_BY_WRITER,
+                                                      memory_order_acquire, memory_order_relaxed))
                 return true;
         if (spin == SPINS) return false;
         pause_briefly();
@@ -136,8 +143,8 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 
 bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) NO_THREAD_SAFETY_ANALYSIS {
     uint64_t word = (uint64_t)version << 32;
-    return atomic_compare_exchange_strong_explicit(&lock->word, &word, word | HELD_BY_WRITER, memory_order_acquire,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&lock->word, &word, word | HELD_BY_WRITER,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
 bool rwlock_let_go_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
@@ -147,7 +154,8 @@ bool rwlock_let_go_shared(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
 
 bool rwlock_let_go_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     /* One addition ends the hold and counts it: the bit is set, so taking one off clears it. */
-    uint64_t before = atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
+    uint64_t before =
+        atomic_fetch_add_explicit(&lock->word, ONE_VERSION - HELD_BY_WRITER, memory_order_release);
     return (before & ANYBODY_PARKED) != 0;
 }
 
@@ -156,7 +164,8 @@ void rwlock_wake(struct rwlock *lock) {
     if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & ANYBODY_PARKED) != 0) wake_all(lock);
 }
 
-/* What a waiter of that kind is refused for. A flag without a holder means that a releaser is on its way to wake all. */
+/* What a waiter of that kind is refused for. A flag without a holder means that a releaser is on its way to
+ * wake all. */
 static bool is_busy_for(uint64_t word, bool is_exclusive) {
     return (word & (is_exclusive ? HELD | ANYBODY_PARKED : HELD_BY_WRITER | WRITER_PARKED)) != 0;
 }
@@ -168,8 +177,8 @@ bool rwlock_park(struct rwlock *lock, struct waiter *waiter) {
     mutex_lock(&queue->mutex);
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     while (!is_parked && is_busy_for(word, waiter->is_exclusive))
-        is_parked = atomic_compare_exchange_weak_explicit(&lock->word, &word, word | flags, memory_order_relaxed,
-                                                          memory_order_relaxed);
+        is_parked = atomic_compare_exchange_weak_explicit(&lock->word, &word, word | flags,
+                                                          memory_order_relaxed, memory_order_relaxed);
     if (is_parked) enqueue(queue, waiter, lock);
     mutex_unlock(&queue->mutex);
     return is_parked;
@@ -203,11 +212,13 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     return false;
 }
 
-/* Wakes all who are parked, unless somebody holds the lock: then his release will. The flag is read by a read-modify-write after the
- * unlock, and set by one before park's own try: one of the two sees the other. Whoever tries the lock only to find out may be the
- * holder that another one finds, and so comes here, or wakes, afterwards. */
+/* Wakes all who are parked, unless somebody holds the lock: then his release will. The flag is read by a
+ * read-modify-write after the unlock, and set by one before park's own try: one of the two sees the other.
+ * Whoever tries the lock only to find out may be the holder that another one finds, and so comes here, or
+ * wakes, afterwards. */
 static void wake_if_free(struct rwlock *lock) {
-    if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) == 0 || pthread_rwlock_trywrlock(&lock->lock) != 0) return;
+    if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) == 0 || pthread_rwlock_trywrlock(&lock->lock) != 0)
+        return;
     pthread_rwlock_unlock(&lock->lock);
     wake_all(lock);
 }
@@ -241,11 +252,15 @@ void rwlock_wake(struct rwlock *lock) {
 bool rwlock_park(struct rwlock *lock, struct waiter *waiter) NO_THREAD_SAFETY_ANALYSIS {
     struct lot_queue *queue = queue_of(lock);
     mutex_lock(&queue->mutex);
-    uint64_t before = atomic_fetch_or(&lock->word, ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0));
-    bool is_free = waiter->is_exclusive ? pthread_rwlock_trywrlock(&lock->lock) == 0
-                                        : (before & WRITER_PARKED) == 0 && pthread_rwlock_tryrdlock(&lock->lock) == 0;
-    if (is_free) pthread_rwlock_unlock(&lock->lock);
-    else enqueue(queue, waiter, lock);
+    uint64_t before =
+        atomic_fetch_or(&lock->word, ANYBODY_PARKED | (waiter->is_exclusive ? WRITER_PARKED : 0));
+    bool is_free = waiter->is_exclusive
+                       ? pthread_rwlock_trywrlock(&lock->lock) == 0
+                       : (before & WRITER_PARKED) == 0 && pthread_rwlock_tryrdlock(&lock->lock) == 0;
+    if (is_free)
+        pthread_rwlock_unlock(&lock->lock);
+    else
+        enqueue(queue, waiter, lock);
     mutex_unlock(&queue->mutex);
     /* Whoever was refused by the flags just set, or by the try, must not be forgotten. */
     if (is_free) wake_if_free(lock);

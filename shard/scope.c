@@ -1,8 +1,9 @@
 /* Scopes: taking sets of shards, reading through them, and the two ends of every change.
  *
- * The thread-safety analysis can't follow locks in a set whose size it doesn't know. So the functions that loop over a set are
- * exempt, and the two that hand out a shard of a scope (scope_shard_shared, scope_shard_exclusive) vouch for it: debug builds check there
- * that the shard is in the set. Everything behind them is analysed. */
+ * The thread-safety analysis can't follow locks in a set whose size it doesn't know. So the functions that
+ * loop over a set are exempt, and the two that hand out a shard of a scope (scope_shard_shared,
+ * scope_shard_exclusive) vouch for it: debug builds check there that the shard is in the set. Everything
+ * behind them is analysed. */
 #include "scope.h"
 
 #include <assert.h>
@@ -49,8 +50,10 @@ static uint32_t set_place(const struct shard_set *set, uint32_t number) {
     uint32_t low = 0, high = set->count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (set->numbers[middle] < number) low = middle + 1;
-        else high = middle;
+        if (set->numbers[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -65,7 +68,8 @@ bool shard_set_add(struct shard_set *set, uint32_t number) {
     uint32_t place = is_last ? set->count : set_place(set, number);
     if (!is_last && set->numbers[place] == number) return true;
     if (set->count == set->capacity && !set_grow(set)) return false;
-    if (!is_last) memmove(set->numbers + place + 1, set->numbers + place, (set->count - place) * sizeof *set->numbers);
+    if (!is_last)
+        memmove(set->numbers + place + 1, set->numbers + place, (set->count - place) * sizeof *set->numbers);
     set->numbers[place] = number;
     set->count++;
     return true;
@@ -73,7 +77,8 @@ bool shard_set_add(struct shard_set *set, uint32_t number) {
 
 /* ------------------------------------------------------------------ taking and ending */
 
-static void scope_begin(struct scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, bool is_exclusive) {
+static void scope_begin(struct scope *scope, struct lane *lane, const struct shard_set *set, int64_t now,
+                        bool is_exclusive) {
     scope->keyspace = lane->keyspace;
     scope->lane = lane;
     scope->now = now;
@@ -86,8 +91,9 @@ static void scope_begin(struct scope *scope, struct lane *lane, const struct sha
     lane->scopes++;
 }
 
-/* Taking one shard and giving it back. Bugs can be planted here and where PLANT_ stands below, to see that the tests find them
- * (PLANT in the Makefile, tests/planted): in one shard of eight, as a bug that is always there would be too easily found. */
+/* Taking one shard and giving it back. Bugs can be planted here and where PLANT_ stands below, to see that
+ * the tests find them (PLANT in the Makefile, tests/planted): in one shard of eight, as a bug that is always
+ * there would be too easily found. */
 static bool shard_take(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
 #if defined PLANT_SKIPPED_LOCK
     if (is_exclusive && shard->number % 8 == 3) return true;
@@ -107,15 +113,19 @@ static bool shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SA
     return is_exclusive ? rwlock_let_go_exclusive(&shard->lock) : rwlock_let_go_shared(&shard->lock);
 }
 
-/* To wake somebody may take a system call, for which nobody who wants one of the other shards should have to wait. */
-static inline void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count, bool is_exclusive) {
+/* To wake somebody may take a system call, for which nobody who wants one of the other shards should have to
+ * wait. */
+static inline void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count,
+                                 bool is_exclusive) {
     bool is_anybody_parked = false;
     for (uint32_t i = count; i > 0; i--)
         is_anybody_parked |= shard_give_back(&keyspace->shards[set->numbers[i - 1]], is_exclusive);
-    for (uint32_t i = 0; is_anybody_parked && i < count; i++) rwlock_wake(&keyspace->shards[set->numbers[i]].lock);
+    for (uint32_t i = 0; is_anybody_parked && i < count; i++)
+        rwlock_wake(&keyspace->shards[set->numbers[i]].lock);
 }
 
-static inline __attribute__((always_inline)) bool take(struct lane *lane, const struct shard_set *set, bool is_exclusive, struct rwlock **busy) {
+static inline __attribute__((always_inline)) bool take(struct lane *lane, const struct shard_set *set,
+                                                       bool is_exclusive, struct rwlock **busy) {
     struct keyspace *keyspace = lane->keyspace;
     assert(lane_is_inside(lane));
     for (uint32_t i = 0; i < set->count; i++) {
@@ -130,13 +140,15 @@ static inline __attribute__((always_inline)) bool take(struct lane *lane, const 
     return true;
 }
 
-bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy) {
+bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now,
+                    struct rwlock **busy) {
     if (!take(lane, set, false, busy)) return false;
     scope_begin(&scope->scope, lane, set, now, false);
     return true;
 }
 
-bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now, struct rwlock **busy) {
+bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now,
+                     struct rwlock **busy) {
     if (!take(lane, set, true, busy)) return false;
     scope_begin(&scope->scope, lane, set, now, true);
     return true;
@@ -162,7 +174,8 @@ bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t n
 static void scope_end(struct scope *scope) {
     assert(!scope->is_editing && "every scope_edit ends with scope_changed or scope_unchanged");
     scope->lane->scopes--;
-    if (scope->held != NULL) release_first(scope->keyspace, scope->held, scope->held->count, scope->is_exclusive);
+    if (scope->held != NULL)
+        release_first(scope->keyspace, scope->held, scope->held->count, scope->is_exclusive);
     scope->keyspace = NULL;
 }
 
@@ -195,7 +208,8 @@ void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, 
     scope->scope.look = look;
 }
 
-/* Each shard is unchanged since before anything was read of it, so the moment before the first check is one at which all was there. */
+/* Each shard is unchanged since before anything was read of it, so the moment before the first check is one
+ * at which all was there. */
 bool scope_end_look(struct read_scope *scope) {
     struct look *look = scope->scope.look;
     struct lane *lane = scope->scope.lane;
@@ -226,9 +240,10 @@ static const struct entry *look_copy(struct look *look, const struct entry *entr
 }
 
 /* Whether the key's home is still where it was found. */
-static inline bool fetch_holds(const struct fetch *fetch, const struct lane *lane, const struct key *key, uint32_t version) {
-    return fetch != NULL && fetch->home.bucket != NULL && fetch->version == version && fetch->voidings == lane->voidings &&
-           fetch->database == key->database;
+static inline bool fetch_holds(const struct fetch *fetch, const struct lane *lane, const struct key *key,
+                               uint32_t version) {
+    return fetch != NULL && fetch->home.bucket != NULL && fetch->version == version &&
+           fetch->voidings == lane->voidings && fetch->database == key->database;
 }
 
 static const struct entry *look_find(const struct scope *scope, const struct key *key) {
@@ -267,7 +282,8 @@ static const struct entry *look_at(const struct scope *scope, const struct entry
     return entry;
 }
 
-inline __attribute__((always_inline)) void scope_glance(struct lane *lane, uint64_t hash, uint32_t database, struct glance *glance) {
+inline __attribute__((always_inline)) void scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
+                                                        struct glance *glance) {
     assert(lane_is_inside(lane));
     const struct keyspace *keyspace = lane->keyspace;
     uint64_t number = keyspace_shard_number(keyspace, hash);
@@ -289,11 +305,14 @@ static inline const struct moment *moment_known(struct moment *moment) {
     return moment;
 }
 
-/* A string's bytes go straight to where they are wanted. Returns false if they may be read under the lock only, or it isn't sure that they are there. */
-static inline __attribute__((always_inline)) bool glance_read(const struct entry **entry, const struct key *key, struct moment *moment, char *out,
-                                                              size_t size, ssize_t *length) {
+/* A string's bytes go straight to where they are wanted. Returns false if they may be read under the lock
+ * only, or it isn't sure that they are there. */
+static inline __attribute__((always_inline)) bool glance_read(const struct entry **entry,
+                                                              const struct key *key, struct moment *moment,
+                                                              char *out, size_t size, ssize_t *length) {
     struct entry_header header = entry_read_header(*entry);
-    if (!header_is_plain(header) && (header.kind & KIND_EXPIRES) != 0 && entry_read_expiry(*entry) <= moment_known(moment)->latest) {
+    if (!header_is_plain(header) && (header.kind & KIND_EXPIRES) != 0 &&
+        entry_read_expiry(*entry) <= moment_known(moment)->latest) {
         bool is_expired = entry_read_expiry(*entry) <= moment->earliest;
         *entry = NULL;
         return is_expired;
@@ -302,8 +321,9 @@ static inline __attribute__((always_inline)) bool glance_read(const struct entry
     return entry_read_string(*entry, header, key, out, size, (size_t *)length);
 }
 
-inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, const struct glance *glance, const struct key *key,
-                                                            struct moment *moment, char *out, size_t size, ssize_t *length) {
+inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, const struct glance *glance,
+                                                            const struct key *key, struct moment *moment,
+                                                            char *out, size_t size, ssize_t *length) {
     const struct entry *entry = NULL;
     uint32_t version = glance->version;
     bool is_sound = !glance->is_failed;
@@ -323,7 +343,9 @@ inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, c
     return true;
 }
 
-inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, const struct glance *glance, const struct key *key, const char *data, size_t length) {
+inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, const struct glance *glance,
+                                                           const struct key *key, const char *data,
+                                                           size_t length) {
     if (glance->is_failed || glance->home.bucket == NULL || lane->keyspace->listener_count > 0) return false;
     if (length <= NUMBER_DIGITS || length > BLOB_LEAST) return false;
     const struct entry *seen = home_find(glance->home, key);
@@ -400,7 +422,8 @@ static void sleep_until_woken(struct sleeper *sleeper) {
     pthread_mutex_unlock(&sleeper->mutex);
 }
 
-/* The waker may still hold the mutex when the sleeper sees is_woken; unparking waits for it, as it wakes under the lot's mutex. */
+/* The waker may still hold the mutex when the sleeper sees is_woken; unparking waits for it, as it wakes
+ * under the lot's mutex. */
 static void sleeper_free(struct sleeper *sleeper) {
     pthread_mutex_destroy(&sleeper->mutex);
     pthread_cond_destroy(&sleeper->condition);
@@ -452,8 +475,11 @@ void gate_close_waiting(struct lane *lane) {
 
 /* ------------------------------------------------------------------ reading */
 
-static inline __attribute__((always_inline)) slot *find_slot(const struct scope *scope, const struct shard *shard, const struct key *key) REQUIRES_SHARED(&shard->lock) {
-    if (fetch_holds(key->fetch, scope->lane, key, rwlock_version(&shard->lock))) return home_find_slot(key->fetch->home, key);
+static inline __attribute__((always_inline)) slot *find_slot(const struct scope *scope,
+                                                             const struct shard *shard, const struct key *key)
+    REQUIRES_SHARED(&shard->lock) {
+    if (fetch_holds(key->fetch, scope->lane, key, rwlock_version(&shard->lock)))
+        return home_find_slot(key->fetch->home, key);
     const struct table *table = shard_table(shard, key->database);
     return table == NULL ? NULL : table_find(table, key);
 }
@@ -484,9 +510,12 @@ static void count_access(const struct scope *scope, const struct entry *entry) {
 
 /* NULL: the key is absent. */
 static inline void count_read(const struct scope *scope, const struct entry *original) {
-    if (scope->look == NULL) counter_add(original != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
-    else if (original != NULL) scope->look->hits++;
-    else scope->look->misses++;
+    if (scope->look == NULL)
+        counter_add(original != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
+    else if (original != NULL)
+        scope->look->hits++;
+    else
+        scope->look->misses++;
     if (original != NULL && scope->counts_access) count_access(scope, original);
 }
 
@@ -501,17 +530,20 @@ const struct entry *scope_read(const struct read_scope *scope, const struct key 
 }
 
 /* The header stays as it is while others can see the entry, but for its access (entry_layout.h). */
-const struct entry *scope_read_string(const struct read_scope *read_scope, const struct key *key, struct plain_string *plain) {
+const struct entry *scope_read_string(const struct read_scope *read_scope, const struct key *key,
+                                      struct plain_string *plain) {
     const struct scope *scope = &read_scope->scope;
     const struct entry *original = find(scope, key), *entry = NULL;
     plain->entry = NULL;
     if (original != NULL) {
         struct entry_header header = entry_read_header(original);
         enum encoding encoding = kind_encoding(header.kind);
-        if (kind_type(header.kind) != TYPE_STRING || (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE))
+        if (kind_type(header.kind) != TYPE_STRING ||
+            (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE))
             entry = shown(scope, original);
         else if ((header.kind & KIND_EXPIRES) == 0 || entry_read_expiry(original) > scope->now)
-            *plain = (struct plain_string){original, header_key_offset(header) + key->length, header.value_length};
+            *plain =
+                (struct plain_string){original, header_key_offset(header) + key->length, header.value_length};
     }
     count_read(scope, entry != NULL || plain->entry != NULL ? original : NULL);
     return entry;
@@ -544,8 +576,8 @@ static void scan_slot(void *context, slot *at) {
     scan->visit(scan->context, entry);
 }
 
-uint64_t scope_scan(const struct read_scope *scope, uint32_t number, uint32_t database, uint64_t position, size_t count,
-                    scope_visitor *visit, void *context) {
+uint64_t scope_scan(const struct read_scope *scope, uint32_t number, uint32_t database, uint64_t position,
+                    size_t count, scope_visitor *visit, void *context) {
     const struct keyspace *keyspace = scope->scope.keyspace;
     assert(keyspace != NULL && "the scope has not ended");
     struct shard *shard = &keyspace->shards[number];
@@ -649,13 +681,15 @@ static struct table *table_ensure(struct edit *edit) {
     keyspace_use_database(keyspace, edit->key->database);
     table = table_create(edit->shard->number, keyspace->shard_bits, edit->scope->scope.lane);
     if (table != NULL)
-        atomic_init(&table->access_epoch, atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));
+        atomic_init(&table->access_epoch,
+                    atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));
     shard_assert_exclusive(edit->shard);
     if (table != NULL) shard_set_table(edit->shard, edit->key->database, table);
     return table;
 }
 
-/* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the counts and is retired by the caller. */
+/* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the counts
+ * and is retired by the caller. */
 static bool edit_place(struct edit *edit, struct entry *entry) {
     struct lane *lane = edit->scope->scope.lane;
     if (edit->entry != NULL) {
@@ -666,7 +700,8 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
     } else {
         struct table *table = table_ensure(edit);
         if (table == NULL || !table_reserve(table, lane)) return false;
-        access_write(entry, eviction_first_access(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
+        access_write(
+            entry, eviction_first_access(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
         edit->is_new = true;
         edit->place = (uint64_t)(uintptr_t)table_insert(table, edit->key->hash, entry, lane);
     }
@@ -701,7 +736,8 @@ static bool edit_replace_shell(struct edit *edit, struct entry *entry) {
     return edit_replace_or(edit, entry, free_shell);
 }
 
-/* The same value in another entry: the old one's memory apart has moved over, so only the rest of it is retired. */
+/* The same value in another entry: the old one's memory apart has moved over, so only the rest of it is
+ * retired. */
 static bool edit_reshape(struct edit *edit, struct entry *entry) {
     if (entry == NULL) return false;
     struct entry *before = edit->entry;
@@ -716,7 +752,8 @@ static bool edit_reshape(struct edit *edit, struct entry *entry) {
 static bool edit_overwrite(struct edit *edit, const char *data, size_t length, int64_t expiry) {
     struct entry *entry = edit->entry;
     if (entry == NULL || entry->value_length != length) return false;
-    if (entry->kind != (kind_of_string(length) | (expiry != ENTRY_NO_EXPIRY ? KIND_EXPIRES : 0))) return false;
+    if (entry->kind != (kind_of_string(length) | (expiry != ENTRY_NO_EXPIRY ? KIND_EXPIRES : 0)))
+        return false;
     entry_store(entry, entry_value_place(entry), data, length);
     edit->is_changed = true;
     return true;
@@ -726,17 +763,20 @@ static int64_t kept_expiry(const struct edit *edit, bool keeps) {
     return keeps && edit->entry != NULL ? entry_expiry(edit->entry) : ENTRY_NO_EXPIRY;
 }
 
-bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
+bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob,
+                     bool keep_expiry) {
     if (length > UINT32_MAX) return false;
     int64_t expiry = kept_expiry(edit, keep_expiry), value;
-    if (length <= BLOB_LEAST && !(length <= NUMBER_DIGITS && number_parse(data, length, &value)) && edit_overwrite(edit, data, length, expiry))
+    if (length <= BLOB_LEAST && !(length <= NUMBER_DIGITS && number_parse(data, length, &value)) &&
+        edit_overwrite(edit, data, length, expiry))
         return true;
     return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY));
 }
 
 bool edit_put_integer(struct edit *edit, int64_t value) {
     int64_t present;
-    if (edit->entry != NULL && entry_type(edit->entry) == TYPE_STRING && entry_integer(edit->entry, &present)) {
+    if (edit->entry != NULL && entry_type(edit->entry) == TYPE_STRING &&
+        entry_integer(edit->entry, &present)) {
         entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
         edit->is_changed = true;
         return true;
@@ -745,24 +785,29 @@ bool edit_put_integer(struct edit *edit, int64_t value) {
 }
 
 bool edit_put_text(struct edit *edit, const char *data, size_t length) {
-    return edit_replace(edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT));
+    return edit_replace(
+        edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT));
 }
 
 bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
     if (length > UINT32_MAX) return false;
-    return edit_replace(edit, entry_create_string(edit->key, kept_expiry(edit, keep_expiry), data, length, blob, FORM_RAW));
+    return edit_replace(
+        edit, entry_create_string(edit->key, kept_expiry(edit, keep_expiry), data, length, blob, FORM_RAW));
 }
 
-/* Room to grow into, so that a row of APPENDs copies each byte a bounded number of times: double, then a megabyte at a time. */
+/* Room to grow into, so that a row of APPENDs copies each byte a bounded number of times: double, then a
+ * megabyte at a time. */
 static size_t roomy(size_t length) {
     return length < 1048576 ? length * 2 : length + 1048576;
 }
 
-/* The bytes of a grown string, if nobody else refers to them (a reply that is being sent, a copy of the key) and there is room. */
+/* The bytes of a grown string, if nobody else refers to them (a reply that is being sent, a copy of the key)
+ * and there is room. */
 static struct blob *own_blob(const struct entry *entry, size_t length) {
     if (entry == NULL || entry_encoding(entry) != ENCODING_GROWN) return NULL;
     struct blob *blob = entry_pointer(entry);
-    /* Who refers to it from now on needs the lock; acquire, to be behind what others did who have let it go. */
+    /* Who refers to it from now on needs the lock; acquire, to be behind what others did who have let it
+     * go. */
     bool is_own = atomic_load_explicit(&blob->references, memory_order_acquire) == 1;
     return is_own && blob->length >= length ? blob : NULL;
 }
@@ -786,14 +831,16 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
     struct blob *blob = own_blob(entry, length);
     if (blob != NULL) {
         memset(blob->data + view.length, 0, length - view.length);
-        atomic_store_explicit((_Atomic uint32_t *)&entry->value_length, (uint32_t)length, memory_order_relaxed);
+        atomic_store_explicit((_Atomic uint32_t *)&entry->value_length, (uint32_t)length,
+                              memory_order_relaxed);
         edit->is_changed = true;
         return blob->data;
     }
     /* Bytes of their own from here on: they are going to change, and may grow. */
     blob = blob_create(entry == NULL || length == view.length ? length : roomy(length));
     if (blob == NULL) return NULL;
-    struct entry *grown = entry_create(TYPE_STRING, ENCODING_GROWN, edit->key, kept_expiry(edit, true), sizeof(void *), (uint32_t)length);
+    struct entry *grown = entry_create(TYPE_STRING, ENCODING_GROWN, edit->key, kept_expiry(edit, true),
+                                       sizeof(void *), (uint32_t)length);
     if (grown == NULL) {
         blob_release(blob);
         return NULL;
@@ -805,7 +852,8 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
 }
 
 bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_expiry) {
-    return edit_replace_shell(edit, entry_create_value(type, edit->key, kept_expiry(edit, keep_expiry), value));
+    return edit_replace_shell(edit,
+                              entry_create_value(type, edit->key, kept_expiry(edit, keep_expiry), value));
 }
 
 void *edit_open_value(struct edit *edit) {

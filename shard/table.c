@@ -25,7 +25,8 @@
 #define TAG_MASK (TAG_LOW << TAG_SHIFT)
 #define SPILL_SLOTS (BUCKET_SLOTS - 1) /* the last word of a spill bucket is its link */
 
-/* Entries per group at which a table grows: around 52 of 63 slots, spread so that the shards don't all grow at once. */
+/* Entries per group at which a table grows: around 52 of 63 slots, spread so that the shards don't all grow
+ * at once. */
 #define GROW_LEAST 48
 #define GROW_SPREAD 7
 
@@ -59,7 +60,8 @@ static inline struct bucket *link_of(const struct bucket *spill) {
     return (struct bucket *)(uintptr_t)word_of(&spill->slots[SPILL_SLOTS]);
 }
 
-/* A table_array as it was read: both words belong together if the shard was held, or if its version proves it afterwards. */
+/* A table_array as it was read: both words belong together if the shard was held, or if its version proves it
+ * afterwards. */
 struct array {
     struct group *groups;
     uint64_t homes;
@@ -92,7 +94,8 @@ static inline uint64_t place_step(const struct table *table) {
     return UINT64_C(1) << (12 + table->hash_shift);
 }
 
-/* The first place of a home: the least one that home_of maps to it. 0 for the home behind the last one, as 2^64 has no other name. */
+/* The first place of a home: the least one that home_of maps to it. 0 for the home behind the last one, as
+ * 2^64 has no other name. */
 static uint64_t place_of(const struct table *table, struct array array, uint64_t home) {
     if (home >= array.homes) return 0;
     unsigned __int128 product = (unsigned __int128)home << 64;
@@ -100,7 +103,8 @@ static uint64_t place_of(const struct table *table, struct array array, uint64_t
     return (place + place_step(table) - 1) & ~(place_step(table) - 1);
 }
 
-/* Homes and spills are lines in one row: seven homes, a spill, seven homes ... The product is home / 7 for all homes that there can be (below 2^61). */
+/* Homes and spills are lines in one row: seven homes, a spill, seven homes ... The product is home / 7 for
+ * all homes that there can be (below 2^61). */
 static inline uint64_t line_of(uint64_t home) {
     _Static_assert(GROUP_HOMES == 7, "the factor is 2^64 / 7, rounded up");
     return home + (uint64_t)(((unsigned __int128)home * UINT64_C(0x2492492492492493)) >> 64);
@@ -158,7 +162,8 @@ static const char *entry_name(const void *entry, size_t *length) {
 }
 
 static slot *crowd_find_slot(const struct table *table, const struct key *key) {
-    struct crowd_node *found = crowd_find(crowd_of(table), entry_name, order_of_hash(table, key->hash), key->data, key->length);
+    struct crowd_node *found =
+        crowd_find(crowd_of(table), entry_name, order_of_hash(table, key->hash), key->data, key->length);
     return found == NULL ? NULL : &found->word;
 }
 
@@ -229,9 +234,10 @@ void table_free(struct table *table) {
 
 /* ------------------------------------------------------------------ finding */
 
-/* Which slots of a bucket have a tag: a bit each, found without a branch. Where in its bucket an entry stands can't be foretold, and a processor that
- * guessed wrong begins anew when the bucket has come from memory; one that had nothing to guess is far ahead by then, and waits for several
- * lookups at once. How far depends on how few instructions a lookup is. */
+/* Which slots of a bucket have a tag: a bit each, found without a branch. Where in its bucket an entry stands
+ * can't be foretold, and a processor that guessed wrong begins anew when the bucket has come from memory; one
+ * that had nothing to guess is far ahead by then, and waits for several lookups at once. How far depends on
+ * how few instructions a lookup is. */
 static inline uint32_t home_slots(struct home home, uint64_t hash) {
     const struct bucket *bucket = home.bucket;
 #if defined __SSE2__ && !defined USE_SANITIZER /* words.h says why that will do */
@@ -242,13 +248,15 @@ static inline uint32_t home_slots(struct home home, uint64_t hash) {
     __m128i high = _mm_castps_si128(_mm_shuffle_ps(words[2], words[3], UPPER_HALVES));
     low = _mm_cmpeq_epi32(_mm_srli_epi32(low, TAG_SHIFT - 32), tag);
     high = _mm_cmpeq_epi32(_mm_srli_epi32(high, TAG_SHIFT - 32), tag);
-    uint32_t like = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
+    uint32_t like =
+        (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
     atomic_signal_fence(memory_order_acquire);
     return like;
 #else
     uint64_t tag = tag_of(hash);
     uint32_t like = 0;
-    for (int i = BUCKET_SLOTS - 1; i >= 0; i--) like = like * 2 + ((word_of(&bucket->slots[i]) ^ tag) < UINT64_C(1) << TAG_SHIFT);
+    for (int i = BUCKET_SLOTS - 1; i >= 0; i--)
+        like = like * 2 + ((word_of(&bucket->slots[i]) ^ tag) < UINT64_C(1) << TAG_SHIFT);
     return like;
 #endif
 }
@@ -256,7 +264,8 @@ static inline uint32_t home_slots(struct home home, uint64_t hash) {
 static inline uint32_t spill_slots(const struct bucket *spill, struct home home, uint64_t hash) {
     uint64_t wanted = tag_of(hash) | home.number;
     uint32_t like = 0;
-    for (int i = SPILL_SLOTS - 1; i >= 0; i--) like = like * 2 + (((word_of(&spill->slots[i]) ^ wanted) & (TAG_MASK | HOME_MASK)) == 0);
+    for (int i = SPILL_SLOTS - 1; i >= 0; i--)
+        like = like * 2 + (((word_of(&spill->slots[i]) ^ wanted) & (TAG_MASK | HOME_MASK)) == 0);
     return like;
 }
 
@@ -265,35 +274,43 @@ static inline bool has_spilled(struct home home) {
 }
 
 /* The slot of a key, and what was seen in it. */
-static inline __attribute__((always_inline)) slot *find_among(const struct bucket *bucket, uint32_t like, const struct key *key, struct entry **entry) {
+static inline __attribute__((always_inline)) slot *find_among(const struct bucket *bucket, uint32_t like,
+                                                              const struct key *key, struct entry **entry) {
     for (; like != 0; like &= like - 1) {
         slot *at = (slot *)(uintptr_t)&bucket->slots[__builtin_ctz(like)];
         *entry = slot_entry(at);
         if (*entry == NULL) continue;
-        __builtin_prefetch((const char *)*entry + 64); /* where the value is: it can come together with the key */
+        __builtin_prefetch((const char *)*entry +
+                           64); /* where the value is: it can come together with the key */
         if (entry_is(*entry, key)) return at;
     }
     return NULL;
 }
 
-/* Seldom needed, and apart, so that the rest is small. (The key is passed in parts, so that it needs no place in memory before.) */
+/* Seldom needed, and apart, so that the rest is small. (The key is passed in parts, so that it needs no place
+ * in memory before.) */
 struct found {
     slot *at; /* NULL: nowhere */
     struct entry *entry;
 };
-static __attribute__((noinline)) struct found find_spilled(struct home home, uint64_t hash, const char *data, size_t length) {
+static __attribute__((noinline)) struct found find_spilled(struct home home, uint64_t hash, const char *data,
+                                                           size_t length) {
     struct key key = {.data = data, .length = length, .hash = hash};
     struct found found = {NULL, NULL};
-    for (const struct bucket *spill = home_spill(home); spill != NULL && found.at == NULL; spill = link_of(spill))
+    for (const struct bucket *spill = home_spill(home); spill != NULL && found.at == NULL;
+         spill = link_of(spill))
         found.at = find_among(spill, spill_slots(spill, home, key.hash), &key, &found.entry);
     return found;
 }
 
-static inline __attribute__((always_inline)) slot *find(struct home home, const struct key *key, struct entry **entry) {
+static inline __attribute__((always_inline)) slot *find(struct home home, const struct key *key,
+                                                        struct entry **entry) {
     slot *at = find_among(home.bucket, home_slots(home, key->hash), key, entry);
     if (at != NULL || !has_spilled(home)) return at;
     struct found found = find_spilled(home, key->hash, key->data, key->length);
-    *entry = found.entry; /* the one that was compared: by now another may be in the slot, if the shard isn't held */
+    *entry = found
+                 /* the one that was compared: by now another may be in the slot, if the shard isn't held */
+                 .entry;
     return found.at;
 }
 
@@ -315,7 +332,8 @@ inline __attribute__((always_inline)) const struct entry *home_find(struct home 
     return find(home, key, &entry) == NULL ? NULL : entry;
 }
 
-inline __attribute__((always_inline)) struct home table_home(const struct table *table, uint64_t hash, const struct rwlock *lock, uint32_t version) {
+inline __attribute__((always_inline)) struct home table_home(const struct table *table, uint64_t hash,
+                                                             const struct rwlock *lock, uint32_t version) {
     uint64_t number;
     struct array array = array_of(table, place_of_hash(table, hash), &number);
     bool is_crowded = crowd_of(table) != NULL;
@@ -349,7 +367,8 @@ void home_prefetch_spilled(struct home home, uint64_t hash) {
 }
 
 /* The slots of a home and what it has in its spill. */
-static void array_visit(struct array array, uint64_t home, void (*visit)(void *context, slot *at), void *context) {
+static void array_visit(struct array array, uint64_t home, void (*visit)(void *context, slot *at),
+                        void *context) {
     struct bucket *bucket = bucket_of(array, home);
     for (int i = 0; i < BUCKET_SLOTS; i++)
         if (!is_empty(word_of(&bucket->slots[i]))) visit(context, &bucket->slots[i]);
@@ -387,7 +406,8 @@ slot *table_find_hash(const struct table *table, uint64_t hash, const struct has
 
 /* ------------------------------------------------------------------ placing */
 
-/* Enough spill buckets, and nodes of the crowd, for one insertion and the home that it moves: then neither fails halfway. */
+/* Enough spill buckets, and nodes of the crowd, for one insertion and the home that it moves: then neither
+ * fails halfway. */
 static bool stock_fill(struct lane *lane) {
     while (lane->spare_count < LANE_SPARES) {
         struct bucket *spare = memory_lines(sizeof *spare);
@@ -397,7 +417,8 @@ static bool stock_fill(struct lane *lane) {
     return true;
 }
 
-_Static_assert(BUCKET_SLOTS + (1 + TABLE_LINKS_MOST) * SPILL_SLOTS < LANE_SPARES, "it lasts for the largest home, and one entry more");
+_Static_assert(BUCKET_SLOTS + (1 + TABLE_LINKS_MOST) * SPILL_SLOTS < LANE_SPARES,
+               "it lasts for the largest home, and one entry more");
 
 static struct bucket *stock_take(struct table *table, struct lane *lane) {
     assert(lane->spare_count > 0);
@@ -415,7 +436,8 @@ static struct bucket *spill_extend(struct table *table, struct bucket *spill, st
 }
 
 /* word has tag, expires and address. NULL if the home is full and its spill as long as it may be. */
-static slot *array_place(struct table *table, struct array array, uint64_t home, uint64_t word, struct lane *lane) {
+static slot *array_place(struct table *table, struct array array, uint64_t home, uint64_t word,
+                         struct lane *lane) {
     struct bucket *bucket = bucket_of(array, home);
     for (int i = 0; i < BUCKET_SLOTS; i++) {
         uint64_t present = word_of(&bucket->slots[i]);
@@ -446,12 +468,14 @@ static slot *crowd_place(struct table *table, uint64_t hash, uint64_t word, stru
     struct crowd_node *node = memory;
     atomic_init(&node->word, word);
     node->order = order_of_hash(table, hash);
-    atomic_store_explicit(&table->crowd, crowd_insert(crowd_of(table), entry_name, node), memory_order_release);
+    atomic_store_explicit(&table->crowd, crowd_insert(crowd_of(table), entry_name, node),
+                          memory_order_release);
     lane->voidings++; /* what it has seen of homes isn't all any more */
     return &node->word;
 }
 
-static slot *entry_place(struct table *table, struct array array, uint64_t home, uint64_t hash, uint64_t word, struct lane *lane) {
+static slot *entry_place(struct table *table, struct array array, uint64_t home, uint64_t hash, uint64_t word,
+                         struct lane *lane) {
     slot *at = array_place(table, array, home, word, lane);
     return at != NULL ? at : crowd_place(table, hash, word, lane);
 }
@@ -461,13 +485,15 @@ static struct crowd_node *crowd_node_of(const struct table *table, const slot *a
     if (crowd_of(table) == NULL) return NULL;
     size_t length;
     const char *data = entry_key(slot_entry(at), &length);
-    struct crowd_node *node = crowd_find(crowd_of(table), entry_name, order_of_hash(table, hash), data, length);
+    struct crowd_node *node =
+        crowd_find(crowd_of(table), entry_name, order_of_hash(table, hash), data, length);
     return node != NULL && &node->word == at ? node : NULL;
 }
 
 /* No reader without the lock has seen the node, and so it needs no time to be forgotten. */
 static void crowd_clear(struct table *table, struct crowd_node *node, struct lane *lane) {
-    atomic_store_explicit(&table->crowd, crowd_remove(crowd_of(table), entry_name, node), memory_order_release);
+    atomic_store_explicit(&table->crowd, crowd_remove(crowd_of(table), entry_name, node),
+                          memory_order_release);
     array_bytes_subtract(table, lane, memory_size(node));
     free(node);
 }
@@ -496,7 +522,8 @@ static bool spill_is_empty(const struct bucket *spill) {
     return true;
 }
 
-/* Unlinks buckets at the chain's end that nothing is in, so that an array that has been moved out of has none. */
+/* Unlinks buckets at the chain's end that nothing is in, so that an array that has been moved out of has
+ * none. */
 static void spill_trim(struct table *table, struct array array, uint64_t home, struct lane *lane) {
     for (;;) {
         struct bucket *spill = spill_of(array, home), *link = link_of(spill);
@@ -536,19 +563,21 @@ static void prefetch_home(struct array array, uint64_t home) {
     for (int i = 0; i < BUCKET_SLOTS; i++) __builtin_prefetch(entry_of(word_of(&bucket->slots[i])));
 }
 
-/* Moves one home of the old array, and returns how many entries that were. While its entries are on their way they are in one array
- * or the other, and `moved` says which is asked: the shard is held exclusively, and who reads without a lock will find that its version
- * has changed. */
+/* Moves one home of the old array, and returns how many entries that were. While its entries are on their way
+ * they are in one array or the other, and `moved` says which is asked: the shard is held exclusively, and who
+ * reads without a lock will find that its version has changed. */
 static uint32_t move_home(struct table *table, struct lane *lane) {
     struct array old = array_read(&table->old), current = array_read(&table->current);
     uint64_t home = moved_homes(table);
     struct bucket *bucket = bucket_of(old, home);
     uint32_t moves = 0;
     for (int i = 0; i < BUCKET_SLOTS; i++)
-        for (uint64_t word; !is_empty(word = word_of(&bucket->slots[i])); moves++) { /* array_clear refills it from the spill */
+        for (uint64_t word; !is_empty(word = word_of(&bucket->slots[i]));
+             moves++) { /* array_clear refills it from the spill */
             size_t length;
             const char *data = entry_key(entry_of(word), &length);
-            uint64_t hash = lane_hash(lane, data, length), target = home_of(current, place_of_hash(table, hash));
+            uint64_t hash = lane_hash(lane, data, length),
+                     target = home_of(current, place_of_hash(table, hash));
             entry_place(table, current, target, hash, word & ~(SPILLED | HOME_MASK), lane);
             array_clear(table, old, home, &bucket->slots[i], lane);
         }
@@ -558,7 +587,8 @@ static uint32_t move_home(struct table *table, struct lane *lane) {
     return moves;
 }
 
-/* A step of the way from the old array to the current one. Two homes and not one, since two arrays are held until the last is moved. */
+/* A step of the way from the old array to the current one. Two homes and not one, since two arrays are held
+ * until the last is moved. */
 static void move_on(struct table *table, struct lane *lane) {
     uint32_t moves = 0;
     for (int homes = 0; homes < 2 && moves < MOVES_ENOUGH && is_resizing(table); homes++) {
@@ -568,7 +598,8 @@ static void move_on(struct table *table, struct lane *lane) {
     if (moves > atomic_load_explicit(&table->moves_most, memory_order_relaxed))
         atomic_store_explicit(&table->moves_most, moves, memory_order_relaxed);
     struct array old = array_read(&table->old); /* the next operation will read them */
-    for (uint64_t home = moved_homes(table); home < old.homes && home < moved_homes(table) + 2; home++) prefetch_home(old, home);
+    for (uint64_t home = moved_homes(table); home < old.homes && home < moved_homes(table) + 2; home++)
+        prefetch_home(old, home);
 }
 
 /* Begins to move to an array of that many groups. Out of memory only means that it is tried again later. */
@@ -588,16 +619,19 @@ static void resize(struct table *table, uint64_t groups, struct lane *lane) {
 bool table_reserve(struct table *table, struct lane *lane) {
     if (!stock_fill(lane)) return false;
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
-    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at) resize(table, groups + (groups * table->grow_by + 99) / 100, lane);
+    if (!is_resizing(table) && counter_read(&table->keys) >= groups * table->grow_at)
+        resize(table, groups + (groups * table->grow_by + 99) / 100, lane);
     if (is_resizing(table)) move_on(table, lane);
     return stock_fill(lane);
 }
 
-/* Fewer keys than half of what would make it grow: a smaller array would do. But not while homes overflow, as they do where the keys that
- * are left lie close together (who deletes in a scan's order leaves the rest of that order): a smaller array would make long ones of them. */
+/* Fewer keys than half of what would make it grow: a smaller array would do. But not while homes overflow, as
+ * they do where the keys that are left lie close together (who deletes in a scan's order leaves the rest of
+ * that order): a smaller array would make long ones of them. */
 static bool is_sparse(const struct table *table) {
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
-    return groups > 1 && counter_read(&table->keys) < groups * table->grow_at / 2 && counter_read(&table->spill_buckets) == 0;
+    return groups > 1 && counter_read(&table->keys) < groups * table->grow_at / 2 &&
+           counter_read(&table->spill_buckets) == 0;
 }
 
 static void shrink_if_sparse(struct table *table, struct lane *lane) {
@@ -607,7 +641,8 @@ static void shrink_if_sparse(struct table *table, struct lane *lane) {
     }
     if (!is_sparse(table)) return;
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
-    uint64_t wanted = counter_read(&table->keys) * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
+    uint64_t wanted =
+        counter_read(&table->keys) * 10 / (table->grow_at * 8) + 1; /* 80 % of where it would grow again */
     if (wanted < groups / 2) wanted = groups / 2;
     if (wanted < groups) resize(table, wanted, lane);
 }
@@ -617,7 +652,8 @@ bool table_is_settled(const struct table *table) {
 }
 
 bool table_settle(struct table *table, struct lane *lane) {
-    for (int steps = 0; steps < SETTLE_STEPS && (is_resizing(table) || is_sparse(table)); steps++) shrink_if_sparse(table, lane);
+    for (int steps = 0; steps < SETTLE_STEPS && (is_resizing(table) || is_sparse(table)); steps++)
+        shrink_if_sparse(table, lane);
     return is_resizing(table);
 }
 
@@ -636,7 +672,8 @@ void table_retire(struct table *table, struct lane *lane) {
 
 static uint64_t word_for(uint64_t tag, const struct entry *entry) {
     assert(((uintptr_t)entry & ~ADDRESS_MASK) == 0);
-    return tag | (access_is_main(access_read(entry)) ? MAIN : 0) | (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
+    return tag | (access_is_main(access_read(entry)) ? MAIN : 0) |
+           (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
 }
 
 /* sign: 1 or -1 (as unsigned numbers wrap). */
@@ -681,8 +718,10 @@ void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lan
     counter_subtract(&lane->entries, 1);
     struct crowd_node *node = crowd_node_of(table, at, hash);
     table_uncount(table, slot_entry(at), lane);
-    if (node != NULL) crowd_clear(table, node, lane);
-    else array_clear(table, array, home, at, lane);
+    if (node != NULL)
+        crowd_clear(table, node, lane);
+    else
+        array_clear(table, array, home, at, lane);
     shrink_if_sparse(table, lane);
 }
 
@@ -704,7 +743,8 @@ static bool visit_node(void *context, struct crowd_node *node) {
     return true;
 }
 
-uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at), void *context) {
+uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(void *context, slot *at),
+                     void *context) {
     uint64_t home;
     struct array array = array_of(table, place, &home);
     uint64_t next = place_of(table, array, home + 1);
@@ -716,7 +756,8 @@ uint64_t table_visit(const struct table *table, uint64_t place, void (*visit)(vo
     array_visit(array, home, visit, context);
     if (crowd_of(table) == NULL) return next;
     struct slot_visit slots = {visit, context};
-    crowd_visit(crowd_of(table), place_of(table, array, home), next - 1, visit_node, &slots); /* next 0: to the end */
+    crowd_visit(crowd_of(table), place_of(table, array, home), next - 1, visit_node,
+                &slots); /* next 0: to the end */
     return next;
 }
 
@@ -727,15 +768,17 @@ static uint64_t bits_reversed(uint64_t word) {
     return (word & UINT64_C(0x5555555555555555)) << 1 | (word >> 1 & UINT64_C(0x5555555555555555));
 }
 
-/* The place with the number's bits in reverse: numbers below 2^n give the multiples of 2^(64-n), and if that is no more than a home
- * is wide, each home has one of them, or two. */
+/* The place with the number's bits in reverse: numbers below 2^n give the multiples of 2^(64-n), and if that
+ * is no more than a home is wide, each home has one of them, or two. */
 bool table_sweep(struct table *table, void (*visit)(void *context, slot *at), void *context) {
-    uint64_t homes = counter_read(&table->current.homes), old = counter_read(&table->old.homes), home, home_before;
+    uint64_t homes = counter_read(&table->current.homes), old = counter_read(&table->old.homes), home,
+             home_before;
     if (old > homes) homes = old;
     int bits = 64 - __builtin_clzll(homes); /* homes are seven at least */
     uint64_t place = bits_reversed(table->swept), step = UINT64_C(1) << (64 - bits);
     struct array array = array_of(table, place, &home);
-    if (place < step || array_of(table, place - step, &home_before).groups != array.groups || home_before != home)
+    if (place < step || array_of(table, place - step, &home_before).groups != array.groups ||
+        home_before != home)
         table_visit(table, place, visit, context);
     if (++table->swept < UINT64_C(1) << bits) return true;
     table->swept = 0;

@@ -1,14 +1,18 @@
-/* Bytes in an allocation of whole words, read word by word, atomically: how a reader without a lock looks at what somebody may be writing in the same
- * way (entry_store). What it has read counts only if the shard's version is the same afterwards.
+/* Bytes in an allocation of whole words, read word by word, atomically: how a reader without a lock looks at
+ * what somebody may be writing in the same way (entry_store). What it has read counts only if the shard's
+ * version is the same afterwards.
  *
- *     12 bytes at offset 12     |  .  .  .  .  .  .  .  .  |  .  .  .  .  a  b  c  d  |  e  f  g  h  i  j  k  l  |
+ *     12 bytes at offset 12     |  .  .  .  .  .  .  .  .  |  .  .  .  .  a  b  c  d  |  e  f  g  h  i  j  k
+ *                                                          l |
  *                               0                          8                          16
  *
- * The words that the bytes stand in are read whole, so the allocation ends with a word (entry_size). The acquire order makes a writer's hold of the lock
- * visible to who sees what it wrote, and so the check afterwards fail.
+ * The words that the bytes stand in are read whole, so the allocation ends with a word (entry_size). The
+ * acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check
+ * afterwards fail.
  *
- * On x86, where all loads acquire and all stores release, and one of sixteen bytes moves each of its two words whole, pairs of words are moved at a time;
- * ThreadSanitizer, which doesn't know that, is shown the words. */
+ * On x86, where all loads acquire and all stores release, and one of sixteen bytes moves each of its two
+ * words whole, pairs of words are moved at a time; ThreadSanitizer, which doesn't know that, is shown the
+ * words. */
 #ifndef SHARD_WORDS_H
 #define SHARD_WORDS_H
 
@@ -124,7 +128,8 @@ static inline void words_copy_aligned(const void *place, char *out, size_t lengt
     if (length > 0) word_put_low(out, words_read(words, 0), length);
 }
 
-/* In words or pairs of them, never by the byte but for the rest: a wider load of what was just stored in parts would wait for the stores to be done. */
+/* In words or pairs of them, never by the byte but for the rest: a wider load of what was just stored in
+ * parts would wait for the stores to be done. */
 static inline void words_copy(const void *words, size_t offset, char *out, size_t length) {
     if (offset % 8 == 0) {
         words_copy_aligned((const char *)words + offset, out, length);

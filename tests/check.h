@@ -1,4 +1,5 @@
-/* What must hold in any thread, in fuzzers too, and also where assert() is not: ends the program with a line that tells what did not. */
+/* What must hold in any thread, in fuzzers too, and also where assert() is not: ends the program with a line
+ * that tells what did not. */
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
 

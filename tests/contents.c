@@ -1,4 +1,5 @@
-/* Rows stand one behind the other in one array of words; an index of open addressing finds a row by what is in it. */
+/* Rows stand one behind the other in one array of words; an index of open addressing finds a row by what is
+ * in it. */
 #include "contents.h"
 
 #include <stdbool.h>
@@ -54,8 +55,8 @@ static uint32_t hash_of(const int64_t *elements, size_t count) {
 
 static bool is_row(const struct contents *contents, const struct row *row, const int64_t *elements,
                    size_t count) {
-    return row->count == count && (count == 0 || memcmp(contents->words + row->first, elements,
-                                                        count * sizeof *elements) == 0);
+    return row->count == count &&
+           (count == 0 || memcmp(contents->words + row->first, elements, count * sizeof *elements) == 0);
 }
 
 static void index_put(struct contents *contents, uint32_t hash, size_t number) {
@@ -72,8 +73,7 @@ static void grow(struct contents *contents) {
     for (size_t i = 0; i < contents->count; i++) index_put(contents, contents->rows[i].hash, i);
 }
 
-static int64_t add_row(struct contents *contents, const int64_t *elements, size_t count,
-                       uint32_t hash) {
+static int64_t add_row(struct contents *contents, const int64_t *elements, size_t count, uint32_t hash) {
     if (count > CONTENTS_MOST) {
         fputs("contents: more elements than it is made for\n", stderr);
         abort();
@@ -81,8 +81,7 @@ static int64_t add_row(struct contents *contents, const int64_t *elements, size_
     if (contents->count == contents->capacity) grow(contents);
     if (contents->word_capacity - contents->word_count < count) {
         contents->word_capacity = (contents->word_capacity + count) * 2;
-        contents->words =
-            must(realloc(contents->words, contents->word_capacity * sizeof *contents->words));
+        contents->words = must(realloc(contents->words, contents->word_capacity * sizeof *contents->words));
     }
     struct row row = {contents->word_count, (uint32_t)count, hash};
     if (count > 0) memcpy(contents->words + row.first, elements, count * sizeof *elements);

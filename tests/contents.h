@@ -1,5 +1,5 @@
-/* What lists and sets hold, as numbers that stand for it: the same content is always the same number, so that states which hold lists are
- * compared and copied as cheaply as those of strings ("hash consing"). */
+/* What lists and sets hold, as numbers that stand for it: the same content is always the same number, so that
+ * states which hold lists are compared and copied as cheaply as those of strings ("hash consing"). */
 #ifndef TESTS_CONTENTS_H
 #define TESTS_CONTENTS_H
 

@@ -1,5 +1,6 @@
-/* What the tests of shard/ share: seeded random numbers, waiters that can be waited for, values that can be told from their number, and
- * short ways to do one thing to one key. Checks in other threads than cmocka's end the program (CHECK). */
+/* What the tests of shard/ share: seeded random numbers, waiters that can be waited for, values that can be
+ * told from their number, and short ways to do one thing to one key. Checks in other threads than cmocka's
+ * end the program (CHECK). */
 #ifndef TESTS_ENGINE_H
 #define TESTS_ENGINE_H
 
@@ -45,7 +46,8 @@ static inline uint64_t seed_take(void) {
     const char *text = getenv("SEED");
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time.tv_sec * 1000003 + (uint64_t)time.tv_nsec;
+    uint64_t seed =
+        text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time.tv_sec * 1000003 + (uint64_t)time.tv_nsec;
     print_message("SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }
@@ -110,7 +112,8 @@ static inline void end_if_it_hangs(void) {
 
 static inline struct keyspace *keyspace_with(uint32_t shards, uint32_t databases, uint64_t seed) {
     uint64_t words[4] = {seed, seed ^ 1, ~seed, seed * 3};
-    struct keyspace *keyspace = keyspace_open(&(struct keyspace_options){.shards = shards, .databases = databases, .lanes = 16, .seed = words});
+    struct keyspace *keyspace = keyspace_open(
+        &(struct keyspace_options){.shards = shards, .databases = databases, .lanes = 16, .seed = words});
     CHECK(keyspace != NULL);
     return keyspace;
 }
@@ -122,11 +125,13 @@ struct holding {
     struct lane *lane;
 };
 
-static inline void hold_shards(struct holding *holding, struct lane *lane, const struct key *keys, size_t count, int64_t now) {
+static inline void hold_shards(struct holding *holding, struct lane *lane, const struct key *keys,
+                               size_t count, int64_t now) {
     struct rwlock *busy;
     holding->lane = lane;
     shard_set_init(&holding->set);
-    for (size_t i = 0; i < count; i++) CHECK(shard_set_add(&holding->set, keyspace_shard_of(lane->keyspace, keys[i].hash)));
+    for (size_t i = 0; i < count; i++)
+        CHECK(shard_set_add(&holding->set, keyspace_shard_of(lane->keyspace, keys[i].hash)));
     lane_enter_waiting(lane);
     while (!scope_try_write(&holding->scope, lane, &holding->set, now, &busy)) scope_wait(lane, busy, true);
 }
@@ -151,8 +156,8 @@ static inline void hold_all_end(struct holding *holding) {
 }
 
 /* SET, with an expiry or without. */
-static inline void put(struct lane *lane, uint32_t database, const char *data, size_t length, const char *value, size_t value_length,
-                       int64_t expiry, int64_t now) {
+static inline void put(struct lane *lane, uint32_t database, const char *data, size_t length,
+                       const char *value, size_t value_length, int64_t expiry, int64_t now) {
     struct key key = keyspace_key(lane->keyspace, database, data, length);
     struct holding holding;
     struct edit edit;
@@ -223,7 +228,8 @@ static inline void walk_all(struct lane *lane, uint32_t database, scope_visitor 
     scope_all_read(&scope, lane, INT64_MIN + 1);
     for (uint32_t shard = 0; shard < keyspace_shard_count(lane->keyspace); shard++) {
         uint64_t position = keyspace_shard_position(lane->keyspace, shard);
-        while (position != SCOPE_SCAN_END) position = scope_scan(&scope, shard, database, position, 1000, visit, context);
+        while (position != SCOPE_SCAN_END)
+            position = scope_scan(&scope, shard, database, position, 1000, visit, context);
     }
     scope_end_read(&scope);
     gate_open(lane);
@@ -249,7 +255,8 @@ static inline int status_of_child(void (*function)(void *context), void *context
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        /* cmocka would catch some signals and go on testing. What it says when it dies as expected is of no interest. */
+        /* cmocka would catch some signals and go on testing. What it says when it dies as expected is of no
+         * interest. */
         signal(SIGSEGV, SIG_DFL);
         signal(SIGBUS, SIG_DFL);
         if (getenv("SHOW_CHILDREN") == NULL) CHECK(freopen("/dev/null", "w", stderr) != NULL);

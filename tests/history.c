@@ -73,10 +73,10 @@ struct history {
     size_t moment_count, moment_capacity;
     struct set possible, next, visited, start;
     struct operation *pending[HISTORY_PENDING]; /* by slot */
-    uint64_t before[HISTORY_PENDING]; /* pending ones of the same client that were asked first */
-    uint64_t live, reading;           /* slots in use; those of operations that only read */
-    uint64_t *live_of;                /* by client */
-    bool is_of_strings;               /* for explaining */
+    uint64_t before[HISTORY_PENDING];           /* pending ones of the same client that were asked first */
+    uint64_t live, reading;                     /* slots in use; those of operations that only read */
+    uint64_t *live_of;                          /* by client */
+    bool is_of_strings;                         /* for explaining */
 };
 
 static void *must(void *memory) {
@@ -133,8 +133,7 @@ static void set_grow(struct set *set) {
     free(set->index);
     set->index = must(calloc((size_t)set->capacity * 4, sizeof *set->index));
     set->generation = 1;
-    for (uint32_t i = 0; i < set->count; i++)
-        *set_place(set, &set->items[i]) = UINT64_C(1) << 32 | i;
+    for (uint32_t i = 0; i < set->count; i++) *set_place(set, &set->items[i]) = UINT64_C(1) << 32 | i;
 }
 
 /* Returns whether it is new. */
@@ -221,8 +220,7 @@ static int64_t row_store(struct contents *contents, const struct row *row) {
 }
 
 static void row_insert(struct row *row, size_t place, int64_t element) {
-    memmove(row->elements + place + 1, row->elements + place,
-            (row->count - place) * sizeof element);
+    memmove(row->elements + place + 1, row->elements + place, (row->count - place) * sizeof element);
     row->elements[place] = element;
     row->count++;
 }
@@ -230,8 +228,7 @@ static void row_insert(struct row *row, size_t place, int64_t element) {
 static int64_t row_remove(struct row *row, size_t place) {
     int64_t element = row->elements[place];
     row->count--;
-    memmove(row->elements + place, row->elements + place + 1,
-            (row->count - place) * sizeof element);
+    memmove(row->elements + place, row->elements + place + 1, (row->count - place) * sizeof element);
     return element;
 }
 
@@ -255,21 +252,17 @@ static bool push(struct contents *contents, const struct operation *operation, i
 static bool pop(struct contents *contents, bool is_at_end, int64_t expected, int64_t *value) {
     static _Thread_local struct row row;
     row_load(contents, *value, &row);
-    if (row.count == 0 || expected == HISTORY_ABSENT)
-        return row.count == 0 && expected == HISTORY_ABSENT;
+    if (row.count == 0 || expected == HISTORY_ABSENT) return row.count == 0 && expected == HISTORY_ABSENT;
     return row_remove(&row, is_at_end ? row.count - 1 : 0) == expected &&
            becomes(value, row_store(contents, &row));
 }
 
-static bool move(struct contents *contents, const struct operation *operation, int64_t *from,
-                 int64_t *to) {
+static bool move(struct contents *contents, const struct operation *operation, int64_t *from, int64_t *to) {
     static _Thread_local struct row row;
-    if (!pop(contents, (operation->argument & HISTORY_FROM_END) != 0, operation->result, from))
-        return false;
+    if (!pop(contents, (operation->argument & HISTORY_FROM_END) != 0, operation->result, from)) return false;
     if (operation->result == HISTORY_ABSENT) return true;
     row_load(contents, *to, &row);
-    row_insert(&row, (operation->argument & HISTORY_TO_END) != 0 ? row.count : 0,
-               operation->result);
+    row_insert(&row, (operation->argument & HISTORY_TO_END) != 0 ? row.count : 0, operation->result);
     return becomes(to, row_store(contents, &row));
 }
 
@@ -290,8 +283,7 @@ static bool set_member(struct contents *contents, int64_t member, bool is_wanted
 
 static bool is_member(const struct contents *contents, int64_t member, int64_t value) {
     size_t count = 0;
-    const int64_t *elements =
-        value == HISTORY_ABSENT ? NULL : contents_elements(contents, value, &count);
+    const int64_t *elements = value == HISTORY_ABSENT ? NULL : contents_elements(contents, value, &count);
     for (size_t i = 0; i < count; i++)
         if (elements[i] == member) return true;
     return false;
@@ -308,8 +300,7 @@ static bool move_member(struct contents *contents, const struct operation *opera
 
 /* Lets it happen. Returns whether that gives its answer; if not, the values are of no use any
  * more. */
-static bool happen(const struct history *history, const struct operation *operation,
-                   int64_t *values) {
+static bool happen(const struct history *history, const struct operation *operation, int64_t *values) {
     int64_t *value = &values[__builtin_ctz(operation->keys)], result = operation->result;
     int64_t argument = operation->argument;
     struct contents *contents = history->contents;
@@ -317,10 +308,8 @@ static bool happen(const struct history *history, const struct operation *operat
     switch ((enum operation_kind)operation->kind) {
     case OPERATION_GET: return *value == result;
     case OPERATION_SET: return becomes(value, argument);
-    case OPERATION_SET_NX:
-        return is_absent == (result == 1) && (!is_absent || becomes(value, argument));
-    case OPERATION_SET_XX:
-        return is_absent == (result == 0) && (is_absent || becomes(value, argument));
+    case OPERATION_SET_NX: return is_absent == (result == 1) && (!is_absent || becomes(value, argument));
+    case OPERATION_SET_XX: return is_absent == (result == 0) && (is_absent || becomes(value, argument));
     case OPERATION_SET_GET: return *value == result && becomes(value, argument);
     case OPERATION_SET_NX_GET: return *value == result && (!is_absent || becomes(value, argument));
     case OPERATION_INCR: return increment(operation, value);
@@ -340,8 +329,7 @@ static bool happen(const struct history *history, const struct operation *operat
     case OPERATION_SPOP:
         if (is_absent || result == HISTORY_ABSENT) return is_absent && result == HISTORY_ABSENT;
         return set_member(contents, result, false, value);
-    case OPERATION_SMOVE:
-        return move_member(contents, operation, value, &values[operation->target]);
+    case OPERATION_SMOVE: return move_member(contents, operation, value, &values[operation->target]);
     case OPERATION_KINDS: break;
     }
     abort();
@@ -405,8 +393,7 @@ static void expand(struct history *history, const struct configuration *from, un
         if ((after.done & bit(last)) != 0) {
             after.done &= ~bit(last);
             set_add(&history->next, &after);
-        } else if (history->visited.count < CONFIGURATIONS_MOST &&
-                   set_add(&history->visited, &after)) {
+        } else if (history->visited.count < CONFIGURATIONS_MOST && set_add(&history->visited, &after)) {
             expand(history, &after, last);
         }
     }
@@ -426,8 +413,7 @@ static void invoke(struct history *history, const struct moment *moment) {
     history->live_of[moment->client] |= bit(slot);
     if (!only_reads(operation)) return;
     history->reading |= bit(slot);
-    for (uint32_t i = 0; i < history->possible.count; i++)
-        settle(history, &history->possible.items[i]);
+    for (uint32_t i = 0; i < history->possible.count; i++) settle(history, &history->possible.items[i]);
 }
 
 static void forget(struct history *history, uint32_t client, unsigned slot) {
@@ -443,8 +429,7 @@ static bool respond(struct history *history, const struct moment *moment) {
     struct set *possible = &history->possible;
     unsigned slot = moment->operation->slot;
     uint32_t happened = 0;
-    for (uint32_t i = 0; i < possible->count; i++)
-        happened += (possible->items[i].done & bit(slot)) != 0;
+    for (uint32_t i = 0; i < possible->count; i++) happened += (possible->items[i].done & bit(slot)) != 0;
     if (happened == possible->count) {
         for (uint32_t i = 0; i < possible->count; i++) possible->items[i].done &= ~bit(slot);
     } else {
@@ -466,8 +451,7 @@ static bool respond(struct history *history, const struct moment *moment) {
 }
 
 static bool is_too_much(const struct history *history) {
-    return history->visited.count >= CONFIGURATIONS_MOST ||
-           history->possible.count >= CONFIGURATIONS_MOST;
+    return history->visited.count >= CONFIGURATIONS_MOST || history->possible.count >= CONFIGURATIONS_MOST;
 }
 
 /* Goes through the moments [from, to). Returns the first one that can't have been, or `to`. */
@@ -490,8 +474,7 @@ static void start_over(struct history *history) {
 
 /* ------------------------------------------------------------------ recording */
 
-struct history *history_open(const char *const *names, size_t keys, size_t clients,
-                             size_t capacity) {
+struct history *history_open(const char *const *names, size_t keys, size_t clients, size_t capacity) {
     struct history *history = must(calloc(1, sizeof *history));
     history->names = names;
     history->keys = keys;
@@ -529,8 +512,7 @@ uint64_t history_checked(const struct history *history) {
     return history->checked;
 }
 
-static struct operation *append(struct history *history, size_t client,
-                                const struct operation *what) {
+static struct operation *append(struct history *history, size_t client, const struct operation *what) {
     struct log *log = &history->logs[client];
     if (log->count == history->capacity) {
         fputs("history: more operations than it was opened for\n", stderr);
@@ -541,8 +523,7 @@ static struct operation *append(struct history *history, size_t client,
     return operation;
 }
 
-struct operation *history_begin(struct history *history, size_t client,
-                                const struct operation *what) {
+struct operation *history_begin(struct history *history, size_t client, const struct operation *what) {
     struct operation *operation = append(history, client, what);
     operation->invoked = history_now();
     return operation;
@@ -560,14 +541,13 @@ struct cursor {
 };
 
 /* The client whose next invocation, or response, comes first, or `clients` if there is none. */
-static size_t earliest(const struct history *history, const struct cursor *cursors,
-                       bool is_response, int64_t *time) {
+static size_t earliest(const struct history *history, const struct cursor *cursors, bool is_response,
+                       int64_t *time) {
     size_t first = history->clients;
     for (size_t i = 0; i < history->clients; i++) {
         const struct log *log = &history->logs[i];
         const struct cursor *cursor = &cursors[i];
-        if (is_response ? cursor->returned == cursor->invoked : cursor->invoked == log->count)
-            continue;
+        if (is_response ? cursor->returned == cursor->invoked : cursor->invoked == log->count) continue;
         int64_t its = is_response ? log->operations[cursor->returned].returned
                                   : log->operations[cursor->invoked].invoked;
         if (first != history->clients && its >= *time) continue;
@@ -593,8 +573,8 @@ static void merge(struct history *history) {
         bool is_response = caller == history->clients || returned < invoked;
         if (!is_response) client = caller;
         size_t *cursor = is_response ? &cursors[client].returned : &cursors[client].invoked;
-        history->moments[history->moment_count] = (struct moment){
-            &history->logs[client].operations[(*cursor)++], (uint32_t)client, is_response};
+        history->moments[history->moment_count] =
+            (struct moment){&history->logs[client].operations[(*cursor)++], (uint32_t)client, is_response};
     }
     free(cursors);
 }
@@ -631,8 +611,7 @@ static void add_candidate(struct candidates *candidates, int64_t value) {
     if (has_room(candidates)) candidates->values[candidates->count++] = value;
 }
 
-static void add_answer(struct candidates *candidates, const struct operation *operation,
-                       unsigned key) {
+static void add_answer(struct candidates *candidates, const struct operation *operation, unsigned key) {
     switch (operation->kind) {
     case OPERATION_GET:
     case OPERATION_SET_GET:
@@ -651,8 +630,7 @@ static void find_candidates(const struct history *history, size_t from, size_t t
     add_candidate(candidates, INT64_MAX - 0x7FFFF - key * 0x80000); /* a number */
     add_candidate(candidates, INT64_MAX - key * 0x80000);           /* a text */
     for (unsigned each = 0; each < history->keys; each++) {
-        for (size_t i = from; i <= to; i++)
-            add_answer(candidates, history->moments[i].operation, each);
+        for (size_t i = from; i <= to; i++) add_answer(candidates, history->moments[i].operation, each);
         for (uint64_t left = history->live; left != 0; left &= left - 1)
             add_answer(candidates, history->pending[__builtin_ctzll(left)], each);
     }
@@ -663,8 +641,7 @@ static void add_start(struct history *history, const struct candidates *candidat
     struct configuration start;
     for (unsigned key = 0; key < HISTORY_KEYS; key++) {
         size_t count = key < history->keys ? candidates[key].count : 1;
-        start.values[key] =
-            key < history->keys ? candidates[key].values[n % count] : HISTORY_ABSENT;
+        start.values[key] = key < history->keys ? candidates[key].values[n % count] : HISTORY_ABSENT;
         n /= count;
     }
     uint64_t done = history->live;
@@ -685,8 +662,7 @@ static bool is_of_strings(const struct history *history) {
 
 /* Is the history between these two moments impossible even if nothing is known of what was
  * before? Of lists and sets, not to be told. */
-static bool fails_whatever_was_before(struct history *history, size_t quiescence, size_t from,
-                                      size_t to) {
+static bool fails_whatever_was_before(struct history *history, size_t quiescence, size_t from, size_t to) {
     struct candidates candidates[HISTORY_KEYS];
     if (!history->is_of_strings) return false;
     start_over(history);
@@ -736,41 +712,29 @@ static void write_value(const struct history *history, int64_t value, FILE *out)
     fputs("]", out);
 }
 
-static void write_operation(const struct history *history, const struct operation *operation,
-                            uint32_t client, int64_t since, FILE *out) {
+static void write_operation(const struct history *history, const struct operation *operation, uint32_t client,
+                            int64_t since, FILE *out) {
     static const struct {
         const char *name;
         bool has_argument, has_answer;
     } kinds[OPERATION_KINDS] = {
-        [OPERATION_GET] = {"GET", false, true},
-        [OPERATION_SET] = {"SET", true, false},
-        [OPERATION_SET_NX] = {"SET NX", true, true},
-        [OPERATION_SET_XX] = {"SET XX", true, true},
-        [OPERATION_SET_GET] = {"SET GET", true, true},
-        [OPERATION_SET_NX_GET] = {"SET NX GET", true, true},
-        [OPERATION_INCR] = {"INCR", false, true},
-        [OPERATION_DEL] = {"DEL", false, true},
-        [OPERATION_EXPIRE] = {"EXPIRE", false, true},
-        [OPERATION_MSET] = {"MSET", true, false},
-        [OPERATION_MGET] = {"MGET", false, false},
-        [OPERATION_RENAME] = {"RENAME", false, true},
-        [OPERATION_LPUSH] = {"LPUSH", true, true},
-        [OPERATION_RPUSH] = {"RPUSH", true, true},
-        [OPERATION_LPOP] = {"LPOP", false, true},
-        [OPERATION_RPOP] = {"RPOP", false, true},
-        [OPERATION_LMOVE] = {"LMOVE", false, true},
-        [OPERATION_SADD] = {"SADD", true, true},
-        [OPERATION_SREM] = {"SREM", true, true},
-        [OPERATION_SISMEMBER] = {"SISMEMBER", true, true},
-        [OPERATION_SPOP] = {"SPOP", false, true},
-        [OPERATION_SMOVE] = {"SMOVE", true, true},
+        [OPERATION_GET] = {"GET", false, true},        [OPERATION_SET] = {"SET", true, false},
+        [OPERATION_SET_NX] = {"SET NX", true, true},   [OPERATION_SET_XX] = {"SET XX", true, true},
+        [OPERATION_SET_GET] = {"SET GET", true, true}, [OPERATION_SET_NX_GET] = {"SET NX GET", true, true},
+        [OPERATION_INCR] = {"INCR", false, true},      [OPERATION_DEL] = {"DEL", false, true},
+        [OPERATION_EXPIRE] = {"EXPIRE", false, true},  [OPERATION_MSET] = {"MSET", true, false},
+        [OPERATION_MGET] = {"MGET", false, false},     [OPERATION_RENAME] = {"RENAME", false, true},
+        [OPERATION_LPUSH] = {"LPUSH", true, true},     [OPERATION_RPUSH] = {"RPUSH", true, true},
+        [OPERATION_LPOP] = {"LPOP", false, true},      [OPERATION_RPOP] = {"RPOP", false, true},
+        [OPERATION_LMOVE] = {"LMOVE", false, true},    [OPERATION_SADD] = {"SADD", true, true},
+        [OPERATION_SREM] = {"SREM", true, true},       [OPERATION_SISMEMBER] = {"SISMEMBER", true, true},
+        [OPERATION_SPOP] = {"SPOP", false, true},      [OPERATION_SMOVE] = {"SMOVE", true, true},
     };
     bool is_lmove = operation->kind == OPERATION_LMOVE;
     bool is_mget = operation->kind == OPERATION_MGET;
     char text[32];
-    fprintf(out, "  %10.3f to %10.3f us  client %-2u %s",
-            (double)(operation->invoked - since) / 1e3, (double)(operation->returned - since) / 1e3,
-            client, kinds[operation->kind].name);
+    fprintf(out, "  %10.3f to %10.3f us  client %-2u %s", (double)(operation->invoked - since) / 1e3,
+            (double)(operation->returned - since) / 1e3, client, kinds[operation->kind].name);
     for (unsigned key = 0; key < history->keys; key++) {
         if ((operation->keys & bit(key)) == 0) continue;
         fprintf(out, " %s", history->names[key]);
@@ -864,8 +828,7 @@ static void forget_contents(struct history *history) {
         for (unsigned key = 0; key < history->keys; key++) {
             size_t count;
             if (configuration.values[key] == HISTORY_ABSENT) continue;
-            const int64_t *elements =
-                contents_elements(history->contents, configuration.values[key], &count);
+            const int64_t *elements = contents_elements(history->contents, configuration.values[key], &count);
             configuration.values[key] = contents_number(kept, elements, count);
         }
         set_add(&history->next, &configuration);

@@ -1,5 +1,6 @@
-/* A listener that keeps a copy of a keyspace from what it hears, and editors that change the keyspace at random in every way there is. What
- * is told before a change is compared at once with the copy; in the end both are compared as a whole. */
+/* A listener that keeps a copy of a keyspace from what it hears, and editors that change the keyspace at
+ * random in every way there is. What is told before a change is compared at once with the copy; in the end
+ * both are compared as a whole. */
 #ifndef TESTS_MIRROR_H
 #define TESTS_MIRROR_H
 
@@ -17,7 +18,8 @@ struct copy {
     size_t length;
 };
 
-/* One copy per name and database. A name's copies in all databases are guarded by its shard, and by the gate; so is nothing else. */
+/* One copy per name and database. A name's copies in all databases are guarded by its shard, and by the gate;
+ * so is nothing else. */
 struct mirror {
     struct keyspace *keyspace;
     uint64_t seed;
@@ -35,7 +37,8 @@ struct editor {
 
 /* ------------------------------------------------------------------ listening */
 
-static inline struct copy *mirror_copy(struct mirror *mirror, uint32_t database, const char *data, size_t length) {
+static inline struct copy *mirror_copy(struct mirror *mirror, uint32_t database, const char *data,
+                                       size_t length) {
     char digits[8] = {0};
     CHECK(length >= 2 && length < sizeof digits && data[0] == 'n');
     memcpy(digits, data + 1, length - 1);
@@ -49,7 +52,8 @@ static inline struct copy copy_of(const struct entry *entry) {
     struct string_view view;
     entry_string(entry, &view);
     uint64_t checksum = UINT64_C(0xCBF29CE484222325); /* FNV-1a */
-    for (size_t i = 0; i < view.length; i++) checksum = (checksum ^ (unsigned char)view.data[i]) * UINT64_C(0x100000001B3);
+    for (size_t i = 0; i < view.length; i++)
+        checksum = (checksum ^ (unsigned char)view.data[i]) * UINT64_C(0x100000001B3);
     return (struct copy){true, entry_expiry(entry), checksum, view.length};
 }
 
@@ -64,7 +68,8 @@ static inline void mirror_before(void *context, const struct key *key, const str
     CHECK(copies_equal(mirror_copy(mirror, key->database, key->data, key->length), &now));
 }
 
-static inline void mirror_changed(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+static inline void mirror_changed(void *context, const struct key *key, const struct entry *entry,
+                                  enum event event, uint32_t other) {
     struct mirror *mirror = context;
     atomic_fetch_add(&mirror->told[event], 1);
     if (event == EVENT_FLUSH) {
@@ -78,7 +83,8 @@ static inline void mirror_changed(void *context, const struct key *key, const st
         memcpy(mirror->copies[key->database], mirror->copies[other], sizeof held);
         memcpy(mirror->copies[other], held, sizeof held);
     } else {
-        bool is_removal = event == EVENT_DEL || event == EVENT_EXPIRED || event == EVENT_EVICTED || event == EVENT_RENAME_FROM || event == EVENT_MOVE_FROM;
+        bool is_removal = event == EVENT_DEL || event == EVENT_EXPIRED || event == EVENT_EVICTED ||
+                          event == EVENT_RENAME_FROM || event == EVENT_MOVE_FROM;
         CHECK((entry == NULL) == is_removal);
         *mirror_copy(mirror, key->database, key->data, key->length) = copy_of(entry);
     }
@@ -102,8 +108,10 @@ static inline void mirror_close(struct mirror *mirror) {
 /* ------------------------------------------------------------------ editing */
 
 static inline struct key editor_key(struct editor *editor, char name[8]) {
-    size_t length = (size_t)snprintf(name, 8, "n%u", (unsigned)random_below(&editor->seed, editor->names) & (MIRROR_NAMES - 1));
-    uint32_t database = (uint32_t)random_below(&editor->seed, keyspace_database_count(editor->mirror->keyspace));
+    size_t length = (size_t)snprintf(
+        name, 8, "n%u", (unsigned)random_below(&editor->seed, editor->names) & (MIRROR_NAMES - 1));
+    uint32_t database =
+        (uint32_t)random_below(&editor->seed, keyspace_database_count(editor->mirror->keyspace));
     return keyspace_key(editor->mirror->keyspace, database, name, length);
 }
 
@@ -185,8 +193,10 @@ unchanged:
 }
 
 /* RENAME, MOVE, COPY: the value of one key goes to another. */
-static inline void editor_transfer(struct editor *editor, struct write_scope *scope, const struct key *from, const struct key *to) {
-    bool is_same = from->database == to->database && from->length == to->length && memcmp(from->data, to->data, to->length) == 0;
+static inline void editor_transfer(struct editor *editor, struct write_scope *scope, const struct key *from,
+                                   const struct key *to) {
+    bool is_same = from->database == to->database && from->length == to->length &&
+                   memcmp(from->data, to->data, to->length) == 0;
     const struct entry *source = scope_view(scope, from);
     if (source == NULL || is_same) return;
     static const enum event events[3][2] = {
@@ -207,11 +217,15 @@ static inline void editor_whole(struct editor *editor, int64_t now) {
     struct holding holding;
     uint32_t databases = keyspace_database_count(editor->mirror->keyspace);
     hold_all(&holding, editor->lane, now);
-    uint32_t first = (uint32_t)random_below(&editor->seed, databases), second = (uint32_t)random_below(&editor->seed, databases);
+    uint32_t first = (uint32_t)random_below(&editor->seed, databases),
+             second = (uint32_t)random_below(&editor->seed, databases);
     uint64_t what = random_below(&editor->seed, 20);
-    if (what == 0) keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES);
-    else if (what < 8) keyspace_flush(&holding.scope, first);
-    else keyspace_swap(&holding.scope, first, second);
+    if (what == 0)
+        keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES);
+    else if (what < 8)
+        keyspace_flush(&holding.scope, first);
+    else
+        keyspace_swap(&holding.scope, first, second);
     char name[8];
     struct key key = editor_key(editor, name);
     editor_change(editor, &holding.scope, &key); /* also through the scope of all */
@@ -293,14 +307,19 @@ static inline void mirror_compare(struct mirror *mirror) {
     check_accounting(lane);
     for (uint32_t database = 0; database < keyspace_database_count(mirror->keyspace); database++) {
         struct keyspace_size size = size_of(lane, database);
-        CHECK(size.keys == 0 && size.expiring == 0 && size.expiry_sum == 0 && size.bytes == 0 && size.table_bytes == 0);
+        CHECK(size.keys == 0 && size.expiring == 0 && size.expiry_sum == 0 && size.bytes == 0 &&
+              size.table_bytes == 0);
     }
     CHECK(counts_of(mirror->keyspace).retired_bytes == 0);
     lane_detach(lane);
     print_message("%llu keys;", (unsigned long long)all);
     for (int i = 0; i < EVENT_COUNT; i++) {
         const char *name = event_name((enum event)i);
-        print_message(" %s %llu", name != NULL ? name : i == EVENT_FLUSH ? "flush" : "swap", (unsigned long long)atomic_load(&mirror->told[i]));
+        print_message(" %s %llu",
+                      name != NULL       ? name
+                      : i == EVENT_FLUSH ? "flush"
+                                         : "swap",
+                      (unsigned long long)atomic_load(&mirror->told[i]));
     }
     print_message("\n");
 }

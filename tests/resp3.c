@@ -38,8 +38,7 @@ struct resp3 *resp3_connect(const struct server *server) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)server->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct resp3 *connection =
-        connect_to(AF_INET, (const struct sockaddr *)&address, sizeof address);
+    struct resp3 *connection = connect_to(AF_INET, (const struct sockaddr *)&address, sizeof address);
     /* A test that sends byte by byte means it. */
     int on = 1;
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -116,8 +115,7 @@ static void fill(struct resp3 *connection, size_t length) {
         short happened;
         if (!await(connection, POLLIN, deadline, &happened))
             fail_msg("only %zu of %zu bytes after %d seconds: %.*s", connection->length, length,
-                     RESP3_SECONDS,
-                     (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
+                     RESP3_SECONDS, (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
                      connection->data + connection->start);
         receive(connection);
     }
@@ -132,8 +130,7 @@ void resp3_send(struct resp3 *connection, const char *data, size_t length) {
         if (happened & POLLIN) receive(connection);
         if (!(happened & (POLLOUT | POLLERR | POLLHUP))) continue;
         ssize_t sent = send(connection->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR)
-            fail_msg("can't send: %s", strerror(errno));
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) fail_msg("can't send: %s", strerror(errno));
         if (sent <= 0) continue;
         data += sent;
         length -= (size_t)sent;
@@ -152,8 +149,7 @@ void resp3_send_command(struct resp3 *connection, const char *const *arguments) 
     FILE *out = open_memstream(&request, &length);
     assert_non_null(out);
     fprintf(out, "*%zu\r\n", count);
-    for (size_t i = 0; i < count; i++)
-        fprintf(out, "$%zu\r\n%s\r\n", strlen(arguments[i]), arguments[i]);
+    for (size_t i = 0; i < count; i++) fprintf(out, "$%zu\r\n%s\r\n", strlen(arguments[i]), arguments[i]);
     fclose(out);
     resp3_send(connection, request, length);
     free(request);
@@ -182,8 +178,7 @@ char *resp3_read_bytes(struct resp3 *connection, size_t length) {
 char *resp3_read_line(struct resp3 *connection) {
     for (size_t seen = 0;;) {
         fill(connection, seen + 1);
-        if (connection->length <= seen)
-            fail_msg("the server closed within a line, after %zu bytes", seen);
+        if (connection->length <= seen) fail_msg("the server closed within a line, after %zu bytes", seen);
         const char *unread = connection->data + connection->start;
         const char *end = memchr(unread + seen, '\n', connection->length - seen);
         if (end != NULL) return resp3_read_bytes(connection, (size_t)(end - unread) + 1);
@@ -249,14 +244,12 @@ static int64_t line_number(const char *line) {
 
 static void read_value(struct resp3 *connection, struct resp3_value *value, int depth);
 
-static void read_elements(struct resp3 *connection, struct resp3_value *value, int64_t count,
-                          int depth) {
+static void read_elements(struct resp3 *connection, struct resp3_value *value, int64_t count, int depth) {
     if (count < 0 || count > INT32_MAX) fail_msg("%c%" PRId64 " elements", value->kind, count);
     value->count = (size_t)count;
     value->elements = calloc(value->count + 1, sizeof *value->elements);
     assert_non_null(value->elements);
-    for (size_t i = 0; i < value->count; i++)
-        read_value(connection, &value->elements[i], depth + 1);
+    for (size_t i = 0; i < value->count; i++) read_value(connection, &value->elements[i], depth + 1);
 }
 
 static void read_bulk(struct resp3 *connection, struct resp3_value *value, int64_t length) {
@@ -264,8 +257,7 @@ static void read_bulk(struct resp3 *connection, struct resp3_value *value, int64
     value->length = (size_t)length;
     value->text = resp3_read_bytes(connection, value->length);
     resp3_expect(connection, "\r\n");
-    if (value->kind == '=' && (length < 4 || value->text[3] != ':'))
-        fail_msg("no format: =%s", value->text);
+    if (value->kind == '=' && (length < 4 || value->text[3] != ':')) fail_msg("no format: =%s", value->text);
 }
 
 static void read_value(struct resp3 *connection, struct resp3_value *value, int depth) {

@@ -1,7 +1,9 @@
-/* A client for tests that care about bytes: a blocking socket with a deadline, and a reader of RESP2 and RESP3 replies.
+/* A client for tests that care about bytes: a blocking socket with a deadline, and a reader of RESP2 and
+ * RESP3 replies.
  *
- * hiredis knows RESP2 only, and decides itself what it sends and when. Here a test sends what it likes, cut as it likes, and sees
- * exactly what comes back. Whatever can't be had within the deadline fails the cmocka test. */
+ * hiredis knows RESP2 only, and decides itself what it sends and when. Here a test sends what it likes, cut
+ * as it likes, and sees exactly what comes back. Whatever can't be had within the deadline fails the cmocka
+ * test. */
 #ifndef TESTS_RESP3_H
 #define TESTS_RESP3_H
 
@@ -11,7 +13,8 @@
 
 #include "support.h"
 
-/* How long any one wait may take. Long, as sanitizers on a busy machine are slow; nothing waits for it to pass. */
+/* How long any one wait may take. Long, as sanitizers on a busy machine are slow; nothing waits for it to
+ * pass. */
 #define RESP3_SECONDS 60
 
 struct resp3 {
@@ -29,12 +32,14 @@ void resp3_close(struct resp3 *connection);
 /* Says that nothing more will be sent. */
 void resp3_half_close(struct resp3 *connection);
 
-/* Sends all of it. While the server takes nothing, what it answers is received and kept, so that neither waits for the other for ever. */
+/* Sends all of it. While the server takes nothing, what it answers is received and kept, so that neither
+ * waits for the other for ever. */
 void resp3_send(struct resp3 *connection, const char *data, size_t length);
 void resp3_send_text(struct resp3 *connection, const char *text);
 /* Sends a command as an array of bulks; arguments are texts, ended by NULL. */
 void resp3_send_command(struct resp3 *connection, const char *const *arguments);
-#define RESP3_COMMAND(connection, ...) resp3_send_command(connection, (const char *const[]){__VA_ARGS__, NULL})
+#define RESP3_COMMAND(connection, ...)                                                                       \
+    resp3_send_command(connection, (const char *const[]){__VA_ARGS__, NULL})
 
 /* The next `length` bytes, to be freed; a '\0' follows them. */
 char *resp3_read_bytes(struct resp3 *connection, size_t length);
@@ -52,20 +57,21 @@ void resp3_expect_silence(struct resp3 *connection);
 
 /* A reply. An attribute is an element of its own, before what it belongs to. */
 struct resp3_value {
-    char kind;           /* its first byte on the wire: + - : $ * _ % ~ > , # ( = | */
-    bool is_null;        /* $-1, *-1 or _ */
-    char *text;          /* of + - $ , ( and =, whose first four bytes are its format, as in "txt:"; a '\0' follows */
-    size_t length;       /* of text */
-    int64_t integer;     /* of : and # */
+    char kind;    /* its first byte on the wire: + - : $ * _ % ~ > , # ( = | */
+    bool is_null; /* $-1, *-1 or _ */
+    char *text; /* of + - $ , ( and =, whose first four bytes are its format, as in "txt:"; a '\0' follows */
+    size_t length;   /* of text */
+    int64_t integer; /* of : and # */
     struct resp3_value *elements;
-    size_t count;        /* of elements: of maps and attributes, twice the number of pairs */
+    size_t count; /* of elements: of maps and attributes, twice the number of pairs */
 };
 
 /* The next reply, to be freed with resp3_value_free. Fails the test if it isn't well-formed. */
 struct resp3_value *resp3_read(struct resp3 *connection);
 void resp3_value_free(struct resp3_value *value);
-/* The reply in one line, to be freed. Statuses and bulks are their text, integers digits; then -ERR ..., =txt:..., (nil), (true), (3.141)
- * for doubles and big numbers, [a, b] for arrays, {k: v} for maps, ~[a] for sets, >[a] for pushes and |{k: v} for attributes. */
+/* The reply in one line, to be freed. Statuses and bulks are their text, integers digits; then -ERR ...,
+ * =txt:..., (nil), (true), (3.141) for doubles and big numbers, [a, b] for arrays, {k: v} for maps, ~[a] for
+ * sets, >[a] for pushes and |{k: v} for attributes. */
 char *resp3_value_text(const struct resp3_value *value);
 /* What a map says of the key, or NULL. RESP2's flat arrays are read as maps. */
 const struct resp3_value *resp3_value_find(const struct resp3_value *map, const char *key);

@@ -1,5 +1,6 @@
-/* A stream and its groups, beside plain arrays that say what should be in them. What is done next is drawn from a source of small numbers: chance in the
- * unit test, bytes in the fuzzer. Every step is checked by what it returns; stream_model_check compares everything. */
+/* A stream and its groups, beside plain arrays that say what should be in them. What is done next is drawn
+ * from a source of small numbers: chance in the unit test, bytes in the fuzzer. Every step is checked by what
+ * it returns; stream_model_check compares everything. */
 #ifndef TESTS_STREAM_MODEL_H
 #define TESTS_STREAM_MODEL_H
 
@@ -65,7 +66,8 @@ static inline struct text model_text(char buffer[160], uint32_t shape, uint32_t 
     return (struct text){buffer, (size_t)length};
 }
 
-static inline void model_check_text(const struct packed_text *text, uint32_t shape, uint32_t index, bool is_value) {
+static inline void model_check_text(const struct packed_text *text, uint32_t shape, uint32_t index,
+                                    bool is_value) {
     char buffer[160];
     struct text wanted = model_text(buffer, shape, index, is_value);
     CHECK(text->length == wanted.length && memcmp(text->data, wanted.data, wanted.length) == 0);
@@ -116,8 +118,9 @@ static inline void model_trim(struct stream_model *model) {
     }
     if (trim.is_approximate) trim.limit = model_draw(model, 2) * 150;
     uint64_t removed = stream_trim(model->stream, &trim), left = removed, most = 0;
-    for (uint32_t i = 0;
-         i < model->entries && (trim.by == STREAM_TRIM_LENGTH || stream_id_compare(model->entry[i].id, trim.id) < 0); i++)
+    for (uint32_t i = 0; i < model->entries && (trim.by == STREAM_TRIM_LENGTH ||
+                                                stream_id_compare(model->entry[i].id, trim.id) < 0);
+         i++)
         most += model->entry[i].is_there;
     if (trim.by == STREAM_TRIM_LENGTH) most = before > trim.length ? before - trim.length : 0;
     CHECK(trim.is_approximate ? removed <= most : removed == most);
@@ -132,7 +135,8 @@ static inline void model_trim(struct stream_model *model) {
 static inline void model_read(struct stream_model *model) {
     struct stream_reader reader;
     if (model->entries == 0) return;
-    uint32_t low = model_draw(model, model->entries), high = model_draw(model, model->entries), most = 1 + model_draw(model, 30);
+    uint32_t low = model_draw(model, model->entries), high = model_draw(model, model->entries),
+             most = 1 + model_draw(model, 30);
     bool is_backwards = model_draw(model, 2) == 0;
     struct stream_id start = model->entry[low].id, end = model->entry[high].id;
     stream_read(&reader, model->stream, start, end, is_backwards);
@@ -294,7 +298,8 @@ static inline void model_check_group(const struct stream_model *model, uint32_t 
 
 static inline size_t model_node_bytes(const struct tree_node *node, uint32_t level) {
     size_t bytes = node == NULL ? 0 : memory_size(node);
-    for (uint32_t i = 0; level > 0 && i < node->count; i++) bytes += model_node_bytes(node->slots[i].to, level - 1);
+    for (uint32_t i = 0; level > 0 && i < node->count; i++)
+        bytes += model_node_bytes(node->slots[i].to, level - 1);
     return bytes;
 }
 
@@ -304,19 +309,21 @@ static inline size_t model_names_bytes(const struct names *names) {
 
 /* Every allocation, asked for its size. */
 static inline size_t model_bytes(const struct stream *stream) {
-    size_t bytes =
-        memory_size(stream) + model_node_bytes(stream->nodes.root, stream->nodes.height) + model_names_bytes(&stream->groups);
+    size_t bytes = memory_size(stream) + model_node_bytes(stream->nodes.root, stream->nodes.height) +
+                   model_names_bytes(&stream->groups);
     for (struct tree_place place = tree_first(&stream->nodes); place.node != NULL; place = tree_next(place))
         bytes += packed_bytes(tree_slot(place)->to);
     for (uint32_t i = 0; i < stream->groups.count; i++) {
         const struct stream_group *group = stream->groups.items[i];
         bytes += memory_size(group) + model_node_bytes(group->pending.root, group->pending.height) +
                  model_names_bytes(&group->consumers);
-        for (struct tree_place place = tree_first(&group->pending); place.node != NULL; place = tree_next(place))
+        for (struct tree_place place = tree_first(&group->pending); place.node != NULL;
+             place = tree_next(place))
             bytes += memory_size(tree_slot(place)->to);
         for (uint32_t k = 0; k < group->consumers.count; k++) {
             const struct stream_consumer *consumer = group->consumers.items[k];
-            bytes += memory_size(consumer) + model_node_bytes(consumer->pending.root, consumer->pending.height);
+            bytes +=
+                memory_size(consumer) + model_node_bytes(consumer->pending.root, consumer->pending.height);
         }
     }
     return bytes;

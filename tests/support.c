@@ -111,15 +111,13 @@ static enum start wait_until_ready(const struct server *server) {
         int64_t left = deadline - now_us();
         int events = left <= 0 ? 0 : poll(&watched, 1, (int)(left / 1000) + 1);
         if (events < 0 && errno == EINTR) continue;
-        ssize_t count =
-            events <= 0 ? 0 : read(server->log, text + length, sizeof text - 1 - length);
+        ssize_t count = events <= 0 ? 0 : read(server->log, text + length, sizeof text - 1 - length);
         if (count > 0) length += (size_t)count;
         text[length] = '\0';
         if (strstr(text, "Ready to accept connections") != NULL) return START_READY;
         if (count <= 0) {
             if (strstr(text, strerror(EADDRINUSE)) != NULL) return START_PORT_TAKEN;
-            fprintf(stderr, "the server %s:\n%s\n", events == 0 ? "is not ready in time" : "ended",
-                    text);
+            fprintf(stderr, "the server %s:\n%s\n", events == 0 ? "is not ready in time" : "ended", text);
             return START_FAILED;
         }
         /* Only a sanitizer says so much; the last half is enough to find the line that matters. */
@@ -223,8 +221,7 @@ struct server *server_start(const char *const *options) {
         close(server->log);
     }
     remove_directory(server->directory);
-    give_up("the server does not start",
-            outcome == START_PORT_TAKEN ? "no port stays free" : "see above");
+    give_up("the server does not start", outcome == START_PORT_TAKEN ? "no port stays free" : "see above");
 }
 
 /* The end of a child is an event like any other: its descriptor becomes readable. */
@@ -264,8 +261,7 @@ double server_cpu_seconds(const struct server *server) {
     /* The name may have blanks in it; what follows it has none. */
     const char *behind_name = strrchr(line, ')');
     if (behind_name == NULL ||
-        sscanf(behind_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-               &system) != 2)
+        sscanf(behind_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
         give_up(path, "reads otherwise than expected");
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -312,8 +308,7 @@ void expect(redisContext *connection, const char *expected, const char *format, 
     va_end(arguments);
     if (reply == NULL) fail_msg("%s: %s", format, connection->errstr);
     char *actual = reply_text(reply);
-    if (strcmp(actual, expected) != 0)
-        fail_msg("%s: expected %s, got %s", format, expected, actual);
+    if (strcmp(actual, expected) != 0) fail_msg("%s: expected %s, got %s", format, expected, actual);
     free(actual);
     freeReplyObject(reply);
 }

@@ -16,29 +16,36 @@ struct server {
     char directory[64]; /* its working directory, removed at the end */
 };
 
-/* Starts the server that $LATCHKEY names on a free port of 127.0.0.1, with further options (ended by NULL; options may be NULL), and
- * returns when it is ready. $IO_BACKEND, if set, is the loop it uses. Ends the test program with the server's log if it can't. What the server logs as a warning, and a
- * sanitizer's report, goes on to our standard error.
+/* Starts the server that $LATCHKEY names on a free port of 127.0.0.1, with further options (ended by NULL;
+ * options may be NULL), and returns when it is ready. $IO_BACKEND, if set, is the loop it uses. Ends the test
+ * program with the server's log if it can't. What the server logs as a warning, and a sanitizer's report,
+ * goes on to our standard error.
  *
- * A server that is not stopped is killed when the test program ends, however that happens if it was started by the main thread. */
+ * A server that is not stopped is killed when the test program ends, however that happens if it was started
+ * by the main thread. */
 struct server *server_start(const char *const *options);
-/* Ends it with SIGTERM, frees it, and returns its exit status, or 128 + the signal that killed it: 0 is what a test should expect, since
- * a sanitizer that found something makes it another. Ends the test program if it takes more than 60 seconds. */
+/* Ends it with SIGTERM, frees it, and returns its exit status, or 128 + the signal that killed it: 0 is what
+ * a test should expect, since a sanitizer that found something makes it another. Ends the test program if it
+ * takes more than 60 seconds. */
 int server_stop(struct server *server);
 /* CPU time that the process has used, in seconds, in steps of 1/100. */
 double server_cpu_seconds(const struct server *server);
 
-/* A connection, to be freed with redisFree. Ends the test program with a message if there is none to be had. */
+/* A connection, to be freed with redisFree. Ends the test program with a message if there is none to be
+ * had. */
 redisContext *server_connect(const struct server *server);
-/* Runs a command and checks that the reply reads as expected, in the form that reply_text gives it. Fails the cmocka test otherwise. */
-void expect(redisContext *connection, const char *expected, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Runs a command and checks that the reply reads as expected, in the form that reply_text gives it. Fails the
+ * cmocka test otherwise. */
+void expect(redisContext *connection, const char *expected, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The reply in one line, to be freed: "OK", "(nil)", "12", "[a, b, (nil)]", or the error's text. */
 char *reply_text(const redisReply *reply);
 
 /* A field of INFO that is a number. Fails the test if there is none of that name. */
 int64_t info_number(redisContext *connection, const char *name);
 
-/* A new connection that has sent a command that is going to wait, and does: the observer, another connection, has seen it. */
+/* A new connection that has sent a command that is going to wait, and does: the observer, another connection,
+ * has seen it. */
 redisContext *connect_and_wait(const struct server *server, redisContext *observer, const char *command);
 /* What a connection that waited is answered; it is closed. */
 void expect_answer(redisContext *waiting, const char *expected);

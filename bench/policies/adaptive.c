@@ -1,4 +1,5 @@
-/* ARC (Megiddo and Modha, FAST '03) and 2Q (Johnson and Shasha, VLDB '94, the full version): both remember the names of what they let go. */
+/* ARC (Megiddo and Modha, FAST '03) and 2Q (Johnson and Shasha, VLDB '94, the full version): both remember
+ * the names of what they let go. */
 #include "links.h"
 
 enum place { NOWHERE, RECENT, FREQUENT, RECENT_GHOST, FREQUENT_GHOST, PLACES };
@@ -50,8 +51,8 @@ static void arc_make_room(struct lists *lists, uint64_t weight, bool was_frequen
     uint64_t *weights = lists->weights;
     while (weights[RECENT] + weights[FREQUENT] + weight > lists->setting->capacity) {
         double recent = (double)weights[RECENT];
-        bool takes_recent = weights[RECENT] > 0 &&
-                            (recent > lists->target || (was_frequent && recent >= lists->target));
+        bool takes_recent =
+            weights[RECENT] > 0 && (recent > lists->target || (was_frequent && recent >= lists->target));
         if (takes_recent || weights[FREQUENT] == 0)
             lists_age(lists, RECENT, RECENT_GHOST);
         else
@@ -98,8 +99,7 @@ static bool two_queue_request(void *state, uint32_t object) {
     }
     if (weight > capacity) return false;
     while (weights[RECENT] + weights[FREQUENT] + weight > capacity) {
-        bool takes_recent =
-            (double)weights[RECENT] > lists->in * (double)capacity || weights[FREQUENT] == 0;
+        bool takes_recent = (double)weights[RECENT] > lists->in * (double)capacity || weights[FREQUENT] == 0;
         lists_age(lists, takes_recent ? RECENT : FREQUENT, takes_recent ? RECENT_GHOST : NOWHERE);
     }
     lists_place(lists, object, lists->places[object] == RECENT_GHOST ? FREQUENT : RECENT);

@@ -1,20 +1,28 @@
-/* The policy that Latchkey uses: S3-FIFO's idea (what is new passes through a small part of the room; names of what left are remembered)
- * without its lists. An entry has 16 bits; victims are found by looking at a few entries drawn at random.
+/* The policy that Latchkey uses: S3-FIFO's idea (what is new passes through a small part of the room; names
+ * of what left are remembered) without its lists. An entry has 16 bits; victims are found by looking at a few
+ * entries drawn at random.
  *
  *     +------+-------+----------+      main   the entry is in the main part, else in the small one
  *     | main | count | stamp    |      count  hits, up to 3; in the main part one a tick at most
- *     | 1    | 2     | 13 bits  |      stamp  in ticks: when it was inserted; in the main part, when it was last used
+ *     | 1    | 2     | 13 bits  |      stamp  in ticks: when it was inserted; in the main part, when it was
+ *                                             last used
  *     +------+-------+----------+
  *
  * - A tick passes with every so many insertions as make a 128th of the residents.
- * - Inserted is into the main part while that has less than its share, or if the key is a ghost that was used more recently than what the
+ * - Inserted is into the main part while that has less than its share, or if the key is a ghost that was used
+ *   more recently than what the
  *   main part lets go (as in LIRS: Jiang and Zhang, SIGMETRICS '02); else into the small part.
- * - The victim comes from the small part if that is above its share, else from the main part: of those drawn, the one with the greatest age,
- *   which counts less the more often it was hit, and more if it is large. In the small part, one that was hit goes to the main part instead.
- * - A ghost is 11 bits of a key's hash and 5 bits of coarse time, in one table for all shards, which keeps order within a bucket only.
+ * - The victim comes from the small part if that is above its share, else from the main part: of those drawn,
+ *   the one with the greatest age,
+ *   which counts less the more often it was hit, and more if it is large. In the small part, one that was
+ *       hit goes to the main part instead.
+ * - A ghost is 11 bits of a key's hash and 5 bits of coarse time, in one table for all shards, which keeps
+ *   order within a bucket only.
  *
- *     small=15     share in percent         samples=128  entries that are drawn            ghost=150    slots in percent of the residents
- *     take=8       victims of one drawing   run=32       entries drawn from a shard        size=50      exponent of the size, in percent
+ *     small=15     share in percent         samples=128  entries that are drawn            ghost=150
+ *                                                        slots in percent of the residents
+ *     take=8       victims of one drawing   run=32       entries drawn from a shard        size=50
+ *                                                        exponent of the size, in percent
  *     reach=100    percent of the main part's age that a ghost may have
  *     keep1=50 keep2=30 keep3=20            weight of the age after so many hits */
 #include <math.h>
@@ -67,7 +75,7 @@ struct latchkey {
     uint64_t small_share;
     uint32_t samples, take, run;
     double reach, keep[COUNT_MOST + 1], size;
-    float *sizes; /* weight to the power of size */
+    float *sizes;           /* weight to the power of size */
     struct queue queues[2]; /* of the small part, and of the main one */
 };
 
@@ -99,8 +107,7 @@ static void *latchkey_open(const struct setting *setting) {
     double held = (double)setting->capacity * setting->objects / (total + 1) + 1;
     latchkey->ghosts.buckets =
         (uint32_t)(held * setting_number(setting, "ghost", 150) / 100 / GHOST_SLOTS) + 1;
-    latchkey->ghosts.slots =
-        memory_take((size_t)latchkey->ghosts.buckets * GHOST_SLOTS, sizeof(uint16_t));
+    latchkey->ghosts.slots = memory_take((size_t)latchkey->ghosts.buckets * GHOST_SLOTS, sizeof(uint16_t));
     return latchkey;
 }
 
@@ -212,16 +219,14 @@ static void queue_offer(const struct latchkey *latchkey, struct queue *queue, ui
 static void queue_draw(struct latchkey *latchkey, struct queue *queue, bool wants_small) {
     uint32_t drawn = 0;
     for (uint32_t tries = 0;
-         (drawn < latchkey->samples && tries < 4 * latchkey->samples) || queue->count == 0;
-         tries++) {
+         (drawn < latchkey->samples && tries < 4 * latchkey->samples) || queue->count == 0; tries++) {
         const struct shard *shard =
             &latchkey->shards[random_below(&latchkey->random, latchkey->setting->shards)];
         if (shard->count == 0) continue;
         uint32_t start = random_below(&latchkey->random, shard->count);
         for (uint32_t i = 0; i < latchkey->run && i < shard->count; i++, drawn++) {
             uint32_t object = shard->residents[(start + i) % shard->count];
-            if (is_main(latchkey->access[object]) != wants_small)
-                queue_offer(latchkey, queue, object);
+            if (is_main(latchkey->access[object]) != wants_small) queue_offer(latchkey, queue, object);
         }
     }
 }
@@ -231,8 +236,7 @@ static uint32_t victim_choose(struct latchkey *latchkey, bool wants_small) {
     for (;;) {
         if (queue->count == 0) queue_draw(latchkey, queue, wants_small);
         struct candidate best = queue->candidates[--queue->count];
-        if (latchkey->places[best.object] == 0 ||
-            is_main(latchkey->access[best.object]) == wants_small)
+        if (latchkey->places[best.object] == 0 || is_main(latchkey->access[best.object]) == wants_small)
             continue;
         if (score_of(latchkey, best.object) >= best.score) return best.object;
     }
@@ -242,8 +246,7 @@ static void latchkey_evict(struct latchkey *latchkey, uint64_t incoming) {
     const uint32_t *weights = latchkey->setting->weights;
     for (;;) {
         uint64_t small = latchkey->used - latchkey->main_used + incoming;
-        bool wants_small =
-            small > incoming && (small > latchkey->small_share || latchkey->main_used == 0);
+        bool wants_small = small > incoming && (small > latchkey->small_share || latchkey->main_used == 0);
         uint32_t victim = victim_choose(latchkey, wants_small);
         uint16_t access = latchkey->access[victim];
         if (wants_small && count_of(access) > 0) {
@@ -265,7 +268,8 @@ static void latchkey_evict(struct latchkey *latchkey, uint64_t incoming) {
 
 /* ---------------------------------------------------------------- requests */
 
-/* Writes only if that changes something: in the main part once a tick, in the small one three times at most. */
+/* Writes only if that changes something: in the main part once a tick, in the small one three times at
+ * most. */
 static void latchkey_hit(struct latchkey *latchkey, uint32_t object) {
     uint16_t access = latchkey->access[object];
     uint32_t count = count_of(access) + (count_of(access) < COUNT_MOST);
@@ -278,8 +282,7 @@ static void latchkey_hit(struct latchkey *latchkey, uint32_t object) {
 static bool latchkey_goes_to_main(struct latchkey *latchkey, uint32_t object, uint64_t weight) {
     uint32_t age;
     bool is_ghost = ghosts_take(&latchkey->ghosts, object_hash(object), latchkey->tick, &age);
-    if (is_ghost && (latchkey->main_age == 0 || age <= latchkey->reach * latchkey->main_age))
-        return true;
+    if (is_ghost && (latchkey->main_age == 0 || age <= latchkey->reach * latchkey->main_age)) return true;
     return latchkey->main_used + weight <= latchkey->setting->capacity - latchkey->small_share;
 }
 

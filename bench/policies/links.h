@@ -1,4 +1,5 @@
-/* Doubly linked lists of objects: an object is in one list at most. List i's ends are the node objects + i. */
+/* Doubly linked lists of objects: an object is in one list at most. List i's ends are the node objects +
+ * i. */
 #ifndef BENCH_POLICIES_LINKS_H
 #define BENCH_POLICIES_LINKS_H
 

@@ -1,7 +1,8 @@
-/* LIRS (Jiang and Zhang, SIGMETRICS '02): what was asked for again soon (LIR) stays; the rest (HIR) passes through 1 % of the room.
+/* LIRS (Jiang and Zhang, SIGMETRICS '02): what was asked for again soon (LIR) stays; the rest (HIR) passes
+ * through 1 % of the room.
  *
- * The stack S has what was asked for most recently at its front, absent objects too, and always a LIR object at its end. Q has the resident
- * HIR objects. An object may be in both, so each has links of its own. */
+ * The stack S has what was asked for most recently at its front, absent objects too, and always a LIR object
+ * at its end. Q has the resident HIR objects. An object may be in both, so each has links of its own. */
 #include "links.h"
 
 enum place { NOWHERE, LIR, HIR, GHOST };
@@ -17,15 +18,14 @@ struct lirs {
 static void *lirs_open(const struct setting *setting) {
     struct lirs *lirs = memory_take(1, sizeof *lirs);
     lirs->setting = setting;
-    lirs->stack = links_open(setting->objects,
-                             2); /* list 1: ghosts only, in the order in which they became such */
+    lirs->stack =
+        links_open(setting->objects, 2); /* list 1: ghosts only, in the order in which they became such */
     lirs->queue = links_open(setting->objects, 2);
     lirs->places = memory_take(setting->objects, 1);
     lirs->is_stacked = memory_take(setting->objects, sizeof(bool));
     double hir = setting_number(setting, "hir", 1) / 100 * (double)setting->capacity;
     lirs->lir_most = setting->capacity - (hir < 1 ? 1 : (uint64_t)hir);
-    lirs->ghosts_most =
-        (uint64_t)(setting_number(setting, "ghost", 200) / 100 * (double)setting->capacity);
+    lirs->ghosts_most = (uint64_t)(setting_number(setting, "ghost", 200) / 100 * (double)setting->capacity);
     return lirs;
 }
 

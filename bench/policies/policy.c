@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct policy policy_fifo, policy_lru, policy_clock, policy_sieve, policy_lfu,
-    policy_arc, policy_two_queue, policy_s3fifo, policy_lirs, policy_tinylfu, policy_redis_lru,
-    policy_redis_lfu, policy_latchkey;
+extern const struct policy policy_fifo, policy_lru, policy_clock, policy_sieve, policy_lfu, policy_arc,
+    policy_two_queue, policy_s3fifo, policy_lirs, policy_tinylfu, policy_redis_lru, policy_redis_lfu,
+    policy_latchkey;
 
 const struct policy *const policies[] = {
     &policy_fifo,      &policy_lru,       &policy_clock,    &policy_sieve, &policy_lfu,
@@ -25,8 +25,7 @@ const struct policy *policy_find(const char *name) {
 double setting_number(const struct setting *setting, const char *name, double otherwise) {
     size_t length = strlen(name);
     for (const char *at = setting->parameters; *at; at += *at == '/') {
-        if (strncmp(at, name, length) == 0 && at[length] == '=')
-            return strtod(at + length + 1, NULL);
+        if (strncmp(at, name, length) == 0 && at[length] == '=') return strtod(at + length + 1, NULL);
         at += strcspn(at, "/");
     }
     return otherwise;

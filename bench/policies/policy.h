@@ -1,8 +1,9 @@
 /* A cache policy as the simulator knows it: told of every request, it answers whether the object was there.
  *
- * Objects are numbers below setting.objects, so that a policy keeps what it knows of them in plain arrays. What an object weighs counts
- * against the capacity: 1 each for a capacity in objects, bytes for one in bytes. An object that is asked for and absent is inserted, unless
- * the policy refuses it or it is heavier than the whole. */
+ * Objects are numbers below setting.objects, so that a policy keeps what it knows of them in plain arrays.
+ * What an object weighs counts against the capacity: 1 each for a capacity in objects, bytes for one in
+ * bytes. An object that is asked for and absent is inserted, unless the policy refuses it or it is heavier
+ * than the whole. */
 #ifndef BENCH_POLICIES_POLICY_H
 #define BENCH_POLICIES_POLICY_H
 

@@ -1,8 +1,10 @@
-/* Policies of one queue: FIFO; LRU, where a hit moves an object to the front; CLOCK, where the hand spares an object that was hit since it
- * last passed; SIEVE (Zhang et al., NSDI '24), where what is spared stays in its place. And LFU, which has a queue for each count.
+/* Policies of one queue: FIFO; LRU, where a hit moves an object to the front; CLOCK, where the hand spares an
+ * object that was hit since it last passed; SIEVE (Zhang et al., NSDI '24), where what is spared stays in its
+ * place. And LFU, which has a queue for each count.
  *
- * SIEVE's hand, once it has come up to the newest object, goes on from there only if that was hit before the next miss. Where nothing is asked
- * for twice in a row it stays, lets go each new object at once, and keeps the old ones: it then does what LFU does, hence the same figures. */
+ * SIEVE's hand, once it has come up to the newest object, goes on from there only if that was hit before the
+ * next miss. Where nothing is asked for twice in a row it stays, lets go each new object at once, and keeps
+ * the old ones: it then does what LFU does, hence the same figures. */
 #include "links.h"
 
 enum kind { FIFO, LRU, CLOCK, SIEVE };

@@ -1,9 +1,9 @@
-/* What Redis does: a few keys drawn at random, and a pool of the best candidates of earlier draws. With an exact clock, where the server has
- * one of seconds (LRU) or minutes (LFU).
+/* What Redis does: a few keys drawn at random, and a pool of the best candidates of earlier draws. With an
+ * exact clock, where the server has one of seconds (LRU) or minutes (LFU).
  *
  *     samples=5  keys drawn for a victim        pool=16   candidates that are remembered
- *     minute=N   for LFU, requests in a minute, at each of which an unused key's counter falls by one, as a multiple of the capacity in
- *                hundredths; 0: never */
+ *     minute=N   for LFU, requests in a minute, at each of which an unused key's counter falls by one, as a
+ *                multiple of the capacity in hundredths; 0: never */
 #include <stdlib.h>
 
 #include "policy.h"
@@ -39,8 +39,7 @@ static void *redis_open(const struct setting *setting, bool is_lfu) {
     redis->samples = (uint32_t)setting_number(setting, "samples", 5);
     redis->pool_most = (uint32_t)setting_number(setting, "pool", 16);
     if (redis->pool_most > POOL_MOST) redis->pool_most = POOL_MOST;
-    redis->minute =
-        (uint64_t)(setting_number(setting, "minute", 0) / 100 * (double)setting->capacity);
+    redis->minute = (uint64_t)(setting_number(setting, "minute", 0) / 100 * (double)setting->capacity);
     redis->is_lfu = is_lfu;
     return redis;
 }
@@ -61,8 +60,7 @@ static uint8_t redis_decayed(const struct redis *redis, uint32_t object) {
 }
 
 static uint64_t redis_idle(const struct redis *redis, uint32_t object) {
-    return redis->is_lfu ? 255u - redis_decayed(redis, object)
-                         : redis->clock - redis->used_at[object];
+    return redis->is_lfu ? 255u - redis_decayed(redis, object) : redis->clock - redis->used_at[object];
 }
 
 static void redis_use(struct redis *redis, uint32_t object) {
@@ -70,8 +68,7 @@ static void redis_use(struct redis *redis, uint32_t object) {
         uint8_t counter = redis_decayed(redis, object);
         uint32_t base = counter > LFU_START ? counter - LFU_START : 0;
         double chance = 1.0 / (base * LFU_FACTOR + 1);
-        if (counter < 255 && (double)(random_next(&redis->random) >> 11) * 0x1p-53 < chance)
-            counter++;
+        if (counter < 255 && (double)(random_next(&redis->random) >> 11) * 0x1p-53 < chance) counter++;
         redis->counters[object] = counter;
     }
     redis->used_at[object] = redis->clock;

@@ -1,12 +1,15 @@
-/* S3-FIFO (Yang et al., SOSP '23): a small queue for what is new, a main queue for what was asked for again, and the names of what left the
- * small one. A hit only raises a two-bit counter.
+/* S3-FIFO (Yang et al., SOSP '23): a small queue for what is new, a main queue for what was asked for again,
+ * and the names of what left the small one. A hit only raises a two-bit counter.
  *
- * With shards, each has its own two queues, but the shares are those of the whole, and the victim is the oldest among the tails of `samples`
- * shards drawn at random: so the policy acts on the whole even where a shard holds three objects.
+ * With shards, each has its own two queues, but the shares are those of the whole, and the victim is the
+ * oldest among the tails of `samples` shards drawn at random: so the policy acts on the whole even where a
+ * shard holds three objects.
  *
- *     small=10    share of the small queue in percent      ghost=90     names that are remembered, in percent of the room
+ *     small=10    share of the small queue in percent      ghost=90     names that are remembered, in
+ *                                                          percent of the room
  *     promote=2   hits that lead from small to main        most=3       where the counter stops
- *     samples=8   shards that are looked at                fill=0       1: what is new goes to the main queue while that is below its share */
+ *     samples=8   shards that are looked at                fill=0       1: what is new goes to the main
+ *                                                          queue while that is below its share */
 #include "links.h"
 
 enum place { NOWHERE, SMALL, MAIN };
@@ -78,8 +81,8 @@ static void s3fifo_evict(struct s3fifo *s3fifo, uint64_t incoming) {
     const uint32_t *weights = s3fifo->setting->weights;
     for (;;) {
         uint64_t small = s3fifo->small_used + (s3fifo->fills ? incoming : 0);
-        bool is_small = (small > s3fifo->small_share && s3fifo->small_used > 0) ||
-                        s3fifo->small_used == s3fifo->used;
+        bool is_small =
+            (small > s3fifo->small_share && s3fifo->small_used > 0) || s3fifo->small_used == s3fifo->used;
         uint32_t tail = s3fifo_tail(s3fifo, is_small ? SMALL : MAIN);
         links_remove(&s3fifo->links, tail);
         if (is_small) s3fifo->small_used -= weights[tail];

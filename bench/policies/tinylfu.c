@@ -1,5 +1,5 @@
-/* W-TinyLFU (Einziger, Friedman and Manes, 2017): an LRU window of 1 %, and behind it a segmented LRU that lets an object in only if a sketch
- * has counted it more often than the one that would have to go. */
+/* W-TinyLFU (Einziger, Friedman and Manes, 2017): an LRU window of 1 %, and behind it a segmented LRU that
+ * lets an object in only if a sketch has counted it more often than the one that would have to go. */
 #include <string.h>
 
 #include "links.h"
@@ -84,7 +84,8 @@ static uint64_t tinylfu_used(const struct tinylfu *tinylfu) {
     return tinylfu->weights[WINDOW] + tinylfu->weights[PROBATION] + tinylfu->weights[PROTECTED];
 }
 
-/* What the window is too full for becomes a candidate, and meets the victim of the main part if there is no room for both. */
+/* What the window is too full for becomes a candidate, and meets the victim of the main part if there is no
+ * room for both. */
 static void tinylfu_settle(struct tinylfu *tinylfu) {
     while (tinylfu->weights[WINDOW] > tinylfu->window_most) {
         uint32_t candidate = links_last(&tinylfu->links, WINDOW);
@@ -93,8 +94,7 @@ static void tinylfu_settle(struct tinylfu *tinylfu) {
             uint32_t victim = links_last(&tinylfu->links, PROBATION);
             if (victim == candidate && tinylfu->weights[PROTECTED] > 0)
                 victim = links_last(&tinylfu->links, PROTECTED);
-            if (sketch_estimate(tinylfu, candidate) <= sketch_estimate(tinylfu, victim))
-                victim = candidate;
+            if (sketch_estimate(tinylfu, candidate) <= sketch_estimate(tinylfu, victim)) victim = candidate;
             tinylfu_place(tinylfu, victim, NOWHERE);
             if (victim == candidate) break;
         }

@@ -1,5 +1,6 @@
-/* Traces are small, so that every key is asked for under several names, one right after the other: a cache with as many times the room then
- * meets the same choice, and 1 % of the footprint is OBJECTS_LEAST objects at least. What is made has as many objects from the start. */
+/* Traces are small, so that every key is asked for under several names, one right after the other: a cache
+ * with as many times the room then meets the same choice, and 1 % of the footprint is OBJECTS_LEAST objects
+ * at least. What is made has as many objects from the start. */
 #include "workload.h"
 
 #include <math.h>
@@ -50,8 +51,7 @@ struct numbering {
 
 static uint32_t numbering_of(struct numbering *numbering, uint64_t key) {
     uint32_t at = (uint32_t)mix(key) & numbering->mask;
-    while (numbering->numbers[at] > 0 && numbering->keys[at] != key)
-        at = (at + 1) & numbering->mask;
+    while (numbering->numbers[at] > 0 && numbering->keys[at] != key) at = (at + 1) & numbering->mask;
     if (numbering->numbers[at] == 0) {
         numbering->keys[at] = key;
         numbering->numbers[at] = ++numbering->count;

@@ -1,5 +1,5 @@
-/* What the simulator and the replay ask for: a sequence of requests for objects, from a trace or made. The same name and seed always give
- * the same sequence. */
+/* What the simulator and the replay ask for: a sequence of requests for objects, from a trace or made. The
+ * same name and seed always give the same sequence. */
 #ifndef BENCH_WORKLOADS_WORKLOAD_H
 #define BENCH_WORKLOADS_WORKLOAD_H
 
@@ -23,7 +23,8 @@ extern const char *const workload_names[];
 bool workload_open(struct workload *workload, const char *name, const char *folder);
 void workload_close(struct workload *workload);
 
-/* Bytes of an object's value in a mixed workload: from an eighth to eight times the typical size, small ones more often. */
+/* Bytes of an object's value in a mixed workload: from an eighth to eight times the typical size, small ones
+ * more often. */
 uint32_t workload_object_size(uint32_t object, uint32_t typical);
 
 #endif

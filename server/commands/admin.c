@@ -1,4 +1,5 @@
-/* Commands about the process as a whole, and about one connection's place in it: MONITOR, SHUTDOWN, DEBUG HOLD. */
+/* Commands about the process as a whole, and about one connection's place in it: MONITOR, SHUTDOWN, DEBUG
+ * HOLD. */
 #include <stdlib.h>
 
 #include "../clock.h"
@@ -8,23 +9,33 @@
 #include "../worker.h"
 #include "commands.h"
 
-void command_monitor(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+void command_monitor(struct worker *worker, struct connection *connection, const struct call *call,
+                     struct reply *reply) {
     (void)call;
-    if (monitor_add(worker, connection)) reply_ok(reply);
-    else reply_error(reply, ERROR_NO_MEMORY);
+    if (monitor_add(worker, connection))
+        reply_ok(reply);
+    else
+        reply_error(reply, ERROR_NO_MEMORY);
 }
 
-/* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits and could be aborted. */
-void command_shutdown(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+/* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits
+ * and could be aborted. */
+void command_shutdown(struct worker *worker, struct connection *connection, const struct call *call,
+                      struct reply *reply) {
     bool saves = false, saves_not = false, aborts = false, is_now = false, is_wrong = false;
     (void)worker;
     for (uint32_t i = 1; i < call->count; i++) {
         const struct bulk *option = &call->arguments[i];
-        if (argument_is(option, "SAVE")) saves = true;
-        else if (argument_is(option, "NOSAVE")) saves_not = true;
-        else if (argument_is(option, "NOW")) is_now = true;
-        else if (argument_is(option, "ABORT")) aborts = true;
-        else if (!argument_is(option, "FORCE")) is_wrong = true;
+        if (argument_is(option, "SAVE"))
+            saves = true;
+        else if (argument_is(option, "NOSAVE"))
+            saves_not = true;
+        else if (argument_is(option, "NOW"))
+            is_now = true;
+        else if (argument_is(option, "ABORT"))
+            aborts = true;
+        else if (!argument_is(option, "FORCE"))
+            is_wrong = true;
     }
     if (is_wrong || (saves && saves_not) || (aborts && call->count > 2)) {
         reply_error(reply, ERROR_SYNTAX);
@@ -40,13 +51,15 @@ void command_shutdown(struct worker *worker, struct connection *connection, cons
 
 #define HOLD_MOST 3600.0
 
-void command_debug_worker(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+void command_debug_worker(struct worker *worker, struct connection *connection, const struct call *call,
+                          struct reply *reply) {
     (void)connection;
     (void)call;
     reply_integer(reply, worker->number);
 }
 
-void command_debug_hold(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+void command_debug_hold(struct worker *worker, struct connection *connection, const struct call *call,
+                        struct reply *reply) {
     char text[32], *end = NULL;
     const struct bulk *seconds = &call->arguments[3];
     (void)worker;
@@ -64,8 +77,10 @@ void command_debug_hold(struct worker *worker, struct connection *connection, co
     const struct bulk *name = &call->arguments[2];
     struct key key = keyspace_key(call->keyspace, call->database, name->data, name->length);
     const char *error = hold_start(call->keyspace, &key, duration, call->now);
-    if (error != NULL) reply_error(reply, error);
-    else reply_ok(reply);
+    if (error != NULL)
+        reply_error(reply, error);
+    else
+        reply_ok(reply);
 }
 
 /* Time passes, or somebody sets the clock: what tests can't wait for. */

@@ -1,7 +1,7 @@
 /* Bits: strings as rows of bits, and as fields of bits that hold numbers.
  *
- * Bit 0 is the highest one of byte 0. Ranges are bit numbers here, whether they were given in bytes or in bits; what lies behind the end of
- * a string is 0. Loops take eight bytes at a time. */
+ * Bit 0 is the highest one of byte 0. Ranges are bit numbers here, whether they were given in bytes or in
+ * bits; what lies behind the end of a string is 0. Loops take eight bytes at a time. */
 #include <string.h>
 
 #include "../config.h"
@@ -40,7 +40,8 @@ static inline __attribute__((always_inline)) uint64_t count_loop(const unsigned 
 
 #ifdef __x86_64__
 /* An instruction instead of a table; not every x86-64 has it. */
-static __attribute__((target("popcnt"))) uint64_t count_by_instruction(const unsigned char *bytes, size_t length) {
+static __attribute__((target("popcnt"))) uint64_t count_by_instruction(const unsigned char *bytes,
+                                                                       size_t length) {
     return count_loop(bytes, length);
 }
 #endif
@@ -55,7 +56,8 @@ static uint64_t bytes_count(const unsigned char *bytes, size_t length) {
 /* Ones among the bits first..last. */
 static uint64_t bits_count(const unsigned char *bytes, uint64_t first, uint64_t last) {
     uint64_t count = bytes_count(bytes + first / 8, (size_t)(last / 8 - first / 8 + 1));
-    unsigned before = bytes[first / 8] & ~(0xffu >> first % 8), behind = bytes[last / 8] & (0x7fu >> last % 8);
+    unsigned before = bytes[first / 8] & ~(0xffu >> first % 8),
+             behind = bytes[last / 8] & (0x7fu >> last % 8);
     return count - (uint64_t)__builtin_popcount(before) - (uint64_t)__builtin_popcount(behind);
 }
 
@@ -93,7 +95,8 @@ static bool check_offset(int64_t offset, int64_t most, struct reply *reply) {
 
 static bool parse_offset(const struct bulk *argument, uint64_t *offset, struct reply *reply) {
     int64_t number;
-    if (!argument_integer(argument, &number, reply, "ERR bit offset is not an integer or out of range")) return false;
+    if (!argument_integer(argument, &number, reply, "ERR bit offset is not an integer or out of range"))
+        return false;
     *offset = (uint64_t)number;
     return check_offset(number, length_most(), reply);
 }
@@ -106,8 +109,8 @@ static bool parse_unit(const struct bulk *argument, bool *is_in_bits, struct rep
     return false;
 }
 
-/* From places in bytes or bits, negative ones counted from the end, to bit numbers within a string of `length` bytes. false if nothing
- * is left between them. */
+/* From places in bytes or bits, negative ones counted from the end, to bit numbers within a string of
+ * `length` bytes. false if nothing is left between them. */
 static bool range_resolve(int64_t *first, int64_t *last, bool is_in_bits, size_t length) {
     int64_t end = (int64_t)length * (is_in_bits ? 8 : 1);
     if (*first < 0) *first = *first + end < 0 ? 0 : *first + end;
@@ -160,7 +163,9 @@ void command_setbit(struct write_scope *scope, const struct call *call, struct r
     uint64_t offset;
     int64_t bit;
     if (!parse_offset(&call->arguments[2], &offset, reply)) return;
-    if (!argument_integer_within(&call->arguments[3], 0, 1, &bit, reply, "ERR bit is not an integer or out of range")) return;
+    if (!argument_integer_within(&call->arguments[3], 0, 1, &bit, reply,
+                                 "ERR bit is not an integer or out of range"))
+        return;
     scope_edit(scope, &call->keys[0], &edit);
     if (!check_string(edit.entry, reply)) {
         scope_unchanged(&edit);
@@ -205,7 +210,8 @@ void command_bitcount(const struct read_scope *scope, const struct call *call, s
     if (is_reversed || !range_resolve(&first, &last, is_in_bits, view.length))
         reply_integer(reply, 0);
     else
-        reply_integer(reply, (int64_t)bits_count((const unsigned char *)view.data, (uint64_t)first, (uint64_t)last));
+        reply_integer(reply,
+                      (int64_t)bits_count((const unsigned char *)view.data, (uint64_t)first, (uint64_t)last));
 }
 
 void command_bitpos(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -235,7 +241,8 @@ void command_bitpos(const struct read_scope *scope, const struct call *call, str
         reply_integer(reply, -1);
         return;
     }
-    int64_t found = (int64_t)bits_find((const unsigned char *)view.data, (uint64_t)first, (uint64_t)last, bit == 1);
+    int64_t found =
+        (int64_t)bits_find((const unsigned char *)view.data, (uint64_t)first, (uint64_t)last, bit == 1);
     /* Zeros follow a string, so one is always found, unless an end was given. */
     bool is_found = found <= last || (bit == 0 && call->count < 5);
     reply_integer(reply, is_found ? found : -1);
@@ -259,12 +266,14 @@ static uint64_t combine(enum operation operation, uint64_t one, uint64_t other) 
 static inline __attribute__((always_inline)) void combine_loop(enum operation operation, unsigned char *into,
                                                                const unsigned char *from, size_t length) {
     size_t i = 0;
-    for (; length - i >= 8; i += 8) word_store(into + i, combine(operation, word_load(into + i), word_load(from + i)));
+    for (; length - i >= 8; i += 8)
+        word_store(into + i, combine(operation, word_load(into + i), word_load(from + i)));
     for (; i < length; i++) into[i] = (unsigned char)combine(operation, into[i], from[i]);
 }
 
 /* `into` has `length` bytes; behind the end of `from` it meets zeros. */
-static void combine_bytes(enum operation operation, unsigned char *into, size_t length, const struct string_view *from) {
+static void combine_bytes(enum operation operation, unsigned char *into, size_t length,
+                          const struct string_view *from) {
     const unsigned char *bytes = (const unsigned char *)from->data;
     switch (operation) {
     case OPERATION_AND:
@@ -292,9 +301,10 @@ static bool parse_operation(const struct call *call, enum operation *operation, 
     return false;
 }
 
-/* The result into `bytes`, from the sources as they are before anything is changed: the destination may be one of them. */
-static void operate(const struct write_scope *scope, const struct call *call, enum operation operation, unsigned char *bytes,
-                    size_t length) {
+/* The result into `bytes`, from the sources as they are before anything is changed: the destination may be
+ * one of them. */
+static void operate(const struct write_scope *scope, const struct call *call, enum operation operation,
+                    unsigned char *bytes, size_t length) {
     struct string_view view;
     const struct read_scope reading = {scope->scope}; /* their hits are counted already */
     view_or_nothing(scope_peek(&reading, &call->keys[1]), &view);
@@ -307,8 +317,8 @@ static void operate(const struct write_scope *scope, const struct call *call, en
     }
 }
 
-static void store(struct write_scope *scope, const struct key *key, const char *data, size_t length, struct blob *blob,
-                  struct reply *reply) {
+static void store(struct write_scope *scope, const struct key *key, const char *data, size_t length,
+                  struct blob *blob, struct reply *reply) {
     struct edit edit;
     scope_edit(scope, key, &edit);
     if (!edit_put_raw(&edit, data, length, blob, false)) {
@@ -377,8 +387,9 @@ struct field {
     int64_t operand; /* of SET and INCRBY */
 };
 
-/* Goes over the arguments of BITFIELD. More than once: everything is checked before anything is done, and nothing is kept in between.
- * The limit, which may be set to another one at any time, is asked for once: what has been found right stays so. */
+/* Goes over the arguments of BITFIELD. More than once: everything is checked before anything is done, and
+ * nothing is kept in between. The limit, which may be set to another one at any time, is asked for once: what
+ * has been found right stays so. */
 struct field_reader {
     const struct call *call;
     int64_t most; /* bytes of the longest string */
@@ -402,7 +413,8 @@ static bool parse_overflow(const struct bulk *argument, enum overflow *overflow,
 
 static bool parse_type(const struct bulk *argument, struct field *field, struct reply *reply) {
     const struct bulk digits = {argument->data + 1, argument->length == 0 ? 0 : argument->length - 1, NULL};
-    const char *error = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    const char *error =
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
     int64_t bits;
     if (argument->length == 0 || (argument->data[0] != 'i' && argument->data[0] != 'u')) {
         reply_error(reply, error);
@@ -415,11 +427,13 @@ static bool parse_type(const struct bulk *argument, struct field *field, struct 
 }
 
 /* "#3" is the third field of this type behind the first. */
-static bool parse_field_offset(const struct bulk *argument, int64_t most, struct field *field, struct reply *reply) {
+static bool parse_field_offset(const struct bulk *argument, int64_t most, struct field *field,
+                               struct reply *reply) {
     bool is_counted = argument->length > 0 && argument->data[0] == '#';
     const struct bulk digits = {argument->data + is_counted, argument->length - is_counted, NULL};
     int64_t number;
-    if (!argument_integer(&digits, &number, reply, "ERR bit offset is not an integer or out of range")) return false;
+    if (!argument_integer(&digits, &number, reply, "ERR bit offset is not an integer or out of range"))
+        return false;
     if (is_counted && __builtin_mul_overflow(number, (int64_t)field->bits, &number)) number = -1;
     field->offset = (uint64_t)number;
     return check_offset(number, most, reply);
@@ -440,13 +454,15 @@ static bool parse_field(struct field_reader *reader, struct field *field, struct
         reply_error(reply, ERROR_SYNTAX);
         return false;
     }
-    if (!parse_type(word + 1, field, reply) || !parse_field_offset(word + 2, reader->most, field, reply)) return false;
+    if (!parse_type(word + 1, field, reply) || !parse_field_offset(word + 2, reader->most, field, reply))
+        return false;
     if (field->action != FIELD_GET && !argument_integer(word + 3, &field->operand, reply, NULL)) return false;
     reader->next += field->action == FIELD_GET ? 3 : 4;
     return true;
 }
 
-/* Passes OVERFLOW words. Sets is_done at the end of the arguments, else there is a field. false if there was an error. */
+/* Passes OVERFLOW words. Sets is_done at the end of the arguments, else there is a field. false if there was
+ * an error. */
 static bool read_field(struct field_reader *reader, struct field *field, bool *is_done, struct reply *reply) {
     const struct call *call = reader->call;
     while (reader->next + 1 < call->count && argument_is(&call->arguments[reader->next], "OVERFLOW")) {
@@ -481,7 +497,8 @@ static bool survey_fields(const struct call *call, struct survey *survey, struct
 }
 
 /* The bytes that a field touches, as one number; at most nine. */
-static unsigned __int128 field_window(const unsigned char *bytes, size_t length, const struct field *field, size_t *count) {
+static unsigned __int128 field_window(const unsigned char *bytes, size_t length, const struct field *field,
+                                      size_t *count) {
     unsigned __int128 window = 0;
     *count = (field->offset % 8 + field->bits + 7) / 8;
     for (size_t i = 0; i < *count; i++) {
@@ -507,7 +524,8 @@ static void field_store(unsigned char *bytes, size_t length, const struct field 
     size_t shift = count * 8 - field->offset % 8 - field->bits;
     window &= ~((unsigned __int128)field_mask(field) << shift);
     window |= (unsigned __int128)(value & field_mask(field)) << shift;
-    for (size_t i = 0; i < count; i++) bytes[field->offset / 8 + i] = (unsigned char)(window >> (count - 1 - i) * 8);
+    for (size_t i = 0; i < count; i++)
+        bytes[field->offset / 8 + i] = (unsigned char)(window >> (count - 1 - i) * 8);
 }
 
 /* The bits as the number they stand for. */
@@ -526,14 +544,16 @@ static bool field_next(const struct field *field, uint64_t before, uint64_t *aft
         next = (uint64_t)field->operand; /* for an unsigned field -1 is very large, not below 0 */
     *after = (uint64_t)next & field_mask(field);
     if (next >= least && next <= most) return true;
-    /* To SET, the lowest numbers of all, further from `most` than 64 bits tell, are too high ones, as they are to Redis. */
+    /* To SET, the lowest numbers of all, further from `most` than 64 bits tell, are too high ones, as they
+     * are to Redis. */
     bool is_low = next < least && (field->action != FIELD_SET || most - next <= INT64_MAX);
     if (field->overflow == OVERFLOW_SAT) *after = (uint64_t)(is_low ? least : most) & field_mask(field);
     return field->overflow != OVERFLOW_FAIL;
 }
 
 /* Returns whether it is a change; of a string that has got longer, each one that is written is. */
-static bool field_run(const struct field *field, unsigned char *bytes, size_t length, bool is_longer, struct reply *reply) {
+static bool field_run(const struct field *field, unsigned char *bytes, size_t length, bool is_longer,
+                      struct reply *reply) {
     uint64_t before = field_load(bytes, length, field), after = before;
     bool is_changed = false;
     if (field->action != FIELD_GET) {
@@ -550,26 +570,28 @@ static bool field_run(const struct field *field, unsigned char *bytes, size_t le
 }
 
 /* Every field has been checked: reading them again fails nowhere. Returns how many changes were made. */
-static int64_t run_fields(const struct call *call, const struct survey *survey, unsigned char *bytes, size_t length,
-                          bool is_longer, struct reply *reply) {
+static int64_t run_fields(const struct call *call, const struct survey *survey, unsigned char *bytes,
+                          size_t length, bool is_longer, struct reply *reply) {
     int64_t changes = 0;
     struct field_reader reader = {.call = call, .most = survey->most, .next = 2};
     struct field field;
     bool is_done;
     reply_array(reply, survey->count);
-    while (read_field(&reader, &field, &is_done, reply) && !is_done) changes += field_run(&field, bytes, length, is_longer, reply);
+    while (read_field(&reader, &field, &is_done, reply) && !is_done)
+        changes += field_run(&field, bytes, length, is_longer, reply);
     return changes;
 }
 
 /* Fields that are only read, or get the values that they have. */
-static void look_at_fields(const struct call *call, const struct survey *survey, const struct string_view *view,
-                           struct reply *reply) {
-    run_fields(call, survey, (unsigned char *)(uintptr_t)view->data, view->length, false, reply); /* stores nothing */
+static void look_at_fields(const struct call *call, const struct survey *survey,
+                           const struct string_view *view, struct reply *reply) {
+    run_fields(call, survey, (unsigned char *)(uintptr_t)view->data, view->length, false,
+               reply); /* stores nothing */
 }
 
 /* Whether any of them gets another value. As long as none does, each one meets the string as it is. */
-static bool fields_change(const struct call *call, const struct survey *survey, const struct string_view *view,
-                          struct reply *reply) {
+static bool fields_change(const struct call *call, const struct survey *survey,
+                          const struct string_view *view, struct reply *reply) {
     struct field_reader reader = {.call = call, .most = survey->most, .next = 2};
     struct field field;
     bool is_done;
@@ -580,7 +602,8 @@ static bool fields_change(const struct call *call, const struct survey *survey, 
     return false;
 }
 
-static void bitfield_look(const struct entry *entry, const struct call *call, const struct survey *survey, struct reply *reply) {
+static void bitfield_look(const struct entry *entry, const struct call *call, const struct survey *survey,
+                          struct reply *reply) {
     struct string_view view;
     if (!check_string(entry, reply)) return;
     view_or_nothing(entry, &view);
@@ -596,7 +619,8 @@ void command_bitfield_ro(const struct read_scope *scope, const struct call *call
         bitfield_look(scope_read(scope, &call->keys[0]), call, &survey, reply);
 }
 
-static void bitfield_write(struct edit *edit, const struct call *call, const struct survey *survey, struct reply *reply) {
+static void bitfield_write(struct edit *edit, const struct call *call, const struct survey *survey,
+                           struct reply *reply) {
     struct string_view view;
     view_or_nothing(edit->entry, &view);
     size_t length = survey->end / 8 < view.length ? view.length : (size_t)(survey->end / 8 + 1);
@@ -638,5 +662,6 @@ size_t room_for_bitfield(const struct write_scope *scope, const struct call *cal
     reply_init(&refusal, call->protocol);
     bool is_fine = survey_fields(call, &survey, &refusal);
     reply_free(&refusal);
-    return is_fine && survey.writes ? scope_stretch_bytes(scope, &call->keys[0], (size_t)(survey.end / 8 + 1)) : 0;
+    return is_fine && survey.writes ? scope_stretch_bytes(scope, &call->keys[0], (size_t)(survey.end / 8 + 1))
+                                    : 0;
 }

@@ -1,7 +1,8 @@
-/* Commands that wait: BLPOP and its like. Each takes what is there, like the command it is named after, or says what it would wait for.
+/* Commands that wait: BLPOP and its like. Each takes what is there, like the command it is named after, or
+ * says what it would wait for.
  *
- * When a key is filled later, the command is run again for that key alone (blocking.h): so it works through call->keys, and not through its
- * arguments. */
+ * When a key is filled later, the command is run again for that key alone (blocking.h): so it works through
+ * call->keys, and not through its arguments. */
 #include <math.h>
 
 #include "../../shard/number.h"
@@ -13,9 +14,12 @@ static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *tim
     long double seconds;
     int64_t end;
     const char *error = NULL;
-    if (!number_parse_long_double(argument->data, argument->length, &seconds) || isnan(seconds)) error = "ERR timeout is not a float or out of range";
-    else if (seconds > (long double)INT64_MAX / 1000) error = "ERR timeout is out of range";
-    else if (seconds < 0) error = "ERR timeout is negative";
+    if (!number_parse_long_double(argument->data, argument->length, &seconds) || isnan(seconds))
+        error = "ERR timeout is not a float or out of range";
+    else if (seconds > (long double)INT64_MAX / 1000)
+        error = "ERR timeout is out of range";
+    else if (seconds < 0)
+        error = "ERR timeout is negative";
     if (error == NULL) {
         *timeout = (int64_t)ceill(seconds * 1000);
         if (__builtin_add_overflow(*timeout, now, &end)) error = "ERR timeout is out of range";
@@ -25,24 +29,27 @@ static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *tim
 }
 
 /* What is left to do when nothing was there. */
-static void wait_or_reply(const struct call *call, enum type type, int64_t timeout, uint32_t keys, struct reply *reply) {
-    if (call->block == NULL) reply_null_array(reply);
-    else *call->block = (struct block){.wants = true, .type = type, .timeout = timeout, .key_count = keys};
+static void wait_or_reply(const struct call *call, enum type type, int64_t timeout, uint32_t keys,
+                          struct reply *reply) {
+    if (call->block == NULL)
+        reply_null_array(reply);
+    else
+        *call->block = (struct block){.wants = true, .type = type, .timeout = timeout, .key_count = keys};
 }
 
-typedef enum popped pop_function(struct write_scope *scope, const struct key *key, bool is_first, uint64_t count, bool is_many,
-                                 struct reply *reply);
+typedef enum popped pop_function(struct write_scope *scope, const struct key *key, bool is_first,
+                                 uint64_t count, bool is_many, struct reply *reply);
 
 /* From the first key that has something. Returns false if none has; true if there is a reply. */
-static bool pop_any(struct write_scope *scope, const struct call *call, pop_function *pop, bool is_first, uint64_t count, bool is_many,
-                    struct reply *reply) {
+static bool pop_any(struct write_scope *scope, const struct call *call, pop_function *pop, bool is_first,
+                    uint64_t count, bool is_many, struct reply *reply) {
     for (uint32_t i = 0; i < call->key_count; i++)
         if (pop(scope, &call->keys[i], is_first, count, is_many, reply) != POP_EMPTY) return true;
     return false;
 }
 
-static void pop_or_wait(struct write_scope *scope, const struct call *call, enum type type, pop_function *pop, bool is_first,
-                        struct reply *reply) {
+static void pop_or_wait(struct write_scope *scope, const struct call *call, enum type type, pop_function *pop,
+                        bool is_first, struct reply *reply) {
     int64_t timeout;
     if (!timeout_parse(&call->arguments[call->count - 1], call->now, &timeout, reply)) return;
     if (!pop_any(scope, call, pop, is_first, 1, false, reply)) wait_or_reply(call, type, timeout, 0, reply);
@@ -64,12 +71,15 @@ void command_bzpopmax(struct write_scope *scope, const struct call *call, struct
     pop_or_wait(scope, call, TYPE_ZSET, pop_sorted, false, reply);
 }
 
-static void mpop_or_wait(struct write_scope *scope, const struct call *call, enum type type, pop_function *pop, const char *const ends[2],
-                         struct reply *reply) {
+static void mpop_or_wait(struct write_scope *scope, const struct call *call, enum type type,
+                         pop_function *pop, const char *const ends[2], struct reply *reply) {
     int64_t timeout;
     struct mpop mpop;
-    if (!mpop_parse(call, 2, ends, &mpop, reply) || !timeout_parse(&call->arguments[1], call->now, &timeout, reply)) return;
-    if (!pop_any(scope, call, pop, mpop.is_first, mpop.count, true, reply)) wait_or_reply(call, type, timeout, 0, reply);
+    if (!mpop_parse(call, 2, ends, &mpop, reply) ||
+        !timeout_parse(&call->arguments[1], call->now, &timeout, reply))
+        return;
+    if (!pop_any(scope, call, pop, mpop.is_first, mpop.count, true, reply))
+        wait_or_reply(call, type, timeout, 0, reply);
 }
 
 void command_blmpop(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -82,7 +92,8 @@ void command_bzmpop(struct write_scope *scope, const struct call *call, struct r
     mpop_or_wait(scope, call, TYPE_ZSET, pop_sorted, ends, reply);
 }
 
-static void move_or_wait(struct write_scope *scope, const struct call *call, bool from_front, bool to_front, struct reply *reply) {
+static void move_or_wait(struct write_scope *scope, const struct call *call, bool from_front, bool to_front,
+                         struct reply *reply) {
     int64_t timeout;
     if (!timeout_parse(&call->arguments[call->count - 1], call->now, &timeout, reply)) return;
     if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) == POP_EMPTY)
@@ -91,7 +102,8 @@ static void move_or_wait(struct write_scope *scope, const struct call *call, boo
 
 void command_blmove(struct write_scope *scope, const struct call *call, struct reply *reply) {
     bool from_front, to_front;
-    if (end_parse(&call->arguments[3], &from_front, reply) && end_parse(&call->arguments[4], &to_front, reply))
+    if (end_parse(&call->arguments[3], &from_front, reply) &&
+        end_parse(&call->arguments[4], &to_front, reply))
         move_or_wait(scope, call, from_front, to_front, reply);
 }
 

@@ -1,5 +1,6 @@
-/* CLIENT: what one client may learn of the others, and do to them. Connections belong to their workers, so every such command asks
- * all workers (inquiry.h): each looks at its own, and the asker puts the answers together. */
+/* CLIENT: what one client may learn of the others, and do to them. Connections belong to their workers, so
+ * every such command asks all workers (inquiry.h): each looks at its own, and the asker puts the answers
+ * together. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,8 @@ static void write_description(struct reply *text, const struct connection *conne
     free(whole);
 }
 
-void command_client_info(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+void command_client_info(struct worker *worker, struct connection *connection, const struct call *call,
+                         struct reply *reply) {
     struct reply text;
     (void)worker;
     reply_init(&text, call->protocol);
@@ -90,8 +92,8 @@ void command_client_info(struct worker *worker, struct connection *connection, c
 
 /* Only normal clients exist so far; the other types are known, and match nobody. */
 static bool is_known_type(const struct bulk *type) {
-    return argument_is(type, "normal") || argument_is(type, "master") || argument_is(type, "replica") || argument_is(type, "slave") ||
-           argument_is(type, "pubsub");
+    return argument_is(type, "normal") || argument_is(type, "master") || argument_is(type, "replica") ||
+           argument_is(type, "slave") || argument_is(type, "pubsub");
 }
 
 struct filter {
@@ -106,7 +108,8 @@ static bool text_is(const struct bulk *argument, const char *text) {
 }
 
 /* Reads CLIENT KILL's arguments; with reply NULL they are known to be right. */
-static bool filter_read(struct filter *filter, const struct bulk *arguments, uint32_t count, struct reply *reply) {
+static bool filter_read(struct filter *filter, const struct bulk *arguments, uint32_t count,
+                        struct reply *reply) {
     *filter = (struct filter){.spares_asker = true};
     if (count == 3) {
         filter->peer = &arguments[2];
@@ -180,14 +183,17 @@ void command_client_kill_visit(struct worker *worker, struct inquiry *inquiry) {
     struct filter filter;
     filter_read(&filter, inquiry->arguments, inquiry->count, &answer->text);
     bool is_one = filter.id != 0;
-    struct connection *first = is_one ? worker_find_connection(worker, (uint64_t)filter.id) : worker->connections;
+    struct connection *first =
+        is_one ? worker_find_connection(worker, (uint64_t)filter.id) : worker->connections;
     for (struct connection *connection = first, *next; connection != NULL; connection = next) {
         next = is_one ? NULL : connection->next;
         if (!filter_matches(&filter, connection, inquiry->asker)) continue;
         answer->number++;
         /* The asker is told first, and closed then. */
-        if (connection->session.id == inquiry->asker) connection->session.closes_after_reply = true;
-        else connection_close(connection, "killed by CLIENT KILL");
+        if (connection->session.id == inquiry->asker)
+            connection->session.closes_after_reply = true;
+        else
+            connection_close(connection, "killed by CLIENT KILL");
         if (filter.is_old_form) return;
     }
 }
@@ -200,9 +206,12 @@ static int64_t sum_of_answers(const struct inquiry *inquiry) {
 
 void command_client_kill_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
     int64_t killed = sum_of_answers(inquiry);
-    if (call->count > 3) reply_integer(reply, killed);
-    else if (killed > 0) reply_ok(reply);
-    else reply_error(reply, "ERR No such client");
+    if (call->count > 3)
+        reply_integer(reply, killed);
+    else if (killed > 0)
+        reply_ok(reply);
+    else
+        reply_error(reply, "ERR No such client");
 }
 
 /* ------------------------------------------------------------------ LIST */
@@ -258,8 +267,10 @@ void command_client_list_visit(struct worker *worker, struct inquiry *inquiry) {
         list_by_id(worker, inquiry, out);
         return;
     }
-    if (inquiry->count > 2 && !argument_is(&inquiry->arguments[3], "normal")) return; /* of a type that nobody has */
-    for (const struct connection *connection = worker->connections; connection != NULL; connection = connection->next)
+    if (inquiry->count > 2 && !argument_is(&inquiry->arguments[3], "normal"))
+        return; /* of a type that nobody has */
+    for (const struct connection *connection = worker->connections; connection != NULL;
+         connection = connection->next)
         write_description(out, connection);
 }
 
@@ -281,7 +292,8 @@ static void merge_lines(const struct inquiry *inquiry, struct reply *lines) {
         struct line_head first = {.position = UINT32_MAX}, head;
         uint32_t whose = 0;
         for (uint32_t i = 0; i < inquiry->workers; i++) {
-            if (!next_line(&inquiry->answers[i].text, at[i], &head) || head.position >= first.position) continue;
+            if (!next_line(&inquiry->answers[i].text, at[i], &head) || head.position >= first.position)
+                continue;
             first = head;
             whose = i;
         }
@@ -295,7 +307,8 @@ static void merge_lines(const struct inquiry *inquiry, struct reply *lines) {
 void command_client_list_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
     struct reply lines;
     reply_init(&lines, call->protocol);
-    for (uint32_t i = 0; i < inquiry->workers; i++) lines.is_broken = lines.is_broken || inquiry->answers[i].text.is_broken;
+    for (uint32_t i = 0; i < inquiry->workers; i++)
+        lines.is_broken = lines.is_broken || inquiry->answers[i].text.is_broken;
     if (is_by_id(call->arguments, call->count)) {
         merge_lines(inquiry, &lines);
     } else {
@@ -313,18 +326,22 @@ bool command_client_unblock_check(const struct call *call, struct reply *reply) 
         reply_subcommand_error(call, reply);
         return false;
     }
-    if (call->count == 4 && !argument_is(&call->arguments[3], "TIMEOUT") && !argument_is(&call->arguments[3], "ERROR")) {
+    if (call->count == 4 && !argument_is(&call->arguments[3], "TIMEOUT") &&
+        !argument_is(&call->arguments[3], "ERROR")) {
         reply_error(reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         return false;
     }
     return argument_integer(&call->arguments[2], &id, reply, NULL);
 }
 
-/* Blocked is who waits for a key to be filled (BLPOP); a request parked on a lock or by a pause isn't blocked in this sense, as in Redis. */
+/* Blocked is who waits for a key to be filled (BLPOP); a request parked on a lock or by a pause isn't blocked
+ * in this sense, as in Redis. */
 void command_client_unblock_visit(struct worker *worker, struct inquiry *inquiry) {
     int64_t id = 0;
     const struct bulk *argument = &inquiry->arguments[2];
-    struct connection *connection = number_parse(argument->data, argument->length, &id) ? worker_find_connection(worker, (uint64_t)id) : NULL;
+    struct connection *connection = number_parse(argument->data, argument->length, &id)
+                                        ? worker_find_connection(worker, (uint64_t)id)
+                                        : NULL;
     bool is_error = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "ERROR");
     inquiry_answer(inquiry, worker)->number = connection != NULL && dispatch_unblock(connection, is_error);
 }
@@ -338,7 +355,8 @@ void command_client_unblock_conclude(struct inquiry *inquiry, const struct call 
 
 static bool pause_timeout(const struct bulk *argument, int64_t now, int64_t *until, struct reply *reply) {
     int64_t timeout;
-    if (!argument_integer(argument, &timeout, reply, "ERR timeout is not an integer or out of range")) return false;
+    if (!argument_integer(argument, &timeout, reply, "ERR timeout is not an integer or out of range"))
+        return false;
     if (timeout < 0 || __builtin_add_overflow(timeout, now, until)) {
         reply_error(reply, timeout < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
         return false;
@@ -352,7 +370,8 @@ bool command_client_pause_check(const struct call *call, struct reply *reply) {
         reply_subcommand_error(call, reply);
         return false;
     }
-    if (call->count == 4 && !argument_is(&call->arguments[3], "WRITE") && !argument_is(&call->arguments[3], "ALL")) {
+    if (call->count == 4 && !argument_is(&call->arguments[3], "WRITE") &&
+        !argument_is(&call->arguments[3], "ALL")) {
         reply_error(reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
         return false;
     }
@@ -362,8 +381,10 @@ bool command_client_pause_check(const struct call *call, struct reply *reply) {
 /* A pause under way is neither shortened nor loosened by another one. */
 void command_client_pause_visit(struct worker *worker, struct inquiry *inquiry) {
     int64_t until = 0;
-    bool only_writes = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "WRITE"), present_only_writes;
-    pause_timeout(&inquiry->arguments[2], worker->now_monotonic, &until, &inquiry_answer(inquiry, worker)->text);
+    bool only_writes = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "WRITE"),
+         present_only_writes;
+    pause_timeout(&inquiry->arguments[2], worker->now_monotonic, &until,
+                  &inquiry_answer(inquiry, worker)->text);
     int64_t present = dispatch_paused_until(worker, &present_only_writes);
     if (present > worker->now_monotonic) {
         if (present > until) until = present;
@@ -396,7 +417,8 @@ void command_debug_move_clients_visit(struct worker *worker, struct inquiry *inq
     balance_evacuate(worker, worker_at((worker->number + 1) % worker_count()));
 }
 
-void command_debug_move_clients_conclude(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
+void command_debug_move_clients_conclude(struct inquiry *inquiry, const struct call *call,
+                                         struct reply *reply) {
     (void)inquiry;
     (void)call;
     reply_ok(reply);

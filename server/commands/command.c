@@ -1,6 +1,6 @@
-/* COMMAND: the table of commands as clients see it. Everything is read from the rows (rows_*.c); what Redis derives from other facts is
- * derived here too, so that a row can't contradict itself: the categories that flags imply, the range of keys that clients older than key
- * specs go by. */
+/* COMMAND: the table of commands as clients see it. Everything is read from the rows (rows_*.c); what Redis
+ * derives from other facts is derived here too, so that a row can't contradict itself: the categories that
+ * flags imply, the range of keys that clients older than key specs go by. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +102,8 @@ static bool list_has(const char *list, const char *wanted) {
     return false;
 }
 
-/* Likewise of a row's history: a ';' ends an entry only before the next version, since texts have some of their own. */
+/* Likewise of a row's history: a ';' ends an entry only before the next version, since texts have some of
+ * their own. */
 static const char *next_entry(const char **history, size_t *length) {
     const char *entry = *history, *end = entry;
     if (entry == NULL || *entry == '\0') return NULL;
@@ -158,8 +159,8 @@ static bool is_plain(const struct key_spec *spec) {
     return spec->keyword == NULL && !spec->is_keynum && !spec->is_unknown;
 }
 
-/* First key, last key and step, as clients knew them before there were key specs: of a second spec, only what goes on where
- * the first ends. */
+/* First key, last key and step, as clients knew them before there were key specs: of a second spec, only what
+ * goes on where the first ends. */
 static void reply_key_range(const struct command *command, struct reply *reply) {
     static const struct key_spec none;
     const struct key_spec *keys = command->keys;
@@ -395,14 +396,13 @@ static bool is_from_module(const struct command *command, const struct bulk *arg
 
 static bool is_in_named_category(const struct command *command, const struct bulk *argument) {
     for (size_t i = 0; i < CATEGORIES; i++)
-        if (argument_is(argument, categories[i].name + 1))
-            return is_in_category(command, &categories[i]);
+        if (argument_is(argument, categories[i].name + 1)) return is_in_category(command, &categories[i]);
     return false;
 }
 
 static bool name_matches(const struct command *command, const struct bulk *argument) {
-    return glob_matches(argument->data, argument->length, command->full_name,
-                        strlen(command->full_name), true);
+    return glob_matches(argument->data, argument->length, command->full_name, strlen(command->full_name),
+                        true);
 }
 
 static bool is_any(const struct command *command, const struct bulk *argument) {
@@ -429,8 +429,7 @@ void command_command_list(const struct call *call, struct reply *reply) {
     size_t mark = reply_defer(reply), count = 0;
     for (uint32_t id = 0; id < command_table_count(); id++) {
         const struct command *command = command_by_id(id);
-        if (command->is_removed || !is_wanted(command, call->count == 2 ? NULL : &words[2]))
-            continue;
+        if (command->is_removed || !is_wanted(command, call->count == 2 ? NULL : &words[2])) continue;
         reply_bulk_text(reply, command->full_name);
         count++;
     }

@@ -1,4 +1,5 @@
-/* Every command's functions, as the rows (rows_*.c) name them. command.h tells what each kind gets and must do. */
+/* Every command's functions, as the rows (rows_*.c) name them. command.h tells what each kind gets and must
+ * do. */
 #ifndef SERVER_COMMANDS_COMMANDS_H
 #define SERVER_COMMANDS_COMMANDS_H
 
@@ -6,7 +7,8 @@
 
 /* strings.c */
 read_function command_get;
-write_function command_set, command_setnx, command_setex, command_psetex, command_getset, command_getdel, command_getex;
+write_function command_set, command_setnx, command_setex, command_psetex, command_getset, command_getdel,
+    command_getex;
 read_function command_mget;
 write_function command_mset, command_msetnx;
 read_function command_strlen, command_getrange, command_substr;
@@ -135,7 +137,8 @@ plain_function command_config_get, command_config_rewrite, command_config_help;
 plain_function command_info, command_config_resetstat;
 
 /* command.c */
-plain_function command_command, command_command_count, command_command_info, command_command_docs, command_command_list;
+plain_function command_command, command_command_count, command_command_info, command_command_docs,
+    command_command_list;
 plain_function command_command_getkeys, command_command_getkeysandflags, command_command_help;
 
 /* slowlog.c */
@@ -152,11 +155,13 @@ read_function command_debug_object, command_debug_listpack;
 plain_function command_debug_clock, command_debug_htstats;
 write_function command_debug_sleep, command_debug_populate;
 plain_function command_debug_reload, command_debug_change_repl_id, command_debug_quicklist_packed_threshold;
-plain_function command_debug_set_active_expire, command_debug_error, command_debug_log, command_debug_stringmatch_len;
+plain_function command_debug_set_active_expire, command_debug_error, command_debug_log,
+    command_debug_stringmatch_len;
 plain_function command_debug_protocol, command_debug_help, command_debug;
 
 /* admin.c */
-worker_function command_reset, command_config_set, command_monitor, command_shutdown, command_debug_hold, command_debug_worker;
+worker_function command_reset, command_config_set, command_monitor, command_shutdown, command_debug_hold,
+    command_debug_worker;
 
 /* time.c */
 plain_function command_time, command_lolwut;

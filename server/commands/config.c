@@ -7,8 +7,8 @@ void command_config_get(const struct call *call, struct reply *reply) {
     config_get(call->arguments + 2, call->count - 2, reply);
 }
 
-void command_config_set(struct worker *worker, struct connection *connection,
-                        const struct call *call, struct reply *reply) {
+void command_config_set(struct worker *worker, struct connection *connection, const struct call *call,
+                        struct reply *reply) {
     (void)worker;
     config_set(call->arguments + 2, call->count - 2, connection_is_local(connection), reply);
 }

@@ -1,4 +1,5 @@
-/* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it means. */
+/* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it
+ * means. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,12 @@
 #include "commands.h"
 
 void command_ping(const struct call *call, struct reply *reply) {
-    if (call->count > 2) reply_error(reply, "ERR wrong number of arguments for 'ping' command");
-    else if (call->count == 2) reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
-    else reply_status(reply, "PONG");
+    if (call->count > 2)
+        reply_error(reply, "ERR wrong number of arguments for 'ping' command");
+    else if (call->count == 2)
+        reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
+    else
+        reply_status(reply, "PONG");
 }
 
 void command_echo(const struct call *call, struct reply *reply) {
@@ -28,7 +32,8 @@ void command_quit(struct session *session, const struct call *call, struct reply
     reply_ok(reply);
 }
 
-/* An index as SELECT, COPY, MOVE and SWAPDB take it is checked by each with its own words; this is SELECT's. */
+/* An index as SELECT, COPY, MOVE and SWAPDB take it is checked by each with its own words; this is
+ * SELECT's. */
 void command_select(struct session *session, const struct call *call, struct reply *reply) {
     int64_t index;
     if (!argument_integer_within(&call->arguments[1], INT32_MIN, INT32_MAX, &index, reply, NULL)) return;
@@ -41,7 +46,8 @@ void command_select(struct session *session, const struct call *call, struct rep
 }
 
 /* What RESET and a new connection have in common. */
-void command_reset(struct worker *worker, struct connection *connection, const struct call *call, struct reply *reply) {
+void command_reset(struct worker *worker, struct connection *connection, const struct call *call,
+                   struct reply *reply) {
     struct session *session = &connection->session;
     (void)call;
     monitor_forget(worker, connection);
@@ -67,7 +73,8 @@ static bool text_is(const struct bulk *argument, const char *text) {
 
 size_t session_bytes(const struct session *session) {
     const struct library *library = session->library;
-    const char *const names[] = {session->name, library == NULL ? NULL : library->name, library == NULL ? NULL : library->version};
+    const char *const names[] = {session->name, library == NULL ? NULL : library->name,
+                                 library == NULL ? NULL : library->version};
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
@@ -79,7 +86,8 @@ bool session_is_admitted(const struct session *session) {
 }
 
 /* There is one user and one password, requirepass. Replies if it is refused. */
-static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password, struct reply *reply) {
+static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,
+                         struct reply *reply) {
     if (text_is(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
         session->is_authenticated = true;
         return true;
@@ -94,7 +102,8 @@ void command_auth(struct session *session, const struct call *call, struct reply
         return;
     }
     if (call->count == 2 && !config_has_password()) {
-        reply_error(reply, "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+        reply_error(reply, "ERR AUTH <password> called without any password configured for the default user. "
+                           "Are you sure your "
                            "configuration is correct?");
         return;
     }
@@ -113,10 +122,13 @@ static bool is_printable(const struct bulk *text) {
 static bool name_check(const struct bulk *what, const struct bulk *name, struct reply *reply) {
     int length = (int)what->length;
     if (name->length > SESSION_NAME_MOST)
-        reply_error_format(reply, "ERR %.*s cannot be longer than %zu bytes.", length, what->data, SESSION_NAME_MOST);
+        reply_error_format(reply, "ERR %.*s cannot be longer than %zu bytes.", length, what->data,
+                           SESSION_NAME_MOST);
     else if (!is_printable(name))
-        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", length, what->data);
-    else return true;
+        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", length,
+                           what->data);
+    else
+        return true;
     return false;
 }
 
@@ -137,7 +149,8 @@ static bool text_set(char **place, const struct bulk *text, struct reply *reply)
     return true;
 }
 
-static const struct bulk client_names = {.data = (char *)(uintptr_t) "Client names", .length = sizeof "Client names" - 1};
+static const struct bulk client_names = {.data = (char *)(uintptr_t)"Client names",
+                                         .length = sizeof "Client names" - 1};
 
 static bool set_name(struct session *session, const struct bulk *name, struct reply *reply) {
     return name_check(&client_names, name, reply) && text_set(&session->name, name, reply);
@@ -165,7 +178,9 @@ void command_hello(struct session *session, const struct call *call, struct repl
     int64_t version = 0;
     const struct bulk *user = NULL, *password = NULL, *name = NULL; /* user and password: both or neither */
     if (call->count > 1) {
-        if (!argument_integer(&call->arguments[1], &version, reply, "ERR Protocol version is not an integer or out of range")) return;
+        if (!argument_integer(&call->arguments[1], &version, reply,
+                              "ERR Protocol version is not an integer or out of range"))
+            return;
         if (version < 2 || version > 3) {
             reply_error(reply, "NOPROTO unsupported protocol version");
             return;
@@ -182,14 +197,17 @@ void command_hello(struct session *session, const struct call *call, struct repl
             name = &call->arguments[++i];
             if (!name_check(&client_names, name, reply)) return;
         } else {
-            reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length, option->data);
+            reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length,
+                               option->data);
             return;
         }
     }
     if (password != NULL && !authenticate(session, user, password, reply)) return;
     if (!session_is_admitted(session)) {
-        reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
-                           "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time");
+        reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+                           "HELLO <proto> AUTH <user> "
+                           "<pass> option can be used to authenticate the client and select the RESP "
+                           "protocol version at the same time");
         return;
     }
     if (name != NULL && !set_name(session, name, reply)) return;
@@ -206,8 +224,10 @@ void command_client_id(struct session *session, const struct call *call, struct 
 
 void command_client_getname(struct session *session, const struct call *call, struct reply *reply) {
     (void)call;
-    if (session->name == NULL) reply_null(reply);
-    else reply_bulk_text(reply, session->name);
+    if (session->name == NULL)
+        reply_null(reply);
+    else
+        reply_bulk_text(reply, session->name);
 }
 
 void command_client_setname(struct session *session, const struct call *call, struct reply *reply) {
@@ -223,8 +243,10 @@ void command_client_setinfo(struct session *session, const struct call *call, st
     }
     if (!name_check(option, value, reply)) return;
     if (session->library == NULL) session->library = calloc(1, sizeof *session->library);
-    if (session->library == NULL) reply_error(reply, ERROR_NO_MEMORY);
-    else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply)) reply_ok(reply);
+    if (session->library == NULL)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply))
+        reply_ok(reply);
 }
 
 void command_client_reply(struct session *session, const struct call *call, struct reply *reply) {

@@ -11,8 +11,7 @@ void command_dbsize(const struct call *call, struct reply *reply) {
 }
 
 /* [ASYNC | SYNC] */
-static void flush(struct write_scope *all, const struct call *call, struct reply *reply,
-                  uint32_t database) {
+static void flush(struct write_scope *all, const struct call *call, struct reply *reply, uint32_t database) {
     if (call->count > 2 || (call->count == 2 && !argument_is(&call->arguments[1], "ASYNC") &&
                             !argument_is(&call->arguments[1], "SYNC"))) {
         reply_error(reply, ERROR_SYNTAX);

@@ -1,4 +1,5 @@
-/* DEBUG: what tests want to see and do. (DEBUG HOLD, WORKER and CLOCK stand in admin.c, and DEBUG MOVE-CLIENTS in client.c.)
+/* DEBUG: what tests want to see and do. (DEBUG HOLD, WORKER and CLOCK stand in admin.c, and DEBUG
+ * MOVE-CLIENTS in client.c.)
  *
  * DIGEST and DIGEST-VALUE give what Redis gives for the same data, so that two servers can be
  * compared by one line. Everything is built of SHA-1, from a digest of zeros, in two ways to take
@@ -86,15 +87,13 @@ static void hash(struct hasher *hasher, const void *data, size_t length, struct 
                         EVP_DigestFinal_ex(hasher->context, out->bytes, NULL) != 1;
 }
 
-static void digest_add(struct digest *digest, struct hasher *hasher, const void *data,
-                       size_t length) {
+static void digest_add(struct digest *digest, struct hasher *hasher, const void *data, size_t length) {
     struct digest added;
     hash(hasher, data, length, &added);
     for (size_t i = 0; i < DIGEST_BYTES; i++) digest->bytes[i] ^= added.bytes[i];
 }
 
-static void digest_mix(struct digest *digest, struct hasher *hasher, const void *data,
-                       size_t length) {
+static void digest_mix(struct digest *digest, struct hasher *hasher, const void *data, size_t length) {
     struct digest added;
     digest_add(digest, hasher, data, length);
     added = *digest;
@@ -125,8 +124,7 @@ static bool digest_member(void *context, const struct packed_text *text) {
     return true;
 }
 
-static void digest_pair(void *context, const struct packed_text *first,
-                        const struct packed_text *second) {
+static void digest_pair(void *context, const struct packed_text *first, const struct packed_text *second) {
     const struct digesting *digesting = context;
     struct digest pair = {{0}};
     digest_mix(&pair, digesting->hasher, first->data, first->length);
@@ -136,7 +134,8 @@ static void digest_pair(void *context, const struct packed_text *first,
 
 static bool digest_scored(void *context, const struct packed_text *member, double score) {
     char digits[32];
-    struct packed_text text = {.data = digits, .length = (size_t)snprintf(digits, sizeof digits, "%.17g", score)};
+    struct packed_text text = {.data = digits,
+                               .length = (size_t)snprintf(digits, sizeof digits, "%.17g", score)};
     digest_pair(context, member, &text);
     return true;
 }
@@ -159,8 +158,7 @@ static void digest_stream(const struct digesting *digesting, const struct stream
     }
 }
 
-static void digest_content(struct digest *digest, struct hasher *hasher,
-                           const struct entry *entry) {
+static void digest_content(struct digest *digest, struct hasher *hasher, const struct entry *entry) {
     struct digesting digesting = {digest, hasher};
     struct string_view view;
     switch (entry_type(entry)) {
@@ -168,21 +166,16 @@ static void digest_content(struct digest *digest, struct hasher *hasher,
         entry_string(entry, &view);
         digest_mix(digest, hasher, view.data, view.length);
         break;
-    case TYPE_LIST:
-        list_each(entry_value(entry), 0, UINT64_MAX, false, digest_element, &digesting);
-        break;
+    case TYPE_LIST: list_each(entry_value(entry), 0, UINT64_MAX, false, digest_element, &digesting); break;
     case TYPE_SET: members_each(entry_value(entry), digest_member, &digesting); break;
-    case TYPE_ZSET:
-        sorted_each(entry_value(entry), 0, UINT64_MAX, false, digest_scored, &digesting);
-        break;
+    case TYPE_ZSET: sorted_each(entry_value(entry), 0, UINT64_MAX, false, digest_scored, &digesting); break;
     case TYPE_HASH: fields_each(entry_value(entry), digest_pair, &digesting); break;
     case TYPE_STREAM: digest_stream(&digesting, entry_value(entry)); break;
     default: break;
     }
 }
 
-static void digest_take_value(struct digest *digest, struct hasher *hasher,
-                              const struct entry *entry) {
+static void digest_take_value(struct digest *digest, struct hasher *hasher, const struct entry *entry) {
     static const char mark[] = "!!expire!!";
     static const uint32_t type_numbers[TYPE_COUNT] = {
         [TYPE_STRING] = 0, [TYPE_LIST] = 1, [TYPE_SET] = 2,
@@ -230,8 +223,7 @@ static void sum_entry(void *context, const struct entry *entry) {
     struct digest digest = {{0}};
     size_t length;
     const char *key = entry_key(entry, &length);
-    if (!summing->has_database)
-        digest_mix_number(&summing->digest, &summing->hasher, summing->database);
+    if (!summing->has_database) digest_mix_number(&summing->digest, &summing->hasher, summing->database);
     summing->has_database = true;
     digest_mix(&digest, &summing->hasher, key, length);
     digest_take_value(&digest, &summing->hasher, entry);
@@ -260,8 +252,10 @@ void command_debug_digest(struct write_scope *scope, const struct call *call, st
         summing.has_database = false;
         sum_database(&summing, &all, call->keyspace, database);
     }
-    if (summing.hasher.is_broken) reply_error(reply, ERROR_DIGEST);
-    else digest_reply(&summing.digest, reply);
+    if (summing.hasher.is_broken)
+        reply_error(reply, ERROR_DIGEST);
+    else
+        digest_reply(&summing.digest, reply);
     hasher_close(&summing.hasher);
 }
 
@@ -282,8 +276,7 @@ static size_t serialized_length(const struct entry *entry) {
     return view.length + (view.length < 64 ? 1 : view.length < 16384 ? 2 : 5);
 }
 
-void command_debug_object(const struct read_scope *scope, const struct call *call,
-                          struct reply *reply) {
+void command_debug_object(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     if (!takes(call, 3, 3, reply)) return;
     const struct entry *entry = scope_peek(scope, &call->keys[0]);
     if (entry == NULL) {
@@ -296,11 +289,10 @@ void command_debug_object(const struct read_scope *scope, const struct call *cal
     size_t references =
         view.blob == NULL ? 1 : atomic_load_explicit(&view.blob->references, memory_order_relaxed);
     int64_t idle = entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now));
-    snprintf(
-        text, sizeof text,
-        "Value at:%p refcount:%zu encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
-        (const void *)entry, references, entry_encoding_name(entry), serialized_length(entry),
-        (long long)((call->now / 1000 - idle) & 0xffffff), (long long)idle);
+    snprintf(text, sizeof text,
+             "Value at:%p refcount:%zu encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
+             (const void *)entry, references, entry_encoding_name(entry), serialized_length(entry),
+             (long long)((call->now / 1000 - idle) & 0xffffff), (long long)idle);
     reply_status(reply, text);
 }
 
@@ -340,20 +332,19 @@ void command_debug_htstats(const struct call *call, struct reply *reply) {
     if (size.keys == 0) {
         snprintf(text, sizeof text, "[Dictionary HT]\nNo stats available for empty dictionaries\n");
     } else {
-        snprintf(
-            text, sizeof text,
-            "[Dictionary HT]\nHash tables of all shards (expiring keys are in them):\n"
-            " number of elements: %llu\n elements that expire: %llu\n"
-            " buckets: %llu\n buckets being moved out of: %llu\n elements per bucket: %.2f\n"
-            " bytes: %llu\n"
-            " most elements moved by one operation: %llu\n"
-            "Shards:\n with elements: %u of %u\n fewest elements: %llu\n most elements: %llu\n",
-            (unsigned long long)size.keys, (unsigned long long)size.expiring,
-            (unsigned long long)size.buckets, (unsigned long long)size.old_buckets,
-            size.buckets == 0 ? 0.0 : (double)size.keys / (double)size.buckets,
-            (unsigned long long)size.table_bytes, (unsigned long long)size.moves_most, spread.used,
-            keyspace_shard_count(call->keyspace), (unsigned long long)spread.fewest,
-            (unsigned long long)spread.most);
+        snprintf(text, sizeof text,
+                 "[Dictionary HT]\nHash tables of all shards (expiring keys are in them):\n"
+                 " number of elements: %llu\n elements that expire: %llu\n"
+                 " buckets: %llu\n buckets being moved out of: %llu\n elements per bucket: %.2f\n"
+                 " bytes: %llu\n"
+                 " most elements moved by one operation: %llu\n"
+                 "Shards:\n with elements: %u of %u\n fewest elements: %llu\n most elements: %llu\n",
+                 (unsigned long long)size.keys, (unsigned long long)size.expiring,
+                 (unsigned long long)size.buckets, (unsigned long long)size.old_buckets,
+                 size.buckets == 0 ? 0.0 : (double)size.keys / (double)size.buckets,
+                 (unsigned long long)size.table_bytes, (unsigned long long)size.moves_most, spread.used,
+                 keyspace_shard_count(call->keyspace), (unsigned long long)spread.fewest,
+                 (unsigned long long)spread.most);
     }
     reply_verbatim(reply, "txt", text, strlen(text));
 }
@@ -391,8 +382,7 @@ void command_debug_error(const struct call *call, struct reply *reply) {
 
 void command_debug_log(const struct call *call, struct reply *reply) {
     if (!takes(call, 3, 3, reply)) return;
-    log_write(LOG_WARNING, "DEBUG LOG: %.*s", (int)call->arguments[2].length,
-              call->arguments[2].data);
+    log_write(LOG_WARNING, "DEBUG LOG: %.*s", (int)call->arguments[2].length, call->arguments[2].data);
     reply_ok(reply);
 }
 
@@ -400,8 +390,7 @@ void command_debug_log(const struct call *call, struct reply *reply) {
 void command_debug_stringmatch_len(const struct call *call, struct reply *reply) {
     if (!takes(call, 4, 4, reply)) return;
     const struct bulk *pattern = &call->arguments[2], *text = &call->arguments[3];
-    reply_integer(reply,
-                  glob_matches(pattern->data, pattern->length, text->data, text->length, false));
+    reply_integer(reply, glob_matches(pattern->data, pattern->length, text->data, text->length, false));
 }
 
 /* ------------------------------------------------------------------ what Redis's test suite asks for */
@@ -423,15 +412,20 @@ static bool populate_one(struct write_scope *scope, const struct key *key, const
     return was_there;
 }
 
-/* POPULATE count [prefix] [size]: keys "prefix:0" and so on of the values "value:0" and so on, cut or filled with zero bytes to the size. */
+/* POPULATE count [prefix] [size]: keys "prefix:0" and so on of the values "value:0" and so on, cut or filled
+ * with zero bytes to the size. */
 void command_debug_populate(struct write_scope *scope, const struct call *call, struct reply *reply) {
     int64_t count, size = 0;
-    static const struct bulk standard = {.data = (char *)(uintptr_t) "key", .length = 3};
+    static const struct bulk standard = {.data = (char *)(uintptr_t)"key", .length = 3};
     if (!takes(call, 3, 5, reply)) return;
-    if (!argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
-    if (call->count == 5 && !argument_integer_within(&call->arguments[4], 0, POPULATE_VALUE_MOST, &size, reply, ERROR_NOT_POSITIVE)) return;
+    if (!argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
+        return;
+    if (call->count == 5 && !argument_integer_within(&call->arguments[4], 0, POPULATE_VALUE_MOST, &size,
+                                                     reply, ERROR_NOT_POSITIVE))
+        return;
     const struct bulk *prefix = call->count > 3 ? &call->arguments[3] : &standard;
-    char number[32], *name = malloc(prefix->length + sizeof number), *value = calloc(1, (size_t)size + sizeof number);
+    char number[32], *name = malloc(prefix->length + sizeof number),
+                     *value = calloc(1, (size_t)size + sizeof number);
     bool is_fine = name != NULL && value != NULL;
     if (is_fine && prefix->length > 0) memcpy(name, prefix->data, prefix->length);
     for (int64_t i = 0; i < count && is_fine; i++) {
@@ -444,13 +438,16 @@ void command_debug_populate(struct write_scope *scope, const struct call *call, 
     }
     free(name);
     free(value);
-    if (is_fine) reply_ok(reply);
-    else reply_error(reply, ERROR_NO_MEMORY);
+    if (is_fine)
+        reply_ok(reply);
+    else
+        reply_error(reply, ERROR_NO_MEMORY);
 }
 
 void command_debug_reload(const struct call *call, struct reply *reply) {
     (void)call;
-    reply_error(reply, "ERR DEBUG RELOAD: nothing is written to disk here, and so nothing can be loaded from there");
+    reply_error(reply,
+                "ERR DEBUG RELOAD: nothing is written to disk here, and so nothing can be loaded from there");
 }
 
 void command_debug_change_repl_id(const struct call *call, struct reply *reply) {
@@ -481,22 +478,25 @@ struct unit {
 
 /* A number of bytes, with a unit perhaps: below 4 GB, as of Redis's lists. */
 static bool threshold_is_right(const struct bulk *argument) {
-    static const struct unit units[] = {{"", 1},          {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
-                                        {"m", 1000000},   {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
+    static const struct unit units[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
+                                        {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
     char text[32], *rest;
     argument_text(argument, text, sizeof text);
     if (argument->length >= sizeof text || text[0] < '0' || text[0] > '9') return false;
     unsigned long long number = strtoull(text, &rest, 10);
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (strcasecmp(rest, units[i].name) == 0) return number < ((unsigned long long)1 << 32) / units[i].bytes;
+        if (strcasecmp(rest, units[i].name) == 0)
+            return number < ((unsigned long long)1 << 32) / units[i].bytes;
     return false;
 }
 
 /* Long elements are kept no other way here: there is nothing to set. */
 void command_debug_quicklist_packed_threshold(const struct call *call, struct reply *reply) {
     if (!takes(call, 3, 3, reply)) return;
-    if (threshold_is_right(&call->arguments[2])) reply_ok(reply);
-    else reply_error(reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    if (threshold_is_right(&call->arguments[2]))
+        reply_ok(reply);
+    else
+        reply_error(reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 }
 
 /* ------------------------------------------------------------------ a sample of every kind of
@@ -584,9 +584,8 @@ void command_debug_protocol(const struct call *call, struct reply *reply) {
         samples[i].write(reply);
         return;
     }
-    reply_error(reply,
-                "ERR Wrong protocol type name. Please use one of the following: "
-                "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+    reply_error(reply, "ERR Wrong protocol type name. Please use one of the following: "
+                       "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
 /* ------------------------------------------------------------------ help */

@@ -29,8 +29,7 @@ static bool parse_conditions(const struct call *call, unsigned *conditions, stru
         size_t word = 0;
         while (word < 4 && !argument_is(option, words[word].name)) word++;
         if (word == 4) {
-            reply_error_format(reply, "ERR Unsupported option %.*s", (int)option->length,
-                               option->data);
+            reply_error_format(reply, "ERR Unsupported option %.*s", (int)option->length, option->data);
             return false;
         }
         *conditions |= words[word].condition;
@@ -46,8 +45,7 @@ static bool parse_conditions(const struct call *call, unsigned *conditions, stru
     return true;
 }
 
-static bool parse_moment(const struct call *call, struct form form, int64_t *moment,
-                         struct reply *reply) {
+static bool parse_moment(const struct call *call, struct form form, int64_t *moment, struct reply *reply) {
     int64_t number;
     if (!argument_integer(&call->arguments[2], &number, reply, NULL)) return false;
     if (!__builtin_mul_overflow(number, form.unit, moment) &&
@@ -72,8 +70,7 @@ static void expire(struct write_scope *scope, const struct call *call, struct re
     unsigned conditions;
     int64_t moment;
     struct edit edit;
-    if (!parse_conditions(call, &conditions, reply) || !parse_moment(call, form, &moment, reply))
-        return;
+    if (!parse_conditions(call, &conditions, reply) || !parse_moment(call, form, &moment, reply)) return;
     scope_edit(scope, &call->keys[0], &edit);
     if (edit.entry == NULL || !is_met(conditions, entry_expiry(edit.entry), moment)) {
         scope_unchanged(&edit);
@@ -142,10 +139,11 @@ static void tell(const struct read_scope *scope, const struct call *call, struct
         return;
     }
     int64_t milliseconds = form.is_relative ? expiry - call->now : expiry;
-    if (form.unit == 1) reply_integer(reply, milliseconds);
+    if (form.unit == 1)
+        reply_integer(reply, milliseconds);
     else
-        reply_integer(reply, milliseconds / form.unit + (milliseconds % form.unit >=
-                                                         form.unit / 2)); /* the nearest second */
+        reply_integer(reply, milliseconds / form.unit +
+                                 (milliseconds % form.unit >= form.unit / 2)); /* the nearest second */
 }
 
 void command_ttl(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -156,12 +154,10 @@ void command_pttl(const struct read_scope *scope, const struct call *call, struc
     tell(scope, call, reply, (struct form){1, true});
 }
 
-void command_expiretime(const struct read_scope *scope, const struct call *call,
-                        struct reply *reply) {
+void command_expiretime(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     tell(scope, call, reply, (struct form){1000, false});
 }
 
-void command_pexpiretime(const struct read_scope *scope, const struct call *call,
-                         struct reply *reply) {
+void command_pexpiretime(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     tell(scope, call, reply, (struct form){1, false});
 }

@@ -1,7 +1,8 @@
-/* Places: sorted sets whose scores are numbers of places (geohash.h), so that ZRANGE, ZREM and all the others work on them as well.
+/* Places: sorted sets whose scores are numbers of places (geohash.h), so that ZRANGE, ZREM and all the others
+ * work on them as well.
  *
- * A search has a center and an area around it. All of its commands are one function; they differ in where the center is said, and whether the result
- * may be kept. */
+ * A search has a center and an area around it. All of its commands are one function; they differ in where the
+ * center is said, and whether the result may be kept. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +21,12 @@
 
 /* Longitude and latitude. Replies what is wrong and returns false. */
 static bool read_place(const struct bulk *arguments, struct place *place, struct reply *reply) {
-    if (!score_parse(&arguments[0], &place->longitude) ||
-        !score_parse(&arguments[1], &place->latitude)) {
+    if (!score_parse(&arguments[0], &place->longitude) || !score_parse(&arguments[1], &place->latitude)) {
         reply_error(reply, ERROR_NOT_FLOAT);
         return false;
     }
     if (place_is_valid(*place)) return true;
-    reply_error_format(reply, "ERR invalid longitude,latitude pair %f,%f", place->longitude,
-                       place->latitude);
+    reply_error_format(reply, "ERR invalid longitude,latitude pair %f,%f", place->longitude, place->latitude);
     return false;
 }
 
@@ -46,8 +45,7 @@ static bool read_unit(const struct bulk *argument, double *meters, struct reply 
     return false;
 }
 
-static bool read_length(const struct bulk *argument, double *length, const char *error,
-                        struct reply *reply) {
+static bool read_length(const struct bulk *argument, double *length, const char *error, struct reply *reply) {
     if (score_parse(argument, length)) return true;
     reply_error(reply, error);
     return false;
@@ -87,8 +85,7 @@ static uint32_t geoadd_flags(const struct call *call, uint32_t *flags) {
 }
 
 void command_geoadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    uint32_t flags = 0, first = geoadd_flags(call, &flags), left = call->count - first,
-             places = left / 3;
+    uint32_t flags = 0, first = geoadd_flags(call, &flags), left = call->count - first, places = left / 3;
     if (left == 0 || left % 3 != 0 || ((flags & ZADD_NX) != 0 && (flags & ZADD_XX) != 0)) {
         reply_error(reply, ERROR_SYNTAX);
         return;
@@ -102,8 +99,7 @@ void command_geoadd(struct write_scope *scope, const struct call *call, struct r
     uint32_t read = 0;
     for (; read < places && read_place(&call->arguments[first + 3 * read], &place, reply); read++)
         scores[read] = geohash_score(place);
-    if (read == places)
-        sorted_add(scope, call, &(struct additions){flags, first + 2, 3, scores}, reply);
+    if (read == places) sorted_add(scope, call, &(struct additions){flags, first + 2, 3, scores}, reply);
     if (scores != few) free(scores);
 }
 
@@ -125,8 +121,7 @@ void command_geodist(const struct read_scope *scope, const struct call *call, st
     }
     if (call->count == 5 && !read_unit(&call->arguments[4], &meters, reply)) return;
     if (!value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) return;
-    if (!member_place(value, &call->arguments[2], &one) ||
-        !member_place(value, &call->arguments[3], &other))
+    if (!member_place(value, &call->arguments[2], &one) || !member_place(value, &call->arguments[3], &other))
         reply_null(reply);
     else
         reply_distance(reply, place_distance(one, other) / meters);
@@ -165,8 +160,8 @@ void command_geopos(const struct read_scope *scope, const struct call *call, str
 
 #define RADIUS_KEYS_MOST 4
 
-/* Positions of GEORADIUS's keys: the source, what the first STORE and the first STOREDIST name, as its key specs say, and if neither is the one that
- * counts, the last one. */
+/* Positions of GEORADIUS's keys: the source, what the first STORE and the first STOREDIST name, as its key
+ * specs say, and if neither is the one that counts, the last one. */
 static uint32_t radius_keys(const struct bulk *arguments, uint32_t count,
                             uint32_t positions[RADIUS_KEYS_MOST]) {
     uint32_t named[2] = {0, 0}, last = 0, next = 0, found = 1;
@@ -179,15 +174,14 @@ static uint32_t radius_keys(const struct bulk *arguments, uint32_t count,
         last = i + 1;
         next = i + 2;
     }
-    const uint32_t candidates[] = {named[0], named[1],
-                                   last == named[0] || last == named[1] ? 0 : last};
+    const uint32_t candidates[] = {named[0], named[1], last == named[0] || last == named[1] ? 0 : last};
     for (size_t k = 0; k < sizeof candidates / sizeof candidates[0]; k++)
         if (candidates[k] != 0) positions[found++] = candidates[k];
     return found;
 }
 
-int georadius_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *positions,
-                        uint32_t *flags, uint32_t capacity) {
+int georadius_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags,
+                        uint32_t capacity) {
     uint32_t all[RADIUS_KEYS_MOST], found = radius_keys(arguments, count, all);
     if (found > capacity) found = capacity;
     for (uint32_t k = 0; k < found; k++) {
@@ -198,8 +192,7 @@ int georadius_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *
 }
 
 static const struct key *radius_key_at(const struct call *call, const struct bulk *argument) {
-    uint32_t positions[RADIUS_KEYS_MOST],
-        found = radius_keys(call->arguments, call->count, positions);
+    uint32_t positions[RADIUS_KEYS_MOST], found = radius_keys(call->arguments, call->count, positions);
     for (uint32_t k = 1; k < found && k < call->key_count; k++)
         if (&call->arguments[positions[k]] == argument) return &call->keys[k];
     return NULL;
@@ -242,7 +235,8 @@ struct search {
     bool is_failed;
 };
 
-/* What the functions below make of an option: so many arguments, none if it isn't theirs, or an error was replied. */
+/* What the functions below make of an option: so many arguments, none if it isn't theirs, or an error was
+ * replied. */
 #define OPTION_REFUSED (-1)
 
 static int refuse(struct search *search, const char *error) {
@@ -252,16 +246,14 @@ static int refuse(struct search *search, const char *error) {
 
 /* Of an absent key any member will do: there is nothing to be found around it. */
 static bool center_on_member(struct search *search, const struct bulk *member) {
-    if (search->value == NULL || member_place(search->value, member, &search->area.center))
-        return true;
+    if (search->value == NULL || member_place(search->value, member, &search->area.center)) return true;
     reply_error(search->reply, ERROR_NO_MEMBER);
     return false;
 }
 
 static bool read_circle(struct search *search, const struct bulk *arguments) {
     double radius;
-    if (!read_length(&arguments[0], &radius, "ERR need numeric radius", search->reply))
-        return false;
+    if (!read_length(&arguments[0], &radius, "ERR need numeric radius", search->reply)) return false;
     if (radius < 0) {
         reply_error(search->reply, "ERR radius cannot be negative");
         return false;
@@ -274,8 +266,7 @@ static bool read_circle(struct search *search, const struct bulk *arguments) {
 static bool read_box(struct search *search, const struct bulk *arguments) {
     double width, height;
     if (!read_length(&arguments[0], &width, "ERR need numeric width", search->reply)) return false;
-    if (!read_length(&arguments[1], &height, "ERR need numeric height", search->reply))
-        return false;
+    if (!read_length(&arguments[1], &height, "ERR need numeric height", search->reply)) return false;
     if (width < 0 || height < 0) {
         reply_error(search->reply, "ERR height or width cannot be negative");
         return false;
@@ -311,8 +302,7 @@ static int common_option(struct search *search, const struct bulk *option, uint3
 
 static int radius_option(struct search *search, const struct bulk *option, uint32_t left) {
     bool is_distances = argument_is(option, "STOREDIST");
-    if (!search->may_store || left < 1 || (!is_distances && !argument_is(option, "STORE")))
-        return 0;
+    if (!search->may_store || left < 1 || (!is_distances && !argument_is(option, "STORE"))) return 0;
     search->store = radius_key_at(search->call, option + 1);
     search->stores_distances = is_distances;
     return 2;
@@ -367,8 +357,7 @@ static uint32_t read_head(struct search *search) {
                    : 0;
     case FORM_MEMBER:
         if (search->value == NULL) return 5; /* Redis doesn't look at the radius then */
-        return center_on_member(search, &arguments[2]) && read_circle(search, &arguments[3]) ? 5
-                                                                                             : 0;
+        return center_on_member(search, &arguments[2]) && read_circle(search, &arguments[3]) ? 5 : 0;
     case FORM_OPTIONS: break;
     }
     return search->may_store ? 3 : 2;
@@ -379,9 +368,9 @@ static bool is_complete(const struct search *search) {
     const char *missing = NULL;
     bool has_extras = search->with_distance || search->with_bits || search->with_place;
     if (search->store != NULL && has_extras) {
-        reply_error_format(
-            search->reply, "ERR %s is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
-            search->form == FORM_OPTIONS ? "GEOSEARCHSTORE" : "STORE option in GEORADIUS");
+        reply_error_format(search->reply,
+                           "ERR %s is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+                           search->form == FORM_OPTIONS ? "GEOSEARCHSTORE" : "STORE option in GEORADIUS");
         return false;
     }
     if (search->form == FORM_OPTIONS && !search->has_member && !search->has_place)
@@ -389,8 +378,8 @@ static bool is_complete(const struct search *search) {
     else if (search->form == FORM_OPTIONS && !search->has_circle && !search->has_box)
         missing = "BYRADIUS and BYBOX";
     if (missing != NULL) {
-        reply_error_format(search->reply, "ERR exactly one of %s can be specified for %.*s",
-                           missing, (int)name->length, name->data);
+        reply_error_format(search->reply, "ERR exactly one of %s can be specified for %.*s", missing,
+                           (int)name->length, name->data);
         return false;
     }
     if (search->count == 0 && search->is_any) {
@@ -448,30 +437,26 @@ static int compare(const void *left, const void *right, void *context) {
 static size_t look(struct search *search) {
     struct score_range ranges[AREA_RANGES_MOST];
     size_t count = area_ranges(&search->area, ranges);
-    for (size_t i = 0; i < count && search->found_count < search->limit && !search->is_failed;
-         i++) {
+    for (size_t i = 0; i < count && search->found_count < search->limit && !search->is_failed; i++) {
         uint64_t first = sorted_below(search->value, ranges[i].least, false),
                  end = sorted_below(search->value, ranges[i].end, false);
         if (first < end) sorted_each(search->value, first, end - first, false, look_at, search);
     }
     if (search->order != 0 && search->found_count > 0)
         qsort_r(search->found, search->found_count, sizeof *search->found, compare, search);
-    return search->count > 0 && (uint64_t)search->count < search->found_count
-               ? (size_t)search->count
-               : search->found_count;
+    return search->count > 0 && (uint64_t)search->count < search->found_count ? (size_t)search->count
+                                                                              : search->found_count;
 }
 
 /* A number's digits are where the struct is now, not where it was copied from. */
 static struct text name_of(const struct found *found) {
-    return (struct text){found->name.is_integer ? found->name.digits : found->name.data,
-                         found->name.length};
+    return (struct text){found->name.is_integer ? found->name.digits : found->name.data, found->name.length};
 }
 
 static void reply_found(const struct search *search, const struct found *found) {
     struct reply *reply = search->reply;
     struct text name = name_of(found);
-    size_t extras =
-        (size_t)search->with_distance + (size_t)search->with_bits + (size_t)search->with_place;
+    size_t extras = (size_t)search->with_distance + (size_t)search->with_bits + (size_t)search->with_place;
     if (extras > 0) reply_array(reply, 1 + extras);
     reply_bulk(reply, name.data, name.length);
     if (search->with_distance) reply_distance(reply, found->distance);
@@ -487,8 +472,8 @@ static void *make_result(const struct search *search, size_t count) {
     void *result = sorted_create(count, longest);
     for (size_t i = 0; i < count && result != NULL; i++) {
         const struct found *found = &search->found[i];
-        if (sorted_put(&result, name_of(found),
-                       search->stores_distances ? found->distance : found->score) != SCORED_FAILED)
+        if (sorted_put(&result, name_of(found), search->stores_distances ? found->distance : found->score) !=
+            SCORED_FAILED)
             continue;
         value_free(&zset_kind, result);
         result = NULL;
@@ -523,8 +508,7 @@ static void search_run(struct search *search, struct write_scope *scope) {
 static void search_read(const struct read_scope *scope, const struct call *call, enum form form,
                         struct reply *reply) {
     struct search search = {.call = call, .reply = reply, .form = form, .meters = 1};
-    if (value_read(scope, &call->keys[0], TYPE_ZSET, &search.value, reply))
-        search_run(&search, NULL);
+    if (value_read(scope, &call->keys[0], TYPE_ZSET, &search.value, reply)) search_run(&search, NULL);
 }
 
 static void search_write(struct write_scope *scope, const struct call *call, enum form form,
@@ -538,13 +522,11 @@ void command_georadius(struct write_scope *scope, const struct call *call, struc
     search_write(scope, call, FORM_PLACE, &call->keys[0], NULL, reply);
 }
 
-void command_georadiusbymember(struct write_scope *scope, const struct call *call,
-                               struct reply *reply) {
+void command_georadiusbymember(struct write_scope *scope, const struct call *call, struct reply *reply) {
     search_write(scope, call, FORM_MEMBER, &call->keys[0], NULL, reply);
 }
 
-void command_georadius_ro(const struct read_scope *scope, const struct call *call,
-                          struct reply *reply) {
+void command_georadius_ro(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     search_read(scope, call, FORM_PLACE, reply);
 }
 
@@ -553,12 +535,10 @@ void command_georadiusbymember_ro(const struct read_scope *scope, const struct c
     search_read(scope, call, FORM_MEMBER, reply);
 }
 
-void command_geosearch(const struct read_scope *scope, const struct call *call,
-                       struct reply *reply) {
+void command_geosearch(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     search_read(scope, call, FORM_OPTIONS, reply);
 }
 
-void command_geosearchstore(struct write_scope *scope, const struct call *call,
-                            struct reply *reply) {
+void command_geosearchstore(struct write_scope *scope, const struct call *call, struct reply *reply) {
     search_write(scope, call, FORM_OPTIONS, &call->keys[1], &call->keys[0], reply);
 }

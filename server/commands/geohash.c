@@ -8,7 +8,8 @@
 #define STEPS_MOST 26
 #define SCORE_BITS (2 * STEPS_MOST)
 
-/* A cell of the grid with 2^steps columns and as many rows. A place at the eastern or northern edge is in a column or row behind the last one. */
+/* A cell of the grid with 2^steps columns and as many rows. A place at the eastern or northern edge is in a
+ * column or row behind the last one. */
 struct cell {
     uint32_t column, row;
     int steps;
@@ -37,16 +38,13 @@ double place_distance(struct place one, struct place other) {
     double from = one.latitude * DEGREE, to = other.latitude * DEGREE, along = sin((to - from) / 2);
     double root = sqrt(along * along + cos(from) * cos(to) * across * across);
     return 2.0 * EARTH_RADIUS *
-           asin(root > 1
-                    ? 1
-                    : root); /* on the other side of the earth rounding may have gone too far */
+           asin(root > 1 ? 1 : root); /* on the other side of the earth rounding may have gone too far */
 }
 
 bool area_contains(const struct area *area, struct place place, double *distance) {
     if (area->is_box) {
         struct place beside = {area->center.longitude, place.latitude};
-        if (meridian_distance(place.latitude, area->center.latitude) > area->height / 2)
-            return false;
+        if (meridian_distance(place.latitude, area->center.latitude) > area->height / 2) return false;
         if (place_distance(place, beside) > area->width / 2) return false;
     }
     *distance = place_distance(area->center, place);
@@ -85,8 +83,7 @@ static struct cell cell_of(struct place place, int steps, double latitude_most) 
 }
 
 static struct rectangle cell_rectangle(struct cell cell) {
-    double share = ldexp(1, -cell.steps), width = 2 * GEO_LONGITUDE_MOST,
-           height = 2 * GEO_LATITUDE_MOST;
+    double share = ldexp(1, -cell.steps), width = 2 * GEO_LONGITUDE_MOST, height = 2 * GEO_LATITUDE_MOST;
     return (struct rectangle){
         .west = cell.column * share * width - GEO_LONGITUDE_MOST,
         .east = (cell.column + 1) * share * width - GEO_LONGITUDE_MOST,
@@ -107,7 +104,8 @@ double geohash_score(struct place place) {
     return (double)cell_bits(cell_of(place, STEPS_MOST, GEO_LATITUDE_MOST));
 }
 
-/* A sorted set may hold scores that no place has: the conversion is the processor's, also where C leaves it open. */
+/* A sorted set may hold scores that no place has: the conversion is the processor's, also where C leaves it
+ * open. */
 static uint64_t score_bits(double score) {
     const double half = 0x1p63;
     if (score >= 2 * half) return 0;
@@ -121,8 +119,7 @@ static double limited(double value, double most) {
 
 struct place geohash_place(double score) {
     uint64_t bits = score_bits(score);
-    struct rectangle covers =
-        cell_rectangle((struct cell){gather(bits >> 1), gather(bits), STEPS_MOST});
+    struct rectangle covers = cell_rectangle((struct cell){gather(bits >> 1), gather(bits), STEPS_MOST});
     return (struct place){limited((covers.west + covers.east) / 2, GEO_LONGITUDE_MOST),
                           limited((covers.south + covers.north) / 2, GEO_LATITUDE_MOST)};
 }
@@ -136,7 +133,8 @@ void geohash_text(struct place place, char text[GEOHASH_TEXT]) {
 
 /* ------------------------------------------------------------------ what an area covers */
 
-/* How often the earth can be halved so that cells are still as large as the radius. Near the poles they are narrow. */
+/* How often the earth can be halved so that cells are still as large as the radius. Near the poles they are
+ * narrow. */
 static int steps_for(double radius, double latitude) {
     if (radius == 0) return STEPS_MOST;
     int steps = -1;
@@ -155,8 +153,8 @@ static struct rectangle bounds_of(const struct area *area) {
     /* Degrees of longitude are shortest on the side of the nearer pole. */
     double narrow = center.latitude < 0 ? center.latitude - up : center.latitude + up;
     across = across / cos(narrow * DEGREE) / DEGREE;
-    return (struct rectangle){center.longitude - across, center.longitude + across,
-                              center.latitude - up, center.latitude + up};
+    return (struct rectangle){center.longitude - across, center.longitude + across, center.latitude - up,
+                              center.latitude + up};
 }
 
 /* Whether the cells around this one reach beyond the bounds on every side. */
@@ -167,13 +165,12 @@ static bool neighbors_cover(struct cell cell, const struct rectangle *bounds) {
            cell_rectangle(cell_beside(cell, -1, 0)).west <= bounds->west;
 }
 
-/* Whether the center's cell alone reaches beyond the bounds on that side: then its neighbor there has nothing. */
+/* Whether the center's cell alone reaches beyond the bounds on that side: then its neighbor there has
+ * nothing. */
 static bool is_useless(const struct rectangle *covered, const struct rectangle *bounds, int columns,
                        int rows) {
-    return (rows < 0 && covered->south < bounds->south) ||
-           (rows > 0 && covered->north > bounds->north) ||
-           (columns < 0 && covered->west < bounds->west) ||
-           (columns > 0 && covered->east > bounds->east);
+    return (rows < 0 && covered->south < bounds->south) || (rows > 0 && covered->north > bounds->north) ||
+           (columns < 0 && covered->west < bounds->west) || (columns > 0 && covered->east > bounds->east);
 }
 
 size_t area_ranges(const struct area *area, struct score_range ranges[AREA_RANGES_MOST]) {
@@ -182,19 +179,16 @@ size_t area_ranges(const struct area *area, struct score_range ranges[AREA_RANGE
     } around[AREA_RANGES_MOST] = {{0, 0}, {0, 1},  {0, -1}, {1, 0},  {-1, 0},
                                   {1, 1}, {-1, 1}, {1, -1}, {-1, -1}};
     struct rectangle bounds = bounds_of(area);
-    double radius =
-        area->is_box
-            ? sqrt(area->width / 2 * (area->width / 2) + area->height / 2 * (area->height / 2))
-            : area->radius;
+    double radius = area->is_box
+                        ? sqrt(area->width / 2 * (area->width / 2) + area->height / 2 * (area->height / 2))
+                        : area->radius;
     int steps = steps_for(radius, area->center.latitude);
-    if (steps > 1 && !neighbors_cover(cell_of(area->center, steps, GEO_LATITUDE_MOST), &bounds))
-        steps--;
+    if (steps > 1 && !neighbors_cover(cell_of(area->center, steps, GEO_LATITUDE_MOST), &bounds)) steps--;
     struct cell center = cell_of(area->center, steps, GEO_LATITUDE_MOST);
     struct rectangle covered = cell_rectangle(center);
     size_t count = 0;
     for (int i = 0; i < AREA_RANGES_MOST; i++) {
-        if (steps >= 2 && is_useless(&covered, &bounds, around[i].columns, around[i].rows))
-            continue;
+        if (steps >= 2 && is_useless(&covered, &bounds, around[i].columns, around[i].rows)) continue;
         uint64_t bits = cell_bits(cell_beside(center, around[i].columns, around[i].rows));
         int shift = SCORE_BITS - 2 * steps;
         struct score_range range = {(double)(bits << shift), (double)((bits + 1) << shift)};

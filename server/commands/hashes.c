@@ -10,7 +10,8 @@
 #define ERROR_HASH_NOT_INTEGER "ERR hash value is not an integer"
 #define ERROR_HASH_NOT_FLOAT "ERR hash value is not a float"
 
-static bool open_hash(struct write_scope *scope, const struct call *call, struct opened *opened, struct reply *reply) {
+static bool open_hash(struct write_scope *scope, const struct call *call, struct opened *opened,
+                      struct reply *reply) {
     if (!value_open(scope, &call->keys[0], TYPE_HASH, opened, reply)) return false;
     if (opened->value == NULL) opened->value = fields_create();
     if (opened->value != NULL) return true;
@@ -21,19 +22,22 @@ static bool open_hash(struct write_scope *scope, const struct call *call, struct
 
 /* ------------------------------------------------------------------ writing */
 
-/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory: then those before the one that failed are put, each
- * whole. (To take them back, what they replaced would have to be copied first, by every HSET.) */
+/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory: then those
+ * before the one that failed are put, each whole. (To take them back, what they replaced would have to be
+ * copied first, by every HSET.) */
 static int64_t put_pairs(struct opened *opened, const struct call *call) {
     int64_t created = 0;
     for (uint32_t i = 2; i + 1 < call->count; i += 2) {
-        enum put put = fields_put(&opened->value, text_of(&call->arguments[i]), text_of(&call->arguments[i + 1]));
+        enum put put =
+            fields_put(&opened->value, text_of(&call->arguments[i]), text_of(&call->arguments[i + 1]));
         if (put == PUT_FAILED) return -1;
         created += put == PUT_NEW;
     }
     return created;
 }
 
-static bool set_pairs(struct write_scope *scope, const struct call *call, int64_t *created, struct reply *reply) {
+static bool set_pairs(struct write_scope *scope, const struct call *call, int64_t *created,
+                      struct reply *reply) {
     struct opened opened;
     if (call->count % 2 != 0) {
         reply_error_format(reply, "ERR wrong number of arguments for '%s' command", call->command->full_name);
@@ -64,8 +68,10 @@ void command_hsetnx(struct write_scope *scope, const struct call *call, struct r
     if (!open_hash(scope, call, &opened, reply)) return;
     bool is_there = fields_get(opened.value, field, &present), is_done = true;
     if (!is_there) is_done = fields_put(&opened.value, field, text_of(&call->arguments[3])) != PUT_FAILED;
-    if (!value_close(&opened, !is_there && is_done, EVENT_HSET) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_integer(reply, !is_there);
+    if (!value_close(&opened, !is_there && is_done, EVENT_HSET) || !is_done)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_integer(reply, !is_there);
 }
 
 void command_hdel(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -79,9 +85,10 @@ void command_hdel(struct write_scope *scope, const struct call *call, struct rep
 }
 
 /* The field gets a new text, or the reply is an error and nothing has changed. */
-static bool put_sum(struct opened *opened, struct text field, const char *text, size_t length, const char *error, enum event event,
-                    struct reply *reply) {
-    bool is_done = error == NULL && fields_put(&opened->value, field, (struct text){text, length}) != PUT_FAILED;
+static bool put_sum(struct opened *opened, struct text field, const char *text, size_t length,
+                    const char *error, enum event event, struct reply *reply) {
+    bool is_done =
+        error == NULL && fields_put(&opened->value, field, (struct text){text, length}) != PUT_FAILED;
     bool is_kept = value_close(opened, is_done, event);
     if (is_done && is_kept) return true;
     reply_error(reply, error != NULL ? error : ERROR_NO_MEMORY);
@@ -97,9 +104,12 @@ void command_hincrby(struct write_scope *scope, const struct call *call, struct 
     if (!argument_integer(&call->arguments[3], &by, reply, NULL)) return;
     if (!open_hash(scope, call, &opened, reply)) return;
     const char *error = NULL;
-    if (fields_get(opened.value, field, &present) && !number_parse(present.data, present.length, &value)) error = ERROR_HASH_NOT_INTEGER;
-    else if (__builtin_add_overflow(value, by, &sum)) error = "ERR increment or decrement would overflow";
-    if (put_sum(&opened, field, text, number_format(text, sum), error, EVENT_HINCRBY, reply)) reply_integer(reply, sum);
+    if (fields_get(opened.value, field, &present) && !number_parse(present.data, present.length, &value))
+        error = ERROR_HASH_NOT_INTEGER;
+    else if (__builtin_add_overflow(value, by, &sum))
+        error = "ERR increment or decrement would overflow";
+    if (put_sum(&opened, field, text, number_format(text, sum), error, EVENT_HINCRBY, reply))
+        reply_integer(reply, sum);
 }
 
 void command_hincrbyfloat(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -119,24 +129,31 @@ void command_hincrbyfloat(struct write_scope *scope, const struct call *call, st
     }
     if (!open_hash(scope, call, &opened, reply)) return;
     const char *error = NULL;
-    if (fields_get(opened.value, field, &present) && !number_parse_long_double(present.data, present.length, &value))
+    if (fields_get(opened.value, field, &present) &&
+        !number_parse_long_double(present.data, present.length, &value))
         error = ERROR_HASH_NOT_FLOAT;
-    else if (!isfinite(value + by)) error = "ERR increment would produce NaN or Infinity";
-    else length = number_format_long_double(text, sizeof text, value + by);
-    if (put_sum(&opened, field, text, length, error, EVENT_HINCRBYFLOAT, reply)) reply_bulk(reply, text, length);
+    else if (!isfinite(value + by))
+        error = "ERR increment would produce NaN or Infinity";
+    else
+        length = number_format_long_double(text, sizeof text, value + by);
+    if (put_sum(&opened, field, text, length, error, EVENT_HINCRBYFLOAT, reply))
+        reply_bulk(reply, text, length);
 }
 
 /* ------------------------------------------------------------------ reading */
 
 static void reply_field(const void *value, const struct bulk *field, struct reply *reply) {
     struct packed_text text;
-    if (value != NULL && fields_get(value, text_of(field), &text)) reply_element(reply, &text);
-    else reply_null(reply);
+    if (value != NULL && fields_get(value, text_of(field), &text))
+        reply_element(reply, &text);
+    else
+        reply_null(reply);
 }
 
 void command_hget(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
-    if (value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) reply_field(value, &call->arguments[2], reply);
+    if (value_read(scope, &call->keys[0], TYPE_HASH, &value, reply))
+        reply_field(value, &call->arguments[2], reply);
 }
 
 void command_hmget(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -182,12 +199,15 @@ static void reply_both(void *context, const struct packed_text *field, const str
     reply_element(context, text);
 }
 
-static void reply_all(const struct read_scope *scope, const struct call *call, bool is_map, fields_visitor *visit, struct reply *reply) {
+static void reply_all(const struct read_scope *scope, const struct call *call, bool is_map,
+                      fields_visitor *visit, struct reply *reply) {
     const void *value;
     if (!value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) return;
     uint64_t count = value == NULL ? 0 : fields_count(value);
-    if (is_map) reply_map(reply, count);
-    else reply_array(reply, count);
+    if (is_map)
+        reply_map(reply, count);
+    else
+        reply_array(reply, count);
     if (count > 0) fields_each(value, visit, reply);
 }
 
@@ -212,7 +232,8 @@ struct drawing {
 };
 
 /* A pair of its own in RESP3, two elements in RESP2. */
-static void reply_drawn(const struct drawing *drawing, const struct packed_text *field, const struct packed_text *text) {
+static void reply_drawn(const struct drawing *drawing, const struct packed_text *field,
+                        const struct packed_text *text) {
     if (drawing->has_texts && drawing->reply->protocol == 3) reply_array(drawing->reply, 2);
     reply_element(drawing->reply, field);
     if (drawing->has_texts) reply_element(drawing->reply, text);
@@ -245,7 +266,8 @@ static void draw_distinct(const void *value, uint64_t count, struct drawing *dra
 static void draw(const void *value, int64_t count, bool has_texts, struct reply *reply) {
     struct drawing drawing = {.reply = reply, .has_texts = has_texts};
     struct packed_text field, text;
-    uint64_t size = value == NULL ? 0 : fields_count(value), wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
+    uint64_t size = value == NULL ? 0 : fields_count(value),
+             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
     if (size == 0) wanted = 0;
     if (count > 0 && wanted > size) wanted = size;
     reply_array(reply, has_texts && reply->protocol == 2 ? wanted * 2 : wanted);
@@ -264,8 +286,10 @@ void command_hrandfield(const struct read_scope *scope, const struct call *call,
     if (call->count == 2) {
         if (!value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) return;
         if (value != NULL) fields_random(value, &field, &text);
-        if (value != NULL) reply_element(reply, &field);
-        else reply_null(reply);
+        if (value != NULL)
+            reply_element(reply, &field);
+        else
+            reply_null(reply);
         return;
     }
     if (!argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL)) return;

@@ -114,7 +114,8 @@ void command_pfadd(struct write_scope *scope, const struct call *call, struct re
 /* ------------------------------------------------------------------ PFCOUNT, PFMERGE */
 
 /* The highest of all sources' registers. Replies what is wrong and returns false. */
-static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32_t count, uint8_t *registers, bool *is_dense, struct reply *reply) {
+static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32_t count, uint8_t *registers,
+                       bool *is_dense, struct reply *reply) {
     *is_dense = false;
     for (uint32_t i = 0; i < count; i++) {
         struct string_view view;
@@ -143,8 +144,10 @@ static void keep_count(struct edit *edit, const struct string_view *view, uint64
         if (is_kept) hll_cache((char *)hll.bytes, count);
         is_kept = is_kept && edit_put_raw(edit, (const char *)hll.bytes, hll.length, NULL, true);
     }
-    if (is_kept) scope_changed(edit, EVENT_PFCOUNT);
-    else scope_unchanged(edit);
+    if (is_kept)
+        scope_changed(edit, EVENT_PFCOUNT);
+    else
+        scope_unchanged(edit);
 }
 
 static void count_one(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -174,8 +177,10 @@ static void count_one(struct write_scope *scope, const struct call *call, struct
 void command_pfcount(struct write_scope *scope, const struct call *call, struct reply *reply) {
     uint8_t registers[HLL_REGISTERS] = {0};
     bool is_dense;
-    if (call->key_count == 1) count_one(scope, call, reply);
-    else if (merge_keys(scope, call->keys, call->key_count, registers, &is_dense, reply)) reply_integer(reply, (int64_t)hll_count(registers));
+    if (call->key_count == 1)
+        count_one(scope, call, reply);
+    else if (merge_keys(scope, call->keys, call->key_count, registers, &is_dense, reply))
+        reply_integer(reply, (int64_t)hll_count(registers));
 }
 
 void command_pfmerge(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -215,12 +220,14 @@ static void reply_registers(const struct hll *hll, struct reply *reply) {
     }
 }
 
-/* An opcode in letters, "Z:12", "z:100" or "v:1,2", behind a blank if it isn't the first. Moves *at behind it and returns its length. */
+/* An opcode in letters, "Z:12", "z:100" or "v:1,2", behind a blank if it isn't the first. Moves *at behind it
+ * and returns its length. */
 static size_t opcode_write(char out[32], const struct string_view *view, size_t *at) {
     const unsigned char *bytes = (const unsigned char *)view->data;
     const char *blank = *at == HLL_HEADER ? "" : " ";
     int opcode = bytes[(*at)++];
-    if ((opcode & 0x80) != 0) return (size_t)snprintf(out, 32, "%sv:%d,%d", blank, (opcode >> 2 & 31) + 1, (opcode & 3) + 1);
+    if ((opcode & 0x80) != 0)
+        return (size_t)snprintf(out, 32, "%sv:%d,%d", blank, (opcode >> 2 & 31) + 1, (opcode & 3) + 1);
     if ((opcode & 0x40) == 0) return (size_t)snprintf(out, 32, "%sz:%d", blank, (opcode & 0x3F) + 1);
     int low = *at < view->length ? bytes[(*at)++] : 0;
     return (size_t)snprintf(out, 32, "%sZ:%d", blank, ((opcode & 0x3F) << 8 | low) + 1);
@@ -241,7 +248,8 @@ static void reply_opcodes(const struct string_view *view, struct reply *reply) {
 }
 
 /* GETREG and TODENSE, which change the encoding of what is sparse. */
-static void debug_dense(struct edit *edit, const struct string_view *view, bool wants_registers, struct reply *reply) {
+static void debug_dense(struct edit *edit, const struct string_view *view, bool wants_registers,
+                        struct reply *reply) {
     bool is_dense = hll_is_dense(view->data);
     struct hll hll;
     if (!hll_load(&hll, view->data, view->length) || (!is_dense && !hll_make_dense(&hll))) {
@@ -249,10 +257,14 @@ static void debug_dense(struct edit *edit, const struct string_view *view, bool 
         reply_error(reply, ERROR_CORRUPT);
         return;
     }
-    if (is_dense) scope_unchanged(edit);
-    else if (!put_hll(edit, &hll, EVENT_PFCOUNT, reply)) return;
-    if (wants_registers) reply_registers(&hll, reply);
-    else reply_integer(reply, !is_dense);
+    if (is_dense)
+        scope_unchanged(edit);
+    else if (!put_hll(edit, &hll, EVENT_PFCOUNT, reply))
+        return;
+    if (wants_registers)
+        reply_registers(&hll, reply);
+    else
+        reply_integer(reply, !is_dense);
 }
 
 void command_pfdebug(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -267,7 +279,8 @@ void command_pfdebug(struct write_scope *scope, const struct call *call, struct 
     } else if (!view_hll(edit.entry, &view, reply)) {
         /* it is replied */
     } else if (call->count != 3) {
-        reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", shown, what->data);
+        reply_error_format(reply, "ERR Wrong number of arguments for the '%.*s' subcommand", shown,
+                           what->data);
     } else if (wants_registers || argument_is(what, "TODENSE")) {
         debug_dense(&edit, &view, wants_registers, reply);
         return;
@@ -301,7 +314,8 @@ static bool registers_are_apart(struct hll *hll) {
         if (is_higher) expected[index] = rank;
     }
     for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-        if (!hll_register((const char *)hll->bytes, hll->length, i, &value) || value != expected[i]) return false;
+        if (!hll_register((const char *)hll->bytes, hll->length, i, &value) || value != expected[i])
+            return false;
     return true;
 }
 
@@ -328,7 +342,8 @@ static bool counts_are_right(struct hll *sparse, struct hll *dense) {
         uint32_t index = hll_register_of((const char *)&i, sizeof i, &rank);
         if (hll_raise(sparse, index, rank, sparse_most()) != hll_raise(dense, index, rank, 0)) return false;
         if (i != checked) continue;
-        if (!count_of(sparse, &one) || !count_of(dense, &other) || one != other || !is_near(one, i)) return false;
+        if (!count_of(sparse, &one) || !count_of(dense, &other) || one != other || !is_near(one, i))
+            return false;
         checked *= 10;
     }
     return true;
@@ -337,7 +352,10 @@ static bool counts_are_right(struct hll *sparse, struct hll *dense) {
 void command_pfselftest(const struct call *call, struct reply *reply) {
     struct hll one, other;
     (void)call;
-    if (!registers_are_apart(&one)) reply_error(reply, "TESTFAILED a register does not hold what was put into it");
-    else if (!counts_are_right(&one, &other)) reply_error(reply, "TESTFAILED a count is too far from the truth");
-    else reply_ok(reply);
+    if (!registers_are_apart(&one))
+        reply_error(reply, "TESTFAILED a register does not hold what was put into it");
+    else if (!counts_are_right(&one, &other))
+        reply_error(reply, "TESTFAILED a count is too far from the truth");
+    else
+        reply_ok(reply);
 }

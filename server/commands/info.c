@@ -1,6 +1,6 @@
-/* INFO: what monitoring reads. A section is a row: a name, whether it is shown when none is asked for, and a function that writes its
- * lines. Names are Redis's, so that exporters read it unmodified; what Latchkey doesn't have (replication, persistence, modules) is told as a
- * Redis without it tells. */
+/* INFO: what monitoring reads. A section is a row: a name, whether it is shown when none is asked for, and a
+ * function that writes its lines. Names are Redis's, so that exporters read it unmodified; what Latchkey
+ * doesn't have (replication, persistence, modules) is told as a Redis without it tells. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void bytes_lines(struct info *info, const char *name, uint64_t bytes) {
     line(info, "%s_human:%s", name, human);
 }
 
-/* What Redis counts of things that don't exist here. Who reads INFO may expect the field, and 0 is its value. */
+/* What Redis counts of things that don't exist here. Who reads INFO may expect the field, and 0 is its
+ * value. */
 static void zero_lines(struct info *info, const char *const *names) {
     for (; *names != NULL; names++) line(info, "%s:0", *names);
 }
@@ -63,8 +64,7 @@ static void listener_lines(struct info *info) {
          word = strtok_r(rest, " ", &rest))
         length += (size_t)snprintf(text + length, sizeof text - length, ",bind=%s", word);
     long long port = (long long)atomic_load(&config.port);
-    if (port != 0 && length > 0)
-        line(info, "listener%d:name=tcp%.400s,port=%lld", count++, text, port);
+    if (port != 0 && length > 0) line(info, "listener%d:name=tcp%.400s,port=%lld", count++, text, port);
     if (config_text("unixsocket", text, sizeof text) > 0)
         line(info, "listener%d:name=unix,bind=%.400s", count, text);
 }
@@ -104,7 +104,8 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, waiting = 0, names = 0, parked = 0, blocked = 0, largest_input = 0, largest_output = 0;
+    uint64_t input = 0, output = 0, waiting = 0, names = 0, parked = 0, blocked = 0, largest_input = 0,
+             largest_output = 0;
     int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
@@ -113,7 +114,8 @@ static void clients_section(struct info *info) {
         names += counter_read(&worker_at(i)->name_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);
-        uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now), one_output = recent_largest(&worker_at(i)->recent_output, now);
+        uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now),
+                 one_output = recent_largest(&worker_at(i)->recent_output, now);
         if (one_input > largest_input) largest_input = one_input;
         if (one_output > largest_output) largest_output = one_output;
     }
@@ -153,12 +155,14 @@ static void memory_section(struct info *info) {
     bytes_lines(info, "used_memory", memory.used);
     bytes_lines(info, "used_memory_rss", memory.resident);
     bytes_lines(info, "used_memory_peak", memory.peak);
-    line(info, "used_memory_peak_perc:%.2f%%", memory.peak == 0 ? 0.0 : 100.0 * (double)memory.used / (double)memory.peak);
+    line(info, "used_memory_peak_perc:%.2f%%",
+         memory.peak == 0 ? 0.0 : 100.0 * (double)memory.used / (double)memory.peak);
     line(info, "used_memory_overhead:%llu", (unsigned long long)overhead);
     line(info, "used_memory_startup:%llu", (unsigned long long)memory.at_start);
     line(info, "used_memory_dataset:%llu", (unsigned long long)dataset);
     line(info, "used_memory_dataset_perc:%.2f%%",
-         memory.used <= memory.at_start ? 0.0 : 100.0 * (double)dataset / (double)(memory.used - memory.at_start));
+         memory.used <= memory.at_start ? 0.0
+                                        : 100.0 * (double)dataset / (double)(memory.used - memory.at_start));
     line(info, "used_memory_tables:%llu", (unsigned long long)tables);
     line(info, "allocator_allocated:%llu", (unsigned long long)memory.allocated);
     line(info, "allocator_active:%llu", (unsigned long long)memory.active);
@@ -175,17 +179,20 @@ static void memory_section(struct info *info) {
     char policy[64];
     config_text("maxmemory-policy", policy, sizeof policy);
     line(info, "maxmemory_policy:%s", policy);
-    line(info, "allocator_frag_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.active / (double)memory.used);
+    line(info, "allocator_frag_ratio:%.2f",
+         memory.used == 0 ? 0.0 : (double)memory.active / (double)memory.used);
     line(info, "allocator_frag_bytes:%lld", (long long)(memory.active - memory.used));
-    line(info, "allocator_rss_ratio:%.2f", memory.active == 0 ? 0.0 : (double)memory.allocator_resident / (double)memory.active);
+    line(info, "allocator_rss_ratio:%.2f",
+         memory.active == 0 ? 0.0 : (double)memory.allocator_resident / (double)memory.active);
     line(info, "allocator_rss_bytes:%lld", (long long)(memory.allocator_resident - memory.active));
     line(info, "rss_overhead_ratio:%.2f",
          memory.allocator_resident == 0 ? 0.0 : (double)memory.resident / (double)memory.allocator_resident);
     line(info, "rss_overhead_bytes:%lld", (long long)(memory.resident - memory.allocator_resident));
-    line(info, "mem_fragmentation_ratio:%.2f", memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
+    line(info, "mem_fragmentation_ratio:%.2f",
+         memory.used == 0 ? 0.0 : (double)memory.resident / (double)memory.used);
     line(info, "mem_fragmentation_bytes:%lld", (long long)(memory.resident - memory.used));
-    ZERO_LINES(info, "mem_not_counted_for_evict", "mem_replication_backlog",
-               "mem_total_replication_buffers", "mem_clients_slaves");
+    ZERO_LINES(info, "mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers",
+               "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
     ZERO_LINES(info, "mem_cluster_links", "mem_aof_buffer");
     line(info, "maxmemory_clients:%lld", (long long)client_limit_bytes());
@@ -260,19 +267,20 @@ static void stats_section(struct info *info) {
     ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time");
     line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
     line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
-    ZERO_LINES(info, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels",
-               "latest_fork_usec", "total_forks", "migrate_cached_sockets",
-               "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
-               "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time",
-               "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
-               "tracking_total_prefixes", "unexpected_error_replies");
+    ZERO_LINES(info, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
+               "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits",
+               "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
+               "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
+               "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies");
     line(info, "total_error_replies:%llu", (unsigned long long)error_total);
     ZERO_LINES(info, "dump_payload_sanitizations");
     line(info, "total_reads_processed:%llu", (unsigned long long)totals.reads);
     line(info, "total_writes_processed:%llu", (unsigned long long)totals.writes);
     ZERO_LINES(info, "io_threaded_reads_processed", "io_threaded_writes_processed");
-    line(info, "client_query_buffer_limit_disconnections:%llu", (unsigned long long)totals.query_limit_closes);
-    line(info, "client_output_buffer_limit_disconnections:%llu", (unsigned long long)totals.output_limit_closes);
+    line(info, "client_query_buffer_limit_disconnections:%llu",
+         (unsigned long long)totals.query_limit_closes);
+    line(info, "client_output_buffer_limit_disconnections:%llu",
+         (unsigned long long)totals.output_limit_closes);
     /* A client has no buffer of its own for replies that would be resized. */
     ZERO_LINES(info, "reply_buffer_shrinks", "reply_buffer_expands");
     /* Redis's names for turns; what a turn takes is its processor time, since waiting is none of it. */
@@ -321,8 +329,8 @@ static void main_thread_lines(struct info *info) {
     FILE *file = fopen(path, "re");
     if (file != NULL) {
         /* The second field is a name, in parentheses. */
-        if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
-                   &user, &system) != 2)
+        if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+                   &system) != 2)
             user = system = 0;
         fclose(file);
     }
@@ -355,8 +363,9 @@ static void commandstats_section(struct info *info) {
         statistics_totals(command, &totals);
         if (totals.calls == 0 && totals.rejected == 0) continue;
         double microseconds = (double)totals.nanoseconds / 1000.0;
-        line(info, "cmdstat_%s:calls=%llu,usec=%.0f,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu", command->full_name,
-             (unsigned long long)totals.calls, microseconds, totals.calls == 0 ? 0.0 : microseconds / (double)totals.calls,
+        line(info, "cmdstat_%s:calls=%llu,usec=%.0f,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu",
+             command->full_name, (unsigned long long)totals.calls, microseconds,
+             totals.calls == 0 ? 0.0 : microseconds / (double)totals.calls,
              (unsigned long long)totals.rejected, (unsigned long long)totals.failed);
     }
 }
@@ -365,7 +374,8 @@ static void errorstats_section(struct info *info) {
     struct error_count errors[ERROR_CODES];
     uint64_t total;
     uint32_t count = statistics_errors(errors, &total);
-    for (uint32_t i = 0; i < count; i++) line(info, "errorstat_%s:count=%llu", errors[i].code, (unsigned long long)errors[i].count);
+    for (uint32_t i = 0; i < count; i++)
+        line(info, "errorstat_%s:count=%llu", errors[i].code, (unsigned long long)errors[i].count);
 }
 
 /* latency-tracking-info-percentiles is a list of numbers with blanks between. */
@@ -395,8 +405,9 @@ static void latencystats_section(struct info *info) {
         statistics_totals(command, &totals);
         if (totals.calls == 0) continue;
         for (int i = 0; i < count && length < sizeof text - 48; i++)
-            length += (size_t)snprintf(text + length, sizeof text - length, "%sp%g=%.3f", i == 0 ? "" : ",", percentiles[i],
-                                       (double)histogram_percentile(&totals.histogram, percentiles[i]) / 1000.0);
+            length += (size_t)snprintf(
+                text + length, sizeof text - length, "%sp%g=%.3f", i == 0 ? "" : ",", percentiles[i],
+                (double)histogram_percentile(&totals.histogram, percentiles[i]) / 1000.0);
         line(info, "latency_percentiles_usec_%s:%.*s", command->full_name, (int)length, text);
     }
 }
@@ -411,10 +422,11 @@ static void keyspace_section(struct info *info) {
         keyspace_size(info->call->keyspace, database, &size);
         if (size.keys == 0) continue;
         /* The sum of expiries is kept modulo 2^64, and so is this difference; it is small. */
-        int64_t lives = size.expiring == 0 ? 0 : (int64_t)(size.expiry_sum - size.expiring * (uint64_t)info->call->now);
+        int64_t lives =
+            size.expiring == 0 ? 0 : (int64_t)(size.expiry_sum - size.expiring * (uint64_t)info->call->now);
         int64_t average = size.expiring == 0 || lives < 0 ? 0 : lives / (int64_t)size.expiring;
-        line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", database, (unsigned long long)size.keys, (unsigned long long)size.expiring,
-             (long long)average);
+        line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", database, (unsigned long long)size.keys,
+             (unsigned long long)size.expiring, (long long)average);
     }
 }
 
@@ -444,7 +456,8 @@ static bool is_wanted(const struct section *section, const struct call *call) {
     if (call->count == 1) return section->is_default;
     for (uint32_t i = 1; i < call->count; i++) {
         const struct bulk *name = &call->arguments[i];
-        if (argument_is(name, section->name) || argument_is(name, "all") || argument_is(name, "everything")) return true;
+        if (argument_is(name, section->name) || argument_is(name, "all") || argument_is(name, "everything"))
+            return true;
         if (argument_is(name, "default") && section->is_default) return true;
     }
     return false;

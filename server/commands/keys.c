@@ -83,9 +83,8 @@ enum placed { PLACED, PLACE_TAKEN, PLACE_NO_MEMORY };
 typedef bool edit_put(struct edit *edit, const struct entry *source);
 
 /* The key `to` gets the value and expiry of source, which is another key's. */
-static enum placed key_place(struct write_scope *scope, const struct key *to,
-                             const struct entry *source, bool replaces, edit_put *put,
-                             enum event event) {
+static enum placed key_place(struct write_scope *scope, const struct key *to, const struct entry *source,
+                             bool replaces, edit_put *put, enum event event) {
     struct edit edit;
     scope_edit(scope, to, &edit);
     if (edit.entry != NULL && !replaces) {
@@ -110,8 +109,8 @@ static void key_leave(struct write_scope *scope, const struct key *key, enum eve
     scope_count_more(scope, -1);
 }
 
-static enum placed key_rename(struct write_scope *scope, const struct key *from,
-                              const struct key *to, const struct entry *source, bool replaces) {
+static enum placed key_rename(struct write_scope *scope, const struct key *from, const struct key *to,
+                              const struct entry *source, bool replaces) {
     if (key_is_same(from, to)) return replaces ? PLACED : PLACE_TAKEN;
     enum placed placed = key_place(scope, to, source, replaces, edit_put_moved, EVENT_RENAME_TO);
     if (placed == PLACED) key_leave(scope, from, EVENT_RENAME_FROM);
@@ -127,9 +126,12 @@ static void rename_reply(struct write_scope *scope, const struct call *call, str
         return;
     }
     enum placed placed = key_rename(scope, from, &call->keys[1], source, replaces);
-    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
-    else if (replaces) reply_ok(reply);
-    else reply_integer(reply, placed == PLACED);
+    if (placed == PLACE_NO_MEMORY)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else if (replaces)
+        reply_ok(reply);
+    else
+        reply_integer(reply, placed == PLACED);
 }
 
 void command_rename(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -146,8 +148,7 @@ void command_renamenx(struct write_scope *scope, const struct call *call, struct
 static bool argument_database(const struct call *call, uint32_t index, uint32_t *database,
                               struct reply *reply) {
     int64_t number;
-    if (!argument_integer_within(&call->arguments[index], INT32_MIN, INT32_MAX, &number, reply,
-                                 NULL))
+    if (!argument_integer_within(&call->arguments[index], INT32_MIN, INT32_MAX, &number, reply, NULL))
         return false;
     if (number < 0 || number >= keyspace_database_count(call->keyspace)) {
         reply_error(reply, "ERR DB index is out of range");
@@ -180,8 +181,10 @@ void command_copy(struct write_scope *scope, const struct call *call, struct rep
     enum placed placed = source == NULL
                              ? PLACE_TAKEN
                              : key_place(scope, &destination, source, replaces, edit_put_copy, EVENT_COPY_TO);
-    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_integer(reply, placed == PLACED);
+    if (placed == PLACE_NO_MEMORY)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_integer(reply, placed == PLACED);
 }
 
 void command_move(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -194,9 +197,10 @@ void command_move(struct write_scope *scope, const struct call *call, struct rep
     }
     const struct entry *source = peek_held(scope, from);
     enum placed placed =
-        source == NULL ? PLACE_TAKEN
-                       : key_place(scope, &to, source, false, edit_put_moved, EVENT_MOVE_TO);
+        source == NULL ? PLACE_TAKEN : key_place(scope, &to, source, false, edit_put_moved, EVENT_MOVE_TO);
     if (placed == PLACED) key_leave(scope, from, EVENT_MOVE_FROM);
-    if (placed == PLACE_NO_MEMORY) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_integer(reply, placed == PLACED);
+    if (placed == PLACE_NO_MEMORY)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_integer(reply, placed == PLACED);
 }

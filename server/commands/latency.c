@@ -104,7 +104,8 @@ void command_latency_reset(const struct call *call, struct reply *reply) {
     for (uint32_t i = 0; i < event_count;) {
         bool is_meant = call->count == 2;
         for (uint32_t argument = 2; argument < call->count; argument++)
-            if (event_find(call->arguments[argument].data, call->arguments[argument].length) == &events[i]) is_meant = true;
+            if (event_find(call->arguments[argument].data, call->arguments[argument].length) == &events[i])
+                is_meant = true;
         if (!is_meant) {
             i++;
             continue;
@@ -121,10 +122,14 @@ void command_latency_reset(const struct call *call, struct reply *reply) {
 #define GRAPH_ROWS 4
 
 static void age_text(char *out, size_t size, int64_t seconds) {
-    if (seconds < 60) snprintf(out, size, "%llds", (long long)seconds);
-    else if (seconds < 3600) snprintf(out, size, "%lldm", (long long)(seconds / 60));
-    else if (seconds < 86400) snprintf(out, size, "%lldh", (long long)(seconds / 3600));
-    else snprintf(out, size, "%lldd", (long long)(seconds / 86400));
+    if (seconds < 60)
+        snprintf(out, size, "%llds", (long long)seconds);
+    else if (seconds < 3600)
+        snprintf(out, size, "%lldm", (long long)(seconds / 60));
+    else if (seconds < 86400)
+        snprintf(out, size, "%lldh", (long long)(seconds / 3600));
+    else
+        snprintf(out, size, "%lldd", (long long)(seconds / 86400));
 }
 
 /* A column per sample, oldest left: its bar in four rows, and beneath, top to bottom, how long ago it was. */
@@ -136,8 +141,8 @@ static void draw(struct latency_event *event, int64_t now, struct reply *out) {
         if (value < least) least = value;
         if (value > most) most = value;
     }
-    int length = snprintf(text, sizeof text, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n", event->name, (long long)most,
-                          (long long)least, (long long)event->most);
+    int length = snprintf(text, sizeof text, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n",
+                          event->name, (long long)most, (long long)least, (long long)event->most);
     reply_raw(out, text, (size_t)length);
     for (int i = 0; i < 80; i++) reply_raw(out, "-", 1);
     reply_raw(out, "\n", 1);
@@ -167,8 +172,10 @@ void command_latency_graph(const struct call *call, struct reply *reply) {
     struct latency_event *event = event_find(name->data, name->length);
     if (event != NULL) draw(event, call->now, &text);
     pthread_mutex_unlock(&mutex);
-    if (event == NULL) reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
-    else reply_collected(reply, &text);
+    if (event == NULL)
+        reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
+    else
+        reply_collected(reply, &text);
     if (event == NULL) reply_free(&text);
 }
 
@@ -177,9 +184,11 @@ struct advice {
 };
 
 static const struct advice advices[] = {
-    {"command", "A command took long on its worker. See SLOWLOG GET for which; KEYS and big MGETs are the usual ones. Only requests for its "
+    {"command", "A command took long on its worker. See SLOWLOG GET for which; KEYS and big MGETs are the "
+                "usual ones. Only requests for its "
                 "shards and its own worker's waited."},
-    {"fast-command", "A command that is quick by nature took long: the machine was short of CPU time or swapping. Look at its load, and at "
+    {"fast-command", "A command that is quick by nature took long: the machine was short of CPU time or "
+                     "swapping. Look at its load, and at "
                      "whether `threads` is more than the cores there are."},
 };
 
@@ -188,8 +197,8 @@ static void report(struct latency_event *event, struct reply *out) {
     int64_t sum = 0;
     assert(event->count > 0 && "an event is made for its first sample");
     for (uint32_t i = 0; i < event->count; i++) sum += event_sample(event, i)->milliseconds;
-    int length = snprintf(text, sizeof text, "%s: %u spikes kept, %lld ms on average, the worst %lld ms.\n", event->name, event->count,
-                          (long long)(sum / event->count), (long long)event->most);
+    int length = snprintf(text, sizeof text, "%s: %u spikes kept, %lld ms on average, the worst %lld ms.\n",
+                          event->name, event->count, (long long)(sum / event->count), (long long)event->most);
     reply_raw(out, text, (size_t)length);
     for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
         if (strcmp(advices[i].event, event->name) != 0) continue;
@@ -205,7 +214,8 @@ void command_latency_doctor(const struct call *call, struct reply *reply) {
     pthread_mutex_lock(&mutex);
     for (uint32_t i = 0; i < event_count; i++) report(&events[i], &text);
     pthread_mutex_unlock(&mutex);
-    const char *otherwise = is_off ? "The latency monitor is off. Turn it on with CONFIG SET latency-monitor-threshold <milliseconds>.\n"
+    const char *otherwise = is_off ? "The latency monitor is off. Turn it on with CONFIG SET "
+                                     "latency-monitor-threshold <milliseconds>.\n"
                                    : "No spike over the threshold has been seen.\n";
     if (text.length == 0) reply_raw(&text, otherwise, strlen(otherwise));
     reply_collected(reply, &text);
@@ -246,14 +256,16 @@ static size_t reply_command_histogram(const struct command *command, struct repl
 static size_t reply_with_subcommands(const struct command *command, struct reply *reply) {
     if (command->subcommands == NULL) return reply_command_histogram(command, reply);
     size_t shown = 0;
-    for (const struct command *sub = command->subcommands; sub->name != NULL; sub++) shown += reply_command_histogram(sub, reply);
+    for (const struct command *sub = command->subcommands; sub->name != NULL; sub++)
+        shown += reply_command_histogram(sub, reply);
     return shown;
 }
 
 void command_latency_histogram(const struct call *call, struct reply *reply) {
     size_t mark = reply_defer(reply), shown = 0;
     if (call->count == 2)
-        for (uint32_t id = 0; id < command_table_count(); id++) shown += reply_command_histogram(command_by_id(id), reply);
+        for (uint32_t id = 0; id < command_table_count(); id++)
+            shown += reply_command_histogram(command_by_id(id), reply);
     for (uint32_t i = 2; i < call->count; i++) {
         const struct command *command = command_find(&call->arguments[i]);
         if (command != NULL) shown += reply_with_subcommands(command, reply);

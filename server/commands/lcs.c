@@ -1,14 +1,18 @@
-/* LCS: the longest common subsequence of two strings, as text, as a length, or as the ranges where they agree.
+/* LCS: the longest common subsequence of two strings, as text, as a length, or as the ranges where they
+ * agree.
  *
- * Let L(i, j) be the length for the first i bytes of one string, a, and the first j of the other, b. Along a row L rises by 0 or 1 from
- * each j to the next, so a row is kept as one bit per byte of b: 0 where L rises. A row follows from the one before it by an addition, 64
- * bytes of b at a time (Hyyro, "Bit-parallel LCS-length computation revisited", 2004, after Crochemore et al., 2001):
+ * Let L(i, j) be the length for the first i bytes of one string, a, and the first j of the other, b. Along a
+ * row L rises by 0 or 1 from each j to the next, so a row is kept as one bit per byte of b: 0 where L rises.
+ * A row follows from the one before it by an addition, 64 bytes of b at a time (Hyyro, "Bit-parallel
+ * LCS-length computation revisited", 2004, after Crochemore et al., 2001):
  *
- *     row' = (row + (row & equal)) | (row & ~equal)        equal: bit j is set where b[j] is the byte of a that the row is about
+ *     row' = (row + (row & equal)) | (row & ~equal)        equal: bit j is set where b[j] is the byte of a
+ *                                                          that the row is about
  *
- * The rows are all that the way back needs, too. Where the bytes at (i, j) differ, L(i, j) is the larger one of L(i-1, j) and L(i, j-1);
- * if row i rises at j, L(i, j-1) is the smaller one, and the way leads up, else it leads left. Redis goes left when they are equal: so does this,
- * and among many longest subsequences both find the same. */
+ * The rows are all that the way back needs, too. Where the bytes at (i, j) differ, L(i, j) is the larger one
+ * of L(i-1, j) and L(i, j-1); if row i rises at j, L(i, j-1) is the smaller one, and the way leads up, else
+ * it leads left. Redis goes left when they are equal: so does this, and among many longest subsequences both
+ * find the same. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,18 +29,19 @@ struct options {
     int64_t least;      /* MINMATCHLEN */
 };
 
-/* All rows together would be as much as an eighth of the lengths' product. Of every `stride` rows one is kept, and on the way back the rows behind
- * one of those are found again when they are needed, in `block`: twice the time, and memory as of the square root of the first length (the idea is
- * Hirschberg's, 1975, in its plainest form). */
+/* All rows together would be as much as an eighth of the lengths' product. Of every `stride` rows one is
+ * kept, and on the way back the rows behind one of those are found again when they are needed, in `block`:
+ * twice the time, and memory as of the square root of the first length (the idea is Hirschberg's, 1975, in
+ * its plainest form). */
 struct matrix {
     const unsigned char *a, *b;
     size_t a_length, b_length;
-    size_t words;           /* of a row */
-    uint64_t *equals;       /* for each byte value that a has, a row with bits where b has it */
+    size_t words;                 /* of a row */
+    uint64_t *equals;             /* for each byte value that a has, a row with bits where b has it */
     uint16_t places[BYTE_VALUES]; /* which one, from 1 on; 0: a has no such byte */
     size_t stride;
-    uint64_t *marks;        /* rows 0, stride, 2 * stride ...; NULL if there is no way back to go */
-    uint64_t *block;        /* rows from first on, or two that take turns on the way there */
+    uint64_t *marks; /* rows 0, stride, 2 * stride ...; NULL if there is no way back to go */
+    uint64_t *block; /* rows from first on, or two that take turns on the way there */
     size_t first;
 };
 
@@ -90,7 +95,8 @@ static void row_after(const struct matrix *matrix, size_t i, const uint64_t *bef
 static size_t matrix_fill(struct matrix *matrix) {
     size_t rises = 0;
     for (size_t j = 0; j < matrix->b_length; j++)
-        row_in(matrix->equals, matrix, matrix->places[matrix->b[j]])[j / WORD_BITS] |= (uint64_t)1 << j % WORD_BITS;
+        row_in(matrix->equals, matrix, matrix->places[matrix->b[j]])[j / WORD_BITS] |= (uint64_t)1
+                                                                                       << j % WORD_BITS;
     uint64_t *last = matrix->block, *other = row_in(matrix->block, matrix, 1);
     memset(last, 0xff, matrix->words * sizeof(uint64_t));
     for (size_t i = 0;;) {
@@ -109,9 +115,11 @@ static size_t matrix_fill(struct matrix *matrix) {
 
 static void block_load(struct matrix *matrix, size_t first) {
     size_t end = first + matrix->stride <= matrix->a_length ? first + matrix->stride : matrix->a_length + 1;
-    memcpy(matrix->block, row_in(matrix->marks, matrix, first / matrix->stride), matrix->words * sizeof(uint64_t));
+    memcpy(matrix->block, row_in(matrix->marks, matrix, first / matrix->stride),
+           matrix->words * sizeof(uint64_t));
     for (size_t i = first + 1; i < end; i++)
-        row_after(matrix, i, row_in(matrix->block, matrix, i - first - 1), row_in(matrix->block, matrix, i - first));
+        row_after(matrix, i, row_in(matrix->block, matrix, i - first - 1),
+                  row_in(matrix->block, matrix, i - first));
     matrix->first = first;
 }
 
@@ -150,7 +158,8 @@ static void reply_range(struct reply *reply, size_t first, size_t length) {
 }
 
 /* Last ranges first: they are found on the way back. */
-static void reply_ranges(struct matrix *matrix, size_t length, const struct options *options, struct reply *reply) {
+static void reply_ranges(struct matrix *matrix, size_t length, const struct options *options,
+                         struct reply *reply) {
     reply_map(reply, 2);
     reply_bulk_text(reply, "matches");
     size_t mark = reply_defer(reply), count = 0;
@@ -214,7 +223,8 @@ static bool parse_options(const struct call *call, struct options *options, stru
 void command_lcs(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct string_view first, second;
     struct options options;
-    bool is_first_fine = view_key(scope, &call->keys[0], &first), is_second_fine = view_key(scope, &call->keys[1], &second);
+    bool is_first_fine = view_key(scope, &call->keys[0], &first),
+         is_second_fine = view_key(scope, &call->keys[1], &second);
     if (!is_first_fine || !is_second_fine) {
         reply_error(reply, "ERR The specified keys must contain string values");
         return;
@@ -226,7 +236,8 @@ void command_lcs(const struct read_scope *scope, const struct call *call, struct
     }
     /* What Redis's own table would take: its bound on memory is one on time as well. */
     uint64_t cells = (first.length + 1) * (second.length + 1);
-    if (cells > (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed) / sizeof(uint32_t)) {
+    if (cells >
+        (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed) / sizeof(uint32_t)) {
         reply_error(reply, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
         return;
     }

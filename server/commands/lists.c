@@ -1,5 +1,5 @@
-/* Lists. LMOVE and LMPOP are made of what single pops and pushes are: those functions are shared with the commands that wait for an element
- * (pops.h). */
+/* Lists. LMOVE and LMPOP are made of what single pops and pushes are: those functions are shared with the
+ * commands that wait for an element (pops.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ static size_t bytes_of(const struct call *call, uint32_t first) {
     return bytes;
 }
 
-static void push(struct write_scope *scope, const struct call *call, bool is_front, bool only_if_present, struct reply *reply) {
+static void push(struct write_scope *scope, const struct call *call, bool is_front, bool only_if_present,
+                 struct reply *reply) {
     struct opened opened;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     if (!opened.was_there && only_if_present) {
@@ -35,8 +36,10 @@ static void push(struct write_scope *scope, const struct call *call, bool is_fro
         pushed = 0;
     }
     int64_t count = opened.value == NULL ? 0 : (int64_t)list_count(opened.value);
-    if (!value_close(&opened, pushed, is_front ? EVENT_LPUSH : EVENT_RPUSH) || !is_done) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_integer(reply, count);
+    if (!value_close(&opened, pushed, is_front ? EVENT_LPUSH : EVENT_RPUSH) || !is_done)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_integer(reply, count);
 }
 
 void command_lpush(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -78,14 +81,19 @@ static void pop(struct write_scope *scope, const struct call *call, bool is_fron
         reply_error_format(reply, "ERR wrong number of arguments for '%s' command", call->command->full_name);
         return;
     }
-    if (has_count && !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
+    if (has_count &&
+        !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
+        return;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     uint64_t size = opened.value == NULL ? 0 : list_count(opened.value);
     if (size == 0 || count == 0) {
         value_close(&opened, false, EVENT_LPOP);
-        if (size > 0) reply_array(reply, 0);
-        else if (has_count) reply_null_array(reply);
-        else reply_null(reply);
+        if (size > 0)
+            reply_array(reply, 0);
+        else if (has_count)
+            reply_null_array(reply);
+        else
+            reply_null(reply);
         return;
     }
     uint64_t taken = (uint64_t)count < size ? (uint64_t)count : size;
@@ -101,7 +109,8 @@ void command_rpop(struct write_scope *scope, const struct call *call, struct rep
     pop(scope, call, false, reply);
 }
 
-enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_front, uint64_t count, bool has_count, struct reply *reply) {
+enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_front, uint64_t count,
+                     bool has_count, struct reply *reply) {
     struct opened opened;
     if (!value_open(scope, key, TYPE_LIST, &opened, reply)) return POP_REFUSED;
     uint64_t size = opened.value == NULL ? 0 : list_count(opened.value);
@@ -117,9 +126,12 @@ enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_f
     return POP_DONE;
 }
 
-bool mpop_parse(const struct call *call, uint32_t first, const char *const ends[2], struct mpop *mpop, struct reply *reply) {
+bool mpop_parse(const struct call *call, uint32_t first, const char *const ends[2], struct mpop *mpop,
+                struct reply *reply) {
     int64_t keys, count = 1;
-    if (!argument_integer_within(&call->arguments[first], 1, INT64_MAX, &keys, reply, "ERR numkeys should be greater than 0")) return false;
+    if (!argument_integer_within(&call->arguments[first], 1, INT64_MAX, &keys, reply,
+                                 "ERR numkeys should be greater than 0"))
+        return false;
     bool is_fine = keys < (int64_t)call->count - first - 1;
     const struct bulk *end = is_fine ? &call->arguments[first + 1 + (uint32_t)keys] : NULL;
     if (is_fine) {
@@ -130,7 +142,9 @@ bool mpop_parse(const struct call *call, uint32_t first, const char *const ends[
     for (uint32_t i = first + 2 + (uint32_t)(is_fine ? keys : 0); is_fine && i < call->count; i += 2) {
         is_fine = !has_count && argument_is(&call->arguments[i], "COUNT") && i + 1 < call->count;
         if (!is_fine) break;
-        if (!argument_integer_within(&call->arguments[i + 1], 1, INT64_MAX, &count, reply, "ERR count should be greater than 0")) return false;
+        if (!argument_integer_within(&call->arguments[i + 1], 1, INT64_MAX, &count, reply,
+                                     "ERR count should be greater than 0"))
+            return false;
         has_count = true;
     }
     mpop->count = (uint64_t)count;
@@ -158,9 +172,10 @@ static bool copy_visited(void *context, const struct packed_text *text) {
     return false;
 }
 
-/* The element is pushed first: if there is no memory for that, it hasn't left its list. Of one and the same list it leaves one end first. */
-enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to, bool from_front, bool to_front,
-                         struct reply *reply) {
+/* The element is pushed first: if there is no memory for that, it hasn't left its list. Of one and the same
+ * list it leaves one end first. */
+enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to,
+                         bool from_front, bool to_front, struct reply *reply) {
     const void *source, *destination;
     if (!value_view(scope, from, TYPE_LIST, &source, reply)) return POP_REFUSED;
     if (source == NULL) return POP_EMPTY;
@@ -185,8 +200,10 @@ enum popped move_element(struct write_scope *scope, const struct key *from, cons
         value_close(&opened, true, from_front ? EVENT_LPOP : EVENT_RPOP);
         scope_count_more(scope, -1);
     }
-    if (is_done) reply_bulk(reply, text.data, text.length);
-    else reply_error(reply, ERROR_NO_MEMORY);
+    if (is_done)
+        reply_bulk(reply, text.data, text.length);
+    else
+        reply_error(reply, ERROR_NO_MEMORY);
     free((char *)(uintptr_t)text.data);
     return is_done ? POP_DONE : POP_REFUSED;
 }
@@ -200,19 +217,24 @@ bool end_parse(const struct bulk *argument, bool *is_front, struct reply *reply)
 
 void command_lmove(struct write_scope *scope, const struct call *call, struct reply *reply) {
     bool from_front, to_front;
-    if (!end_parse(&call->arguments[3], &from_front, reply) || !end_parse(&call->arguments[4], &to_front, reply)) return;
-    if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) == POP_EMPTY) reply_null(reply);
+    if (!end_parse(&call->arguments[3], &from_front, reply) ||
+        !end_parse(&call->arguments[4], &to_front, reply))
+        return;
+    if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) == POP_EMPTY)
+        reply_null(reply);
 }
 
 void command_rpoplpush(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    if (move_element(scope, &call->keys[0], &call->keys[1], false, true, reply) == POP_EMPTY) reply_null(reply);
+    if (move_element(scope, &call->keys[0], &call->keys[1], false, true, reply) == POP_EMPTY)
+        reply_null(reply);
 }
 
 /* ------------------------------------------------------------------ reading */
 
 void command_llen(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
-    if (value_read(scope, &call->keys[0], TYPE_LIST, &value, reply)) reply_integer(reply, value == NULL ? 0 : (int64_t)list_count(value));
+    if (value_read(scope, &call->keys[0], TYPE_LIST, &value, reply))
+        reply_integer(reply, value == NULL ? 0 : (int64_t)list_count(value));
 }
 
 /* An index that may be counted from the end. false if there is no such element. */
@@ -256,7 +278,9 @@ void command_lrange(const struct read_scope *scope, const struct call *call, str
     const void *value;
     int64_t start, end;
     uint64_t first;
-    if (!argument_integer(&call->arguments[2], &start, reply, NULL) || !argument_integer(&call->arguments[3], &end, reply, NULL)) return;
+    if (!argument_integer(&call->arguments[2], &start, reply, NULL) ||
+        !argument_integer(&call->arguments[3], &end, reply, NULL))
+        return;
     if (!value_read(scope, &call->keys[0], TYPE_LIST, &value, reply)) return;
     uint64_t count = value == NULL ? 0 : stretch_of(start, end, list_count(value), &first);
     reply_array(reply, count);
@@ -276,7 +300,9 @@ static bool search_visit(void *context, const struct packed_text *text) {
     struct search *search = context;
     int64_t index = search->index;
     search->index += search->step;
-    if (text->length != search->wanted.length || (text->length > 0 && memcmp(text->data, search->wanted.data, text->length) != 0)) return true;
+    if (text->length != search->wanted.length ||
+        (text->length > 0 && memcmp(text->data, search->wanted.data, text->length) != 0))
+        return true;
     if (search->skip > 0) {
         search->skip--;
         return true;
@@ -306,15 +332,21 @@ static bool lpos_parse(const struct call *call, struct lpos *lpos, struct reply 
                 return false;
             }
             if (lpos->rank == 0) {
-                reply_error(reply, "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
-                                   "or use negative to start from the end of the list");
+                reply_error(
+                    reply,
+                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+                    "or use negative to start from the end of the list");
                 return false;
             }
         } else if (argument_is(option, "COUNT")) {
-            if (!argument_integer_within(value, 0, INT64_MAX, &lpos->count, reply, "ERR COUNT can't be negative")) return false;
+            if (!argument_integer_within(value, 0, INT64_MAX, &lpos->count, reply,
+                                         "ERR COUNT can't be negative"))
+                return false;
             lpos->has_count = true;
         } else if (argument_is(option, "MAXLEN")) {
-            if (!argument_integer_within(value, 0, INT64_MAX, &lpos->longest, reply, "ERR MAXLEN can't be negative")) return false;
+            if (!argument_integer_within(value, 0, INT64_MAX, &lpos->longest, reply,
+                                         "ERR MAXLEN can't be negative"))
+                return false;
         } else {
             reply_error(reply, ERROR_SYNTAX);
             return false;
@@ -326,7 +358,8 @@ static bool lpos_parse(const struct call *call, struct lpos *lpos, struct reply 
 void command_lpos(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct lpos lpos = {.rank = 1, .count = 1};
     const void *value;
-    if (!lpos_parse(call, &lpos, reply) || !value_read(scope, &call->keys[0], TYPE_LIST, &value, reply)) return;
+    if (!lpos_parse(call, &lpos, reply) || !value_read(scope, &call->keys[0], TYPE_LIST, &value, reply))
+        return;
     uint64_t size = value == NULL ? 0 : list_count(value);
     bool is_backwards = lpos.rank < 0;
     struct search search = {
@@ -340,8 +373,10 @@ void command_lpos(const struct read_scope *scope, const struct call *call, struc
     size_t mark = lpos.has_count ? reply_defer(reply) : 0;
     uint64_t looked = lpos.longest == 0 || (uint64_t)lpos.longest > size ? size : (uint64_t)lpos.longest;
     if (size > 0) list_each(value, is_backwards ? size - 1 : 0, looked, is_backwards, search_visit, &search);
-    if (lpos.has_count) reply_defer_array(reply, mark, search.found);
-    else if (search.found == 0) reply_null(reply);
+    if (lpos.has_count)
+        reply_defer_array(reply, mark, search.found);
+    else if (search.found == 0)
+        reply_null(reply);
 }
 
 /* ------------------------------------------------------------------ changing in the middle */
@@ -352,17 +387,23 @@ void command_lset(struct write_scope *scope, const struct call *call, struct rep
     uint64_t place;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     bool is_done = false;
-    if (!opened.was_there) reply_error(reply, ERROR_NO_KEY);
-    else if (!argument_integer(&call->arguments[2], &index, reply, NULL)) is_done = false;
-    else if (!index_of(index, list_count(opened.value), &place)) reply_error(reply, ERROR_INDEX_RANGE);
-    else if (!(is_done = list_set(&opened.value, place, text_of(&call->arguments[3])))) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_ok(reply);
+    if (!opened.was_there)
+        reply_error(reply, ERROR_NO_KEY);
+    else if (!argument_integer(&call->arguments[2], &index, reply, NULL))
+        is_done = false;
+    else if (!index_of(index, list_count(opened.value), &place))
+        reply_error(reply, ERROR_INDEX_RANGE);
+    else if (!(is_done = list_set(&opened.value, place, text_of(&call->arguments[3]))))
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_ok(reply);
     value_close(&opened, is_done, EVENT_LSET);
 }
 
 static bool find_visit(void *context, const struct packed_text *text) {
     struct search *search = context;
-    if (text->length == search->wanted.length && (text->length == 0 || memcmp(text->data, search->wanted.data, text->length) == 0)) {
+    if (text->length == search->wanted.length &&
+        (text->length == 0 || memcmp(text->data, search->wanted.data, text->length) == 0)) {
         search->found = 1;
         return false;
     }
@@ -380,11 +421,15 @@ void command_linsert(struct write_scope *scope, const struct call *call, struct 
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     struct search search = {.wanted = text_of(&call->arguments[3])};
     if (opened.was_there) list_each(opened.value, 0, list_count(opened.value), false, find_visit, &search);
-    if (search.found > 0) is_done = list_insert(&opened.value, (uint64_t)search.index + !is_before, text_of(&call->arguments[4]));
+    if (search.found > 0)
+        is_done =
+            list_insert(&opened.value, (uint64_t)search.index + !is_before, text_of(&call->arguments[4]));
     int64_t count = search.found > 0 ? (int64_t)list_count(opened.value) : opened.was_there ? -1 : 0;
     value_close(&opened, search.found > 0 && is_done, EVENT_LINSERT);
-    if (is_done) reply_integer(reply, count);
-    else reply_error(reply, ERROR_NO_MEMORY);
+    if (is_done)
+        reply_integer(reply, count);
+    else
+        reply_error(reply, ERROR_NO_MEMORY);
 }
 
 void command_lrem(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -393,7 +438,8 @@ void command_lrem(struct write_scope *scope, const struct call *call, struct rep
     if (!argument_integer(&call->arguments[2], &count, reply, NULL)) return;
     if (count == INT64_MIN) count++;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
-    uint64_t removed = opened.was_there ? list_remove_equal(&opened.value, text_of(&call->arguments[3]), count) : 0;
+    uint64_t removed =
+        opened.was_there ? list_remove_equal(&opened.value, text_of(&call->arguments[3]), count) : 0;
     value_close(&opened, removed, EVENT_LREM);
     reply_integer(reply, (int64_t)removed);
 }
@@ -402,7 +448,9 @@ void command_ltrim(struct write_scope *scope, const struct call *call, struct re
     struct opened opened;
     int64_t start, end;
     uint64_t first, removed = 0;
-    if (!argument_integer(&call->arguments[2], &start, reply, NULL) || !argument_integer(&call->arguments[3], &end, reply, NULL)) return;
+    if (!argument_integer(&call->arguments[2], &start, reply, NULL) ||
+        !argument_integer(&call->arguments[3], &end, reply, NULL))
+        return;
     if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
     if (opened.was_there) {
         uint64_t size = list_count(opened.value), kept = stretch_of(start, end, size, &first);
@@ -415,6 +463,7 @@ void command_ltrim(struct write_scope *scope, const struct call *call, struct re
         }
     }
     value_close(&opened, opened.was_there, EVENT_LTRIM);
-    if (opened.was_there) scope_count_more(scope, (int64_t)removed - 1); /* also that nothing was to be removed is told */
+    if (opened.was_there)
+        scope_count_more(scope, (int64_t)removed - 1); /* also that nothing was to be removed is told */
     reply_ok(reply);
 }

@@ -37,31 +37,28 @@ static bool policy_is_lfu(void) {
     return policy_now() == POLICY_VOLATILE_LFU || policy_now() == POLICY_ALLKEYS_LFU;
 }
 
-void command_object_encoding(const struct read_scope *scope, const struct call *call,
-                             struct reply *reply) {
+void command_object_encoding(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry != NULL) reply_bulk_text(reply, entry_encoding_name(entry));
 }
 
-#define POLICY_SWITCH                                                                              \
-    " Please note that when switching between policies at runtime LRU and LFU data will take "     \
+#define POLICY_SWITCH                                                                                        \
+    " Please note that when switching between policies at runtime LRU and LFU data will take "               \
     "some time to adjust."
 
-void command_object_idletime(const struct read_scope *scope, const struct call *call,
-                             struct reply *reply) {
+void command_object_idletime(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry == NULL) return;
     if (policy_is_lfu())
-        reply_error(
-            reply, "ERR An LFU maxmemory policy is selected, idle time not tracked." POLICY_SWITCH);
+        reply_error(reply, "ERR An LFU maxmemory policy is selected, idle time not tracked." POLICY_SWITCH);
     else if (policy_now() == POLICY_ALLKEYS_S3FIFO)
         reply_error(reply, "ERR The allkeys-s3fifo maxmemory policy is selected, idle time not "
                            "tracked." POLICY_SWITCH);
-    else reply_integer(reply, entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now)));
+    else
+        reply_integer(reply, entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now)));
 }
 
-void command_object_freq(const struct read_scope *scope, const struct call *call,
-                         struct reply *reply) {
+void command_object_freq(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry == NULL) return;
     if (policy_is_lfu())
@@ -75,13 +72,11 @@ void command_object_freq(const struct read_scope *scope, const struct call *call
 static int64_t reference_count(const struct entry *entry) {
     struct string_view view = {.blob = NULL};
     if (entry_type(entry) == TYPE_STRING) entry_string(entry, &view);
-    return view.blob == NULL
-               ? 1
-               : (int64_t)atomic_load_explicit(&view.blob->references, memory_order_relaxed);
+    return view.blob == NULL ? 1
+                             : (int64_t)atomic_load_explicit(&view.blob->references, memory_order_relaxed);
 }
 
-void command_object_refcount(const struct read_scope *scope, const struct call *call,
-                             struct reply *reply) {
+void command_object_refcount(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry != NULL) reply_integer(reply, reference_count(entry));
 }
@@ -107,8 +102,7 @@ void command_object_help(const struct call *call, struct reply *reply) {
 /* ------------------------------------------------------------------ MEMORY USAGE */
 
 /* SAMPLES is for values of many elements; a string is known as a whole. */
-void command_memory_usage(const struct read_scope *scope, const struct call *call,
-                          struct reply *reply) {
+void command_memory_usage(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     for (uint32_t i = 3; i < call->count; i += 2) {
         int64_t samples = -1;
         bool is_known = i + 1 < call->count && argument_is(&call->arguments[i], "SAMPLES");
@@ -119,10 +113,11 @@ void command_memory_usage(const struct read_scope *scope, const struct call *cal
         }
     }
     const struct entry *entry = scope_peek(scope, &call->keys[0]);
-    if (entry == NULL) reply_null(reply);
+    if (entry == NULL)
+        reply_null(reply);
     else
-        reply_integer(reply, (int64_t)(entry_bytes(entry) +
-                                       sizeof(uint64_t))); /* and its slot in the table */
+        reply_integer(reply,
+                      (int64_t)(entry_bytes(entry) + sizeof(uint64_t))); /* and its slot in the table */
 }
 
 /* ------------------------------------------------------------------ MEMORY STATS and DOCTOR */
@@ -179,8 +174,8 @@ static void map_double(struct map *map, const char *name, double value) {
 }
 
 /* How much more there is than should be, as a ratio and in bytes (which may be negative). */
-static void map_excess(struct map *map, const char *ratio_name, const char *bytes_name,
-                       uint64_t whole, uint64_t part) {
+static void map_excess(struct map *map, const char *ratio_name, const char *bytes_name, uint64_t whole,
+                       uint64_t part) {
     map_double(map, ratio_name, ratio(whole, part));
     map_integer(map, bytes_name, whole - part);
 }
@@ -233,8 +228,8 @@ void command_memory_stats(const struct call *call, struct reply *reply) {
     map_integer(&map, "allocator.allocated", memory->used);
     map_integer(&map, "allocator.active", memory->active);
     map_integer(&map, "allocator.resident", memory->allocator_resident);
-    map_excess(&map, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes",
-               memory->active, memory->used);
+    map_excess(&map, "allocator-fragmentation.ratio", "allocator-fragmentation.bytes", memory->active,
+               memory->used);
     map_excess(&map, "allocator-rss.ratio", "allocator-rss.bytes", memory->allocator_resident,
                memory->active);
     map_excess(&map, "rss-overhead.ratio", "rss-overhead.bytes", memory->resident,
@@ -310,8 +305,7 @@ void command_memory_doctor(const struct call *call, struct reply *reply) {
     }
     reply_init(&text, call->protocol);
     for (size_t i = 0; i < sizeof findings / sizeof findings[0]; i++)
-        if (findings[i].applies(&survey))
-            reply_raw(&text, findings[i].text, strlen(findings[i].text));
+        if (findings[i].applies(&survey)) reply_raw(&text, findings[i].text, strlen(findings[i].text));
     if (text.length == 0 && !text.is_broken) {
         static const char healthy[] = "No memory problem was found.\n";
         reply_raw(&text, healthy, sizeof healthy - 1);
@@ -355,8 +349,10 @@ static void allocator_describe(struct reply *text) {
         return;
     }
     malloc_info(0, out);
-    if (fclose(out) == 0) reply_raw(text, description, length);
-    else text->is_broken = true;
+    if (fclose(out) == 0)
+        reply_raw(text, description, length);
+    else
+        text->is_broken = true;
     free(description);
 }
 
@@ -364,8 +360,10 @@ static void allocator_describe(struct reply *text) {
 
 void command_memory_purge(const struct call *call, struct reply *reply) {
     (void)call;
-    if (allocator_purge()) reply_ok(reply);
-    else reply_error(reply, "ERR Error purging dirty pages");
+    if (allocator_purge())
+        reply_ok(reply);
+    else
+        reply_error(reply, "ERR Error purging dirty pages");
 }
 
 void command_memory_malloc_stats(const struct call *call, struct reply *reply) {

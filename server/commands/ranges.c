@@ -18,7 +18,8 @@ bool score_parse(const struct bulk *argument, double *score) {
         *score = (double)whole;
         return true;
     }
-    if (argument->length == 0 || argument->length >= sizeof text || isspace((unsigned char)argument->data[0])) return false;
+    if (argument->length == 0 || argument->length >= sizeof text || isspace((unsigned char)argument->data[0]))
+        return false;
     memcpy(text, argument->data, argument->length);
     text[argument->length] = '\0';
     errno = 0;
@@ -55,18 +56,23 @@ static enum name_bound name_parse(const struct bulk *argument, struct text *name
     return NAME_GIVEN;
 }
 
-bool range_parse(enum range_kind kind, const struct bulk *first, const struct bulk *last, struct range *range, struct reply *reply) {
+bool range_parse(enum range_kind kind, const struct bulk *first, const struct bulk *last, struct range *range,
+                 struct reply *reply) {
     *range = (struct range){.kind = kind};
     switch (kind) {
     case RANGE_RANK:
-        return argument_integer(first, &range->start, reply, NULL) && argument_integer(last, &range->end, reply, NULL);
+        return argument_integer(first, &range->start, reply, NULL) &&
+               argument_integer(last, &range->end, reply, NULL);
     case RANGE_SCORE:
-        if (bound_parse(first, &range->least, &range->excludes_first) && bound_parse(last, &range->most, &range->excludes_last)) return true;
+        if (bound_parse(first, &range->least, &range->excludes_first) &&
+            bound_parse(last, &range->most, &range->excludes_last))
+            return true;
         reply_error(reply, "ERR min or max is not a float");
         return false;
     case RANGE_NAME: break;
     }
-    enum name_bound from = name_parse(first, &range->first, &range->excludes_first), to = name_parse(last, &range->last, &range->excludes_last);
+    enum name_bound from = name_parse(first, &range->first, &range->excludes_first),
+                    to = name_parse(last, &range->last, &range->excludes_last);
     if (from == NAME_BAD || to == NAME_BAD) {
         reply_error(reply, "ERR min or max not valid string range item");
         return false;
@@ -79,7 +85,8 @@ bool range_parse(enum range_kind kind, const struct bulk *first, const struct bu
 }
 
 static uint64_t resolve_ranks(const struct range *range, int64_t size, uint64_t *rank) {
-    int64_t start = range->start < 0 ? range->start + size : range->start, end = range->end < 0 ? range->end + size : range->end;
+    int64_t start = range->start < 0 ? range->start + size : range->start,
+            end = range->end < 0 ? range->end + size : range->end;
     if (start < 0) start = 0;
     if (end >= size) end = size - 1;
     *rank = (uint64_t)start;
@@ -93,8 +100,12 @@ uint64_t range_resolve(const struct range *range, const void *value, uint64_t *r
         *rank = sorted_below(value, range->least, range->excludes_first);
         end = sorted_below(value, range->most, !range->excludes_last);
     } else {
-        *rank = range->first_is_all ? 0 : range->first_is_none ? size : sorted_before(value, range->first, range->excludes_first);
-        end = range->last_is_all ? size : range->last_is_none ? 0 : sorted_before(value, range->last, !range->excludes_last);
+        *rank = range->first_is_all    ? 0
+                : range->first_is_none ? size
+                                       : sorted_before(value, range->first, range->excludes_first);
+        end = range->last_is_all    ? size
+              : range->last_is_none ? 0
+                                    : sorted_before(value, range->last, !range->excludes_last);
     }
     return *rank < end ? end - *rank : 0;
 }

@@ -42,8 +42,7 @@ size_t room_for_longest(const struct write_scope *scope, const struct call *call
     size_t longest = 0;
     for (uint32_t i = 1; i < call->key_count; i++) {
         const struct entry *entry = entry_of(scope, &call->keys[i]);
-        size_t length =
-            entry != NULL && entry_type(entry) == TYPE_STRING ? entry_string_length(entry) : 0;
+        size_t length = entry != NULL && entry_type(entry) == TYPE_STRING ? entry_string_length(entry) : 0;
         if (length > longest) longest = length;
     }
     return longest == 0 ? 0 : eviction_room_for(longest);
@@ -52,8 +51,7 @@ size_t room_for_longest(const struct write_scope *scope, const struct call *call
 size_t room_for_append(const struct write_scope *scope, const struct call *call) {
     const struct entry *entry = entry_of(scope, &call->keys[0]);
     if (entry == NULL || entry_type(entry) != TYPE_STRING) return 0;
-    return scope_stretch_bytes(scope, &call->keys[0],
-                               entry_string_length(entry) + call->arguments[2].length);
+    return scope_stretch_bytes(scope, &call->keys[0], entry_string_length(entry) + call->arguments[2].length);
 }
 
 /* A number of at most so much: a larger one is going to be refused. */
@@ -67,8 +65,7 @@ static int64_t length_most(void) {
 
 size_t room_for_setrange(const struct write_scope *scope, const struct call *call) {
     int64_t first;
-    if (call->arguments[3].length == 0 || !place_of(&call->arguments[2], length_most(), &first))
-        return 0;
+    if (call->arguments[3].length == 0 || !place_of(&call->arguments[2], length_most(), &first)) return 0;
     return scope_stretch_bytes(scope, &call->keys[0], (size_t)first + call->arguments[3].length);
 }
 

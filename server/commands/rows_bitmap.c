@@ -76,12 +76,11 @@ struct command bitmap_rows[] = {
      .group = "bitmap",
      .complexity = "O(1) per operation",
      .summary = "Reads and changes integers of any width within a string",
-     .syntax =
-         "key:key#0 [operation:oneof(encoding_offset:block=GET(encoding:string offset:integer) "
-         "write:block([wrap_sat_fail:oneof=OVERFLOW(wrap=WRAP sat=SAT fail=FAIL)] "
-         "write_operation:oneof(encoding_offset_value:block=SET(encoding:string offset:integer "
-         "value:integer) encoding_offset_increment:block=INCRBY(encoding:string offset:integer "
-         "increment:integer))))...]"},
+     .syntax = "key:key#0 [operation:oneof(encoding_offset:block=GET(encoding:string offset:integer) "
+               "write:block([wrap_sat_fail:oneof=OVERFLOW(wrap=WRAP sat=SAT fail=FAIL)] "
+               "write_operation:oneof(encoding_offset_value:block=SET(encoding:string offset:integer "
+               "value:integer) encoding_offset_increment:block=INCRBY(encoding:string offset:integer "
+               "increment:integer))))...]"},
     {.name = "bitfield_ro",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_FAST,

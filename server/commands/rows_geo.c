@@ -53,10 +53,9 @@ struct command geo_rows[] = {
     {.name = "georadius",
      .arity = -6,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .keys =
-         {{KEY_RO | KEY_ACCESS, 1, 0, 1},
-          {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STORE", .last = 0, .step = 1},
-          {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STOREDIST", .last = 0, .step = 1}},
+     .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STORE", .last = 0, .step = 1},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STOREDIST", .last = 0, .step = 1}},
      .write = command_georadius,
      .room = room_for_first,
      .find_keys = georadius_find_keys,
@@ -90,10 +89,9 @@ struct command geo_rows[] = {
     {.name = "georadiusbymember",
      .arity = -5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .keys =
-         {{KEY_RO | KEY_ACCESS, 1, 0, 1},
-          {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STORE", .last = 0, .step = 1},
-          {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STOREDIST", .last = 0, .step = 1}},
+     .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STORE", .last = 0, .step = 1},
+              {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STOREDIST", .last = 0, .step = 1}},
      .write = command_georadiusbymember,
      .room = room_for_first,
      .find_keys = georadius_find_keys,
@@ -107,8 +105,7 @@ struct command geo_rows[] = {
                "[count:block(count:integer=COUNT [any=ANY])] [order:oneof(asc=ASC desc=DESC)] "
                "[key:key#1=STORE] [key:key#2=STOREDIST]",
      .history = "7.0.0:units in upper case",
-     .deprecated =
-         "6.2.0:`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"},
+     .deprecated = "6.2.0:`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments"},
     {.name = "georadiusbymember_ro",
      .arity = -5,
      .flags = COMMAND_READONLY | COMMAND_LONG,

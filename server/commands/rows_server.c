@@ -182,8 +182,7 @@ static struct command memory_subcommands[] = {
     {.name = NULL},
 };
 
-#define DEBUG_FLAGS                                                                                \
-    (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED)
+#define DEBUG_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED)
 
 static struct command debug_subcommands[] = {
     /* Sizes are checked by the functions, as Redis gives one error for both. */
@@ -197,14 +196,8 @@ static struct command debug_subcommands[] = {
      .flags = DEBUG_FLAGS,
      .keys = {{KEY_RO, 2, -1, 1}},
      .read = command_debug_digest_value},
-    {.name = "digest",
-     .arity = -2,
-     .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS,
-     .write = command_debug_digest},
-    {.name = "sleep",
-     .arity = -2,
-     .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS,
-     .write = command_debug_sleep},
+    {.name = "digest", .arity = -2, .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS, .write = command_debug_digest},
+    {.name = "sleep", .arity = -2, .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS, .write = command_debug_sleep},
     {.name = "clock", .arity = 4, .flags = DEBUG_FLAGS, .plain = command_debug_clock},
     {.name = "worker", .arity = 2, .flags = DEBUG_FLAGS, .worker = command_debug_worker},
     {.name = "hold", .arity = 4, .flags = DEBUG_FLAGS, .worker = command_debug_hold},
@@ -215,10 +208,7 @@ static struct command debug_subcommands[] = {
      .plain = command_debug_set_active_expire},
     {.name = "error", .arity = -2, .flags = DEBUG_FLAGS, .plain = command_debug_error},
     {.name = "log", .arity = -2, .flags = DEBUG_FLAGS, .plain = command_debug_log},
-    {.name = "stringmatch-len",
-     .arity = -2,
-     .flags = DEBUG_FLAGS,
-     .plain = command_debug_stringmatch_len},
+    {.name = "stringmatch-len", .arity = -2, .flags = DEBUG_FLAGS, .plain = command_debug_stringmatch_len},
     {.name = "move-clients",
      .arity = 2,
      .flags = DEBUG_FLAGS,
@@ -448,8 +438,8 @@ struct command server_rows[] = {
      .summary = "Commands about memory"},
     {.name = "debug",
      .arity = -2,
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE |
-              COMMAND_PROTECTED | COMMAND_HIDES_SUBCOMMANDS | COMMAND_SYSTEM,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED |
+              COMMAND_HIDES_SUBCOMMANDS | COMMAND_SYSTEM,
      .plain = command_debug,
      .subcommands = debug_subcommands,
      .since = "1.0.0",
@@ -479,8 +469,8 @@ struct command server_rows[] = {
      .summary = "Shows every request that is run"},
     {.name = "shutdown",
      .arity = -1,
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE |
-              COMMAND_NO_MULTI | COMMAND_ALLOW_BUSY,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_NO_MULTI |
+              COMMAND_ALLOW_BUSY,
      .worker = command_shutdown,
      .since = "1.0.0",
      .group = "server",

@@ -29,8 +29,7 @@ struct command string_rows[] = {
                "[expiration:oneof(seconds:integer=EX@2.6.12 milliseconds:integer=PX@2.6.12 "
                "unix-time-seconds:unix-time=EXAT@6.2.0 unix-time-milliseconds:unix-time=PXAT@6.2.0 "
                "keepttl=KEEPTTL@6.0.0)]",
-     .history =
-         "2.6.12:EX, PX, NX, XX;6.0.0:KEEPTTL;6.2.0:GET, EXAT, PXAT;7.0.0:NX together with GET"},
+     .history = "2.6.12:EX, PX, NX, XX;6.0.0:KEEPTTL;6.2.0:GET, EXAT, PXAT;7.0.0:NX together with GET"},
     {.name = "getex",
      .arity = -2,
      .flags = COMMAND_WRITE | COMMAND_FAST,

@@ -1,9 +1,9 @@
 /* Commands that go over the keyspace shard by shard: SCAN, KEYS, RANDOMKEY.
  *
- * They move along the order of hashes, of which each shard holds a stretch. A position in that
- * order (the 52 high bits of a hash) is what SCAN gives its client as cursor, so changed that it
- * tells nothing of the hash, and what KEYS remembers when it lets go of a large shard for a moment. Position 0 is where everything starts;
- * nothing goes on from there, so that as an answer it can mean the end.
+ * They move along the order of hashes, of which each shard holds a stretch. A position in that order (the 52
+ * high bits of a hash) is what SCAN gives its client as cursor, so changed that it tells nothing of the hash,
+ * and what KEYS remembers when it lets go of a large shard for a moment. Position 0 is where everything
+ * starts; nothing goes on from there, so that as an answer it can mean the end.
  *
  * Shards without keys are passed over by their published counts, without being taken. */
 #include <sys/random.h>
@@ -15,7 +15,8 @@
 
 /* Entries looked at while a shard is held; then others may have it before the walk goes on. */
 #define STRETCH 4096
-/* Likewise with a pattern that may take long to match each of them: one above that length, which can't be found in time that is linear in the key's. */
+/* Likewise with a pattern that may take long to match each of them: one above that length, which can't be
+ * found in time that is linear in the key's. */
 #define STRETCH_LONG 16
 #define PATTERN_LONG 64
 #define POSITION_BITS 52
@@ -31,8 +32,7 @@ static uint64_t entry_position(const struct keyspace *keyspace, const struct ent
  * inside the gate. */
 static uint32_t next_shard(const struct call *call, uint32_t shard) {
     uint32_t count = keyspace_shard_count(call->keyspace);
-    while (shard < count && keyspace_shard_keys(call->keyspace, shard, call->database) == 0)
-        shard++;
+    while (shard < count && keyspace_shard_keys(call->keyspace, shard, call->database) == 0) shard++;
     return shard;
 }
 
@@ -121,8 +121,7 @@ static void scan_begin(const struct call *call, const struct scan *scan, struct 
     }
     walk->number[SCAN_POSITION] = keyspace_cursor_position(call->keyspace, scan->cursor);
     walk->number[SCAN_LEFT] = (uint64_t)scan->count;
-    walk->number[SCAN_SHARDS] =
-        scan->count > INT64_MAX / 10 ? INT64_MAX : (uint64_t)scan->count * 10;
+    walk->number[SCAN_SHARDS] = scan->count > INT64_MAX / 10 ? INT64_MAX : (uint64_t)scan->count * 10;
     walk->shard = keyspace_position_shard(call->keyspace, walk->number[SCAN_POSITION]);
 }
 
@@ -146,7 +145,8 @@ void command_scan(const struct read_scope *scope, const struct call *call, struc
         scan_begin(call, &scan, reply);
         return;
     }
-    uint64_t left = walk->number[SCAN_LEFT], most = walk->is_long ? STRETCH_LONG : STRETCH, stretch = left < most ? left : most;
+    uint64_t left = walk->number[SCAN_LEFT], most = walk->is_long ? STRETCH_LONG : STRETCH,
+             stretch = left < most ? left : most;
     uint64_t position = scope_scan(scope, walk->shard, call->database, walk->number[SCAN_POSITION],
                                    (size_t)stretch, scan_visit, &scan);
     if (scan_is_whole(call, &scan)) position = SCOPE_SCAN_END;
@@ -184,10 +184,8 @@ static void keys_visit(void *context, const struct entry *entry) {
     struct keys *keys = context;
     size_t length;
     const char *key = entry_key(entry, &length);
-    if (keys->goes_on && entry_position(keys->keyspace, entry) < keys->walk->number[KEYS_POSITION])
-        return;
-    if (!keys->is_any &&
-        !glob_matches(keys->pattern->data, keys->pattern->length, key, length, false))
+    if (keys->goes_on && entry_position(keys->keyspace, entry) < keys->walk->number[KEYS_POSITION]) return;
+    if (!keys->is_any && !glob_matches(keys->pattern->data, keys->pattern->length, key, length, false))
         return;
     reply_bulk(&keys->walk->items, key, length);
     keys->walk->number[KEYS_FOUND]++;
@@ -201,13 +199,11 @@ void command_keys(const struct read_scope *scope, const struct call *call, struc
         return;
     }
     uint64_t *position = &walk->number[KEYS_POSITION];
-    struct keys keys = {.keyspace = call->keyspace,
-                        .walk = walk,
-                        .pattern = pattern,
-                        .is_any = pattern_is_any(pattern)};
+    struct keys keys = {
+        .keyspace = call->keyspace, .walk = walk, .pattern = pattern, .is_any = pattern_is_any(pattern)};
     keys.goes_on = *position != keyspace_shard_position(call->keyspace, walk->shard);
-    uint64_t next =
-        scope_scan(scope, walk->shard, call->database, *position, walk->is_long ? STRETCH_LONG : STRETCH, keys_visit, &keys);
+    uint64_t next = scope_scan(scope, walk->shard, call->database, *position,
+                               walk->is_long ? STRETCH_LONG : STRETCH, keys_visit, &keys);
     if (next != SCOPE_SCAN_END) {
         *position = next;
         return;
@@ -218,8 +214,10 @@ void command_keys(const struct read_scope *scope, const struct call *call, struc
         return;
     }
     walk->is_done = true;
-    if (walk->items.is_broken) reply_error(reply, ERROR_NO_MEMORY);
-    else items_reply(walk, walk->number[KEYS_FOUND], reply);
+    if (walk->items.is_broken)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        items_reply(walk, walk->number[KEYS_FOUND], reply);
 }
 
 /* ------------------------------------------------------------------ RANDOMKEY */
@@ -249,8 +247,7 @@ static uint64_t random_next(struct walk *walk, uint64_t below) {
 /* Each thread's own sequence of beginnings. */
 static uint64_t random_seed(void) {
     static _Thread_local uint64_t seed;
-    if (seed == 0 && getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
-        seed = clock_cycles();
+    if (seed == 0 && getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = clock_cycles();
     return seed += UINT64_C(0xD1B54A32D192ED03);
 }
 
@@ -280,8 +277,7 @@ static void draw_slice(const struct read_scope *scope, const struct call *call, 
     draw->behind = begin + (uint64_t)(width * (slice + 1) / slices);
     uint64_t position = draw->first;
     while (position < draw->behind) /* SCOPE_SCAN_END is behind everything */
-        position =
-            scope_scan(scope, draw->walk->shard, call->database, position, 1, draw_visit, draw);
+        position = scope_scan(scope, draw->walk->shard, call->database, position, 1, draw_visit, draw);
 }
 
 static const struct entry *draw_entry(const struct read_scope *scope, const struct call *call,
@@ -300,8 +296,7 @@ static const struct entry *draw_entry(const struct read_scope *scope, const stru
 static bool draw_shard(const struct call *call, struct walk *walk) {
     uint32_t count = keyspace_shard_count(call->keyspace);
     uint64_t keys = 0;
-    for (uint32_t i = 0; i < count; i++)
-        keys += keyspace_shard_keys(call->keyspace, i, call->database);
+    for (uint32_t i = 0; i < count; i++) keys += keyspace_shard_keys(call->keyspace, i, call->database);
     if (keys == 0) return false;
     uint64_t drawn = random_next(walk, keys);
     for (walk->shard = 0; walk->shard < count - 1; walk->shard++) {

@@ -1,7 +1,7 @@
 /* Sets: members without order, and what several sets have in common.
  *
- * The commands on several sets read their sources first; what is stored is made apart and then takes the destination's place in one edit, so that the
- * destination may be a source as well. */
+ * The commands on several sets read their sources first; what is stored is made apart and then takes the
+ * destination's place in one edit, so that the destination may be a source as well. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ static struct text text_from(const struct packed_text *text) {
 
 /* ------------------------------------------------------------------ single members */
 
-/* Adds the arguments from the second on: all, or none when out of memory, for which it is noted which are new. Returns how many are, or -1. */
+/* Adds the arguments from the second on: all, or none when out of memory, for which it is noted which are
+ * new. Returns how many are, or -1. */
 static int64_t add_all(void **value, const struct call *call) {
     int64_t added = 0;
     unsigned char few[256], *is_new = call->count <= sizeof few ? few : malloc(call->count);
@@ -39,8 +40,10 @@ void command_sadd(struct write_scope *scope, const struct call *call, struct rep
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
     if (opened.value == NULL) opened.value = members_create(text_of(&call->arguments[2]), call->count - 2);
     int64_t added = opened.value == NULL ? -1 : add_all(&opened.value, call);
-    if (!value_close(&opened, added > 0 ? (uint64_t)added : 0, EVENT_SADD) || added < 0) reply_error(reply, ERROR_NO_MEMORY);
-    else reply_integer(reply, added);
+    if (!value_close(&opened, added > 0 ? (uint64_t)added : 0, EVENT_SADD) || added < 0)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_integer(reply, added);
 }
 
 void command_srem(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -54,11 +57,13 @@ void command_srem(struct write_scope *scope, const struct call *call, struct rep
 }
 
 static bool is_same_key(const struct key *one, const struct key *other) {
-    return one->length == other->length && (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
+    return one->length == other->length &&
+           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
 }
 
 /* The member is added first: that may fail, and then it hasn't left its set. */
-static void move(struct write_scope *scope, const struct call *call, struct text member, struct reply *reply) {
+static void move(struct write_scope *scope, const struct call *call, struct text member,
+                 struct reply *reply) {
     struct opened opened;
     if (!value_open(scope, &call->keys[1], TYPE_SET, &opened, reply)) return;
     if (opened.value == NULL) opened.value = members_create(member, 1);
@@ -81,11 +86,15 @@ void command_smove(struct write_scope *scope, const struct call *call, struct re
         reply_integer(reply, 0);
         return;
     }
-    if (!check_type(entry, TYPE_SET, reply) || !value_view(scope, &call->keys[1], TYPE_SET, &destination, reply)) return;
+    if (!check_type(entry, TYPE_SET, reply) ||
+        !value_view(scope, &call->keys[1], TYPE_SET, &destination, reply))
+        return;
     source = entry_value(entry);
     bool is_there = members_has(source, member);
-    if (!is_there || is_same_key(&call->keys[0], &call->keys[1])) reply_integer(reply, is_there);
-    else move(scope, call, member, reply);
+    if (!is_there || is_same_key(&call->keys[0], &call->keys[1]))
+        reply_integer(reply, is_there);
+    else
+        move(scope, call, member, reply);
 }
 
 void command_sismember(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -98,7 +107,8 @@ void command_smismember(const struct read_scope *scope, const struct call *call,
     const void *value;
     if (!value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) return;
     reply_array(reply, call->count - 2);
-    for (uint32_t i = 2; i < call->count; i++) reply_integer(reply, value != NULL && members_has(value, text_of(&call->arguments[i])));
+    for (uint32_t i = 2; i < call->count; i++)
+        reply_integer(reply, value != NULL && members_has(value, text_of(&call->arguments[i])));
 }
 
 void command_scard(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -161,15 +171,20 @@ void command_srandmember(const struct read_scope *scope, const struct call *call
         reply_error(reply, ERROR_SYNTAX);
         return;
     }
-    if (call->count == 3 && !argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL)) return;
+    if (call->count == 3 &&
+        !argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL))
+        return;
     if (!value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) return;
     if (call->count == 2) {
         if (value != NULL) members_random(value, &member);
-        if (value != NULL) reply_element(reply, &member);
-        else reply_null(reply);
+        if (value != NULL)
+            reply_element(reply, &member);
+        else
+            reply_null(reply);
         return;
     }
-    uint64_t size = value == NULL ? 0 : members_count(value), wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
+    uint64_t size = value == NULL ? 0 : members_count(value),
+             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
     if (size == 0 || (count > 0 && wanted > size)) wanted = size;
     reply_array(reply, wanted);
     if (count > 0 && wanted > 0) draw_distinct(value, wanted, reply);
@@ -179,14 +194,15 @@ void command_srandmember(const struct read_scope *scope, const struct call *call
     }
 }
 
-/* Takes one out, after replying it: its text stands in memory of the set that is about to go, so what is removed is the reply's copy. Without
- * memory for that it stays. */
+/* Takes one out, after replying it: its text stands in memory of the set that is about to go, so what is
+ * removed is the reply's copy. Without memory for that it stays. */
 static void pop_one(struct opened *opened, struct reply *reply) {
     struct packed_text member;
     members_random(opened->value, &member);
     reply_element(reply, &member);
     if (reply->is_broken) return;
-    members_remove(&opened->value, (struct text){reply->data + reply->length - 2 - member.length, member.length});
+    members_remove(&opened->value,
+                   (struct text){reply->data + reply->length - 2 - member.length, member.length});
 }
 
 void command_spop(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -197,11 +213,16 @@ void command_spop(struct write_scope *scope, const struct call *call, struct rep
         reply_error(reply, ERROR_SYNTAX);
         return;
     }
-    if (has_count && !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
+    if (has_count &&
+        !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
+        return;
     if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
-    uint64_t size = opened.value == NULL ? 0 : members_count(opened.value), wanted = (uint64_t)count < size ? (uint64_t)count : size;
-    if (has_count) reply_set(reply, wanted);
-    else if (size == 0) reply_null(reply);
+    uint64_t size = opened.value == NULL ? 0 : members_count(opened.value),
+             wanted = (uint64_t)count < size ? (uint64_t)count : size;
+    if (has_count)
+        reply_set(reply, wanted);
+    else if (size == 0)
+        reply_null(reply);
     if (wanted == size && size > 1) {
         members_each(opened.value, reply_member, reply);
         edit_close_value(&opened.edit, opened.value, true);
@@ -228,8 +249,9 @@ static void sources_free(struct sources *sources) {
 }
 
 /* Either scope is NULL. Replies and returns false if a key is of another type, or when out of memory. */
-static bool sources_read(const struct read_scope *reading, const struct write_scope *writing, const struct key *keys, uint32_t count,
-                         struct sources *sources, struct reply *reply) {
+static bool sources_read(const struct read_scope *reading, const struct write_scope *writing,
+                         const struct key *keys, uint32_t count, struct sources *sources,
+                         struct reply *reply) {
     *sources = (struct sources){malloc((count + 1) * sizeof(void *)), count, false};
     if (sources->values == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
@@ -249,7 +271,8 @@ static bool sources_read(const struct read_scope *reading, const struct write_sc
 }
 
 static int compare_counts(const void *one, const void *other) {
-    uint64_t first = members_count(*(const void *const *)one), second = members_count(*(const void *const *)other);
+    uint64_t first = members_count(*(const void *const *)one),
+             second = members_count(*(const void *const *)other);
     return first < second ? -1 : first > second;
 }
 
@@ -321,7 +344,8 @@ static bool operate(enum operation operation, struct sources *sources, void **va
     return false;
 }
 
-static void operate_reply(const struct read_scope *scope, const struct call *call, enum operation operation, struct reply *reply) {
+static void operate_reply(const struct read_scope *scope, const struct call *call, enum operation operation,
+                          struct reply *reply) {
     struct sources sources;
     void *value;
     if (!sources_read(scope, NULL, call->keys, call->key_count, &sources, reply)) return;
@@ -332,15 +356,16 @@ static void operate_reply(const struct read_scope *scope, const struct call *cal
     sources_free(&sources);
 }
 
-static void operate_store(struct write_scope *scope, const struct call *call, enum operation operation, enum event event,
-                          struct reply *reply) {
+static void operate_store(struct write_scope *scope, const struct call *call, enum operation operation,
+                          enum event event, struct reply *reply) {
     struct sources sources;
     void *value;
     if (!sources_read(NULL, scope, call->keys + 1, call->key_count - 1, &sources, reply)) return;
     bool is_done = operate(operation, &sources, &value, reply);
     sources_free(&sources);
     int64_t count = is_done && value != NULL ? (int64_t)members_count(value) : 0;
-    if (is_done && value_store(scope, &call->keys[0], TYPE_SET, value, 1, event, reply)) reply_integer(reply, count);
+    if (is_done && value_store(scope, &call->keys[0], TYPE_SET, value, 1, event, reply))
+        reply_integer(reply, count);
 }
 
 static bool reply_found(void *context, const struct packed_text *member) {
@@ -389,7 +414,9 @@ static bool count_found(void *context, const struct packed_text *member) {
 
 void command_sintercard(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     int64_t keys, limit = 0;
-    if (!argument_integer_within(&call->arguments[1], 1, INT64_MAX, &keys, reply, "ERR numkeys should be greater than 0")) return;
+    if (!argument_integer_within(&call->arguments[1], 1, INT64_MAX, &keys, reply,
+                                 "ERR numkeys should be greater than 0"))
+        return;
     if (keys > (int64_t)call->count - 2) {
         reply_error(reply, "ERR Number of keys can't be greater than number of args");
         return;
@@ -399,7 +426,9 @@ void command_sintercard(const struct read_scope *scope, const struct call *call,
             reply_error(reply, ERROR_SYNTAX);
             return;
         }
-        if (!argument_integer_within(&call->arguments[i + 1], 0, INT64_MAX, &limit, reply, "ERR LIMIT can't be negative")) return;
+        if (!argument_integer_within(&call->arguments[i + 1], 0, INT64_MAX, &limit, reply,
+                                     "ERR LIMIT can't be negative"))
+            return;
     }
     struct sources sources;
     if (!sources_read(scope, NULL, call->keys, call->key_count, &sources, reply)) return;

@@ -1,8 +1,9 @@
 /* The slow log and its commands.
  *
- * Entries have consecutive numbers and stand in a ring, entry n in place n modulo its size, so that the newest
- * is added and the oldest leaves in a few steps however many there are. The mutex is one for all workers: no
- * entry is made, formatted or freed while it is held, and who goes over many lets it go after each SLICE. */
+ * Entries have consecutive numbers and stand in a ring, entry n in place n modulo its size, so that the
+ * newest is added and the oldest leaves in a few steps however many there are. The mutex is one for all
+ * workers: no entry is made, formatted or freed while it is held, and who goes over many lets it go after
+ * each SLICE. */
 #include "../slowlog.h"
 
 #include <pthread.h>
@@ -45,8 +46,8 @@ static void let_go(struct slow_request *request) {
 
 /* ------------------------------------------------------------------ the ring */
 
-/* Has a place for the next entry, and not many more than the entries need. Entries move only when their number
- * has doubled, or has become a fraction. */
+/* Has a place for the next entry, and not many more than the entries need. Entries move only when their
+ * number has doubled, or has become a fraction. */
 static bool ring_fit(void) {
     size_t length = (size_t)(next - oldest), size = ring_size;
     if (length == size)
@@ -70,8 +71,7 @@ static void cut(int64_t kept) {
         struct slow_request *forgotten[SLICE];
         count = 0;
         pthread_mutex_lock(&mutex);
-        while (oldest < kept && oldest < next && count < SLICE)
-            forgotten[count++] = *place_of(oldest++);
+        while (oldest < kept && oldest < next && count < SLICE) forgotten[count++] = *place_of(oldest++);
         pthread_mutex_unlock(&mutex);
         for (uint32_t i = 0; i < count; i++) let_go(forgotten[i]);
     } while (count == SLICE);
@@ -98,8 +98,7 @@ static struct slow_request *request_create(const struct bulk *texts, uint32_t co
     atomic_init(&request->holders, 1);
     request->count = count - 2;
     for (uint32_t i = 0; i < count; i++) {
-        request->lengths[i] =
-            (uint32_t)text_write(request->text + at, texts[i].data, texts[i].length);
+        request->lengths[i] = (uint32_t)text_write(request->text + at, texts[i].data, texts[i].length);
         at += request->lengths[i];
     }
     return request;
@@ -172,9 +171,8 @@ void command_slowlog_get(const struct call *call, struct reply *reply) {
         reply_subcommand_error(call, reply);
         return;
     }
-    if (call->count == 3 &&
-        !argument_integer_within(&call->arguments[2], -1, INT64_MAX, &most, reply,
-                                 "ERR count should be greater than or equal to -1"))
+    if (call->count == 3 && !argument_integer_within(&call->arguments[2], -1, INT64_MAX, &most, reply,
+                                                     "ERR count should be greater than or equal to -1"))
         return;
     if (most == -1) most = INT64_MAX;
     size_t mark = reply_defer(reply), shown = 0;

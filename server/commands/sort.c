@@ -1,8 +1,9 @@
 /* SORT: a list, a set or a sorted set in another order, by itself or by what other keys say of its elements.
  *
- * Patterns name keys that can't be known before: those whose shards aren't held are found first, and asked for (struct further). Then what is needed of them is
- * copied, and the sorting itself is done when no shard is held any more, unless the result is stored, or only a part of it is wanted and the rest need
- * not be fetched. */
+ * Patterns name keys that can't be known before: those whose shards aren't held are found first, and asked
+ * for (struct further). Then what is needed of them is copied, and the sorting itself is done when no shard
+ * is held any more, unless the result is stored, or only a part of it is wanted and the rest need not be
+ * fetched. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -50,7 +51,8 @@ struct sorting {
     char *copies, *copies_end; /* of a list's elements, which are good for their visit only */
     struct chunk *chunks;      /* of whatever is needed when no shard is held any more */
     bool finishes_later, is_out_of_memory, wants_shards;
-    struct packed_text *got;   /* for each element what each GET says, if it finishes later; without data: nothing */
+    /* for each element what each GET says, if it finishes later; without data: nothing */
+    struct packed_text *got;
     uint64_t count, first, end; /* first to end - 1 are wanted */
     bool is_bad_number;
 };
@@ -61,12 +63,16 @@ static bool has_star(const struct bulk *pattern) {
 
 /* ------------------------------------------------------------------ what dispatch must know */
 
-int sort_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags, uint32_t capacity) {
+int sort_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *positions, uint32_t *flags,
+                   uint32_t capacity) {
     uint32_t store = 0, found = 0;
     for (uint32_t i = 2; i < count; i++) {
-        if (argument_is(&arguments[i], "LIMIT")) i += 2;
-        else if (argument_is(&arguments[i], "GET") || argument_is(&arguments[i], "BY")) i++;
-        else if (argument_is(&arguments[i], "STORE") && i + 1 < count) store = ++i; /* the last one counts */
+        if (argument_is(&arguments[i], "LIMIT"))
+            i += 2;
+        else if (argument_is(&arguments[i], "GET") || argument_is(&arguments[i], "BY"))
+            i++;
+        else if (argument_is(&arguments[i], "STORE") && i + 1 < count)
+            store = ++i; /* the last one counts */
     }
     const uint32_t at[] = {1, store}, what[] = {KEY_RO | KEY_ACCESS, KEY_OW | KEY_UPDATE};
     for (int k = 0; k < 2 && at[k] > 0 && found < capacity; k++) {
@@ -83,8 +89,10 @@ int sort_find_keys(const struct bulk *arguments, uint32_t count, uint32_t *posit
 static const struct bulk *next_get(const struct call *call, uint32_t *at) {
     for (; *at < call->count; ++*at) {
         const struct bulk *option = &call->arguments[*at];
-        if (argument_is(option, "LIMIT")) *at += 2;
-        else if (argument_is(option, "BY") || argument_is(option, "STORE")) ++*at;
+        if (argument_is(option, "LIMIT"))
+            *at += 2;
+        else if (argument_is(option, "BY") || argument_is(option, "STORE"))
+            ++*at;
         else if (argument_is(option, "GET")) {
             *at += 2;
             return option + 1;
@@ -138,7 +146,8 @@ static bool is_held(struct sorting *sorting, const struct key *key) {
     struct further *further = sorting->call->further;
     assert(further != NULL && "who may not ask for shards holds them all");
     sorting->wants_shards = true;
-    if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, key->hash))) sorting->is_out_of_memory = true;
+    if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, key->hash)))
+        sorting->is_out_of_memory = true;
     return false;
 }
 
@@ -166,8 +175,10 @@ static bool entry_text(const struct entry *entry, struct packed_text *text) {
     return true;
 }
 
-/* "#" is the element itself, "w_*" a string, "h_*->f" the field of a hash. false if there is no such thing. */
-static bool pattern_value(struct sorting *sorting, const struct bulk *pattern, const struct packed_text *element, struct packed_text *text) {
+/* "#" is the element itself, "w_*" a string, "h_*->f" the field of a hash. false if there is no such
+ * thing. */
+static bool pattern_value(struct sorting *sorting, const struct bulk *pattern,
+                          const struct packed_text *element, struct packed_text *text) {
     if (pattern->length == 1 && pattern->data[0] == '#') {
         *text = *element;
         text_settle(text);
@@ -181,7 +192,8 @@ static bool pattern_value(struct sorting *sorting, const struct bulk *pattern, c
         field = (struct text){arrow + 2, (size_t)(end - arrow - 2)};
         end = arrow;
     }
-    size_t before = (size_t)(star - pattern->data), behind = (size_t)(end - star - 1), length = before + element->length + behind;
+    size_t before = (size_t)(star - pattern->data), behind = (size_t)(end - star - 1),
+           length = before + element->length + behind;
     char few[256], *name = length <= sizeof few ? few : malloc(length);
     if (name == NULL) {
         sorting->is_out_of_memory = true;
@@ -194,7 +206,8 @@ static bool pattern_value(struct sorting *sorting, const struct bulk *pattern, c
     const struct entry *entry = is_held(sorting, &key) ? look_up(sorting, &key) : NULL;
     if (name != few) free(name);
     if (field.data == NULL) return entry_text(entry, text);
-    if (entry == NULL || entry_type(entry) != TYPE_HASH || !fields_get(entry_value(entry), field, text)) return false;
+    if (entry == NULL || entry_type(entry) != TYPE_HASH || !fields_get(entry_value(entry), field, text))
+        return false;
     return true;
 }
 
@@ -279,8 +292,10 @@ static bool load(struct sorting *sorting, const struct entry *entry) {
     bool is_backwards = sorting->keeps_order && sorting->is_descending;
     uint64_t first = is_backwards ? count - 1 : 0;
     if (entry_type(entry) == TYPE_LIST) return load_list(sorting, value, is_backwards);
-    if (entry_type(entry) == TYPE_SET) members_each(value, load_one, sorting);
-    else sorted_each(value, first, count, is_backwards, load_scored, sorting);
+    if (entry_type(entry) == TYPE_SET)
+        members_each(value, load_one, sorting);
+    else
+        sorted_each(value, first, count, is_backwards, load_scored, sorting);
     return true;
 }
 
@@ -306,25 +321,31 @@ static bool find(struct sorting *sorting) {
         struct packed_text text;
         uint32_t at = 2;
         if (sorting->by != NULL) pattern_value(sorting, sorting->by, element, &text);
-        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL;) pattern_value(sorting, pattern, element, &text);
+        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL;)
+            pattern_value(sorting, pattern, element, &text);
         if (sorting->call->further->shards->count == shards) break;
     }
-    if (sorting->is_out_of_memory) reply_error(sorting->reply, ERROR_NO_MEMORY);
-    else sorting->call->further->wants_shards = sorting->wants_shards;
+    if (sorting->is_out_of_memory)
+        reply_error(sorting->reply, ERROR_NO_MEMORY);
+    else
+        sorting->call->further->wants_shards = sorting->wants_shards;
     return !sorting->wants_shards && !sorting->is_out_of_memory;
 }
 
 static void weigh(struct sorting *sorting) {
     for (uint64_t i = 0; i < sorting->count; i++) {
         struct element *element = sorting->order[i];
-        element->has_by = sorting->by == NULL || pattern_value(sorting, sorting->by, &element->text, &element->by);
+        element->has_by =
+            sorting->by == NULL || pattern_value(sorting, sorting->by, &element->text, &element->by);
         if (!element->has_by) continue;
         if (sorting->by == NULL) {
             element->by = element->text;
             text_settle(&element->by);
         }
-        if (!sorting->is_alphabetical) element->score = number_of(&element->by, &sorting->is_bad_number);
-        else if (sorting->finishes_later && sorting->by != NULL) keep_text(sorting, &element->by);
+        if (!sorting->is_alphabetical)
+            element->score = number_of(&element->by, &sorting->is_bad_number);
+        else if (sorting->finishes_later && sorting->by != NULL)
+            keep_text(sorting, &element->by);
     }
 }
 
@@ -340,9 +361,13 @@ static int compare(const void *left, const void *right, void *context) {
     const struct element *one = *(struct element *const *)left, *other = *(struct element *const *)right;
     int order;
     if (!sorting->is_alphabetical)
-        order = one->score < other->score ? -1 : one->score > other->score ? 1 : compare_texts(&one->text, &other->text);
-    else if (!one->has_by || !other->has_by) order = one->has_by - other->has_by;
-    else order = compare_texts(&one->by, &other->by);
+        order = one->score < other->score   ? -1
+                : one->score > other->score ? 1
+                                            : compare_texts(&one->text, &other->text);
+    else if (!one->has_by || !other->has_by)
+        order = one->has_by - other->has_by;
+    else
+        order = compare_texts(&one->by, &other->by);
     return sorting->is_descending ? -order : order;
 }
 
@@ -370,8 +395,10 @@ static bool keep(struct sorting *sorting) {
         uint32_t at = 2, k = 0;
         for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL; k++) {
             struct packed_text *text = &sorting->got[i * sorting->gets + k];
-            if (pattern_value(sorting, pattern, &element->text, text)) keep_text(sorting, text);
-            else text->data = NULL;
+            if (pattern_value(sorting, pattern, &element->text, text))
+                keep_text(sorting, text);
+            else
+                text->data = NULL;
         }
         bool is_own_weight = sorting->by == NULL;
         if (!is_list) keep_text(sorting, &element->text);
@@ -392,7 +419,8 @@ static bool each_kept(const struct sorting *sorting, take_function *take, void *
             if (!take(context, &element->text)) return false;
             continue;
         }
-        const struct packed_text *got = sorting->got + (uint64_t)(element - sorting->elements) * sorting->gets;
+        const struct packed_text *got =
+            sorting->got + (uint64_t)(element - sorting->elements) * sorting->gets;
         for (uint32_t k = 0; k < sorting->gets; k++)
             if (!take(context, got[k].data == NULL ? NULL : &got[k])) return false;
     }
@@ -413,8 +441,10 @@ static bool each_result(struct sorting *sorting, take_function *take, void *cont
 }
 
 static bool reply_result(void *context, const struct packed_text *text) {
-    if (text != NULL) reply_element(context, text);
-    else reply_null(context);
+    if (text != NULL)
+        reply_element(context, text);
+    else
+        reply_null(context);
     return true;
 }
 
@@ -432,11 +462,13 @@ static void store(struct write_scope *scope, struct sorting *sorting) {
         reply_error(sorting->reply, ERROR_NO_MEMORY);
         return;
     }
-    if (value_store(scope, sorting->store, TYPE_LIST, list, count, EVENT_SORTSTORE, sorting->reply)) reply_integer(sorting->reply, (int64_t)count);
+    if (value_store(scope, sorting->store, TYPE_LIST, list, count, EVENT_SORTSTORE, sorting->reply))
+        reply_integer(sorting->reply, (int64_t)count);
 }
 
 static bool is_sortable(const struct entry *entry) {
-    return entry == NULL || entry_type(entry) == TYPE_LIST || entry_type(entry) == TYPE_SET || entry_type(entry) == TYPE_ZSET;
+    return entry == NULL || entry_type(entry) == TYPE_LIST || entry_type(entry) == TYPE_SET ||
+           entry_type(entry) == TYPE_ZSET;
 }
 
 /* Returns whether there is a result. */
@@ -456,7 +488,8 @@ static bool sort(struct sorting *sorting) {
     cut(sorting);
     if (!find(sorting)) return false;
     /* GETs for elements that are not wanted are not worth copying. */
-    sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL && !sorting->keeps_order &&
+    sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL &&
+                              !sorting->keeps_order &&
                               (sorting->gets == 0 || sorting->end - sorting->first == sorting->count);
     if (!sorting->keeps_order) weigh(sorting);
     if (sorting->finishes_later && !keep(sorting)) sorting->is_out_of_memory = true;
@@ -499,21 +532,25 @@ static void finish(void *context, const struct call *call, struct reply *reply) 
     sorting_end(sorting);
 }
 
-static void run(const struct read_scope *reading, struct write_scope *writing, const struct call *call, struct reply *reply) {
+static void run(const struct read_scope *reading, struct write_scope *writing, const struct call *call,
+                struct reply *reply) {
     struct sorting *sorting = malloc(sizeof *sorting);
     if (sorting == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
-    *sorting = (struct sorting){.call = call, .reading = reading, .writing = writing, .reply = reply, .limit = -1};
+    *sorting =
+        (struct sorting){.call = call, .reading = reading, .writing = writing, .reply = reply, .limit = -1};
     if (parse(sorting) && sort(sorting)) {
         if (sorting->finishes_later) {
             call->further->finish = finish;
             call->further->context = sorting;
             return;
         }
-        if (sorting->store != NULL) store(writing, sorting);
-        else reply_results(sorting);
+        if (sorting->store != NULL)
+            store(writing, sorting);
+        else
+            reply_results(sorting);
     }
     sorting_end(sorting);
 }

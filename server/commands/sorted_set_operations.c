@@ -1,4 +1,5 @@
-/* What several sorted sets, or plain sets, whose members all score 1, have in common or not: ZUNION, ZINTER, ZDIFF and what they store or count. */
+/* What several sorted sets, or plain sets, whose members all score 1, have in common or not: ZUNION, ZINTER,
+ * ZDIFF and what they store or count. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -58,8 +59,10 @@ static bool visit_member(void *context, const struct packed_text *member) {
 static void source_each(const struct source *source, sorted_visitor *visit, void *context) {
     struct visit members = {visit, context};
     if (source->value == NULL) return;
-    if (source->is_set) members_each(source->value, visit_member, &members);
-    else sorted_each(source->value, 0, UINT64_MAX, false, visit, context);
+    if (source->is_set)
+        members_each(source->value, visit_member, &members);
+    else
+        sorted_each(source->value, 0, UINT64_MAX, false, visit, context);
 }
 
 static bool source_take(const struct entry *entry, struct source *source, struct reply *reply) {
@@ -81,7 +84,7 @@ static int compare_counts(const void *one, const void *other) {
 static double aggregate(enum aggregate aggregate, double one, double other) {
     double sum = one + other;
     switch (aggregate) {
-    case AGGREGATE_SUM: return isnan(sum) ? 0 : sum; /* of two infinities */
+    case AGGREGATE_SUM: return isnan(sum) ? 0 : sum;      /* of two infinities */
     case AGGREGATE_MIN: return other < one ? other : one; /* of 0 and -0, the one that was first */
     case AGGREGATE_MAX: return other > one ? other : one;
     }
@@ -105,7 +108,8 @@ static bool unite(void *context, const struct packed_text *text, double score) {
     score = weighted(score, job->weight);
     if (sorted_score(job->result, member, &present)) {
         score = aggregate(job->aggregate, present, score);
-        if (score == present && signbit(score) != signbit(present)) sorted_remove(&job->result, member); /* it would stay -0 */
+        if (score == present && signbit(score) != signbit(present))
+            sorted_remove(&job->result, member); /* it would stay -0 */
     }
     return job_put(job, member, score);
 }
@@ -133,7 +137,8 @@ static bool subtract(void *context, const struct packed_text *text, double score
 }
 
 static void job_run(struct job *job) {
-    if (job->operation != OPERATION_DIFF) qsort(job->sources, job->count, sizeof *job->sources, compare_counts);
+    if (job->operation != OPERATION_DIFF)
+        qsort(job->sources, job->count, sizeof *job->sources, compare_counts);
     switch (job->operation) {
     case OPERATION_UNION:
         for (uint32_t i = 0; i < job->count && !job->is_failed; i++) {
@@ -158,21 +163,27 @@ static bool weights_parse(struct job *job, const struct call *call, uint32_t at,
 }
 
 static bool aggregate_parse(struct job *job, const struct bulk *argument) {
-    if (argument_is(argument, "SUM")) job->aggregate = AGGREGATE_SUM;
-    else if (argument_is(argument, "MIN")) job->aggregate = AGGREGATE_MIN;
-    else if (argument_is(argument, "MAX")) job->aggregate = AGGREGATE_MAX;
-    else return false;
+    if (argument_is(argument, "SUM"))
+        job->aggregate = AGGREGATE_SUM;
+    else if (argument_is(argument, "MIN"))
+        job->aggregate = AGGREGATE_MIN;
+    else if (argument_is(argument, "MAX"))
+        job->aggregate = AGGREGATE_MAX;
+    else
+        return false;
     return true;
 }
 
 static bool limit_parse(struct job *job, const struct bulk *argument, struct reply *reply) {
     int64_t limit;
-    if (!argument_integer_within(argument, 0, INT64_MAX, &limit, reply, "ERR LIMIT can't be negative")) return false;
+    if (!argument_integer_within(argument, 0, INT64_MAX, &limit, reply, "ERR LIMIT can't be negative"))
+        return false;
     job->limit = limit == 0 ? UINT64_MAX : (uint64_t)limit;
     return true;
 }
 
-static bool options_parse(struct job *job, const struct call *call, uint32_t at, bool stores, struct reply *reply) {
+static bool options_parse(struct job *job, const struct call *call, uint32_t at, bool stores,
+                          struct reply *reply) {
     for (; at < call->count; at++) {
         const struct bulk *option = &call->arguments[at];
         uint32_t left = call->count - at - 1;
@@ -180,7 +191,8 @@ static bool options_parse(struct job *job, const struct call *call, uint32_t at,
         if (takes_weights && left >= job->count && argument_is(option, "WEIGHTS")) {
             if (!weights_parse(job, call, at + 1, reply)) return false;
             at += job->count;
-        } else if (takes_weights && left >= 1 && argument_is(option, "AGGREGATE") && aggregate_parse(job, option + 1)) {
+        } else if (takes_weights && left >= 1 && argument_is(option, "AGGREGATE") &&
+                   aggregate_parse(job, option + 1)) {
             at++;
         } else if (!stores && !job->only_counts && argument_is(option, "WITHSCORES")) {
             job->has_scores = true;
@@ -195,17 +207,18 @@ static bool options_parse(struct job *job, const struct call *call, uint32_t at,
     return true;
 }
 
-/* From the number of keys, at argument `first`, on. Either scope is NULL. Reads the sources, and then the options. Replies what is wrong and returns
- * false; job_free in any case. */
-static bool job_begin(struct job *job, const struct read_scope *reading, const struct write_scope *writing, const struct call *call,
-                      uint32_t first, struct reply *reply) {
+/* From the number of keys, at argument `first`, on. Either scope is NULL. Reads the sources, and then the
+ * options. Replies what is wrong and returns false; job_free in any case. */
+static bool job_begin(struct job *job, const struct read_scope *reading, const struct write_scope *writing,
+                      const struct call *call, uint32_t first, struct reply *reply) {
     int64_t keys;
     job->sources = NULL;
     job->result = NULL;
     job->limit = UINT64_MAX;
     if (!argument_integer(&call->arguments[first], &keys, reply, NULL)) return false;
     if (keys < 1) {
-        reply_error_format(reply, "ERR at least 1 input key is needed for '%s' command", call->command->full_name);
+        reply_error_format(reply, "ERR at least 1 input key is needed for '%s' command",
+                           call->command->full_name);
         return false;
     }
     if (keys > (int64_t)call->count - first - 1) {
@@ -221,7 +234,8 @@ static bool job_begin(struct job *job, const struct read_scope *reading, const s
     }
     const struct key *names = call->keys + (call->key_count - job->count);
     for (uint32_t i = 0; i < job->count; i++) {
-        const struct entry *entry = reading != NULL ? scope_read(reading, &names[i]) : scope_view(writing, &names[i]);
+        const struct entry *entry =
+            reading != NULL ? scope_read(reading, &names[i]) : scope_view(writing, &names[i]);
         if (!source_take(entry, &job->sources[i], reply)) return false;
     }
     return options_parse(job, call, first + 1 + job->count, writing != NULL, reply);
@@ -234,18 +248,21 @@ static void job_free(struct job *job) {
 
 /* ------------------------------------------------------------------ commands */
 
-static void operate_reply(const struct read_scope *scope, const struct call *call, enum operation operation, struct reply *reply) {
+static void operate_reply(const struct read_scope *scope, const struct call *call, enum operation operation,
+                          struct reply *reply) {
     struct job job = {.operation = operation};
     if (job_begin(&job, scope, NULL, call, 1, reply)) {
         job_run(&job);
-        if (job.is_failed) reply_error(reply, ERROR_NO_MEMORY);
-        else reply_sorted(job.result, job.has_scores, reply);
+        if (job.is_failed)
+            reply_error(reply, ERROR_NO_MEMORY);
+        else
+            reply_sorted(job.result, job.has_scores, reply);
     }
     job_free(&job);
 }
 
-static void operate_store(struct write_scope *scope, const struct call *call, enum operation operation, enum event event,
-                          struct reply *reply) {
+static void operate_store(struct write_scope *scope, const struct call *call, enum operation operation,
+                          enum event event, struct reply *reply) {
     struct job job = {.operation = operation};
     if (job_begin(&job, NULL, scope, call, 2, reply)) {
         job_run(&job);
@@ -256,7 +273,8 @@ static void operate_store(struct write_scope *scope, const struct call *call, en
             reply_error(reply, ERROR_NO_MEMORY);
         } else {
             job.result = NULL;
-            if (value_store(scope, &call->keys[0], TYPE_ZSET, result, 1, event, reply)) reply_integer(reply, count);
+            if (value_store(scope, &call->keys[0], TYPE_ZSET, result, 1, event, reply))
+                reply_integer(reply, count);
         }
     }
     job_free(&job);

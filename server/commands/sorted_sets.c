@@ -16,7 +16,8 @@ static uint32_t zadd_flags(const struct call *call, uint32_t *flags) {
     static const struct {
         const char *name;
         uint32_t flag;
-    } options[] = {{"NX", ZADD_NX}, {"XX", ZADD_XX}, {"GT", ZADD_GT}, {"LT", ZADD_LT}, {"CH", ZADD_CH}, {"INCR", ZADD_INCR}};
+    } options[] = {{"NX", ZADD_NX}, {"XX", ZADD_XX}, {"GT", ZADD_GT},
+                   {"LT", ZADD_LT}, {"CH", ZADD_CH}, {"INCR", ZADD_INCR}};
     for (uint32_t i = 2; i < call->count; i++) {
         uint32_t before = *flags, found = 0;
         for (size_t k = 0; k < sizeof options / sizeof options[0]; k++)
@@ -29,10 +30,13 @@ static uint32_t zadd_flags(const struct call *call, uint32_t *flags) {
 
 static const char *zadd_error(uint32_t flags, uint32_t left) {
     if (left == 0 || left % 2 != 0) return ERROR_SYNTAX;
-    if ((flags & ZADD_NX) != 0 && (flags & ZADD_XX) != 0) return "ERR XX and NX options at the same time are not compatible";
+    if ((flags & ZADD_NX) != 0 && (flags & ZADD_XX) != 0)
+        return "ERR XX and NX options at the same time are not compatible";
     uint32_t exclusive = flags & (ZADD_NX | ZADD_GT | ZADD_LT);
-    if ((exclusive & (exclusive - 1)) != 0) return "ERR GT, LT, and/or NX options at the same time are not compatible";
-    if ((flags & ZADD_INCR) != 0 && left > 2) return "ERR INCR option supports a single increment-element pair";
+    if ((exclusive & (exclusive - 1)) != 0)
+        return "ERR GT, LT, and/or NX options at the same time are not compatible";
+    if ((flags & ZADD_INCR) != 0 && left > 2)
+        return "ERR INCR option supports a single increment-element pair";
     return NULL;
 }
 
@@ -49,13 +53,15 @@ static bool add_one(void **value, struct text member, double score, struct addit
     double present;
     bool is_there = sorted_score(*value, member, &present);
     addition->is_passed_over = true;
-    if ((is_there && (addition->flags & ZADD_NX) != 0) || (!is_there && (addition->flags & ZADD_XX) != 0)) return true;
+    if ((is_there && (addition->flags & ZADD_NX) != 0) || (!is_there && (addition->flags & ZADD_XX) != 0))
+        return true;
     if (is_there && (addition->flags & ZADD_INCR) != 0) score += present;
     if (isnan(score)) {
         addition->error = "ERR resulting score is not a number (NaN)";
         return false;
     }
-    if (is_there && (((addition->flags & ZADD_LT) != 0 && score >= present) || ((addition->flags & ZADD_GT) != 0 && score <= present)))
+    if (is_there && (((addition->flags & ZADD_LT) != 0 && score >= present) ||
+                     ((addition->flags & ZADD_GT) != 0 && score <= present)))
         return true;
     enum scored scored = sorted_put(value, member, score);
     addition->is_passed_over = false;
@@ -67,14 +73,18 @@ static bool add_one(void **value, struct text member, double score, struct addit
 }
 
 static void reply_addition(const struct addition *addition, struct reply *reply) {
-    if (addition->error != NULL) reply_error(reply, addition->error);
+    if (addition->error != NULL)
+        reply_error(reply, addition->error);
     else if ((addition->flags & ZADD_INCR) == 0)
         reply_integer(reply, addition->added + ((addition->flags & ZADD_CH) != 0 ? addition->changed : 0));
-    else if (addition->is_passed_over) reply_null(reply);
-    else reply_double(reply, addition->score);
+    else if (addition->is_passed_over)
+        reply_null(reply);
+    else
+        reply_double(reply, addition->score);
 }
 
-void sorted_add(struct write_scope *scope, const struct call *call, const struct additions *additions, struct reply *reply) {
+void sorted_add(struct write_scope *scope, const struct call *call, const struct additions *additions,
+                struct reply *reply) {
     struct addition addition = {.flags = additions->flags, .is_passed_over = true};
     const double *score = additions->scores;
     struct opened opened;
@@ -86,7 +96,8 @@ void sorted_add(struct write_scope *scope, const struct call *call, const struct
             if (!add_one(&opened.value, text_of(&call->arguments[i]), *score++, &addition)) break;
     }
     uint64_t changes = (uint64_t)(addition.added + addition.changed);
-    if (!value_close(&opened, changes, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD)) addition.error = ERROR_NO_MEMORY;
+    if (!value_close(&opened, changes, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD))
+        addition.error = ERROR_NO_MEMORY;
     reply_addition(&addition, reply);
 }
 
@@ -105,15 +116,19 @@ void command_zadd(struct write_scope *scope, const struct call *call, struct rep
     }
     uint32_t read = 0;
     while (read < pairs && score_parse(&call->arguments[first + 2 * read], &scores[read])) read++;
-    if (read < pairs) reply_error(reply, ERROR_NOT_FLOAT);
-    else sorted_add(scope, call, &(struct additions){flags, first + 1, 2, scores}, reply);
+    if (read < pairs)
+        reply_error(reply, ERROR_NOT_FLOAT);
+    else
+        sorted_add(scope, call, &(struct additions){flags, first + 1, 2, scores}, reply);
     if (scores != few) free(scores);
 }
 
 void command_zincrby(struct write_scope *scope, const struct call *call, struct reply *reply) {
     double by;
-    if (score_parse(&call->arguments[2], &by)) sorted_add(scope, call, &(struct additions){ZADD_INCR, 3, 2, &by}, reply);
-    else reply_error(reply, ERROR_NOT_FLOAT);
+    if (score_parse(&call->arguments[2], &by))
+        sorted_add(scope, call, &(struct additions){ZADD_INCR, 3, 2, &by}, reply);
+    else
+        reply_error(reply, ERROR_NOT_FLOAT);
 }
 
 void command_zrem(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -134,13 +149,16 @@ void command_zcard(const struct read_scope *scope, const struct call *call, stru
 
 static void reply_score(const void *value, const struct bulk *member, struct reply *reply) {
     double score;
-    if (value != NULL && sorted_score(value, text_of(member), &score)) reply_double(reply, score);
-    else reply_null(reply);
+    if (value != NULL && sorted_score(value, text_of(member), &score))
+        reply_double(reply, score);
+    else
+        reply_null(reply);
 }
 
 void command_zscore(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
-    if (value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) reply_score(value, &call->arguments[2], reply);
+    if (value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply))
+        reply_score(value, &call->arguments[2], reply);
 }
 
 void command_zmscore(const struct read_scope *scope, const struct call *call, struct reply *reply) {
@@ -150,7 +168,8 @@ void command_zmscore(const struct read_scope *scope, const struct call *call, st
     for (uint32_t i = 2; i < call->count; i++) reply_score(value, &call->arguments[i], reply);
 }
 
-static void reply_rank(const struct read_scope *scope, const struct call *call, bool is_backwards, struct reply *reply) {
+static void reply_rank(const struct read_scope *scope, const struct call *call, bool is_backwards,
+                       struct reply *reply) {
     const void *value;
     uint64_t rank;
     double score;
@@ -161,8 +180,10 @@ static void reply_rank(const struct read_scope *scope, const struct call *call, 
     }
     if (!value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) return;
     if (value == NULL || !sorted_rank(value, text_of(&call->arguments[2]), &rank, &score)) {
-        if (has_score) reply_null_array(reply);
-        else reply_null(reply);
+        if (has_score)
+            reply_null_array(reply);
+        else
+            reply_null(reply);
         return;
     }
     if (has_score) reply_array(reply, 2);
@@ -227,8 +248,8 @@ static bool read_limit(const struct call *call, uint32_t at, struct request *req
 }
 
 /* The bounds are at `first` and behind it. */
-static bool request_parse_range(const struct call *call, uint32_t first, struct form form, bool stores, struct request *request,
-                                struct reply *reply) {
+static bool request_parse_range(const struct call *call, uint32_t first, struct form form, bool stores,
+                                struct request *request, struct reply *reply) {
     bool is_kind_open = form.is_open, is_way_open = is_kind_open;
     *request = (struct request){.limit = -1};
     for (uint32_t i = first + 2; i < call->count; i++) {
@@ -250,7 +271,8 @@ static bool request_parse_range(const struct call *call, uint32_t first, struct 
         }
     }
     if (request->limit != -1 && form.kind == RANGE_RANK) {
-        reply_error(reply, "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
+        reply_error(reply,
+                    "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
         return false;
     }
     if (request->has_scores && form.kind == RANGE_NAME) {
@@ -268,7 +290,8 @@ static bool request_parse_range(const struct call *call, uint32_t first, struct 
 static uint64_t request_resolve(const struct request *request, const void *value, uint64_t *rank) {
     uint64_t size = sorted_count(value), count = range_resolve(&request->range, value, rank);
     if (count == 0) return 0;
-    if (request->is_backwards) *rank = request->range.kind == RANGE_RANK ? size - 1 - *rank : *rank + count - 1;
+    if (request->is_backwards)
+        *rank = request->range.kind == RANGE_RANK ? size - 1 - *rank : *rank + count - 1;
     if (request->range.kind == RANGE_RANK) return count;
     if (request->offset < 0 || (uint64_t)request->offset >= count) return 0;
     uint64_t offset = (uint64_t)request->offset;
@@ -277,11 +300,14 @@ static uint64_t request_resolve(const struct request *request, const void *value
     return request->limit >= 0 && (uint64_t)request->limit < count ? (uint64_t)request->limit : count;
 }
 
-static void range_reply(const struct read_scope *scope, const struct call *call, struct form form, struct reply *reply) {
+static void range_reply(const struct read_scope *scope, const struct call *call, struct form form,
+                        struct reply *reply) {
     struct request request;
     const void *value;
     uint64_t rank = 0;
-    if (!request_parse_range(call, 2, form, false, &request, reply) || !value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) return;
+    if (!request_parse_range(call, 2, form, false, &request, reply) ||
+        !value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply))
+        return;
     uint64_t count = value == NULL ? 0 : request_resolve(&request, value, &rank);
     struct showing showing = {.reply = reply, .has_scores = request.has_scores};
     reply_head(&showing, count);
@@ -319,7 +345,8 @@ struct making {
 
 static bool make_add(void *context, const struct packed_text *member, double score) {
     struct making *making = context;
-    making->is_failed = sorted_put(&making->value, (struct text){member->data, member->length}, score) == SCORED_FAILED;
+    making->is_failed =
+        sorted_put(&making->value, (struct text){member->data, member->length}, score) == SCORED_FAILED;
     return !making->is_failed;
 }
 
@@ -332,7 +359,8 @@ void command_zrangestore(struct write_scope *scope, const struct call *call, str
     uint64_t count = source == NULL ? 0 : request_resolve(&request, source, &rank);
     struct making making = {sorted_create(request.range.kind == RANGE_RANK ? count : 0, 0), false};
     making.is_failed = making.value == NULL;
-    if (!making.is_failed && count > 0) sorted_each(source, rank, count, request.is_backwards, make_add, &making);
+    if (!making.is_failed && count > 0)
+        sorted_each(source, rank, count, request.is_backwards, make_add, &making);
     if (making.is_failed) {
         if (making.value != NULL) value_free(&zset_kind, making.value);
         reply_error(reply, ERROR_NO_MEMORY);
@@ -341,7 +369,8 @@ void command_zrangestore(struct write_scope *scope, const struct call *call, str
     }
 }
 
-static void range_count(const struct read_scope *scope, const struct call *call, enum range_kind kind, struct reply *reply) {
+static void range_count(const struct read_scope *scope, const struct call *call, enum range_kind kind,
+                        struct reply *reply) {
     struct range range;
     const void *value;
     uint64_t rank;
@@ -358,7 +387,8 @@ void command_zlexcount(const struct read_scope *scope, const struct call *call, 
     range_count(scope, call, RANGE_NAME, reply);
 }
 
-static void range_remove(struct write_scope *scope, const struct call *call, enum range_kind kind, enum event event, struct reply *reply) {
+static void range_remove(struct write_scope *scope, const struct call *call, enum range_kind kind,
+                         enum event event, struct reply *reply) {
     struct range range;
     struct opened opened;
     uint64_t rank = 0;
@@ -409,12 +439,17 @@ static void pop(struct write_scope *scope, const struct call *call, bool is_lowe
         reply_error(reply, ERROR_SYNTAX);
         return;
     }
-    if (has_count && !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE)) return;
+    if (has_count &&
+        !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
+        return;
     if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
-    uint64_t size = opened.value == NULL ? 0 : sorted_count(opened.value), taken = (uint64_t)count < size ? (uint64_t)count : size;
+    uint64_t size = opened.value == NULL ? 0 : sorted_count(opened.value),
+             taken = (uint64_t)count < size ? (uint64_t)count : size;
     reply_array(reply, has_pairs ? taken : taken * 2);
-    if (taken > 0) take(&opened, is_lowest, taken, has_pairs, reply);
-    else value_close(&opened, false, EVENT_ZPOPMIN);
+    if (taken > 0)
+        take(&opened, is_lowest, taken, has_pairs, reply);
+    else
+        value_close(&opened, false, EVENT_ZPOPMIN);
 }
 
 void command_zpopmin(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -425,7 +460,8 @@ void command_zpopmax(struct write_scope *scope, const struct call *call, struct 
     pop(scope, call, false, reply);
 }
 
-enum popped pop_sorted(struct write_scope *scope, const struct key *key, bool is_lowest, uint64_t count, bool has_pairs, struct reply *reply) {
+enum popped pop_sorted(struct write_scope *scope, const struct key *key, bool is_lowest, uint64_t count,
+                       bool has_pairs, struct reply *reply) {
     struct opened opened;
     if (!value_open(scope, key, TYPE_ZSET, &opened, reply)) return POP_REFUSED;
     uint64_t size = opened.value == NULL ? 0 : sorted_count(opened.value);
@@ -481,7 +517,8 @@ static void draw(const void *value, int64_t count, bool has_scores, struct reply
     struct showing showing = {.reply = reply, .has_scores = has_scores};
     struct packed_text member;
     double score;
-    uint64_t size = value == NULL ? 0 : sorted_count(value), wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
+    uint64_t size = value == NULL ? 0 : sorted_count(value),
+             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
     if (size == 0 || (count > 0 && wanted > size)) wanted = size;
     reply_head(&showing, wanted);
     if (count > 0 && wanted > 0) draw_distinct(value, wanted, &showing);
@@ -500,8 +537,10 @@ void command_zrandmember(const struct read_scope *scope, const struct call *call
     if (call->count == 2) {
         if (!value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) return;
         if (value != NULL) sorted_random(value, &member, &score);
-        if (value != NULL) reply_element(reply, &member);
-        else reply_null(reply);
+        if (value != NULL)
+            reply_element(reply, &member);
+        else
+            reply_null(reply);
         return;
     }
     if (!argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL)) return;

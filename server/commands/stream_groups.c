@@ -41,13 +41,14 @@ bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_
 
 void group_close(struct opened_group *opened) {
     value_close(&opened->opened, opened->is_changed, opened->event);
-    if (opened->counted > 0) scope_count_more(opened->opened.edit.scope, (int64_t)opened->counted - opened->is_changed);
+    if (opened->counted > 0)
+        scope_count_more(opened->opened.edit.scope, (int64_t)opened->counted - opened->is_changed);
 }
 
-/* For the commands whose first argument is a key and whose second is a group: it is there, or the reply says that it isn't. */
-static bool find_group(const struct read_scope *scope, const struct call *call,
-                       const struct stream **stream, const struct stream_group **group,
-                       struct reply *reply) {
+/* For the commands whose first argument is a key and whose second is a group: it is there, or the reply says
+ * that it isn't. */
+static bool find_group(const struct read_scope *scope, const struct call *call, const struct stream **stream,
+                       const struct stream_group **group, struct reply *reply) {
     const void *value;
     *group = NULL;
     if (!value_read(scope, &call->keys[0], TYPE_STREAM, &value, reply)) return false;
@@ -81,8 +82,7 @@ static bool grouping_parse(const struct call *call, bool is_create, struct group
         if (is_create && argument_is(option, "MKSTREAM")) {
             grouping->makes_stream = true;
         } else if (i + 1 < call->count && argument_is(option, "ENTRIESREAD")) {
-            if (!argument_integer(&call->arguments[++i], &grouping->entries_read, reply, NULL))
-                return false;
+            if (!argument_integer(&call->arguments[++i], &grouping->entries_read, reply, NULL)) return false;
             if (grouping->entries_read < 0 && grouping->entries_read != STREAM_UNKNOWN) {
                 reply_error(reply, "ERR value for ENTRIESREAD must be positive or -1");
                 return false;
@@ -105,8 +105,7 @@ static bool xgroup_open(struct write_scope *scope, const struct call *call, bool
     *opened = (struct opened_group){0};
     if (!value_open(scope, &call->keys[0], TYPE_STREAM, &opened->opened, reply)) return false;
     opened->stream = opened->opened.value;
-    if (opened->stream != NULL)
-        opened->group = group_find(opened->stream, text_of(&call->arguments[3]));
+    if (opened->stream != NULL) opened->group = group_find(opened->stream, text_of(&call->arguments[3]));
     if (opened->stream != NULL && (opened->group != NULL || !needs_group)) return true;
     group_close(opened);
     const struct bulk *key = &call->arguments[2], *group = &call->arguments[3];
@@ -123,8 +122,7 @@ static bool xgroup_open(struct write_scope *scope, const struct call *call, bool
 static bool group_id(const struct bulk *argument, const struct stream *stream, bool is_strict,
                      struct stream_id *id) {
     *id = stream == NULL ? STREAM_ID_LEAST : stream->last;
-    return (argument->length == 1 && argument->data[0] == '$') ||
-           id_parse(argument, 0, is_strict, NULL, id);
+    return (argument->length == 1 && argument->data[0] == '$') || id_parse(argument, 0, is_strict, NULL, id);
 }
 
 /* Returns what is wrong, or NULL. */
@@ -136,21 +134,17 @@ static const char *create_group(struct opened *opened, const struct call *call,
     if (!group_id(&call->arguments[4], opened->value, true, &id)) return ERROR_STREAM_ID;
     if (opened->value == NULL) opened->value = stream_create();
     if (opened->value == NULL) return ERROR_NO_MEMORY;
-    if (group_find(opened->value, name) != NULL)
-        return "BUSYGROUP Consumer Group name already exists";
-    return group_create(opened->value, name, id, grouping->entries_read) == NULL ? ERROR_NO_MEMORY
-                                                                                 : NULL;
+    if (group_find(opened->value, name) != NULL) return "BUSYGROUP Consumer Group name already exists";
+    return group_create(opened->value, name, id, grouping->entries_read) == NULL ? ERROR_NO_MEMORY : NULL;
 }
 
-void command_xgroup_create(struct write_scope *scope, const struct call *call,
-                           struct reply *reply) {
+void command_xgroup_create(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct grouping grouping;
     struct opened opened;
     if (!grouping_parse(call, true, &grouping, reply)) return;
     if (!value_open(scope, &call->keys[0], TYPE_STREAM, &opened, reply)) return;
     const char *error = create_group(&opened, call, &grouping);
-    if (!value_close(&opened, error == NULL, EVENT_XGROUP_CREATE) && error == NULL)
-        error = ERROR_NO_MEMORY;
+    if (!value_close(&opened, error == NULL, EVENT_XGROUP_CREATE) && error == NULL) error = ERROR_NO_MEMORY;
     if (error != NULL)
         reply_error(reply, error);
     else
@@ -176,8 +170,7 @@ void command_xgroup_setid(struct write_scope *scope, const struct call *call, st
         reply_error(reply, ERROR_STREAM_ID);
 }
 
-void command_xgroup_destroy(struct write_scope *scope, const struct call *call,
-                            struct reply *reply) {
+void command_xgroup_destroy(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct opened_group opened;
     if (!xgroup_open(scope, call, false, &opened, reply)) return;
     opened.is_changed = opened.group != NULL;
@@ -187,14 +180,12 @@ void command_xgroup_destroy(struct write_scope *scope, const struct call *call,
     reply_integer(reply, opened.is_changed);
 }
 
-void command_xgroup_createconsumer(struct write_scope *scope, const struct call *call,
-                                   struct reply *reply) {
+void command_xgroup_createconsumer(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct opened_group opened;
     struct text name = text_of(&call->arguments[4]);
     if (!xgroup_open(scope, call, true, &opened, reply)) return;
     bool is_new = consumer_find(opened.group, name) == NULL;
-    opened.is_changed =
-        is_new && consumer_create(opened.stream, opened.group, name, call->now) != NULL;
+    opened.is_changed = is_new && consumer_create(opened.stream, opened.group, name, call->now) != NULL;
     opened.event = EVENT_XGROUP_CREATECONSUMER;
     group_close(&opened);
     if (is_new && !opened.is_changed)
@@ -203,8 +194,7 @@ void command_xgroup_createconsumer(struct write_scope *scope, const struct call 
         reply_integer(reply, is_new);
 }
 
-void command_xgroup_delconsumer(struct write_scope *scope, const struct call *call,
-                                struct reply *reply) {
+void command_xgroup_delconsumer(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct opened_group opened;
     int64_t pending = 0;
     if (!xgroup_open(scope, call, true, &opened, reply)) return;
@@ -253,8 +243,7 @@ void command_xack(struct write_scope *scope, const struct call *call, struct rep
         reply_integer(reply, 0);
         return;
     }
-    if (!ids_check(call, 3, reply) ||
-        !group_open(scope, &call->keys[0], &call->arguments[2], &opened))
+    if (!ids_check(call, 3, reply) || !group_open(scope, &call->keys[0], &call->arguments[2], &opened))
         return;
     for (uint32_t i = 3; i < call->count; i++)
         acknowledged += id_parse(&call->arguments[i], 0, true, NULL, &id) &&
@@ -342,8 +331,7 @@ static void reply_pending(const struct tree *pending, const struct asking *askin
     reply_defer_array(reply, mark, (size_t)found);
 }
 
-void command_xpending(const struct read_scope *scope, const struct call *call,
-                      struct reply *reply) {
+void command_xpending(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct asking asking;
     const struct stream *stream;
     const struct stream_group *group;
@@ -362,8 +350,7 @@ void command_xpending(const struct read_scope *scope, const struct call *call,
     if (asking.consumer != NULL && consumer == NULL)
         reply_array(reply, 0);
     else
-        reply_pending(consumer == NULL ? &group->pending : &consumer->pending, &asking, call->now,
-                      reply);
+        reply_pending(consumer == NULL ? &group->pending : &consumer->pending, &asking, call->now, reply);
 }
 
 /* ------------------------------------------------------------------ XCLAIM and XAUTOCLAIM */
@@ -379,7 +366,8 @@ struct claiming {
 
 enum claimed { CLAIM_DONE, CLAIM_NONE, CLAIM_GONE, CLAIM_FAILED };
 
-/* CLAIM_GONE: it was pending, but is in the stream no more, and so isn't pending either from now on. CLAIM_FAILED: out of memory. */
+/* CLAIM_GONE: it was pending, but is in the stream no more, and so isn't pending either from now on.
+ * CLAIM_FAILED: out of memory. */
 static enum claimed claim(struct claiming *claiming, struct stream_id id, struct reply *reply) {
     struct opened_group *opened = &claiming->opened;
     const struct stream_delivery *pending = tree_get(&opened->group->pending, id);
@@ -392,8 +380,7 @@ static enum claimed claim(struct claiming *claiming, struct stream_id id, struct
     if (pending == NULL && !claiming->is_forced) return CLAIM_NONE;
     if (pending != NULL && claiming->idle > 0 && claiming->now - pending->time < claiming->idle)
         return CLAIM_NONE;
-    struct stream_delivery *delivery =
-        delivery_put(opened->stream, opened->group, opened->consumer, id);
+    struct stream_delivery *delivery = delivery_put(opened->stream, opened->group, opened->consumer, id);
     if (delivery == NULL) return CLAIM_FAILED;
     if (pending == NULL) delivery->count = 1;
     delivery->time = claiming->time;
@@ -411,28 +398,25 @@ static enum claimed claim(struct claiming *claiming, struct stream_id id, struct
     return CLAIM_DONE;
 }
 
-static bool idle_parse(const struct bulk *argument, int64_t *idle, struct reply *reply,
-                       const char *error) {
+static bool idle_parse(const struct bulk *argument, int64_t *idle, struct reply *reply, const char *error) {
     if (!argument_integer(argument, idle, reply, error)) return false;
     if (*idle < 0) *idle = 0;
     return true;
 }
 
 /* Of the options that come with a number. `known` is false if it is none of them. */
-static bool claim_number(const struct call *call, uint32_t at, struct claiming *claiming,
-                         bool *is_known, struct reply *reply) {
+static bool claim_number(const struct call *call, uint32_t at, struct claiming *claiming, bool *is_known,
+                         struct reply *reply) {
     const struct bulk *option = &call->arguments[at], *value = option + 1;
     *is_known = true;
     if (argument_is(option, "IDLE")) {
-        if (!argument_integer(value, &claiming->time, reply,
-                              "ERR Invalid IDLE option argument for XCLAIM"))
+        if (!argument_integer(value, &claiming->time, reply, "ERR Invalid IDLE option argument for XCLAIM"))
             return false;
         claiming->time = (int64_t)((uint64_t)claiming->now - (uint64_t)claiming->time);
         return true;
     }
     if (argument_is(option, "TIME"))
-        return argument_integer(value, &claiming->time, reply,
-                                "ERR Invalid TIME option argument for XCLAIM");
+        return argument_integer(value, &claiming->time, reply, "ERR Invalid TIME option argument for XCLAIM");
     if (argument_is(option, "RETRYCOUNT"))
         return argument_integer(value, &claiming->retries, reply,
                                 "ERR Invalid RETRYCOUNT option argument for XCLAIM");
@@ -465,8 +449,8 @@ static bool claim_options(const struct call *call, uint32_t at, struct claiming 
 }
 
 /* Opens the group, and finds or makes the consumer. */
-static bool claim_begin(struct claiming *claiming, struct write_scope *scope,
-                        const struct call *call, struct reply *reply) {
+static bool claim_begin(struct claiming *claiming, struct write_scope *scope, const struct call *call,
+                        struct reply *reply) {
     struct opened_group *opened = &claiming->opened;
     if (!group_open(scope, &call->keys[0], &call->arguments[2], opened)) return false;
     opened->event = EVENT_XCLAIM;
@@ -490,10 +474,8 @@ void command_xclaim(struct write_scope *scope, const struct call *call, struct r
     if (!idle_parse(&call->arguments[4], &claiming.idle, reply,
                     "ERR Invalid min-idle-time argument for XCLAIM"))
         return;
-    while (ids_end < call->count && id_parse(&call->arguments[ids_end], 0, true, NULL, &id))
-        ids_end++;
-    if (!claim_options(call, ids_end, &claiming, reply) ||
-        !claim_begin(&claiming, scope, call, reply))
+    while (ids_end < call->count && id_parse(&call->arguments[ids_end], 0, true, NULL, &id)) ids_end++;
+    if (!claim_options(call, ids_end, &claiming, reply) || !claim_begin(&claiming, scope, call, reply))
         return;
     size_t mark = reply_defer(reply);
     for (uint32_t i = 5; i < ids_end; i++) {
@@ -512,10 +494,9 @@ struct autoclaiming {
     int64_t count;
 };
 
-static bool autoclaim_parse(const struct call *call, struct autoclaiming *automatic,
-                            struct reply *reply) {
-    *automatic = (struct autoclaiming){
-        .claiming = {.now = call->now, .time = call->now, .retries = -1}, .count = 100};
+static bool autoclaim_parse(const struct call *call, struct autoclaiming *automatic, struct reply *reply) {
+    *automatic =
+        (struct autoclaiming){.claiming = {.now = call->now, .time = call->now, .retries = -1}, .count = 100};
     if (!idle_parse(&call->arguments[4], &automatic->claiming.idle, reply,
                     "ERR Invalid min-idle-time argument for XAUTOCLAIM"))
         return false;
@@ -537,16 +518,15 @@ static bool autoclaim_parse(const struct call *call, struct autoclaiming *automa
     return true;
 }
 
-/* Goes over what is pending, from `next` on, and moves that to where the next call is to begin. Ids of entries that are gone are written to `gone`.
- * Returns how many were claimed. */
+/* Goes over what is pending, from `next` on, and moves that to where the next call is to begin. Ids of
+ * entries that are gone are written to `gone`. Returns how many were claimed. */
 static size_t autoclaim(struct autoclaiming *automatic, struct reply *gone, size_t *gone_count,
                         struct reply *reply) {
     const struct tree *pending = &automatic->claiming.opened.group->pending;
     int64_t attempts = automatic->count * ATTEMPTS_FACTOR, left = automatic->count;
     size_t found = 0;
     struct tree_place place;
-    while (attempts-- > 0 && left > 0 &&
-           (place = tree_from(pending, automatic->next)).node != NULL) {
+    while (attempts-- > 0 && left > 0 && (place = tree_from(pending, automatic->next)).node != NULL) {
         struct stream_id id = tree_slot(place)->id;
         enum claimed claimed = claim(&automatic->claiming, id, reply);
         if (claimed == CLAIM_FAILED) break;
@@ -570,8 +550,7 @@ void command_xautoclaim(struct write_scope *scope, const struct call *call, stru
     struct reply claimed, gone;
     size_t gone_count = 0;
     if (!autoclaim_parse(call, &automatic, reply)) return;
-    if (!check_group(scope, call, reply) || !claim_begin(&automatic.claiming, scope, call, reply))
-        return;
+    if (!check_group(scope, call, reply) || !claim_begin(&automatic.claiming, scope, call, reply)) return;
     reply_init(&claimed, reply->protocol);
     reply_init(&gone, reply->protocol);
     automatic.claiming.opened.event = EVENT_XAUTOCLAIM;

@@ -30,15 +30,13 @@ static void put_name(struct reply *reply, struct text name) {
 
 /* ------------------------------------------------------------------ XINFO STREAM */
 
-static void put_edge(const struct stream *stream, const char *name, bool is_last,
-                     struct reply *reply) {
+static void put_edge(const struct stream *stream, const char *name, bool is_last, struct reply *reply) {
     struct stream_id id;
     reply_bulk_text(reply, name);
     if (!stream_edge(stream, is_last, &id) || !reply_entry_of(reply, stream, id)) reply_null(reply);
 }
 
-static void put_progress(const struct stream *stream, const struct stream_group *group,
-                         struct reply *reply) {
+static void put_progress(const struct stream *stream, const struct stream_group *group, struct reply *reply) {
     int64_t lag;
     put_id(reply, "last-delivered-id", group->last);
     reply_bulk_text(reply, "entries-read");
@@ -54,19 +52,16 @@ static void put_progress(const struct stream *stream, const struct stream_group 
 }
 
 /* The first `count` (0: all) that are pending; of a group with the consumer's name. */
-static void put_pending(const struct tree *pending, uint64_t count, bool has_names,
-                        struct reply *reply) {
+static void put_pending(const struct tree *pending, uint64_t count, bool has_names, struct reply *reply) {
     put_integer(reply, "pel-count", pending->count);
     reply_bulk_text(reply, "pending");
     uint64_t shown = count == 0 || count > pending->count ? pending->count : count;
     reply_array(reply, shown);
-    for (struct tree_place place = tree_first(pending); shown > 0;
-         place = tree_next(place), shown--) {
+    for (struct tree_place place = tree_first(pending); shown > 0; place = tree_next(place), shown--) {
         const struct stream_delivery *delivery = tree_slot(place)->to;
         reply_array(reply, has_names ? 4 : 3);
         reply_id(reply, tree_slot(place)->id);
-        if (has_names)
-            reply_bulk(reply, delivery->consumer->name.data, delivery->consumer->name.length);
+        if (has_names) reply_bulk(reply, delivery->consumer->name.data, delivery->consumer->name.length);
         reply_integer(reply, delivery->time);
         reply_integer(reply, (int64_t)delivery->count);
     }
@@ -81,8 +76,8 @@ static void reply_consumer_in_full(const struct stream_consumer *consumer, uint6
     put_pending(&consumer->pending, count, false, reply);
 }
 
-static void reply_group_in_full(const struct stream *stream, const struct stream_group *group,
-                                uint64_t count, struct reply *reply) {
+static void reply_group_in_full(const struct stream *stream, const struct stream_group *group, uint64_t count,
+                                struct reply *reply) {
     reply_map(reply, 7);
     put_name(reply, group->name);
     put_progress(stream, group, reply);
@@ -93,8 +88,7 @@ static void reply_group_in_full(const struct stream *stream, const struct stream
         reply_consumer_in_full(group->consumers.items[i], count, reply);
 }
 
-static void reply_stream(const struct stream *stream, bool is_full, uint64_t count,
-                         struct reply *reply) {
+static void reply_stream(const struct stream *stream, bool is_full, uint64_t count, struct reply *reply) {
     reply_map(reply, is_full ? 9 : 10);
     put_integer(reply, "length", stream->count);
     put_integer(reply, "radix-tree-keys", stream->nodes.count);
@@ -121,9 +115,8 @@ static void reply_stream(const struct stream *stream, bool is_full, uint64_t cou
 static bool full_parse(const struct call *call, int64_t *count, struct reply *reply) {
     *count = 10;
     if (call->count == 3) return true;
-    bool is_right =
-        argument_is(&call->arguments[3], "FULL") &&
-        (call->count == 4 || (call->count == 6 && argument_is(&call->arguments[4], "COUNT")));
+    bool is_right = argument_is(&call->arguments[3], "FULL") &&
+                    (call->count == 4 || (call->count == 6 && argument_is(&call->arguments[4], "COUNT")));
     if (!is_right) reply_subcommand_error(call, reply);
     if (!is_right || call->count == 4) return is_right;
     if (!argument_integer(&call->arguments[5], count, reply, NULL)) return false;
@@ -131,8 +124,7 @@ static bool full_parse(const struct call *call, int64_t *count, struct reply *re
     return true;
 }
 
-void command_xinfo_stream(const struct read_scope *scope, const struct call *call,
-                          struct reply *reply) {
+void command_xinfo_stream(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     int64_t count;
     const struct stream *stream = stream_of(scope, call, reply);
     if (stream != NULL && full_parse(call, &count, reply))
@@ -141,8 +133,7 @@ void command_xinfo_stream(const struct read_scope *scope, const struct call *cal
 
 /* ------------------------------------------------------------------ XINFO GROUPS and CONSUMERS */
 
-void command_xinfo_groups(const struct read_scope *scope, const struct call *call,
-                          struct reply *reply) {
+void command_xinfo_groups(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct stream *stream = stream_of(scope, call, reply);
     if (stream == NULL) return;
     reply_array(reply, stream->groups.count);
@@ -160,8 +151,7 @@ static int64_t since(int64_t time, int64_t now) {
     return now > time ? now - time : 0;
 }
 
-void command_xinfo_consumers(const struct read_scope *scope, const struct call *call,
-                             struct reply *reply) {
+void command_xinfo_consumers(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const struct stream *stream = stream_of(scope, call, reply);
     if (stream == NULL) return;
     const struct bulk *key = &call->arguments[2], *name = &call->arguments[3];

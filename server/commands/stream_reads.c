@@ -1,7 +1,8 @@
 /* XREAD and XREADGROUP: what has come to several streams since an id, or waiting until something does.
  *
- * Each works through call->keys: when a waiting one is run again for a key, that is the only one, and key_index tells whose id goes with it. What is
- * replied is what a group's consumer gets: an entry is pending before it is written. */
+ * Each works through call->keys: when a waiting one is run again for a key, that is the only one, and
+ * key_index tells whose id goes with it. What is replied is what a group's consumer gets: an entry is pending
+ * before it is written. */
 #include "../../shard/scope.h"
 #include "commands.h"
 #include "streams.h"
@@ -24,12 +25,10 @@ struct position {
 
 /* ------------------------------------------------------------------ arguments */
 
-static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *timeout,
-                          struct reply *reply) {
+static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *timeout, struct reply *reply) {
     int64_t end;
     const char *error = NULL;
-    if (!argument_integer(argument, timeout, reply,
-                          "ERR timeout is not an integer or out of range"))
+    if (!argument_integer(argument, timeout, reply, "ERR timeout is not an integer or out of range"))
         return false;
     if (*timeout < 0)
         error = "ERR timeout is negative";
@@ -42,14 +41,13 @@ static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *tim
 static bool only_of_groups(const char *option, bool is_group, struct reply *reply) {
     if (!is_group)
         reply_error_format(
-            reply, "ERR The %s option is only supported by XREADGROUP. You called XREAD instead.",
-            option);
+            reply, "ERR The %s option is only supported by XREADGROUP. You called XREAD instead.", option);
     return is_group;
 }
 
 /* One option at *at, which is moved to its last argument. */
-static bool option_parse(const struct call *call, uint32_t *at, bool is_group,
-                         struct reading *reading, struct reply *reply) {
+static bool option_parse(const struct call *call, uint32_t *at, bool is_group, struct reading *reading,
+                         struct reply *reply) {
     const struct bulk *option = &call->arguments[*at];
     uint32_t more = call->count - *at - 1;
     if (more >= 1 && argument_is(option, "BLOCK")) {
@@ -97,8 +95,7 @@ static bool reading_parse(const struct call *call, bool is_group, struct reading
                            call->command->full_name, is_group ? '>' : '$');
         return false;
     }
-    if (is_group && reading->group == NULL)
-        reply_error(reply, "ERR Missing GROUP option for XREADGROUP");
+    if (is_group && reading->group == NULL) reply_error(reply, "ERR Missing GROUP option for XREADGROUP");
     return !is_group || reading->group != NULL;
 }
 
@@ -133,8 +130,7 @@ static bool position_parse(const struct bulk *argument, bool is_group, const str
     return true;
 }
 
-static const struct bulk *id_of_key(const struct call *call, const struct reading *reading,
-                                    uint32_t key) {
+static const struct bulk *id_of_key(const struct call *call, const struct reading *reading, uint32_t key) {
     return &call->arguments[reading->ids_at + call->key_index + key];
 }
 
@@ -146,11 +142,10 @@ static struct bulk name_of_key(const struct call *call, uint32_t key) {
 static void reply_no_group_to_read(const struct call *call, const struct bulk *group, uint32_t key,
                                    struct reply *reply) {
     struct bulk name = name_of_key(call, key);
-    reply_error_format(
-        reply,
-        "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP option",
-        (int)strnlen(name.data, name.length), name.data, (int)strnlen(group->data, group->length),
-        group->data);
+    reply_error_format(reply,
+                       "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP option",
+                       (int)strnlen(name.data, name.length), name.data,
+                       (int)strnlen(group->data, group->length), group->data);
 }
 
 /* ------------------------------------------------------------------ replies */
@@ -204,17 +199,16 @@ static bool xread_is_ready(const struct call *call, const struct entry *entry) {
     if (entry == NULL || entry_type(entry) != TYPE_STREAM) return false;
     const struct stream *stream = entry_value(entry);
     reply_init(&unused, 2);
-    bool is_ready =
-        reading_parse(call, false, &reading, &unused) &&
-        position_parse(id_of_key(call, &reading, 0), false, stream, &position, &unused) &&
-        stream_has_after(stream, position.id);
+    bool is_ready = reading_parse(call, false, &reading, &unused) &&
+                    position_parse(id_of_key(call, &reading, 0), false, stream, &position, &unused) &&
+                    stream_has_after(stream, position.id);
     reply_free(&unused);
     return is_ready;
 }
 
 /* "$" is the last id that the stream has now. */
-static size_t xread_keep_argument(const struct write_scope *scope, const struct call *call,
-                                  uint32_t index, char text[WAITING_TEXT]) {
+static size_t xread_keep_argument(const struct write_scope *scope, const struct call *call, uint32_t index,
+                                  char text[WAITING_TEXT]) {
     const struct read_scope viewing = {scope->scope};
     uint32_t first = call->count - call->key_count;
     if (index < first || !is_word(&call->arguments[index], '$')) return 0;
@@ -253,8 +247,7 @@ void command_xread(struct write_scope *scope, const struct call *call, struct re
 static bool deliver(struct opened_group *opened, const struct reading *reading, struct stream_id id,
                     int64_t now) {
     if (!reading->is_noack) {
-        struct stream_delivery *delivery =
-            delivery_put(opened->stream, opened->group, opened->consumer, id);
+        struct stream_delivery *delivery = delivery_put(opened->stream, opened->group, opened->consumer, id);
         if (delivery == NULL) return false;
         delivery->time = now;
         delivery->count = 1;
@@ -280,9 +273,10 @@ static void reply_unread(struct opened_group *opened, const struct reading *read
     reply_defer_array(reply, mark, found);
 }
 
-/* What the consumer has got already and not acknowledged. Of an entry that has been removed meanwhile only the id is told. */
-static void reply_history(struct opened_group *opened, const struct reading *reading,
-                          struct stream_id id, int64_t now, struct reply *reply) {
+/* What the consumer has got already and not acknowledged. Of an entry that has been removed meanwhile only
+ * the id is told. */
+static void reply_history(struct opened_group *opened, const struct reading *reading, struct stream_id id,
+                          int64_t now, struct reply *reply) {
     size_t mark = reply_defer(reply), found = 0;
     struct tree_place place = {NULL, 0};
     if (stream_id_increment(&id)) place = tree_from(&opened->consumer->pending, id);
@@ -320,13 +314,12 @@ static bool group_check(const struct write_scope *scope, const struct call *call
 }
 
 /* false when out of memory. */
-static bool read_of_group(struct write_scope *scope, const struct call *call,
-                          const struct reading *reading, uint32_t key, struct answer *answer) {
+static bool read_of_group(struct write_scope *scope, const struct call *call, const struct reading *reading,
+                          uint32_t key, struct answer *answer) {
     struct opened_group opened;
     struct position position;
     struct reply *reply = answer->reply;
-    if (!group_check(scope, call, reading, key, &position, reply))
-        return true; /* it was fine before */
+    if (!group_check(scope, call, reading, key, &position, reply)) return true; /* it was fine before */
     if (!group_open(scope, &call->keys[key], reading->group, &opened)) return true;
     bool is_done = group_consumer(&opened, reading->consumer, call->now);
     if (is_done && (!position.is_new || has_unread(opened.stream, opened.group))) {
@@ -355,8 +348,7 @@ static bool xreadgroup_is_ready(const struct call *call, const struct entry *ent
 
 static void xreadgroup_reply_gone(const struct call *call, struct reply *reply) {
     struct reading reading;
-    if (reading_parse(call, true, &reading, reply))
-        reply_no_group_to_read(call, reading.group, 0, reply);
+    if (reading_parse(call, true, &reading, reply)) reply_no_group_to_read(call, reading.group, 0, reply);
 }
 
 /* What one of a group's consumers has read is read for all of them. */
@@ -369,9 +361,8 @@ static uint32_t xreadgroup_subject(const struct call *call) {
     return is_fine ? (uint32_t)(reading.group - call->arguments) : 0;
 }
 
-static const struct waiting xreadgroup_waiting = {.is_ready = xreadgroup_is_ready,
-                                                  .reply_gone = xreadgroup_reply_gone,
-                                                  .subject = xreadgroup_subject};
+static const struct waiting xreadgroup_waiting = {
+    .is_ready = xreadgroup_is_ready, .reply_gone = xreadgroup_reply_gone, .subject = xreadgroup_subject};
 
 void command_xreadgroup(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct reading reading;

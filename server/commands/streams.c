@@ -1,4 +1,5 @@
-/* Streams: adding, reading ranges, removing. Groups are stream_groups.c's, waiting for entries is stream_reads.c's. */
+/* Streams: adding, reading ranges, removing. Groups are stream_groups.c's, waiting for entries is
+ * stream_reads.c's. */
 #include "streams.h"
 
 #include <errno.h>
@@ -125,8 +126,7 @@ void reply_entries(struct reply *reply, const struct stream *stream, struct stre
     struct stream_reader reader;
     size_t mark = reply_defer(reply), found = 0;
     stream_read(&reader, stream, start, end, is_backwards);
-    for (; (count == 0 || found < count) && stream_next(&reader); found++)
-        reply_entry(reply, &reader);
+    for (; (count == 0 || found < count) && stream_next(&reader); found++) reply_entry(reply, &reader);
     reply_defer_array(reply, mark, found);
 }
 
@@ -144,9 +144,7 @@ static bool trim_argument(const struct call *call, uint32_t *at, enum stream_tri
                           struct stream_trim *trim, struct reply *reply) {
     int64_t length;
     if (trim->by != STREAM_TRIM_NOTHING) {
-        reply_error(
-            reply,
-            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
+        reply_error(reply, "ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
         return false;
     }
     const struct bulk *next = &call->arguments[*at + 1];
@@ -168,8 +166,7 @@ static uint64_t limit_usual(void) {
     return limit > 1000000 ? 1000000 : limit;
 }
 
-static bool limit_settle(struct stream_trim *trim, int64_t limit, bool is_adding,
-                         struct reply *reply) {
+static bool limit_settle(struct stream_trim *trim, int64_t limit, bool is_adding, struct reply *reply) {
     const char *error = NULL;
     if (limit > 0 && trim->by == STREAM_TRIM_NOTHING)
         error = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
@@ -253,8 +250,7 @@ static const char *append(struct stream *stream, struct stream_id id, const stru
     struct text few[FEW_TEXTS], *texts = few;
     uint32_t count = call->count - first;
     size_t bytes = 0;
-    if (count > FEW_TEXTS && (texts = malloc(count * sizeof *texts)) == NULL)
-        return ERROR_NO_MEMORY;
+    if (count > FEW_TEXTS && (texts = malloc(count * sizeof *texts)) == NULL) return ERROR_NO_MEMORY;
     for (uint32_t i = 0; i < count; i++) {
         texts[i] = text_of(&call->arguments[first + i]);
         bytes += texts[i].length;
@@ -269,8 +265,8 @@ static const char *append(struct stream *stream, struct stream_id id, const stru
 }
 
 /* Into an open stream, which it makes if it has to. Returns what is wrong, or NULL. */
-static const char *add_entry(struct opened *opened, const struct call *call,
-                             const struct adding *adding, struct stream_id *id) {
+static const char *add_entry(struct opened *opened, const struct call *call, const struct adding *adding,
+                             struct stream_id *id) {
     if (opened->value == NULL) opened->value = stream_create();
     if (opened->value == NULL) return ERROR_NO_MEMORY;
     const char *error = id_choose(opened->value, adding, call->now, id);
@@ -285,12 +281,10 @@ void command_xadd(struct write_scope *scope, const struct call *call, struct rep
     struct stream_id id;
     if (!adding_parse(call, true, &adding, reply)) return;
     if (call->count < adding.id_at + 3 || (call->count - adding.id_at) % 2 == 0) {
-        reply_error_format(reply, "ERR wrong number of arguments for '%s' command",
-                           call->command->full_name);
+        reply_error_format(reply, "ERR wrong number of arguments for '%s' command", call->command->full_name);
         return;
     }
-    if (adding.has_id && adding.has_sequence &&
-        stream_id_compare(adding.id, STREAM_ID_LEAST) == 0) {
+    if (adding.has_id && adding.has_sequence && stream_id_compare(adding.id, STREAM_ID_LEAST) == 0) {
         reply_error(reply, "ERR The ID specified in XADD must be greater than 0-0");
         return;
     }
@@ -329,8 +323,7 @@ void command_xdel(struct write_scope *scope, const struct call *call, struct rep
     /* In Redis's order: of an absent key the ids aren't read. */
     bool is_fine = !opened.was_there || ids_check(call, 2, reply);
     for (uint32_t i = 2; opened.was_there && is_fine && i < call->count; i++)
-        removed +=
-            id_parse(&call->arguments[i], 0, true, NULL, &id) && stream_remove(opened.value, id);
+        removed += id_parse(&call->arguments[i], 0, true, NULL, &id) && stream_remove(opened.value, id);
     value_close(&opened, (uint64_t)removed, EVENT_XDEL);
     if (is_fine) reply_integer(reply, removed);
 }
@@ -382,8 +375,7 @@ static const char *set_id(struct stream *stream, const struct setting *setting) 
     }
     stream->last = setting->id;
     if (setting->added >= 0) stream->added = (uint64_t)setting->added;
-    if (stream_id_compare(setting->deleted, STREAM_ID_LEAST) != 0)
-        stream->deleted = setting->deleted;
+    if (stream_id_compare(setting->deleted, STREAM_ID_LEAST) != 0) stream->deleted = setting->deleted;
     return NULL;
 }
 
@@ -443,7 +435,6 @@ void command_xrange(const struct read_scope *scope, const struct call *call, str
     range(scope, call, false, reply);
 }
 
-void command_xrevrange(const struct read_scope *scope, const struct call *call,
-                       struct reply *reply) {
+void command_xrevrange(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     range(scope, call, true, reply);
 }

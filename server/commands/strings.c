@@ -1,8 +1,8 @@
 /* Strings: whole values, parts of them, and counters.
  *
- * A value is read through a view and written through one edit. A view doesn't outlive the edit that changes its entry. So where a
- * command answers with the old value (GETSET, GETDEL, SET's GET), that is written to the reply first, and taken back should
- * there be no memory for the new one. */
+ * A value is read through a view and written through one edit. A view doesn't outlive the edit that changes
+ * its entry. So where a command answers with the old value (GETSET, GETDEL, SET's GET), that is written to
+ * the reply first, and taken back should there be no memory for the new one. */
 #include <math.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ static void reply_string(struct reply *reply, const struct entry *entry) {
     reply_view(reply, &view, 0, view.length);
 }
 
-/* Ends an edit that has done one thing, which may have failed for want of memory: then nothing has changed. */
+/* Ends an edit that has done one thing, which may have failed for want of memory: then nothing has
+ * changed. */
 static bool edit_conclude(struct edit *edit, bool is_done, enum event event, struct reply *reply) {
     if (is_done) {
         scope_changed(edit, event);
@@ -48,8 +49,8 @@ static bool put_argument(struct edit *edit, const struct bulk *value, bool keep_
     return edit_put_string(edit, value->data, value->length, value->owner, keep_expiry);
 }
 
-/* Puts a value that ends at `expiry`, unless that is ENTRY_NO_EXPIRY, and ends the edit. false when out of memory; the reply is the
- * caller's. */
+/* Puts a value that ends at `expiry`, unless that is ENTRY_NO_EXPIRY, and ends the edit. false when out of
+ * memory; the reply is the caller's. */
 static bool put_until(struct edit *edit, const struct bulk *value, int64_t expiry, bool keep_expiry) {
     /* A new expiry is written over the old one where there is one: that takes no room. */
     if (!put_argument(edit, value, keep_expiry || expiry != ENTRY_NO_EXPIRY)) {
@@ -140,7 +141,8 @@ static bool parse_moment(const struct call *call, unsigned option, const struct 
     int64_t number, unit = (option & (OPTION_EX | OPTION_EXAT)) != 0 ? 1000 : 1;
     int64_t from = (option & (OPTION_EX | OPTION_PX)) != 0 ? call->now : 0;
     if (!argument_integer(time, &number, reply, NULL)) return false;
-    if (number > 0 && !__builtin_mul_overflow(number, unit, moment) && !__builtin_add_overflow(*moment, from, moment))
+    if (number > 0 && !__builtin_mul_overflow(number, unit, moment) &&
+        !__builtin_add_overflow(*moment, from, moment))
         return true;
     reply_error_format(reply, "ERR invalid expire time in '%s' command", call->command->full_name);
     return false;
@@ -198,7 +200,8 @@ void command_set(struct write_scope *scope, const struct call *call, struct repl
     }
     struct edit edit;
     scope_edit(scope, &call->keys[0], &edit);
-    if (edit_conclude(&edit, put_argument(&edit, &call->arguments[2], false), EVENT_SET, reply)) reply_ok(reply);
+    if (edit_conclude(&edit, put_argument(&edit, &call->arguments[2], false), EVENT_SET, reply))
+        reply_ok(reply);
 }
 
 void command_setnx(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -212,7 +215,8 @@ void command_setnx(struct write_scope *scope, const struct call *call, struct re
     }
 }
 
-static void set_for_a_while(struct write_scope *scope, const struct call *call, enum option unit, struct reply *reply) {
+static void set_for_a_while(struct write_scope *scope, const struct call *call, enum option unit,
+                            struct reply *reply) {
     struct edit edit;
     int64_t expiry;
     if (!parse_moment(call, unit, &call->arguments[2], &expiry, reply)) return;
@@ -273,7 +277,9 @@ void command_getex(struct write_scope *scope, const struct call *call, struct re
     if (options.time != NULL && !parse_moment(call, options.given, options.time, &expiry, reply)) return;
     reply_string(reply, entry);
     /* Nothing asked for, or PERSIST of what has no expiry. */
-    if (expiry == ENTRY_NO_EXPIRY && ((options.given & OPTION_PERSIST) == 0 || entry_expiry(entry) == ENTRY_NO_EXPIRY)) return;
+    if (expiry == ENTRY_NO_EXPIRY &&
+        ((options.given & OPTION_PERSIST) == 0 || entry_expiry(entry) == ENTRY_NO_EXPIRY))
+        return;
     scope_edit(scope, &call->keys[0], &edit);
     if (expiry != ENTRY_NO_EXPIRY && expiry <= call->now) {
         edit_remove(&edit);
@@ -311,7 +317,8 @@ static bool set_pairs(struct write_scope *scope, const struct call *call, struct
     for (uint32_t i = 0; i < call->key_count; i++) {
         struct edit edit;
         scope_edit(scope, &call->keys[i], &edit);
-        if (!edit_conclude(&edit, put_argument(&edit, &call->arguments[2 + 2 * i], false), EVENT_SET, reply)) return false;
+        if (!edit_conclude(&edit, put_argument(&edit, &call->arguments[2 + 2 * i], false), EVENT_SET, reply))
+            return false;
     }
     return true;
 }
@@ -349,7 +356,8 @@ static int64_t place_from_start(int64_t place, int64_t length) {
 void command_getrange(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     int64_t first, last;
     struct string_view view;
-    if (!argument_integer(&call->arguments[2], &first, reply, NULL) || !argument_integer(&call->arguments[3], &last, reply, NULL))
+    if (!argument_integer(&call->arguments[2], &first, reply, NULL) ||
+        !argument_integer(&call->arguments[3], &last, reply, NULL))
         return;
     const struct entry *entry = scope_read(scope, &call->keys[0]);
     if (!check_string(entry, reply)) return;
@@ -374,7 +382,8 @@ void command_substr(const struct read_scope *scope, const struct call *call, str
 
 /* Neither is negative, and `more` is the length of an argument: the sum fits. */
 static bool check_length(uint64_t length, uint64_t more, struct reply *reply) {
-    if (length + more <= (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed)) return true;
+    if (length + more <= (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed))
+        return true;
     reply_error(reply, ERROR_STRING_TOO_LONG);
     return false;
 }
@@ -388,14 +397,16 @@ void command_append(struct write_scope *scope, const struct call *call, struct r
             reply_integer(reply, (int64_t)more->length);
         return;
     }
-    if (!check_string(edit.entry, reply) || !check_length(entry_string_length(edit.entry), more->length, reply)) {
+    if (!check_string(edit.entry, reply) ||
+        !check_length(entry_string_length(edit.entry), more->length, reply)) {
         scope_unchanged(&edit);
         return;
     }
     size_t length = entry_string_length(edit.entry);
     char *data = edit_stretch_string(&edit, length + more->length);
     if (data != NULL && more->length > 0) memcpy(data + length, more->data, more->length);
-    if (edit_conclude(&edit, data != NULL, EVENT_APPEND, reply)) reply_integer(reply, (int64_t)(length + more->length));
+    if (edit_conclude(&edit, data != NULL, EVENT_APPEND, reply))
+        reply_integer(reply, (int64_t)(length + more->length));
 }
 
 void command_setrange(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -412,7 +423,8 @@ void command_setrange(struct write_scope *scope, const struct call *call, struct
         scope_unchanged(&edit);
         return;
     }
-    size_t length = edit.entry == NULL ? 0 : entry_string_length(edit.entry), end = (size_t)first + part->length;
+    size_t length = edit.entry == NULL ? 0 : entry_string_length(edit.entry),
+           end = (size_t)first + part->length;
     if (part->length == 0) {
         scope_unchanged(&edit);
         reply_integer(reply, (int64_t)length);

@@ -23,8 +23,10 @@ void command_lolwut(const struct call *call, struct reply *reply) {
         next = 3;
     }
     /* Redis's drawings of named versions read a width; without a version anything may stand there. */
-    if (next == 3 && call->count > next && !argument_integer(&call->arguments[next], &width, reply, NULL)) return;
-    if (next == 1 && call->count > next) number_parse(call->arguments[next].data, call->arguments[next].length, &width);
+    if (next == 3 && call->count > next && !argument_integer(&call->arguments[next], &width, reply, NULL))
+        return;
+    if (next == 1 && call->count > next)
+        number_parse(call->arguments[next].data, call->arguments[next].length, &width);
     if (width < 8) width = 8;
     if (width > 200) width = 200;
     struct reply text;
@@ -34,10 +36,13 @@ void command_lolwut(const struct call *call, struct reply *reply) {
     for (int64_t i = 0; i < width; i++) reply_raw(&text, "=", 1);
     reply_raw(&text, "\n `-'", 5);
     for (int64_t i = 0; i < width; i++, cut = cut << 7 | cut >> 57) {
-        if (i < width / 2) reply_raw(&text, " ", 1);
-        else reply_raw(&text, &"_|v^ "[(cut >> 13) % 5], 1);
+        if (i < width / 2)
+            reply_raw(&text, " ", 1);
+        else
+            reply_raw(&text, &"_|v^ "[(cut >> 13) % 5], 1);
     }
-    static const char signature[] = "\n\nLatchkey ver. " LATCHKEY_VERSION "\nRedis ver. " REDIS_VERSION "\n"; /* clients look for the second */
+    static const char signature[] = "\n\nLatchkey ver. " LATCHKEY_VERSION "\nRedis ver. " REDIS_VERSION
+                                    "\n"; /* clients look for the second */
     reply_raw(&text, signature, sizeof signature - 1);
     reply_collected(reply, &text);
 }

@@ -10,15 +10,18 @@ static bool take_value(const struct entry *entry, enum type type, const void **v
     return true;
 }
 
-bool value_read(const struct read_scope *scope, const struct key *key, enum type type, const void **value, struct reply *reply) {
+bool value_read(const struct read_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply) {
     return take_value(scope_read(scope, key), type, value, reply);
 }
 
-bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value, struct reply *reply) {
+bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply) {
     return take_value(scope_view(scope, key), type, value, reply);
 }
 
-bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened, struct reply *reply) {
+bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
+                struct reply *reply) {
     scope_edit(scope, key, &opened->edit);
     opened->type = type;
     opened->value = NULL;
@@ -34,7 +37,8 @@ bool value_open(struct write_scope *scope, const struct key *key, enum type type
 bool value_close(struct opened *opened, uint64_t changes, enum event event) {
     const struct value_kind *kind = value_kind(opened->type);
     struct edit *edit = &opened->edit;
-    bool is_changed = changes > 0, is_empty = opened->value == NULL || kind->count(opened->value) == 0, is_kept = true;
+    bool is_changed = changes > 0, is_empty = opened->value == NULL || kind->count(opened->value) == 0,
+         is_kept = true;
     if (opened->was_there) {
         edit_close_value(edit, opened->value, is_changed);
         if (is_changed && is_empty && opened->type != TYPE_STREAM) edit_remove(edit);
@@ -53,8 +57,8 @@ bool value_close(struct opened *opened, uint64_t changes, enum event event) {
     return is_kept;
 }
 
-bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value, uint64_t changes, enum event event,
-                 struct reply *reply) {
+bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value,
+                 uint64_t changes, enum event event, struct reply *reply) {
     struct edit edit;
     const struct value_kind *kind = value_kind(type);
     scope_edit(scope, key, &edit);
@@ -120,8 +124,8 @@ static bool scan_options(const struct call *call, struct value_scan *scan, struc
 }
 
 /* In Redis's order: of an absent key the options aren't read. */
-bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type, struct value_scan *scan, const void **value,
-                      struct reply *reply) {
+bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type,
+                      struct value_scan *scan, const void **value, struct reply *reply) {
     *scan = (struct value_scan){.count = 10};
     if (!cursor_parse(&call->arguments[2], &scan->position)) {
         reply_error(reply, "ERR invalid cursor");
@@ -148,7 +152,8 @@ void value_scan_reply(struct reply *reply, uint64_t next, struct reply *items, s
 }
 
 bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text) {
-    return scan->pattern == NULL || glob_matches(scan->pattern->data, scan->pattern->length, text->data, text->length, false);
+    return scan->pattern == NULL ||
+           glob_matches(scan->pattern->data, scan->pattern->length, text->data, text->length, false);
 }
 
 /* ------------------------------------------------------------------ drawing several */

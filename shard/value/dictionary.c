@@ -1,8 +1,10 @@
-/* Linear hashing. At level L there are 2^L buckets and `split` more: a hash's L low bits are its bucket, and if that is below `split`, L + 1 bits are.
- * Splitting makes bucket 2^L + split out of bucket `split`, merging undoes the last split.
+/* Linear hashing. At level L there are 2^L buckets and `split` more: a hash's L low bits are its bucket, and
+ * if that is below `split`, L + 1 bits are. Splitting makes bucket 2^L + split out of bucket `split`, merging
+ * undoes the last split.
  *
- * Read backwards, the low bits of a hash are the high bits of a place. A bucket is then a stretch of places, splitting cuts it in the middle and
- * merging joins two neighbours: that is why a scan's position keeps its meaning. */
+ * Read backwards, the low bits of a hash are the high bits of a place. A bucket is then a stretch of places,
+ * splitting cuts it in the middle and merging joins two neighbours: that is why a scan's position keeps its
+ * meaning. */
 #include "dictionary.h"
 
 #include <assert.h>
@@ -27,14 +29,15 @@
 
 struct dictionary {
     item_name *name;
-    uint64_t **segments; /* of bucket words */
+    uint64_t **segments;      /* of bucket words */
     struct crowd_node *crowd; /* of items that found no room in their buckets */
-    uint64_t count;       /* of all */
+    uint64_t count;           /* of all */
     uint64_t split;
     size_t bytes;
     uint32_t level;
     uint32_t segment_capacity;
-    uint32_t first_capacity; /* words of the first segment, which grows as it is needed, since most dictionaries stay small */
+    /* words of the first segment, which grows as it is needed, since most dictionaries stay small */
+    uint32_t first_capacity;
     uint32_t largest; /* no bucket has had more */
 };
 
@@ -135,7 +138,8 @@ static inline void *node_item(const struct crowd_node *node) {
     return item_of(atomic_load_explicit(&node->word, memory_order_relaxed));
 }
 
-static struct crowd_node *crowd_node_of(const struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
+static struct crowd_node *crowd_node_of(const struct dictionary *dictionary, uint64_t hash, const char *name,
+                                        size_t length) {
     return crowd_find(dictionary->crowd, dictionary->name, reverse(hash), name, length);
 }
 
@@ -288,11 +292,13 @@ size_t dictionary_bytes(const struct dictionary *dictionary) {
 }
 
 /* The item's place in its bucket, or -1. */
-static int64_t find(const struct dictionary *dictionary, uint64_t bucket, uint64_t hash, const char *name, size_t length) {
+static int64_t find(const struct dictionary *dictionary, uint64_t bucket, uint64_t hash, const char *name,
+                    size_t length) {
     const uint64_t *words = words_of(bucket);
     uint32_t count = count_of(bucket);
     for (uint32_t i = 0; i < count; i++)
-        if (((words[i] ^ hash) & ~ADDRESS_MASK) == 0 && is_named(dictionary, words[i], name, length)) return i;
+        if (((words[i] ^ hash) & ~ADDRESS_MASK) == 0 && is_named(dictionary, words[i], name, length))
+            return i;
     return -1;
 }
 
@@ -300,14 +306,17 @@ void *dictionary_find(const struct dictionary *dictionary, uint64_t hash, const 
     uint64_t bucket = *bucket_at(dictionary, bucket_of(dictionary, hash));
     int64_t at = find(dictionary, bucket, hash, name, length);
     if (at >= 0) return item_of(words_of(bucket)[at]);
-    struct crowd_node *node = dictionary->crowd == NULL ? NULL : crowd_node_of(dictionary, hash, name, length);
+    struct crowd_node *node =
+        dictionary->crowd == NULL ? NULL : crowd_node_of(dictionary, hash, name, length);
     return node == NULL ? NULL : node_item(node);
 }
 
 bool dictionary_insert(struct dictionary *dictionary, uint64_t hash, void *item) {
     uint64_t *bucket = bucket_at(dictionary, bucket_of(dictionary, hash));
     bool is_full = count_of(*bucket) == BUCKET_MOST;
-    if (!(is_full ? crowd_add(dictionary, hash, item) : bucket_add(dictionary, bucket, word_make(hash, item)))) return false;
+    if (!(is_full ? crowd_add(dictionary, hash, item)
+                  : bucket_add(dictionary, bucket, word_make(hash, item))))
+        return false;
     if (++dictionary->count > bucket_count(dictionary) * SPLIT_AT) split_one(dictionary);
     return true;
 }
@@ -329,7 +338,8 @@ void dictionary_replace(struct dictionary *dictionary, uint64_t hash, const void
 void *dictionary_remove(struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
     uint64_t *bucket = bucket_at(dictionary, bucket_of(dictionary, hash));
     int64_t at = find(dictionary, *bucket, hash, name, length);
-    struct crowd_node *node = at < 0 && dictionary->crowd != NULL ? crowd_node_of(dictionary, hash, name, length) : NULL;
+    struct crowd_node *node =
+        at < 0 && dictionary->crowd != NULL ? crowd_node_of(dictionary, hash, name, length) : NULL;
     if (at < 0 && node == NULL) return NULL;
     void *item = node == NULL ? item_of(words_of(*bucket)[at]) : node_item(node);
     if (node == NULL) {
@@ -395,13 +405,16 @@ uint64_t dictionary_scan(const struct dictionary *dictionary, uint64_t position,
         for (uint32_t i = 0; i < count_of(bucket); i++) visit(context, item_of(words[i]));
         visited += count_of(bucket);
         uint64_t end = stretch_end(dictionary, number, place);
-        if (dictionary->crowd != NULL) crowd_visit(dictionary->crowd, stretch_start(dictionary, number, place), end - 1, visit_node, &items);
+        if (dictionary->crowd != NULL)
+            crowd_visit(dictionary->crowd, stretch_start(dictionary, number, place), end - 1, visit_node,
+                        &items);
         place = end;
     } while (place != 0 && visited + items.visited < count);
     return cursor_of_place(value_cursor_secret(), place >> POSITION_SHIFT);
 }
 
-void dictionary_each(const struct dictionary *dictionary, bool (*visit)(void *context, void *item), void *context) {
+void dictionary_each(const struct dictionary *dictionary, bool (*visit)(void *context, void *item),
+                     void *context) {
     uint64_t buckets = bucket_count(dictionary);
     for (uint64_t i = 0; i < buckets; i++) {
         uint64_t bucket = *bucket_at(dictionary, i);
@@ -417,7 +430,8 @@ void dictionary_each(const struct dictionary *dictionary, bool (*visit)(void *co
 void *dictionary_random(const struct dictionary *dictionary) {
     assert(dictionary->count > 0);
     uint64_t crowded = crowd_size(dictionary->crowd);
-    if (crowded > 0 && value_random(dictionary->count) < crowded) return node_item(crowd_at(dictionary->crowd, value_random(crowded)));
+    if (crowded > 0 && value_random(dictionary->count) < crowded)
+        return node_item(crowd_at(dictionary->crowd, value_random(crowded)));
     for (;;) {
         uint64_t bucket = *bucket_at(dictionary, value_random(bucket_count(dictionary)));
         uint64_t at = value_random(dictionary->largest);

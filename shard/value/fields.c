@@ -64,7 +64,8 @@ uint64_t fields_count(const void *value) {
 /* ------------------------------------------------------------------ the large form */
 
 static bool table_add(struct table *table, struct pair *pair) {
-    if (!dictionary_insert(table->dictionary, value_hash(pair->bytes, pair->field_length), pair)) return false;
+    if (!dictionary_insert(table->dictionary, value_hash(pair->bytes, pair->field_length), pair))
+        return false;
     table->pair_bytes += memory_size(pair);
     return true;
 }
@@ -96,7 +97,8 @@ struct build {
 static void build_add(void *context, const struct packed_text *field, const struct packed_text *text) {
     struct build *build = context;
     if (build->is_failed) return;
-    struct pair *pair = pair_create((struct text){field->data, field->length}, (struct text){text->data, text->length});
+    struct pair *pair =
+        pair_create((struct text){field->data, field->length}, (struct text){text->data, text->length});
     if (pair != NULL && table_add(build->table, pair)) return;
     free(pair);
     build->is_failed = true;
@@ -124,8 +126,8 @@ static bool enlarge(void **value) {
 
 bool fields_get(const void *value, struct text field, struct packed_text *text) {
     if (is_large(value)) {
-        const struct pair *pair =
-            dictionary_find(table_of(value)->dictionary, value_hash(field.data, field.length), field.data, field.length);
+        const struct pair *pair = dictionary_find(
+            table_of(value)->dictionary, value_hash(field.data, field.length), field.data, field.length);
         if (pair != NULL) *text = plain(pair->bytes + pair->field_length, pair->text_length);
         return pair != NULL;
     }
@@ -157,7 +159,9 @@ static enum put table_put(struct table *table, struct text field, struct text te
 
 static enum put packed_put(struct packed **packed, struct text field, struct text text) {
     uint32_t at = packed_find(*packed, packed_first(*packed), field.data, field.length, 1);
-    if (at != PACKED_END) return packed_replace(packed, packed_next(*packed, at), text.data, text.length) ? PUT_OVER : PUT_FAILED;
+    if (at != PACKED_END)
+        return packed_replace(packed, packed_next(*packed, at), text.data, text.length) ? PUT_OVER
+                                                                                        : PUT_FAILED;
     const struct text both[] = {field, text};
     return packed_insert_many(packed, PACKED_END, both, 2) ? PUT_NEW : PUT_FAILED;
 }
@@ -169,8 +173,10 @@ enum put fields_put(void **value, struct text field, struct text text) {
             struct packed *packed = *value;
             enum put put = packed_put(&packed, field, text);
             *value = packed;
-            /* One too many is converted with the others; if there is no memory for that, it stays as it is. */
-            if (put == PUT_NEW && packed_count(packed) / 2 > value_limit(&value_limits.hash_listpack_entries)) enlarge(value);
+            /* One too many is converted with the others; if there is no memory for that, it stays as it
+             * is. */
+            if (put == PUT_NEW && packed_count(packed) / 2 > value_limit(&value_limits.hash_listpack_entries))
+                enlarge(value);
             return put;
         }
         if (!enlarge(value)) return PUT_FAILED;
@@ -181,7 +187,8 @@ enum put fields_put(void **value, struct text field, struct text text) {
 bool fields_remove(void **value, struct text field) {
     if (is_large(*value)) {
         struct table *table = table_of(*value);
-        struct pair *pair = dictionary_remove(table->dictionary, value_hash(field.data, field.length), field.data, field.length);
+        struct pair *pair = dictionary_remove(table->dictionary, value_hash(field.data, field.length),
+                                              field.data, field.length);
         if (pair == NULL) return false;
         table->pair_bytes -= memory_size(pair);
         free(pair);
@@ -232,9 +239,11 @@ void fields_each(const void *value, fields_visitor *visit, void *context) {
     }
 }
 
-uint64_t fields_scan(const void *value, uint64_t position, uint64_t count, fields_visitor *visit, void *context) {
+uint64_t fields_scan(const void *value, uint64_t position, uint64_t count, fields_visitor *visit,
+                     void *context) {
     struct visit some = {visit, context};
-    if (is_large(value)) return dictionary_scan(table_of(value)->dictionary, position, count, scan_pair, &some);
+    if (is_large(value))
+        return dictionary_scan(table_of(value)->dictionary, position, count, scan_pair, &some);
     fields_each(value, visit, context);
     return 0;
 }
@@ -247,8 +256,10 @@ void fields_at(const void *value, uint64_t index, struct packed_text *field, str
 }
 
 void fields_random(const void *value, struct packed_text *field, struct packed_text *text) {
-    if (is_large(value)) pair_texts(dictionary_random(table_of(value)->dictionary), field, text);
-    else fields_at(value, value_random(fields_count(value)), field, text);
+    if (is_large(value))
+        pair_texts(dictionary_random(table_of(value)->dictionary), field, text);
+    else
+        fields_at(value, value_random(fields_count(value)), field, text);
 }
 
 /* ------------------------------------------------------------------ what the keyspace must know */

@@ -81,8 +81,7 @@ static void writer_add(struct writer *writer, const struct raw *raw) {
     size_t needed = 1 + length_bytes(shared) + length_bytes(rest) + rest;
     writer->is_full = writer->is_full || needed > (size_t)(writer->end - writer->at);
     if (writer->is_full) return;
-    *writer->at++ =
-        (unsigned char)((shared < LONG ? shared : LONG) << 4 | (rest < LONG ? rest : LONG));
+    *writer->at++ = (unsigned char)((shared < LONG ? shared : LONG) << 4 | (rest < LONG ? rest : LONG));
     writer->at = length_write(length_write(writer->at, shared), rest);
     memcpy(writer->at, raw_bytes(raw) + shared, rest);
     writer->at += rest;
@@ -114,11 +113,10 @@ static uint32_t width_of(const struct extent *extent) {
     return farthest == 0 ? 1 : 8 - (uint32_t)__builtin_clzll(farthest) / 8;
 }
 
-static struct folded *fold_numbers(const struct packed *packed, const struct extent *extent,
-                                   size_t most) {
+static struct folded *fold_numbers(const struct packed *packed, const struct extent *extent, size_t most) {
     uint32_t width = width_of(extent);
-    size_t size = memory_good_size(sizeof(struct folded) + sizeof extent->least +
-                                   (size_t)width * extent->count);
+    size_t size =
+        memory_good_size(sizeof(struct folded) + sizeof extent->least + (size_t)width * extent->count);
     struct folded *folded = size > most ? NULL : malloc(size);
     if (folded == NULL) return NULL;
     *folded = (struct folded){.count = extent->count & 0xFFFFFFu,
@@ -126,8 +124,7 @@ static struct folded *fold_numbers(const struct packed *packed, const struct ext
                               .packed_length = (uint32_t)packed_length(packed)};
     memcpy(folded->bytes, &extent->least, sizeof extent->least);
     unsigned char *place = folded->bytes + sizeof extent->least;
-    for (uint32_t at = packed_first(packed); at != PACKED_END;
-         at = packed_next(packed, at), place += width) {
+    for (uint32_t at = packed_first(packed); at != PACKED_END; at = packed_next(packed, at), place += width) {
         int64_t number;
         packed_integer(packed, at, &number);
         uint64_t offset = (uint64_t)number - (uint64_t)extent->least;
@@ -230,11 +227,10 @@ const struct packed *folded_read(const struct folded *folded) {
 /* ------------------------------------------------------------------ removal */
 
 /* The rest of an element that stays: in either form it moves forwards, or stays where it is. */
-static void element_keep(struct folded *folded, const struct packed *packed, uint32_t at,
-                         uint32_t number, struct writer *writer) {
+static void element_keep(struct folded *folded, const struct packed *packed, uint32_t at, uint32_t number,
+                         struct writer *writer) {
     if (folded->width > 0) {
-        memmove(writer->at, folded->bytes + sizeof(int64_t) + (size_t)number * folded->width,
-                folded->width);
+        memmove(writer->at, folded->bytes + sizeof(int64_t) + (size_t)number * folded->width, folded->width);
         writer->at += folded->width;
         return;
     }

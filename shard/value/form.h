@@ -1,4 +1,5 @@
-/* Which form a value has, in the low bits of its pointer, so that a small value is nothing but its packed bytes. */
+/* Which form a value has, in the low bits of its pointer, so that a small value is nothing but its packed
+ * bytes. */
 #ifndef SHARD_VALUE_FORM_H
 #define SHARD_VALUE_FORM_H
 

@@ -20,7 +20,8 @@ void hll_init(struct hll *hll) {
 }
 
 bool hll_is_one(const char *bytes, size_t length) {
-    if (length < HLL_HEADER || memcmp(bytes, "HYLL", 4) != 0 || (unsigned char)bytes[ENCODING_AT] > SPARSE) return false;
+    if (length < HLL_HEADER || memcmp(bytes, "HYLL", 4) != 0 || (unsigned char)bytes[ENCODING_AT] > SPARSE)
+        return false;
     return !hll_is_dense(bytes) || length == HLL_DENSE_BYTES;
 }
 
@@ -76,7 +77,9 @@ static uint8_t dense_get(const unsigned char *registers, uint32_t index) {
 static void dense_set(unsigned char *registers, uint32_t index, uint8_t value) {
     uint32_t bit = index * 6, byte = bit / 8, shift = bit % 8;
     registers[byte] = (unsigned char)((registers[byte] & ~(63u << shift)) | (uint32_t)value << shift);
-    if (shift > 2) registers[byte + 1] = (unsigned char)((registers[byte + 1] & ~(63u >> (8 - shift))) | (uint32_t)value >> (8 - shift));
+    if (shift > 2)
+        registers[byte + 1] =
+            (unsigned char)((registers[byte + 1] & ~(63u >> (8 - shift))) | (uint32_t)value >> (8 - shift));
 }
 
 bool hll_dense_raise(char *bytes, uint32_t index, uint8_t rank) {
@@ -137,7 +140,8 @@ static void merge_runs(struct hll *hll, size_t from) {
         unsigned char *here = hll->bytes + at;
         struct run run, next;
         if (!run_read(here, hll->bytes + hll->length, &run)) return;
-        bool fits = run.value != 0 && run_read(here + 1, hll->bytes + hll->length, &next) && next.value == run.value && run.length + next.length <= 4;
+        bool fits = run.value != 0 && run_read(here + 1, hll->bytes + hll->length, &next) &&
+                    next.value == run.value && run.length + next.length <= 4;
         if (!fits) {
             at += run.bytes;
             continue;
@@ -149,7 +153,9 @@ static void merge_runs(struct hll *hll, size_t from) {
 }
 
 static enum hll_result sparse_raise(struct hll *hll, uint32_t index, uint8_t rank, size_t sparse_most) {
-    if (rank > SPARSE_MOST) return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED : HLL_CORRUPT;
+    if (rank > SPARSE_MOST)
+        return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED
+                                                                                       : HLL_CORRUPT;
     struct run run;
     size_t at = HLL_HEADER, previous = HLL_HEADER;
     uint32_t first = 0;
@@ -167,7 +173,8 @@ static enum hll_result sparse_raise(struct hll *hll, uint32_t index, uint8_t ran
     parts[length++] = value_opcode(rank, 1);
     length += part_write(parts + length, &run, first + run.length - 1 - index);
     if (length > run.bytes && hll->length + length - run.bytes > sparse_most)
-        return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED : HLL_CORRUPT;
+        return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED
+                                                                                       : HLL_CORRUPT;
     if (hll->length + length - run.bytes > sizeof hll->bytes) return HLL_CORRUPT;
     memmove(hll->bytes + at + length, hll->bytes + at + run.bytes, hll->length - at - run.bytes);
     memcpy(hll->bytes + at, parts, length);
@@ -197,7 +204,8 @@ bool hll_make_dense(struct hll *hll) {
 /* ------------------------------------------------------------------ registers and counts */
 
 bool hll_merge(const char *bytes, size_t length, uint8_t *registers) {
-    const unsigned char *at = (const unsigned char *)bytes + HLL_HEADER, *end = (const unsigned char *)bytes + length;
+    const unsigned char *at = (const unsigned char *)bytes + HLL_HEADER,
+                        *end = (const unsigned char *)bytes + length;
     if (hll_is_dense(bytes)) {
         for (uint32_t i = 0; i < HLL_REGISTERS; i++) {
             uint8_t value = dense_get(at, i);
@@ -215,7 +223,8 @@ bool hll_merge(const char *bytes, size_t length, uint8_t *registers) {
 }
 
 bool hll_register(const char *bytes, size_t length, uint32_t index, uint8_t *value) {
-    const unsigned char *at = (const unsigned char *)bytes + HLL_HEADER, *end = (const unsigned char *)bytes + length;
+    const unsigned char *at = (const unsigned char *)bytes + HLL_HEADER,
+                        *end = (const unsigned char *)bytes + length;
     if (hll_is_dense(bytes)) {
         *value = dense_get(at, index);
         return true;

@@ -1,5 +1,6 @@
-/* HyperLogLog: about how many different elements there were, in 12 KB or less (Flajolet et al., 2007; the estimator is Ertl's, "New cardinality
- * estimation algorithms for HyperLogLog sketches", 2017). The bytes are those that Redis has under its keys, which clients may GET and SET:
+/* HyperLogLog: about how many different elements there were, in 12 KB or less (Flajolet et al., 2007; the
+ * estimator is Ertl's, "New cardinality estimation algorithms for HyperLogLog sketches", 2017). The bytes are
+ * those that Redis has under its keys, which clients may GET and SET:
  *
  *     +--------+----------+------+---------------------+-----------------
  *     | "HYLL" | encoding | 0    | cached count        | registers ...
@@ -41,7 +42,8 @@ uint32_t hll_register_of(const char *element, size_t length, uint8_t *rank);
 /* The value of a register. false if the bytes are corrupt. */
 bool hll_register(const char *bytes, size_t length, uint32_t index, uint8_t *value);
 enum hll_result { HLL_CORRUPT = -1, HLL_SAME = 0, HLL_RAISED = 1 };
-/* Raises a register; a sparse one becomes dense where it would get longer than sparse_most bytes, or a register too high. */
+/* Raises a register; a sparse one becomes dense where it would get longer than sparse_most bytes, or a
+ * register too high. */
 enum hll_result hll_raise(struct hll *hll, uint32_t index, uint8_t rank, size_t sparse_most);
 /* In the bytes of a dense one, wherever they are. */
 bool hll_dense_raise(char *bytes, uint32_t index, uint8_t rank);

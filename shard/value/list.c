@@ -62,7 +62,8 @@ static struct limit limit_now(void) {
 
 static bool node_fits(const struct node *node, struct text text) {
     struct limit limit = limit_now();
-    return !node->is_folded && packed_length(node->packed) + text.length + ELEMENT_OVERHEAD <= limit.bytes && node->count < limit.count;
+    return !node->is_folded && packed_length(node->packed) + text.length + ELEMENT_OVERHEAD <= limit.bytes &&
+           node->count < limit.count;
 }
 
 /* ------------------------------------------------------------------ the ring */
@@ -105,7 +106,8 @@ static void ring_remove(struct list *list, uint32_t index) {
 static struct spot spot_of(const struct list *list, uint64_t index) {
     struct spot spot = {0, index};
     if (index <= list->count / 2) {
-        while (spot.offset >= node_at(list, spot.node)->count) spot.offset -= node_at(list, spot.node++)->count;
+        while (spot.offset >= node_at(list, spot.node)->count)
+            spot.offset -= node_at(list, spot.node++)->count;
         return spot;
     }
     uint64_t begin = list->count;
@@ -289,7 +291,8 @@ static void settle(void **value) {
 void list_expect(void **value, size_t more, uint64_t count) {
     if (is_large(*value)) return;
     struct limit limit = limit_now();
-    if (packed_length(*value) + more > limit.bytes || packed_count(*value) + count > limit.count) enlarge(value);
+    if (packed_length(*value) + more > limit.bytes || packed_count(*value) + count > limit.count)
+        enlarge(value);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -309,7 +312,8 @@ void list_get(const void *value, uint64_t index, struct packed_text *text) {
 }
 
 /* Returns how many are left to visit; 0 also if visit wanted no more. */
-static uint64_t packed_each(const struct packed *packed, uint32_t at, uint64_t count, bool is_backwards, list_visitor *visit, void *context) {
+static uint64_t packed_each(const struct packed *packed, uint32_t at, uint64_t count, bool is_backwards,
+                            list_visitor *visit, void *context) {
     struct packed_text text;
     for (; at != PACKED_END && count > 0; count--) {
         packed_get(packed, at, &text);
@@ -319,7 +323,8 @@ static uint64_t packed_each(const struct packed *packed, uint32_t at, uint64_t c
     return count;
 }
 
-void list_each(const void *value, uint64_t index, uint64_t count, bool is_backwards, list_visitor *visit, void *context) {
+void list_each(const void *value, uint64_t index, uint64_t count, bool is_backwards, list_visitor *visit,
+               void *context) {
     if (!is_large(value)) {
         packed_each(value, packed_at(value, (int64_t)index), count, is_backwards, visit, context);
         return;
@@ -356,7 +361,8 @@ static bool large_push(struct list *list, bool is_front, struct text text) {
 bool list_push(void **value, bool is_front, struct text text) {
     if (is_large(*value)) return large_push(list_of(*value), is_front, text);
     struct packed *packed = *value;
-    bool is_done = packed_insert(&packed, is_front ? packed_first(packed) : PACKED_END, text.data, text.length, NULL);
+    bool is_done =
+        packed_insert(&packed, is_front ? packed_first(packed) : PACKED_END, text.data, text.length, NULL);
     *value = packed;
     return is_done;
 }
@@ -376,7 +382,8 @@ bool list_set(void **value, uint64_t index, struct text text) {
     struct node *node = node_at(list, spot.node);
     if (!node_unfold(list, node)) return false;
     size_t before = packed_bytes(node->packed);
-    if (!packed_replace(&node->packed, packed_at(node->packed, (int64_t)spot.offset), text.data, text.length)) return false;
+    if (!packed_replace(&node->packed, packed_at(node->packed, (int64_t)spot.offset), text.data, text.length))
+        return false;
     list->bytes = list->bytes - before + packed_bytes(node->packed);
     node_fold(list, spot.node);
     return true;
@@ -437,7 +444,8 @@ void list_remove(void **value, uint64_t index, uint64_t count) {
 }
 
 /* From one end of a packed sequence; *left counts down. Returns how many went. */
-static uint64_t packed_remove_equal(struct packed **packed, struct text text, bool is_backwards, uint64_t *left) {
+static uint64_t packed_remove_equal(struct packed **packed, struct text text, bool is_backwards,
+                                    uint64_t *left) {
     uint64_t removed = 0;
     if (!is_backwards) {
         uint32_t at = packed_first(*packed);
@@ -465,7 +473,8 @@ struct matching {
 
 static bool is_to_go(void *context, const struct packed *packed, uint32_t at) {
     struct matching *matching = context;
-    if (matching->left == 0 || !packed_equals(packed, at, matching->text.data, matching->text.length)) return false;
+    if (matching->left == 0 || !packed_equals(packed, at, matching->text.data, matching->text.length))
+        return false;
     if (matching->spared > 0) {
         matching->spared--;
         return false;
@@ -479,7 +488,9 @@ static uint64_t folded_remove_equal(struct node *node, struct text text, bool is
     uint64_t matches = 0;
     const struct packed *packed = folded_read(node->folded);
     uint32_t at = packed_first(packed);
-    for (; (at = packed_find(packed, at, text.data, text.length, 0)) != PACKED_END; at = packed_next(packed, at)) matches++;
+    for (; (at = packed_find(packed, at, text.data, text.length, 0)) != PACKED_END;
+         at = packed_next(packed, at))
+        matches++;
     uint64_t going = matches < *left ? matches : *left;
     if (going == 0) return 0;
     struct matching matching = {text, is_backwards ? matches - going : 0, going};
@@ -548,8 +559,10 @@ static void *copy(const void *value) {
     made->capacity = list->capacity;
     for (uint32_t i = 0; made->nodes != NULL && i < list->length; i++) {
         struct node node = *node_at(list, i);
-        if (node.is_folded) node.folded = folded_copy(node.folded);
-        else node.packed = packed_copy(node.packed);
+        if (node.is_folded)
+            node.folded = folded_copy(node.folded);
+        else
+            node.packed = packed_copy(node.packed);
         if (node.packed == NULL) break;
         made->nodes[made->length++] = node;
         made->bytes += node_bytes(&node);

@@ -98,7 +98,9 @@ static int table_add(struct table *table, struct text text) {
 
 static bool build_add(void *context, const struct packed_text *member) {
     struct table **table = context;
-    if (table_insert(*table, value_hash(member->data, member->length), (struct text){member->data, member->length})) return true;
+    if (table_insert(*table, value_hash(member->data, member->length),
+                     (struct text){member->data, member->length}))
+        return true;
     table_free_some(*table, SIZE_MAX);
     *table = NULL;
     return false;
@@ -119,7 +121,8 @@ void *members_create(struct text first, uint64_t expected) {
         struct numbers *numbers = numbers_create();
         return numbers == NULL ? NULL : value_tag(numbers, VALUE_NUMBERS);
     }
-    if (expected <= value_limit(&value_limits.set_listpack_entries) && first.length <= value_limit(&value_limits.set_listpack_value))
+    if (expected <= value_limit(&value_limits.set_listpack_entries) &&
+        first.length <= value_limit(&value_limits.set_listpack_value))
         return packed_create();
     struct table *table = table_create();
     return table == NULL ? NULL : value_tag(table, VALUE_LARGE);
@@ -169,7 +172,8 @@ bool members_has(const void *value, struct text member) {
     switch (value_form(value)) {
     case VALUE_NUMBERS: return number_of(member, &number) && numbers_has(numbers_of(value), number);
     case VALUE_LARGE:
-        return dictionary_find(table_of(value)->dictionary, value_hash(member.data, member.length), member.data, member.length) != NULL;
+        return dictionary_find(table_of(value)->dictionary, value_hash(member.data, member.length),
+                               member.data, member.length) != NULL;
     default: return packed_find(value, packed_first(value), member.data, member.length, 0) != PACKED_END;
     }
 }
@@ -204,7 +208,8 @@ static int numbers_leave(void **value, struct text member) {
     uint32_t count = numbers_count(numbers_of(*value));
     char digits[24];
     for (uint32_t i = 0; fits && i < count; i += count > 1 ? count - 1 : 1)
-        fits = number_format(digits, numbers_at(numbers_of(*value), i)) <= value_limit(&value_limits.set_listpack_value);
+        fits = number_format(digits, numbers_at(numbers_of(*value), i)) <=
+               value_limit(&value_limits.set_listpack_value);
     if (!(fits ? pack(value) : enlarge(value))) return -1;
     return fits ? packed_put(value, member) : table_add(table_of(*value), member);
 }
@@ -212,7 +217,8 @@ static int numbers_leave(void **value, struct text member) {
 int members_add(void **value, struct text member) {
     int64_t number;
     switch (value_form(*value)) {
-    case VALUE_NUMBERS: return number_of(member, &number) ? numbers_put(value, number) : numbers_leave(value, member);
+    case VALUE_NUMBERS:
+        return number_of(member, &number) ? numbers_put(value, number) : numbers_leave(value, member);
     case VALUE_LARGE: return table_add(table_of(*value), member);
     default: return packed_put(value, member);
     }
@@ -227,7 +233,8 @@ static bool numbers_take(void **value, struct text member) {
 }
 
 static bool table_take(struct table *table, struct text text) {
-    struct member *member = dictionary_remove(table->dictionary, value_hash(text.data, text.length), text.data, text.length);
+    struct member *member =
+        dictionary_remove(table->dictionary, value_hash(text.data, text.length), text.data, text.length);
     if (member == NULL) return false;
     table->member_bytes -= memory_size(member);
     free(member);
@@ -294,9 +301,11 @@ void members_each(const void *value, members_visitor *visit, void *context) {
     }
 }
 
-uint64_t members_scan(const void *value, uint64_t position, uint64_t count, members_visitor *visit, void *context) {
+uint64_t members_scan(const void *value, uint64_t position, uint64_t count, members_visitor *visit,
+                      void *context) {
     struct visit some = {visit, context};
-    if (value_form(value) == VALUE_LARGE) return dictionary_scan(table_of(value)->dictionary, position, count, scan_item, &some);
+    if (value_form(value) == VALUE_LARGE)
+        return dictionary_scan(table_of(value)->dictionary, position, count, scan_item, &some);
     members_each(value, visit, context);
     return 0;
 }
@@ -329,7 +338,8 @@ static size_t bytes(const void *value) {
 static void *copy(const void *value) {
     void *made;
     switch (value_form(value)) {
-    case VALUE_NUMBERS: return (made = numbers_copy(numbers_of(value))) == NULL ? NULL : value_tag(made, VALUE_NUMBERS);
+    case VALUE_NUMBERS:
+        return (made = numbers_copy(numbers_of(value))) == NULL ? NULL : value_tag(made, VALUE_NUMBERS);
     case VALUE_LARGE: return (made = table_from(value)) == NULL ? NULL : value_tag(made, VALUE_LARGE);
     default: return packed_copy(value);
     }

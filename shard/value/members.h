@@ -1,5 +1,6 @@
-/* Sets. Of integers only: sorted numbers ("intset", up to set-max-intset-entries); small: packed ("listpack", up to set-max-listpack-entries and
- * -value); else a dictionary ("hashtable"). Once larger, a set doesn't become smaller again. */
+/* Sets. Of integers only: sorted numbers ("intset", up to set-max-intset-entries); small: packed ("listpack",
+ * up to set-max-listpack-entries and -value); else a dictionary ("hashtable"). Once larger, a set doesn't
+ * become smaller again. */
 #ifndef SHARD_VALUE_MEMBERS_H
 #define SHARD_VALUE_MEMBERS_H
 
@@ -19,7 +20,8 @@ bool members_remove(void **value, struct text member);
 typedef bool members_visitor(void *context, const struct packed_text *member);
 void members_each(const void *value, members_visitor *visit, void *context);
 /* As dictionary_scan; one that is no dictionary is visited whole. */
-uint64_t members_scan(const void *value, uint64_t position, uint64_t count, members_visitor *visit, void *context);
+uint64_t members_scan(const void *value, uint64_t position, uint64_t count, members_visitor *visit,
+                      void *context);
 /* One drawn evenly; not empty. */
 void members_random(const void *value, struct packed_text *member);
 

@@ -66,8 +66,10 @@ static uint32_t place_of(const struct numbers *numbers, int64_t number) {
     uint32_t low = 0, high = numbers->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (numbers_at(numbers, middle) < number) low = middle + 1;
-        else high = middle;
+        if (numbers_at(numbers, middle) < number)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }

@@ -6,8 +6,8 @@
  *     1110xxxx + 1 B        a string of up to 4095 bytes   11110011 + 4 B   of 32
  *                                                          11110100 + 8 B   of 64
  *
- * Behind it stands how long it was, in groups of 7 bits, the last byte holding the lowest; all but the first have their high bit set, so that it can
- * be read from behind. */
+ * Behind it stands how long it was, in groups of 7 bits, the last byte holding the lowest; all but the first
+ * have their high bit set, so that it can be read from behind. */
 #include "packed.h"
 
 #include <assert.h>
@@ -29,8 +29,8 @@ struct packed {
 
 /* An element's first part, read. */
 struct head {
-    uint32_t header;  /* bytes before the string, or of the whole number */
-    uint32_t length;  /* of the string; 0 for a number */
+    uint32_t header; /* bytes before the string, or of the whole number */
+    uint32_t length; /* of the string; 0 for a number */
     bool is_integer;
     int64_t integer;
 };
@@ -105,7 +105,8 @@ static inline uint32_t element_bytes(const unsigned char *at) {
 
 static uint32_t back_write(unsigned char *at, size_t length) {
     uint32_t bytes = back_bytes(length);
-    for (uint32_t i = bytes; i-- > 0; length >>= 7) at[i] = (unsigned char)((length & 0x7F) | (i > 0 ? 0x80 : 0));
+    for (uint32_t i = bytes; i-- > 0; length >>= 7)
+        at[i] = (unsigned char)((length & 0x7F) | (i > 0 ? 0x80 : 0));
     return bytes;
 }
 
@@ -221,7 +222,8 @@ bool packed_equals(const struct packed *packed, uint32_t at, const char *data, s
     return is_needle(packed->bytes + at, &head, &needle);
 }
 
-uint32_t packed_find(const struct packed *packed, uint32_t at, const char *data, size_t length, uint32_t skip) {
+uint32_t packed_find(const struct packed *packed, uint32_t at, const char *data, size_t length,
+                     uint32_t skip) {
     if (at == PACKED_END) return PACKED_END;
     struct needle needle = needle_of(data, length);
     for (const unsigned char *here = packed->bytes + at; *here != END;) {
@@ -343,7 +345,8 @@ static void count_add(struct packed *packed, int64_t by) {
     }
 }
 
-static bool insert_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft, uint32_t *place) {
+static bool insert_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft,
+                         uint32_t *place) {
     if (draft->length > PACKED_MOST) return false;
     if (at == PACKED_END) at = total_of(*packed) - 1;
     if (!splice(packed, at, 0, draft_bytes(draft))) return false;
@@ -462,14 +465,20 @@ const struct packed *packed_write_end(struct packed_writing *writing) {
 static size_t element_check(const unsigned char *at, const unsigned char *end) {
     size_t left = (size_t)(end - at);
     unsigned char first = at[0];
-    size_t header = first < 0xC0 ? 1 : first < 0xF0 ? 2 : first == 0xF0 || first == 0xF3 ? 5 : first == 0xF1 ? 3 : first == 0xF2 ? 4 : 9;
+    size_t header = first < 0xC0                     ? 1
+                    : first < 0xF0                   ? 2
+                    : first == 0xF0 || first == 0xF3 ? 5
+                    : first == 0xF1                  ? 3
+                    : first == 0xF2                  ? 4
+                                                     : 9;
     if (first > 0xF4 || header > left) return 0;
     struct head head = head_read(at);
     size_t length = (size_t)head.header + head.length;
     if (length >= left || back_bytes(length) > left - length) return 0;
     uint32_t bytes;
     /* The length behind must be the shortest form of the one before. */
-    if (back_read(at + length + back_bytes(length), &bytes) != length || bytes != back_bytes(length)) return 0;
+    if (back_read(at + length + back_bytes(length), &bytes) != length || bytes != back_bytes(length))
+        return 0;
     return length + bytes;
 }
 

@@ -1,6 +1,7 @@
-/* Bayer and McCreight's tree (1972) in the form where all members are in the leaves. A node is split before it is entered, if it is full, as Guibas and
- * Sedgewick do it (1978), so that an insertion never has to go back up. A node that has become small joins a neighbour if both fit well into one; what is
- * left is freed when it is empty. So the height is that of the splits, and a node is small only between larger ones. */
+/* Bayer and McCreight's tree (1972) in the form where all members are in the leaves. A node is split before
+ * it is entered, if it is full, as Guibas and Sedgewick do it (1978), so that an insertion never has to go
+ * back up. A node that has become small joins a neighbour if both fit well into one; what is left is freed
+ * when it is empty. So the height is that of the splits, and a node is small only between larger ones. */
 #include "ranking.h"
 
 #include <assert.h>
@@ -57,8 +58,7 @@ struct ranked *ranked_create(double score, struct text name) {
 }
 
 struct text ranked_name(const struct ranked *item) {
-    if (item->bytes[0] != LENGTH_LONG)
-        return (struct text){(const char *)item->bytes + 1, item->bytes[0]};
+    if (item->bytes[0] != LENGTH_LONG) return (struct text){(const char *)item->bytes + 1, item->bytes[0]};
     uint32_t length;
     memcpy(&length, item->bytes + 1, sizeof length);
     return (struct text){(const char *)item->bytes + 5, length};
@@ -81,8 +81,7 @@ bool bound_is_behind(const struct bound *bound, double score, struct text name) 
 /* The name is looked at only where it decides. */
 static bool is_behind(const struct bound *bound, const struct slot *slot) {
     if (bound->has_score && slot->score != bound->score) return slot->score < bound->score;
-    return bound->has_name ? bound_is_behind(bound, slot->score, ranked_name(slot->item))
-                           : bound->or_equal;
+    return bound->has_name ? bound_is_behind(bound, slot->score, ranked_name(slot->item)) : bound->or_equal;
 }
 
 /* How many of the slots are before the place. */
@@ -206,8 +205,7 @@ void standing_prefetch(struct standing standing, uint64_t count, bool is_backwar
     uint32_t some = is_backwards ? standing.index + 1 : leaf->count - standing.index;
     if (count < some) some = (uint32_t)count;
     for (uint32_t i = 0; i < some; i++)
-        __builtin_prefetch(
-            leaf->slots[is_backwards ? standing.index - i : standing.index + i].item);
+        __builtin_prefetch(leaf->slots[is_backwards ? standing.index - i : standing.index + i].item);
 }
 
 struct standing standing_next(struct standing standing) {
@@ -219,8 +217,7 @@ struct standing standing_next(struct standing standing) {
 struct standing standing_previous(struct standing standing) {
     const struct leaf *leaf = standing.leaf;
     if (standing.index > 0) return (struct standing){leaf, standing.index - 1};
-    return (struct standing){leaf->previous,
-                             leaf->previous == NULL ? 0 : leaf->previous->count - 1};
+    return (struct standing){leaf->previous, leaf->previous == NULL ? 0 : leaf->previous->count - 1};
 }
 
 /* ------------------------------------------------------------------ insertion */
@@ -237,8 +234,8 @@ static uint32_t split_point(enum split split, uint32_t count) {
 }
 
 /* Moves the rear part of a full child to a new one behind it. The parent has room. level: the child's. */
-static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t index,
-                        uint32_t level, enum split split) {
+static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t index, uint32_t level,
+                        enum split split) {
     void *rear = node_create(ranking, level == 0 ? sizeof(struct leaf) : sizeof(struct inner));
     if (rear == NULL) return false;
     if (level == 0) {
@@ -264,8 +261,7 @@ static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t 
 }
 
 static bool root_create(struct ranking *ranking) {
-    if (ranking->root == NULL)
-        return (ranking->root = node_create(ranking, sizeof(struct leaf))) != NULL;
+    if (ranking->root == NULL) return (ranking->root = node_create(ranking, sizeof(struct leaf))) != NULL;
     struct inner *root = node_create(ranking, sizeof *root);
     if (root == NULL) return false;
     entry_insert(root, 0, ranking->root, ranking->levels);
@@ -280,7 +276,8 @@ static enum split split_for(const struct ranking *ranking, const struct bound *b
     return rank == 0 ? SPLIT_FIRST : SPLIT_HALF;
 }
 
-/* The way to where the item belongs, with room in the leaf. What was split on a way that ends for want of memory is as good a tree as before. */
+/* The way to where the item belongs, with room in the leaf. What was split on a way that ends for want of
+ * memory is as good a tree as before. */
 static bool path_open(struct ranking *ranking, const struct bound *bound, struct path *path) {
     if ((ranking->root == NULL || is_full(ranking->root, ranking->levels)) && !root_create(ranking))
         return false;
@@ -289,8 +286,7 @@ static bool path_open(struct ranking *ranking, const struct bound *bound, struct
         struct inner *inner = node;
         uint32_t index = child_for(inner, bound);
         if (is_full(inner->children[index], level - 1)) {
-            if (!child_split(ranking, inner, index, level - 1, split_for(ranking, bound)))
-                return false;
+            if (!child_split(ranking, inner, index, level - 1, split_for(ranking, bound))) return false;
             index = child_for(inner, bound);
         }
         path->node[level] = inner;
@@ -323,8 +319,7 @@ bool ranking_insert(struct ranking *ranking, double score, struct ranked *item) 
 
 /* ------------------------------------------------------------------ removal */
 
-static void children_join(struct ranking *ranking, struct inner *parent, uint32_t index,
-                          uint32_t level) {
+static void children_join(struct ranking *ranking, struct inner *parent, uint32_t index, uint32_t level) {
     if (level == 0) {
         struct leaf *into = parent->children[index], *from = parent->children[index + 1];
         memcpy(&into->slots[into->count], from->slots, from->count * sizeof *from->slots);
@@ -343,13 +338,11 @@ static void children_join(struct ranking *ranking, struct inner *parent, uint32_
 static bool can_join(const struct inner *parent, uint32_t index, uint32_t level) {
     uint32_t most = level == 0 ? LEAF_MOST : INNER_MOST;
     return index + 1 < parent->count &&
-           node_count(parent->children[index]) + node_count(parent->children[index + 1]) <=
-               most * 3 / 4;
+           node_count(parent->children[index]) + node_count(parent->children[index + 1]) <= most * 3 / 4;
 }
 
 /* A child that has lost a member. */
-static void child_settle(struct ranking *ranking, struct inner *parent, uint32_t index,
-                         uint32_t level) {
+static void child_settle(struct ranking *ranking, struct inner *parent, uint32_t index, uint32_t level) {
     void *child = parent->children[index];
     uint32_t count = node_count(child);
     if (count == 0) {

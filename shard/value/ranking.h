@@ -1,6 +1,8 @@
-/* An order of members, by score and then by name, in which places are counted: what a large sorted set has beside its dictionary.
+/* An order of members, by score and then by name, in which places are counted: what a large sorted set has
+ * beside its dictionary.
  *
- * A B+tree whose inner nodes know how many members are below each child, so that a rank is found, and told, on the way down:
+ * A B+tree whose inner nodes know how many members are below each child, so that a rank is found, and told,
+ * on the way down:
  *
  *     inner    +-------+-----------------------------------------------------------+
  *              | count | score and item of each child's first | members | children |
@@ -9,11 +11,13 @@
  *              | count | previous, next | score and item, in order  |
  *              +-------+----------------+---------------------------+
  *
- * Scores stand in the nodes, so that a search touches a node's few cache lines for each level, and items only where scores are the same. Nodes split
- * on the way down to an insertion, before anything is changed, and full ones at an end stay full when members come in order.
+ * Scores stand in the nodes, so that a search touches a node's few cache lines for each level, and items only
+ * where scores are the same. Nodes split on the way down to an insertion, before anything is changed, and
+ * full ones at an end stay full when members come in order.
  *
- * Items are the user's. The same one may be in twice with two scores, which is how a score changes: in at the new place, out at the old one, and a
- * failure to get memory changes nothing. Plain memory, as dictionary.h. */
+ * Items are the user's. The same one may be in twice with two scores, which is how a score changes: in at the
+ * new place, out at the old one, and a failure to get memory changes nothing. Plain memory, as
+ * dictionary.h. */
 #ifndef SHARD_VALUE_RANKING_H
 #define SHARD_VALUE_RANKING_H
 
@@ -69,7 +73,8 @@ void standing_prefetch(struct standing standing, uint64_t count, bool is_backwar
 struct standing standing_next(struct standing standing);
 struct standing standing_previous(struct standing standing);
 
-/* Frees up to *budget nodes, and takes what it used off it. Returns whether all are gone; until then it is to be called again, and nothing else. */
+/* Frees up to *budget nodes, and takes what it used off it. Returns whether all are gone; until then it is to
+ * be called again, and nothing else. */
 bool ranking_free_some(struct ranking *ranking, size_t *budget);
 
 #endif

@@ -49,7 +49,8 @@ static struct large *large_create(void) {
 
 /* First the items, then the nodes. */
 static bool large_free_some(struct large *large, size_t budget) {
-    for (struct ranked *item; budget > 0 && (item = dictionary_take_any(large->dictionary)) != NULL; budget--) free(item);
+    for (struct ranked *item; budget > 0 && (item = dictionary_take_any(large->dictionary)) != NULL; budget--)
+        free(item);
     if (budget == 0 || !ranking_free_some(&large->ranking, &budget)) return false;
     dictionary_free(large->dictionary);
     free(large);
@@ -95,7 +96,8 @@ static void large_forget(struct large *large, struct ranked *item) {
 }
 
 static void large_remove_range(struct large *large, uint64_t rank, uint64_t count) {
-    while (count-- > 0 && rank < large->ranking.count) large_forget(large, standing_item(ranking_at(&large->ranking, rank)));
+    while (count-- > 0 && rank < large->ranking.count)
+        large_forget(large, standing_item(ranking_at(&large->ranking, rank)));
 }
 
 /* ------------------------------------------------------------------ the packed form */
@@ -120,10 +122,13 @@ static uint32_t find_packed(const struct packed *packed, struct text name) {
 static uint32_t packed_bound(const struct packed *packed, const struct bound *bound, uint64_t *rank) {
     struct packed_text text;
     *rank = 0;
-    for (uint32_t at = packed_first(packed), score; at != PACKED_END; at = packed_next(packed, score), ++*rank) {
+    for (uint32_t at = packed_first(packed), score; at != PACKED_END;
+         at = packed_next(packed, score), ++*rank) {
         score = packed_next(packed, at);
         packed_get(packed, at, &text);
-        if (!bound_is_behind(bound, bound->has_score ? score_at(packed, score) : 0, (struct text){text.data, text.length})) return at;
+        if (!bound_is_behind(bound, bound->has_score ? score_at(packed, score) : 0,
+                             (struct text){text.data, text.length}))
+            return at;
     }
     return PACKED_END;
 }
@@ -178,7 +183,8 @@ static bool enlarge(void **value) {
 }
 
 void *sorted_create(uint64_t expected, size_t longest) {
-    if (expected <= value_limit(&value_limits.zset_listpack_entries) && longest <= value_limit(&value_limits.zset_listpack_value))
+    if (expected <= value_limit(&value_limits.zset_listpack_entries) &&
+        longest <= value_limit(&value_limits.zset_listpack_value))
         return packed_create();
     struct large *large = large_create();
     return large == NULL ? NULL : value_tag(large, VALUE_LARGE);
@@ -197,7 +203,9 @@ static bool packed_take(void *context, const struct packed_text *member, double 
 }
 
 void sorted_pack(void **value) {
-    if (!is_large(*value) || large_of(*value)->ranking.count > value_limit(&value_limits.zset_listpack_entries)) return;
+    if (!is_large(*value) ||
+        large_of(*value)->ranking.count > value_limit(&value_limits.zset_listpack_entries))
+        return;
     struct packing packing = {packed_create(), true};
     if (packing.packed == NULL) return;
     sorted_each(*value, 0, UINT64_MAX, false, packed_take, &packing);
@@ -229,8 +237,10 @@ bool sorted_score(const void *value, struct text member, double *score) {
 bool sorted_rank(const void *value, struct text member, uint64_t *rank, double *score) {
     if (!sorted_score(value, member, score)) return false;
     struct bound bound = {true, true, *score, member, false};
-    if (is_large(value)) *rank = ranking_below(&large_of(value)->ranking, &bound);
-    else packed_bound(value, &bound, rank);
+    if (is_large(value))
+        *rank = ranking_below(&large_of(value)->ranking, &bound);
+    else
+        packed_bound(value, &bound, rank);
     return true;
 }
 
@@ -302,18 +312,22 @@ static void item_text(const struct ranked *item, struct packed_text *text) {
     text->length = name.length;
 }
 
-static void packed_each(const struct packed *packed, uint64_t rank, uint64_t count, bool is_backwards, sorted_visitor *visit, void *context) {
+static void packed_each(const struct packed *packed, uint64_t rank, uint64_t count, bool is_backwards,
+                        sorted_visitor *visit, void *context) {
     struct packed_text text;
     for (uint32_t at = packed_at(packed, (int64_t)rank * 2); at != PACKED_END && count > 0; count--) {
         uint32_t score = packed_next(packed, at);
         packed_get(packed, at, &text);
         if (!visit(context, &text, score_at(packed, score))) return;
-        if (!is_backwards) at = packed_next(packed, score);
-        else if ((at = packed_previous(packed, at)) != PACKED_END) at = packed_previous(packed, at);
+        if (!is_backwards)
+            at = packed_next(packed, score);
+        else if ((at = packed_previous(packed, at)) != PACKED_END)
+            at = packed_previous(packed, at);
     }
 }
 
-void sorted_each(const void *value, uint64_t rank, uint64_t count, bool is_backwards, sorted_visitor *visit, void *context) {
+void sorted_each(const void *value, uint64_t rank, uint64_t count, bool is_backwards, sorted_visitor *visit,
+                 void *context) {
     if (count == 0) return;
     if (!is_large(value)) {
         packed_each(value, rank, count, is_backwards, visit, context);
@@ -347,9 +361,11 @@ static void scan_item(void *context, void *item) {
     scan->visit(scan->context, &text, ranked->score);
 }
 
-uint64_t sorted_scan(const void *value, uint64_t position, uint64_t count, sorted_visitor *visit, void *context) {
+uint64_t sorted_scan(const void *value, uint64_t position, uint64_t count, sorted_visitor *visit,
+                     void *context) {
     struct scan scan = {visit, context};
-    if (is_large(value)) return dictionary_scan(large_of(value)->dictionary, position, count, scan_item, &scan);
+    if (is_large(value))
+        return dictionary_scan(large_of(value)->dictionary, position, count, scan_item, &scan);
     packed_each(value, 0, UINT64_MAX, false, visit, context);
     return 0;
 }

@@ -35,8 +35,9 @@ static struct master master_read(const struct packed *packed) {
 
 /* ------------------------------------------------------------------ Redis's radix tree
  *
- * It holds each node's id as 16 bytes, the highest first: a leaf for each, a branch wherever some go different ways, and one node for the bytes
- * between any two of these, if there are any. So XINFO STREAM's number follows from where ids part, which neighbours tell. */
+ * It holds each node's id as 16 bytes, the highest first: a leaf for each, a branch wherever some go
+ * different ways, and one node for the bytes between any two of these, if there are any. So XINFO STREAM's
+ * number follows from where ids part, which neighbours tell. */
 
 #define ID_BYTES 16
 
@@ -54,7 +55,8 @@ static struct stream_id first_alike(struct stream_id id, uint32_t count) {
 
 static struct stream_id last_alike(struct stream_id id, uint32_t count) {
     uint64_t rest = UINT64_MAX >> count % 8 * 8;
-    return count < 8 ? (struct stream_id){id.ms | rest, UINT64_MAX} : (struct stream_id){id.ms, id.seq | rest};
+    return count < 8 ? (struct stream_id){id.ms | rest, UINT64_MAX}
+                     : (struct stream_id){id.ms, id.seq | rest};
 }
 
 /* How many nodes more that tree needs for one more id than for those of `tree`. */
@@ -63,16 +65,19 @@ static uint64_t radix_cost(const struct tree *tree, struct stream_id id) {
     struct tree_place before = tree_until(tree, id), after = tree_from(tree, id);
     uint32_t left = before.node == NULL ? 0 : common_bytes(tree_slot(before)->id, id);
     uint32_t right = after.node == NULL ? 0 : common_bytes(tree_slot(after)->id, id);
-    uint32_t parts = left > right ? left : right; /* from these, the closest to it, it differs in the byte after these */
+    uint32_t parts =
+        left > right ? left : right; /* from these, the closest to it, it differs in the byte after these */
     uint64_t leaf = parts + 1 < ID_BYTES ? 2 : 1;
-    struct tree_place first = tree_from(tree, first_alike(id, parts)), last = tree_until(tree, last_alike(id, parts));
+    struct tree_place first = tree_from(tree, first_alike(id, parts)),
+                      last = tree_until(tree, last_alike(id, parts));
     uint32_t below = common_bytes(tree_slot(first)->id, tree_slot(last)->id);
     if (below == parts) return leaf; /* there is a branch already */
     uint32_t above = 0;
     before = tree_previous(first);
     after = tree_next(last);
     if (before.node != NULL) above = common_bytes(tree_slot(before)->id, id) + 1;
-    if (after.node != NULL && common_bytes(tree_slot(after)->id, id) + 1 > above) above = common_bytes(tree_slot(after)->id, id) + 1;
+    if (after.node != NULL && common_bytes(tree_slot(after)->id, id) + 1 > above)
+        above = common_bytes(tree_slot(after)->id, id) + 1;
     /* What they had in common from `above` to `below` is one node, which is broken up. */
     return leaf + 1 + (parts > above) + (below > parts + 1) - 1;
 }
@@ -89,7 +94,8 @@ static uint32_t first_entry(const struct packed *packed, const struct master *ma
     return skip(packed, master->first_field, master->fields + 1);
 }
 
-/* The last one's: its length stands at the very end. PACKED_END if there is none: then that is the master's zero. */
+/* The last one's: its length stands at the very end. PACKED_END if there is none: then that is the master's
+ * zero. */
 static uint32_t last_entry(const struct packed *packed) {
     uint32_t at = packed_last(packed);
     int64_t length = integer_at(packed, at);
@@ -111,8 +117,7 @@ struct head {
     int64_t flags;
     struct stream_id id;
     uint32_t fields;
-    uint32_t
-        body; /* the place of its first field, or of the first value if the fields are the node's */
+    uint32_t body; /* the place of its first field, or of the first value if the fields are the node's */
 };
 
 static struct head head_read(const struct packed *packed, uint32_t at, struct stream_id master,
@@ -168,8 +173,7 @@ bool stream_edge(const struct stream *stream, bool is_last, struct stream_id *id
 
 /* After entries have gone. */
 static void find_first(struct stream *stream) {
-    if (stream->count == 0 || !stream_edge(stream, false, &stream->first))
-        stream->first = STREAM_ID_LEAST;
+    if (stream->count == 0 || !stream_edge(stream, false, &stream->first)) stream->first = STREAM_ID_LEAST;
 }
 
 bool stream_id_increment(struct stream_id *id) {
@@ -186,9 +190,10 @@ bool stream_id_decrement(struct stream_id *id) {
 
 #define FEW_DRAFTS 64
 
-/* Has the node's limits reached, as Redis reckons them: by the bytes it has and those of the texts to come, or by its entries, removed ones included. */
-static bool is_full(const struct packed *packed, const struct master *master,
-                    const struct text *texts, uint32_t fields) {
+/* Has the node's limits reached, as Redis reckons them: by the bytes it has and those of the texts to come,
+ * or by its entries, removed ones included. */
+static bool is_full(const struct packed *packed, const struct master *master, const struct text *texts,
+                    uint32_t fields) {
     size_t most = value_limit(&value_limits.stream_node_bytes), coming = 0;
     uint32_t entries = value_limit(&value_limits.stream_node_entries);
     if (most == 0 || most > PACKED_MOST) most = PACKED_MOST;
@@ -197,8 +202,8 @@ static bool is_full(const struct packed *packed, const struct master *master,
            (entries > 0 && master->count + master->deleted >= entries);
 }
 
-static bool has_fields(const struct packed *packed, const struct master *master,
-                       const struct text *texts, uint32_t fields) {
+static bool has_fields(const struct packed *packed, const struct master *master, const struct text *texts,
+                       uint32_t fields) {
     if (master->fields != fields) return false;
     uint32_t at = master->first_field;
     for (uint32_t i = 0; i < fields; i++, at = packed_next(packed, at))
@@ -206,8 +211,7 @@ static bool has_fields(const struct packed *packed, const struct master *master,
     return true;
 }
 
-static uint32_t draft_master(struct packed_draft *drafts, const struct text *texts,
-                             uint32_t fields) {
+static uint32_t draft_master(struct packed_draft *drafts, const struct text *texts, uint32_t fields) {
     uint32_t count = 0;
     drafts[count++] = packed_draft_integer(0);
     drafts[count++] = packed_draft_integer(0);
@@ -240,8 +244,7 @@ static bool append_to(struct stream *stream, struct tree_slot *slot, const struc
     struct packed *packed = slot->to;
     size_t before = packed_bytes(packed), length = packed_length(packed);
     struct stream_id delta = {id.ms - slot->id.ms, id.seq - slot->id.seq};
-    uint32_t count =
-        draft_entry(drafts, delta, has_fields(packed, master, texts, fields), texts, fields);
+    uint32_t count = draft_entry(drafts, delta, has_fields(packed, master, texts, fields), texts, fields);
     bool is_done = packed_append(&packed, drafts, count);
     if (is_done && !packed_replace_integer(&packed, count_at, master->count + 1)) {
         packed_remove(&packed, (uint32_t)length - 1, count);
@@ -252,8 +255,8 @@ static bool append_to(struct stream *stream, struct tree_slot *slot, const struc
     return is_done;
 }
 
-static bool append_new(struct stream *stream, struct stream_id id, const struct text *texts,
-                       uint32_t fields, struct packed_draft *drafts) {
+static bool append_new(struct stream *stream, struct stream_id id, const struct text *texts, uint32_t fields,
+                       struct packed_draft *drafts) {
     struct packed *packed = packed_create();
     if (packed == NULL) return false;
     uint32_t count = draft_master(drafts, texts, fields);
@@ -269,8 +272,7 @@ static bool append_new(struct stream *stream, struct stream_id id, const struct 
     return false;
 }
 
-bool stream_append(struct stream *stream, struct stream_id id, const struct text *texts,
-                   uint32_t fields) {
+bool stream_append(struct stream *stream, struct stream_id id, const struct text *texts, uint32_t fields) {
     struct packed_draft few[FEW_DRAFTS], *drafts = few;
     struct tree_place last = tree_last(&stream->nodes);
     uint64_t needed = UINT64_C(9) + UINT64_C(2) * fields;
@@ -310,8 +312,8 @@ static void enter_node(struct stream_reader *reader) {
     else if (may_skip && stream_id_compare(reader->master, reader->start) < 0)
         reader->entry = PACKED_END;
     else
-        reader->entry = reader->is_backwards ? last_entry(reader->packed)
-                                             : first_entry(reader->packed, &master);
+        reader->entry =
+            reader->is_backwards ? last_entry(reader->packed) : first_entry(reader->packed, &master);
 }
 
 void stream_read(struct stream_reader *reader, const struct stream *stream, struct stream_id start,
@@ -326,8 +328,7 @@ void stream_read(struct stream_reader *reader, const struct stream *stream, stru
 static bool take_entry(struct stream_reader *reader, struct head *head) {
     const struct packed *packed = reader->packed;
     *head = head_read(packed, reader->entry, reader->master, reader->node_fields);
-    reader->entry =
-        reader->is_backwards ? previous_entry(packed, reader->entry) : entry_behind(packed, head);
+    reader->entry = reader->is_backwards ? previous_entry(packed, reader->entry) : entry_behind(packed, head);
     if ((head->flags & ENTRY_DELETED) != 0) return false;
     return stream_id_compare(head->id, reader->is_backwards ? reader->end : reader->start) *
                (reader->is_backwards ? -1 : 1) >=
@@ -338,8 +339,7 @@ bool stream_next(struct stream_reader *reader) {
     struct head head;
     while (reader->packed != NULL) {
         if (reader->entry == PACKED_END) {
-            reader->place =
-                reader->is_backwards ? tree_previous(reader->place) : tree_next(reader->place);
+            reader->place = reader->is_backwards ? tree_previous(reader->place) : tree_next(reader->place);
             enter_node(reader);
             continue;
         }
@@ -358,8 +358,7 @@ bool stream_next(struct stream_reader *reader) {
     return false;
 }
 
-void stream_field(struct stream_reader *reader, struct packed_text *name,
-                  struct packed_text *value) {
+void stream_field(struct stream_reader *reader, struct packed_text *name, struct packed_text *value) {
     const struct packed *packed = reader->packed;
     uint32_t *names = reader->is_same ? &reader->name_at : &reader->value_at;
     packed_get(packed, *names, name);
@@ -402,10 +401,10 @@ static void flag_deleted(struct packed **packed, uint32_t at, int64_t flags) {
     (void)is_done;
 }
 
-/* `count` entries of a node have been flagged; a node without any other goes. Counts may take more bytes than before, and memory for that
- * may be wanting: then the deleted ones are taken for fewer, which makes the node a little larger than it has to be. The count gets no longer. */
-static void count_deleted(struct stream *stream, struct tree_place place, size_t before,
-                          int64_t count) {
+/* `count` entries of a node have been flagged; a node without any other goes. Counts may take more bytes than
+ * before, and memory for that may be wanting: then the deleted ones are taken for fewer, which makes the node
+ * a little larger than it has to be. The count gets no longer. */
+static void count_deleted(struct stream *stream, struct tree_place place, size_t before, int64_t count) {
     struct packed *packed = tree_slot(place)->to;
     struct master master = master_read(packed);
     packed_replace_integer(&packed, master.deleted_at, master.deleted + count);
@@ -421,8 +420,7 @@ static uint32_t find_entry(struct tree_place place, struct stream_id id, struct 
     const struct packed *packed = tree_slot(place)->to;
     struct master master = master_read(packed);
     if (is_single(&master) && stream_id_compare(tree_slot(place)->id, id) != 0) return PACKED_END;
-    for (uint32_t at = first_entry(packed, &master); at != PACKED_END;
-         at = entry_behind(packed, head)) {
+    for (uint32_t at = first_entry(packed, &master); at != PACKED_END; at = entry_behind(packed, head)) {
         *head = head_read(packed, at, tree_slot(place)->id, master.fields);
         int order = stream_id_compare(head->id, id);
         /* A removed one may have a higher id than those behind it, if the stream's last id was set back. */
@@ -452,26 +450,23 @@ bool stream_remove(struct stream *stream, struct stream_id id) {
 
 static struct stream_id last_id_of(struct tree_place place) {
     const struct packed *packed = tree_slot(place)->to;
-    return head_read(packed, last_entry(packed), tree_slot(place)->id, master_read(packed).fields)
-        .id;
+    return head_read(packed, last_entry(packed), tree_slot(place)->id, master_read(packed).fields).id;
 }
 
-static bool trims_all_of(const struct stream *stream, const struct stream_trim *trim,
-                         struct tree_place place, uint64_t entries) {
+static bool trims_all_of(const struct stream *stream, const struct stream_trim *trim, struct tree_place place,
+                         uint64_t entries) {
     if (trim->by == STREAM_TRIM_LENGTH) return stream->count - entries >= trim->length;
     return stream_id_compare(last_id_of(place), trim->id) < 0;
 }
 
 /* From the front of the first node. Returns how many went. */
-static uint64_t trim_within(struct stream *stream, const struct stream_trim *trim,
-                            struct tree_place place) {
+static uint64_t trim_within(struct stream *stream, const struct stream_trim *trim, struct tree_place place) {
     struct packed *packed = tree_slot(place)->to;
     size_t before = packed_bytes(packed);
     struct master master = master_read(packed);
     struct head head = {0};
     uint64_t removed = 0;
-    for (uint32_t at = first_entry(packed, &master); at != PACKED_END;
-         at = entry_behind(packed, &head)) {
+    for (uint32_t at = first_entry(packed, &master); at != PACKED_END; at = entry_behind(packed, &head)) {
         head = head_read(packed, at, tree_slot(place)->id, master.fields);
         if ((head.flags & ENTRY_DELETED) != 0) continue;
         bool is_enough = trim->by == STREAM_TRIM_LENGTH ? stream->count - removed <= trim->length
@@ -507,22 +502,19 @@ uint64_t stream_trim(struct stream *stream, const struct stream_trim *trim) {
 /* ------------------------------------------------------------------ how far a reader has come */
 
 bool stream_has_gap(const struct stream *stream, struct stream_id id) {
-    if (stream->count == 0 || stream_id_compare(stream->deleted, STREAM_ID_LEAST) == 0)
-        return false;
+    if (stream->count == 0 || stream_id_compare(stream->deleted, STREAM_ID_LEAST) == 0) return false;
     return stream_id_compare(id, stream->deleted) <= 0;
 }
 
 int64_t stream_added_until(const struct stream *stream, struct stream_id id) {
-    int with_last = stream_id_compare(id, stream->last),
-        with_first = stream_id_compare(id, stream->first);
+    int with_last = stream_id_compare(id, stream->last), with_first = stream_id_compare(id, stream->first);
     int64_t added = (int64_t)stream->added, count = (int64_t)stream->count;
     if (added == 0) return 0;
     if (count == 0 && with_last <= 0) return added;
     if (with_last == 0) return added;
     if (with_last > 0) return STREAM_UNKNOWN;
     bool has_deleted = stream_id_compare(stream->deleted, STREAM_ID_LEAST) != 0;
-    if (has_deleted && stream_id_compare(stream->deleted, stream->first) >= 0)
-        return STREAM_UNKNOWN;
+    if (has_deleted && stream_id_compare(stream->deleted, stream->first) >= 0) return STREAM_UNKNOWN;
     if (with_first < 0) return added - count;
     return with_first == 0 ? added - count + 1 : STREAM_UNKNOWN;
 }
@@ -557,8 +549,7 @@ static bool free_some(void *value, size_t budget) {
 }
 
 static bool copy_nodes(struct stream *to, const struct stream *from) {
-    for (struct tree_place place = tree_first(&from->nodes); place.node != NULL;
-         place = tree_next(place)) {
+    for (struct tree_place place = tree_first(&from->nodes); place.node != NULL; place = tree_next(place)) {
         struct packed *packed = packed_copy(tree_slot(place)->to);
         if (packed == NULL || !tree_add(&to->nodes, tree_slot(place)->id, packed)) {
             free(packed);

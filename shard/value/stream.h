@@ -1,17 +1,21 @@
-/* Streams: entries of fields and values, each with an id above the one before, and groups of consumers that read them (stream_groups.h).
+/* Streams: entries of fields and values, each with an id above the one before, and groups of consumers that
+ * read them (stream_groups.h).
  *
  *     struct stream --> tree of nodes, by the id of the first entry that each was made for
  *                         |
  *                         v
  *                  packed:  count | deleted | n | field 1 ... field n | 0 |  entry | entry | ...
  *
- *                  entry:   flags | ms | seq | value 1 ... value n | length        of the node's own fields (SAME_FIELDS)
+ *                  entry:   flags | ms | seq | value 1 ... value n | length        of the node's own fields
+ *                           (SAME_FIELDS)
  *                       or  flags | ms | seq | m | field 1 | value 1 ... | length  of any others
  *
- * ms and seq are what the id has more than that of the node; `length` counts the elements before it, so that one can go backwards. A removed entry is only
- * flagged until its node is gone as a whole. The layout is that of Redis's stream nodes, so that dumps can take them as they are.
+ * ms and seq are what the id has more than that of the node; `length` counts the elements before it, so that
+ * one can go backwards. A removed entry is only flagged until its node is gone as a whole. The layout is that
+ * of Redis's stream nodes, so that dumps can take them as they are.
  *
- * Reading is through struct stream and a reader; all changes through the functions here and in stream_groups.h. */
+ * Reading is through struct stream and a reader; all changes through the functions here and in
+ * stream_groups.h. */
 #ifndef SHARD_VALUE_STREAM_H
 #define SHARD_VALUE_STREAM_H
 
@@ -33,8 +37,9 @@ struct stream {
     struct stream_id deleted;     /* the highest that was removed by its id */
     struct names groups;
     uint64_t deliveries; /* pending ones, of all groups */
-    uint64_t radix_nodes; /* that Redis's radix tree of these nodes would have, but for the one of an empty tree */
-    size_t bytes;        /* of all that it owns but the nodes of `nodes` */
+    /* that Redis's radix tree of these nodes would have, but for the one of an empty tree */
+    uint64_t radix_nodes;
+    size_t bytes; /* of all that it owns but the nodes of `nodes` */
 };
 
 struct stream *stream_create(void); /* NULL when out of memory */
@@ -44,8 +49,9 @@ bool stream_append(struct stream *stream, struct stream_id id, const struct text
 /* Removes an entry by its id; whether it was there. It counts as deleted. */
 bool stream_remove(struct stream *stream, struct stream_id id);
 
-/* What is to be removed from the front: all but the last `length` entries, or what is below an id. An approximate trim takes whole nodes only;
- * and with a limit, only as long as they have no more entries together. */
+/* What is to be removed from the front: all but the last `length` entries, or what is below an id. An
+ * approximate trim takes whole nodes only; and with a limit, only as long as they have no more entries
+ * together. */
 enum stream_trim_by { STREAM_TRIM_NOTHING, STREAM_TRIM_LENGTH, STREAM_TRIM_ID };
 struct stream_trim {
     enum stream_trim_by by;
@@ -59,7 +65,8 @@ uint64_t stream_trim(struct stream *stream, const struct stream_trim *trim);
 
 /* ------------------------------------------------------------------ reading */
 
-/* The entries with ids from `start` to `end`, both included, forwards or backwards. Void after any change to the stream's entries. */
+/* The entries with ids from `start` to `end`, both included, forwards or backwards. Void after any change to
+ * the stream's entries. */
 struct stream_reader {
     struct stream_id id;  /* of the entry at hand */
     uint32_t field_count; /* and how many fields it has */
@@ -70,8 +77,8 @@ struct stream_reader {
     uint32_t entry, node_fields, first_field, name_at, value_at;
     bool is_backwards, is_same;
 };
-void stream_read(struct stream_reader *reader, const struct stream *stream, struct stream_id start, struct stream_id end,
-                 bool is_backwards);
+void stream_read(struct stream_reader *reader, const struct stream *stream, struct stream_id start,
+                 struct stream_id end, bool is_backwards);
 /* Goes to the next entry. false: there is none. */
 bool stream_next(struct stream_reader *reader);
 /* The next field of the entry at hand. */
@@ -89,7 +96,8 @@ bool stream_id_decrement(struct stream_id *id);
 /* ------------------------------------------------------------------ how far a reader has come */
 
 #define STREAM_UNKNOWN (-1)
-/* How many entries were ever added up to this id, as far as that can be told without counting them; else STREAM_UNKNOWN. */
+/* How many entries were ever added up to this id, as far as that can be told without counting them; else
+ * STREAM_UNKNOWN. */
 int64_t stream_added_until(const struct stream *stream, struct stream_id id);
 /* May an entry have been removed that is not below this id? */
 bool stream_has_gap(const struct stream *stream, struct stream_id id);

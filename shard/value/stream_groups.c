@@ -60,8 +60,7 @@ static bool names_add(struct stream *stream, struct names *names, void *item) {
     }
     uint32_t index = names_index(names, *(struct text *)item, &is_there);
     assert(!is_there);
-    memmove(&names->items[index + 1], &names->items[index],
-            (names->count - index) * sizeof(void *));
+    memmove(&names->items[index + 1], &names->items[index], (names->count - index) * sizeof(void *));
     names->items[index] = item;
     names->count++;
     return true;
@@ -78,8 +77,7 @@ static void names_remove(struct stream *stream, struct names *names, const void 
     uint32_t index = names_index(names, *(const struct text *)item, &is_there);
     assert(is_there);
     names->count--;
-    memmove(&names->items[index], &names->items[index + 1],
-            (names->count - index) * sizeof(void *));
+    memmove(&names->items[index], &names->items[index + 1], (names->count - index) * sizeof(void *));
     if (names->count == 0) names_clear(stream, names);
 }
 
@@ -113,8 +111,8 @@ struct stream_group *group_create(struct stream *stream, struct text name, struc
     return group;
 }
 
-struct stream_consumer *consumer_create(struct stream *stream, struct stream_group *group,
-                                        struct text name, int64_t now) {
+struct stream_consumer *consumer_create(struct stream *stream, struct stream_group *group, struct text name,
+                                        int64_t now) {
     struct stream_consumer *consumer = calloc(1, sizeof *consumer + name.length);
     if (consumer == NULL) return NULL;
     name_put(&consumer->name, consumer->bytes, name);
@@ -196,8 +194,8 @@ static struct stream_delivery *pending_remove(struct stream *stream, struct tree
     return delivery;
 }
 
-static bool delivery_move(struct stream *stream, struct stream_delivery *delivery,
-                          struct stream_consumer *to, struct stream_id id) {
+static bool delivery_move(struct stream *stream, struct stream_delivery *delivery, struct stream_consumer *to,
+                          struct stream_id id) {
     if (delivery->consumer == to) return true;
     if (!pending_add(stream, &to->pending, id, delivery)) return false;
     pending_remove(stream, &delivery->consumer->pending, id);
@@ -206,8 +204,7 @@ static bool delivery_move(struct stream *stream, struct stream_delivery *deliver
 }
 
 static struct stream_delivery *delivery_create(struct stream *stream, struct stream_group *group,
-                                               struct stream_consumer *consumer,
-                                               struct stream_id id) {
+                                               struct stream_consumer *consumer, struct stream_id id) {
     struct stream_delivery *delivery = calloc(1, sizeof *delivery);
     if (delivery == NULL) return NULL;
     delivery->consumer = consumer;
@@ -241,8 +238,7 @@ bool delivery_remove(struct stream *stream, struct stream_group *group, struct s
     return true;
 }
 
-void consumer_destroy(struct stream *stream, struct stream_group *group,
-                      struct stream_consumer *consumer) {
+void consumer_destroy(struct stream *stream, struct stream_group *group, struct stream_consumer *consumer) {
     for (struct tree_place place; (place = tree_last(&consumer->pending)).node != NULL;)
         delivery_remove(stream, group, tree_slot(place)->id);
     names_remove(stream, &group->consumers, consumer);
@@ -271,10 +267,8 @@ bool group_lag(const struct stream *stream, const struct stream_group *group, in
 
 /* ------------------------------------------------------------------ copying */
 
-static bool copy_pending(struct stream *stream, struct stream_group *to,
-                         const struct stream_group *from) {
-    for (struct tree_place place = tree_first(&from->pending); place.node != NULL;
-         place = tree_next(place)) {
+static bool copy_pending(struct stream *stream, struct stream_group *to, const struct stream_group *from) {
+    for (struct tree_place place = tree_first(&from->pending); place.node != NULL; place = tree_next(place)) {
         const struct stream_delivery *delivery = tree_slot(place)->to;
         struct stream_consumer *consumer = consumer_find(to, delivery->consumer->name);
         struct stream_delivery *copy = delivery_create(stream, to, consumer, tree_slot(place)->id);

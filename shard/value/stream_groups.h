@@ -1,7 +1,8 @@
 /* Groups of consumers, which share the entries of a stream among them.
  *
- * A group knows up to which id entries were delivered. One that was delivered and not acknowledged is pending: it stands in the group's tree and in that
- * of the consumer that has it, both leading to the same delivery.
+ * A group knows up to which id entries were delivered. One that was delivered and not acknowledged is
+ * pending: it stands in the group's tree and in that of the consumer that has it, both leading to the same
+ * delivery.
  *
  *     group --- pending: id -> delivery <- id : pending --- consumer
  *                                 |                            ^
@@ -40,17 +41,19 @@ struct stream_group *group_find(const struct stream *stream, struct text name);
 struct stream_consumer *consumer_find(const struct stream_group *group, struct text name);
 
 /* There is none of that name yet. NULL when out of memory. */
-struct stream_group *group_create(struct stream *stream, struct text name, struct stream_id last, int64_t entries_read);
-struct stream_consumer *consumer_create(struct stream *stream, struct stream_group *group, struct text name, int64_t now);
+struct stream_group *group_create(struct stream *stream, struct text name, struct stream_id last,
+                                  int64_t entries_read);
+struct stream_consumer *consumer_create(struct stream *stream, struct stream_group *group, struct text name,
+                                        int64_t now);
 /* With all that is pending. */
 void group_destroy(struct stream *stream, struct stream_group *group);
 /* What it has is pending no more. */
 void consumer_destroy(struct stream *stream, struct stream_group *group, struct stream_consumer *consumer);
 
-/* The id is the consumer's from now on, whoever had it; the delivery's time and count are as they were, or 0 if it is new. NULL when out of memory:
- * nothing has changed. */
-struct stream_delivery *delivery_put(struct stream *stream, struct stream_group *group, struct stream_consumer *consumer,
-                                     struct stream_id id);
+/* The id is the consumer's from now on, whoever had it; the delivery's time and count are as they were, or 0
+ * if it is new. NULL when out of memory: nothing has changed. */
+struct stream_delivery *delivery_put(struct stream *stream, struct stream_group *group,
+                                     struct stream_consumer *consumer, struct stream_id id);
 /* Returns whether it was pending. */
 bool delivery_remove(struct stream *stream, struct stream_group *group, struct stream_id id);
 

@@ -1,6 +1,7 @@
-/* What is removed leaves its node smaller; a node that gets empty goes, and one that has become small enough joins the one behind it. More isn't done to keep
- * nodes full: streams lose what is oldest, and deliveries are acknowledged about in order, so that whole nodes get empty.
- * ("B-trees with relaxed balance": Kim Larsen and Rolf Fagerberg, 1995, say why the height stays low all the same.) */
+/* What is removed leaves its node smaller; a node that gets empty goes, and one that has become small enough
+ * joins the one behind it. More isn't done to keep nodes full: streams lose what is oldest, and deliveries
+ * are acknowledged about in order, so that whole nodes get empty. ("B-trees with relaxed balance": Kim Larsen
+ * and Rolf Fagerberg, 1995, say why the height stays low all the same.) */
 #include "tree.h"
 
 #include <assert.h>
@@ -9,7 +10,8 @@
 
 #include "../memory.h"
 
-/* With 24 bytes for the header and as many for each slot, sizes of 48, 96, 192, 384 and 768 bytes have no waste. */
+/* With 24 bytes for the header and as many for each slot, sizes of 48, 96, 192, 384 and 768 bytes have no
+ * waste. */
 #define NODE_LEAST 1u
 #define NODE_MOST 31u
 /* Two neighbours that have no more than this together become one. */
@@ -64,8 +66,7 @@ static uint32_t child_of(const struct tree_node *node, struct stream_id id) {
 
 static struct tree_node *leaf_of(const struct tree *tree, struct stream_id id) {
     struct tree_node *node = tree->root;
-    for (uint32_t level = tree->height; level > 0; level--)
-        node = node->slots[child_of(node, id)].to;
+    for (uint32_t level = tree->height; level > 0; level--) node = node->slots[child_of(node, id)].to;
     return node;
 }
 
@@ -96,8 +97,7 @@ struct tree_place tree_from(const struct tree *tree, struct stream_id id) {
     if (tree->root == NULL) return nowhere;
     struct tree_node *leaf = leaf_of(tree, id);
     uint32_t index = count_below(leaf, id, false);
-    return index < leaf->count ? (struct tree_place){leaf, index}
-                               : (struct tree_place){leaf->next, 0};
+    return index < leaf->count ? (struct tree_place){leaf, index} : (struct tree_place){leaf->next, 0};
 }
 
 struct tree_place tree_until(const struct tree *tree, struct stream_id id) {
@@ -158,16 +158,16 @@ static bool node_grow(struct tree *tree, struct path *path, uint32_t level, uint
     return true;
 }
 
-/* Makes room for one in the nodes of the path from the lowest level on: those that can grow do, the full ones get a new node each into `made`.
- * One more is for a new root. Returns how many were made, or -1 when out of memory. */
+/* Makes room for one in the nodes of the path from the lowest level on: those that can grow do, the full ones
+ * get a new node each into `made`. One more is for a new root. Returns how many were made, or -1 when out of
+ * memory. */
 static int make_nodes(struct tree *tree, struct path *path, struct tree_node *made[]) {
     int count = 0;
     uint32_t level = 0;
     for (; level <= tree->height; level++) {
         const struct tree_node *node = path->level[level].node;
         if (node->count < node->capacity) return count;
-        if (node->capacity < NODE_MOST && node_grow(tree, path, level, node->capacity * 2 + 1))
-            return count;
+        if (node->capacity < NODE_MOST && node_grow(tree, path, level, node->capacity * 2 + 1)) return count;
         if (node->capacity < NODE_MOST) break;
         if ((made[count] = node_create(NODE_MOST)) == NULL) break;
         count++;
@@ -178,8 +178,8 @@ static int make_nodes(struct tree *tree, struct path *path, struct tree_node *ma
 }
 
 /* Half of a full node moves to the one behind; nothing at the right edge, where more is coming. */
-static void node_split(struct tree *tree, struct tree_node *node, struct tree_node *behind,
-                       uint32_t level, bool is_at_edge) {
+static void node_split(struct tree *tree, struct tree_node *node, struct tree_node *behind, uint32_t level,
+                       bool is_at_edge) {
     uint32_t kept = is_at_edge ? node->count : node->count / 2;
     behind->count = node->count - kept;
     memcpy(behind->slots, &node->slots[kept], behind->count * sizeof node->slots[0]);
@@ -215,8 +215,7 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to) {
     struct tree_slot slot = {id, to};
     struct tree_node *last = tree->last;
     if (tree->root == NULL) return add_first(tree, slot);
-    if (last->count < last->capacity &&
-        stream_id_compare(last->slots[last->count - 1].id, id) < 0) {
+    if (last->count < last->capacity && stream_id_compare(last->slots[last->count - 1].id, id) < 0) {
         last->slots[last->count++] = slot;
         tree->count++;
         return true;
@@ -232,8 +231,7 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to) {
             return true;
         }
         struct tree_node *node = path.level[level].node;
-        uint32_t index =
-            path.level[level].index + (level > 0); /* a child's new neighbour comes behind it */
+        uint32_t index = path.level[level].index + (level > 0); /* a child's new neighbour comes behind it */
         if (node->count < node->capacity) {
             slot_insert(node, index, slot);
             return true;
@@ -254,8 +252,7 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to) {
 
 static void slot_remove(struct tree_node *node, uint32_t index) {
     node->count--;
-    memmove(&node->slots[index], &node->slots[index + 1],
-            (node->count - index) * sizeof node->slots[0]);
+    memmove(&node->slots[index], &node->slots[index + 1], (node->count - index) * sizeof node->slots[0]);
 }
 
 static void unlink_leaf(struct tree *tree, struct tree_node *node) {
@@ -265,14 +262,12 @@ static void unlink_leaf(struct tree *tree, struct tree_node *node) {
 }
 
 /* The node behind moves into this one, if that is possible without growing. Returns whether it is gone. */
-static bool join(struct tree *tree, struct tree_node *node, struct tree_slot *behind,
-                 uint32_t level) {
+static bool join(struct tree *tree, struct tree_node *node, struct tree_slot *behind, uint32_t level) {
     struct tree_node *other = behind->to;
     uint32_t count = node->count + other->count;
     if (count > JOIN_MOST || count > node->capacity) return false;
     if (level > 0)
-        other->slots[0].id =
-            behind->id; /* its own may be above what is in it, as long as it stands first */
+        other->slots[0].id = behind->id; /* its own may be above what is in it, as long as it stands first */
     memcpy(&node->slots[node->count], other->slots, other->count * sizeof other->slots[0]);
     node->count = count;
     if (level == 0) unlink_leaf(tree, other);
@@ -295,8 +290,7 @@ void *tree_remove(struct tree *tree, struct stream_id id) {
     if (tree->root == NULL) return NULL;
     find_path(tree, id, &path);
     struct tree_place place = path.level[0];
-    if (place.index == place.node->count || stream_id_compare(tree_slot(place)->id, id) != 0)
-        return NULL;
+    if (place.index == place.node->count || stream_id_compare(tree_slot(place)->id, id) != 0) return NULL;
     void *to = tree_slot(place)->to;
     tree->count--;
     for (uint32_t level = 0;; level++) {
@@ -322,7 +316,8 @@ void *tree_remove(struct tree *tree, struct stream_id id) {
 
 /* ------------------------------------------------------------------ as a whole */
 
-/* The rightmost node of each level is emptied first. Parents may point to nodes that are gone, but only behind what is left. */
+/* The rightmost node of each level is emptied first. Parents may point to nodes that are gone, but only
+ * behind what is left. */
 void *tree_drain(struct tree *tree) {
     while (tree->root != NULL) {
         struct tree_node *node = tree->root, *above = NULL;

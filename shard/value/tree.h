@@ -1,12 +1,14 @@
-/* An ordered map from ids of 128 bits to pointers: a B+tree, made for ids that mostly come in ascending order.
+/* An ordered map from ids of 128 bits to pointers: a B+tree, made for ids that mostly come in ascending
+ * order.
  *
  *     node   +----------+------+-------+----------+---------+---------+- - -
  *            | previous | next | count | capacity | id | to | id | to |
  *            +----------+------+-------+----------+---------+---------+- - -
  *
- * A node of the lowest level holds ids and what they lead to, and knows its neighbours. One above holds nodes, each beside an id that nothing in it is below
- * (but for the first, which takes whatever is lower than the second). Nodes grow as they fill, so that a tree of one id is 48 bytes; a full node
- * at the right edge isn't split but followed by a new one, so that what is appended fills nodes to the brim. */
+ * A node of the lowest level holds ids and what they lead to, and knows its neighbours. One above holds
+ * nodes, each beside an id that nothing in it is below (but for the first, which takes whatever is lower than
+ * the second). Nodes grow as they fill, so that a tree of one id is 48 bytes; a full node at the right edge
+ * isn't split but followed by a new one, so that what is appended fills nodes to the brim. */
 #ifndef SHARD_VALUE_TREE_H
 #define SHARD_VALUE_TREE_H
 
@@ -73,8 +75,8 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to);
 /* Returns what it led to, or NULL if it wasn't there. */
 void *tree_remove(struct tree *tree, struct stream_id id);
 
-/* Takes out what the last id leads to and gives memory back on the way, for trees that are being freed; nothing else is done with it any more. NULL: there
- * is nothing left, and no memory. */
+/* Takes out what the last id leads to and gives memory back on the way, for trees that are being freed;
+ * nothing else is done with it any more. NULL: there is nothing left, and no memory. */
 void *tree_drain(struct tree *tree);
 
 /* How many nodes it has. Walks over all of them that aren't of the lowest level. */

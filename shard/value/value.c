@@ -22,12 +22,8 @@ struct value_limits value_limits = {
 };
 
 static const struct value_kind *const kinds[TYPE_COUNT] = {
-    [TYPE_STRING] = NULL,
-    [TYPE_LIST] = &list_kind,
-    [TYPE_ZSET] = &zset_kind,
-    [TYPE_SET] = &set_kind,
-    [TYPE_HASH] = &hash_kind,
-    [TYPE_STREAM] = &stream_kind,
+    [TYPE_STRING] = NULL,   [TYPE_LIST] = &list_kind, [TYPE_ZSET] = &zset_kind,
+    [TYPE_SET] = &set_kind, [TYPE_HASH] = &hash_kind, [TYPE_STREAM] = &stream_kind,
 };
 
 const struct value_kind *value_kind(enum type type) {
@@ -44,7 +40,8 @@ static struct hash_secret secret;
 static struct cursor_secret cursor_secret;
 static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 
-/* Without the kernel's randomness there is no defence against chosen members: as at the keyspace's opening, that is fatal. */
+/* Without the kernel's randomness there is no defence against chosen members: as at the keyspace's opening,
+ * that is fatal. */
 static void secret_init(void) {
     if (hash_secret_draw(&secret, NULL) != 0 || cursor_secret_draw(&cursor_secret, NULL) != 0) abort();
 }
@@ -69,7 +66,8 @@ static uint64_t random_word(void) {
     return z ^ (z >> 31);
 }
 
-/* Daniel Lemire, "Fast random integer generation in an interval", 2019, without its rejection: the bias is below 2^-40 for what fits in memory. */
+/* Daniel Lemire, "Fast random integer generation in an interval", 2019, without its rejection: the bias is
+ * below 2^-40 for what fits in memory. */
 uint64_t value_random(uint64_t below) {
     return (uint64_t)((unsigned __int128)random_word() * below >> 64);
 }

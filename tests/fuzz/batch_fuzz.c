@@ -1,5 +1,5 @@
-/* Any bytes at the short way for plain pipelines (resp/batch.h): what it takes must be what the request parser takes, argument by argument, and
- * it must take nothing that the parser would refuse. */
+/* Any bytes at the short way for plain pipelines (resp/batch.h): what it takes must be what the request
+ * parser takes, argument by argument, and it must take nothing that the parser would refuse. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
         if (request_parse(&parser, &limits, at, length, &consumed) != REQUEST_READY) abort();
         if (consumed != request->bytes || parser.count != request->count) abort();
         for (uint32_t k = 0; k < request->count; k++) {
-            const struct bulk *mine = &batch.arguments[request->first + k],
-                              *other = &parser.arguments[k];
-            if (mine->data != other->data || mine->length != other->length || other->owner != NULL)
-                abort();
+            const struct bulk *mine = &batch.arguments[request->first + k], *other = &parser.arguments[k];
+            if (mine->data != other->data || mine->length != other->length || other->owner != NULL) abort();
         }
         at += consumed;
         length -= consumed;

@@ -1,8 +1,10 @@
-/* Any bytes to any command: a server of one worker in this process, a client on its unix socket, and requests that the fuzzer's bytes make of the command
- * table's rows, of keys that exist, of numbers and of the words in the rows' own syntax.
+/* Any bytes to any command: a server of one worker in this process, a client on its unix socket, and requests
+ * that the fuzzer's bytes make of the command table's rows, of keys that exist, of numbers and of the words
+ * in the rows' own syntax.
  *
- * Each request is answered by exactly one well-formed reply, or the connection is closed; and none makes the server hold more than 64 times its arguments,
- * its reply and the data there is, and a megabyte. Left out is what isn't to be answered so, and what ends the server or keeps it busy by design. */
+ * Each request is answered by exactly one well-formed reply, or the connection is closed; and none makes the
+ * server hold more than 64 times its arguments, its reply and the data there is, and a megabyte. Left out is
+ * what isn't to be answered so, and what ends the server or keeps it busy by design. */
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -36,7 +38,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 #define ROWS_MOST 1024
 #define GROUP_MOST 4
 #define SHARDS 16
-/* A request that has not been answered is then asked whether it waits for a key, and in the end taken for lost. */
+/* A request that has not been answered is then asked whether it waits for a key, and in the end taken for
+ * lost. */
 #define WAIT_MS 20
 #define LOST_MS 60000
 #define TIMES_MOST 64
@@ -58,17 +61,16 @@ static _Thread_local bool is_client;
 static void note_allocation(const volatile void *pointer, size_t size) {
     (void)pointer;
     if (is_client) return;
-    int64_t now =
-        atomic_fetch_add_explicit(&live, (int64_t)size, memory_order_relaxed) + (int64_t)size;
+    int64_t now = atomic_fetch_add_explicit(&live, (int64_t)size, memory_order_relaxed) + (int64_t)size;
     if (now > atomic_load_explicit(&peak, memory_order_relaxed))
         atomic_store_explicit(&peak, now, memory_order_relaxed);
 }
 
 static void note_free(const volatile void *pointer) {
     if (pointer == NULL || is_client) return;
-    atomic_fetch_sub_explicit(
-        &live, (int64_t)__sanitizer_get_allocated_size((const void *)(uintptr_t)pointer),
-        memory_order_relaxed);
+    atomic_fetch_sub_explicit(&live,
+                              (int64_t)__sanitizer_get_allocated_size((const void *)(uintptr_t)pointer),
+                              memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ the server */
@@ -78,11 +80,12 @@ static const struct command *rows[ROWS_MOST];
 static uint32_t row_count;
 static int64_t empty; /* bytes in use while there are no data */
 
-/* Requests that are not to be answered by one reply, that end connections or the server, or that keep it from answering. */
+/* Requests that are not to be answered by one reply, that end connections or the server, or that keep it from
+ * answering. */
 static bool is_left_out(const char *name) {
-    static const char *const names[] = {
-        "monitor", "shutdown",   "quit",           "client|reply", "client|kill", "client|pause",
-        "debug",   "config|set", "config|rewrite", "failover",     "replicaof",   "auth"};
+    static const char *const names[] = {"monitor",        "shutdown",     "quit",      "client|reply",
+                                        "client|kill",    "client|pause", "debug",     "config|set",
+                                        "config|rewrite", "failover",     "replicaof", "auth"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return strncmp(name, "debug|", 6) == 0;
@@ -91,8 +94,7 @@ static bool is_left_out(const char *name) {
 static void find_rows(void) {
     for (uint32_t id = 0; id < command_table_count() && row_count < ROWS_MOST; id++) {
         const struct command *row = command_by_id(id);
-        if (row != NULL && row->full_name != NULL && !is_left_out(row->full_name))
-            rows[row_count++] = row;
+        if (row != NULL && row->full_name != NULL && !is_left_out(row->full_name)) rows[row_count++] = row;
     }
     CHECK(row_count > 200);
 }
@@ -115,8 +117,6 @@ static void serve(void) {
                          (char *)(uintptr_t)"1mb",
                          (char *)(uintptr_t)"--loglevel",
                          (char *)(uintptr_t)"nothing",
-                         (char *)(uintptr_t)"--dir",
-                         folder,
                          NULL};
     CHECK(config_load((int)(sizeof arguments / sizeof arguments[0]) - 1, arguments));
     clock_init();
@@ -153,7 +153,8 @@ static void client_open(struct client *client) {
     CHECK(client->fd >= 0 && connect(client->fd, (struct sockaddr *)&address, sizeof address) == 0);
 }
 
-/* Waits for an event of the socket; returns which. The fuzzer's own alarm goes off every second, and then the wait begins anew. */
+/* Waits for an event of the socket; returns which. The fuzzer's own alarm goes off every second, and then the
+ * wait begins anew. */
 static short await_events(const struct client *client, short events, int milliseconds) {
     struct pollfd watched = {.fd = client->fd, .events = events};
     int count;
@@ -170,8 +171,7 @@ static bool client_receive(struct client *client, int milliseconds) {
         client->data = realloc(client->data, client->capacity);
         CHECK(client->data != NULL);
     }
-    ssize_t count =
-        recv(client->fd, client->data + client->length, client->capacity - client->length, 0);
+    ssize_t count = recv(client->fd, client->data + client->length, client->capacity - client->length, 0);
     if (count <= 0)
         client->is_ended = true;
     else
@@ -364,8 +364,7 @@ static void draw_argument(struct input *input, const struct command *row) {
     uint8_t kind = input_byte(input), which = input_byte(input);
     if (kind < 80) { /* a key of its kind, as a rule */
         snprintf(text, sizeof text, "%s:%d",
-                 kind < 70 || row->group == NULL ? (row->group == NULL ? "string" : row->group)
-                                                 : "list",
+                 kind < 70 || row->group == NULL ? (row->group == NULL ? "string" : row->group) : "list",
                  which % 3);
         group_argument(text, strlen(text));
     } else if (kind < 140) {
@@ -388,8 +387,7 @@ static void draw_argument(struct input *input, const struct command *row) {
 
 static const struct command *draw_request(struct input *input) {
     const struct command *row = rows[input_number(input, 2) % row_count];
-    uint32_t least = (uint32_t)(row->arity < 0 ? -row->arity : row->arity),
-             more = input_byte(input);
+    uint32_t least = (uint32_t)(row->arity < 0 ? -row->arity : row->arity), more = input_byte(input);
     /* Mostly as many arguments as it takes. */
     uint32_t count = more < 200 ? least + (row->arity < 0 ? more % 8 : 0) : more % ARGUMENTS_MOST;
     const char *name = row->full_name, *bar = strchr(name, '|');
@@ -415,23 +413,20 @@ static _Noreturn void give_up(const char *what, const struct client *client) {
 static void await_line(struct client *client) {
     while (client->length == 0 || memchr(client->data, '\n', client->length) == NULL)
         if (!client_receive(client, LOST_MS) || client->is_ended)
-            give_up(client->is_ended ? "another connection is closed"
-                                     : "another connection isn't answered",
+            give_up(client->is_ended ? "another connection is closed" : "another connection isn't answered",
                     client);
 }
 
 static void unblock(struct client *control, uint64_t id) {
     char request[64];
     client_send(control, request,
-                (size_t)snprintf(request, sizeof request, "CLIENT UNBLOCK %llu\r\n",
-                                 (unsigned long long)id));
+                (size_t)snprintf(request, sizeof request, "CLIENT UNBLOCK %llu\r\n", (unsigned long long)id));
     await_line(control);
     control->length = 0;
 }
 
 /* As many replies as were asked for, and the sentinel's; or the end. Returns how many bytes they had. */
-static size_t read_replies(struct client *client, struct client *control, uint64_t id,
-                           uint32_t count) {
+static size_t read_replies(struct client *client, struct client *control, uint64_t id, uint32_t count) {
     size_t at = 0;
     int waited = 0;
     for (uint32_t i = 0; i <= count;) {
@@ -467,8 +462,8 @@ static void run_group(struct client *client, struct client *control, uint64_t id
     if (kept > data) data = kept; /* what it has made is an operand, too */
     int64_t most = TIMES_MOST * ((int64_t)group.length + (int64_t)answered + data) + BYTES_MOST;
     if (grown > most) {
-        fprintf(stderr, "%lld bytes were allocated, %lld would be many; data %lld\n",
-                (long long)grown, (long long)most, (long long)data);
+        fprintf(stderr, "%lld bytes were allocated, %lld would be many; data %lld\n", (long long)grown,
+                (long long)most, (long long)data);
         give_up("too much memory", client);
     }
 }

@@ -1,6 +1,6 @@
-/* Any bytes as HyperLogLogs that a client has SET, and the PF* commands on them, in a keyspace as the server has it. Nothing may be read
- * or written out of bounds; what is refused has changed nothing; and of keys that are in order, the registers are those that plain
- * decoders here and a plain maximum say.
+/* Any bytes as HyperLogLogs that a client has SET, and the PF* commands on them, in a keyspace as the server
+ * has it. Nothing may be read or written out of bounds; what is refused has changed nothing; and of keys that
+ * are in order, the registers are those that plain decoders here and a plain maximum say.
  *
  * An input tells first of the keys, then of the commands. */
 #include "../../server/commands/commands.h"
@@ -94,8 +94,7 @@ static void set_key(struct trial *trial, int number, struct input *input) {
     const uint8_t *taken;
     size_t length;
     if (how % 8 == 0) return;
-    length =
-        input_take(input, how % 8 == 1 ? BYTES_MOST : input_number(input, 2) % BYTES_MOST, &taken);
+    length = input_take(input, how % 8 == 1 ? BYTES_MOST : input_number(input, 2) % BYTES_MOST, &taken);
     if (how % 8 == 1) {
         if (length > 0) memcpy(bytes, taken, length);
     } else {
@@ -107,8 +106,7 @@ static void set_key(struct trial *trial, int number, struct input *input) {
     }
     if (how % 8 == 2 || how % 8 == 3) {
         for (size_t i = length; i < HLL_DENSE_BYTES; i++)
-            bytes[i] =
-                length > HLL_HEADER ? bytes[HLL_HEADER + i % (length - HLL_HEADER)] : (char)how;
+            bytes[i] = length > HLL_HEADER ? bytes[HLL_HEADER + i % (length - HLL_HEADER)] : (char)how;
         length = HLL_DENSE_BYTES;
     }
     if (how % 8 > 5 && length + 2 < HLL_DENSE_BYTES) { /* the rest of the registers is 0 */
@@ -176,7 +174,7 @@ static int64_t answer(const struct request *request) {
 static void compare_refused(const struct image *before, const struct image *after) {
     for (int i = 0; i < KEYS; i++)
         CHECK(before[i].length == after[i].length &&
-             memcmp(before[i].bytes, after[i].bytes, before[i].length) == 0);
+              memcmp(before[i].bytes, after[i].bytes, before[i].length) == 0);
 }
 
 static void compare_registers(const struct image *image, const uint8_t *registers) {
@@ -209,7 +207,7 @@ static void add(struct trial *trial, struct input *input, const struct image *be
     } else if (old->is_right) {
         compare_registers(mine, registers);
         CHECK(answer(&request) ==
-             (!old->is_there || memcmp(registers, old->registers, sizeof registers) != 0));
+              (!old->is_there || memcmp(registers, old->registers, sizeof registers) != 0));
     }
     reply_free(&request.reply);
 }
@@ -222,8 +220,7 @@ static bool add_sources(struct trial *trial, struct input *input, struct request
         int number = input_byte(input) % KEYS;
         add_key(request, trial, number);
         is_right = is_right && before[number].is_right;
-        for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-            raise_to(registers, i, before[number].registers[i]);
+        for (uint32_t i = 0; i < HLL_REGISTERS; i++) raise_to(registers, i, before[number].registers[i]);
     }
     return is_right;
 }
@@ -275,8 +272,7 @@ static void debug(struct trial *trial, struct input *input, const struct image *
     ask(trial, &request);
     latchkey_read(trial->lane, trial->keys, KEYS, look, trial);
     if (is_refused(&request)) compare_refused(before, trial->images);
-    if (before[number].is_right)
-        compare_registers(&trial->images[number], before[number].registers);
+    if (before[number].is_right) compare_registers(&trial->images[number], before[number].registers);
     reply_free(&request.reply);
 }
 

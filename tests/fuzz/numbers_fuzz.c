@@ -1,4 +1,5 @@
-/* Any bytes as changes of a set of integers (shard/value/numbers.h), compared with a plain sorted array after each of them. */
+/* Any bytes as changes of a set of integers (shard/value/numbers.h), compared with a plain sorted array after
+ * each of them. */
 #include "../../shard/value/numbers.h"
 #include "input.h"
 
@@ -22,8 +23,7 @@ static bool array_has(const struct array *array, int64_t number) {
 
 static void array_add(struct array *array, int64_t number) {
     uint32_t place = array_place(array, number);
-    memmove(array->numbers + place + 1, array->numbers + place,
-            (array->count - place) * sizeof number);
+    memmove(array->numbers + place + 1, array->numbers + place, (array->count - place) * sizeof number);
     array->numbers[place] = number;
     array->count++;
 }
@@ -31,8 +31,7 @@ static void array_add(struct array *array, int64_t number) {
 static void array_remove(struct array *array, int64_t number) {
     uint32_t place = array_place(array, number);
     array->count--;
-    memmove(array->numbers + place, array->numbers + place + 1,
-            (array->count - place) * sizeof number);
+    memmove(array->numbers + place, array->numbers + place + 1, (array->count - place) * sizeof number);
 }
 
 static void compare(const struct numbers *numbers, const struct array *array) {

@@ -1,6 +1,6 @@
-/* Any bytes at packed sequences (shard/value/packed.h). They are taken twice: as a sequence from outside, which if it is declared
- * valid must be readable from both ends and bear every change; and as changes of a sequence that is compared with a plain array
- * after each of them. */
+/* Any bytes at packed sequences (shard/value/packed.h). They are taken twice: as a sequence from outside,
+ * which if it is declared valid must be readable from both ends and bear every change; and as changes of a
+ * sequence that is compared with a plain array after each of them. */
 #include "../../shard/value/packed.h"
 #include "../../shard/value/value.h"
 #include "input.h"
@@ -35,16 +35,14 @@ static void array_insert(struct array *array, int at, struct text text) {
 
 static int array_find(const struct array *array, int at, struct text text, int step) {
     for (; at < array->count; at += step)
-        if (array->lengths[at] == text.length &&
-            memcmp(array->texts[at], text.data, text.length) == 0)
+        if (array->lengths[at] == text.length && memcmp(array->texts[at], text.data, text.length) == 0)
             return at;
     return -1;
 }
 
 /* ------------------------------------------------------------------ reading */
 
-static void compare_element(const struct packed *packed, uint32_t at, const char *data,
-                            size_t length) {
+static void compare_element(const struct packed *packed, uint32_t at, const char *data, size_t length) {
     struct packed_text text;
     int64_t value;
     packed_get(packed, at, &text);
@@ -110,15 +108,13 @@ static void insert(struct packed **packed, struct array *array, int at, struct i
     for (uint32_t i = count; i-- > 0;) array_insert(array, at, texts[i]);
 }
 
-static void insert_integer(struct packed **packed, struct array *array, int at,
-                           struct input *input) {
+static void insert_integer(struct packed **packed, struct array *array, int at, struct input *input) {
     char digits[24];
     int64_t value = (int64_t)input_number(input, 8);
     uint32_t made;
     if (array->count == MOST) return;
     CHECK(packed_insert_integer(packed, packed_at(*packed, at), value, &made));
-    array_insert(array, at,
-                 (struct text){digits, (size_t)sprintf(digits, "%lld", (long long)value)});
+    array_insert(array, at, (struct text){digits, (size_t)sprintf(digits, "%lld", (long long)value)});
     CHECK(made == packed_at(*packed, at));
 }
 
@@ -138,8 +134,7 @@ static void remove_some(struct packed **packed, struct array *array, int at, str
     CHECK(next == packed_at(*packed, at));
 }
 
-static void find(const struct packed *packed, const struct array *array, int at,
-                 struct input *input) {
+static void find(const struct packed *packed, const struct array *array, int at, struct input *input) {
     char room[LENGTH_MOST];
     struct text text = take_text(input, room);
     uint32_t skip = input_byte(input) & 1;

@@ -1,5 +1,5 @@
-/* Any bytes at the request parser: it must not crash, read or write out of bounds, or leak; and however the bytes are cut, and whether
- * large arguments are received apart or in line, the same requests must come out.
+/* Any bytes at the request parser: it must not crash, read or write out of bounds, or leak; and however the
+ * bytes are cut, and whether large arguments are received apart or in line, the same requests must come out.
  *
  * The first bytes of an input choose limits and cuts; the rest is the stream. */
 #include <stdint.h>
@@ -44,7 +44,8 @@ struct feeder {
 };
 
 static void hold_more(struct feeder *feeder, const uint8_t *data, size_t length) {
-    char *moved = malloc(feeder->length + length + 1); /* exactly as long as the bytes, so that reading beyond is seen */
+    char *moved = malloc(feeder->length + length +
+                         1); /* exactly as long as the bytes, so that reading beyond is seen */
     if (moved == NULL) abort();
     if (feeder->length > 0) memcpy(moved, feeder->held, feeder->length);
     if (length > 0) memcpy(moved + feeder->length, data, length);
@@ -80,7 +81,8 @@ static void run(struct feeder *feeder) {
                 size_t capacity = capacity_for(feeder, request_bulk_present(&feeder->parser, feeder->length));
                 char *memory = malloc(capacity + 1);
                 if (memory == NULL) abort();
-                request_receive_bulk(&feeder->parser, memory, capacity, memory, feeder->held, &feeder->length);
+                request_receive_bulk(&feeder->parser, memory, capacity, memory, feeder->held,
+                                     &feeder->length);
             } else {
                 request_decline_bulk(&feeder->parser);
             }
@@ -100,7 +102,8 @@ static void feed(struct feeder *feeder, const uint8_t *data, size_t length) {
         size_t consumed, missing = 0, taken = length;
         char *space = NULL;
         if (feeder->parser.apart_owner != NULL &&
-            request_parse(&feeder->parser, &feeder->limits, feeder->held, feeder->length, &consumed) == REQUEST_IN_BULK)
+            request_parse(&feeder->parser, &feeder->limits, feeder->held, feeder->length, &consumed) ==
+                REQUEST_IN_BULK)
             space = request_bulk_space(&feeder->parser, &missing);
         if (space != NULL && missing == 0) {
             size_t capacity = capacity_for(feeder, feeder->parser.apart_filled);
@@ -141,7 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct feeder whole, cut;
     if (size < 2) return 0;
-    struct request_limits limits = {.bulk_length = (data[0] & 2) != 0 ? 512 * 1024 * 1024 : 100, .is_authenticated = (data[0] & 1) != 0};
+    struct request_limits limits = {.bulk_length = (data[0] & 2) != 0 ? 512 * 1024 * 1024 : 100,
+                                    .is_authenticated = (data[0] & 1) != 0};
     uint32_t cuts = (uint32_t)data[0] * 2654435761u + data[1];
     feeder_init(&whole, &limits, false);
     feeder_init(&cut, &limits, (data[0] & 4) != 0);
@@ -156,7 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         at += length;
     }
     if (whole.outcome.length != cut.outcome.length ||
-        (whole.outcome.length > 0 && memcmp(whole.outcome.bytes, cut.outcome.bytes, whole.outcome.length) != 0)) {
+        (whole.outcome.length > 0 &&
+         memcmp(whole.outcome.bytes, cut.outcome.bytes, whole.outcome.length) != 0)) {
         fprintf(stderr, "cut differently, other requests came out\n");
         abort();
     }

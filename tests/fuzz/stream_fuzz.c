@@ -1,4 +1,5 @@
-/* Any sequence of changes to a stream: appended, removed and trimmed entries, groups, consumers and what they have pending, against plain arrays. */
+/* Any sequence of changes to a stream: appended, removed and trimmed entries, groups, consumers and what they
+ * have pending, against plain arrays. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,4 +1,5 @@
-/* Commands that wait for a key: who is served, in which order, and what ends a wait. Two workers at least, so that most of it crosses threads. */
+/* Commands that wait for a key: who is served, in which order, and what ends a wait. Two workers at least, so
+ * that most of it crosses threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,14 +156,17 @@ static void unblock_ends_a_wait(void **unused) {
         while (!done) redisBufferWrite(waiting, &done);
         redisReply *ended;
         do {
-            ended = redisCommand(writer, i == 0 ? "CLIENT UNBLOCK %lld" : "CLIENT UNBLOCK %lld ERROR", id->integer);
+            ended = redisCommand(writer, i == 0 ? "CLIENT UNBLOCK %lld" : "CLIENT UNBLOCK %lld ERROR",
+                                 id->integer);
             assert_int_equal(ended->type, REDIS_REPLY_INTEGER);
             done = ended->integer == 1;
             freeReplyObject(ended);
         } while (!done);
         assert_int_equal(redisGetReply(waiting, (void **)&ended), REDIS_OK);
-        if (i == 0) assert_int_equal(ended->type, REDIS_REPLY_NIL);
-        else assert_string_equal(ended->str, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        if (i == 0)
+            assert_int_equal(ended->type, REDIS_REPLY_NIL);
+        else
+            assert_string_equal(ended->str, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
         freeReplyObject(ended);
     }
     expect(waiting, "PONG", "PING");

@@ -1,4 +1,5 @@
-/* While a worker is busy for long, or clients are paused: what the others can still do, and what stays as it is. */
+/* While a worker is busy for long, or clients are paused: what the others can still do, and what stays as it
+ * is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +73,8 @@ static void who_asks_all_workers_is_not_held_up_by_one_that_is_busy(void **state
     redisContext *two[2];
     connect_to_both(two);
     long id = integer(two[0], "CLIENT ID");
-    expect(two[1], "[busy-reply-threshold, 100, lua-time-limit, 100]", "CONFIG GET busy-reply-threshold lua-time-limit");
+    expect(two[1], "[busy-reply-threshold, 100, lua-time-limit, 100]",
+           "CONFIG GET busy-reply-threshold lua-time-limit");
     send_now(two[0], "DEBUG SLEEP 2");
     int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
     for (bool is_busy = false; !is_busy;) { /* it may come before the other has begun to sleep */
@@ -126,7 +128,8 @@ static void the_largest_client_is_closed_though_another_worker_is_busy(void **st
 
 /* A turn of expiry or eviction comes every two milliseconds here. */
 static void expect_to_stay(redisContext *connection, const char *name, int64_t value) {
-    for (int64_t from = now_us(); now_us() - from < 200000;) assert_int_equal(info_number(connection, name), value);
+    for (int64_t from = now_us(); now_us() - from < 200000;)
+        assert_int_equal(info_number(connection, name), value);
 }
 
 static void nothing_expires_or_is_evicted_while_clients_are_paused(void **state) {

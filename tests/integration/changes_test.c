@@ -1,4 +1,5 @@
-/* What rdb_changes_since_last_save counts: not commands, but what they have changed, as Redis counts it. The numbers were read off redis-server. */
+/* What rdb_changes_since_last_save counts: not commands, but what they have changed, as Redis counts it. The
+ * numbers were read off redis-server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,12 +72,10 @@ static void each_element_of_a_list_is_a_change(void **unused) {
 
 static void each_member_of_a_set_is_a_change(void **unused) {
     static const struct counted all[] = {
-        {"SADD s 1 2 3", 3},     {"SADD s 1 2 3", 0},      {"SADD s 3 4 5 6 7", 4},
-        {"SREM s 1 2 none", 2},  {"SMOVE s t 3", 2},       {"SADD t 4", 1},
-        {"SMOVE s t 4", 1},      {"SADD s a b c d", 4},    {"SPOP s", 1},
-        {"SPOP s 4", 4},         {"SPOP s 0", 0},          {"SPOP s 9", 2},
-        {"SADD s 1 2 3 4", 4},   {"SINTERSTORE u s t", 1}, {"SDIFFSTORE u s s", 1},
-        {"SDIFFSTORE u s s", 0},
+        {"SADD s 1 2 3", 3},   {"SADD s 1 2 3", 0},      {"SADD s 3 4 5 6 7", 4}, {"SREM s 1 2 none", 2},
+        {"SMOVE s t 3", 2},    {"SADD t 4", 1},          {"SMOVE s t 4", 1},      {"SADD s a b c d", 4},
+        {"SPOP s", 1},         {"SPOP s 4", 4},          {"SPOP s 0", 0},         {"SPOP s 9", 2},
+        {"SADD s 1 2 3 4", 4}, {"SINTERSTORE u s t", 1}, {"SDIFFSTORE u s s", 1}, {"SDIFFSTORE u s s", 0},
     };
     (void)unused;
     CHECK_ALL(all);
@@ -84,9 +83,8 @@ static void each_member_of_a_set_is_a_change(void **unused) {
 
 static void each_field_of_a_hash_is_a_change(void **unused) {
     static const struct counted all[] = {
-        {"HSET h a 1 b 2 c 3", 3}, {"HSET h a 1 d 2", 2}, {"HMSET h a 1 d 2", 2},
-        {"HSETNX h a 1", 0},       {"HINCRBY h n 1", 1},  {"HDEL h a b none", 2},
-        {"HDEL h none", 0},        {"HDEL h c d n", 3},
+        {"HSET h a 1 b 2 c 3", 3}, {"HSET h a 1 d 2", 2},  {"HMSET h a 1 d 2", 2}, {"HSETNX h a 1", 0},
+        {"HINCRBY h n 1", 1},      {"HDEL h a b none", 2}, {"HDEL h none", 0},     {"HDEL h c d n", 3},
     };
     (void)unused;
     CHECK_ALL(all);

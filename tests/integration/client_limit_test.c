@@ -141,12 +141,10 @@ static void an_unfinished_request_counts_too(void **unused) {
     start((const char *const[]){"--threads", "2", "--maxmemory-clients", "8mb", NULL});
     struct client client = client_open(false);
     static const char beginning[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000000\r\nvvvv";
-    assert_int_equal(redisAppendFormattedCommand(client.context, beginning, sizeof beginning - 1),
-                     REDIS_OK);
+    assert_int_equal(redisAppendFormattedCommand(client.context, beginning, sizeof beginning - 1), REDIS_OK);
     char *value = calloc(1, 9 * MIB);
     assert_int_equal(redisAppendFormattedCommand(client.context, value, 9 * MIB), REDIS_OK);
-    for (int is_done = 0; !is_done && redisBufferWrite(client.context, &is_done) == REDIS_OK;)
-        continue;
+    for (int is_done = 0; !is_done && redisBufferWrite(client.context, &is_done) == REDIS_OK;) continue;
     free(value);
     await_at_least("evicted_clients", 1);
     assert_false(is_connected(client));
@@ -162,16 +160,14 @@ static void large_arguments_count_until_their_request_has_run(void **unused) {
     const size_t length = 3 * MIB;
     char *value = calloc(1, length);
     char *request;
-    long long bytes = redisFormatCommand(&request, "MSET one %b two %b three %b", value, length,
-                                         value, length, value, length);
+    long long bytes = redisFormatCommand(&request, "MSET one %b two %b three %b", value, length, value,
+                                         length, value, length);
     /* All but the end of the third value. */
-    assert_int_equal(redisAppendFormattedCommand(client.context, request, (size_t)bytes - 10),
-                     REDIS_OK);
+    assert_int_equal(redisAppendFormattedCommand(client.context, request, (size_t)bytes - 10), REDIS_OK);
     send_now(client.context);
     await_at_least("client_input_bytes", 9 * MIB);
     assert_in_range(info_number(admin, "client_recent_max_input_buffer"), 9 * MIB, 12 * MIB);
-    assert_int_equal(redisAppendFormattedCommand(client.context, request + bytes - 10, 10),
-                     REDIS_OK);
+    assert_int_equal(redisAppendFormattedCommand(client.context, request + bytes - 10, 10), REDIS_OK);
     redisReply *reply;
     assert_int_equal(redisGetReply(client.context, (void **)&reply), REDIS_OK);
     assert_string_equal(reply->str, "OK");
@@ -185,8 +181,8 @@ static void large_arguments_count_until_their_request_has_run(void **unused) {
 
 static void a_share_of_maxmemory_holds_for_many_slow_readers(void **unused) {
     (void)unused;
-    start((const char *const[]){"--threads", "4", "--maxmemory", "400mb", "--maxmemory-clients",
-                                "10%", NULL});
+    start(
+        (const char *const[]){"--threads", "4", "--maxmemory", "400mb", "--maxmemory-clients", "10%", NULL});
     redisReply *reply = redisCommand(admin, "CONFIG GET maxmemory-clients");
     assert_string_equal(reply->element[1]->str, "10%");
     freeReplyObject(reply);
@@ -235,14 +231,12 @@ static void what_clients_call_themselves_counts_and_is_bounded(void **unused) {
         assert_non_null(strstr(reply->str, "cannot be longer than 131072 bytes."));
         freeReplyObject(reply);
         assert_int_equal(info_number(admin, "client_name_bytes"), i * (LENGTH + 1));
-        for (int again = 0; again < 2; again++)
-            freeReplyObject(name(named.context, commands[i], LENGTH));
+        for (int again = 0; again < 2; again++) freeReplyObject(name(named.context, commands[i], LENGTH));
         assert_int_equal(info_number(admin, "client_name_bytes"), (i + 1) * (LENGTH + 1));
     }
     assert_in_range(info_number(admin, "mem_clients_normal") - before, 3 * LENGTH, 4 * LENGTH);
     redisReply *list = redisCommand(admin, "CLIENT LIST ID %lld", named.id);
-    assert_in_range(atoll(strstr(list->str, " tot-mem=") + strlen(" tot-mem=")), 3 * LENGTH,
-                    4 * LENGTH);
+    assert_in_range(atoll(strstr(list->str, " tot-mem=") + strlen(" tot-mem=")), 3 * LENGTH, 4 * LENGTH);
     freeReplyObject(list);
     freeReplyObject(redisCommand(named.context, "RESET"));
     assert_int_equal(info_number(admin, "client_name_bytes"), 2 * (LENGTH + 1));
@@ -256,7 +250,8 @@ static void what_clients_call_themselves_counts_and_is_bounded(void **unused) {
     stop();
 }
 
-/* What they waited for is forgotten key by key, after they have gone: meanwhile nobody else is closed for it. */
+/* What they waited for is forgotten key by key, after they have gone: meanwhile nobody else is closed for
+ * it. */
 static void who_waits_for_very_many_keys_takes_no_others_along(void **unused) {
     (void)unused;
     enum { KEYS = 20000, GREEDY = 12, OTHERS = 8 };

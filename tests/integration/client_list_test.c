@@ -1,4 +1,5 @@
-/* CLIENT LIST and CLIENT INFO: every field of Redis 7.2, in its order, whatever clients call themselves; and what many ids cost. */
+/* CLIENT LIST and CLIENT INFO: every field of Redis 7.2, in its order, whatever clients call themselves; and
+ * what many ids cost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,10 +47,9 @@ static long number_of(const char *line, const char *name) {
 }
 
 static const char *const fields[] = {
-    "id",        "addr", "laddr", "fd",   "name",     "age",     "idle",      "flags",
-    "db",        "sub",  "psub",  "ssub", "multi",    "qbuf",    "qbuf-free", "argv-mem",
-    "multi-mem", "rbs",  "rbp",   "obl",  "oll",      "omem",    "tot-mem",   "events",
-    "cmd",       "user", "redir", "resp", "lib-name", "lib-ver",
+    "id",   "addr", "laddr",   "fd",     "name",      "age",      "idle",      "flags", "db",       "sub",
+    "psub", "ssub", "multi",   "qbuf",   "qbuf-free", "argv-mem", "multi-mem", "rbs",   "rbp",      "obl",
+    "oll",  "omem", "tot-mem", "events", "cmd",       "user",     "redir",     "resp",  "lib-name", "lib-ver",
 };
 
 /* Checks one line and returns where the next one begins. */
@@ -99,8 +99,8 @@ static void what_has_come_of_a_request_is_in_qbuf_however_long_it_will_be(void *
     memset(bytes, 'x', 1000);
     bytes[1000] = '\0';
     exchange(one, "CLIENT ID", ":1\r\n");
-    resp3_send_text(
-        one, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n"); /* an argument that is received apart */
+    resp3_send_text(one,
+                    "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n"); /* an argument that is received apart */
     resp3_send_text(one, bytes);
     snprintf(request, sizeof request, "CLIENT LIST ID 1");
     long input;
@@ -176,8 +176,10 @@ static void clients_are_found_by_their_ids_after_they_have_moved(void **state) {
         assert_string_equal(expect_all_fields(list), "");
         free(list);
         snprintf(text, sizeof text, "CLIENT KILL ID %d", i + 2);
-        if (i % 2 == 0) exchange(admin, text, ":1\r\n");
-        else resp3_send_text(clients[i], "BLPOP nothing 0\r\n");
+        if (i % 2 == 0)
+            exchange(admin, text, ":1\r\n");
+        else
+            resp3_send_text(clients[i], "BLPOP nothing 0\r\n");
         if (i % 2 == 0) exchange(admin, text, ":0\r\n");
     }
     await_place(admin, "INFO clients", "blocked_clients:20\r\n");

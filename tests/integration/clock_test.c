@@ -1,4 +1,5 @@
-/* Durations: no clock that somebody sets changes them, and they end when their time has passed. DEBUG CLOCK stands in for both. */
+/* Durations: no clock that somebody sets changes them, and they end when their time has passed. DEBUG CLOCK
+ * stands in for both. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

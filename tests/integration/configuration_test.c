@@ -1,4 +1,5 @@
-/* Configuration: where values come from, what is refused and how it is said, and what single options do to the process.
+/* Configuration: where values come from, what is refused and how it is said, and what single options do to
+ * the process.
  *
  * server_start always gives the same options first, so these tests start their servers themselves. */
 #include <arpa/inet.h>
@@ -87,8 +88,7 @@ static void process_start(struct process *process, const char *const *arguments)
     const char *binary = getenv("LATCHKEY"), *list[ARGUMENTS_MOST] = {binary};
     char path[4096];
     int output[2], input[2];
-    if (binary == NULL || realpath(binary, path) == NULL)
-        fail_msg("LATCHKEY must name the server to test");
+    if (binary == NULL || realpath(binary, path) == NULL) fail_msg("LATCHKEY must name the server to test");
     for (size_t i = 0; arguments[i] != NULL; i++) list[1 + i] = arguments[i];
     assert_return_code(pipe2(output, O_CLOEXEC), errno);
     assert_return_code(pipe2(input, O_CLOEXEC), errno);
@@ -359,10 +359,7 @@ static void options_made_for_redis_start(void **state) {
          "appendonly",
          "yes",
          "appendonly has no effect here: all is kept in memory only"},
-        {{"--save", "60", "1"},
-         "save",
-         "60 1",
-         "save has no effect here: all is kept in memory only"},
+        {{"--save", "60", "1"}, "save", "60 1", "save has no effect here: all is kept in memory only"},
         {{"--save", ""}, "save", "", "save has no effect here"},
         {{"--save"}, "save", "", "save has no effect here"},
         {{"--io-threads", "4"},
@@ -373,10 +370,7 @@ static void options_made_for_redis_start(void **state) {
          "maxmemory-samples",
          "5",
          "maxmemory-samples has no effect here: eviction takes"},
-        {{"--tls-port", "0"},
-         "tls-port",
-         "0",
-         "tls-port has no effect here: connections are not encrypted"},
+        {{"--tls-port", "0"}, "tls-port", "0", "tls-port has no effect here: connections are not encrypted"},
         {{"--maxmemory 700mb"}, "maxmemory", "734003200", "Ready"},
         {{"--"}, "save", "", "Ready"},
     };
@@ -406,11 +400,10 @@ static void a_renamed_command_has_its_new_name_only(void **state) {
     char text[16];
     snprintf(text, sizeof text, "%d", port);
     char *path = file_write(
-        "renames.conf",
-        "rename-command CONFIG a-Name-Longer-Than-16-Letters\nrename-command FLUSHALL \"\"\n"
-        "rename-command GET SET2\nrename-command SCRIPT \"\"\n");
-    START(&server, path, "--bind", "127.0.0.1", "--port", text, "--threads", "1",
-          "--rename-command", "DEL", "GET");
+        "renames.conf", "rename-command CONFIG a-Name-Longer-Than-16-Letters\nrename-command FLUSHALL \"\"\n"
+                        "rename-command GET SET2\nrename-command SCRIPT \"\"\n");
+    START(&server, path, "--bind", "127.0.0.1", "--port", text, "--threads", "1", "--rename-command", "DEL",
+          "GET");
     await_ready(&server);
     redisContext *connection = connect_to(port);
     expect(connection, "OK", "SET k v");
@@ -445,8 +438,7 @@ static void systemd_is_told_when_the_server_is_ready(void **state) {
     assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof address), errno);
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     snprintf(text, sizeof text, "%d", free_port());
-    START(&server, "--bind", "127.0.0.1", "--port", text, "--supervised", "systemd", "--daemonize",
-          "yes");
+    START(&server, "--bind", "127.0.0.1", "--port", text, "--supervised", "systemd", "--daemonize", "yes");
     unsetenv("NOTIFY_SOCKET");
     struct pollfd watched = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&watched, 1, RESP3_SECONDS * 1000), 1);
@@ -495,10 +487,8 @@ static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) 
         {"loglevel loud\n", 1, "loglevel loud",
          "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"},
         {"proto-max-bulk-len 1x\n", 1, "proto-max-bulk-len 1x", "argument must be a memory value"},
-        {"unixsocketperm 9\n", 1, "unixsocketperm 9",
-         "argument couldn't be parsed as an octal number"},
-        {"shards 100\n", 1, "shards 100",
-         "argument must be a power of two, such as 64 or 128, or 0"},
+        {"unixsocketperm 9\n", 1, "unixsocketperm 9", "argument couldn't be parsed as an octal number"},
+        {"shards 100\n", 1, "shards 100", "argument must be a power of two, such as 64 or 128, or 0"},
         {"requirepass \"a\n", 1, "requirepass \"a", "Unbalanced quotes"},
         {"include nowhere.conf\n", 1, "include nowhere.conf", "there is no such file"},
         {"save 60\n", 1, "save 60", "Invalid save parameters"},
@@ -508,8 +498,7 @@ static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char expected[512];
         char *path = file_write("bad.conf", "%s", cases[i].content);
-        snprintf(expected, sizeof expected, "%s, line %d:\n    %s\n", path, cases[i].line,
-                 cases[i].text);
+        snprintf(expected, sizeof expected, "%s, line %d:\n    %s\n", path, cases[i].line, cases[i].text);
         expect_refusal((const char *const[]){path, "--port", "0", NULL}, expected);
         expect_refusal((const char *const[]){path, "--port", "0", NULL}, cases[i].why);
         free(path);
@@ -531,16 +520,14 @@ static void a_mistake_on_the_command_line_is_shown_as_such(void **state) {
                    "Name and value are separated by a blank: --port 7000");
     expect_refusal((const char *const[]){"--port", NULL},
                    "wrong number of arguments: 'port' takes one value");
-    expect_refusal((const char *const[]){"-p", "7000", NULL},
-                   "Options are written with two dashes");
+    expect_refusal((const char *const[]){"-p", "7000", NULL}, "Options are written with two dashes");
     expect_refusal((const char *const[]){"nowhere.conf", NULL},
                    "Can't open the configuration file 'nowhere.conf': No such file or directory");
     expect_refusal((const char *const[]){"--port", "0", "--dir", "/nowhere", NULL},
                    "can't change to folder '/nowhere'");
     expect_refusal((const char *const[]){"--port", "0", "--logfile", "/nowhere/log", NULL},
                    "can't open the log file '/nowhere/log'");
-    expect_refusal((const char *const[]){"--port", "0", NULL},
-                   "Configured to not listen anywhere, exiting.");
+    expect_refusal((const char *const[]){"--port", "0", NULL}, "Configured to not listen anywhere, exiting.");
     expect_refusal((const char *const[]){"--port", "1", "--bind", "no.such.host.invalid", NULL},
                    "Can't listen on 'no.such.host.invalid'");
 }
@@ -552,8 +539,8 @@ static void a_port_in_use_is_named_and_the_exit_status_tells(void **state) {
     snprintf(option, sizeof option, "%d", free_port());
     START(&server, "--port", option, "--bind", "127.0.0.1");
     await_ready(&server);
-    snprintf(expected, sizeof expected,
-             "Can't listen on '127.0.0.1', port %s: Address already in use.", option);
+    snprintf(expected, sizeof expected, "Can't listen on '127.0.0.1', port %s: Address already in use.",
+             option);
     expect_refusal((const char *const[]){"--port", option, "--bind", "127.0.0.1", NULL}, expected);
     process_stop(&server);
 }
@@ -586,18 +573,15 @@ static void config_set_changes_all_of_its_options_or_none(void **state) {
            "ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be "
            "parsed into an integer",
            "CONFIG SET timeout 6 hz x");
-    expect(
-        connection,
-        "ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
-        "CONFIG SET timeout 6 databases 1");
+    expect(connection,
+           "ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config",
+           "CONFIG SET timeout 6 databases 1");
     expect(connection, "ERR Unknown option or number of arguments for CONFIG SET - 'nonesuch'",
            "CONFIG SET timeout 6 nonesuch 1");
-    expect(connection,
-           "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter",
+    expect(connection, "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter",
            "CONFIG SET timeout 6 timeout 7");
     expect(connection, "ERR syntax error", "CONFIG SET timeout 6 hz");
-    expect(connection, "ERR wrong number of arguments for 'config|set' command",
-           "CONFIG SET timeout");
+    expect(connection, "ERR wrong number of arguments for 'config|set' command", "CONFIG SET timeout");
     /* What the system refuses only when it is applied is taken back with the others. */
     redisReply *reply =
         redisCommand(connection, "CONFIG SET timeout 6 requirepass x maxclients 4000000000 hz 30");
@@ -619,8 +603,7 @@ static void config_get_takes_several_patterns(void **state) {
     (void)state;
     struct server *server = server_start((const char *const[]){"--threads", "3", NULL});
     redisContext *connection = server_connect(server);
-    expect(connection, "[slowlog-log-slower-than, 10000, slowlog-max-len, 128]",
-           "CONFIG GET SLOWLOG-*");
+    expect(connection, "[slowlog-log-slower-than, 10000, slowlog-max-len, 128]", "CONFIG GET SLOWLOG-*");
     expect(connection, "[timeout, 0, hz, 10]", "CONFIG GET hz time?ut hz");
     expect(connection, "[]", "CONFIG GET nothing");
     expect(connection, "[threads, 3]", "CONFIG GET threads");
@@ -706,22 +689,19 @@ static void config_resetstat_sets_what_info_counts_to_zero(void **state) {
     (void)state;
     struct server *server = server_start(NULL);
     redisContext *connection = server_connect(server);
-    static const char *const counted[] = {
-        "\nkeyspace_hits:1\r",       "\nkeyspace_misses:1\r",
-        "\ntotal_error_replies:1\r", "\nerrorstat_WRONGTYPE:count=1\r",
-        "\ncmdstat_get:calls=2,",    "\nlatency_percentiles_usec_get:"};
+    static const char *const counted[] = {"\nkeyspace_hits:1\r",       "\nkeyspace_misses:1\r",
+                                          "\ntotal_error_replies:1\r", "\nerrorstat_WRONGTYPE:count=1\r",
+                                          "\ncmdstat_get:calls=2,",    "\nlatency_percentiles_usec_get:"};
     expect(connection, "OK", "SET k v");
     expect(connection, "v", "GET k");
     expect(connection, "(nil)", "GET none");
     expect(connection, "WRONGTYPE ours", "DEBUG ERROR %s", "WRONGTYPE ours");
     redisReply *before = redisCommand(connection, "INFO everything");
-    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
-        expect_within(before->str, counted[i]);
+    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++) expect_within(before->str, counted[i]);
     freeReplyObject(before);
     expect(connection, "OK", "CONFIG RESETSTAT");
     redisReply *after = redisCommand(connection, "INFO everything");
-    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++)
-        expect_not_within(after->str, counted[i]);
+    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++) expect_not_within(after->str, counted[i]);
     expect_within(after->str, "\nkeyspace_hits:0\r");
     expect_within(after->str, "\ntotal_error_replies:0\r");
     expect_within(after->str, "\ntotal_connections_received:0\r");
@@ -860,15 +840,12 @@ static void protected_mode_serves_this_machine_only_while_there_is_no_password(v
         {{"--port", "7000"}, true, "+PONG\r\n"},
         {{"--port", "7000", "--protected-mode", "no"}, false, "+PONG\r\n"},
         {{"--port", "7000", "--requirepass", "x"}, false, "-NOAUTH Authentication required.\r\n"},
-        {{"--port", "7000", "--bind", "127.0.0.1", STRANGER},
-         false,
-         "+PONG\r\n"}, /* somebody has chosen */
+        {{"--port", "7000", "--bind", "127.0.0.1", STRANGER}, false, "+PONG\r\n"}, /* somebody has chosen */
     };
     int status = 0;
     pid_t child = fork();
     assert_return_code(child, errno);
-    if (child == 0)
-        _exit(network_create() ? protection_check(cases, sizeof cases / sizeof cases[0]) : 1);
+    if (child == 0) _exit(network_create() ? protection_check(cases, sizeof cases / sizeof cases[0]) : 1);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == 1) skip(); /* no network of our own to be had */
@@ -896,8 +873,7 @@ static void the_log_goes_to_its_file_as_loud_as_it_should(void **state) {
     int port = free_port();
     char *log = path_of("the.log");
     snprintf(option, sizeof option, "%d", port);
-    START(&server, "--port", option, "--bind", "127.0.0.1", "--logfile", "the.log", "--loglevel",
-          "notice");
+    START(&server, "--port", option, "--bind", "127.0.0.1", "--logfile", "the.log", "--loglevel", "notice");
     await_ready_in(log, server.pid);
     redisContext *connection = connect_to(port);
     expect(connection, "PONG", "PING");
@@ -958,8 +934,8 @@ static void a_daemon_leaves_its_starter_and_ends_when_told(void **state) {
     snprintf(option, sizeof option, "%d", port);
     /* Its parent will be gone, and then it is ours, so that we see its end. */
     assert_return_code(prctl(PR_SET_CHILD_SUBREAPER, 1), errno);
-    START(&starter, "--port", option, "--bind", "127.0.0.1", "--daemonize", "yes", "--pidfile",
-          pidfile, "--logfile", log);
+    START(&starter, "--port", option, "--bind", "127.0.0.1", "--daemonize", "yes", "--pidfile", pidfile,
+          "--logfile", log);
     assert_int_equal(process_end(&starter), 0);
     await_ready_in(log, -1);
     char *text = file_read(pidfile);

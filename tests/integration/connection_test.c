@@ -1,4 +1,5 @@
-/* Connections: who gets one, for how long, what it knows of itself and of the others, and what one may do to another. */
+/* Connections: who gets one, for how long, what it knows of itself and of the others, and what one may do to
+ * another. */
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -127,8 +128,7 @@ static bool has_ended(const struct resp3 *connection) {
     return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-static void
-an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not(void **state) {
+static void an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not(void **state) {
     (void)state;
     struct server *server = start(NULL);
     redisContext *busy = server_connect(server);
@@ -150,9 +150,9 @@ an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not(vo
     stop(server);
 }
 
-/* An option of the server's end of the connection, or its first bytes, by a copy of its descriptor; -1 if that isn't allowed here. */
-static int socket_option(const struct server *server, struct resp3 *connection, int level,
-                         int option) {
+/* An option of the server's end of the connection, or its first bytes, by a copy of its descriptor; -1 if
+ * that isn't allowed here. */
+static int socket_option(const struct server *server, struct resp3 *connection, int level, int option) {
     char *number = client_field(connection, "fd");
     int process = pidfd_open(server->pid, 0);
     int copy = process < 0 ? -1 : pidfd_getfd(process, (int)strtol(number, NULL, 10), 0);
@@ -193,7 +193,8 @@ static void tcp_keepalive_holds_for_new_connections(void **state) {
     if (!is_allowed) skip();
 }
 
-/* Which of these descriptors of the server each of its epolls watches: those of the listeners are in all, a client's in one. */
+/* Which of these descriptors of the server each of its epolls watches: those of the listeners are in all, a
+ * client's in one. */
 static size_t count_per_worker(const struct server *server, const long *clients, size_t count,
                                size_t workers[WORKERS]) {
     char path[320], line[256];
@@ -250,7 +251,8 @@ static long clients_seen_by(struct resp3 *connection) {
 
 static void connections_are_spread_evenly_over_the_workers(void **state) {
     (void)state;
-    struct server *server = start((const char *const[]){"--io-backend", "epoll", "--balance-clients", "no", NULL});
+    struct server *server =
+        start((const char *const[]){"--io-backend", "epoll", "--balance-clients", "no", NULL});
     struct resp3 *connections[SPREAD];
     connect_many(server, connections, SPREAD);
     expect_even_spread(server, connections);
@@ -281,16 +283,14 @@ static void a_password_holds_for_who_comes_after_it(void **state) {
     exchange(late, "NONESUCH", "-ERR unknown command 'NONESUCH', with args beginning with: \r\n");
     exchange(late, "GET", "-ERR wrong number of arguments for 'get' command\r\n");
     exchange(late, "CONFIG GET requirepass", "-NOAUTH Authentication required.\r\n");
-    exchange(late, "AUTH wrong",
-             "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     exchange(late, "AUTH somebody secret",
              "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     exchange(late, "AUTH a b c", "-ERR syntax error\r\n");
     exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
     exchange(late, "AUTH secret", "+OK\r\n");
     exchange(late, "PING", "+PONG\r\n");
-    exchange(late, "AUTH wrong",
-             "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     exchange(late, "PING", "+PONG\r\n"); /* what it had it keeps */
     exchange(late, "RESET", "+RESET\r\n");
     exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
@@ -359,18 +359,17 @@ static void a_session_remembers_its_database_and_reset_forgets_all(void **state)
 
 static void a_client_is_described_by_all_the_fields_that_redis_has(void **state) {
     (void)state;
-    static const char *const names[] = {
-        "id",        "addr", "laddr", "fd",   "name",     "age",    "idle",      "flags",
-        "db",        "sub",  "psub",  "ssub", "multi",    "qbuf",   "qbuf-free", "argv-mem",
-        "multi-mem", "rbs",  "rbp",   "obl",  "oll",      "omem",   "tot-mem",   "events",
-        "cmd",       "user", "redir", "resp", "lib-name", "lib-ver"};
+    static const char *const names[] = {"id",    "addr",  "laddr",     "fd",       "name",      "age",
+                                        "idle",  "flags", "db",        "sub",      "psub",      "ssub",
+                                        "multi", "qbuf",  "qbuf-free", "argv-mem", "multi-mem", "rbs",
+                                        "rbp",   "obl",   "oll",       "omem",     "tot-mem",   "events",
+                                        "cmd",   "user",  "redir",     "resp",     "lib-name",  "lib-ver"};
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
     exchange(connection, "CLIENT SETNAME a-name", "+OK\r\n");
     exchange(connection, "CLIENT SETINFO LIB-NAME a-library", "+OK\r\n");
     exchange(connection, "CLIENT SETINFO lib-ver 1.2.3", "+OK\r\n");
-    exchange(connection, "CLIENT SETINFO lib-nonsense 1",
-             "-ERR Unrecognized option 'lib-nonsense'\r\n");
+    exchange(connection, "CLIENT SETINFO lib-nonsense 1", "-ERR Unrecognized option 'lib-nonsense'\r\n");
     exchange(connection, "CLIENT SETINFO lib-name \"a b\"",
              "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n");
     exchange(connection, "CLIENT SETINFO lib-name",
@@ -439,14 +438,15 @@ static void client_list_shows_the_clients_of_all_workers(void **state) {
     long before = client_id(asker);
     for (size_t i = 0; i < CLIENTS; i++) {
         long id = client_id(connections[i]);
-        assert_true(id != before); /* which worker opens its connection first is chance, and so is the order */
+        assert_true(id !=
+                    before); /* which worker opens its connection first is chance, and so is the order */
         before = id;
         snprintf(expected, sizeof expected, "id=%ld addr=", id);
         assert_non_null(strstr(list->text, expected));
     }
     resp3_value_free(list);
-    snprintf(request, sizeof request, "CLIENT LIST ID %ld %ld 999999\r\n",
-             client_id(connections[3]), client_id(connections[8]));
+    snprintf(request, sizeof request, "CLIENT LIST ID %ld %ld 999999\r\n", client_id(connections[3]),
+             client_id(connections[8]));
     resp3_send_text(asker, request);
     list = resp3_read(asker);
     assert_int_equal(count_lines(list->text), 2);
@@ -486,8 +486,7 @@ static void client_kill_finds_its_victims_on_every_worker(void **state) {
     /* by address, in the new form and the old, */
     for (size_t i = 4; i < 8; i++) {
         char *address = client_field(victims[i], "addr");
-        snprintf(request, sizeof request, i % 2 ? "CLIENT KILL %s" : "CLIENT KILL ADDR %s",
-                 address);
+        snprintf(request, sizeof request, i % 2 ? "CLIENT KILL %s" : "CLIENT KILL ADDR %s", address);
         exchange(killer, request, i % 2 ? "+OK\r\n" : ":1\r\n");
         expect_killed(victims[i]);
         exchange(killer, request, i % 2 ? "-ERR No such client\r\n" : ":0\r\n");
@@ -497,8 +496,8 @@ static void client_kill_finds_its_victims_on_every_worker(void **state) {
     char *address = client_field(victims[8], "addr"), *local = client_field(victims[8], "laddr");
     snprintf(request, sizeof request, "CLIENT KILL ADDR %s ID %ld", address, client_id(victims[9]));
     exchange(killer, request, ":0\r\n");
-    snprintf(request, sizeof request, "CLIENT KILL ADDR %s LADDR %s USER default TYPE normal",
-             address, local);
+    snprintf(request, sizeof request, "CLIENT KILL ADDR %s LADDR %s USER default TYPE normal", address,
+             local);
     exchange(killer, request, ":1\r\n");
     expect_killed(victims[8]);
     exchange(killer, "CLIENT KILL TYPE pubsub", ":0\r\n");
@@ -674,8 +673,8 @@ static void a_monitor_on_any_worker_sees_what_every_worker_runs(void **state) {
     connect_many(server, monitors, WORKERS); /* one on each worker */
     for (size_t i = 0; i < CLIENTS; i++) {
         char *address = client_field(senders[i], "addr");
-        assert_true(asprintf(&expected[i], "[%zu %s] \"set\" \"key%zu\" \"a b\\\"\\n\\x01\"\r\n", i,
-                             address, i) > 0);
+        assert_true(
+            asprintf(&expected[i], "[%zu %s] \"set\" \"key%zu\" \"a b\\\"\\n\\x01\"\r\n", i, address, i) > 0);
         char request[32];
         snprintf(request, sizeof request, "SELECT %zu", i);
         exchange(senders[i], request, "+OK\r\n");
@@ -692,8 +691,7 @@ static void a_monitor_on_any_worker_sees_what_every_worker_runs(void **state) {
         for (size_t j = 0; j < CLIENTS; j++) {
             char *line = read_monitored(monitors[i]);
             size_t which = 0;
-            while (which < CLIENTS && (is_seen[which] || strcmp(line, expected[which]) != 0))
-                which++;
+            while (which < CLIENTS && (is_seen[which] || strcmp(line, expected[which]) != 0)) which++;
             if (which == CLIENTS) fail_msg("unexpected, or twice: %s", line);
             is_seen[which] = true;
             free(line);
@@ -715,8 +713,8 @@ static void passwords_are_seen_neither_by_monitors_nor_in_the_slow_log(void **st
         {"HELLO 2 SETNAME x AUTH default sesame",
          "\"HELLO\" \"2\" \"SETNAME\" \"x\" \"AUTH\" \"(redacted)\" \"(redacted)\""},
     };
-    struct server *server = start(
-        (const char *const[]){"--requirepass", "sesame", "--slowlog-log-slower-than", "0", NULL});
+    struct server *server =
+        start((const char *const[]){"--requirepass", "sesame", "--slowlog-log-slower-than", "0", NULL});
     struct resp3 *monitor = resp3_connect(server), *sender = resp3_connect(server);
     exchange(monitor, "AUTH sesame", "+OK\r\n");
     exchange(sender, "AUTH sesame", "+OK\r\n");
@@ -770,7 +768,8 @@ static void a_monitor_does_not_see_administration_and_ends_with_reset(void **sta
     stop(server);
 }
 
-/* ------------------------------------------------------------------ clients that don't read, or don't write any more */
+/* ------------------------------------------------------------------ clients that don't read, or don't write
+ * any more */
 
 static void set_large(redisContext *connection, const char *key, size_t length) {
     char *value = malloc(length);
@@ -947,8 +946,7 @@ static void who_only_closes_its_own_side_still_gets_its_replies(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_client_too_many_is_told_so_and_a_freed_place_is_given_on),
-        cmocka_unit_test(
-            an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not),
+        cmocka_unit_test(an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monitor_is_not),
         cmocka_unit_test(tcp_keepalive_holds_for_new_connections),
         cmocka_unit_test(connections_are_spread_evenly_over_the_workers),
         cmocka_unit_test(a_password_holds_for_who_comes_after_it),

@@ -9,7 +9,7 @@
 
 #include "../support.h"
 
-#define ERROR_NUMBER(name)                                                                         \
+#define ERROR_NUMBER(name)                                                                                   \
     "ERR unknown subcommand or wrong number of arguments for '" name "'. Try DEBUG HELP."
 
 static struct server *server;
@@ -17,8 +17,7 @@ static redisContext *client;
 
 static int start(void **unused) {
     (void)unused;
-    server = server_start(
-        (const char *const[]){"--threads", "2", "--enable-debug-command", "yes", NULL});
+    server = server_start((const char *const[]){"--threads", "2", "--enable-debug-command", "yes", NULL});
     client = server_connect(server);
     return 0;
 }
@@ -74,8 +73,7 @@ static void change_repl_id_changes_it(void **unused) {
 }
 
 static void what_has_no_counterpart_here_answers_as_it_is(void **unused) {
-    static const char wrong[] =
-        "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
+    static const char wrong[] = "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
     (void)unused;
     expect(client, "1", "HSET h a b");
     expect(client, "OK", "SET s x");

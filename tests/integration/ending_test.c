@@ -1,4 +1,5 @@
-/* How a connection ends: by its own word, by an error, by a limit; and that nothing of it is left wherever it was counted. */
+/* How a connection ends: by its own word, by an error, by a limit; and that nothing of it is left wherever it
+ * was counted. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -34,8 +35,8 @@ static void send_packet(struct resp3 *connection, const char *text) {
 /* ------------------------------------------------------------------ in one queue at most */
 
 static void a_monitor_that_quits_or_errs_is_closed_once_and_its_worker_goes_on(void **state) {
-    static const char *const packets[] = {"MONITOR\r\nQUIT\r\n", "MONITOR\r\n*1\r\nnonsense\r\n", "MONITOR\r\nQUIT\r\nPING\r\n",
-                                          "MONITOR\r\nPING\r\nQUIT\r\n*"};
+    static const char *const packets[] = {"MONITOR\r\nQUIT\r\n", "MONITOR\r\n*1\r\nnonsense\r\n",
+                                          "MONITOR\r\nQUIT\r\nPING\r\n", "MONITOR\r\nPING\r\nQUIT\r\n*"};
     (void)state;
     struct server *server = server_start((const char *const[]){"--threads", "1", NULL});
     redisContext *admin = server_connect(server);
@@ -45,7 +46,8 @@ static void a_monitor_that_quits_or_errs_is_closed_once_and_its_worker_goes_on(v
             two[j] = resp3_connect(server);
             send_packet(two[j], packets[i]);
         }
-        for (int j = 0; j < 2; j++) resp3_await_end(two[j]); /* its own side stays open: the server lets it linger */
+        for (int j = 0; j < 2; j++)
+            resp3_await_end(two[j]); /* its own side stays open: the server lets it linger */
         await_info(admin, "connected_clients", 1);
         for (int j = 0; j < 2; j++) resp3_close(two[j]);
         expect(admin, "PONG", "PING");
@@ -62,8 +64,8 @@ static void a_monitor_that_quits_or_errs_is_closed_once_and_its_worker_goes_on(v
 
 #define READ_LATE_VALUES ((size_t)4000)
 
-/* Reads from shortly before its time at the soft limit is up, and faster than it is sent to: so a turn's share is put off to the next turn's end, again
- * and again, and there it is closed. */
+/* Reads from shortly before its time at the soft limit is up, and faster than it is sent to: so a turn's
+ * share is put off to the next turn's end, again and again, and there it is closed. */
 static void *read_late(void *argument) {
     struct resp3 *reader = argument;
     char bytes[64 * KIB];
@@ -81,8 +83,8 @@ static void *read_late(void *argument) {
 static void who_is_closed_by_the_soft_limit_while_it_is_being_sent_to_is_sent_nothing_more(void **state) {
     enum { READERS = 4 };
     (void)state;
-    struct server *server =
-        server_start((const char *const[]){"--threads", "1", "--client-output-buffer-limit", "normal 0 64kb 1", NULL});
+    struct server *server = server_start(
+        (const char *const[]){"--threads", "1", "--client-output-buffer-limit", "normal 0 64kb 1", NULL});
     redisContext *admin = server_connect(server);
     struct resp3 *readers[READERS];
     pthread_t threads[READERS];
@@ -124,8 +126,10 @@ static void who_no_longer_monitors_is_not_counted_as_a_monitor_however_that_ende
         send_packet(monitor, "MONITOR\r\n");
         resp3_expect(monitor, "+OK\r\n");
         assert_int_equal(info_number(admin, "monitor_clients"), 1);
-        if (*way != '\0') send_packet(monitor, way);
-        else resp3_half_close(monitor);
+        if (*way != '\0')
+            send_packet(monitor, way);
+        else
+            resp3_half_close(monitor);
         await_info(admin, "monitor_clients", 0);
         resp3_close(monitor);
         await_info(admin, "monitor_clients", 0);
@@ -140,7 +144,8 @@ static void who_no_longer_monitors_is_not_counted_as_a_monitor_however_that_ende
     stop(server);
 }
 
-/* It may linger for a moment, since bytes follow what it ended with. Who opens such connections one after another finds that they are counted. */
+/* It may linger for a moment, since bytes follow what it ended with. Who opens such connections one after
+ * another finds that they are counted. */
 static void who_quits_and_stays_is_still_a_client_too_many(void **state) {
     (void)state;
     enum { MOST = 10, TRIES = 2000 };
@@ -150,7 +155,8 @@ static void who_quits_and_stays_is_still_a_client_too_many(void **state) {
     int count = 0;
     while (count < TRIES && info_number(admin, "rejected_connections") == 0) {
         clients[count] = resp3_connect(server);
-        if (send(clients[count]->fd, "QUIT\r\nPING\r\n", 12, MSG_NOSIGNAL) < 0) assert_true(errno == EPIPE || errno == ECONNRESET);
+        if (send(clients[count]->fd, "QUIT\r\nPING\r\n", 12, MSG_NOSIGNAL) < 0)
+            assert_true(errno == EPIPE || errno == ECONNRESET);
         count++;
     }
     assert_true(count < TRIES);

@@ -14,7 +14,8 @@ static struct server *server;
 static redisContext *client;
 
 static void start_with(const char *policy, const char *limit) {
-    server = server_start((const char *const[]){"--threads", "2", "--maxmemory-policy", policy, "--maxmemory", limit, NULL});
+    server = server_start(
+        (const char *const[]){"--threads", "2", "--maxmemory-policy", policy, "--maxmemory", limit, NULL});
     client = server_connect(server);
 }
 
@@ -27,7 +28,8 @@ static void stop(void) {
 static bool set(int number, size_t length, const char *option) {
     char *value = calloc(1, length + 1);
     memset(value, 'v', length);
-    redisReply *reply = redisCommand(client, option == NULL ? "SET key:%d %b" : "SET key:%d %b EX %s", number, value, length, option);
+    redisReply *reply = redisCommand(client, option == NULL ? "SET key:%d %b" : "SET key:%d %b EX %s", number,
+                                     value, length, option);
     assert_non_null(reply);
     bool is_taken = reply->type == REDIS_REPLY_STATUS;
     if (!is_taken) assert_string_equal(reply->str, "OOM command not allowed when used memory > 'maxmemory'.");
@@ -65,8 +67,9 @@ static void without_a_policy_writes_are_refused_and_reads_are_not(void **unused)
 
 static void every_policy_makes_room(void **unused) {
     (void)unused;
-    static const char *const policies[] = {"allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-s3fifo", "volatile-lru",
-                                           "volatile-lfu", "volatile-random", "volatile-ttl"};
+    static const char *const policies[] = {"allkeys-lru",     "allkeys-lfu",  "allkeys-random",
+                                           "allkeys-s3fifo",  "volatile-lru", "volatile-lfu",
+                                           "volatile-random", "volatile-ttl"};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         start_with(policies[i], "24mb");
         bool is_volatile = policies[i][0] == 'v';
@@ -110,7 +113,10 @@ static void a_percentage_is_of_what_there_is(void **unused) {
     expect(client, "OK", "CONFIG SET maxmemory 25%%");
     long long half = info_number(client, "maxmemory");
     assert_in_range(half, limit / 2 - 100, limit / 2 + 100);
-    expect(client, "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value", "CONFIG SET maxmemory 0%%");
+    expect(
+        client,
+        "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value",
+        "CONFIG SET maxmemory 0%%");
     stop();
 }
 
@@ -142,7 +148,8 @@ static void what_is_used_is_what_the_allocator_says(void **unused) {
     (void)unused;
     start_with("noeviction", "0");
     for (int i = 0; i < 70000; i++) assert_true(set(i, 1000, NULL));
-    long long used = info_number(client, "used_memory"), allocated = info_number(client, "allocator_allocated");
+    long long used = info_number(client, "used_memory"),
+              allocated = info_number(client, "allocator_allocated");
     assert_true(allocated > 64 << 20);
     assert_true(used >= allocated * 97 / 100 && used <= allocated * 103 / 100);
     stop();

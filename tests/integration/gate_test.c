@@ -1,4 +1,5 @@
-/* The gate, as clients see it: who waits for all shards is never held up by itself, and holds nobody up who needs none. */
+/* The gate, as clients see it: who waits for all shards is never held up by itself, and holds nobody up who
+ * needs none. */
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 #include "../support.h"
 
 #define OTHERS_MOST 512 /* a worker whose turn takes a moment gets none meanwhile */
-#define WORKERS 3 /* one to look on, two that work */
+#define WORKERS 3       /* one to look on, two that work */
 
 /* Clients stay where they are, and come to every worker, whatever else the machine has to do. */
 static struct server *start(const char *option, const char *value) {
@@ -20,7 +21,8 @@ static struct server *start(const char *option, const char *value) {
                                               "--balance-clients", "no", option, value, NULL});
 }
 
-/* A connection that the worker of that number has. Others are kept open meanwhile, as the next one would take their place. */
+/* A connection that the worker of that number has. Others are kept open meanwhile, as the next one would take
+ * their place. */
 static redisContext *connect_to_worker(const struct server *server, long long worker) {
     redisContext *others[OTHERS_MOST], *found = NULL;
     int count = 0;
@@ -72,7 +74,8 @@ static void add_members(redisContext *connection, const char *key, int from, int
 #define UNIONS 200
 #define ADDITIONS 50
 
-/* Clients that want the same shards at the same time, for long and for a moment, refuse each other until somebody takes the gate. */
+/* Clients that want the same shards at the same time, for long and for a moment, refuse each other until
+ * somebody takes the gate. */
 static void refuse_each_other(struct server *server, redisContext *admin) {
     redisContext *longs[CROWD], *shorts[CROWD];
     struct timeval patience = {.tv_sec = 60};
@@ -146,7 +149,8 @@ static void flushall_that_waits_is_not_stopped_by_client_pause(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* What is to happen while a worker sleeps may take longer than that on a busy machine: then it is tried with a longer sleep. */
+/* What is to happen while a worker sleeps may take longer than that on a busy machine: then it is tried with
+ * a longer sleep. */
 static void try_while_it_sleeps(bool (*is_in_time)(const struct server *server, int seconds)) {
     bool is_done = false;
     for (int seconds = 1; seconds <= 16 && !is_done; seconds *= 2) {
@@ -174,8 +178,7 @@ static bool health_checks_pass(const struct server *server, int seconds) {
         redisAppendCommand(waiting, "GET k");
         send_now(waiting);
         /* Either it is answered, or it is seen to wait. */
-        while (!(is_closed = info_number(health, "parked_clients") > 0) && !is_answered(waiting))
-            continue;
+        while (!(is_closed = info_number(health, "parked_clients") > 0) && !is_answered(waiting)) continue;
         if (!is_closed) expect_next(waiting, "1");
     }
     expect(health, "PONG", "PING");
@@ -184,8 +187,7 @@ static bool health_checks_pass(const struct server *server, int seconds) {
     expect(health, "OK", "SELECT 0");
     expect(health, "[maxclients, 10000]", "CONFIG GET maxclients");
     expect(health, "1", "DBSIZE");
-    bool is_in_time =
-        is_closed && info_number(health, "parked_clients") == 1 && !is_answered(sleeper);
+    bool is_in_time = is_closed && info_number(health, "parked_clients") == 1 && !is_answered(sleeper);
     expect_next(sleeper, "OK");
     if (is_closed) expect_next(waiting, "1");
     redisFree(sleeper);
@@ -203,8 +205,8 @@ static void what_needs_no_shard_is_answered_while_the_gate_is_closed(void **stat
 
 /* It has slept for a moment, so long as no turn takes, when they come. */
 static bool newcomers_are_answered(const struct server *server, int seconds) {
-    redisContext *observer = connect_to_worker(server, 1),
-                 *sleeper = sleep_on_worker(server, 0, seconds), *newcomers[NEWCOMERS];
+    redisContext *observer = connect_to_worker(server, 1), *sleeper = sleep_on_worker(server, 0, seconds),
+                 *newcomers[NEWCOMERS];
     for (int64_t from = now_us(); now_us() - from < 100000;) expect(observer, "PONG", "PING");
     for (int i = 0; i < NEWCOMERS; i++) {
         newcomers[i] = server_connect(server);
@@ -241,7 +243,8 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     redisAppendCommand(flusher, "FLUSHALL");
     send_now(flusher);
     while (info_number(admin, "parked_clients") < 1 && !is_answered(flusher)) continue;
-    /* In one pipeline: each of them begins when the one before is done. The last would find its elements if it didn't wait. */
+    /* In one pipeline: each of them begins when the one before is done. The last would find its elements if
+     * it didn't wait. */
     redisAppendCommand(later, "SUNIONSTORE stored small");
     redisAppendCommand(later, "SUNIONSTORE stored large small");
     send_now(later);
@@ -265,9 +268,9 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* Both wait for the hold to end, and are told in one turn of their worker: the one that began to wait for its shard is run first. */
-static void
-what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker(void **state) {
+/* Both wait for the hold to end, and are told in one turn of their worker: the one that began to wait for its
+ * shard is run first. */
+static void what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker(void **state) {
     (void)state;
     struct server *server = start(NULL, NULL);
     redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
@@ -329,14 +332,11 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     expect(connection, "100000", "SETRANGE long 99999 x");
     expect(connection, "1", "APPEND short a");
     expect(connection, "0", "LCS long short LEN");
-    expect(connection,
-           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+    expect(connection, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
            "LCS long long LEN");
-    expect(connection,
-           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+    expect(connection, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
            "LCS long long");
-    expect(connection,
-           "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+    expect(connection, "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
            "LCS long long IDX");
     redisFree(connection);
     assert_int_equal(server_stop(server), 0);
@@ -382,8 +382,7 @@ int main(void) {
         cmocka_unit_test(what_needs_no_shard_is_answered_while_the_gate_is_closed),
         cmocka_unit_test(new_clients_are_not_given_to_a_worker_that_is_busy_with_one_command),
         cmocka_unit_test(what_takes_long_does_not_begin_while_flushall_waits),
-        cmocka_unit_test(
-            what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker),
+        cmocka_unit_test(what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker),
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),

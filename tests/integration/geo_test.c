@@ -25,8 +25,7 @@ static void a_place_is_a_member_of_a_sorted_set(void **unused) {
     (void)unused;
     expect(client, "3479099956230698", "ZSCORE sicily Palermo");
     expect(client, "[sqc8b49rny0, (nil), sqdtr74hyu0]", "GEOHASH sicily Palermo nobody Catania");
-    expect(client, "[[13.36138933897018433, 38.11555639549629859], (nil)]",
-           "GEOPOS sicily Palermo nobody");
+    expect(client, "[[13.36138933897018433, 38.11555639549629859], (nil)]", "GEOPOS sicily Palermo nobody");
     expect(client, "[(nil)]", "GEOPOS nowhere Palermo");
     expect(client, "[]", "GEOHASH nowhere");
     expect(client, "1", "ZREM sicily Palermo");
@@ -42,12 +41,10 @@ static void conditions_of_adding_are_those_of_zadd(void **unused) {
     expect(client, "ERR syntax error", "GEOADD sicily NX XX 1 1 x");
     expect(client, "ERR syntax error", "GEOADD sicily 1 1 x 2");
     expect(client, "ERR value is not a valid float", "GEOADD sicily a 1 x");
-    expect(client, "ERR invalid longitude,latitude pair 181.000000,0.000000",
-           "GEOADD sicily 1 1 x 181 0 y");
+    expect(client, "ERR invalid longitude,latitude pair 181.000000,0.000000", "GEOADD sicily 1 1 x 181 0 y");
     expect(client, "(nil)", "ZSCORE sicily x");
     expect(client, "OK", "SET text x");
-    expect(client, "WRONGTYPE Operation against a key holding the wrong kind of value",
-           "GEOADD text 1 1 x");
+    expect(client, "WRONGTYPE Operation against a key holding the wrong kind of value", "GEOADD text 1 1 x");
 }
 
 static void distances_have_four_places_and_a_unit(void **unused) {
@@ -90,22 +87,17 @@ static void a_box_is_searched_by_its_sides(void **unused) {
 static void count_means_the_nearest_unless_any_will_do(void **unused) {
     (void)unused;
     expect(client, "[Catania]", "GEOSEARCH sicily FROMLONLAT 15 37 BYBOX 400 400 km COUNT 1");
-    expect(client, "[edge1, edge2]",
-           "GEOSEARCH sicily FROMLONLAT 15 37 BYBOX 400 400 km COUNT 2 DESC");
-    expect(client, "[Palermo, edge1]",
-           "GEOSEARCH sicily FROMLONLAT 15 37 BYBOX 400 400 km COUNT 2 ANY ASC");
+    expect(client, "[edge1, edge2]", "GEOSEARCH sicily FROMLONLAT 15 37 BYBOX 400 400 km COUNT 2 DESC");
+    expect(client, "[Palermo, edge1]", "GEOSEARCH sicily FROMLONLAT 15 37 BYBOX 400 400 km COUNT 2 ANY ASC");
     expect(client, "ERR COUNT must be > 0", "GEORADIUS sicily 15 37 200 km COUNT 0");
-    expect(client, "ERR the ANY argument requires COUNT argument",
-           "GEORADIUS sicily 15 37 200 km ANY");
+    expect(client, "ERR the ANY argument requires COUNT argument", "GEORADIUS sicily 15 37 200 km ANY");
 }
 
 static void a_result_is_kept_as_places_or_as_distances(void **unused) {
     (void)unused;
     expect(client, "2", "GEOSEARCHSTORE found sicily FROMLONLAT 15 37 BYRADIUS 200 km");
-    expect(client, "[Palermo, 3479099956230698, Catania, 3479447370796909]",
-           "ZRANGE found 0 -1 WITHSCORES");
-    expect(client, "1",
-           "GEOSEARCHSTORE found sicily FROMLONLAT 15 37 BYRADIUS 200 km COUNT 1 STOREDIST");
+    expect(client, "[Palermo, 3479099956230698, Catania, 3479447370796909]", "ZRANGE found 0 -1 WITHSCORES");
+    expect(client, "1", "GEOSEARCHSTORE found sicily FROMLONLAT 15 37 BYRADIUS 200 km COUNT 1 STOREDIST");
     expect(client, "[Catania, 56.4412578701582]", "ZRANGE found 0 -1 WITHSCORES");
     expect(client, "2", "GEORADIUS sicily 15 37 200 km STOREDIST other STORE found");
     expect(client, "0", "EXISTS other");
@@ -122,25 +114,21 @@ static void a_search_that_is_said_wrongly_is_refused(void **unused) {
            "geosearch sicily BYRADIUS 1 m ASC WITHDIST");
     expect(client, "ERR exactly one of BYRADIUS and BYBOX can be specified for GEOSEARCH",
            "GEOSEARCH sicily FROMLONLAT 1 1 ASC WITHDIST");
-    expect(client, "ERR syntax error",
-           "GEOSEARCH sicily FROMLONLAT 1 1 FROMMEMBER Palermo BYRADIUS 1 m");
+    expect(client, "ERR syntax error", "GEOSEARCH sicily FROMLONLAT 1 1 FROMMEMBER Palermo BYRADIUS 1 m");
     expect(client, "ERR syntax error", "GEOSEARCH sicily FROMLONLAT 1 1 BYRADIUS 1 m STORE x");
     expect(client, "ERR syntax error", "GEORADIUS_RO sicily 1 1 1 m STORE x");
-    expect(client, "ERR could not decode requested zset member",
-           "GEORADIUSBYMEMBER sicily nobody 1 m");
+    expect(client, "ERR could not decode requested zset member", "GEORADIUSBYMEMBER sicily nobody 1 m");
     expect(client, "[]", "GEORADIUSBYMEMBER nowhere nobody 1 m");
     expect(client, "ERR need numeric radius", "GEORADIUS sicily 1 1 x m");
     expect(client, "ERR radius cannot be negative", "GEORADIUS sicily 1 1 -1 m");
     expect(client, "ERR need numeric width", "GEOSEARCH sicily FROMLONLAT 1 1 BYBOX x 1 m");
     expect(client, "ERR need numeric height", "GEOSEARCH sicily FROMLONLAT 1 1 BYBOX 1 x m");
-    expect(client, "ERR height or width cannot be negative",
-           "GEOSEARCH sicily FROMLONLAT 1 1 BYBOX 1 -1 m");
+    expect(client, "ERR height or width cannot be negative", "GEOSEARCH sicily FROMLONLAT 1 1 BYBOX 1 -1 m");
     expect(client,
            "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD "
            "options",
            "GEORADIUS sicily 1 1 1 m STORE x WITHDIST");
-    expect(client,
-           "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
+    expect(client, "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options",
            "GEOSEARCHSTORE x sicily FROMLONLAT 1 1 BYRADIUS 1 m WITHHASH");
 }
 

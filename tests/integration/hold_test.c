@@ -1,4 +1,5 @@
-/* What waits for a busy shard, and what doesn't. DEBUG HOLD keeps a shard exclusively locked by a thread of its own. */
+/* What waits for a busy shard, and what doesn't. DEBUG HOLD keeps a shard exclusively locked by a thread of
+ * its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,21 +28,24 @@
 #endif
 
 static struct server *start(void) {
-    return server_start((const char *const[]){"--threads", "4", "--maxclients", "12000", "--slowlog-log-slower-than", "-1", NULL});
+    return server_start((const char *const[]){"--threads", "4", "--maxclients", "12000",
+                                              "--slowlog-log-slower-than", "-1", NULL});
 }
 
 static void expect_prefix(redisContext *connection, const char *prefix, const char *command) {
     redisReply *reply = redisCommand(connection, command);
     assert_non_null(reply);
     char *text = reply_text(reply);
-    if (strncmp(text, prefix, strlen(prefix)) != 0) fail_msg("%s: expected %s..., got %s", command, prefix, text);
+    if (strncmp(text, prefix, strlen(prefix)) != 0)
+        fail_msg("%s: expected %s..., got %s", command, prefix, text);
     free(text);
     freeReplyObject(reply);
 }
 
 /* A key that shares no shard with k: while k's is held, it can be written. */
 static void find_free_key(redisContext *connection, char out[32]) {
-    redisContext *probe = redisConnectWithTimeout("127.0.0.1", connection->tcp.port, (struct timeval){.tv_usec = 200000});
+    redisContext *probe =
+        redisConnectWithTimeout("127.0.0.1", connection->tcp.port, (struct timeval){.tv_usec = 200000});
     for (int i = 0;; i++) {
         snprintf(out, 32, "free:%d", i);
         redisReply *reply = redisCommand(probe, "SET %s 1", out);

@@ -1,4 +1,5 @@
-/* What the server tells of itself: INFO as monitoring reads it, the slow log, latency, memory, and the commands about commands. */
+/* What the server tells of itself: INFO as monitoring reads it, the slow log, latency, memory, and the
+ * commands about commands. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,53 +128,51 @@ static double part_of(const char *value, const char *name) {
     return 0;
 }
 
-/* The fields that redis_exporter turns into metrics or labels and that a server without replicas, cluster and modules has. Numbers, as
- * it parses them: "ok" is one, too. */
+/* The fields that redis_exporter turns into metrics or labels and that a server without replicas, cluster and
+ * modules has. Numbers, as it parses them: "ok" is one, too. */
 static const char *const exported[] = {
     /* server */
     "uptime_in_seconds", "process_id", "hz", "configured_hz", "io_threads_active", "tcp_port",
     /* clients */
-    "connected_clients", "blocked_clients", "maxclients", "tracking_clients",
-    "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey",
+    "connected_clients", "blocked_clients", "maxclients", "tracking_clients", "clients_in_timeout_table",
+    "total_blocking_keys", "total_blocking_keys_on_nokey",
     /* memory */
     "allocator_active", "allocator_allocated", "allocator_resident", "allocator_frag_ratio",
-    "allocator_frag_bytes", "allocator_rss_ratio", "allocator_rss_bytes", "used_memory",
-    "used_memory_rss", "used_memory_peak", "used_memory_lua", "used_memory_vm_eval",
-    "used_memory_scripts_eval", "used_memory_overhead", "used_memory_startup",
-    "used_memory_dataset", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-    "used_memory_vm_functions", "used_memory_scripts", "used_memory_functions",
-    "used_memory_vm_total", "maxmemory", "total_system_memory", "mem_fragmentation_ratio",
-    "mem_fragmentation_bytes", "mem_clients_slaves", "mem_clients_normal", "mem_cluster_links",
-    "mem_aof_buffer", "mem_replication_backlog", "mem_not_counted_for_evict",
+    "allocator_frag_bytes", "allocator_rss_ratio", "allocator_rss_bytes", "used_memory", "used_memory_rss",
+    "used_memory_peak", "used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval",
+    "used_memory_overhead", "used_memory_startup", "used_memory_dataset", "number_of_cached_scripts",
+    "number_of_functions", "number_of_libraries", "used_memory_vm_functions", "used_memory_scripts",
+    "used_memory_functions", "used_memory_vm_total", "maxmemory", "total_system_memory",
+    "mem_fragmentation_ratio", "mem_fragmentation_bytes", "mem_clients_slaves", "mem_clients_normal",
+    "mem_cluster_links", "mem_aof_buffer", "mem_replication_backlog", "mem_not_counted_for_evict",
     "mem_total_replication_buffers", "lazyfree_pending_objects", "active_defrag_running",
-    "migrate_cached_sockets", "active_defrag_hits", "active_defrag_misses",
-    "active_defrag_key_hits", "active_defrag_key_misses",
+    "migrate_cached_sockets", "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
+    "active_defrag_key_misses",
     /* persistence */
-    "loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress",
-    "rdb_last_save_time", "rdb_last_bgsave_status", "rdb_last_bgsave_time_sec",
-    "rdb_current_bgsave_time_sec", "rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired",
-    "rdb_last_load_keys_loaded", "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled",
-    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_last_cow_size",
-    "aof_last_bgrewrite_status", "aof_last_write_status", "module_fork_in_progress",
-    "module_fork_last_cow_size", "current_cow_peak", "current_cow_size", "current_cow_size_age",
+    "loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "rdb_last_save_time",
+    "rdb_last_bgsave_status", "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "rdb_saves",
+    "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded", "aof_enabled",
+    "aof_rewrite_in_progress", "aof_rewrite_scheduled", "aof_last_rewrite_time_sec",
+    "aof_current_rewrite_time_sec", "aof_last_cow_size", "aof_last_bgrewrite_status", "aof_last_write_status",
+    "module_fork_in_progress", "module_fork_last_cow_size", "current_cow_peak", "current_cow_size",
+    "current_cow_size_age",
     /* stats */
     "total_connections_received", "total_commands_processed", "instantaneous_ops_per_sec",
     "total_net_input_bytes", "total_net_output_bytes", "total_net_repl_input_bytes",
     "total_net_repl_output_bytes", "instantaneous_input_kbps", "instantaneous_output_kbps",
     "rejected_connections", "sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys",
-    "expire_cycle_cpu_milliseconds", "evicted_keys", "evicted_clients",
-    "total_eviction_exceeded_time", "current_eviction_exceeded_time", "keyspace_hits",
-    "keyspace_misses", "pubsub_channels", "pubsub_patterns", "pubsubshard_channels",
-    "latest_fork_usec", "total_forks", "slave_expires_tracked_keys", "tracking_total_keys",
-    "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies",
-    "total_error_replies", "dump_payload_sanitizations", "io_threaded_reads_processed",
-    "io_threaded_writes_processed", "instantaneous_input_repl_kbps",
+    "expire_cycle_cpu_milliseconds", "evicted_keys", "evicted_clients", "total_eviction_exceeded_time",
+    "current_eviction_exceeded_time", "keyspace_hits", "keyspace_misses", "pubsub_channels",
+    "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks",
+    "slave_expires_tracked_keys", "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes",
+    "unexpected_error_replies", "total_error_replies", "dump_payload_sanitizations",
+    "io_threaded_reads_processed", "io_threaded_writes_processed", "instantaneous_input_repl_kbps",
     "instantaneous_output_repl_kbps", "expired_stale_perc", "expired_time_cap_reached_count",
-    "total_reads_processed", "total_writes_processed", "reply_buffer_shrinks",
-    "reply_buffer_expands", "eventloop_cycles", "eventloop_duration_sum",
-    "eventloop_duration_cmd_sum", "instantaneous_eventloop_cycles_per_sec",
-    "instantaneous_eventloop_duration_usec", "acl_access_denied_auth", "acl_access_denied_cmd",
-    "acl_access_denied_key", "acl_access_denied_channel", "lazyfreed_objects", "current_fork_perc",
+    "total_reads_processed", "total_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands",
+    "eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum",
+    "instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec",
+    "acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel",
+    "lazyfreed_objects", "current_fork_perc",
     /* replication */
     "connected_slaves", "master_repl_offset", "second_repl_offset", "repl_backlog_active",
     "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen",
@@ -417,8 +416,7 @@ static void info_has_every_field_of_redis_in_its_order(void **state) {
         snprintf(line, sizeof line, "\n%s:", names[i]);
         const char *found = strstr(at, line);
         if (found == NULL)
-            fail_msg("%s is missing, or not behind %s", names[i],
-                     i == 0 ? "nothing" : names[i - 1]);
+            fail_msg("%s is missing, or not behind %s", names[i], i == 0 ? "nothing" : names[i - 1]);
         at = found;
     }
     freeReplyObject(reply);
@@ -486,8 +484,7 @@ static void info_counts_what_all_workers_do(void **state) {
     }
     struct info *after = info_ask(connections[0], "everything");
     assert_true(field_number(after, "keyspace_hits") == field_number(before, "keyspace_hits") + 16);
-    assert_true(field_number(after, "keyspace_misses") ==
-                field_number(before, "keyspace_misses") + 16);
+    assert_true(field_number(after, "keyspace_misses") == field_number(before, "keyspace_misses") + 16);
     assert_true(field_number(after, "total_commands_processed") >=
                 field_number(before, "total_commands_processed") + 24);
     assert_true(field_number(after, "total_net_input_bytes") >=
@@ -542,8 +539,7 @@ static void memory_follows_the_data(void **state) {
     }
     struct info *full = info_ask(connection, "memory");
     if (has_account) {
-        assert_true(field_number(full, "used_memory") >
-                    field_number(before, "used_memory") + 64 * MIB);
+        assert_true(field_number(full, "used_memory") > field_number(before, "used_memory") + 64 * MIB);
         assert_true(field_number(full, "used_memory_peak") >= field_number(full, "used_memory"));
         assert_non_null(strchr(info_value(full, "used_memory_human"), 'M'));
     }
@@ -551,8 +547,7 @@ static void memory_follows_the_data(void **state) {
                 field_number(before, "used_memory_dataset") + 64 * MIB);
     expect(connection, "OK", "FLUSHALL SYNC");
     struct info *empty = info_ask(connection, "memory");
-    assert_true(field_number(empty, "used_memory_dataset") ==
-                field_number(before, "used_memory_dataset"));
+    assert_true(field_number(empty, "used_memory_dataset") == field_number(before, "used_memory_dataset"));
     if (has_account) assert_true(field_number(empty, "used_memory_peak") > 64 * MIB);
     info_free(before);
     info_free(full);
@@ -649,8 +644,7 @@ static void what_is_freed_later_and_what_has_lapsed_is_told(void **state) {
     for (int i = 0; i < 1000; i++) expect(connection, "OK", "SET key:%d x", i);
     expect(connection, "OK", "FLUSHALL");
     int64_t deadline = now_us() + INT64_C(20000000);
-    while (info_number(connection, "lazyfreed_objects") < before + 1000 && now_us() < deadline)
-        continue;
+    while (info_number(connection, "lazyfreed_objects") < before + 1000 && now_us() < deadline) continue;
     assert_true(info_number(connection, "lazyfreed_objects") >= before + 1000);
     /* All that active expiry finds when it is let loose has lapsed. */
     expect(connection, "OK", "DEBUG SET-ACTIVE-EXPIRE 0");
@@ -707,8 +701,10 @@ static void the_requests_of_a_pipeline_are_counted_one_by_one(void **state) {
     resp3_expect(connection, "+PONG\r\n");
     struct info *info = info_ask(other, "everything");
     const char *sets = info_value(info, "cmdstat_set"), *incrs = info_value(info, "cmdstat_incr");
-    assert_true(part_of(sets, "calls") == 45 && part_of(sets, "failed_calls") == 0 && part_of(sets, "rejected_calls") == 0);
-    assert_true(part_of(incrs, "calls") == 21 && part_of(incrs, "failed_calls") == 21 && part_of(incrs, "rejected_calls") == 1);
+    assert_true(part_of(sets, "calls") == 45 && part_of(sets, "failed_calls") == 0 &&
+                part_of(sets, "rejected_calls") == 0);
+    assert_true(part_of(incrs, "calls") == 21 && part_of(incrs, "failed_calls") == 21 &&
+                part_of(incrs, "rejected_calls") == 1);
     assert_true(part_of(info_value(info, "cmdstat_ping"), "calls") == 1);
     assert_true(part_of(sets, "usec_per_call") > 0);
     info_free(info);
@@ -755,8 +751,8 @@ static redisReply *ask(redisContext *connection, const char *command) {
 
 static void the_slow_log_keeps_the_latest_that_were_slow(void **state) {
     (void)state;
-    struct server *server = start((const char *const[]){"--slowlog-log-slower-than", "100000",
-                                                        "--slowlog-max-len", "3", NULL});
+    struct server *server =
+        start((const char *const[]){"--slowlog-log-slower-than", "100000", "--slowlog-max-len", "3", NULL});
     redisContext *connection = server_connect(server);
     expect(connection, "OK", "CLIENT SETNAME me");
     for (int i = 1; i <= 5; i++) expect(connection, "OK", "DEBUG SLEEP 0.12%d", i);
@@ -767,9 +763,7 @@ static void the_slow_log_keeps_the_latest_that_were_slow(void **state) {
         const redisReply *entry = log->element[i];
         char seconds[16];
         assert_int_equal(entry->elements, 6);
-        if (i > 0)
-            assert_int_equal(entry->element[0]->integer,
-                             log->element[i - 1]->element[0]->integer - 1);
+        if (i > 0) assert_int_equal(entry->element[0]->integer, log->element[i - 1]->element[0]->integer - 1);
         assert_true(entry->element[1]->integer > 1600000000);
         assert_true(entry->element[2]->integer >= 120000);
         assert_int_equal(entry->element[3]->elements, 3);
@@ -917,11 +911,11 @@ static long long number_of(redisContext *connection, const char *command) {
 
 static void memory_commands_tell_what_data_costs(void **state) {
     (void)state;
-    static const char *const names[] = {
-        "peak.allocated",     "total.allocated", "startup.allocated",   "clients.normal",
-        "overhead.total",     "keys.count",      "keys.bytes-per-key",  "dataset.bytes",
-        "dataset.percentage", "peak.percentage", "allocator.allocated", "allocator.active",
-        "allocator.resident", "fragmentation"};
+    static const char *const names[] = {"peak.allocated",     "total.allocated",     "startup.allocated",
+                                        "clients.normal",     "overhead.total",      "keys.count",
+                                        "keys.bytes-per-key", "dataset.bytes",       "dataset.percentage",
+                                        "peak.percentage",    "allocator.allocated", "allocator.active",
+                                        "allocator.resident", "fragmentation"};
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
     redisContext *other = server_connect(server);
@@ -980,14 +974,11 @@ static void object_tells_how_a_value_is_held(void **state) {
     assert_in_range(number_of(connection, "OBJECT IDLETIME long"), 0, RESP3_SECONDS);
     redisReply *reply = ask(connection, "OBJECT FREQ long");
     assert_int_equal(
-        strncmp(reply->str,
-                "ERR An LFU maxmemory policy is not selected, access frequency not tracked.", 74),
+        strncmp(reply->str, "ERR An LFU maxmemory policy is not selected, access frequency not tracked.", 74),
         0);
     freeReplyObject(reply);
-    expect(connection, "ERR unknown subcommand 'nonesuch'. Try OBJECT HELP.",
-           "OBJECT nonesuch long");
-    expect(connection, "ERR wrong number of arguments for 'object|encoding' command",
-           "OBJECT ENCODING");
+    expect(connection, "ERR unknown subcommand 'nonesuch'. Try OBJECT HELP.", "OBJECT nonesuch long");
+    expect(connection, "ERR wrong number of arguments for 'object|encoding' command", "OBJECT ENCODING");
     redisFree(connection);
     stop(server);
 }
@@ -1000,8 +991,7 @@ static void debug_digest_is_that_of_redis_and_knows_no_order(void **state) {
     redisContext *connection = server_connect(server);
     expect(connection, "0000000000000000000000000000000000000000", "DEBUG DIGEST");
     expect(connection, "OK", "MSET i 12345 e hello r %s r44 %s",
-           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     expect(connection, "d290edd996fd9013708ca9dec4d9fe0d1dab8360", "DEBUG DIGEST");
     expect(connection, "OK", "FLUSHALL");
     expect(connection, "OK", "SET r44 %s", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
@@ -1035,8 +1025,7 @@ static void debug_has_what_tests_ask_for(void **state) {
     assert_non_null(strstr(reply->str, " number of elements: 1\n"));
     freeReplyObject(reply);
     expect(connection, "ERR Out of range database", "DEBUG HTSTATS 99");
-    expect(connection,
-           "ERR unknown subcommand or wrong number of arguments for 'nonesuch'. Try DEBUG HELP.",
+    expect(connection, "ERR unknown subcommand or wrong number of arguments for 'nonesuch'. Try DEBUG HELP.",
            "DEBUG nonesuch");
     int64_t from = now_us();
     expect(connection, "OK", "DEBUG SLEEP 0.1");
@@ -1094,8 +1083,7 @@ static void command_describes_every_command(void **state) {
             is_movable = is_movable || strcmp(parts[2].elements[j].text, "movablekeys") == 0;
         if ((parts[3].integer > 0) != (parts[8].count > 0) && !is_movable)
             fail_msg("%s: keys and key specifications disagree", name);
-        for (size_t j = 0; j < i; j++)
-            assert_string_not_equal(name, all->elements[j].elements[0].text);
+        for (size_t j = 0; j < i; j++) assert_string_not_equal(name, all->elements[j].elements[0].text);
         const struct resp3_value *text = resp3_value_find(docs, name);
         const struct resp3_value *summary = text == NULL ? NULL : resp3_value_find(text, "summary");
         if (summary == NULL || summary->length == 0) fail_msg("%s: no summary", name);

@@ -79,7 +79,8 @@ static struct resp3 *connect_to_other_worker(const struct server *server, long w
 
 #define REQUESTS 2000
 
-/* Clients on all workers have sent much, large and small, when the signal comes; what they had sent is answered. */
+/* Clients on all workers have sent much, large and small, when the signal comes; what they had sent is
+ * answered. */
 static void expect_drain(int signal_number) {
     struct server *server = start();
     struct resp3 *clients[CLIENTS];
@@ -221,8 +222,10 @@ static void a_long_command_is_left_undone_when_the_time_for_the_end_is_over(void
         struct resp3 *other = connect_to_other_worker(server, worker);
         resp3_send_text(sleeper, "DEBUG SLEEP 59\r\n");
         resp3_send_text(other, is_signal ? "PING\r\n" : "SHUTDOWN\r\n");
-        if (is_signal) resp3_expect(other, "+PONG\r\n");
-        else resp3_expect_end(other);
+        if (is_signal)
+            resp3_expect(other, "+PONG\r\n");
+        else
+            resp3_expect_end(other);
         int64_t from = now_us();
         if (!is_signal) await_end(server);
         stop(server);
@@ -301,8 +304,7 @@ static void a_server_can_be_started_again_on_the_same_port_at_once(void **state)
 
 #define KEYS 20000
 
-static void set_expiring(redisContext *connection, int count, const char *format,
-                         const char *milliseconds) {
+static void set_expiring(redisContext *connection, int count, const char *format, const char *milliseconds) {
     for (int i = 0; i < count; i++) {
         char key[32];
         snprintf(key, sizeof key, format, i);
@@ -328,8 +330,8 @@ static void expired_keys_go_without_being_touched(void **state) {
     expect(connection, "OK", "SELECT 0");
     await_integer(connection, "DBSIZE", 0);
     assert_int_equal(info_number(connection, "expired_keys"), KEYS + 1000);
-    assert_int_equal(
-        info_number(connection, "keyspace_hits") + info_number(connection, "keyspace_misses"), 0);
+    assert_int_equal(info_number(connection, "keyspace_hits") + info_number(connection, "keyspace_misses"),
+                     0);
     expect(connection, "OK", "SELECT 3");
     expect(connection, "v", "GET stays");
     redisFree(connection);

@@ -1,4 +1,5 @@
-/* maxmemory while the server runs: set, raised, lowered and removed, it is kept by those who grow, and takes no more than it must. */
+/* maxmemory while the server runs: set, raised, lowered and removed, it is kept by those who grow, and takes
+ * no more than it must. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +17,8 @@ static struct server *server;
 static redisContext *clients[CLIENTS];
 
 static void start_with(const char *policy, const char *limit) {
-    server = server_start((const char *const[]){"--threads", "2", "--maxmemory-policy", policy,
-                                                "--maxmemory", limit, NULL});
+    server = server_start(
+        (const char *const[]){"--threads", "2", "--maxmemory-policy", policy, "--maxmemory", limit, NULL});
     for (int i = 0; i < CLIENTS; i++) clients[i] = server_connect(server);
 }
 
@@ -152,7 +153,8 @@ static void who_may_go_but_is_held_by_another_is_waited_for(void **unused) {
     stop();
 }
 
-/* What becomes of operands needs room as what is sent does: a few bytes sent made a server 16 times as large as it may be. */
+/* What becomes of operands needs room as what is sent does: a few bytes sent made a server 16 times as large
+ * as it may be. */
 static const char *const growers[] = {
     "SETRANGE new 20000000 x", "SETBIT new 160000000 1",       "BITFIELD new SET u8 160000000 1",
     "APPEND large x",          "BITOP NOT new large",          "COPY large new",
@@ -165,8 +167,7 @@ static void fill_operands(const char *value, size_t length) {
     freeReplyObject(redisCommand(clients[0], "SET large %b", value, length));
     for (int i = 0; i < 2000; i++) {
         freeReplyObject(redisCommand(clients[0], "SADD set %d%b", i, value, (size_t)10000));
-        freeReplyObject(
-            redisCommand(clients[0], "ZADD sorted %d %d%b", i, i, value, (size_t)10000));
+        freeReplyObject(redisCommand(clients[0], "ZADD sorted %d %d%b", i, i, value, (size_t)10000));
     }
 }
 

@@ -1,4 +1,5 @@
-/* `bind` and `port`, set while the server runs: who listens where from the OK on, and that nothing is left behind. */
+/* `bind` and `port`, set while the server runs: who listens where from the OK on, and that nothing is left
+ * behind. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -17,9 +18,8 @@
 #include "../support.h"
 
 static struct sockaddr_in local_address(int port) {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 /* A socket bound to a port that was free, and the port. */
@@ -33,7 +33,8 @@ static int port_take(int *port) {
     return fd;
 }
 
-/* One below those that the kernel gives to outgoing connections, so that nobody has it before the server does. */
+/* One below those that the kernel gives to outgoing connections, so that nobody has it before the server
+ * does. */
 static int port_free(void) {
     static unsigned int state;
     if (state == 0) state = (unsigned int)now_us() ^ (unsigned int)getpid();
@@ -60,8 +61,7 @@ static void expect_refused(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int outcome = connect(fd, (struct sockaddr *)&address, sizeof address), error = errno;
     close(fd);
-    if (outcome == 0 || error != ECONNREFUSED)
-        fail_msg("port %d still listens: %s", port, strerror(error));
+    if (outcome == 0 || error != ECONNREFUSED) fail_msg("port %d still listens: %s", port, strerror(error));
 }
 
 static int files_open(const struct server *server) {
@@ -92,7 +92,8 @@ static void the_port_can_be_changed_while_clients_are_connected(void **state) {
         expect_served(first);
     }
     expect(connection, "v", "GET k");
-    /* What isn't listened on any more is closed, as soon as each worker has heard of it and the clients that left are gone. */
+    /* What isn't listened on any more is closed, as soon as each worker has heard of it and the clients that
+     * left are gone. */
     int64_t deadline = now_us() + INT64_C(20000000);
     while (files_open(server) > before && now_us() < deadline) expect(connection, "PONG", "PING");
     assert_true(files_open(server) <= before);

@@ -50,8 +50,7 @@ static void a_monitor_sees_its_own_commands_behind_their_replies_but_not_its_end
     struct server *server = start("2");
     struct resp3 *monitor = resp3_connect(server), *other = resp3_connect(server);
     exchange(monitor, "MONITOR", "+OK\r\n");
-    resp3_send_text(monitor,
-                    "PING\r\nSELECT 3\r\nECHO x\r\n"); /* a pipeline keeps that order, too */
+    resp3_send_text(monitor, "PING\r\nSELECT 3\r\nECHO x\r\n"); /* a pipeline keeps that order, too */
     resp3_expect(monitor, "+PONG\r\n");
     expect_seen(monitor, "0", "\"PING\"");
     resp3_expect(monitor, "+OK\r\n");
@@ -91,8 +90,7 @@ static void a_monitor_is_told_of_a_command_that_waits_when_it_comes_and_only_the
 }
 
 static void a_monitor_touches_no_key_and_waits_for_no_pause(void **state) {
-    static const char *const requests[] = {"GET a",  "SET a 1",   "KEYS *",
-                                           "DBSIZE", "PFCOUNT a", "LOLWUT"};
+    static const char *const requests[] = {"GET a", "SET a 1", "KEYS *", "DBSIZE", "PFCOUNT a", "LOLWUT"};
     (void)state;
     struct server *server = start("2");
     struct resp3 *monitor = resp3_connect(server), *other = resp3_connect(server);
@@ -184,7 +182,8 @@ static void one_monitor_costs_the_same_beside_thousands_of_idle_clients(void **s
     stop(server);
 }
 
-/* Keeps the connection's worker busy in one turn for some time: its answers come when all of them are there. */
+/* Keeps the connection's worker busy in one turn for some time: its answers come when all of them are
+ * there. */
 static void keep_busy(struct resp3 *busy, int times) {
     for (int i = 0; i < times; i++) resp3_send_text(busy, "BITCOUNT bits\r\n");
 }
@@ -245,13 +244,11 @@ static bool is_closed_before(const struct resp3 *monitor, const char *mark) {
     }
 }
 
-static void
-monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on(void **state) {
+static void monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on(void **state) {
     enum { MONITORS = 4, LINES = 40 };
     (void)state;
     struct server *server = start("2");
-    struct resp3 *busy = connect_to(server, 0), *sender = connect_to(server, 1),
-                 *monitors[MONITORS];
+    struct resp3 *busy = connect_to(server, 0), *sender = connect_to(server, 1), *monitors[MONITORS];
     char *text = calloc(1, MIB + 1);
     assert_non_null(text);
     memset(text, 'x', MIB);
@@ -305,8 +302,7 @@ static void a_line_that_waits_takes_what_its_text_does(void **state) {
     }
     long after = used_memory(sender);
     resp3_expect(busy, "+OK\r\n");
-    if (after - before > LINES * MOST_EACH)
-        fail_msg("%d lines took %ld bytes", LINES, after - before);
+    if (after - before > LINES * MOST_EACH) fail_msg("%d lines took %ld bytes", LINES, after - before);
     resp3_close(monitor);
     resp3_close(sender);
     resp3_close(busy);
@@ -321,8 +317,7 @@ int main(void) {
         cmocka_unit_test(a_long_line_is_the_same_for_every_monitor_and_outlives_who_leaves),
         cmocka_unit_test(one_monitor_costs_the_same_beside_thousands_of_idle_clients),
         cmocka_unit_test(a_line_that_waits_takes_what_its_text_does),
-        cmocka_unit_test(
-            monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on),
+        cmocka_unit_test(monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

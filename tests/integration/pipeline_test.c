@@ -1,4 +1,5 @@
-/* Clients that write all that they have to say before they read a word, and those that write while they wait: every client is read, within its limits. */
+/* Clients that write all that they have to say before they read a word, and those that write while they wait:
+ * every client is read, within its limits. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +53,8 @@ static void await_info(const char *name, long value) {
 static bool send_blindly(struct resp3 *connection, const char *data, size_t length) {
     while (length > 0) {
         ssize_t sent = send(connection->fd, data, length, MSG_NOSIGNAL);
-        if (sent < 0 && !(errno == EPIPE || errno == ECONNRESET)) fail_msg("%zu bytes are not taken: %s", length, strerror(errno));
+        if (sent < 0 && !(errno == EPIPE || errno == ECONNRESET))
+            fail_msg("%zu bytes are not taken: %s", length, strerror(errno));
         if (sent < 0) return false;
         data += sent;
         length -= (size_t)sent;
@@ -72,8 +74,10 @@ static struct text repeat(const char *text, size_t length, size_t times) {
     return repeated;
 }
 
-/* Sends a request so many times before it reads, by TCP and by a unix socket; each is to be answered by the same bytes. */
-static void expect_pipeline(const char *request, size_t request_length, const char *answer, size_t answer_length, size_t times) {
+/* Sends a request so many times before it reads, by TCP and by a unix socket; each is to be answered by the
+ * same bytes. */
+static void expect_pipeline(const char *request, size_t request_length, const char *answer,
+                            size_t answer_length, size_t times) {
     struct text all = repeat(request, request_length, times);
     for (int is_unix = 0; is_unix < 2; is_unix++) {
         struct resp3 *client = connect_by(is_unix);
@@ -90,7 +94,9 @@ static void large_sets_and_gets_are_all_answered_to_who_reads_after_the_last_of_
     start(NULL);
     char request[LENGTH + 100], answer[LENGTH + 100], value[LENGTH + 1] = "";
     memset(value, 'v', LENGTH);
-    int request_length = snprintf(request, sizeof request, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", LENGTH, value);
+    int request_length =
+        snprintf(request, sizeof request,
+                 "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", LENGTH, value);
     int answer_length = snprintf(answer, sizeof answer, "+OK\r\n$%d\r\n%s\r\n", LENGTH, value);
     expect_pipeline(request, (size_t)request_length, answer, (size_t)answer_length, TIMES);
     assert_int_equal(info_number(admin, "client_output_bytes"), 0);
@@ -172,7 +178,8 @@ static void many_that_never_read_are_closed_from_the_largest_on(void **state) {
         send_blindly(clients[i], all.data, all.length);
     }
     int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(admin, "evicted_clients") == 0 || info_number(admin, "mem_clients_normal") > (int64_t)(48 * MIB))
+    while (info_number(admin, "evicted_clients") == 0 ||
+           info_number(admin, "mem_clients_normal") > (int64_t)(48 * MIB))
         if (now_us() > deadline) fail_msg("nobody is closed");
     for (int i = 0; i < CLIENTS; i++) resp3_close(clients[i]);
     await_info("connected_clients", 1);
@@ -198,8 +205,12 @@ static size_t peak_resident(void) {
 
 /* Counts come from the client; as many elements as there are come from others. */
 static void a_reply_longer_than_the_limit_is_not_even_made(void **state) {
-    static const char *const requests[] = {"SRANDMEMBER s -100000000", "HRANDFIELD h -100000000", "ZRANDMEMBER z -100000000",
-                                           "KEYS *", "SMEMBERS many", "ECHO after"};
+    static const char *const requests[] = {"SRANDMEMBER s -100000000",
+                                           "HRANDFIELD h -100000000",
+                                           "ZRANDMEMBER z -100000000",
+                                           "KEYS *",
+                                           "SMEMBERS many",
+                                           "ECHO after"};
     enum { REQUESTS = sizeof requests / sizeof *requests, CLOSED = REQUESTS - 1, MANY = 100000 };
     (void)state;
     start((const char *const[]){"--client-output-buffer-limit", "normal 1mb 0 0", NULL});
@@ -237,7 +248,8 @@ static void a_reply_longer_than_the_limit_is_not_even_made(void **state) {
 static void clients_have_a_bound_without_anybody_setting_one(void **state) {
     (void)state;
     start(NULL);
-    int64_t bound = info_number(admin, "maxmemory_clients"), machine = info_number(admin, "total_system_memory");
+    int64_t bound = info_number(admin, "maxmemory_clients"),
+            machine = info_number(admin, "total_system_memory");
     assert_in_range(bound, MIB, machine / 2);
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)bound);

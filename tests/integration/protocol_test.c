@@ -1,4 +1,5 @@
-/* The protocol over a socket: how requests may be cut, piled up and misformed, and that bytes come back as they went in. */
+/* The protocol over a socket: how requests may be cut, piled up and misformed, and that bytes come back as
+ * they went in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,8 +73,7 @@ static long meter_read(struct meter *meter) {
 }
 
 /* Sends a piece, and waits until the server has taken it: only then is the next one not glued to it. */
-static void send_piece(struct meter *meter, struct resp3 *connection, const char *data,
-                       size_t length) {
+static void send_piece(struct meter *meter, struct resp3 *connection, const char *data, size_t length) {
     resp3_send(connection, data, length);
     meter->received += (long)length;
     int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
@@ -88,8 +88,7 @@ static const char requests[] = "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$12\r\nva\r\nlue
                                "\r\n"
                                "*2\r\n$4\r\nECHO\r\n$0\r\n\r\n"
                                "*1\r\n$4\r\nPING\r\n";
-static const char replies[] =
-    "+OK\r\n$4\r\na bA\r\n$12\r\nva\r\nlue\r\n\r\n$\r\n$0\r\n\r\n+PONG\r\n";
+static const char replies[] = "+OK\r\n$4\r\na bA\r\n$12\r\nva\r\nlue\r\n\r\n$\r\n$0\r\n\r\n+PONG\r\n";
 
 static void requests_cut_at_any_byte_are_answered_as_whole_ones(void **state) {
     (void)state;
@@ -114,8 +113,7 @@ static void requests_that_come_byte_by_byte_are_answered(void **state) {
     struct meter meter = {.connection = server_connect(server)};
     struct resp3 *connection = resp3_connect(server);
     meter.received = meter_read(&meter);
-    for (size_t i = 0; i < sizeof requests - 1; i++)
-        send_piece(&meter, connection, requests + i, 1);
+    for (size_t i = 0; i < sizeof requests - 1; i++) send_piece(&meter, connection, requests + i, 1);
     resp3_expect(connection, replies);
     resp3_close(connection);
     redisFree(meter.connection);
@@ -156,8 +154,8 @@ static void a_pipeline_of_thousands_is_answered_in_order(void **state) {
             break;
         default:
             fprintf(sent.out, "NONESUCH %s\r\n", number);
-            fprintf(expected.out,
-                    "-ERR unknown command 'NONESUCH', with args beginning with: '%s' \r\n", number);
+            fprintf(expected.out, "-ERR unknown command 'NONESUCH', with args beginning with: '%s' \r\n",
+                    number);
         }
     }
     text_end(&sent);
@@ -240,7 +238,8 @@ static void inline_requests_take_quotes_escapes_and_blanks(void **state) {
 
 /* ------------------------------------------------------------------ what is refused */
 
-/* Sends what comes before, a PING that must be answered, and the bad request; expects its error and the end. */
+/* Sends what comes before, a PING that must be answered, and the bad request; expects its error and the
+ * end. */
 static void expect_protocol_error(const struct server *server, const char *request, size_t length,
                                   const char *error) {
     struct resp3 *connection = resp3_connect(server);
@@ -367,8 +366,7 @@ static void an_endless_request_is_closed_at_the_query_buffer_limit_and_others_go
         "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$67108864\r\n" /* ... or one long one */
     };
     static const char *const fillings[] = {"$6\r\nargume\r\n", "12345678901 "};
-    struct server *server =
-        start((const char *const[]){"--client-query-buffer-limit", "1mb", NULL});
+    struct server *server = start((const char *const[]){"--client-query-buffer-limit", "1mb", NULL});
     redisContext *other = server_connect(server);
     expect(other, "OK", "SET untouched yes");
     for (size_t i = 0; i < 2; i++) {
@@ -389,8 +387,7 @@ static void an_endless_request_is_closed_at_the_query_buffer_limit_and_others_go
 
 static void what_is_within_the_query_buffer_limit_may_come_for_ever(void **state) {
     (void)state;
-    struct server *server =
-        start((const char *const[]){"--client-query-buffer-limit", "1mb", NULL});
+    struct server *server = start((const char *const[]){"--client-query-buffer-limit", "1mb", NULL});
     struct resp3 *connection = resp3_connect(server);
     char *value = noise(512 * KIB, 2);
     for (int i = 0; i < 8; i++) {
@@ -445,8 +442,7 @@ static void a_client_without_password_may_send_little(void **state) {
 
 static void expect_greeting(struct resp3 *connection, int protocol) {
     struct resp3_value *greeting = resp3_read(connection);
-    static const char *const keys[] = {"server", "version", "proto",  "id",
-                                       "mode",   "role",    "modules"};
+    static const char *const keys[] = {"server", "version", "proto", "id", "mode", "role", "modules"};
     assert_int_equal(greeting->kind, protocol == 3 ? '%' : '*');
     assert_int_equal(greeting->count, 14);
     for (size_t i = 0; i < 7; i++) assert_string_equal(greeting->elements[2 * i].text, keys[i]);
@@ -465,20 +461,17 @@ static void hello_chooses_the_protocol(void **state) {
     resp3_send_text(connection, "HELLO\r\nGET none\r\n");
     expect_greeting(connection, 2);
     resp3_expect(connection, "$-1\r\n");
-    resp3_send_text(connection,
-                    "HELLO 3 SETNAME somebody\r\nGET none\r\nCLIENT GETNAME\r\nHELLO\r\n");
+    resp3_send_text(connection, "HELLO 3 SETNAME somebody\r\nGET none\r\nCLIENT GETNAME\r\nHELLO\r\n");
     expect_greeting(connection, 3);
     resp3_expect(connection, "_\r\n$8\r\nsomebody\r\n");
     expect_greeting(connection, 3);
-    resp3_send_text(
-        connection,
-        "HELLO 4\r\nHELLO 1\r\nHELLO x\r\nHELLO 3 NONSENSE\r\nHELLO 3 SETNAME \"a b\"\r\n");
-    resp3_expect(connection,
-                 "-NOPROTO unsupported protocol version\r\n"
-                 "-NOPROTO unsupported protocol version\r\n"
-                 "-ERR Protocol version is not an integer or out of range\r\n"
-                 "-ERR Syntax error in HELLO option 'NONSENSE'\r\n"
-                 "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+    resp3_send_text(connection,
+                    "HELLO 4\r\nHELLO 1\r\nHELLO x\r\nHELLO 3 NONSENSE\r\nHELLO 3 SETNAME \"a b\"\r\n");
+    resp3_expect(connection, "-NOPROTO unsupported protocol version\r\n"
+                             "-NOPROTO unsupported protocol version\r\n"
+                             "-ERR Protocol version is not an integer or out of range\r\n"
+                             "-ERR Syntax error in HELLO option 'NONSENSE'\r\n"
+                             "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
     resp3_send_text(connection, "HELLO 2\r\nGET none\r\nHELLO 3\r\nRESET\r\nGET none\r\n");
     expect_greeting(connection, 2);
     resp3_expect(connection, "$-1\r\n");
@@ -492,13 +485,11 @@ static void hello_may_carry_the_password(void **state) {
     (void)state;
     struct server *server = start((const char *const[]){"--requirepass", "secret", NULL});
     struct resp3 *connection = resp3_connect(server);
-    resp3_send_text(
-        connection,
-        "HELLO 3\r\nHELLO 3 AUTH default wrong\r\nHELLO 3 AUTH nobody secret\r\nPING\r\n");
+    resp3_send_text(connection,
+                    "HELLO 3\r\nHELLO 3 AUTH default wrong\r\nHELLO 3 AUTH nobody secret\r\nPING\r\n");
     char *refusal = resp3_read_line(connection);
     assert_int_equal(
-        strncmp(refusal, "-NOAUTH HELLO must be called with the client already authenticated", 66),
-        0);
+        strncmp(refusal, "-NOAUTH HELLO must be called with the client already authenticated", 66), 0);
     free(refusal);
     resp3_expect(connection, "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
                              "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
@@ -521,13 +512,11 @@ static void every_kind_of_reply_has_its_form_in_both_protocols(void **state) {
         {"null", "$-1\r\n", "_\r\n"},
         {"array", "*3\r\n:0\r\n:1\r\n:2\r\n", "*3\r\n:0\r\n:1\r\n:2\r\n"},
         {"set", "*3\r\n:0\r\n:1\r\n:2\r\n", "~3\r\n:0\r\n:1\r\n:2\r\n"},
-        {"map", "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n",
-         "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"},
+        {"map", "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n", "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"},
         {"attrib", "$39\r\nSome real reply following the attribute\r\n",
          "|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n$39\r\nSome real reply "
          "following the attribute\r\n"},
-        {"verbatim", "$25\r\nThis is a verbatim\nstring\r\n",
-         "=29\r\ntxt:This is a verbatim\nstring\r\n"},
+        {"verbatim", "$25\r\nThis is a verbatim\nstring\r\n", "=29\r\ntxt:This is a verbatim\nstring\r\n"},
         {"true", ":1\r\n", "#t\r\n"},
         {"false", ":0\r\n", "#f\r\n"},
         {"bignum", "$37\r\n1234567999999999999999999999999999999\r\n",
@@ -602,8 +591,7 @@ static void commands_answer_in_resp3s_own_kinds(void **state) {
 static void send_set(struct resp3 *connection, const char *key, const char *value, size_t length,
                      size_t piece) {
     char head[96];
-    snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key,
-             length);
+    snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, length);
     resp3_send_text(connection, head);
     for (size_t at = 0; at < length; at += piece)
         resp3_send(connection, value + at, length - at < piece ? length - at : piece);
@@ -726,8 +714,9 @@ static void a_pipeline_finds_what_it_has_put(void **state) {
     text_begin(&expected);
     for (int i = 0; i < PIPELINE; i++) {
         int length = snprintf(NULL, 0, "key:%d", i);
-        fprintf(sent.out, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%d\r\n$%d\r\nkey:%d\r\n*2\r\n$3\r\nGET\r\n$%d\r\nkey:%d\r\n", length, i,
-                length, i, length, i);
+        fprintf(sent.out,
+                "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%d\r\n$%d\r\nkey:%d\r\n*2\r\n$3\r\nGET\r\n$%d\r\nkey:%d\r\n",
+                length, i, length, i, length, i);
         fprintf(expected.out, "+OK\r\n$%d\r\nkey:%d\r\n", length, i);
     }
     exchange(connection, &sent, &expected);
@@ -822,8 +811,7 @@ static void large_values_of_many_clients_are_not_mixed_up(void **state) {
     for (size_t i = 0; i < CLIENTS; i++) resp3_expect(connections[i], "+OK\r\n");
     for (size_t i = 0; i < CLIENTS; i++) {
         char request[32];
-        snprintf(request, sizeof request, "GET k%zu\r\nDEL k%zu\r\n", (i + 1) % CLIENTS,
-                 (i + 1) % CLIENTS);
+        snprintf(request, sizeof request, "GET k%zu\r\nDEL k%zu\r\n", (i + 1) % CLIENTS, (i + 1) % CLIENTS);
         resp3_send_text(connections[i], request);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
@@ -848,8 +836,7 @@ static void a_value_on_its_way_is_not_changed_by_later_writes(void **state) {
     send_set(reader, "k", value, length, length);
     resp3_expect(reader, "+OK\r\n");
     resp3_send_text(reader, "GET k\r\nGET k\r\n");
-    resp3_expect(reader,
-                 "$33554432\r\n"); /* the first is on its way, and most of it not yet read */
+    resp3_expect(reader, "$33554432\r\n"); /* the first is on its way, and most of it not yet read */
     expect(writer, "33554432", "SETRANGE k 1000000 %s", "changed");
     expect(writer, "33554435", "APPEND k end");
     expect(writer, "1", "DEL k");

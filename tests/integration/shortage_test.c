@@ -35,8 +35,7 @@ static void a_read_without_memory_for_its_answer_is_an_error(void **unused) {
     redisContext *client = server_connect(server);
     expect(client, "1", "SADD set 0123456789012345");
     rlim_t most = address_space(server->pid) + 16 * MIB;
-    assert_int_equal(prlimit(server->pid, RLIMIT_AS, &(struct rlimit){most, RLIM_INFINITY}, NULL),
-                     0);
+    assert_int_equal(prlimit(server->pid, RLIMIT_AS, &(struct rlimit){most, RLIM_INFINITY}, NULL), 0);
     for (int i = 0; i < 3; i++) {
         redisReply *reply = redisCommand(client, "SRANDMEMBER set -10000000"); /* of 230 MB */
         assert_non_null(reply);
@@ -46,14 +45,13 @@ static void a_read_without_memory_for_its_answer_is_an_error(void **unused) {
         expect(client, "[0123456789012345]", "SRANDMEMBER set 5");
     }
     redisFree(client);
-    assert_int_equal(
-        prlimit(server->pid, RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}, NULL), 0);
+    assert_int_equal(prlimit(server->pid, RLIMIT_AS, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}, NULL),
+                     0);
     assert_int_equal(server_stop(server), 0);
 }
 
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_read_without_memory_for_its_answer_is_an_error)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_read_without_memory_for_its_answer_is_an_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,7 +146,8 @@ static void the_arguments_of_an_unfinished_request_are_counted(void **state) {
 
 /* ------------------------------------------------------------------ time */
 
-/* CPU that a request of many small arguments and some large ones takes; which come first is the only difference. */
+/* CPU that a request of many small arguments and some large ones takes; which come first is the only
+ * difference. */
 static double cpu_of_arguments(const struct server *server, bool is_small_first) {
     enum { SMALL = 600000, LARGE = 1000 };
     static char large[17000];
@@ -208,7 +209,8 @@ static int scan_rises(redisContext *connection, const char *command, int *cursor
     return rises;
 }
 
-/* A cursor was a piece of a hash, and so rose with each call; a few hundred of them give the hash's secret away. */
+/* A cursor was a piece of a hash, and so rose with each call; a few hundred of them give the hash's secret
+ * away. */
 static void a_cursor_tells_nothing_of_the_hash(void **state) {
     (void)state;
     static const char *const commands[] = {"SCAN %s COUNT 1", "SSCAN set %s COUNT 1", "HSCAN hash %s COUNT 1",

@@ -1,4 +1,5 @@
-/* Streams as clients see them: ids, ranges, groups, what is pending, and waiting for entries. Two workers at least, so that most waits cross threads. */
+/* Streams as clients see them: ids, ranges, groups, what is pending, and waiting for entries. Two workers at
+ * least, so that most waits cross threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,11 +28,9 @@ static int clear(void **unused) {
 static void ids_ascend(void **unused) {
     (void)unused;
     expect(client, "1-1", "XADD s 1-1 a b");
-    expect(client,
-           "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+    expect(client, "ERR The ID specified in XADD is equal or smaller than the target stream top item",
            "XADD s 1-1 a b");
-    expect(client,
-           "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+    expect(client, "ERR The ID specified in XADD is equal or smaller than the target stream top item",
            "XADD s 0-5 a b");
     expect(client, "ERR The ID specified in XADD must be greater than 0-0", "XADD s 0-0 a b");
     expect(client, "1-2", "XADD s 1-* a b");
@@ -51,8 +50,7 @@ static void ids_ascend(void **unused) {
 static void an_id_of_the_server_is_its_clock(void **unused) {
     (void)unused;
     redisReply *time = redisCommand(client, "TIME"), *id = redisCommand(client, "XADD s * a b");
-    long long now = strtoll(time->element[0]->str, NULL, 10) * 1000,
-              ms = strtoll(id->str, NULL, 10);
+    long long now = strtoll(time->element[0]->str, NULL, 10) * 1000, ms = strtoll(id->str, NULL, 10);
     assert_true(ms >= now - 1000 && ms < now + 10000);
     freeReplyObject(time);
     freeReplyObject(id);
@@ -163,11 +161,9 @@ static void what_is_deleted_is_remembered(void **unused) {
     expect(client, "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
            "XSETID s 2-0");
     expect(client, "OK", "XSETID s 9-0 ENTRIESADDED 7 MAXDELETEDID 4-0");
-    expect(client,
-           "ERR The entries_added specified in XSETID is smaller than the target stream length",
+    expect(client, "ERR The entries_added specified in XSETID is smaller than the target stream length",
            "XSETID s 9-0 ENTRIESADDED 0");
-    expect(client,
-           "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+    expect(client, "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
            "XSETID s 9-0 MAXDELETEDID 10-0");
     expect(client, "ERR no such key", "XSETID none 1-0");
     expect(client, "10-0", "XADD s 10-* f v");
@@ -181,8 +177,7 @@ static void consumers_share_what_a_group_reads(void **unused) {
     expect(client, "OK", "XGROUP CREATE s g 0");
     expect(client, "BUSYGROUP Consumer Group name already exists", "XGROUP CREATE s g 0");
     expect(client, "[[s, [[1-0, [f, v]]]]]", "XREADGROUP GROUP g one COUNT 1 STREAMS s >");
-    expect(client, "[[s, [[2-0, [f, v]], [3-0, [f, v]]]]]",
-           "XREADGROUP GROUP g two COUNT 2 STREAMS s >");
+    expect(client, "[[s, [[2-0, [f, v]], [3-0, [f, v]]]]]", "XREADGROUP GROUP g two COUNT 2 STREAMS s >");
     expect(client, "[[s, [[1-0, [f, v]]]]]", "XREADGROUP GROUP g one STREAMS s 0");
     expect(client, "[3, 1-0, 3-0, [[one, 1], [two, 2]]]", "XPENDING s g");
     expect(client, "2", "XACK s g 1-0 2-0 9-0");
@@ -192,8 +187,7 @@ static void consumers_share_what_a_group_reads(void **unused) {
     expect(client, "[[s, [[4-0, [f, v]]]]]", "XREADGROUP GROUP g two NOACK STREAMS s >");
     expect(client, "(nil)", "XREADGROUP GROUP g two STREAMS s >");
     expect(client, "[1, 3-0, 3-0, [[two, 1]]]", "XPENDING s g");
-    expect(client,
-           "[[name, g, consumers, 2, pending, 1, last-delivered-id, 4-0, entries-read, 4, lag, 0]]",
+    expect(client, "[[name, g, consumers, 2, pending, 1, last-delivered-id, 4-0, entries-read, 4, lag, 0]]",
            "XINFO GROUPS s");
     expect(client, "1", "XGROUP DELCONSUMER s g two");
     expect(client, "[0, (nil), (nil), (nil)]", "XPENDING s g");
@@ -214,16 +208,12 @@ static void groups_need_a_stream_or_make_one(void **unused) {
     expect(client, "0", "XLEN s");
     expect(client, "1", "XGROUP CREATECONSUMER s g c");
     expect(client, "0", "XGROUP CREATECONSUMER s g c");
-    expect(client, "NOGROUP No such consumer group 'x' for key name 's'",
-           "XGROUP CREATECONSUMER s x c");
+    expect(client, "NOGROUP No such consumer group 'x' for key name 's'", "XGROUP CREATECONSUMER s x c");
     expect(client, "OK", "XGROUP SETID s g 5-0 ENTRIESREAD 3");
-    expect(client,
-           "[[name, g, consumers, 1, pending, 0, last-delivered-id, 5-0, entries-read, 3, lag, 0]]",
+    expect(client, "[[name, g, consumers, 1, pending, 0, last-delivered-id, 5-0, entries-read, 3, lag, 0]]",
            "XINFO GROUPS s");
-    expect(client, "ERR value for ENTRIESREAD must be positive or -1",
-           "XGROUP SETID s g 5-0 ENTRIESREAD -2");
-    expect(client,
-           "ERR unknown subcommand or wrong number of arguments for 'CREATE'. Try XGROUP HELP.",
+    expect(client, "ERR value for ENTRIESREAD must be positive or -1", "XGROUP SETID s g 5-0 ENTRIESREAD -2");
+    expect(client, "ERR unknown subcommand or wrong number of arguments for 'CREATE'. Try XGROUP HELP.",
            "XGROUP CREATE s h 0 FOO");
     expect(client, "OK", "SET t x");
     expect(client, WRONG_TYPE, "XGROUP CREATE t g 0 MKSTREAM");
@@ -284,8 +274,7 @@ static void maps_are_maps_in_resp3(void **unused) {
     resp3_expect_value(modern, "{s: [[1-0, [f, v]]]}");
     resp3_send_text(modern, "XINFO GROUPS s\r\nXINFO STREAM s FULL\r\nXINFO CONSUMERS s g\r\n");
     resp3_expect_value(
-        modern,
-        "[{name: g, consumers: 1, pending: 1, last-delivered-id: 1-0, entries-read: 1, lag: 0}]");
+        modern, "[{name: g, consumers: 1, pending: 1, last-delivered-id: 1-0, entries-read: 1, lag: 0}]");
     struct resp3_value *full = resp3_read(modern), *consumers = resp3_read(modern);
     const struct resp3_value *group = &resp3_value_find(full, "groups")->elements[0];
     const struct resp3_value *consumer = &resp3_value_find(group, "consumers")->elements[0];
@@ -327,8 +316,7 @@ static void arguments_of_reads_are_checked(void **unused) {
            "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> "
            "<consumer> option.",
            "XREAD STREAMS s >");
-    expect(client, "ERR Missing GROUP option for XREADGROUP",
-           "XREADGROUP COUNT 1 NOACK STREAMS s >");
+    expect(client, "ERR Missing GROUP option for XREADGROUP", "XREADGROUP COUNT 1 NOACK STREAMS s >");
     expect(client, "(nil)", "XREAD STREAMS s 0");
     expect(client, "(nil)", "XREAD BLOCK 5 STREAMS s $");
     expect(client, "PONG", "PING");
@@ -389,7 +377,8 @@ static void who_waits_for_a_group_that_goes_is_told(void **unused) {
                                    {"RENAME s t", NO_GROUP},         {"SWAPDB 0 1", NO_GROUP}};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         expect(client, "OK", "XGROUP CREATE s g $ MKSTREAM");
-        redisContext *waiting = connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
+        redisContext *waiting =
+            connect_and_wait(server, client, "XREADGROUP GROUP g one BLOCK 0 STREAMS s >");
         freeReplyObject(redisCommand(client, ends[i][0]));
         expect_answer(waiting, ends[i][1]);
         freeReplyObject(redisCommand(client, "FLUSHALL"));

@@ -1,5 +1,5 @@
-/* What waiters cost others, and what serving them may touch. Work is counted (INFO's waiter_looks), not timed: what is linear in a request does four times
- * as much for four times the keys. */
+/* What waiters cost others, and what serving them may touch. Work is counted (INFO's waiter_looks), not
+ * timed: what is linear in a request does four times as much for four times the keys. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,8 @@ static void send_only(redisContext *connection) {
     for (int done = 0; !done;) assert_int_equal(redisBufferWrite(connection, &done), REDIS_OK);
 }
 
-/* word, then prefix0 .. prefix<count-1>, each followed by `value` if that isn't NULL, then last if that isn't. To be sent. */
+/* word, then prefix0 .. prefix<count-1>, each followed by `value` if that isn't NULL, then last if that
+ * isn't. To be sent. */
 static void append_many(redisContext *connection, const char *word, const char *prefix, int count,
                         const char *value, const char *last) {
     size_t most = 2 * (size_t)count + 2;
@@ -95,7 +96,8 @@ static void a_list_that_fills_a_key_at_once_serves_moves_to_many_keys(void **unu
     expect(writer, "OK", "FLUSHALL");
 }
 
-/* While the last one's destination is held by another, it isn't served by who fills the key, but served it is. */
+/* While the last one's destination is held by another, it isn't served by who fills the key, but served it
+ * is. */
 static void a_move_whose_destination_is_busy_looks_again_for_itself(void **unused) {
     (void)unused;
     redisContext *waiting[6], *holder = server_connect(server);
@@ -187,7 +189,7 @@ static void a_key_named_many_times_costs_a_look_each(void **unused) {
     int64_t before = info_number(writer, "waiter_looks");
     redisAppendCommandArgv(waiting, MANY + 2, arguments, NULL);
     send_only(waiting);
-    await("total_blocking_keys", 1);
+    await("blocked_clients", 1);
     assert_in_range(info_number(writer, "waiter_looks") - before, MANY, 4 * MANY);
     expect(writer, "1", "RPUSH same x");
     expect_answer(waiting, "[same, x]");

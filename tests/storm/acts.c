@@ -1,5 +1,6 @@
-/* The acts: a function for each, and the tables of them. An act takes some milliseconds as a rule, half a second at most, and leaves nothing open but its
- * actor's heavy connection. What it is answered is nobody's concern here. */
+/* The acts: a function for each, and the tables of them. An act takes some milliseconds as a rule, half a
+ * second at most, and leaves nothing open but its actor's heavy connection. What it is answered is nobody's
+ * concern here. */
 #include <string.h>
 #include <stdio.h>
 #include <time.h>
@@ -13,8 +14,7 @@
 #define WAIT_MS 300
 #define SOFT_CLIENTS 6
 
-const char *const storm_slow_keys[] = {"set:a",  "set:b",  "set:k", "slow:0",
-                                       "slow:1", "slow:2", NULL};
+const char *const storm_slow_keys[] = {"set:a", "set:b", "set:k", "slow:0", "slow:1", "slow:2", NULL};
 
 static void pass(uint64_t milliseconds) {
     struct timespec time = {.tv_sec = 0, .tv_nsec = (long)milliseconds * 1000000};
@@ -35,23 +35,19 @@ static void add_everyday(struct actor *actor) {
     case 0: text_request_with(text, 1 + draw(actor, 2000), "SET str:%d", key); break;
     case 1: text_request(text, "GET str:%d", key); break;
     case 2:
-        text_request(text, "MGET str:%d str:%d str:%d set:small", key, (key + 1) % KEYS,
-                     (key + 2) % KEYS);
+        text_request(text, "MGET str:%d str:%d str:%d set:small", key, (key + 1) % KEYS, (key + 2) % KEYS);
         break;
     case 3:
-        text_request(text, "MSET str:%d a str:%d b str:%d c", key, (key + 7) % KEYS,
-                     (key + 9) % KEYS);
+        text_request(text, "MSET str:%d a str:%d b str:%d c", key, (key + 7) % KEYS, (key + 9) % KEYS);
         break;
     case 4: text_request_with(text, 100 + draw(actor, 20000), "SET str:%d", key + 1000); break;
     case 5: text_request_with(text, 100, "SET passing:%d EX 1 x", (int)draw(actor, 5000)); break;
     case 6:
-        text_request(text, "SET passing:%d x PX %d", (int)draw(actor, 5000),
-                     1 + (int)draw(actor, 200));
+        text_request(text, "SET passing:%d x PX %d", (int)draw(actor, 5000), 1 + (int)draw(actor, 200));
         break;
     case 7: text_request(text, "HSET hash:%d a 1 b 2 c 3 f%d 4", key, (int)draw(actor, 500)); break;
     case 8:
-        text_request(text, "ZADD zset:%d %d a %d b", key, (int)draw(actor, 99),
-                     (int)draw(actor, 99));
+        text_request(text, "ZADD zset:%d %d a %d b", key, (int)draw(actor, 99), (int)draw(actor, 99));
         break;
     case 9: text_request(text, "RPUSH queue:%d x y", queue); break;
     case 10: text_request(text, "LPOP queue:%d", queue); break;
@@ -125,7 +121,8 @@ static void play_pause(struct actor *actor) {
     struct wire wire;
     int milliseconds = 1 + (int)draw(actor, 150);
     if (!actor_open(actor, &wire)) return;
-    /* Not all the time; and what is excused is set before and after, since the server's own time of it lies in between. */
+    /* Not all the time; and what is excused is set before and after, since the server's own time of it lies
+     * in between. */
     if (atomic_load(&actor->storm->excused_until) < now_us() - 500000) {
         atomic_store(&actor->storm->excused_until, now_us() + 10000000);
         wire_say(&wire, "CLIENT PAUSE %d %s", milliseconds, draw(actor, 2) == 0 ? "ALL" : "WRITE");
@@ -145,14 +142,12 @@ static void play_hold(struct actor *actor) {
     }
     if (actor_open(actor, &wire)) {
         uint64_t milliseconds = 50 + draw(actor, 1850);
-        wire_say(&wire, "DEBUG HOLD slow:%d %.3f", (int)draw(actor, 3),
-                 (double)milliseconds / 1000);
+        wire_say(&wire, "DEBUG HOLD slow:%d %.3f", (int)draw(actor, 3), (double)milliseconds / 1000);
         wire_finish(&wire, WAIT_MS);
         wire_say(&wire, "SET slow:%d x", (int)draw(actor, 3));
         wire_finish(&wire, 20);
         actor_close(actor, &wire);
-        for (uint64_t i = 0; i < milliseconds && !atomic_load(&actor->storm->is_over); i += 50)
-            pass(50);
+        for (uint64_t i = 0; i < milliseconds && !atomic_load(&actor->storm->is_over); i += 50) pass(50);
     }
     atomic_store(&actor->storm->holds, false);
 }
@@ -164,14 +159,12 @@ static void play_ends(struct actor *actor) {
     static const char *const requests[] = {
         "MONITOR",           "MONITOR",          "QUIT",      "RESET",   "PING",
         "CLIENT REPLY SKIP", "CLIENT REPLY OFF", "GET str:1", "HELLO 3", "CLIENT ID"};
-    static const char *const wrong[] = {"*1\r\n+PING\r\n", "*-7\r\n$x\r\n", "*99999999999\r\n",
-                                        "\"\r\n"};
+    static const char *const wrong[] = {"*1\r\n+PING\r\n", "*-7\r\n$x\r\n", "*99999999999\r\n", "\"\r\n"};
     for (int i = 0; i < 4; i++) {
         struct wire wire;
         if (!actor_open(actor, &wire)) return;
         for (uint64_t k = 1 + draw(actor, 4); k > 0; k--)
-            text_request(&actor->text, "%s",
-                         requests[draw(actor, sizeof requests / sizeof requests[0])]);
+            text_request(&actor->text, "%s", requests[draw(actor, sizeof requests / sizeof requests[0])]);
         if (draw(actor, 3) == 0) {
             const char *garbage = wrong[draw(actor, sizeof wrong / sizeof wrong[0])];
             text_bytes(&actor->text, garbage, strlen(garbage));
@@ -190,9 +183,7 @@ static void play_half(struct actor *actor) {
         switch (draw(actor, 4)) {
         case 0: text_request_with(&actor->text, 1 + draw(actor, 100000), "SET str:1"); break;
         case 1: text_request(&actor->text, "MSET a b c d e f g h"); break;
-        case 2:
-            text_bytes(&actor->text, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000000\r\nabcdefgh", 38);
-            break;
+        case 2: text_bytes(&actor->text, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10000000\r\nabcdefgh", 38); break;
         default: text_bytes(&actor->text, "*1000000\r\n$0\r\n\r\n$0\r\n\r\n", 22); break;
         }
         actor->text.length -= draw(actor, actor->text.length);
@@ -212,9 +203,7 @@ static void play_kill(struct actor *actor) {
     if (!actor_open(actor, &victim)) return;
     if (actor_open(actor, &killer)) {
         switch (draw(actor, 5)) {
-        case 0:
-            wire_say(&victim, "BLPOP queue:%d never:1 never:2 0", (int)draw(actor, QUEUES));
-            break;
+        case 0: wire_say(&victim, "BLPOP queue:%d never:1 never:2 0", (int)draw(actor, QUEUES)); break;
         case 1: wire_say(&victim, "MONITOR"); break;
         case 2: wire_say(&victim, "SET slow:%d x", (int)draw(actor, 3)); break;
         case 3: text_request_with(&actor->text, 300000, "SET str:1"); break;
@@ -223,9 +212,7 @@ static void play_kill(struct actor *actor) {
         send_and_clear(actor, &victim);
         if (victim.id != 0) {
             switch (draw(actor, 4)) {
-            case 0:
-                wire_say(&killer, "CLIENT UNBLOCK %llu ERROR", (unsigned long long)victim.id);
-                break;
+            case 0: wire_say(&killer, "CLIENT UNBLOCK %llu ERROR", (unsigned long long)victim.id); break;
             case 1: wire_say(&killer, "CLIENT UNBLOCK %llu", (unsigned long long)victim.id); break;
             default: wire_say(&killer, "CLIENT KILL ID %llu", (unsigned long long)victim.id); break;
             }
@@ -236,15 +223,15 @@ static void play_kill(struct actor *actor) {
     actor_close(actor, &victim);
 }
 
-/* Many replies that nobody reads: some wait a while and then do, some for longer than the soft limit allows. */
+/* Many replies that nobody reads: some wait a while and then do, some for longer than the soft limit
+ * allows. */
 static void play_unread(struct actor *actor) {
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
     if (draw(actor, 3) == 0) wire_say(&wire, "MONITOR");
     text_request_with(&actor->text, 20000, "SET unread");
     for (uint64_t i = 1 + draw(actor, 300); i > 0; i--)
-        text_request(&actor->text,
-                     draw(actor, 2) == 0 ? "GET unread" : "MGET unread unread unread");
+        text_request(&actor->text, draw(actor, 2) == 0 ? "GET unread" : "MGET unread unread unread");
     send_and_clear(actor, &wire);
     for (uint64_t i = draw(actor, 25); i > 0 && !atomic_load(&actor->storm->is_over); i--) {
         pass(50);
@@ -254,7 +241,8 @@ static void play_unread(struct actor *actor) {
     actor_close(actor, &wire);
 }
 
-/* Owed more than the soft limit allows for a second (the server's options), and then read at once, just when time is up. */
+/* Owed more than the soft limit allows for a second (the server's options), and then read at once, just when
+ * time is up. */
 static void play_soft(struct actor *actor) {
     struct wire wires[SOFT_CLIENTS];
     for (int i = 0; i < SOFT_CLIENTS; i++) {
@@ -303,13 +291,11 @@ static void play_chain(struct actor *actor) {
     for (uint64_t i = 1 + draw(actor, 5); i > 0; i--)
         text_request(&actor->text, "LPUSH chain:%d x", order[0]);
     for (int i = 0; i < 4; i++)
-        text_request(&actor->text,
-                     draw(actor, 2) == 0 ? "LRANGE chain:%d 0 -1" : "LPUSH chain:%d y",
+        text_request(&actor->text, draw(actor, 2) == 0 ? "LRANGE chain:%d 0 -1" : "LPUSH chain:%d y",
                      order[draw(actor, QUEUES)]);
     send_and_clear(actor, &giver);
     wire_finish(&giver, WAIT_MS);
-    if (draw(actor, 3) == 0)
-        wire_say(&giver, "DEL chain:%d chain:%d chain:%d", order[1], order[2], order[3]);
+    if (draw(actor, 3) == 0) wire_say(&giver, "DEL chain:%d chain:%d chain:%d", order[1], order[2], order[3]);
     actor_close(actor, &giver);
     for (uint32_t i = 0; i < count; i++) actor_close(actor, &waiters[i]);
 }
@@ -319,8 +305,7 @@ static void play_gone(struct actor *actor) {
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
     wire_say(&wire, "BLPOP never:%d never:x 0", (int)draw(actor, 5));
-    for (uint64_t i = 1 + draw(actor, 400); i > 0; i--)
-        text_request_with(&actor->text, 4000, "SET str:1");
+    for (uint64_t i = 1 + draw(actor, 400); i > 0; i--) text_request_with(&actor->text, 4000, "SET str:1");
     wire_send_text(&wire, &actor->text, 50);
     text_clear(&actor->text);
     storm_depart(actor->storm, wire.id, "gone");
@@ -331,11 +316,9 @@ static void play_wait(struct actor *actor) {
     struct wire wire;
     if (!actor_open(actor, &wire)) return;
     for (int i = 0; i < 5; i++) {
-        text_request(&actor->text, "BLPOP queue:%d queue:%d never:%d 0.0%d",
-                     (int)draw(actor, QUEUES), (int)draw(actor, QUEUES), i,
-                     1 + (int)draw(actor, 3));
-        if (draw(actor, 4) == 0)
-            text_request(&actor->text, "BZPOPMIN zset:%d 0.01", (int)draw(actor, KEYS));
+        text_request(&actor->text, "BLPOP queue:%d queue:%d never:%d 0.0%d", (int)draw(actor, QUEUES),
+                     (int)draw(actor, QUEUES), i, 1 + (int)draw(actor, 3));
+        if (draw(actor, 4) == 0) text_request(&actor->text, "BZPOPMIN zset:%d 0.01", (int)draw(actor, KEYS));
         if (draw(actor, 4) == 0)
             text_request(&actor->text, "XREAD BLOCK 5 STREAMS stream:%d $", (int)draw(actor, 3));
     }
@@ -360,8 +343,7 @@ static void play_limit(struct actor *actor) {
     wire_finish(&wire, WAIT_MS);
     if (draw(actor, 2) == 0) {
         for (uint64_t i = draw(actor, 200); i > 0; i--)
-            text_request_with(&actor->text, 1 + draw(actor, 8000), "SET fill:%d",
-                              (int)draw(actor, 20000));
+            text_request_with(&actor->text, 1 + draw(actor, 8000), "SET fill:%d", (int)draw(actor, 20000));
         send_and_clear(actor, &wire);
         wire_finish(&wire, WAIT_MS);
     }
@@ -453,12 +435,11 @@ static void play_long(struct actor *actor) {
 
 /* Those that once broke something stand first. */
 const struct act light_acts[] = {
-    {"everyday", play_everyday}, {"add", play_add},     {"ends", play_ends},
-    {"half", play_half},         {"chain", play_chain}, {"gone", play_gone},
-    {"large", play_large},       {"limit", play_limit}, {"flush", play_flush},
-    {"pause", play_pause},       {"hold", play_hold},   {"unread", play_unread},
-    {"soft", play_soft},         {"kill", play_kill},   {"wait", play_wait},
-    {"ask", play_ask},           {"add", play_add},     {NULL, NULL},
+    {"everyday", play_everyday}, {"add", play_add},     {"ends", play_ends},   {"half", play_half},
+    {"chain", play_chain},       {"gone", play_gone},   {"large", play_large}, {"limit", play_limit},
+    {"flush", play_flush},       {"pause", play_pause}, {"hold", play_hold},   {"unread", play_unread},
+    {"soft", play_soft},         {"kill", play_kill},   {"wait", play_wait},   {"ask", play_ask},
+    {"add", play_add},           {NULL, NULL},
 };
 const struct act heavy_acts[] = {
     {"union", play_union}, {"union", play_union}, {"fill", play_fill},

@@ -20,8 +20,7 @@ static void pace(int milliseconds) {
     nanosleep(&time, NULL);
 }
 
-static bool is_hold(const struct wire *wire, const char *key, double seconds, char *answer,
-                    size_t size) {
+static bool is_hold(const struct wire *wire, const char *key, double seconds, char *answer, size_t size) {
     struct text request = {NULL, 0, 0};
     text_request(&request, "DEBUG HOLD %s %.1f", key, seconds);
     bool is_answered = wire_ask(wire, &request, answer, size, OPEN_MS);
@@ -40,8 +39,7 @@ static bool find_key(struct probe *probe) {
             snprintf(probe->key, sizeof probe->key, "probe:%u:%d", probe->worker, i);
             is_found = is_hold(&probe->wire, probe->key, 0, answer, sizeof answer);
         }
-        is_found = is_found &&
-                   !is_hold(&probe->wire, storm_slow_keys[0], 0, answer, sizeof answer) &&
+        is_found = is_found && !is_hold(&probe->wire, storm_slow_keys[0], 0, answer, sizeof answer) &&
                    strncmp(answer, "-BUSY", 5) == 0;
         pace(900); /* until all are free again, or nearly */
         for (int i = 1; i < seconds; i++) pace(999);
@@ -51,8 +49,8 @@ static bool find_key(struct probe *probe) {
 }
 
 void probe_open(struct probe *probe, struct storm *storm, uint32_t worker) {
-    *probe = (struct probe){
-        .storm = storm, .worker = worker, .state = worker + 1, .limit_us = OPEN_MS * 1000LL};
+    *probe =
+        (struct probe){.storm = storm, .worker = worker, .state = worker + 1, .limit_us = OPEN_MS * 1000LL};
     if (!storm_open_on(storm, &probe->wire, worker))
         storm_complain(storm, "no connection is to be had on worker %u", worker);
     else if (!find_key(probe))
@@ -75,7 +73,8 @@ static const char *write_request(struct probe *probe, struct text *text) {
     }
 }
 
-/* Each answer needs two threads to be woken, which on a busy machine are as late as the one that only sleeps. */
+/* Each answer needs two threads to be woken, which on a busy machine are as late as the one that only
+ * sleeps. */
 #define WAKES 2
 #define PULSE_MS 5
 
@@ -105,14 +104,13 @@ static int64_t probe_once(struct probe *probe, struct text *text, const char *na
     took -= WAKES * (atomic_load(&probe->storm->lost_us) - lost);
     if (is_answered && took <= limit) return took > 0 ? took : 0;
     if (!is_answered && ended - sent < milliseconds * 900LL) {
-        storm_complain(probe->storm, "worker %u closed the connection of its probe at %s",
-                       probe->worker, name);
+        storm_complain(probe->storm, "worker %u closed the connection of its probe at %s", probe->worker,
+                       name);
     } else {
-        storm_complain(
-            probe->storm,
-            "worker %u answered %s %s %.1f s, %.1f s more than may be (it was sent at %.1f s)",
-            probe->worker, name, is_answered ? "after" : "not within", (double)took / 1e6,
-            (double)(took - limit) / 1e6, (double)(sent % 1000000000) / 1e6);
+        storm_complain(probe->storm,
+                       "worker %u answered %s %s %.1f s, %.1f s more than may be (it was sent at %.1f s)",
+                       probe->worker, name, is_answered ? "after" : "not within", (double)took / 1e6,
+                       (double)(took - limit) / 1e6, (double)(sent % 1000000000) / 1e6);
     }
     return -1;
 }
@@ -155,8 +153,8 @@ static const char *find_line(const char *list, uint64_t id) {
     return strstr(list, start);
 }
 
-/* Who should have gone by the time that the list was asked for is gone from it; else it is looked at once more: a worker sees ends of connections after
- * it has told who is there. */
+/* Who should have gone by the time that the list was asked for is gone from it; else it is looked at once
+ * more: a worker sees ends of connections after it has told who is there. */
 static void look_for_departed(struct census *census, const char *list, int64_t asked) {
     struct storm *storm = census->storm;
     char found[512] = "";
@@ -182,8 +180,8 @@ static void look_for_departed(struct census *census, const char *list, int64_t a
     storm->departed_count = kept;
     pthread_mutex_unlock(&storm->mutex);
     if (found[0] != '\0')
-        storm_complain(storm, "gone for %.1f s (%s), and still listed: %s", since,
-                       act == NULL ? "-" : act, found);
+        storm_complain(storm, "gone for %.1f s (%s), and still listed: %s", since, act == NULL ? "-" : act,
+                       found);
 }
 
 static void *census_run(void *argument) {
@@ -195,8 +193,7 @@ static void *census_run(void *argument) {
     while (!atomic_load(&census->storm->is_over)) {
         int64_t asked = now_us();
         if (!wire_ask(&census->wire, &request, list, LIST_BYTES, LIST_MS)) {
-            storm_complain(census->storm,
-                           "CLIENT LIST is not answered, %.1f s after it was asked for",
+            storm_complain(census->storm, "CLIENT LIST is not answered, %.1f s after it was asked for",
                            (double)(now_us() - asked) / 1e6);
             break;
         }

@@ -1,5 +1,5 @@
-/* Who looks on: a client of each worker that asks for next to nothing, of shards that nobody keeps for long, and expects an answer; and one that reads
- * CLIENT LIST for those who should not be in it. */
+/* Who looks on: a client of each worker that asks for next to nothing, of shards that nobody keeps for long,
+ * and expects an answer; and one that reads CLIENT LIST for those who should not be in it. */
 #ifndef TESTS_STORM_PROBE_H
 #define TESTS_STORM_PROBE_H
 
@@ -28,7 +28,8 @@ void probe_end(struct probe *probe);
 /* Who only sleeps and looks how late it is woken, until the storm is over. */
 void pulse_begin(struct storm *storm, pthread_t *thread);
 
-/* Looks for the departed in CLIENT LIST, in a thread of its own. `limit_us`: when it is a complaint that one is still there. */
+/* Looks for the departed in CLIENT LIST, in a thread of its own. `limit_us`: when it is a complaint that one
+ * is still there. */
 struct census {
     struct storm *storm;
     pthread_t thread;

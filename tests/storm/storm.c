@@ -33,9 +33,8 @@ void storm_complain(struct storm *storm, const char *format, ...) {
         for (uint32_t i = 0; i < playing_count; i++) {
             const char *doing = atomic_load(&playing[i].doing);
             if (length < 0 || length >= (int)sizeof storm->complaint) break;
-            length +=
-                snprintf(storm->complaint + length, sizeof storm->complaint - (size_t)length,
-                         "%s%s", i == 0 ? "; meanwhile: " : ", ", doing == NULL ? "-" : doing);
+            length += snprintf(storm->complaint + length, sizeof storm->complaint - (size_t)length, "%s%s",
+                               i == 0 ? "; meanwhile: " : ", ", doing == NULL ? "-" : doing);
         }
     }
     pthread_mutex_unlock(&storm->mutex);
@@ -52,8 +51,7 @@ void storm_depart(struct storm *storm, uint64_t id, const char *act) {
     if (id == 0) return;
     pthread_mutex_lock(&storm->mutex);
     if (storm->departed_count < DEPARTED_MOST)
-        storm->departed[storm->departed_count++] =
-            (struct departed){.id = id, .at = now_us(), .act = act};
+        storm->departed[storm->departed_count++] = (struct departed){.id = id, .at = now_us(), .act = act};
     pthread_mutex_unlock(&storm->mutex);
 }
 
@@ -101,8 +99,7 @@ static bool is_chosen(const struct storm *storm, const char *name) {
     if (storm->only == NULL) return true;
     size_t length = strlen(name);
     for (const char *at = storm->only; (at = strstr(at, name)) != NULL; at += length)
-        if ((at == storm->only || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
-            return true;
+        if ((at == storm->only || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
     return false;
 }
 
@@ -157,8 +154,7 @@ static void fill_set(const struct wire *wire, const char *key, uint32_t first, u
         char line[8192];
         int length = snprintf(line, sizeof line, "SADD %s", key);
         for (uint32_t k = i; k < i + MEMBERS_AT_ONCE && k < count; k++)
-            length +=
-                snprintf(line + length, sizeof line - (size_t)length, " member:%u", first + k);
+            length += snprintf(line + length, sizeof line - (size_t)length, " member:%u", first + k);
         text_request(&text, "%s", line);
     }
     wire_send_text(wire, &text, LONG_MS);

@@ -1,8 +1,9 @@
 /* A storm: clients that do at random what has brought servers down, and who looks on.
  *
- * Actors are threads. Each does one act after the other: a few connections, some traffic, an end of some kind. Most acts are short for the server. Those
- * that are heavy (a set of thousands united, a sort, a walk) are for the connections on one worker, HEAVY_WORKER: what the clients of the other workers
- * notice of them is what is judged (probe.h). */
+ * Actors are threads. Each does one act after the other: a few connections, some traffic, an end of some
+ * kind. Most acts are short for the server. Those that are heavy (a set of thousands united, a sort, a walk)
+ * are for the connections on one worker, HEAVY_WORKER: what the clients of the other workers notice of them
+ * is what is judged (probe.h). */
 #ifndef TESTS_STORM_STORM_H
 #define TESTS_STORM_STORM_H
 
@@ -35,7 +36,9 @@ struct storm {
     atomic_bool holds;             /* somebody has a shard held (DEBUG HOLD) */
     _Atomic int64_t excused_until; /* monotonic us: CLIENT PAUSE holds whom it likes until then */
     _Atomic uint64_t acts;
-    _Atomic int64_t lost_us; /* how late one who only sleeps was woken, all in all: what the machine, not the server, keeps others from */
+    /* how late one who only sleeps was woken, all in all: what the machine, not the server, keeps others
+     * from */
+    _Atomic int64_t lost_us;
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     struct departed departed[DEPARTED_MOST];
@@ -54,8 +57,8 @@ struct actor {
     _Atomic(const char *) doing;
 };
 
-/* Names of keys whose shards are held for long, by heavy acts and DEBUG HOLD, ended by NULL. Who wants to be answered at once has others.
- * They are few, since a server has few holds at once. */
+/* Names of keys whose shards are held for long, by heavy acts and DEBUG HOLD, ended by NULL. Who wants to be
+ * answered at once has others. They are few, since a server has few holds at once. */
 extern const char *const storm_slow_keys[];
 
 /* Starts so many actors, of whom every fourth is heavy; ends them, and their connections. */

@@ -111,8 +111,7 @@ bool wire_send(const struct wire *wire, const char *data, size_t length, int mil
         if (sent > 0) {
             data += sent;
             length -= (size_t)sent;
-        } else if ((errno != EAGAIN && errno != EINTR) ||
-                   !await_events(wire->fd, POLLOUT, deadline)) {
+        } else if ((errno != EAGAIN && errno != EINTR) || !await_events(wire->fd, POLLOUT, deadline)) {
             return false;
         }
     }
@@ -201,9 +200,8 @@ void wire_read_some(const struct wire *wire, size_t most, int milliseconds) {
 
 /* No blocking: a listener whose queue is full leaves one waiting for minutes. */
 static bool wire_connect(int fd, int port, int64_t deadline) {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int error = 0, on = 1;
     socklen_t length = sizeof error;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -1,6 +1,7 @@
-/* Elements for clients that wait: 1,000 clients block on 100 lists while 8 producers push numbered elements. Each element is delivered exactly once,
- * and of one list and producer every client gets them in order. Then the same while one client in ten is cut off and comes back: an element may
- * go down with a client only if its reply was already under way.
+/* Elements for clients that wait: 1,000 clients block on 100 lists while 8 producers push numbered elements.
+ * Each element is delivered exactly once, and of one list and producer every client gets them in order. Then
+ * the same while one client in ten is cut off and comes back: an element may go down with a client only if
+ * its reply was already under way.
  *
  *     BLOCKING_ELEMENTS=1000000 blocking_test     default 1,000,000; fewer under sanitizers */
 #include <errno.h>
@@ -58,7 +59,9 @@ static void client_ask(struct client *client) {
 }
 
 static void client_open(struct client *client, int list) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)server->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *client = (struct client){.socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .list = list};
     for (int i = 0; i < PRODUCERS; i++) client->last[i] = -1;
     assert_true(client->socket >= 0);
@@ -68,8 +71,10 @@ static void client_open(struct client *client, int list) {
 
 static void note(struct client *client, int producer, long element) {
     unsigned char *seen = &delivered[producer * elements + element];
-    if (*seen) count_twice++;
-    else count_delivered++;
+    if (*seen)
+        count_twice++;
+    else
+        count_delivered++;
     *seen = 1;
     if (element <= client->last[producer]) count_unordered++;
     client->last[producer] = element;
@@ -77,15 +82,19 @@ static void note(struct client *client, int producer, long element) {
 
 /* "*2 $n list:7 $m 3:12345": asks for the next when the reply is whole. */
 static void client_read(struct client *client) {
-    ssize_t received = recv(client->socket, client->input + client->length, sizeof client->input - 1 - client->length, 0);
-    if (received <= 0) fail_msg("a client that waits was cut off: %s", received == 0 ? "end" : strerror(errno));
+    ssize_t received =
+        recv(client->socket, client->input + client->length, sizeof client->input - 1 - client->length, 0);
+    if (received <= 0)
+        fail_msg("a client that waits was cut off: %s", received == 0 ? "end" : strerror(errno));
     client->length += (size_t)received;
     client->input[client->length] = '\0';
     int lines = 0, producer, list, whole = 0;
     long element;
     for (const char *at = client->input; (at = strstr(at, "\r\n")) != NULL; at += 2) lines++;
     if (lines < 5) return;
-    assert_int_equal(sscanf(client->input, "*2\r\n$%*d\r\nlist:%d\r\n$%*d\r\n%d:%ld\r\n%n", &list, &producer, &element, &whole), 3);
+    assert_int_equal(sscanf(client->input, "*2\r\n$%*d\r\nlist:%d\r\n$%*d\r\n%d:%ld\r\n%n", &list, &producer,
+                            &element, &whole),
+                     3);
     assert_int_equal(whole, (int)client->length);
     assert_int_equal(list, client->list);
     client->length = 0;
@@ -104,10 +113,12 @@ static void *produce(void *argument) {
     redisContext *connection = server_connect(server);
     for (long first = 0; first < elements && !producer->is_broken; first += BATCH) {
         long end = first + BATCH < elements ? first + BATCH : elements;
-        for (long i = first; i < end; i++) redisAppendCommand(connection, "RPUSH list:%ld %d:%ld", i % LISTS, producer->number, i);
+        for (long i = first; i < end; i++)
+            redisAppendCommand(connection, "RPUSH list:%ld %d:%ld", i % LISTS, producer->number, i);
         for (long i = first; i < end; i++) {
             redisReply *reply;
-            if (redisGetReply(connection, (void **)&reply) != REDIS_OK || reply->type != REDIS_REPLY_INTEGER) {
+            if (redisGetReply(connection, (void **)&reply) != REDIS_OK ||
+                reply->type != REDIS_REPLY_INTEGER) {
                 producer->is_broken = true;
                 break;
             }
@@ -143,7 +154,8 @@ static void run(bool cuts) {
     long wanted = PRODUCERS * elements, turns = 0;
     int patience = cuts ? 3000 : PATIENCE_MS;
     while (count_delivered < wanted) {
-        for (int i = 0; i < CLIENTS; i++) polled[i] = (struct pollfd){.fd = clients[i].socket, .events = POLLIN};
+        for (int i = 0; i < CLIENTS; i++)
+            polled[i] = (struct pollfd){.fd = clients[i].socket, .events = POLLIN};
         if (poll(polled, CLIENTS, patience) == 0) break;
         for (int i = 0; i < CLIENTS; i++)
             if (polled[i].revents != 0) client_read(&clients[i]);

@@ -14,8 +14,7 @@
 
 static struct server *server;
 static atomic_bool is_over;
-static _Atomic long long asked,
-    answered; /* numbers of the last MSET sent, and of the last one answered */
+static _Atomic long long asked, answered; /* numbers of the last MSET sent, and of the last one answered */
 static _Atomic uint64_t torn, reversed, stale, unwritten;
 static int64_t ends_at;
 

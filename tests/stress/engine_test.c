@@ -1,5 +1,6 @@
-/* The embedded engine under many threads: writes of several keys are seen whole or not at all, every scan returns whoever was there throughout,
- * nothing deadlocks, closers of the gate get through, and in the end the books balance. */
+/* The embedded engine under many threads: writes of several keys are seen whole or not at all, every scan
+ * returns whoever was there throughout, nothing deadlocks, closers of the gate get through, and in the end
+ * the books balance. */
 #include "../engine.h"
 #include "../mirror.h"
 
@@ -22,7 +23,8 @@ struct bank {
     _Atomic uint64_t reads, torn, number;
 };
 
-/* A group is a set of accounts that is always written as one, and so always equal; groups overlap only in shards, not in keys. */
+/* A group is a set of accounts that is always written as one, and so always equal; groups overlap only in
+ * shards, not in keys. */
 struct accounts {
     struct bank *bank;
     struct key keys[MOST_KEYS];
@@ -50,11 +52,16 @@ static void write_group(void *context, struct write_scope *scope) {
         struct edit edit;
         char value[80];
         /* Of every form and size, so that entries move while others want to read them. */
-        size_t length = (size_t)snprintf(value, sizeof value, group->stamp % 3 == 0 ? "%llu" : group->stamp % 3 == 1 ? "%llu." : "%048llu",
+        size_t length = (size_t)snprintf(value, sizeof value,
+                                         group->stamp % 3 == 0   ? "%llu"
+                                         : group->stamp % 3 == 1 ? "%llu."
+                                                                 : "%048llu",
                                          (unsigned long long)group->stamp);
         scope_edit(scope, &group->keys[i], &edit);
-        if (group->stamp % 17 == 0) edit_remove(&edit);
-        else CHECK(edit_put_string(&edit, value, length, NULL, false));
+        if (group->stamp % 17 == 0)
+            edit_remove(&edit);
+        else
+            CHECK(edit_put_string(&edit, value, length, NULL, false));
         scope_changed(&edit, group->stamp % 17 == 0 ? EVENT_DEL : EVENT_SET);
     }
 }
@@ -74,7 +81,8 @@ static void read_group(void *context, const struct read_scope *scope) {
     struct accounts *group = context;
     uint64_t first = stamp_of(scope_read(scope, &group->keys[0]));
     group->is_equal = true;
-    for (size_t i = 1; i < group->count; i++) group->is_equal &= stamp_of(scope_read(scope, &group->keys[i])) == first;
+    for (size_t i = 1; i < group->count; i++)
+        group->is_equal &= stamp_of(scope_read(scope, &group->keys[i])) == first;
 }
 
 static void *write_groups(void *argument) {
@@ -143,17 +151,21 @@ static void writes_of_several_keys_are_seen_whole_or_not_at_all(void **state) {
     bank->rounds = SCALED(30000, 2500);
     bank->keyspace = keyspace_with(16, 1, bank->seed); /* few, so that they collide */
     for (int i = 0; i < ACCOUNTS; i++)
-        bank->keys[i] = keyspace_key(bank->keyspace, 0, bank->names[i], (size_t)snprintf(bank->names[i], sizeof bank->names[i], "account%d", i));
-    for (int i = 0; i < WRITERS; i++) assert_int_equal(pthread_create(&writers[i], NULL, write_groups, bank), 0);
-    for (int i = 0; i < READERS; i++) assert_int_equal(pthread_create(&readers[i], NULL, read_groups, bank), 0);
+        bank->keys[i] = keyspace_key(bank->keyspace, 0, bank->names[i],
+                                     (size_t)snprintf(bank->names[i], sizeof bank->names[i], "account%d", i));
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&writers[i], NULL, write_groups, bank), 0);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&readers[i], NULL, read_groups, bank), 0);
     assert_int_equal(pthread_create(&closer, NULL, close_sometimes, bank), 0);
     for (int i = 0; i < WRITERS; i++) pthread_join(writers[i], NULL);
     atomic_store(&bank->is_over, true);
     for (int i = 0; i < READERS; i++) pthread_join(readers[i], NULL);
     pthread_join(closer, NULL);
     struct keyspace_counts counts = counts_of(bank->keyspace);
-    print_message("%llu reads, %llu refused takes, %llu closings\n", (unsigned long long)atomic_load(&bank->reads),
-                  (unsigned long long)counts.busy_takes, (unsigned long long)counts.gate_closings);
+    print_message("%llu reads, %llu refused takes, %llu closings\n",
+                  (unsigned long long)atomic_load(&bank->reads), (unsigned long long)counts.busy_takes,
+                  (unsigned long long)counts.gate_closings);
     assert_int_equal(atomic_load(&bank->torn), 0);
     assert_true(atomic_load(&bank->reads) > 0 && counts.gate_closings > 0);
     struct lane *lane = lane_attach(bank->keyspace);
@@ -188,9 +200,12 @@ static void *come_and_go(void *argument) {
         for (int is_going = 0; is_going < 2; is_going++)
             for (int i = 0; i < WAVE; i++) {
                 size_t length = (size_t)snprintf(name, sizeof name, "passing:%d:%d", number, i);
-                struct latchkey_item item = {.key = name, .key_length = length, .value = "v", .value_length = 1};
-                if (is_going) CHECK(latchkey_delete(lane, name, length));
-                else CHECK(latchkey_set(lane, &item) == LATCHKEY_OK);
+                struct latchkey_item item = {
+                    .key = name, .key_length = length, .value = "v", .value_length = 1};
+                if (is_going)
+                    CHECK(latchkey_delete(lane, name, length));
+                else
+                    CHECK(latchkey_set(lane, &item) == LATCHKEY_OK);
             }
         atomic_fetch_add(&crowd->waves, 1);
     }
@@ -236,8 +251,12 @@ static void scan_once(struct lane *lane, struct seen *seen, uint64_t *random) {
         lane_leave(lane);
         CHECK(next != 0);
         CHECK(next == SCOPE_SCAN_END || next > position);
-        if (next != SCOPE_SCAN_END) position = next;
-        else position = shard + 1 == keyspace_shard_count(lane->keyspace) ? 0 : keyspace_shard_position(lane->keyspace, shard + 1);
+        if (next != SCOPE_SCAN_END)
+            position = next;
+        else
+            position = shard + 1 == keyspace_shard_count(lane->keyspace)
+                           ? 0
+                           : keyspace_shard_position(lane->keyspace, shard + 1);
         if (random_below(random, 8) == 0) sched_yield();
     }
 }
@@ -250,14 +269,19 @@ static void every_scan_returns_whoever_was_there_throughout(void **state) {
         crowd.keyspace = keyspace_with(shards, 1, crowd.seed);
         struct lane *lane = lane_attach(crowd.keyspace);
         char name[32];
-        for (int i = 0; i < STAYING; i++) put(lane, 0, name, (size_t)snprintf(name, sizeof name, "staying:%d", i), "v", 1, ENTRY_NO_EXPIRY, 1);
-        for (int i = 0; i < WRITERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &crowd), 0);
+        for (int i = 0; i < STAYING; i++)
+            put(lane, 0, name, (size_t)snprintf(name, sizeof name, "staying:%d", i), "v", 1, ENTRY_NO_EXPIRY,
+                1);
+        for (int i = 0; i < WRITERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &crowd), 0);
         uint64_t others = 0, random = crowd.seed;
         int scans = 0;
         while (scans < SCALED(20, 5) || atomic_load(&crowd.waves) < 2 * WRITERS) {
             struct seen seen = {.others = 0};
-            if (scans % 2 == 0) scan_once(lane, &seen, &random);
-            else latchkey_range(lane, 0, note_seen, &seen);
+            if (scans % 2 == 0)
+                scan_once(lane, &seen, &random);
+            else
+                latchkey_range(lane, 0, note_seen, &seen);
             for (int i = 0; i < STAYING; i++)
                 if (seen.staying[i] == 0) fail_msg("scan %d did not return staying:%d", scans, i);
             others += seen.others;
@@ -265,7 +289,8 @@ static void every_scan_returns_whoever_was_there_throughout(void **state) {
         }
         atomic_store(&crowd.is_over, true);
         for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
-        print_message("%d scans met %llu others in %llu waves\n", scans, (unsigned long long)others, (unsigned long long)atomic_load(&crowd.waves));
+        print_message("%d scans met %llu others in %llu waves\n", scans, (unsigned long long)others,
+                      (unsigned long long)atomic_load(&crowd.waves));
         assert_true(others > 0);
         check_accounting(lane);
         assert_int_equal(size_of(lane, 0).keys, STAYING);
@@ -284,7 +309,10 @@ static void a_listener_keeps_up_with_many_threads(void **state) {
         struct editor editors[THREADS];
         pthread_t threads[THREADS];
         for (int i = 0; i < THREADS; i++) {
-            editors[i] = (struct editor){.mirror = mirror, .steps = SCALED(60000, 4000), .seed = mirror->seed + (uint64_t)i, .names = 1000};
+            editors[i] = (struct editor){.mirror = mirror,
+                                         .steps = SCALED(60000, 4000),
+                                         .seed = mirror->seed + (uint64_t)i,
+                                         .names = 1000};
             assert_int_equal(pthread_create(&threads[i], NULL, mirror_edit, &editors[i]), 0);
         }
         for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);

@@ -85,23 +85,19 @@ static int64_t value_read(struct player *player, const char *text, size_t length
     if (length > VALUE_MOST) return HISTORY_GARBAGE;
     memcpy(digits, text, length < sizeof digits - 1 ? length : sizeof digits - 1);
     int64_t value = strtoll(digits, NULL, 10);
-    if (value_write(player, value, player->other) != length ||
-        memcmp(text, player->other, length) != 0)
+    if (value_write(player, value, player->other) != length || memcmp(text, player->other, length) != 0)
         return HISTORY_GARBAGE;
     return value;
 }
 
 /* Never the same twice. */
 static int64_t value_choose(struct player *player) {
-    static const unsigned forms[16] = {0,           0,           0,           0,
-                                       0,           0,           0,           FORM_SHORT,
-                                       FORM_SHORT,  FORM_SHORT,  FORM_LONGER, FORM_LONGER,
-                                       FORM_LONGER, FORM_LONGER, FORM_APART,  FORM_OWN};
+    static const unsigned forms[16] = {
+        0,          0,          0,           0,           0,           0,           0,          FORM_SHORT,
+        FORM_SHORT, FORM_SHORT, FORM_LONGER, FORM_LONGER, FORM_LONGER, FORM_LONGER, FORM_APART, FORM_OWN};
     unsigned form = forms[random_below(&player->random, 16)];
-    if (form == FORM_OWN && player->lane == NULL && random_below(&player->random, 8) != 0)
-        form = FORM_SHORT;
-    return (int64_t)(((uint64_t)player->number << 38 | ++player->written) << 19 | (uint64_t)form
-                                                                                      << 16);
+    if (form == FORM_OWN && player->lane == NULL && random_below(&player->random, 8) != 0) form = FORM_SHORT;
+    return (int64_t)(((uint64_t)player->number << 38 | ++player->written) << 19 | (uint64_t)form << 16);
 }
 
 /* ------------------------------------------------------------------ what to ask */
@@ -125,14 +121,14 @@ static struct operation choose_of_strings(struct player *player, size_t which) {
         OPERATION_GET,        OPERATION_GET,  OPERATION_GET,    OPERATION_GET,    OPERATION_SET,
         OPERATION_SET,        OPERATION_SET,  OPERATION_SET_NX, OPERATION_SET_XX, OPERATION_SET_GET,
         OPERATION_SET_NX_GET, OPERATION_INCR, OPERATION_INCR,   OPERATION_DEL,    OPERATION_EXPIRE};
-    static const uint8_t several[10] = {
-        OPERATION_MGET, OPERATION_MGET, OPERATION_MGET,   OPERATION_MGET, OPERATION_MSET,
-        OPERATION_MSET, OPERATION_MSET, OPERATION_RENAME, OPERATION_DEL,  OPERATION_MGET};
+    static const uint8_t several[10] = {OPERATION_MGET, OPERATION_MGET, OPERATION_MGET, OPERATION_MGET,
+                                        OPERATION_MSET, OPERATION_MSET, OPERATION_MSET, OPERATION_RENAME,
+                                        OPERATION_DEL,  OPERATION_MGET};
     struct operation operation = {.argument = 0};
     size_t count = player->world->key_count[which];
     bool is_single = count == 1 || random_below(&player->random, 3) == 0;
-    operation.kind = is_single ? singles[random_below(&player->random, 20)]
-                               : several[random_below(&player->random, 10)];
+    operation.kind =
+        is_single ? singles[random_below(&player->random, 20)] : several[random_below(&player->random, 10)];
     operation.keys = (uint8_t)(1u << random_below(&player->random, count));
     if (operation.kind == OPERATION_RENAME) {
         unsigned from = (unsigned)__builtin_ctz(operation.keys);
@@ -146,19 +142,17 @@ static struct operation choose_of_strings(struct player *player, size_t which) {
 
 /* A list's elements are all different. A bit more is taken than put, or they would grow for ever. */
 static struct operation choose_of_list(struct player *player, unsigned key, unsigned target) {
-    static const uint8_t kinds[16] = {
-        OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_RPUSH,
-        OPERATION_RPUSH, OPERATION_RPUSH, OPERATION_LPOP,  OPERATION_LPOP,
-        OPERATION_LPOP,  OPERATION_RPOP,  OPERATION_RPOP,  OPERATION_RPOP,
-        OPERATION_RPOP,  OPERATION_LMOVE, OPERATION_LMOVE, OPERATION_LMOVE};
+    static const uint8_t kinds[16] = {OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_LPUSH, OPERATION_RPUSH,
+                                      OPERATION_RPUSH, OPERATION_RPUSH, OPERATION_LPOP,  OPERATION_LPOP,
+                                      OPERATION_LPOP,  OPERATION_RPOP,  OPERATION_RPOP,  OPERATION_RPOP,
+                                      OPERATION_RPOP,  OPERATION_LMOVE, OPERATION_LMOVE, OPERATION_LMOVE};
     struct operation operation = {
         .kind = kinds[random_below(&player->random, 16)],
         .keys = (uint8_t)(1u << key),
         .target = (uint8_t)target,
     };
-    operation.argument = operation.kind == OPERATION_LMOVE
-                             ? (int64_t)random_below(&player->random, 4)
-                             : value_choose(player);
+    operation.argument =
+        operation.kind == OPERATION_LMOVE ? (int64_t)random_below(&player->random, 4) : value_choose(player);
     return operation;
 }
 
@@ -193,8 +187,7 @@ static struct operation choose_of_collections(struct player *player, size_t whic
         uint8_t keys = choose_keys(player, count, 1);
         return (struct operation){.kind = OPERATION_DEL, .keys = keys};
     }
-    return which % 2 == 0 ? choose_of_list(player, key, target)
-                          : choose_of_set(player, key, target);
+    return which % 2 == 0 ? choose_of_list(player, key, target) : choose_of_set(player, key, target);
 }
 
 /* ------------------------------------------------------------------ asking the engine */
@@ -297,8 +290,7 @@ static void write_some(void *context, struct write_scope *scope) {
 }
 
 static size_t keys_of(const struct operation *operation, const struct key *keys, struct key *few) {
-    unsigned set =
-        operation->keys | (operation->kind == OPERATION_RENAME ? 1u << operation->target : 0);
+    unsigned set = operation->keys | (operation->kind == OPERATION_RENAME ? 1u << operation->target : 0);
     size_t count = 0;
     for (unsigned i = 0; i < HISTORY_KEYS; i++)
         if ((set >> i & 1) != 0) few[count++] = keys[i];
@@ -321,8 +313,7 @@ static void ask_engine_for(struct work *work, const struct key *key) {
     struct player *player = work->player;
     struct operation *operation = work->operation;
     bool is_plain = random_below(&player->random, 2) == 0; /* by latchkey_..., or by a scope */
-    struct latchkey_item item = {
-        .key = key->data, .key_length = key->length, .value = player->text};
+    struct latchkey_item item = {.key = key->data, .key_length = key->length, .value = player->text};
     struct key few[HISTORY_KEYS];
     size_t count = keys_of(operation, work->keys, few);
     ssize_t length;
@@ -348,8 +339,7 @@ static void ask_engine_for(struct work *work, const struct key *key) {
     case OPERATION_GET:
         if (!is_plain) break;
         length = latchkey_get(player->lane, key->data, key->length, player->text, VALUE_MOST);
-        operation->result =
-            length < 0 ? HISTORY_ABSENT : value_read(player, player->text, (size_t)length);
+        operation->result = length < 0 ? HISTORY_ABSENT : value_read(player, player->text, (size_t)length);
         return;
     case OPERATION_MGET:
         if (is_plain)
@@ -370,8 +360,8 @@ static void disturb(struct player *player) {
     uint64_t chance = random_below(&player->random, 4096);
     char name[32];
     uint64_t wave = player->written / 4000, each = random_below(&player->random, 4000);
-    size_t length = (size_t)snprintf(name, sizeof name, "passing:%zu:%llu", player->number,
-                                     (unsigned long long)each);
+    size_t length =
+        (size_t)snprintf(name, sizeof name, "passing:%zu:%llu", player->number, (unsigned long long)each);
     if (wave % 2 != 0)
         latchkey_delete(player->lane, name, length);
     else
@@ -480,18 +470,15 @@ static void send_operation(struct player *player, size_t which, const struct ope
     }
     for (size_t i = 0; i < 2 && kinds[operation->kind].options[i] != NULL; i++)
         say_word(&words, kinds[operation->kind].options[i]);
-    CHECK(redisAppendCommandArgv(player->connection, words.count, words.words, words.lengths) ==
-          REDIS_OK);
+    CHECK(redisAppendCommandArgv(player->connection, words.count, words.words, words.lengths) == REDIS_OK);
 }
 
 static int64_t reply_value(struct player *player, const redisReply *reply) {
     if (reply->type == REDIS_REPLY_NIL) return HISTORY_ABSENT;
-    return reply->type == REDIS_REPLY_STRING ? value_read(player, reply->str, reply->len)
-                                             : HISTORY_GARBAGE;
+    return reply->type == REDIS_REPLY_STRING ? value_read(player, reply->str, reply->len) : HISTORY_GARBAGE;
 }
 
-static void take_reply(struct player *player, struct operation *operation,
-                       const redisReply *reply) {
+static void take_reply(struct player *player, struct operation *operation, const redisReply *reply) {
     bool is_error = reply->type == REDIS_REPLY_ERROR;
     switch (operation->kind) {
     case OPERATION_GET:
@@ -507,8 +494,7 @@ static void take_reply(struct player *player, struct operation *operation,
         operation->result = reply->type == REDIS_REPLY_STATUS;
         break;
     case OPERATION_INCR:
-        CHECK(is_error ? strstr(reply->str, "not an integer") != NULL
-                       : reply->type == REDIS_REPLY_INTEGER);
+        CHECK(is_error ? strstr(reply->str, "not an integer") != NULL : reply->type == REDIS_REPLY_INTEGER);
         operation->result = is_error ? HISTORY_REFUSED : reply->integer;
         break;
     case OPERATION_DEL:
@@ -530,8 +516,7 @@ static void take_reply(struct player *player, struct operation *operation,
                 operation->values[i] = reply_value(player, reply->element[next++]);
         break;
     case OPERATION_RENAME:
-        CHECK(is_error ? strstr(reply->str, "no such key") != NULL
-                       : reply->type == REDIS_REPLY_STATUS);
+        CHECK(is_error ? strstr(reply->str, "no such key") != NULL : reply->type == REDIS_REPLY_STATUS);
         operation->result = !is_error;
         break;
     default: CHECK(reply->type == REDIS_REPLY_STATUS);
@@ -577,7 +562,8 @@ static void check_some(struct world *world) {
 }
 
 /* Between the barriers of a round nothing is pending. */
-/* On a slow machine, or a busy one, the time may be up before each kind of thing has happened once: then it goes on. */
+/* On a slow machine, or a busy one, the time may be up before each kind of thing has happened once: then it
+ * goes on. */
 static bool is_enough(const struct world *world) {
     return world->keyspace == NULL || counts_of(world->keyspace).gate_closings > 0;
 }
@@ -590,8 +576,7 @@ static void *play(void *argument) {
     CHECK(player->text != NULL && player->other != NULL);
     world->open(player);
     while (!atomic_load(&world->is_over)) {
-        for (int i = 0; i < ROUND; i += world->server != NULL ? (int)world->pipeline : 1)
-            world->step(player);
+        for (int i = 0; i < ROUND; i += world->server != NULL ? (int)world->pipeline : 1) world->step(player);
         pthread_barrier_wait(&world->barrier);
         check_some(world);
         pthread_barrier_wait(&world->barrier);
@@ -620,14 +605,12 @@ static void name_keys(struct world *world) {
         world->key_count[which] = count;
         for (size_t i = 0; i < count; i++) {
             char *name = world->names[which][i];
-            size_t length =
-                (size_t)snprintf(name, sizeof world->names[which][i], "history%zu.%zu", which, i);
+            size_t length = (size_t)snprintf(name, sizeof world->names[which][i], "history%zu.%zu", which, i);
             world->name_of[which][i] = name;
             if (world->keyspace != NULL)
                 world->keys[which][i] = keyspace_key(world->keyspace, 0, name, length);
         }
-        world->histories[which] =
-            history_open(world->name_of[which], count, world->players, (size_t)ROUND);
+        world->histories[which] = history_open(world->name_of[which], count, world->players, (size_t)ROUND);
     }
 }
 
@@ -668,10 +651,9 @@ static void histories_of_the_engine_are_linearizable(void **state) {
     world->keyspace = keyspace_with(8, 1, seed);
     uint64_t checked = play_all(world, seed, 0.5);
     struct keyspace_counts counts = counts_of(world->keyspace);
-    print_message(
-        "%llu looks held, %llu failed, %llu takes were refused, the gate closed %llu times\n",
-        (unsigned long long)counts.looks, (unsigned long long)counts.failed_looks,
-        (unsigned long long)counts.busy_takes, (unsigned long long)counts.gate_closings);
+    print_message("%llu looks held, %llu failed, %llu takes were refused, the gate closed %llu times\n",
+                  (unsigned long long)counts.looks, (unsigned long long)counts.failed_looks,
+                  (unsigned long long)counts.busy_takes, (unsigned long long)counts.gate_closings);
     assert_false(atomic_load(&world->is_violated));
     assert_true(checked > 0 && counts.gate_closings > 0);
     keyspace_close(world->keyspace);
@@ -706,9 +688,9 @@ static void histories_of_lists_and_sets_are_linearizable(void **state) {
     world->choose = choose_of_collections;
     world->pipeline = PIPELINE_MOST / 2;
     world->players = 6;
-    world->server = server_start((const char *const[]){
-        "--threads", "4", "--shards", "8", "--list-max-listpack-size", "4",
-        "--set-max-intset-entries", "2", "--set-max-listpack-entries", "4", NULL});
+    world->server = server_start(
+        (const char *const[]){"--threads", "4", "--shards", "8", "--list-max-listpack-size", "4",
+                              "--set-max-intset-entries", "2", "--set-max-listpack-entries", "4", NULL});
     play_on_connections(world, 0.25);
 }
 

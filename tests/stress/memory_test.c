@@ -1,7 +1,9 @@
-/* maxmemory is held: 8 clients set, read and delete values of 1 byte to 1 MB, far more than fits, while a watcher asks all the time what the allocator
- * has handed out. It is never more than maxmemory and one per cent, and no write is refused.
+/* maxmemory is held: 8 clients set, read and delete values of 1 byte to 1 MB, far more than fits, while a
+ * watcher asks all the time what the allocator has handed out. It is never more than maxmemory and one per
+ * cent, and no write is refused.
  *
- *     STRESS_SECONDS=600 memory_test     default 20; under sanitizers, whose allocator is another, only that no write is refused */
+ *     STRESS_SECONDS=600 memory_test     default 20; under sanitizers, whose allocator is another, only
+ *                                        that no write is refused */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,13 +54,19 @@ static void *work(void *argument) {
         switch (rand_r(&state) % 10) {
         case 0: reply = redisCommand(connection, "DEL key:%d", key); break;
         case 1: reply = redisCommand(connection, "GET key:%d", key); break;
-        case 2: reply = redisCommand(connection, "HSET hash:%d f%d %b", key % 1000, key % 50, value, draw_length(&state) % 2000); break;
-        case 3: reply = redisCommand(connection, "SET key:%d %b EX 100", key, value, draw_length(&state)); break;
+        case 2:
+            reply = redisCommand(connection, "HSET hash:%d f%d %b", key % 1000, key % 50, value,
+                                 draw_length(&state) % 2000);
+            break;
+        case 3:
+            reply = redisCommand(connection, "SET key:%d %b EX 100", key, value, draw_length(&state));
+            break;
         default: reply = redisCommand(connection, "SET key:%d %b", key, value, draw_length(&state));
         }
         client->requests++;
         if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
-            snprintf(client->refusal, sizeof client->refusal, "%s", reply == NULL ? "connection lost" : reply->str);
+            snprintf(client->refusal, sizeof client->refusal, "%s",
+                     reply == NULL ? "connection lost" : reply->str);
         freeReplyObject(reply);
     }
     free(value);
@@ -71,7 +79,8 @@ static void the_limit_holds_whatever_comes(void **unused) {
     struct client clients[CLIENTS];
     char limit[24];
     snprintf(limit, sizeof limit, "%lld", (long long)LIMIT);
-    server = server_start((const char *const[]){"--threads", "4", "--maxmemory", limit, "--maxmemory-policy", "allkeys-s3fifo", NULL});
+    server = server_start((const char *const[]){"--threads", "4", "--maxmemory", limit, "--maxmemory-policy",
+                                                "allkeys-s3fifo", NULL});
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){.number = i};
         assert_int_equal(pthread_create(&clients[i].thread, NULL, work, &clients[i]), 0);
@@ -89,12 +98,15 @@ static void the_limit_holds_whatever_comes(void **unused) {
         assert_string_equal(clients[i].refusal, "");
         requests += clients[i].requests;
     }
-    printf("# %llu requests, %lld keys let go; %lld looks, at most %lld bytes handed out, %.2f %% of maxmemory\n", (unsigned long long)requests,
-           (long long)info_number(watcher, "evicted_keys"), (long long)looks, (long long)most, 100.0 * (double)most / (double)LIMIT);
+    printf("# %llu requests, %lld keys let go; %lld looks, at most %lld bytes handed out, %.2f %% of "
+           "maxmemory\n",
+           (unsigned long long)requests, (long long)info_number(watcher, "evicted_keys"), (long long)looks,
+           (long long)most, 100.0 * (double)most / (double)LIMIT);
 #ifndef USE_SANITIZER
     assert_true(most > LIMIT * 9 / 10);
     assert_true(most <= LIMIT + LIMIT / 100);
-    int64_t used = info_number(watcher, "used_memory"), allocated = info_number(watcher, "allocator_allocated");
+    int64_t used = info_number(watcher, "used_memory"),
+            allocated = info_number(watcher, "allocator_allocated");
     assert_true(used >= allocated - allocated * 3 / 100 && used <= allocated + allocated * 3 / 100);
 #endif
     redisFree(watcher);

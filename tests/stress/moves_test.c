@@ -1,5 +1,5 @@
-/* Connections go from worker to worker while their clients work: no request is lost, answered twice or out of order, and whoever goes over all
- * connections meanwhile meets each of them once. */
+/* Connections go from worker to worker while their clients work: no request is lost, answered twice or out of
+ * order, and whoever goes over all connections meanwhile meets each of them once. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static void count_on(struct client *client, redisContext *connection, long long 
     for (int i = 0; i < depth; i++) redisAppendCommand(connection, "INCR count:%d", client->number);
     for (int i = 0; i < depth && atomic_load(&client->complaint) == NULL; i++) {
         redisReply *reply = next_reply(client, connection);
-        if (reply != NULL && (reply->type != REDIS_REPLY_INTEGER || reply->integer != ++*count)) atomic_store(&client->complaint, "a count is wrong");
+        if (reply != NULL && (reply->type != REDIS_REPLY_INTEGER || reply->integer != ++*count))
+            atomic_store(&client->complaint, "a count is wrong");
         freeReplyObject(reply);
     }
 }
@@ -55,11 +56,13 @@ static void carry_much(struct client *client, redisContext *connection) {
     redisAppendCommand(connection, "SET large:%d %b", client->number, value, sizeof value);
     redisAppendCommand(connection, "GET large:%d", client->number);
     redisReply *reply = next_reply(client, connection);
-    if (reply != NULL && reply->type != REDIS_REPLY_STATUS) atomic_store(&client->complaint, "a large value was not stored");
+    if (reply != NULL && reply->type != REDIS_REPLY_STATUS)
+        atomic_store(&client->complaint, "a large value was not stored");
     freeReplyObject(reply);
     if (atomic_load(&client->complaint) != NULL) return;
     reply = next_reply(client, connection);
-    if (reply != NULL && (reply->type != REDIS_REPLY_STRING || reply->len != LARGE || memcmp(reply->str, value, LARGE) != 0))
+    if (reply != NULL &&
+        (reply->type != REDIS_REPLY_STRING || reply->len != LARGE || memcmp(reply->str, value, LARGE) != 0))
         atomic_store(&client->complaint, "a large value is wrong");
     freeReplyObject(reply);
 }
@@ -85,8 +88,10 @@ static void *work(void *argument) {
     freeReplyObject(redisCommand(connection, "CLIENT SETNAME worker-%d", client->number));
     while (!atomic_load(&is_over) && atomic_load(&client->complaint) == NULL) {
         count_on(client, connection, &count);
-        if (client->number % 3 == 1 && atomic_load(&client->complaint) == NULL) carry_much(client, connection);
-        if (client->number % 3 == 2 && atomic_load(&client->complaint) == NULL) wait_for_it(client, connection, giver);
+        if (client->number % 3 == 1 && atomic_load(&client->complaint) == NULL)
+            carry_much(client, connection);
+        if (client->number % 3 == 2 && atomic_load(&client->complaint) == NULL)
+            wait_for_it(client, connection, giver);
         atomic_fetch_add(&client->rounds, 1);
     }
     redisFree(connection);
@@ -107,14 +112,16 @@ static void check_list(redisContext *admin) {
     for (int i = 0; i < IDLERS; i++) {
         char name[32];
         snprintf(name, sizeof name, " name=idler-%d ", i);
-        if (occurrences(list->str, name) != 1) fail_msg("idler-%d is %d times in the list", i, occurrences(list->str, name));
+        if (occurrences(list->str, name) != 1)
+            fail_msg("idler-%d is %d times in the list", i, occurrences(list->str, name));
     }
     freeReplyObject(list);
 }
 
 static bool all_have_had_their_rounds(struct client *clients) {
     for (int i = 0; i < CLIENTS; i++)
-        if (atomic_load(&clients[i].rounds) < ROUNDS && atomic_load(&clients[i].complaint) == NULL) return false;
+        if (atomic_load(&clients[i].rounds) < ROUNDS && atomic_load(&clients[i].complaint) == NULL)
+            return false;
     return true;
 }
 
@@ -139,7 +146,8 @@ static void connections_move_and_nothing_is_lost(void **state) {
     atomic_store(&is_over, true);
     for (int i = 0; i < CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);
-        if (atomic_load(&clients[i].complaint) != NULL) fail_msg("client %d: %s", i, atomic_load(&clients[i].complaint));
+        if (atomic_load(&clients[i].complaint) != NULL)
+            fail_msg("client %d: %s", i, atomic_load(&clients[i].complaint));
     }
     print_message("%lld moves\n", (long long)info_number(admin, "worker_moved_connections"));
     for (int i = 0; i < IDLERS; i++) {
@@ -171,13 +179,15 @@ static void *stop(void *argument) {
     return NULL;
 }
 
-/* What a client has sent by the time that the server is told to end is answered, wherever its connection is just then. */
+/* What a client has sent by the time that the server is told to end is answered, wherever its connection is
+ * just then. */
 static void who_is_on_the_way_when_the_server_ends_is_answered(void **state) {
     enum { ROUNDS_OF_IT = 20, PIPELINE = 50 };
     (void)state;
     for (int round = 0; round < ROUNDS_OF_IT; round++) {
         redisContext *connections[CLIENTS];
-        server = server_start((const char *const[]){"--threads", "3", "--enable-debug-command", "local", NULL});
+        server =
+            server_start((const char *const[]){"--threads", "3", "--enable-debug-command", "local", NULL});
         redisContext *admin = server_connect(server);
         for (int i = 0; i < CLIENTS; i++) {
             connections[i] = server_connect(server);
@@ -188,7 +198,8 @@ static void who_is_on_the_way_when_the_server_ends_is_answered(void **state) {
         while (!is_done) assert_int_equal(redisBufferWrite(admin, &is_done), REDIS_OK);
         for (int i = 0; i < CLIENTS; i++) {
             for (int k = 0; k < PIPELINE; k++) redisAppendCommand(connections[i], "INCR count:%d", i);
-            for (is_done = 0; !is_done;) assert_int_equal(redisBufferWrite(connections[i], &is_done), REDIS_OK);
+            for (is_done = 0; !is_done;)
+                assert_int_equal(redisBufferWrite(connections[i], &is_done), REDIS_OK);
         }
         pthread_t stopper;
         int status = 0;
@@ -196,7 +207,8 @@ static void who_is_on_the_way_when_the_server_ends_is_answered(void **state) {
         for (int i = 0; i < CLIENTS; i++) {
             for (int k = 1; k <= PIPELINE; k++) {
                 redisReply *reply = NULL;
-                if (redisGetReply(connections[i], (void **)&reply) != REDIS_OK) fail_msg("round %d: client %d was answered %d of %d", round, i, k - 1, PIPELINE);
+                if (redisGetReply(connections[i], (void **)&reply) != REDIS_OK)
+                    fail_msg("round %d: client %d was answered %d of %d", round, i, k - 1, PIPELINE);
                 assert_int_equal(reply->integer, k);
                 freeReplyObject(reply);
             }

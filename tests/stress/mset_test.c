@@ -1,5 +1,5 @@
-/* MSET is all or nothing for everybody: 16 clients write overlapping keys in opposite orders while others read them. Nobody waits for
- * ever, nobody sees half a write.
+/* MSET is all or nothing for everybody: 16 clients write overlapping keys in opposite orders while others
+ * read them. Nobody waits for ever, nobody sees half a write.
  *
  *     STRESS_SECONDS=60 mset_test     default 60; shorter under sanitizers */
 #include <pthread.h>
@@ -45,9 +45,11 @@ static void *write_all(void *argument) {
         const char *words[1 + 2 * KEYS] = {"MSET"};
         size_t lengths[1 + 2 * KEYS] = {4};
         char keys[KEYS][16], value[32];
-        int value_length = snprintf(value, sizeof value, "%d-%llu", client->number, (unsigned long long)round);
+        int value_length =
+            snprintf(value, sizeof value, "%d-%llu", client->number, (unsigned long long)round);
         for (int i = 0; i < KEYS; i++) {
-            int key = client->number % 2 == 0 ? (i + client->number) % KEYS : (2 * KEYS - 1 - i - client->number % KEYS) % KEYS;
+            int key = client->number % 2 == 0 ? (i + client->number) % KEYS
+                                              : (2 * KEYS - 1 - i - client->number % KEYS) % KEYS;
             lengths[1 + 2 * i] = (size_t)snprintf(keys[i], sizeof keys[i], "key:%d", key);
             words[1 + 2 * i] = keys[i];
             words[2 + 2 * i] = value;
@@ -69,8 +71,9 @@ static void *read_all(void *argument) {
     redisContext *connection = server_connect(server);
     while (!atomic_load(&is_over)) {
         int64_t began = now_us();
-        redisReply *reply = redisCommand(connection, client->number % 2 == 0 ? "MGET key:0 key:1 key:2 key:3 key:4 key:5 key:6 key:7"
-                                                                             : "MGET key:7 key:6 key:5 key:4 key:3 key:2 key:1 key:0");
+        redisReply *reply = redisCommand(
+            connection, client->number % 2 == 0 ? "MGET key:0 key:1 key:2 key:3 key:4 key:5 key:6 key:7"
+                                                : "MGET key:7 key:6 key:5 key:4 key:3 key:2 key:1 key:0");
         if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != KEYS) {
             client->is_broken = true;
             freeReplyObject(reply);
@@ -118,10 +121,11 @@ static void report(const char *kind, struct client *clients, int count) {
         assert_true(clients[i].requests > 0);
         requests += clients[i].requests;
         if (clients[i].slowest_us > slowest) slowest = clients[i].slowest_us;
-        print_message("%s %d: %llu requests, the slowest took %.1f ms\n", kind, i, (unsigned long long)clients[i].requests,
-                      (double)clients[i].slowest_us / 1000.0);
+        print_message("%s %d: %llu requests, the slowest took %.1f ms\n", kind, i,
+                      (unsigned long long)clients[i].requests, (double)clients[i].slowest_us / 1000.0);
     }
-    print_message("%ss: %llu requests, the slowest took %.1f ms\n", kind, (unsigned long long)requests, (double)slowest / 1000.0);
+    print_message("%ss: %llu requests, the slowest took %.1f ms\n", kind, (unsigned long long)requests,
+                  (double)slowest / 1000.0);
 }
 
 static void overlapping_writes_are_atomic_and_starve_nobody(void **state) {
@@ -152,8 +156,9 @@ static void *rising_writer(void *argument) {
     for (uint64_t number = 1; !atomic_load(&is_over); number++) {
         char text[32];
         snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-        redisReply *reply = redisCommand(connection, "MSET key:0 %s key:1 %s key:2 %s key:3 %s key:4 %s key:5 %s key:6 %s key:7 %s", text, text,
-                                         text, text, text, text, text, text);
+        redisReply *reply = redisCommand(
+            connection, "MSET key:0 %s key:1 %s key:2 %s key:3 %s key:4 %s key:5 %s key:6 %s key:7 %s", text,
+            text, text, text, text, text, text, text);
         if (reply == NULL || reply->type != REDIS_REPLY_STATUS) client->is_broken = true;
         freeReplyObject(reply);
         if (client->is_broken) break;
@@ -163,7 +168,8 @@ static void *rising_writer(void *argument) {
     return NULL;
 }
 
-/* A pipeline of an MGET and GETs: within the MGET all are equal, and no number is ever less than one seen before. */
+/* A pipeline of an MGET and GETs: within the MGET all are equal, and no number is ever less than one seen
+ * before. */
 static void *rising_reader(void *argument) {
     struct client *client = argument;
     redisContext *connection = server_connect(server);
@@ -203,7 +209,8 @@ static void a_rising_number_never_goes_back(void **state) {
     redisContext *admin = server_connect(server);
     expect(admin, "OK", "MSET key:0 0 key:1 0 key:2 0 key:3 0 key:4 0 key:5 0 key:6 0 key:7 0");
     assert_int_equal(pthread_create(&writer.thread, NULL, rising_writer, &writer), 0);
-    for (int i = 0; i < READERS; i++) assert_int_equal(pthread_create(&readers[i].thread, NULL, rising_reader, &readers[i]), 0);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, rising_reader, &readers[i]), 0);
     run_for(seconds() / 3);
     report("writer", &writer, 1);
     report("reader", readers, READERS);

@@ -1,6 +1,6 @@
-/* SCAN's promise over the wire: a key that is there from the scan's start to its end is returned, while four writers insert and delete
- * others, and the tables grow and shrink beneath. HSCAN, SSCAN and ZSCAN promise the same of a value's members, also while its packed form
- * becomes a table. */
+/* SCAN's promise over the wire: a key that is there from the scan's start to its end is returned, while four
+ * writers insert and delete others, and the tables grow and shrink beneath. HSCAN, SSCAN and ZSCAN promise
+ * the same of a value's members, also while its packed form becomes a table. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,8 +27,7 @@ static atomic_int waves[WRITERS]; /* that have come and gone */
 static void read_replies(redisContext *connection, int count) {
     for (int i = 0; i < count; i++) {
         redisReply *reply = NULL;
-        if (redisGetReply(connection, (void **)&reply) != REDIS_OK ||
-            reply->type == REDIS_REPLY_ERROR)
+        if (redisGetReply(connection, (void **)&reply) != REDIS_OK || reply->type == REDIS_REPLY_ERROR)
             abort();
         freeReplyObject(reply);
     }
@@ -42,8 +41,7 @@ static void *come_and_go(void *argument) {
         for (int is_going = 0; is_going < 2; is_going++)
             for (int i = 0; i < WAVE; i += 100) {
                 for (int j = i; j < i + 100; j++)
-                    redisAppendCommand(connection,
-                                       is_going ? "DEL passing:%d:%d" : "SET passing:%d:%d x",
+                    redisAppendCommand(connection, is_going ? "DEL passing:%d:%d" : "SET passing:%d:%d x",
                                        number, j);
                 read_replies(connection, 100);
             }
@@ -77,8 +75,8 @@ static void every_staying_key_is_returned_by_every_scan(void **state) {
         char cursor[32] = "0";
         bool seen[STAYING] = {false};
         do {
-            redisReply *reply = redisCommand(
-                connection, scan % 2 == 0 ? "SCAN %s COUNT 100" : "SCAN %s COUNT 1000", cursor);
+            redisReply *reply =
+                redisCommand(connection, scan % 2 == 0 ? "SCAN %s COUNT 100" : "SCAN %s COUNT 1000", cursor);
             assert_non_null(reply);
             assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
             snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
@@ -98,8 +96,8 @@ static void every_staying_key_is_returned_by_every_scan(void **state) {
     }
     atomic_store(&is_over, true);
     for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
-    print_message("%d scans in %llu calls, %llu passing keys met\n", scan,
-                  (unsigned long long)calls, (unsigned long long)others);
+    print_message("%d scans in %llu calls, %llu passing keys met\n", scan, (unsigned long long)calls,
+                  (unsigned long long)others);
     assert_true(others > 0);
     redisFree(connection);
     assert_int_equal(server_stop(server), 0);
@@ -125,7 +123,8 @@ static const struct {
     [SORT_ZSET] = {"ZADD", "ZREM", "ZSCAN", 2, true, "skiplist"},
 };
 
-/* Small values are new ones in each pass, so that the change of form is met each time. A wave belongs to the pass it began in. */
+/* Small values are new ones in each pass, so that the change of form is met each time. A wave belongs to the
+ * pass it began in. */
 static atomic_int pass;
 static atomic_int pass_of_wave[SORTS]; /* the last one that has come and gone */
 
@@ -137,8 +136,8 @@ static void key_name(char name[32], enum sort sort, bool is_large, int number) {
 }
 
 /* Members prefix:first and following, added with their number as value or score, or removed. */
-static void change(redisContext *connection, enum sort sort, const char *key, const char *prefix,
-                   int first, int count, bool is_removal) {
+static void change(redisContext *connection, enum sort sort, const char *key, const char *prefix, int first,
+                   int count, bool is_removal) {
     char members[BATCH][32], values[BATCH][16];
     const char *arguments[2 + 2 * BATCH] = {is_removal ? sorts[sort].remove : sorts[sort].add, key};
     int used = 2;
@@ -153,8 +152,8 @@ static void change(redisContext *connection, enum sort sort, const char *key, co
     redisAppendCommandArgv(connection, used, arguments, NULL);
 }
 
-static void change_many(redisContext *connection, enum sort sort, const char *key,
-                        const char *prefix, int count, bool is_removal) {
+static void change_many(redisContext *connection, enum sort sort, const char *key, const char *prefix,
+                        int count, bool is_removal) {
     int commands = 0;
     for (int i = 0; i < count; i += BATCH, commands++)
         change(connection, sort, key, prefix, i, count - i < BATCH ? count - i : BATCH, is_removal);
@@ -184,8 +183,7 @@ static int take_members(const redisReply *elements, enum sort sort, bool *seen, 
     for (size_t i = 0; i < elements->elements; i += (size_t)sorts[sort].per_member) {
         const char *member = elements->element[i]->str, *colon = strchr(member, ':');
         assert_non_null(colon);
-        if (sorts[sort].per_member == 2)
-            assert_string_equal(elements->element[i + 1]->str, colon + 1);
+        if (sorts[sort].per_member == 2) assert_string_equal(elements->element[i + 1]->str, colon + 1);
         if (strncmp(member, "staying:", 8) != 0) {
             others++;
             continue;
@@ -201,15 +199,14 @@ struct tally {
     int scans, calls, others;
 };
 
-static void scan_whole(redisContext *connection, enum sort sort, bool is_large,
-                       struct tally *tally) {
+static void scan_whole(redisContext *connection, enum sort sort, bool is_large, struct tally *tally) {
     char cursor[32] = "0", key[32];
     bool seen[LARGE] = {false};
     int staying = is_large ? LARGE : SMALL;
     key_name(key, sort, is_large, atomic_load(&pass));
     do {
-        redisReply *reply = redisCommand(connection, "%s %s %s COUNT %d", sorts[sort].scan, key,
-                                         cursor, tally->scans % 2 == 0 ? 20 : 300);
+        redisReply *reply = redisCommand(connection, "%s %s %s COUNT %d", sorts[sort].scan, key, cursor,
+                                         tally->scans % 2 == 0 ? 20 : 300);
         assert_non_null(reply);
         assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
         snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
@@ -263,8 +260,7 @@ static void every_staying_member_is_returned_by_every_scan_of_its_value(void **s
     begin_pass(connection, 1);
     for (int sort = 0; sort < SORTS; sort++) {
         numbers[sort] = (enum sort)sort;
-        assert_int_equal(pthread_create(&threads[sort], NULL, come_and_go_within, &numbers[sort]),
-                         0);
+        assert_int_equal(pthread_create(&threads[sort], NULL, come_and_go_within, &numbers[sort]), 0);
     }
     for (int number = 1; number <= PASSES; number++) {
         if (number > 1) begin_pass(connection, number);
@@ -276,8 +272,8 @@ static void every_staying_member_is_returned_by_every_scan_of_its_value(void **s
     }
     atomic_store(&is_over, true);
     for (int sort = 0; sort < SORTS; sort++) pthread_join(threads[sort], NULL);
-    print_message("%d scans of values in %d calls, %d passing members met\n", tally.scans,
-                  tally.calls, tally.others);
+    print_message("%d scans of values in %d calls, %d passing members met\n", tally.scans, tally.calls,
+                  tally.others);
     assert_true(tally.others > 0);
     assert_true(tally.calls > tally.scans);
     redisFree(connection);

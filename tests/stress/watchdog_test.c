@@ -1,14 +1,19 @@
-/* Nothing hangs, leaks, stalls or takes over the server, whatever clients do: a storm of them (tests/storm), while who asks for next to nothing is watched.
+/* Nothing hangs, leaks, stalls or takes over the server, whatever clients do: a storm of them (tests/storm),
+ * while who asks for next to nothing is watched.
  *
  * A failure is
- *     - a request on a free shard, of another worker than the one with the heavy work, that isn't answered within 20 times the slowest of 1,000 made before
+ *     - a request on a free shard, of another worker than the one with the heavy work, that isn't answered
+ *         within 20 times the slowest of 1,000 made before
  *       the storm, and a second at least (a CLIENT PAUSE's own time excepted);
  *     - a connection that has gone, and is still listed after two seconds;
- *     - memory: after each of several rounds that are the same, more than 64 KB above the one before's is in use;
+ *     - memory: after each of several rounds that are the same, more than 64 KB above the one before's is in
+ *         use;
  *     - a write that is refused, or a key that is let go, for want of memory that is there;
- *     - a server that dies, that leaks (AddressSanitizer says so), or that doesn't end in time when told to, in the midst of it.
+ *     - a server that dies, that leaks (AddressSanitizer says so), or that doesn't end in time when told to,
+ *         in the midst of it.
  *
- *     WATCHDOG_SECONDS=60 STRESS_SEED=7 STRESS_ACTS=union,add watchdog_test     default 10 seconds, a seed by the clock, all acts */
+ *     WATCHDOG_SECONDS=60 STRESS_SEED=7 STRESS_ACTS=union,add watchdog_test     default 10 seconds, a
+ *         seed by the clock, all acts */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,7 +34,8 @@
 
 #define WORKERS 3
 #define ACTORS 12
-/* Memory is looked at from the third round on; what still fills up then (tables of names, what threads keep) doesn't in each round that follows. */
+/* Memory is looked at from the third round on; what still fills up then (tables of names, what threads keep)
+ * doesn't in each round that follows. */
 #define ROUNDS 3
 #define ROUNDS_MOST 6
 #define PROBES 1000
@@ -76,8 +82,7 @@ static int64_t seconds(void) {
 }
 
 static void pass_ms(int64_t milliseconds) {
-    struct timespec time = {.tv_sec = milliseconds / 1000,
-                            .tv_nsec = milliseconds % 1000 * 1000000};
+    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
     nanosleep(&time, NULL);
 }
 
@@ -118,9 +123,8 @@ static void await_most(redisContext *admin, const char *field, int64_t most) {
             continue;
         }
         redisReply *list = redisCommand(admin, "CLIENT LIST");
-        fail_msg("all is quiet, and %s stays %lld, not %lld (seed %llu): %s", field,
-                 (long long)value, (long long)most, (unsigned long long)storm.seed,
-                 list == NULL ? "" : list->str);
+        fail_msg("all is quiet, and %s stays %lld, not %lld (seed %llu): %s", field, (long long)value,
+                 (long long)most, (unsigned long long)storm.seed, list == NULL ? "" : list->str);
     }
 }
 
@@ -148,9 +152,8 @@ static void write_within_limit(const char *policy) {
             text_clear(&text);
             text_request_with(&text, LIMIT_VALUE, "SET within:%u:%u", worker, i);
             if (!wire_ask(&wire, &text, answer, sizeof answer, 20000) || answer[0] != '+')
-                fail_msg("%s, %lld MB below the limit, write %u on worker %u: %s (seed %llu)",
-                         policy, (long long)LIMIT_ABOVE >> 20, i, worker, answer,
-                         (unsigned long long)storm.seed);
+                fail_msg("%s, %lld MB below the limit, write %u on worker %u: %s (seed %llu)", policy,
+                         (long long)LIMIT_ABOVE >> 20, i, worker, answer, (unsigned long long)storm.seed);
         }
         wire_close(&wire);
     }
@@ -179,8 +182,7 @@ static void the_limit_is_where_it_is_said_to_be(redisContext *admin) {
     static const char *const policies[] = {"noeviction", "allkeys-lru"};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         write_here_and_delete_there((uint32_t)i, (uint32_t)i + 1);
-        int64_t used = info_number(admin, "used_memory"),
-                let_go = info_number(admin, "evicted_keys");
+        int64_t used = info_number(admin, "used_memory"), let_go = info_number(admin, "evicted_keys");
         ask(admin, "CONFIG SET maxmemory-policy %s maxmemory %lld", policies[i],
             (long long)(used + LIMIT_ABOVE));
         write_within_limit(policies[i]);
@@ -205,17 +207,15 @@ static int64_t measure_before(struct probe *probes) {
         if (probes[i].slowest_us > slowest) slowest = probes[i].slowest_us;
     }
     int64_t limit = slowest * TIMES_MOST > LEAST_US ? slowest * TIMES_MOST : LEAST_US;
-    for (uint32_t i = 0; i < WORKERS; i++)
-        probes[i].limit_us = i == HEAVY_WORKER ? limit + HEAVY_US : limit;
+    for (uint32_t i = 0; i < WORKERS; i++) probes[i].limit_us = i == HEAVY_WORKER ? limit + HEAVY_US : limit;
     print_message("# the slowest of %d probes took %.1f ms, so %.1f s are too long; sets of %u, %u "
                   "unions at once\n",
-                  WORKERS * PROBES, (double)slowest / 1e3, (double)limit / 1e6, storm.members,
-                  storm.unions);
+                  WORKERS * PROBES, (double)slowest / 1e3, (double)limit / 1e6, storm.members, storm.unions);
     return limit;
 }
 
-static void play_round(redisContext *admin, struct probe *probes, int64_t limit,
-                       int64_t milliseconds, int number) {
+static void play_round(redisContext *admin, struct probe *probes, int64_t limit, int64_t milliseconds,
+                       int number) {
     static struct actor actors[ACTORS];
     struct census census = {.storm = &storm, .limit_us = limit > GONE_US ? limit : GONE_US};
     pthread_t pulse;
@@ -234,8 +234,7 @@ static void play_round(redisContext *admin, struct probe *probes, int64_t limit,
     census_end(&census);
     check(when);
     calm(admin);
-    print_message("# round %d: %llu acts; probes", number,
-                  (unsigned long long)atomic_load(&storm.acts));
+    print_message("# round %d: %llu acts; probes", number, (unsigned long long)atomic_load(&storm.acts));
     for (uint32_t i = 0; i < WORKERS; i++)
         print_message(" %llu (slowest %.0f ms)", (unsigned long long)probes[i].count,
                       (double)probes[i].slowest_us / 1e3);
@@ -300,8 +299,7 @@ static void a_server_ends_in_time_whatever_clients_do(void **state) {
         int64_t took = now_us() - told;
         storm_end(&storm, actors, ACTORS);
         if (status != 0)
-            fail_msg("the server ended with status %d (seed %llu)", status,
-                     (unsigned long long)storm.seed);
+            fail_msg("the server ended with status %d (seed %llu)", status, (unsigned long long)storm.seed);
         if (took > END_US)
             fail_msg("the server took %.1f s to end (seed %llu)", (double)took / 1e6,
                      (unsigned long long)storm.seed);

@@ -1,4 +1,5 @@
-/* What entries note of their use stays true for longer than the few bits can tell by themselves; and no clock that somebody sets changes it. */
+/* What entries note of their use stays true for longer than the few bits can tell by themselves; and no clock
+ * that somebody sets changes it. */
 #include "../engine.h"
 
 #include "../../shard/eviction.h"
@@ -127,7 +128,8 @@ static void a_counter_that_decays_slowly_does_decay(void **state) {
     assert_true(sum > 300 * 7);
     for (int steps = 1; steps <= 80; steps++) tick(now = NOW + steps * 31 * MINUTE);
     for (int number = 0; number < 300; number++) sum -= counter_of(number, now);
-    /* 1,488 are due; those that have none left lose none, and it is chance: a standard deviation is about 30. */
+    /* 1,488 are due; those that have none left lose none, and it is chance: a standard deviation is about
+     * 30. */
     assert_in_range(sum, 1000, 1700);
     close_all();
 }

@@ -19,7 +19,8 @@ static struct balance_load shunned(struct balance_load load) {
     return load;
 }
 
-static enum balance_advice advise(struct balance_load own, const struct balance_load *others, uint32_t count, uint32_t expected) {
+static enum balance_advice advise(struct balance_load own, const struct balance_load *others, uint32_t count,
+                                  uint32_t expected) {
     uint32_t best = UINT32_MAX;
     enum balance_advice advice = balance_advise(&own, others, count, &best);
     assert_int_equal(best, advice == BALANCE_STAY ? best : expected);

@@ -4,8 +4,7 @@
 
 #include "../../resp/batch.h"
 
-static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024,
-                                            .is_authenticated = true};
+static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = true};
 
 static struct batch batch;
 
@@ -34,8 +33,7 @@ static void check_against_parser(char *memory, size_t length) {
     request_parser_init(&parser);
     for (uint32_t i = 0; i < batch.count; i++) {
         size_t consumed = 0;
-        assert_int_equal(request_parse(&parser, &usual, memory + at, length - at, &consumed),
-                         REQUEST_READY);
+        assert_int_equal(request_parse(&parser, &usual, memory + at, length - at, &consumed), REQUEST_READY);
         assert_int_equal(batch.requests[i].bytes, consumed);
         assert_int_equal(batch.requests[i].count, parser.count);
         for (uint32_t j = 0; j < parser.count; j++) {

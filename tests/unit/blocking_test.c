@@ -1,4 +1,5 @@
-/* The table of waiters by itself: what a wait costs whose keys somebody has chosen. Work is counted, not timed. */
+/* The table of waiters by itself: what a wait costs whose keys somebody has chosen. Work is counted, not
+ * timed. */
 #include "../../server/blocking.h"
 
 #include <setjmp.h>
@@ -44,14 +45,11 @@ static void chosen_keys_make_no_long_chain_of_waits(void **state) {
     for (int i = 0; i < KEYS; i++) {
         int length = snprintf(names[i], sizeof names[i], "key:%d", i);
         arguments[i] = (struct bulk){.data = names[i], .length = (size_t)length};
-        keys[i] = (struct key){
-            .data = names[i], .length = (size_t)length, .hash = UINT64_C(0x1234567890ABCDEF)};
+        keys[i] =
+            (struct key){.data = names[i], .length = (size_t)length, .hash = UINT64_C(0x1234567890ABCDEF)};
     }
-    struct call call = {.arguments = arguments,
-                        .count = KEYS,
-                        .keys = keys,
-                        .key_count = KEYS,
-                        .keyspace = keyspace};
+    struct call call = {
+        .arguments = arguments, .count = KEYS, .keys = keys, .key_count = KEYS, .keyspace = keyspace};
     struct block block = {.wants = true, .type = TYPE_LIST};
     struct blocked_client *waiter = blocking_register(worker, NULL, NULL, &call, &block);
     assert_non_null(waiter);

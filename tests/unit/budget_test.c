@@ -1,4 +1,5 @@
-/* The budget: what lanes have drawn and spent, at any limit that is set, raised, lowered or removed at any time. */
+/* The budget: what lanes have drawn and spent, at any limit that is set, raised, lowered or removed at any
+ * time. */
 #include "../engine.h"
 
 #include "../../shard/eviction.h"
@@ -73,8 +74,7 @@ static void any_mix_of_lanes_and_limits_leaves_the_sum_right(void **unused) {
         size_t bytes = (size_t)random_below(&state, random_below(&state, 10) == 0 ? 4 << 20 : 2000);
         switch (random_below(&state, 12)) {
         case 0:
-            limit =
-                random_below(&state, 3) == 0 ? INT64_MAX : (int64_t)random_below(&state, 64 << 20);
+            limit = random_below(&state, 3) == 0 ? INT64_MAX : (int64_t)random_below(&state, 64 << 20);
             eviction_limit(keyspace, limit);
             break;
         case 1: lane_reclaim(lane); break;
@@ -96,13 +96,11 @@ static void any_mix_of_lanes_and_limits_leaves_the_sum_right(void **unused) {
         default: {
             bool fits = limit == INT64_MAX || used + (int64_t)bytes <= limit,
                  had_credit = lane_credit(lane) >= (int64_t)bytes;
-            if (random_below(&state, 2) ==
-                0) /* so that others keep nothing for themselves, or some do */
+            if (random_below(&state, 2) == 0) /* so that others keep nothing for themselves, or some do */
                 for (int i = 0; i < LANES; i++) lane_reclaim(lanes[i]);
             enum room room = try_room(lane, bytes);
             int64_t hard = atomic_load(&keyspace->eviction.limit), kept = 0;
-            for (int i = 0; i < LANES; i++)
-                kept += lane_credit(lanes[i]) > 0 ? lane_credit(lanes[i]) : 0;
+            for (int i = 0; i < LANES; i++) kept += lane_credit(lanes[i]) > 0 ? lane_credit(lanes[i]) : 0;
             if (room == ROOM_MADE)
                 assert_true(fits || had_credit);
             else
@@ -116,8 +114,7 @@ static void any_mix_of_lanes_and_limits_leaves_the_sum_right(void **unused) {
         if (step % 100 != 0) continue;
         for (int i = 0; i < LANES; i++) lane_reclaim(lanes[i]);
         int64_t kept = 0;
-        for (int i = 0; i < LANES; i++)
-            kept += lane_credit(lanes[i]) > 0 ? lane_credit(lanes[i]) : 0;
+        for (int i = 0; i < LANES; i++) kept += lane_credit(lanes[i]) > 0 ? lane_credit(lanes[i]) : 0;
         assert_true(kept <= kept_at_most());
     }
     close_all();
@@ -129,8 +126,8 @@ static void fill(int keys) {
     static const char value[500];
     char key[24];
     for (int i = 0; i < keys; i++)
-        put(lanes[i % LANES], 0, key, (size_t)sprintf(key, "key:%d", i), value, sizeof value,
-            ENTRY_NO_EXPIRY, NOW);
+        put(lanes[i % LANES], 0, key, (size_t)sprintf(key, "key:%d", i), value, sizeof value, ENTRY_NO_EXPIRY,
+            NOW);
 }
 
 static void writers_go_on_while_a_lowered_limit_is_reached(void **unused) {
@@ -145,8 +142,7 @@ static void writers_go_on_while_a_lowered_limit_is_reached(void **unused) {
         struct lane *lane = lanes[written % LANES];
         char key[24];
         size_t length = (size_t)sprintf(key, "new:%d", written);
-        for (int tries = 0; try_room(lane, eviction_room_for(length + sizeof value)) != ROOM_MADE;
-             tries++) {
+        for (int tries = 0; try_room(lane, eviction_room_for(length + sizeof value)) != ROOM_MADE; tries++) {
             assert_true(tries < 3);
             lane_reclaim(lane);
         }

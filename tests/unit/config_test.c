@@ -127,12 +127,11 @@ static const char *rewrite(void) {
     return replied();
 }
 
-#define assert_contains(text, part) \
-    do { \
-        if (!strstr(text, part)) fail_msg("\"%s\" is not in:\n%s", part, text); \
+#define assert_contains(text, part)                                                                          \
+    do {                                                                                                     \
+        if (!strstr(text, part)) fail_msg("\"%s\" is not in:\n%s", part, text);                              \
     } while (0)
-#define FAILED(name, why) \
-    "-ERR CONFIG SET failed (possibly related to argument '" name "') - " why "\r\n"
+#define FAILED(name, why) "-ERR CONFIG SET failed (possibly related to argument '" name "') - " why "\r\n"
 
 /* ---- Reading ---- */
 
@@ -224,8 +223,7 @@ static void mistakes_name_file_line_and_what_would_be_right(void **state) {
         {"include\n", "line 1", "takes one file name"},
         {"dir /nonexistent\n", "line 1:\n    dir /nonexistent", "No such file"},
         {"port 1\nlogfile /nonexistent/log\n", "line 2:\n    logfile", "No such file"},
-        {"client-output-buffer-limit normal 1 2\n", "line 1",
-         "Wrong number of arguments in buffer limit"},
+        {"client-output-buffer-limit normal 1 2\n", "line 1", "Wrong number of arguments in buffer limit"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (load_file(cases[i].text)) fail_msg("accepted: %s", cases[i].text);
@@ -253,8 +251,8 @@ static void included_files_are_read_in_place(void **state) {
 static void command_line_wins_over_the_file(void **state) {
     (void)state;
     file_write(file, "port 7000\nhz 20\n");
-    assert_true(load(file, "--port", "7002", "--bind", "127.0.0.1", "-::1", "--save", "",
-                     "--appendonly", "no", NULL));
+    assert_true(load(file, "--port", "7002", "--bind", "127.0.0.1", "-::1", "--save", "", "--appendonly",
+                     "no", NULL));
     assert_int_equal(config.port, 7002);
     assert_int_equal(config.hz, 20);
     assert_string_equal(value("bind"), "127.0.0.1 -::1");
@@ -323,8 +321,8 @@ static void latchkey_conf_holds_every_option_with_its_default(void **state) {
     assert_non_null(all);
     if (!load(LATCHKEY_CONF, NULL)) fail_msg("%s", messages);
     assert_string_equal(all, get("*", NULL));
-    /* Each name that CONFIG GET knows begins a line, or stands among those without effect; there is none else, or the file could not be
-     * read. */
+    /* Each name that CONFIG GET knows begins a line, or stands among those without effect; there is none
+     * else, or the file could not be read. */
     const char *without_effect = strstr(text, "For Redis's configurations");
     assert_non_null(without_effect);
     char *next = strchr(all, '\n') + 1;
@@ -332,8 +330,10 @@ static void latchkey_conf_holds_every_option_with_its_default(void **state) {
         long length = strtol(next + 1, &next, 10);
         next += 2;
         snprintf(line, sizeof line, "\n%.*s ", (int)length, next);
-        bool is_old_name = strstr(line, "-ziplist-") != NULL || strstr(line, "\nlua-time-limit ") != NULL; /* of an option that has its line */
-        if (strcmp(line, "\nmaxmemory-clients ") == 0) strcpy(line, "\n# maxmemory-clients "); /* its default depends on the machine */
+        bool is_old_name = strstr(line, "-ziplist-") != NULL ||
+                           strstr(line, "\nlua-time-limit ") != NULL; /* of an option that has its line */
+        if (strcmp(line, "\nmaxmemory-clients ") == 0)
+            strcpy(line, "\n# maxmemory-clients "); /* its default depends on the machine */
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)length < 63 ? (int)length : 63, next);
         if (index % 2 == 0 && !is_old_name && !strstr(text, line) && !strstr(without_effect, name))
@@ -345,7 +345,8 @@ static void latchkey_conf_holds_every_option_with_its_default(void **state) {
 
 /* ---- CONFIG GET and SET ---- */
 
-/* What a client that was made for Redis 7.2 may ask for, with Redis's default where it says nothing about a machine. */
+/* What a client that was made for Redis 7.2 may ask for, with Redis's default where it says nothing about a
+ * machine. */
 static void every_option_of_redis_is_known(void **state) {
     (void)state;
     static const struct {
@@ -381,8 +382,7 @@ static void every_option_of_redis_is_known(void **state) {
         {"bind-source-addr", ""},
         {"bio_cpulist", ""},
         {"busy-reply-threshold", "5000"},
-        {"client-output-buffer-limit",
-         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"},
+        {"client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"},
         {"client-query-buffer-limit", "1073741824"},
         {"cluster-allow-pubsubshard-when-down", "yes"},
         {"cluster-allow-reads-when-down", "no"},
@@ -548,8 +548,8 @@ static void every_option_of_redis_is_known(void **state) {
     assert_true(load(NULL));
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char expected[256];
-        snprintf(expected, sizeof expected, "*2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
-                 strlen(known[i].name), known[i].name, strlen(known[i].initial), known[i].initial);
+        snprintf(expected, sizeof expected, "*2\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n", strlen(known[i].name),
+                 known[i].name, strlen(known[i].initial), known[i].initial);
         assert_string_equal(get(known[i].name, NULL), expected);
     }
 }
@@ -584,8 +584,7 @@ static void options_without_effect_are_checked_kept_and_said_so(void **state) {
         {"shutdown-on-sigint", "save nosave",
          "shutdown options SAVE and NOSAVE can't be used simultaneously"},
         {"oom-score-adj-values", "1 2", "wrong number of arguments"},
-        {"proc-title-template", "{foo}",
-         "template format is invalid or contains unknown variables"},
+        {"proc-title-template", "{foo}", "template format is invalid or contains unknown variables"},
         {"io-threads", "4", "can't set immutable config"},
         {"cluster-announce-hostname", "a/b",
          "Hostnames may only contain alphanumeric characters, hyphens or dots"},
@@ -692,30 +691,24 @@ static void set_changes_and_refuses_in_the_words_of_redis(void **state) {
     assert_string_equal(set("timeout", "1", "foo", "1", NULL),
                         "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n");
     assert_string_equal(set("timeout", "1", "hz", NULL), "-ERR syntax error\r\n");
-    assert_string_equal(set("HZ", "abc", NULL),
-                        FAILED("hz", "argument couldn't be parsed into an integer"));
+    assert_string_equal(set("HZ", "abc", NULL), FAILED("hz", "argument couldn't be parsed into an integer"));
     assert_string_equal(set("timeout", "+3", NULL),
                         FAILED("timeout", "argument couldn't be parsed into an integer"));
-    assert_string_equal(set("timeout", "1", "TIMEOUT", "2", NULL),
-                        FAILED("TIMEOUT", "duplicate parameter"));
-    assert_string_equal(set("databases", "3", NULL),
-                        FAILED("databases", "can't set immutable config"));
+    assert_string_equal(set("timeout", "1", "TIMEOUT", "2", NULL), FAILED("TIMEOUT", "duplicate parameter"));
+    assert_string_equal(set("databases", "3", NULL), FAILED("databases", "can't set immutable config"));
     assert_string_equal(set("protected-mode", "1", NULL),
                         FAILED("protected-mode", "argument must be 'yes' or 'no'"));
-    assert_string_equal(
-        set("tcp-keepalive", "-1", NULL),
-        FAILED("tcp-keepalive", "argument must be between 0 and 2147483647 inclusive"));
+    assert_string_equal(set("tcp-keepalive", "-1", NULL),
+                        FAILED("tcp-keepalive", "argument must be between 0 and 2147483647 inclusive"));
     assert_string_equal(set("proto-max-bulk-len", "-1", NULL),
                         FAILED("proto-max-bulk-len", "argument must be a memory value"));
     assert_string_equal(
         set("proto-max-bulk-len", "1", NULL),
-        FAILED("proto-max-bulk-len",
-               "argument must be between 1048576 and 9223372036854775807 inclusive"));
+        FAILED("proto-max-bulk-len", "argument must be between 1048576 and 9223372036854775807 inclusive"));
     assert_string_equal(
         set("loglevel", "loud", NULL),
-        FAILED(
-            "loglevel",
-            "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"));
+        FAILED("loglevel",
+               "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"));
     assert_string_equal(
         set("latency-tracking-info-percentiles", "50 101", NULL),
         FAILED("latency-tracking-info-percentiles",
@@ -757,9 +750,8 @@ static void set_takes_back_what_was_applied(void **state) {
     snprintf(answer, sizeof answer, "%s",
              set("requirepass", "new", "timeout", "9", "maxclients", "4294967295", NULL));
     if (answer[0] == '+') skip(); /* so many files are allowed here */
-    assert_contains(
-        answer,
-        "The operating system is not able to handle the specified number of clients, try with");
+    assert_contains(answer,
+                    "The operating system is not able to handle the specified number of clients, try with");
     assert_true(config_password_is("old", 3));
     assert_false(config_password_is("new", 3));
     assert_int_equal(config.timeout, 0);
@@ -770,8 +762,7 @@ static void set_takes_back_what_was_applied(void **state) {
 static void output_limits_change_class_by_class(void **state) {
     (void)state;
     assert_true(load(NULL));
-    assert_string_equal(set("client-output-buffer-limit", "normal 1mb 2k 3 replica 5g 4 3", NULL),
-                        "+OK\r\n");
+    assert_string_equal(set("client-output-buffer-limit", "normal 1mb 2k 3 replica 5g 4 3", NULL), "+OK\r\n");
     assert_string_equal(value("client-output-buffer-limit"),
                         "normal 1048576 2000 3 slave 5000000000 4 3 pubsub 33554432 8388608 60");
     assert_int_equal(config.client_output_buffer_limit_hard, 1048576);
@@ -780,19 +771,17 @@ static void output_limits_change_class_by_class(void **state) {
     assert_string_equal(set("client-output-buffer-limit", "master 1 2 3", NULL),
                         FAILED("client-output-buffer-limit",
                                "Invalid client class specified in buffer limit configuration."));
-    assert_string_equal(
-        set("client-output-buffer-limit", "normal 9 9 9 normal 4 x 6", NULL),
-        FAILED("client-output-buffer-limit",
-               "Error in hard, soft or soft_seconds setting in buffer limit configuration."));
+    assert_string_equal(set("client-output-buffer-limit", "normal 9 9 9 normal 4 x 6", NULL),
+                        FAILED("client-output-buffer-limit",
+                               "Error in hard, soft or soft_seconds setting in buffer limit configuration."));
     assert_int_equal(config.client_output_buffer_limit_hard, 1048576);
 }
 
 static void percentiles_are_shown_in_short_form(void **state) {
     (void)state;
     assert_true(load(NULL));
-    assert_string_equal(
-        set("latency-tracking-info-percentiles", "0.1 33.333333333 1e1 5.0 99.9999999", NULL),
-        "+OK\r\n");
+    assert_string_equal(set("latency-tracking-info-percentiles", "0.1 33.333333333 1e1 5.0 99.9999999", NULL),
+                        "+OK\r\n");
     assert_string_equal(value("latency-tracking-info-percentiles"), "0.1 33.333333 10 5 100");
     assert_string_equal(set("latency-tracking-info-percentiles", "", NULL), "+OK\r\n");
     assert_string_equal(value("latency-tracking-info-percentiles"), "");
@@ -891,10 +880,9 @@ static void rewrite_changes_lines_in_place_and_appends_the_rest(void **state) {
     assert_true(load_file("# head\ntimeout 1\n# about hz\nhz 20\n\ntimeout 2\nport 7000"));
     set("timeout", "3", "requirepass", "a \"b\\\n\xc3\xa4", "proto-max-bulk-len", "2mb", NULL);
     assert_string_equal(rewrite(), "+OK\r\n");
-    assert_string_equal(
-        file_read(file),
-        "# head\n# about hz\nhz 20\n\ntimeout 3\nport 7000\n\n# Generated by CONFIG REWRITE\n"
-        "requirepass \"a \\\"b\\\\\\x0a\xc3\xa4\"\nproto-max-bulk-len 2mb\n");
+    assert_string_equal(file_read(file),
+                        "# head\n# about hz\nhz 20\n\ntimeout 3\nport 7000\n\n# Generated by CONFIG REWRITE\n"
+                        "requirepass \"a \\\"b\\\\\\x0a\xc3\xa4\"\nproto-max-bulk-len 2mb\n");
     set("loglevel", "verbose", NULL);
     assert_string_equal(rewrite(), "+OK\r\n");
     assert_contains(file_read(file), "proto-max-bulk-len 2mb\nloglevel verbose\n");
@@ -923,8 +911,7 @@ static void rewrite_writes_what_the_command_line_said(void **state) {
     file_write(file, "port 7000\n");
     assert_true(load(file, "--port", "7005", "--bind", "127.0.0.1", "-::1", NULL));
     assert_string_equal(rewrite(), "+OK\r\n");
-    assert_string_equal(file_read(file),
-                        "port 7005\n\n# Generated by CONFIG REWRITE\nbind 127.0.0.1 -::1\n");
+    assert_string_equal(file_read(file), "port 7005\n\n# Generated by CONFIG REWRITE\nbind 127.0.0.1 -::1\n");
 }
 
 static void rewrite_has_the_last_word_over_included_files(void **state) {
@@ -973,16 +960,14 @@ static void rewrite_round_trip_of_random_changes(void **state) {
         {"proto-max-bulk-len", "1mb", "1048577", "3gb"},
         {"latency-tracking", "yes", "no", "yes"},
         {"latency-tracking-info-percentiles", "", "50", "1 2.5 99.99"},
-        {"client-output-buffer-limit", "normal 1 2 3", "replica 1mb 2 3 normal 0 0 0",
-         "pubsub 0 0 0"},
+        {"client-output-buffer-limit", "normal 1 2 3", "replica 1mb 2 3 normal 0 0 0", "pubsub 0 0 0"},
         {"maxmemory-policy", "noeviction", "allkeys-s3fifo", "volatile-ttl"},
     };
     assert_true(load_file("# begin\nrequirepass x\ntimeout 1\nloglevel "
                           "debug\nclient-output-buffer-limit normal 7 7 7\n# end\n"));
     for (int round = 0; round < 200; round++) {
         for (int i = rand_r(&seed) % 4; i >= 0; i--) {
-            const char *const *choice =
-                choices[(size_t)rand_r(&seed) % (sizeof choices / sizeof *choices)];
+            const char *const *choice = choices[(size_t)rand_r(&seed) % (sizeof choices / sizeof *choices)];
             assert_string_equal(set(choice[0], choice[1 + rand_r(&seed) % 3], NULL), "+OK\r\n");
         }
         char *before = strdup(get("*", NULL));
@@ -1066,8 +1051,8 @@ static void log_lines_have_the_form_that_log_readers_know(void **state) {
     const char *text = file_read(log_file);
     int pid, day, year, hour, minute, second, millisecond;
     char month[4], mark;
-    assert_int_equal(sscanf(text, "%d:M %d %3s %d %d:%d:%d.%3d %c one 1\n", &pid, &day, month,
-                            &year, &hour, &minute, &second, &millisecond, &mark),
+    assert_int_equal(sscanf(text, "%d:M %d %3s %d %d:%d:%d.%3d %c one 1\n", &pid, &day, month, &year, &hour,
+                            &minute, &second, &millisecond, &mark),
                      9);
     assert_int_equal(pid, getpid());
     assert_int_equal(mark, '-');

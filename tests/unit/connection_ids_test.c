@@ -1,4 +1,5 @@
-/* Connections by their ids: found while they are there, in a few steps however many there are and whichever ids a worker's have. */
+/* Connections by their ids: found while they are there, in a few steps however many there are and whichever
+ * ids a worker's have. */
 #include "../../server/connection_ids.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* shard/crowd.c against an array that knows which nodes are in; and its depth, whatever the order in which they come. */
+/* shard/crowd.c against an array that knows which nodes are in; and its depth, whatever the order in which
+ * they come. */
 #include "../engine.h"
 
 #include "../../shard/crowd.h"

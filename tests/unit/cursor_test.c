@@ -1,4 +1,5 @@
-/* shard/cursor.c: each place has a cursor of its own, from which it comes back, and which tells nothing of it. */
+/* shard/cursor.c: each place has a cursor of its own, from which it comes back, and which tells nothing of
+ * it. */
 #include "../engine.h"
 
 #include "../../shard/cursor.h"
@@ -32,7 +33,8 @@ static void only_the_first_place_has_cursor_0(void **state) {
     }
 }
 
-/* Each bit of the place changes half of the cursor's bits: the count over many lies within five standard deviations. */
+/* Each bit of the place changes half of the cursor's bits: the count over many lies within five standard
+ * deviations. */
 static void neighbours_have_nothing_in_common(void **state) {
     (void)state;
     struct cursor_secret secret;

@@ -168,7 +168,8 @@ static void items_are_drawn_evenly(void **unused) {
     for (int i = 0; i < 1000; i++) put(dictionary, i);
     for (int i = 0; i < 100000; i++) ((struct item *)dictionary_random(dictionary))->visits++;
     double sum = 0;
-    for (int i = 0; i < 1000; i++) sum += ((double)items[i].visits - 100) * ((double)items[i].visits - 100) / 100;
+    for (int i = 0; i < 1000; i++)
+        sum += ((double)items[i].visits - 100) * ((double)items[i].visits - 100) / 100;
     assert_true(sum < 1250);
     dictionary_free(dictionary);
 }
@@ -186,7 +187,8 @@ static void emptying_takes_each_out_once(void **unused) {
     }
 }
 
-/* Names of one bucket, as somebody could choose them who has come to know the secret: more of them than a bucket could have had at all. */
+/* Names of one bucket, as somebody could choose them who has come to know the secret: more of them than a
+ * bucket could have had at all. */
 static void chosen_items_of_one_bucket_make_no_long_one(void **unused) {
     (void)unused;
     enum { CHOSEN = 3000 };
@@ -212,7 +214,8 @@ static void chosen_items_of_one_bucket_make_no_long_one(void **unused) {
     for (int i = 0; i < CHOSEN; i++) assert_true(items[i].visits > 2); /* else once in some million runs */
     for (int i = 0; i < CHOSEN; i += 5) { /* to itself, as good as to any other of the name */
         dictionary_replace(dictionary, items[i].hash, &items[i], &items[i]);
-        assert_ptr_equal(dictionary_find(dictionary, items[i].hash, items[i].name, strlen(items[i].name)), &items[i]);
+        assert_ptr_equal(dictionary_find(dictionary, items[i].hash, items[i].name, strlen(items[i].name)),
+                         &items[i]);
     }
     for (int i = 0; i < CHOSEN; i++)
         if (value_random(8) != 0) take(dictionary, i);

@@ -1,5 +1,5 @@
-/* shard/entry.c and blob.c: every form that an entry can take, for keys and values of all sizes, and that no change of form loses a byte
- * of key or value, the expiry, or a byte of the accounts. */
+/* shard/entry.c and blob.c: every form that an entry can take, for keys and values of all sizes, and that no
+ * change of form loses a byte of key or value, the expiry, or a byte of the accounts. */
 #include "../engine.h"
 
 #include <sys/resource.h>
@@ -55,7 +55,8 @@ static void change_cancel(struct change *change) {
     hold_end(&change->holding);
 }
 
-static void expect_entry(const struct entry *entry, const struct key *key, const char *value, size_t length, int64_t expiry) {
+static void expect_entry(const struct entry *entry, const struct key *key, const char *value, size_t length,
+                         int64_t expiry) {
     size_t key_length;
     struct string_view view;
     assert_non_null(entry);
@@ -74,7 +75,8 @@ static void expect_entry(const struct entry *entry, const struct key *key, const
 }
 
 /* The key's entry is in the table and equal to that. */
-static void expect_stored(const char *data, size_t data_length, const char *value, size_t length, int64_t expiry) {
+static void expect_stored(const char *data, size_t data_length, const char *value, size_t length,
+                          int64_t expiry) {
     struct change change;
     change_begin(&change, data, data_length);
     expect_entry(change.edit.entry, &change.key, value, length, expiry);
@@ -92,11 +94,13 @@ static void expect_bytes(const struct change *change) {
     keyspace_size(keyspace, 0, &size);
     assert_int_equal(size.bytes, change->edit.entry == NULL ? 0 : entry_bytes(change->edit.entry));
     assert_int_equal(size.keys, change->edit.entry != NULL);
-    assert_int_equal(size.expiring, change->edit.entry != NULL && entry_expiry(change->edit.entry) != ENTRY_NO_EXPIRY);
+    assert_int_equal(size.expiring,
+                     change->edit.entry != NULL && entry_expiry(change->edit.entry) != ENTRY_NO_EXPIRY);
 }
 
 static size_t next_size(size_t size) {
-    static const size_t edges[] = {1023, 4096, BLOB_LEAST - 1, BLOB_LEAST, BLOB_LEAST + 1, 32768, 65535, 65536, LARGEST};
+    static const size_t edges[] = {1023,  4096,  BLOB_LEAST - 1, BLOB_LEAST, BLOB_LEAST + 1,
+                                   32768, 65535, 65536,          LARGEST};
     size_t next = size < SCALED(600, 150) ? size + 1 : size + size / SCALED(16, 4);
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++)
         if (size < edges[i] && next > edges[i]) return edges[i];
@@ -185,9 +189,21 @@ static void keys_of_every_length_are_kept(void **state) {
 
 static void canonical_integers_are_held_as_numbers(void **state) {
     (void)state;
-    static const char *const numbers[] = {"0", "7", "-1", "9223372036854775807", "-9223372036854775808", "1000000000000"};
-    static const char *const texts[] = {"",   "-",  "+1", "01", "-0", " 1", "1 ", "1.0", "9223372036854775808", "-9223372036854775809",
-                                        "0x1", "1e3", "123456789012345678901"};
+    static const char *const numbers[] = {
+        "0", "7", "-1", "9223372036854775807", "-9223372036854775808", "1000000000000"};
+    static const char *const texts[] = {"",
+                                        "-",
+                                        "+1",
+                                        "01",
+                                        "-0",
+                                        " 1",
+                                        "1 ",
+                                        "1.0",
+                                        "9223372036854775808",
+                                        "-9223372036854775809",
+                                        "0x1",
+                                        "1e3",
+                                        "123456789012345678901"};
     struct change change;
     int64_t value, wanted;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -311,7 +327,8 @@ static void make(struct edit *edit, int form, size_t size) {
 
 static void a_copy_has_value_form_and_expiry_of_its_source(void **state) {
     (void)state;
-    struct key keys[2] = {keyspace_key(keyspace, 0, "source", 6), keyspace_key(keyspace, 1, "target of a copy", 16)};
+    struct key keys[2] = {keyspace_key(keyspace, 0, "source", 6),
+                          keyspace_key(keyspace, 1, "target of a copy", 16)};
     for (size_t size = 0; size <= LARGEST; size = next_size(size))
         for (int form = 0; form < 4; form++)
             for (int expires = 0; expires < 2; expires++) {
@@ -489,7 +506,8 @@ struct hoard {
     struct hoard *next;
 };
 
-/* Takes all the memory that a process limited to a little more than it has can get, in pieces of every size. */
+/* Takes all the memory that a process limited to a little more than it has can get, in pieces of every
+ * size. */
 static struct hoard *hoard_all(void) {
     struct hoard *hoard = NULL;
     for (size_t size = 1 << 22; size >= 16; size = size > 256 ? size - size / 16 : (size - 8) & ~(size_t)7)
@@ -506,7 +524,8 @@ static void hoard_free(struct hoard *hoard) {
 
 /* Every way to change a key, with no memory left: it is refused, and all is as before. */
 static void change_without_memory(void *context) {
-    struct key keys[3] = {keyspace_key(keyspace, 0, "present", 7), keyspace_key(keyspace, 0, "large", 5), keyspace_key(keyspace, 1, "absent", 6)};
+    struct key keys[3] = {keyspace_key(keyspace, 0, "present", 7), keyspace_key(keyspace, 0, "large", 5),
+                          keyspace_key(keyspace, 1, "absent", 6)};
     struct rlimit limit;
     long pages;
     FILE *file = fopen("/proc/self/statm", "r");

@@ -88,7 +88,8 @@ static void put_hash(int number) {
     struct holding holding;
     struct edit edit;
     void *value = fields_create();
-    for (int i = 0; i < number % 40; i++) fields_put(&value, (struct text){text, (size_t)i % 7}, (struct text){text, 5});
+    for (int i = 0; i < number % 40; i++)
+        fields_put(&value, (struct text){text, (size_t)i % 7}, (struct text){text, 5});
     hold_shards(&holding, lane, &key, 1, NOW);
     scope_edit(&holding.scope, &key, &edit);
     if (edit.entry != NULL && number % 2 == 0) {
@@ -115,7 +116,9 @@ static void what_is_used_is_what_is_there(void **unused) {
         case 1: put_hash(number % 200); break;
         case 2: drop(lane, 1, key, (size_t)sprintf(key, "hash:%d", number % 200), NOW); break;
         case 3: set(number, random_below(&state, 40000), NOW + 5, NOW); break;
-        default: set(number, random_below(&state, 200), random_below(&state, 2) ? NOW + (int64_t)random_below(&state, 10) : ENTRY_NO_EXPIRY, NOW + 6);
+        default:
+            set(number, random_below(&state, 200),
+                random_below(&state, 2) ? NOW + (int64_t)random_below(&state, 10) : ENTRY_NO_EXPIRY, NOW + 6);
         }
         if (step % 500 == 0) lane_reclaim(lane);
         if (step % 1000 == 0) assert_int_equal(eviction_used(keyspace), bytes_by_walking());
@@ -153,8 +156,10 @@ static void the_main_part_is_counted_as_it_changes(void **unused) {
     tick(NOW);
     for (int step = 0; step < SCALED(30000, 6000); step++) {
         int number = (int)random_below(&state, 6000);
-        if (random_below(&state, 3) == 0) use(number % 300, NOW);
-        else assert_true(set(number, random_below(&state, 300), ENTRY_NO_EXPIRY, NOW));
+        if (random_below(&state, 3) == 0)
+            use(number % 300, NOW);
+        else
+            assert_true(set(number, random_below(&state, 300), ENTRY_NO_EXPIRY, NOW));
         if (step % 100 == 0) {
             eviction_limit(keyspace, 300000);
             tick(NOW);
@@ -190,12 +195,13 @@ static void large_ones_find_room_among_small_ones(void **unused) {
     uint64_t state = seed_take();
     open_with(EVICTION_ALLKEYS_S3FIFO, 4 << 20);
     for (int i = 0; i < SCALED(4000, 1000); i++) {
-        size_t length = random_below(&state, 20) == 0 ? random_below(&state, 1 << 20) : random_below(&state, 2000);
+        size_t length =
+            random_below(&state, 20) == 0 ? random_below(&state, 1 << 20) : random_below(&state, 2000);
         assert_true(set(i, length, ENTRY_NO_EXPIRY, NOW));
         assert_true(eviction_used(keyspace) <= 4 << 20);
     }
     uint64_t evicted = counts_of(keyspace).evicted;
-    assert_int_equal(make_room(5 << 20, NOW), ROOM_NONE); /* more than there can be */
+    assert_int_equal(make_room(5 << 20, NOW), ROOM_NONE);   /* more than there can be */
     assert_int_equal(counts_of(keyspace).evicted, evicted); /* and so nobody goes in vain */
     close_all();
 }
@@ -253,12 +259,15 @@ static void *fill(void *context) {
     static const char value[3000];
     for (int i = 0; i < SCALED(40000, 4000); i++) {
         struct latchkey_item *item = &items[i % BATCH];
-        *item = (struct latchkey_item){.key = keys[i % BATCH],
-                                       .key_length = (size_t)sprintf(keys[i % BATCH], "%u:%d", mine->number, i),
-                                       .value = value,
-                                       .value_length = random_below(&state, i % 50 == 0 ? 3000 : 100)};
-        if (mine->number % 2 == 0) CHECK(latchkey_set(mine, item) == LATCHKEY_OK);
-        else if (i % BATCH == BATCH - 1) CHECK(latchkey_set_many(mine, items, BATCH, NULL) == BATCH);
+        *item =
+            (struct latchkey_item){.key = keys[i % BATCH],
+                                   .key_length = (size_t)sprintf(keys[i % BATCH], "%u:%d", mine->number, i),
+                                   .value = value,
+                                   .value_length = random_below(&state, i % 50 == 0 ? 3000 : 100)};
+        if (mine->number % 2 == 0)
+            CHECK(latchkey_set(mine, item) == LATCHKEY_OK);
+        else if (i % BATCH == BATCH - 1)
+            CHECK(latchkey_set_many(mine, items, BATCH, NULL) == BATCH);
         int64_t used = eviction_used(shared);
         if (used > most_used) most_used = used;
     }
@@ -290,7 +299,10 @@ static void an_embedding_program_is_told_when_nothing_may_go(void **unused) {
     char key[24];
     enum latchkey_result result = LATCHKEY_OK;
     for (int i = 0; i < 200 && result == LATCHKEY_OK; i++) {
-        struct latchkey_item item = {.key = key, .key_length = (size_t)sprintf(key, "%d", i), .value = value, .value_length = sizeof value};
+        struct latchkey_item item = {.key = key,
+                                     .key_length = (size_t)sprintf(key, "%d", i),
+                                     .value = value,
+                                     .value_length = sizeof value};
         result = latchkey_set(lane, &item);
     }
     assert_int_equal(result, LATCHKEY_OUT_OF_MEMORY);
@@ -337,7 +349,8 @@ static void random_lets_anybody_go(void **unused) {
 
 static void volatile_policies_take_only_what_expires(void **unused) {
     (void)unused;
-    static const enum eviction_policy policies[] = {EVICTION_VOLATILE_LRU, EVICTION_VOLATILE_LFU, EVICTION_VOLATILE_RANDOM, EVICTION_VOLATILE_TTL};
+    static const enum eviction_policy policies[] = {EVICTION_VOLATILE_LRU, EVICTION_VOLATILE_LFU,
+                                                    EVICTION_VOLATILE_RANDOM, EVICTION_VOLATILE_TTL};
     for (int k = 0; k < 4; k++) {
         open_with(policies[k], 400000);
         for (int i = 0; i < 500; i++) assert_true(set(i, 100, ENTRY_NO_EXPIRY, NOW));
@@ -361,13 +374,15 @@ static void the_one_key_that_may_go_is_found(void **unused) {
     int number = 0;
     while (set(number, 100, ENTRY_NO_EXPIRY, NOW)) number++;
     char key[24];
-    for (int i = 0; make_room(eviction_room_for(210), NOW) == ROOM_NONE; i++) { /* the last one may have made a table grow */
+    for (int i = 0; make_room(eviction_room_for(210), NOW) == ROOM_NONE;
+         i++) { /* the last one may have made a table grow */
         assert_true(drop(lane, 0, key, (size_t)sprintf(key, "key:%d", i), NOW));
         lane_reclaim(lane);
     }
     int first = number++;
     assert_true(set(first, 200, NOW + 1000, NOW));
-    while (set(number, 100, ENTRY_NO_EXPIRY, NOW)) number++; /* a write is refused only when that one has gone as well */
+    while (set(number, 100, ENTRY_NO_EXPIRY, NOW))
+        number++; /* a write is refused only when that one has gone as well */
     assert_false(is_there(first));
     assert_int_equal(counts_of(keyspace).evicted, 1);
     close_all();
@@ -380,13 +395,17 @@ static void a_scan_does_not_push_out_what_is_used(void **unused) {
     tick(NOW);
     for (int round = 0; round < 6; round++)
         for (int i = 0; i < 1000; i++) {
-            if (is_there(i)) use(i, NOW);
-            else set(i, 50, ENTRY_NO_EXPIRY, NOW);
+            if (is_there(i))
+                use(i, NOW);
+            else
+                set(i, 50, ENTRY_NO_EXPIRY, NOW);
         }
     for (int i = 0; i < 20000; i++) {
         set(100000 + i, 50, ENTRY_NO_EXPIRY, NOW);
-        if (is_there(i % 1000)) use(i % 1000, NOW);
-        else set(i % 1000, 50, ENTRY_NO_EXPIRY, NOW);
+        if (is_there(i % 1000))
+            use(i % 1000, NOW);
+        else
+            set(i % 1000, 50, ENTRY_NO_EXPIRY, NOW);
         if (i % 200 == 0) {
             eviction_limit(keyspace, 400000);
             tick(NOW);
@@ -402,19 +421,22 @@ static void another_policy_finds_its_own_bits(void **unused) {
     (void)unused;
     open_with(EVICTION_ALLKEYS_LRU, INT64_MAX);
     for (int i = 0; i < 1000; i++) set(i, 50, ENTRY_NO_EXPIRY, NOW);
-    static const enum eviction_policy policies[] = {EVICTION_ALLKEYS_S3FIFO, EVICTION_ALLKEYS_LFU, EVICTION_NONE, EVICTION_ALLKEYS_S3FIFO};
+    static const enum eviction_policy policies[] = {EVICTION_ALLKEYS_S3FIFO, EVICTION_ALLKEYS_LFU,
+                                                    EVICTION_NONE, EVICTION_ALLKEYS_S3FIFO};
     for (int k = 0; k < 4; k++) {
         eviction_configure(keyspace, policies[k], 10, 1);
         for (int i = 0; i < 100; i++) use(i, NOW + 5000);
         for (int i = 0; i < 10; i++) tick(NOW + 5000);
-        if (policies[k] == EVICTION_ALLKEYS_S3FIFO) assert_int_equal((int64_t)counter_read(&lane->main_bytes), main_by_walking());
+        if (policies[k] == EVICTION_ALLKEYS_S3FIFO)
+            assert_int_equal((int64_t)counter_read(&lane->main_bytes), main_by_walking());
         if (policies[k] != EVICTION_ALLKEYS_LFU) continue;
         char text[24];
         struct key key = keyspace_key(keyspace, 0, text, (size_t)sprintf(text, "key:%d", 500));
         struct holding holding;
         hold_shards(&holding, lane, &key, 1, NOW);
         const struct entry *entry = scope_view(&holding.scope, &key);
-        assert_in_range(eviction_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST, ACCESS_FREQUENCY_FIRST + 1);
+        assert_in_range(eviction_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST,
+                        ACCESS_FREQUENCY_FIRST + 1);
         assert_int_equal(eviction_frequency(lane, entry, NOW + 5000 + 60000 * 100), 0);
         hold_end(&holding);
     }
@@ -501,7 +523,8 @@ static uint64_t keys_in(uint32_t database) {
 
 static void open_many(enum eviction_policy policy, uint32_t databases) {
     uint64_t seed[4] = {1, 2, 3, 4};
-    keyspace = keyspace_open(&(struct keyspace_options){.shards = 4, .databases = databases, .lanes = 4, .seed = seed});
+    keyspace = keyspace_open(
+        &(struct keyspace_options){.shards = 4, .databases = databases, .lanes = 4, .seed = seed});
     lane = lane_attach(keyspace);
     eviction_configure(keyspace, policy, 10, 1);
 }
@@ -523,7 +546,8 @@ static void of_many_databases_each_loses_its_share(void **unused) {
     evict_down_to(eviction_used(keyspace) / 2);
     uint64_t left = 0, of_large = keys_in(5000);
     for (int i = 0; i < SMALL; i++) left += keys_in((uint32_t)(1 + i * 49));
-    print_message("%llu of the large one, %llu of the small ones\n", (unsigned long long)of_large, (unsigned long long)left);
+    print_message("%llu of the large one, %llu of the small ones\n", (unsigned long long)of_large,
+                  (unsigned long long)left);
     assert_true(of_large > 3000 && left > 3000 && of_large < 5 * left && left < 5 * of_large);
     close_all();
 }

@@ -1,5 +1,5 @@
-/* shard/expiry.c and the lazy half in scope.c: an expired key is absent at once, removed by who may, gone from memory after some slices,
- * and nothing goes too early. */
+/* shard/expiry.c and the lazy half in scope.c: an expired key is absent at once, removed by who may, gone
+ * from memory after some slices, and nothing goes too early. */
 #include "../engine.h"
 
 #include <sched.h>
@@ -13,7 +13,8 @@ static struct lane *lane, *other_lane;
 static _Atomic uint64_t expired_told, early;
 static int64_t told_now; /* the time of the scopes in use */
 
-static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
+                         uint32_t other) {
     (void)context;
     (void)key;
     (void)entry;
@@ -25,7 +26,8 @@ static void note_changed(void *context, const struct key *key, const struct entr
 static void note_before(void *context, const struct key *key, const struct entry *entry) {
     (void)context;
     (void)key;
-    if (entry != NULL && entry_expiry(entry) != ENTRY_NO_EXPIRY && entry_expiry(entry) > told_now) atomic_fetch_add(&early, 1);
+    if (entry != NULL && entry_expiry(entry) != ENTRY_NO_EXPIRY && entry_expiry(entry) > told_now)
+        atomic_fetch_add(&early, 1);
 }
 
 static int open_keyspace(void **state) {
@@ -60,7 +62,8 @@ static int start_over(void **state) {
 
 static void put_number(uint32_t database, uint64_t number, int64_t expiry) {
     char name[32];
-    put(lane, database, name, (size_t)snprintf(name, sizeof name, "key:%llu", (unsigned long long)number), "value", 5, expiry, NOW);
+    put(lane, database, name, (size_t)snprintf(name, sizeof name, "key:%llu", (unsigned long long)number),
+        "value", 5, expiry, NOW);
 }
 
 static bool slice(struct lane *by, int64_t now, int64_t budget) {
@@ -79,7 +82,8 @@ static uint64_t keys_everywhere(void) {
 
 static uint64_t expiring_everywhere(void) {
     uint64_t expiring = 0;
-    for (uint32_t database = 0; database < DATABASES; database++) expiring += size_of(lane, database).expiring;
+    for (uint32_t database = 0; database < DATABASES; database++)
+        expiring += size_of(lane, database).expiring;
     return expiring;
 }
 
@@ -176,7 +180,8 @@ static void tables_of_the_lapsed_go_as_well(void **state) {
     assert_true(size_of(lane, 2).table_bytes > 10000);
     for (int64_t now = NOW + 1; now <= NOW + 5; now += 4) {
         uint64_t keys = now < NOW + 5;
-        for (int slices = 0; size_of(lane, 2).keys > keys || size_of(lane, 2).table_bytes > 2048 * keys; slices++) {
+        for (int slices = 0; size_of(lane, 2).keys > keys || size_of(lane, 2).table_bytes > 2048 * keys;
+             slices++) {
             assert_true(slices < 1000);
             slice(lane, now, 1000000);
         }
@@ -235,7 +240,8 @@ static void an_expiry_that_went_or_moved_is_not_obeyed(void **state) {
     put_number(0, 1, NOW + 10);
     put_number(0, 2, NOW + 10);
     put_number(0, 3, NOW + 10);
-    struct key keys[3] = {keyspace_key(keyspace, 0, "key:1", 5), keyspace_key(keyspace, 0, "key:2", 5), keyspace_key(keyspace, 0, "key:3", 5)};
+    struct key keys[3] = {keyspace_key(keyspace, 0, "key:1", 5), keyspace_key(keyspace, 0, "key:2", 5),
+                          keyspace_key(keyspace, 0, "key:3", 5)};
     struct holding holding;
     struct edit edit;
     hold_shards(&holding, lane, keys, 3, NOW);

@@ -1,4 +1,5 @@
-/* Folded sequences: what was folded is read back, and what is removed from one is gone, in the memory it had. */
+/* Folded sequences: what was folded is read back, and what is removed from one is gone, in the memory it
+ * had. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,16 +38,14 @@ static void append_some(struct packed **packed, int kind, int i) {
     switch (kind) {
     case 0: length = sprintf(text, "element:%08d", i * 7919 % 1000000); break;
     case 1:
-        length =
-            sprintf(text, "{\"id\": %d, \"kind\": \"job\", \"payload\": \"%0*d\"}", i, i % 300, i);
+        length = sprintf(text, "{\"id\": %d, \"kind\": \"job\", \"payload\": \"%0*d\"}", i, i % 300, i);
         break;
     case 2: append_number(packed, far[i % 7] + i); return;
     case 3: append_number(packed, 1700000000 + i * i % 5000); return;
     case 5: append_number(packed, i % 2 == 0 ? INT64_MIN + i : INT64_MAX - i); return;
     case 6: append_number(packed, (int)value_random(10000000) - 5000000); return;
     case 4:
-        length = sprintf(text, "%.*s", (int)value_random(40),
-                         "the same beginning and then some more of it");
+        length = sprintf(text, "%.*s", (int)value_random(40), "the same beginning and then some more of it");
         break;
     default: append_some(packed, (int)value_random(7), i); return;
     }
@@ -63,8 +62,7 @@ static void what_was_folded_is_read_back(void **unused) {
             struct folded *folded = folded_create(packed);
             if (folded != NULL) {
                 folded_count_of_all++;
-                assert_true(folded_bytes(folded) <=
-                            packed_bytes(packed) - packed_bytes(packed) / 8);
+                assert_true(folded_bytes(folded) <= packed_bytes(packed) - packed_bytes(packed) / 8);
                 expect_same(folded, packed);
                 struct folded *copy = folded_copy(folded);
                 expect_same(copy, packed);
@@ -189,8 +187,7 @@ static void a_long_list_is_folded_between_its_ends_and_works_as_before(void **un
         list_remove(&list, list_count(list) - 1, 1);
     }
     expect_element(list, 0, 10001);
-    for (int i = 0; i < 3000; i++)
-        assert_true(list_push(&list, true, (struct text){"element:00000007", 16}));
+    for (int i = 0; i < 3000; i++) assert_true(list_push(&list, true, (struct text){"element:00000007", 16}));
     assert_int_equal(list_remove_equal(&list, (struct text){"element:00000007", 16}, 0), 3000);
     expect_element(list, 0, 10001);
     value_free(&list_kind, list);

@@ -89,9 +89,8 @@ static void class_keeps_redis_corner_cases(void **state) {
     assert_false(matches("[abc", "bc"));
     assert_false(matches("[", "["));
     assert_true(matches("[^", "x"));
-    assert_true(matches("[a-", "-")); /* half a range is two characters */
-    assert_true(
-        matches("[a-]", "]")); /* the ']' is the end of a range here, and the class is not closed */
+    assert_true(matches("[a-", "-"));  /* half a range is two characters */
+    assert_true(matches("[a-]", "]")); /* the ']' is the end of a range here, and the class is not closed */
     assert_true(matches("[--0]", "."));
 }
 
@@ -126,8 +125,7 @@ static void zero_bytes_are_characters(void **state) {
 
 static void nothing_behind_the_pattern_is_read(void **state) {
     (void)state;
-    static const char *const patterns[] = {"[",  "[^", "[a", "[a-", "[\\",
-                                           "\\", "a*", "*[", "*\\", "?"};
+    static const char *const patterns[] = {"[", "[^", "[a", "[a-", "[\\", "\\", "a*", "*[", "*\\", "?"};
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         /* Exact allocations, so that a sanitizer sees a step too far. */
         size_t length = strlen(patterns[i]);
@@ -178,11 +176,9 @@ static void random_patterns_match_as_defined(void **state) {
     print_message("seed %lu\n", (unsigned long)seed);
     for (int round = 0; round < 200000; round++) {
         char pattern[64] = "", text[16] = "";
-        for (uint64_t left = random_below(8); left > 0; left--)
-            strcat(pattern, elements[random_below(9)]);
+        for (uint64_t left = random_below(8); left > 0; left--) strcat(pattern, elements[random_below(9)]);
         size_t length =
-            1 +
-            random_below(10); /* for an empty text Redis has its own rule, which has its own test */
+            1 + random_below(10); /* for an empty text Redis has its own rule, which has its own test */
         for (size_t i = 0; i < length; i++) text[i] = "abc"[random_below(3)];
         if (matches(pattern, text) != defined_to_match(pattern, text))
             fail_msg("pattern '%s', text '%s'", pattern, text);

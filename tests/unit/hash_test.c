@@ -48,7 +48,8 @@ static void every_prefix_has_a_hash_of_its_own(void **state) {
     }
 }
 
-/* Chi-square over 256 cells, for the bits that choose the shard and those of the tag: 400 is far beyond chance (mean 255, deviation 23). */
+/* Chi-square over 256 cells, for the bits that choose the shard and those of the tag: 400 is far beyond
+ * chance (mean 255, deviation 23). */
 static void high_and_low_bits_spread_evenly(void **state) {
     (void)state;
     struct hash_secret secret;
@@ -57,7 +58,8 @@ static void high_and_low_bits_spread_evenly(void **state) {
     hash_secret_draw(&secret, NULL);
     for (uint64_t i = 0; i < count; i++) {
         char key[32];
-        uint64_t hash = hash_bytes(&secret, key, (size_t)snprintf(key, sizeof key, "key:%llu", (unsigned long long)i));
+        uint64_t hash =
+            hash_bytes(&secret, key, (size_t)snprintf(key, sizeof key, "key:%llu", (unsigned long long)i));
         high[hash >> 56]++;
         low[hash & 255]++;
     }

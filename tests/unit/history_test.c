@@ -16,10 +16,8 @@ struct line {
 
 static const char *const names[HISTORY_KEYS] = {"a", "b", "c", "d"};
 
-static struct operation one(enum operation_kind kind, uint8_t keys, int64_t argument,
-                            int64_t result) {
-    return (struct operation){
-        .kind = (uint8_t)kind, .keys = keys, .argument = argument, .result = result};
+static struct operation one(enum operation_kind kind, uint8_t keys, int64_t argument, int64_t result) {
+    return (struct operation){.kind = (uint8_t)kind, .keys = keys, .argument = argument, .result = result};
 }
 
 static struct operation get(uint8_t key, int64_t result) {
@@ -35,8 +33,7 @@ static struct operation mget(int64_t a, int64_t b) {
 }
 
 static struct operation rename_to(uint8_t key, uint8_t target, int64_t result) {
-    return (struct operation){
-        .kind = OPERATION_RENAME, .keys = key, .target = target, .result = result};
+    return (struct operation){.kind = OPERATION_RENAME, .keys = key, .target = target, .result = result};
 }
 
 static void add_lines(struct history *history, const struct line *lines, size_t count) {
@@ -66,10 +63,10 @@ static enum verdict verdict_of(const struct line *lines, size_t count, char **te
     return verdict;
 }
 
-#define EXPECT(verdict, ...)                                                                       \
-    do {                                                                                           \
-        const struct line lines[] = {__VA_ARGS__};                                                 \
-        assert_int_equal(verdict_of(lines, sizeof lines / sizeof lines[0], NULL), verdict);        \
+#define EXPECT(verdict, ...)                                                                                 \
+    do {                                                                                                     \
+        const struct line lines[] = {__VA_ARGS__};                                                           \
+        assert_int_equal(verdict_of(lines, sizeof lines / sizeof lines[0], NULL), verdict);                  \
     } while (0)
 #define EXPECT_GOOD(...) EXPECT(HISTORY_LINEARIZABLE, __VA_ARGS__)
 #define EXPECT_BAD(...) EXPECT(HISTORY_VIOLATED, __VA_ARGS__)
@@ -85,18 +82,16 @@ static void what_overlaps_may_have_happened_in_either_order(void **state) {
 
 static void a_write_may_be_seen_before_it_is_answered_and_then_stays(void **state) {
     (void)state;
-    EXPECT_GOOD({0, 0, 100, set(A, 1)}, {1, 10, 20, get(A, HISTORY_ABSENT)},
-                {1, 30, 40, get(A, 1)});
+    EXPECT_GOOD({0, 0, 100, set(A, 1)}, {1, 10, 20, get(A, HISTORY_ABSENT)}, {1, 30, 40, get(A, 1)});
     EXPECT_BAD({0, 0, 100, set(A, 1)}, {1, 10, 20, get(A, 1)}, {1, 30, 40, get(A, HISTORY_ABSENT)});
     EXPECT_BAD({0, 0, 100, set(A, 1)}, {1, 10, 20, get(A, 1)}, {2, 30, 40, get(A, HISTORY_ABSENT)});
-    EXPECT_GOOD({0, 0, 100, set(A, 1)}, {1, 10, 30, get(A, 1)},
-                {2, 30, 40, get(A, HISTORY_ABSENT)});
+    EXPECT_GOOD({0, 0, 100, set(A, 1)}, {1, 10, 30, get(A, 1)}, {2, 30, 40, get(A, HISTORY_ABSENT)});
 }
 
 static void two_readers_agree_on_the_order_of_writes(void **state) {
     (void)state;
-    EXPECT_BAD({0, 0, 100, set(A, 1)}, {1, 0, 100, set(A, 2)}, {2, 10, 20, get(A, 1)},
-               {2, 30, 40, get(A, 2)}, {3, 10, 20, get(A, 2)}, {3, 30, 40, get(A, 1)});
+    EXPECT_BAD({0, 0, 100, set(A, 1)}, {1, 0, 100, set(A, 2)}, {2, 10, 20, get(A, 1)}, {2, 30, 40, get(A, 2)},
+               {3, 10, 20, get(A, 2)}, {3, 30, 40, get(A, 1)});
     EXPECT_GOOD({0, 0, 100, set(A, 1)}, {1, 0, 100, set(A, 2)}, {2, 10, 20, get(A, 1)},
                 {2, 30, 40, get(A, 2)}, {3, 10, 35, get(A, 1)}, {3, 35, 40, get(A, 2)});
 }
@@ -124,20 +119,16 @@ static void an_increment_is_not_lost(void **state) {
 
 static void a_condition_holds_at_the_moment_of_the_write(void **state) {
     (void)state;
-    EXPECT_GOOD({0, 0, 10, one(OPERATION_SET_NX, A, 1, 1)},
-                {1, 0, 10, one(OPERATION_SET_NX, A, 2, 0)}, {2, 20, 30, get(A, 1)});
-    EXPECT_BAD({0, 0, 10, one(OPERATION_SET_NX, A, 1, 1)},
-               {1, 0, 10, one(OPERATION_SET_NX, A, 2, 1)});
+    EXPECT_GOOD({0, 0, 10, one(OPERATION_SET_NX, A, 1, 1)}, {1, 0, 10, one(OPERATION_SET_NX, A, 2, 0)},
+                {2, 20, 30, get(A, 1)});
+    EXPECT_BAD({0, 0, 10, one(OPERATION_SET_NX, A, 1, 1)}, {1, 0, 10, one(OPERATION_SET_NX, A, 2, 1)});
     EXPECT_BAD({0, 0, 10, one(OPERATION_SET_NX, A, 1, 0)});
-    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 5, 15, one(OPERATION_SET_XX, A, 2, 1)},
-                {1, 20, 30, get(A, 2)});
-    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 5, 15, one(OPERATION_SET_XX, A, 2, 0)},
-                {1, 20, 30, get(A, 1)});
+    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 5, 15, one(OPERATION_SET_XX, A, 2, 1)}, {1, 20, 30, get(A, 2)});
+    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 5, 15, one(OPERATION_SET_XX, A, 2, 0)}, {1, 20, 30, get(A, 1)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 15, 20, one(OPERATION_SET_XX, A, 2, 0)});
     EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_SET_NX_GET, A, 2, 1)},
                 {1, 40, 50, get(A, 1)});
-    EXPECT_GOOD({1, 20, 30, one(OPERATION_SET_NX_GET, A, 2, HISTORY_ABSENT)},
-                {1, 40, 50, get(A, 2)});
+    EXPECT_GOOD({1, 20, 30, one(OPERATION_SET_NX_GET, A, 2, HISTORY_ABSENT)}, {1, 40, 50, get(A, 2)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_SET_NX_GET, A, 2, HISTORY_ABSENT)});
 }
 
@@ -155,16 +146,14 @@ static void a_key_goes_once(void **state) {
                 {2, 20, 30, one(OPERATION_EXPIRE, A, 0, 0)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_DEL, A, 0, 1)},
                {2, 20, 30, one(OPERATION_DEL, A, 0, 1)});
-    EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_EXPIRE, A, 0, 1)},
-               {2, 40, 50, get(A, 1)});
+    EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_EXPIRE, A, 0, 1)}, {2, 40, 50, get(A, 1)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 30, one(OPERATION_DEL, A, 0, 0)});
 }
 
 static void several_keys_are_written_and_read_as_one(void **state) {
     (void)state;
     struct operation both = one(OPERATION_MSET, A | B, 1, 0);
-    EXPECT_GOOD({0, 0, 10, both}, {1, 5, 8, mget(HISTORY_ABSENT, HISTORY_ABSENT)},
-                {1, 9, 20, mget(1, 1)});
+    EXPECT_GOOD({0, 0, 10, both}, {1, 5, 8, mget(HISTORY_ABSENT, HISTORY_ABSENT)}, {1, 9, 20, mget(1, 1)});
     EXPECT_BAD({0, 0, 10, both}, {1, 5, 8, mget(1, HISTORY_ABSENT)});
     EXPECT_BAD({0, 0, 10, both}, {1, 2, 3, get(A, 1)}, {1, 4, 5, get(B, HISTORY_ABSENT)});
     EXPECT_GOOD({0, 0, 10, both}, {1, 0, 10, set(B, 2)}, {2, 20, 30, mget(1, 2)});
@@ -173,8 +162,8 @@ static void several_keys_are_written_and_read_as_one(void **state) {
 
 static void a_renamed_key_is_in_one_place(void **state) {
     (void)state;
-    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {0, 20, 30, rename_to(A, 1, 1)},
-                {1, 25, 35, mget(HISTORY_ABSENT, 1)}, {2, 22, 28, mget(1, HISTORY_ABSENT)});
+    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {0, 20, 30, rename_to(A, 1, 1)}, {1, 25, 35, mget(HISTORY_ABSENT, 1)},
+                {2, 22, 28, mget(1, HISTORY_ABSENT)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {0, 20, 30, rename_to(A, 1, 1)}, {1, 25, 35, mget(1, 1)});
     EXPECT_BAD({0, 0, 10, set(A, 1)}, {0, 20, 30, rename_to(A, 1, 1)},
                {1, 25, 35, mget(HISTORY_ABSENT, HISTORY_ABSENT)});
@@ -184,8 +173,8 @@ static void a_renamed_key_is_in_one_place(void **state) {
 
 /* ------------------------------------------------------------------ lists and sets, by hand */
 
-static struct operation to_target(enum operation_kind kind, uint8_t key, uint8_t target,
-                                  int64_t argument, int64_t result) {
+static struct operation to_target(enum operation_kind kind, uint8_t key, uint8_t target, int64_t argument,
+                                  int64_t result) {
     struct operation operation = one(kind, key, argument, result);
     operation.target = target;
     return operation;
@@ -210,16 +199,14 @@ static void a_list_keeps_its_order(void **state) {
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 0, 10, rpush(A, 2, 2)}, {2, 20, 30, lpop(A, 2)});
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 0, 10, rpush(A, 2, 1)}); /* one was lost */
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 30, lpop(A, HISTORY_ABSENT)});
-    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 30, one(OPERATION_DEL, A, 0, 1)},
-               {1, 40, 50, lpop(A, 1)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 30, one(OPERATION_DEL, A, 0, 1)}, {1, 40, 50, lpop(A, 1)});
 }
 
 static void an_element_is_popped_once(void **state) {
     (void)state;
     EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {1, 5, 50, lpop(A, 1)},
                 {2, 5, 50, one(OPERATION_RPOP, A, 0, HISTORY_ABSENT)});
-    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 5, 50, lpop(A, 1)},
-               {2, 5, 50, one(OPERATION_RPOP, A, 0, 1)});
+    EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 5, 50, lpop(A, 1)}, {2, 5, 50, one(OPERATION_RPOP, A, 0, 1)});
     EXPECT_BAD({1, 5, 50, lpop(A, HISTORY_GARBAGE)});
 }
 
@@ -227,16 +214,14 @@ static void a_moved_element_is_in_one_list(void **state) {
     (void)state;
     const struct operation move = to_target(OPERATION_LMOVE, A, 1, HISTORY_TO_END, 1);
     EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(B, 2, 1)}, {1, 40, 50, move},
-                {1, 60, 70, lpop(B, 2)}, {1, 80, 90, lpop(B, 1)},
-                {1, 100, 110, lpop(A, HISTORY_ABSENT)});
+                {1, 60, 70, lpop(B, 2)}, {1, 80, 90, lpop(B, 1)}, {1, 100, 110, lpop(A, HISTORY_ABSENT)});
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(B, 2, 1)}, {1, 40, 50, move},
                {1, 60, 70, lpop(B, 1)});
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 15, 50, move}, {2, 15, 50, lpop(A, 1)});
     EXPECT_BAD({0, 0, 10, rpush(A, 1, 1)}, {1, 20, 60, move}, {2, 25, 30, lpop(A, HISTORY_ABSENT)},
                {2, 35, 40, lpop(B, HISTORY_ABSENT)});
     EXPECT_GOOD({0, 0, 10, rpush(A, 1, 1)}, {0, 20, 30, rpush(A, 2, 2)},
-                {1, 40, 50, to_target(OPERATION_LMOVE, A, 0, HISTORY_FROM_END, 2)},
-                {1, 60, 70, lpop(A, 2)});
+                {1, 40, 50, to_target(OPERATION_LMOVE, A, 0, HISTORY_FROM_END, 2)}, {1, 60, 70, lpop(A, 2)});
     EXPECT_GOOD({1, 40, 50, to_target(OPERATION_LMOVE, A, 1, 0, HISTORY_ABSENT)},
                 {1, 60, 70, lpop(B, HISTORY_ABSENT)});
 }
@@ -244,13 +229,11 @@ static void a_moved_element_is_in_one_list(void **state) {
 static void a_set_has_a_member_once(void **state) {
     (void)state;
     EXPECT_GOOD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 0, 10, one(OPERATION_SADD, A, 5, 0)},
-                {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 1)},
-                {2, 40, 50, one(OPERATION_SREM, A, 5, 1)},
+                {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 1)}, {2, 40, 50, one(OPERATION_SREM, A, 5, 1)},
                 {2, 60, 70, one(OPERATION_SISMEMBER, A, 5, 0)});
     EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 0, 10, one(OPERATION_SADD, A, 5, 1)});
     EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 20, 30, one(OPERATION_SREM, A, 5, 0)});
-    EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)},
-               {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 0)});
+    EXPECT_BAD({0, 0, 10, one(OPERATION_SADD, A, 5, 1)}, {1, 20, 30, one(OPERATION_SISMEMBER, A, 5, 0)});
 }
 
 static void what_a_set_gave_away_it_had_and_has_no_more(void **state) {
@@ -264,8 +247,7 @@ static void what_a_set_gave_away_it_had_and_has_no_more(void **state) {
                     {1, 100, 110, one(OPERATION_SPOP, A, 0, HISTORY_ABSENT)});
     EXPECT_BAD(five, six, {1, 40, 50, one(OPERATION_SPOP, A, 0, 7)});
     EXPECT_BAD(five, {1, 40, 50, one(OPERATION_SPOP, A, 0, HISTORY_ABSENT)});
-    EXPECT_BAD(five, {1, 20, 50, one(OPERATION_SPOP, A, 0, 5)},
-               {2, 20, 50, one(OPERATION_SPOP, A, 0, 5)});
+    EXPECT_BAD(five, {1, 20, 50, one(OPERATION_SPOP, A, 0, 5)}, {2, 20, 50, one(OPERATION_SPOP, A, 0, 5)});
 }
 
 static void a_moved_member_is_in_one_set(void **state) {
@@ -284,10 +266,9 @@ static void a_moved_member_is_in_one_set(void **state) {
 
 static void what_a_list_or_set_held_is_shown(void **state) {
     (void)state;
-    const struct line of_lists[] = {
-        {0, 0, 10, rpush(A, 7, 1)},
-        {0, 20, 30, rpush(A, 8, 2)},
-        {0, 40, 50, to_target(OPERATION_LMOVE, A, 1, HISTORY_FROM_END, 7)}};
+    const struct line of_lists[] = {{0, 0, 10, rpush(A, 7, 1)},
+                                    {0, 20, 30, rpush(A, 8, 2)},
+                                    {0, 40, 50, to_target(OPERATION_LMOVE, A, 1, HISTORY_FROM_END, 7)}};
     const struct line of_sets[] = {{0, 0, 10, one(OPERATION_SADD, B, 8, 1)},
                                    {0, 20, 30, one(OPERATION_SMOVE, B, 9, 1)}};
     char *text;
@@ -304,10 +285,8 @@ static void what_a_list_or_set_held_is_shown(void **state) {
 
 static void a_pipeline_happens_in_its_order(void **state) {
     (void)state;
-    EXPECT_GOOD({0, 0, 50, set(A, 1)}, {0, 0, 50, get(A, 1)}, {0, 0, 50, set(A, 2)},
-                {0, 0, 50, get(A, 2)});
-    EXPECT_BAD({0, 0, 50, set(A, 1)}, {0, 0, 50, get(A, 2)}, {0, 0, 50, set(A, 2)},
-               {0, 0, 50, get(A, 2)});
+    EXPECT_GOOD({0, 0, 50, set(A, 1)}, {0, 0, 50, get(A, 1)}, {0, 0, 50, set(A, 2)}, {0, 0, 50, get(A, 2)});
+    EXPECT_BAD({0, 0, 50, set(A, 1)}, {0, 0, 50, get(A, 2)}, {0, 0, 50, set(A, 2)}, {0, 0, 50, get(A, 2)});
     EXPECT_BAD({0, 0, 50, get(A, 1)}, {0, 0, 50, set(A, 1)});
     EXPECT_GOOD({0, 0, 50, get(A, 1)}, {1, 0, 50, set(A, 1)});
     /* The second read is right from the start, and happens when the first one has. */
@@ -363,8 +342,7 @@ static void the_smallest_window_is_shown(void **state) {
 /* What can't be seen without the state is shown with it. */
 static void a_window_that_needs_its_state_shows_it(void **state) {
     (void)state;
-    const struct line lines[] = {
-        {0, 0, 10, set(A, 1)}, {0, 20, 30, get(A, 1)}, {0, 40, 50, get(B, 5)}};
+    const struct line lines[] = {{0, 0, 10, set(A, 1)}, {0, 20, 30, get(A, 1)}, {0, 40, 50, get(B, 5)}};
     char *text;
     assert_int_equal(verdict_of(lines, 3, &text), HISTORY_VIOLATED);
     assert_non_null(strstr(text, "before: a=1 b=(absent)\n"));
@@ -476,8 +454,7 @@ static bool apply_to_list(struct operation *operation, int64_t *lists, bool answ
 }
 
 static bool apply_to_set(struct operation *operation, int64_t *sets, bool answers) {
-    int64_t *set = &sets[operation->keys == B ? 1 : 0], member = 1 << operation->argument,
-            result = 0;
+    int64_t *set = &sets[operation->keys == B ? 1 : 0], member = 1 << operation->argument, result = 0;
     switch (operation->kind) {
     case OPERATION_SPOP: /* the lowest, if it isn't told */
         result = *set == 0 ? HISTORY_ABSENT : __builtin_ctzll((uint64_t)*set);
@@ -507,16 +484,14 @@ struct game {
 };
 
 /* May what is left come, in some order, after `done`? */
-static bool any_order(const struct game *game, struct trial *trial, unsigned done,
-                      const int64_t *values) {
+static bool any_order(const struct game *game, struct trial *trial, unsigned done, const int64_t *values) {
     if (done == (1u << trial->count) - 1) return true;
     for (size_t next = 0; next < trial->count; next++) {
         bool is_first = (done >> next & 1) == 0;
         for (size_t other = 0; other < trial->count && is_first; other++) {
             const struct line *mine = &trial->lines[next], *its = &trial->lines[other];
             if (other == next || (done >> other & 1) != 0) continue;
-            is_first =
-                its->returned >= mine->invoked && (its->client != mine->client || other > next);
+            is_first = its->returned >= mine->invoked && (its->client != mine->client || other > next);
         }
         int64_t after[2] = {values[0], values[1]};
         if (is_first && game->apply(&trial->lines[next].operation, after, false) &&
@@ -531,11 +506,9 @@ static struct operation choose(uint64_t *random) {
     uint64_t key = random_below(random, 2);
     operation.keys = (uint8_t)(1u << key);
     operation.target = (uint8_t)(1 - key);
-    if (operation.kind == OPERATION_MSET || operation.kind == OPERATION_MGET)
-        operation.keys = A | B;
+    if (operation.kind == OPERATION_MSET || operation.kind == OPERATION_MGET) operation.keys = A | B;
     if (operation.kind == OPERATION_DEL && random_below(random, 2) == 0) operation.keys = A | B;
-    operation.argument =
-        (int64_t)random_below(random, 4) + (random_below(random, 4) == 0 ? 5 << 16 : 0);
+    operation.argument = (int64_t)random_below(random, 4) + (random_below(random, 4) == 0 ? 5 << 16 : 0);
     return operation;
 }
 
@@ -583,8 +556,7 @@ static void choose_trial(const struct game *game, struct trial *trial, uint64_t 
         size_t from = random_below(random, trial->count), to = random_below(random, trial->count);
         struct operation *operation = &trial->lines[to].operation;
         if (trial->lines[from].operation.kind == operation->kind)
-            memcpy(operation->values, trial->lines[from].operation.values,
-                   sizeof operation->values);
+            memcpy(operation->values, trial->lines[from].operation.values, sizeof operation->values);
         else if (operation->kind == OPERATION_GET)
             operation->result = trial->lines[from].operation.argument;
     }
@@ -607,8 +579,7 @@ static void try_many(const struct game *game) {
         else
             bad++;
     }
-    print_message("%llu linearizable, %llu not\n", (unsigned long long)good,
-                  (unsigned long long)bad);
+    print_message("%llu linearizable, %llu not\n", (unsigned long long)good, (unsigned long long)bad);
     assert_true(good > 150 && bad > 150); /* fewer are tried where every access is checked */
 }
 
@@ -660,8 +631,7 @@ static void one_wrong_answer_among_many_is_found(void **state) {
         char *text = NULL;
         size_t length = 0;
         FILE *out = open_memstream(&text, &length);
-        assert_int_equal(history_check(history, out),
-                         is_wrong ? HISTORY_VIOLATED : HISTORY_LINEARIZABLE);
+        assert_int_equal(history_check(history, out), is_wrong ? HISTORY_VIOLATED : HISTORY_LINEARIZABLE);
         fclose(out);
         if (is_wrong) assert_non_null(strstr(text, "can't be"));
         free(text);

@@ -66,7 +66,8 @@ static void sparse_and_dense_say_the_same(void **unused) {
     assert_true(hll_make_dense(&sparse));
     assert_memory_equal(sparse.bytes + HLL_HEADER, dense.bytes + HLL_HEADER, HLL_DENSE_BYTES - HLL_HEADER);
     hll_init(&sparse);
-    assert_int_equal(hll_raise(&sparse, 7, 40, SPARSE_MOST), HLL_RAISED); /* more than a sparse register holds */
+    assert_int_equal(hll_raise(&sparse, 7, 40, SPARSE_MOST),
+                     HLL_RAISED); /* more than a sparse register holds */
     assert_true(hll_is_dense((const char *)sparse.bytes));
 }
 
@@ -103,7 +104,8 @@ static void bytes_that_are_none_are_refused(void **unused) {
         if (value_random(4) == 0) broken.length = HLL_HEADER + value_random(hll.length - HLL_HEADER);
         uint8_t registers[HLL_REGISTERS] = {0}, value;
         hll_merge((const char *)broken.bytes, broken.length, registers);
-        hll_register((const char *)broken.bytes, broken.length, (uint32_t)value_random(HLL_REGISTERS), &value);
+        hll_register((const char *)broken.bytes, broken.length, (uint32_t)value_random(HLL_REGISTERS),
+                     &value);
         for (int k = 0; k < 5; k++) add(&broken, (int)value_random(100000), SPARSE_MOST);
     }
 }

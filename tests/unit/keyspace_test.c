@@ -1,5 +1,6 @@
-/* shard/keyspace.c: opening and closing, what listeners hear, the sums, scan positions, whole databases. The listener here keeps a copy of
- * the keyspace from what it is told alone, and in the end the two are equal: no change passes by scope_edit and scope_changed. */
+/* shard/keyspace.c: opening and closing, what listeners hear, the sums, scan positions, whole databases. The
+ * listener here keeps a copy of the keyspace from what it is told alone, and in the end the two are equal: no
+ * change passes by scope_edit and scope_changed. */
 #include "../engine.h"
 
 #include <errno.h>
@@ -66,7 +67,8 @@ static void every_shard_count_finds_its_keys_and_scans_them(void **state) {
     }
 }
 
-/* A process that serves for ever opens one only, but a program may open many; a leak is the sanitizer's to find. */
+/* A process that serves for ever opens one only, but a program may open many; a leak is the sanitizer's to
+ * find. */
 static void a_keyspace_is_closed_with_all_that_is_in_it(void **state) {
     (void)state;
     static char large[50000];
@@ -76,7 +78,8 @@ static void a_keyspace_is_closed_with_all_that_is_in_it(void **state) {
         for (int i = 0; i < 1000 + round * 700; i++) {
             char name[32];
             size_t length = (size_t)snprintf(name, sizeof name, "k%d", i);
-            put(lane, (uint32_t)i % 4, name, length, large, (size_t)(i % 50) * 1000, i % 2 == 0 ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
+            put(lane, (uint32_t)i % 4, name, length, large, (size_t)(i % 50) * 1000,
+                i % 2 == 0 ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
         }
         lane_detach(lane);
         keyspace_close(keyspace);
@@ -88,7 +91,8 @@ static void a_keyspace_is_closed_with_all_that_is_in_it(void **state) {
 static void a_listener_can_rebuild_the_keyspace(void **state) {
     (void)state;
     struct mirror *mirror = mirror_open(8, 4, seed_take());
-    struct editor editor = {.mirror = mirror, .steps = SCALED(200000, 30000), .seed = mirror->seed, .names = 600};
+    struct editor editor = {
+        .mirror = mirror, .steps = SCALED(200000, 30000), .seed = mirror->seed, .names = 600};
     mirror_edit(&editor);
     mirror_compare(mirror);
     mirror_close(mirror);
@@ -101,7 +105,8 @@ static void several_threads_change_and_the_copy_stays_equal(void **state) {
     struct editor editors[THREADS];
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
-        editors[i] = (struct editor){.mirror = mirror, .steps = SCALED(60000, 5000), .seed = mirror->seed + (uint64_t)i, .names = 400};
+        editors[i] = (struct editor){
+            .mirror = mirror, .steps = SCALED(60000, 5000), .seed = mirror->seed + (uint64_t)i, .names = 400};
         assert_int_equal(pthread_create(&threads[i], NULL, mirror_edit, &editors[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
@@ -120,7 +125,8 @@ static void a_flush_empties_one_database_and_gives_all_back(void **state) {
     for (int i = 0; i < 5000; i++) {
         size_t length = (size_t)snprintf(name, sizeof name, "k%d", i);
         for (uint32_t database = 0; database < 2; database++)
-            put(lane, database, name, length, large, i % 50 == 0 ? sizeof large : 5, i % 3 == 0 ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
+            put(lane, database, name, length, large, i % 50 == 0 ? sizeof large : 5,
+                i % 3 == 0 ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
     }
     keyspace_reclaim(lane);
     assert_int_equal(counts_of(keyspace).retired_bytes, 0);
@@ -132,7 +138,8 @@ static void a_flush_empties_one_database_and_gives_all_back(void **state) {
     assert_int_equal(holding.scope.scope.changes, 5000);
     hold_all_end(&holding);
     struct keyspace_size after = size_of(lane, 1);
-    assert_int_equal(after.keys + after.expiring + after.expiry_sum + after.bytes + after.table_bytes + after.buckets, 0);
+    assert_int_equal(
+        after.keys + after.expiring + after.expiry_sum + after.bytes + after.table_bytes + after.buckets, 0);
     assert_memory_equal(&other, &(struct keyspace_size[]){size_of(lane, 0)}[0], sizeof other);
     assert_int_equal(counts_of(keyspace).changes, changes + 5000);
     /* Still in memory, and counted. */
@@ -161,7 +168,8 @@ static void swapped_databases_have_each_others_keys_and_sums(void **state) {
     struct keyspace *keyspace = keyspace_with(4, 3, 9);
     struct lane *lane = lane_attach(keyspace);
     char name[32];
-    for (int i = 0; i < 300; i++) put(lane, 0, name, (size_t)snprintf(name, sizeof name, "zero%d", i), "v", 1, NOW + i + 1, NOW);
+    for (int i = 0; i < 300; i++)
+        put(lane, 0, name, (size_t)snprintf(name, sizeof name, "zero%d", i), "v", 1, NOW + i + 1, NOW);
     put(lane, 2, "two", 3, "v", 1, ENTRY_NO_EXPIRY, NOW);
     struct keyspace_size zero = size_of(lane, 0), two = size_of(lane, 2), now;
     struct holding holding;

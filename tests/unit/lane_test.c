@@ -1,4 +1,5 @@
-/* shard/lane.c: the gate, which is the lock of all shards, and the freeing of what was unlinked when nobody can see it any more. */
+/* shard/lane.c: the gate, which is the lock of all shards, and the freeing of what was unlinked when nobody
+ * can see it any more. */
 #include "../engine.h"
 
 #include <sched.h>
@@ -40,7 +41,8 @@ static void there_are_as_many_seats_as_asked_for(void **state) {
 
 static void a_seat_given_back_is_taken_again_and_keeps_counting(void **state) {
     (void)state;
-    latchkey_set(lanes[3], &(struct latchkey_item){.key = "k", .key_length = 1, .value = "v", .value_length = 1});
+    latchkey_set(lanes[3],
+                 &(struct latchkey_item){.key = "k", .key_length = 1, .value = "v", .value_length = 1});
     uint64_t changes = counts_of(keyspace).changes;
     struct lane *before = lanes[3];
     lane_detach(lanes[3]);
@@ -270,7 +272,8 @@ static void what_takes_long_waits_until_nobody_wants_the_gate(void **state) {
         } else {
             lane_leave(lanes[1]);
             assert_true(gate_try_close(lanes[0], false, &closer.waiter, &is_parked));
-            assert_true(gate_park_unwanted(lanes[2], &waiting.waiter)); /* was woken, and the gate is still wanted */
+            assert_true(
+                gate_park_unwanted(lanes[2], &waiting.waiter)); /* was woken, and the gate is still wanted */
             gate_open(lanes[0]);
         }
         assert_int_equal(alarm_wakes(&waiting), gives_up ? 3 : 2);
@@ -338,8 +341,10 @@ static void closers_exclude_everybody(void **state) {
     struct traffic traffic = {.seed = seed_take(), .closings = SCALED(20000, 2000)};
     pthread_t passers[3], closers[2];
     for (int i = 0; i < LANES; i++) lane_detach(lanes[i]);
-    for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&passers[i], NULL, pass_through, &traffic), 0);
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&closers[i], NULL, close_and_open, &traffic), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&passers[i], NULL, pass_through, &traffic), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&closers[i], NULL, close_and_open, &traffic), 0);
     for (int i = 0; i < 2; i++) pthread_join(closers[i], NULL);
     atomic_store(&traffic.is_over, true);
     for (int i = 0; i < 3; i++) pthread_join(passers[i], NULL);
@@ -591,7 +596,8 @@ static void *look_and_replace(void *argument) {
             struct published *fresh = malloc(sizeof *fresh);
             CHECK(fresh != NULL);
             *fresh = (struct published){ALIVE, round};
-            lane_retire(lane, atomic_exchange_explicit(place, fresh, memory_order_acq_rel), sizeof *fresh, bury_published);
+            lane_retire(lane, atomic_exchange_explicit(place, fresh, memory_order_acq_rel), sizeof *fresh,
+                        bury_published);
         }
         lane_leave(lane);
         if (random_below(&random, 8) == 0) lane_reclaim(lane);
@@ -610,7 +616,8 @@ static void nothing_is_freed_under_who_looks_at_it(void **state) {
         *first = (struct published){ALIVE, 0};
         atomic_store(&exchange.places[i], first);
     }
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, look_and_replace, &exchange), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, look_and_replace, &exchange), 0);
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
     for (int i = 0; i < PLACES; i++) {
         assert_true(atomic_load(&exchange.places[i])->sign == ALIVE);

@@ -89,7 +89,8 @@ static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
         bool is_in_place;
     } cases[] = {
         {"thirty bytes, which are embstr", "thirty others, embstr as well!", "embstr", 0, true},
-        {"fifty bytes and more are raw, as Redis would have it", "and fifty others, as many, so that they fit in there", "raw", 0, true},
+        {"fifty bytes and more are raw, as Redis would have it",
+         "and fifty others, as many, so that they fit in there", "raw", 0, true},
         {"thirty bytes, which are embstr", "one more than there were before", "embstr", 0, false},
         {"thirty bytes, which are embstr", "thirty others, embstr as well!", "embstr", 60000, false},
         {"twenty bytes of text", "-1234567890123456789", "int", 0, false},
@@ -117,7 +118,8 @@ static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
     }
 }
 
-static void count_change(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+static void count_change(void *context, const struct key *key, const struct entry *entry, enum event event,
+                         uint32_t other) {
     (void)key;
     (void)entry;
     (void)other;
@@ -164,9 +166,9 @@ static void an_item_without_a_value_is_empty(void **state) {
                          LATCHKEY_OK);
     expect_stored("k", "");
     assert_true(latchkey_delete(lane, "k", 1));
-    assert_int_equal(latchkey_set(lane, &(struct latchkey_item){.value = "of the empty key",
-                                                                .value_length = 16}),
-                     LATCHKEY_OK);
+    assert_int_equal(
+        latchkey_set(lane, &(struct latchkey_item){.value = "of the empty key", .value_length = 16}),
+        LATCHKEY_OK);
     expect_stored("", "of the empty key");
     assert_true(latchkey_delete(lane, "", 0));
 }
@@ -279,8 +281,7 @@ static void large_values_come_back_whole(void **state) {
     char *value = malloc(LARGE), *out = malloc(LARGE);
     for (int i = 0; i < LARGE; i++) value[i] = (char)(i * 31);
     for (size_t length = 100; length <= LARGE; length = length * 3 / 2) {
-        struct latchkey_item it = {
-            .key = "large", .key_length = 5, .value = value, .value_length = length};
+        struct latchkey_item it = {.key = "large", .key_length = 5, .value = value, .value_length = length};
         assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
         memset(out, 0, length);
         assert_int_equal(latchkey_get(lane, "large", 5, out, LARGE), length);
@@ -325,8 +326,7 @@ static void many_keys_are_written_and_read_as_one(void **state) {
     (void)state;
     struct transfer transfer = {.total = 0};
     for (int i = 0; i < MANY; i++) {
-        size_t length =
-            (size_t)snprintf(transfer.names[i], sizeof transfer.names[i], "account%d", i);
+        size_t length = (size_t)snprintf(transfer.names[i], sizeof transfer.names[i], "account%d", i);
         transfer.keys[i] = keyspace_key(cache, 0, transfer.names[i], length);
     }
     latchkey_write(lane, transfer.keys, MANY, fill, &transfer);
@@ -391,8 +391,7 @@ static void each_item_of_a_batch_succeeds_or_fails_alone(void **state) {
     (void)state;
     struct batch batch;
     batch_init(&batch, "first");
-    for (int i = 0; i < BATCH; i += 2)
-        assert_int_equal(latchkey_set(lane, &batch.items[i]), LATCHKEY_OK);
+    for (int i = 0; i < BATCH; i += 2) assert_int_equal(latchkey_set(lane, &batch.items[i]), LATCHKEY_OK);
     batch_init(&batch, "second");
     for (int i = 0; i < BATCH; i++) batch.items[i].only_if_absent = true;
     assert_int_equal(latchkey_set_many(lane, batch.items, BATCH, batch.results), BATCH / 2);
@@ -407,8 +406,7 @@ static void each_item_of_a_batch_succeeds_or_fails_alone(void **state) {
 
 static void of_two_items_with_one_key_the_later_stays(void **state) {
     (void)state;
-    struct latchkey_item items[] = {item("k", "earlier"), item("other", "value"),
-                                    item("k", "later")};
+    struct latchkey_item items[] = {item("k", "earlier"), item("other", "value"), item("k", "later")};
     assert_int_equal(latchkey_set_many(lane, items, 3, NULL), 3);
     expect_stored("k", "later");
     assert_true(latchkey_delete(lane, "k", 1));
@@ -459,9 +457,8 @@ static void a_batch_also_reads_what_needs_the_lock(void **state) {
     assert_int_equal(set("short", "value"), LATCHKEY_OK);
     uint64_t failed = counts_of(cache).failed_looks;
     char value[8] = "";
-    struct latchkey_query queries[] = {
-        {.key = "grown", .key_length = 5, .out = out, .size = sizeof out},
-        {.key = "short", .key_length = 5, .out = value, .size = sizeof value}};
+    struct latchkey_query queries[] = {{.key = "grown", .key_length = 5, .out = out, .size = sizeof out},
+                                       {.key = "short", .key_length = 5, .out = value, .size = sizeof value}};
     assert_int_equal(latchkey_get_many(lane, queries, 2), 2);
     assert_int_equal(queries[0].length, LARGE);
     assert_int_equal(out[0], 'x');
@@ -502,10 +499,8 @@ static void expect_freed_now_and_then(void) {
     static char value[2000];
     uint64_t most = 0;
     for (int i = 0; i < 5000; i++) {
-        struct latchkey_item it = {.key = "k",
-                                   .key_length = 1,
-                                   .value = value,
-                                   .value_length = sizeof value - (size_t)(i & 1)};
+        struct latchkey_item it = {
+            .key = "k", .key_length = 1, .value = value, .value_length = sizeof value - (size_t)(i & 1)};
         assert_int_equal(latchkey_set(lane, &it), LATCHKEY_OK);
         uint64_t pending = counts_of(cache).retired_objects;
         if (pending > most) most = pending;
@@ -547,15 +542,18 @@ static void who_closes_the_gate_gets_in_between_two_calls_of_a_visit(void **stat
     latchkey_enter(lane);
     assert_int_equal(pthread_create(&thread, NULL, close_once, &was_closed), 0);
     for (int i = 0; !atomic_load(&was_closed); i++) {
-        if (i % 2 == 0) assert_int_equal(set("visited", "thirty bytes, which are embstr"), LATCHKEY_OK);
-        else expect_stored("visited", "thirty bytes, which are embstr");
+        if (i % 2 == 0)
+            assert_int_equal(set("visited", "thirty bytes, which are embstr"), LATCHKEY_OK);
+        else
+            expect_stored("visited", "thirty bytes, which are embstr");
     }
     latchkey_leave(lane);
     pthread_join(thread, NULL);
     assert_true(latchkey_delete(lane, "visited", 7));
 }
 
-/* Two threads, one key: whichever way each of their values gets in, none is lost on the way, and no two are mixed. */
+/* Two threads, one key: whichever way each of their values gets in, none is lost on the way, and no two are
+ * mixed. */
 static void *set_often(void *argument) {
     const char *value = argument;
     struct lane *seat = lane_attach(cache);
@@ -568,7 +566,8 @@ static void *set_often(void *argument) {
 
 static void values_that_are_set_at_once_come_one_after_the_other(void **state) {
     (void)state;
-    static char values[2][40] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
+    static char values[2][40] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
     pthread_t threads[2];
     char seen[40] = "";
     uint64_t changes = counts_of(cache).changes;
@@ -583,7 +582,8 @@ static void values_that_are_set_at_once_come_one_after_the_other(void **state) {
     assert_true(latchkey_delete(lane, "contended", 9));
 }
 
-/* Every batch writes one number to all keys, so each key only ever rises, and a value is never a mixture of two. */
+/* Every batch writes one number to all keys, so each key only ever rises, and a value is never a mixture of
+ * two. */
 #define RISING_KEYS 40
 
 struct rising {
@@ -600,10 +600,8 @@ static void *read_rising(void *argument) {
     char out[RISING_KEYS][64];
     long seen[RISING_KEYS] = {0};
     for (int i = 0; i < RISING_KEYS; i++)
-        queries[i] = (struct latchkey_query){.key = rising->names[i],
-                                             .key_length = strlen(rising->names[i]),
-                                             .out = out[i],
-                                             .size = 64};
+        queries[i] = (struct latchkey_query){
+            .key = rising->names[i], .key_length = strlen(rising->names[i]), .out = out[i], .size = 64};
     for (bool is_over = false; !is_over;) {
         is_over = atomic_load(&rising->is_over);
         CHECK(latchkey_get_many(seat, queries, RISING_KEYS) == RISING_KEYS);
@@ -696,8 +694,7 @@ static void a_range_misses_no_key_that_stays_while_tables_grow_and_shrink(void *
     }
     atomic_store(&is_over, true);
     pthread_join(thread, NULL);
-    for (int i = 0; i < STAYING; i++)
-        assert_true(latchkey_delete(lane, names[i], strlen(names[i])));
+    for (int i = 0; i < STAYING; i++) assert_true(latchkey_delete(lane, names[i], strlen(names[i])));
 }
 
 static void *increment_often(void *argument) {

@@ -1,4 +1,5 @@
-/* shard/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw was there at one moment. */
+/* shard/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw was
+ * there at one moment. */
 #include "../engine.h"
 
 #include "../../shard/shard.h"
@@ -68,8 +69,10 @@ static void check_string(const struct read_scope *scope, const struct key *key, 
     struct plain_string plain;
     const struct entry *entry = scope_read_string(scope, key, &plain);
     if (plain.entry == NULL) {
-        if (value != NULL) check_value(entry, value);
-        else assert_null(entry);
+        if (value != NULL)
+            check_value(entry, value);
+        else
+            assert_null(entry);
         return;
     }
     assert_null(entry);
@@ -157,7 +160,8 @@ static void check_fetched(struct key *key, const struct fetch *fetch, bool is_go
     key->fetch = NULL;
     assert_true(scope_end_look(&scope));
     uint32_t version = rwlock_version(keyspace_lock(keyspace, keyspace_shard_of(keyspace, key->hash)));
-    assert_int_equal(is_good, fetch->home.bucket != NULL && fetch->version == version && fetch->voidings == lane->voidings);
+    assert_int_equal(is_good, fetch->home.bucket != NULL && fetch->version == version &&
+                                  fetch->voidings == lane->voidings);
 }
 
 static void a_lookup_goes_on_from_what_was_fetched_while_nobody_writes(void **state) {
@@ -290,13 +294,12 @@ static void a_look_takes_no_lock_and_leaves_versions_alone(void **state) {
     struct keyspace_counts before = counts_of(keyspace);
     struct read_scope scope;
     set("k", "v", ENTRY_NO_EXPIRY);
-    uint64_t word =
-        atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word);
+    uint64_t word = atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word);
     begin(&scope);
     check_value(scope_read(&scope, &key), "v");
     assert_true(end(&scope));
-    assert_int_equal(
-        atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word), word);
+    assert_int_equal(atomic_load(&keyspace_lock(keyspace, keyspace_shard_of(keyspace, key.hash))->word),
+                     word);
     assert_int_equal(counts_of(keyspace).shared_takes, before.shared_takes);
 }
 
@@ -314,8 +317,10 @@ static void what_overflows_its_bucket_is_seen_too(void **state) {
         struct key key = key_of(name);
         begin(&scope);
         const struct entry *entry = scope_read(&scope, &key);
-        if (i < 5000) check_value(entry, name);
-        else assert_null(entry);
+        if (i < 5000)
+            check_value(entry, name);
+        else
+            assert_null(entry);
         assert_true(end(&scope));
     }
 }
@@ -327,8 +332,7 @@ static void a_writer_in_between_makes_it_fail_and_one_elsewhere_does_not(void **
     struct key key = key_of("a");
     struct read_scope scope;
     char other[32] = "b0";
-    for (int i = 1;
-         keyspace_shard_of(keyspace, key_of(other).hash) == keyspace_shard_of(keyspace, key.hash);
+    for (int i = 1; keyspace_shard_of(keyspace, key_of(other).hash) == keyspace_shard_of(keyspace, key.hash);
          i++)
         snprintf(other, sizeof other, "b%d", i);
     set("a", "1", ENTRY_NO_EXPIRY);
@@ -423,7 +427,8 @@ struct seen {
     char before, out[ROOM], after;
 };
 
-static struct seen glance_with_room(const char *name, size_t name_length, size_t size, int64_t now, int64_t latest) {
+static struct seen glance_with_room(const char *name, size_t name_length, size_t size, int64_t now,
+                                    int64_t latest) {
     struct seen seen = {.before = 'x', .after = 'x'};
     struct key key = keyspace_key(keyspace, 0, name, name_length);
     struct glance glance;
@@ -452,7 +457,8 @@ static void a_glance_sees_keys_and_values_of_all_lengths(void **state) {
     for (size_t n = 0; n < sizeof name_lengths / sizeof name_lengths[0]; n++)
         for (size_t length = 0; length <= ROOM; length += length < 24 ? 1 : 19)
             for (int expires = 0; expires < 2; expires++) {
-                put(writer_lane, 0, name, name_lengths[n], value, length, expires ? NOW + 5 : ENTRY_NO_EXPIRY, NOW);
+                put(writer_lane, 0, name, name_lengths[n], value, length, expires ? NOW + 5 : ENTRY_NO_EXPIRY,
+                    NOW);
                 for (size_t size = 0; size <= ROOM; size += 25) {
                     struct seen seen = glance_with_room(name, name_lengths[n], size, NOW, NOW + 4);
                     assert_true(seen.is_sound);
@@ -546,7 +552,8 @@ static void name_of(char name[16], int i) {
     snprintf(name, 16, "racer:%d", i);
 }
 
-/* Sets all keys at once to the same digit, over and over; in between deletes one and makes it anew, so that entries and tables change. */
+/* Sets all keys at once to the same digit, over and over; in between deletes one and makes it anew, so that
+ * entries and tables change. */
 static void *write_rounds(void *context) {
     struct race *race = context;
     char names[KEYS][16], value[BYTES];
@@ -595,8 +602,8 @@ static void what_is_seen_of_many_keys_was_there_at_one_moment(void **state) {
             if (entry == NULL) continue;
             struct string_view view;
             entry_string(entry, &view);
-            lengths[i] = view.length < BYTES ? view.length
-                                             : BYTES; /* unchecked until the end: may be anything */
+            lengths[i] =
+                view.length < BYTES ? view.length : BYTES; /* unchecked until the end: may be anything */
             memcpy(seen[i], view.data, lengths[i]);
         }
         bool is_sound = scope_end_look(&scope);
@@ -618,7 +625,8 @@ static void what_is_seen_of_many_keys_was_there_at_one_moment(void **state) {
 #define LONG_NAME 200
 #define HOME_FULL (BUCKET_SLOTS + 2)
 
-/* Names whose home is one and the same, so that the last two stand in its spill: there one takes the other's place. */
+/* Names whose home is one and the same, so that the last two stand in its spill: there one takes the other's
+ * place. */
 static void crowd_find(char names[HOME_FULL][LONG_NAME + 1]) {
     const struct bucket *wanted = NULL;
     set("crowd:0", "x", ENTRY_NO_EXPIRY); /* its shard has a table */
@@ -644,9 +652,13 @@ struct exchange {
 static void *exchange_rounds(void *context) {
     struct exchange *exchange = context;
     for (uint64_t round = 0; !atomic_load_explicit(&exchange->is_over, memory_order_relaxed); round++) {
-        const char *goes = exchange->names[BUCKET_SLOTS + round % 2], *comes = exchange->names[BUCKET_SLOTS + (round + 1) % 2];
+        const char *goes = exchange->names[BUCKET_SLOTS + round % 2],
+                   *comes = exchange->names[BUCKET_SLOTS + (round + 1) % 2];
         CHECK(latchkey_delete(writer_lane, goes, strlen(goes)));
-        CHECK(latchkey_set(writer_lane, &(struct latchkey_item){.key = comes, .key_length = strlen(comes), .value = comes, .value_length = 7}) == LATCHKEY_OK);
+        CHECK(latchkey_set(writer_lane, &(struct latchkey_item){.key = comes,
+                                                                .key_length = strlen(comes),
+                                                                .value = comes,
+                                                                .value_length = 7}) == LATCHKEY_OK);
     }
     return NULL;
 }

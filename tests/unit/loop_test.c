@@ -1,4 +1,5 @@
-/* server/loop*.c: what loop.h promises, kept by every back end, and by io_uring without what older kernels lack. */
+/* server/loop*.c: what loop.h promises, kept by every back end, and by io_uring without what older kernels
+ * lack. */
 #include "../../server/loop.h"
 
 #include <setjmp.h>
@@ -143,8 +144,7 @@ static void set_nonblocking(int fd) {
 
 static int listener_open(struct sockaddr_in *address) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    *address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof *address;
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)address, size), 0);
@@ -210,12 +210,12 @@ static void turns_idle(void) {
 }
 
 /* Turns until the condition holds; fails if it does not become true. */
-#define TURN_UNTIL(condition)                                                                      \
-    do {                                                                                           \
-        for (int turns = 0; !(condition); turns++) {                                               \
-            assert_true(turns < TURNS_MOST);                                                       \
-            turn(1000);                                                                            \
-        }                                                                                          \
+#define TURN_UNTIL(condition)                                                                                \
+    do {                                                                                                     \
+        for (int turns = 0; !(condition); turns++) {                                                         \
+            assert_true(turns < TURNS_MOST);                                                                 \
+            turn(1000);                                                                                      \
+        }                                                                                                    \
     } while (0)
 
 /* ------------------------------------------------------------------ bytes whose place can be told */
@@ -452,8 +452,10 @@ static void what_several_streams_will_bring_is_told_ahead(void **state) {
         for (int i = 0; i < 8; i++) logged += ends[i]->logged;
     }
     /* epoll has one memory for all, and so nothing to tell of. */
-    if (strcmp(loop_backend_name(loop), "epoll") == 0) assert_int_equal(announced_count, before);
-    else assert_true(announced_count > before);
+    if (strcmp(loop_backend_name(loop), "epoll") == 0)
+        assert_int_equal(announced_count, before);
+    else
+        assert_true(announced_count > before);
     for (int i = 0; i < 8; i++) end_free(ends[i]);
 }
 
@@ -471,7 +473,8 @@ static void bytes_that_have_not_been_delivered_are_counted(void **state) {
     end_free(end);
 }
 
-/* What the peer sends before, meanwhile and afterwards comes in order, and what comes last comes from the other loop. */
+/* What the peer sends before, meanwhile and afterwards comes in order, and what comes last comes from the
+ * other loop. */
 static void a_stream_moves_to_another_loop_without_losing_a_byte(void **state) {
     (void)state;
     struct loop *other = loop_create(backend, &handlers, &loop), *first = loop;
@@ -511,8 +514,10 @@ static void a_stream_that_was_to_be_released_stays_if_that_is_called_off(void **
     struct end *end = end_open(true);
     turns_idle();
     for (int i = 0; i < 10; i++) {
-        if (loop_release(loop, &end->stream)) assert_true(loop_add(loop, &end->stream, end->stream.fd));
-        else loop_set_receiving(loop, &end->stream, true);
+        if (loop_release(loop, &end->stream))
+            assert_true(loop_add(loop, &end->stream, end->stream.fd));
+        else
+            loop_set_receiving(loop, &end->stream, true);
         size_t before = end->logged;
         peer_write(end, "still here");
         TURN_UNTIL(end->logged == before + 10);
@@ -602,14 +607,16 @@ static void space_is_filled_and_the_rest_follows(void **state) {
 }
 
 /* Messages, the large ones of which get space for what is missing as soon as their head has come. */
-static const size_t message_lengths[] = {70000, 70000, 300000, 20, 20, 40000, 70000, 70000, 9, 17000, 1100, 70000};
+static const size_t message_lengths[] = {70000, 70000, 300000, 20,    20,   40000,
+                                         70000, 70000, 9,      17000, 1100, 70000};
 #define MESSAGES (sizeof message_lengths / sizeof *message_lengths)
 static char *message_space; /* room for the longest */
 static size_t unspaced;     /* bytes of large messages that came without space, before it was asked for */
 
 static void ask_for_space(struct end *end) {
     size_t begin = 0, message = 0;
-    while (message < MESSAGES && begin + message_lengths[message] <= end->logged) begin += message_lengths[message++];
+    while (message < MESSAGES && begin + message_lengths[message] <= end->logged)
+        begin += message_lengths[message++];
     if (end->space || message == MESSAGES || end->logged == begin || message_lengths[message] < 10000) return;
     unspaced = end->logged - begin;
     end->space = message_space;

@@ -139,8 +139,8 @@ static void *produce(void *argument) {
     return NULL;
 }
 
-/* As a worker does: sleeps until woken, rearms, drains. If a signal were lost it would sleep for ever, and the
- * program end with an alarm. */
+/* As a worker does: sleeps until woken, rearms, drains. If a signal were lost it would sleep for ever, and
+ * the program end with an alarm. */
 static void all_messages_of_many_producers_arrive_in_order(void **state) {
     (void)state;
     const int count = SCALED(100000, 20000);
@@ -149,10 +149,8 @@ static void all_messages_of_many_producers_arrive_in_order(void **state) {
     sem_init(&bell, 0, 0);
     atomic_store(&rings, 0);
     for (int i = 0; i < PRODUCERS; i++) {
-        producers[i] =
-            (struct producer){.number = i,
-                              .count = count,
-                              .messages = calloc((size_t)count, sizeof(struct numbered))};
+        producers[i] = (struct producer){
+            .number = i, .count = count, .messages = calloc((size_t)count, sizeof(struct numbered))};
         assert_non_null(producers[i].messages);
         assert_int_equal(pthread_create(&producers[i].thread, NULL, produce, &producers[i]), 0);
     }
@@ -186,8 +184,7 @@ int main(void) {
         cmocka_unit_test_setup(a_message_may_be_sent_again_once_it_was_taken, init_mailbox),
         cmocka_unit_test_setup(random_pushes_and_pops_keep_the_order, init_mailbox),
         cmocka_unit_test_setup(only_the_first_push_of_a_burst_signals, init_mailbox),
-        cmocka_unit_test_setup(a_consumer_does_not_wait_for_a_producer_halfway_through,
-                               init_mailbox),
+        cmocka_unit_test_setup(a_consumer_does_not_wait_for_a_producer_halfway_through, init_mailbox),
         cmocka_unit_test_setup(all_messages_of_many_producers_arrive_in_order, init_mailbox),
     };
     end_if_it_hangs();

@@ -1,4 +1,5 @@
-/* Shards that belong to threads: answers like the batch calls', order, many callers at once, and an orderly end. */
+/* Shards that belong to threads: answers like the batch calls', order, many callers at once, and an orderly
+ * end. */
 #include "../../shard/owner.h"
 
 #include "../engine.h"
@@ -34,8 +35,7 @@ struct batch {
 
 static void batch_init(struct batch *batch, const char *prefix, long number) {
     for (int i = 0; i < KEYS; i++) {
-        size_t key_length =
-            (size_t)snprintf(batch->names[i], sizeof batch->names[i], "%s%d", prefix, i);
+        size_t key_length = (size_t)snprintf(batch->names[i], sizeof batch->names[i], "%s%d", prefix, i);
         size_t value_length =
             (size_t)snprintf(batch->values[i], sizeof batch->values[i], "%ld of %d", number, i);
         batch->items[i] = (struct latchkey_item){.key = batch->names[i],
@@ -90,12 +90,10 @@ static void results_come_back_to_the_items_they_are_of(void **state) {
     struct batch batch;
     struct owners *owners = owner_open(cache, 3);
     batch_init(&batch, "k", 1);
-    for (int i = 0; i < KEYS; i += 3)
-        assert_int_equal(latchkey_set(lane, &batch.items[i]), LATCHKEY_OK);
+    for (int i = 0; i < KEYS; i += 3) assert_int_equal(latchkey_set(lane, &batch.items[i]), LATCHKEY_OK);
     batch_init(&batch, "k", 2);
     for (int i = 0; i < KEYS; i++) batch.items[i].only_if_absent = true;
-    assert_int_equal(owner_set_many(owners, batch.items, KEYS, batch.results),
-                     KEYS - (KEYS + 2) / 3);
+    assert_int_equal(owner_set_many(owners, batch.items, KEYS, batch.results), KEYS - (KEYS + 2) / 3);
     assert_int_equal(owner_get_many(owners, batch.queries, KEYS), KEYS);
     for (int i = 0; i < KEYS; i++) {
         assert_int_equal(batch.results[i], i % 3 == 0 ? LATCHKEY_REFUSED : LATCHKEY_OK);
@@ -113,8 +111,7 @@ static void of_two_items_with_one_key_the_later_stays(void **state) {
     char values[40][8], out[8] = "";
     for (int i = 0; i < 40; i++) {
         snprintf(values[i], sizeof values[i], "v%02d", i);
-        items[i] = (struct latchkey_item){
-            .key = "k", .key_length = 1, .value = values[i], .value_length = 3};
+        items[i] = (struct latchkey_item){.key = "k", .key_length = 1, .value = values[i], .value_length = 3};
     }
     struct latchkey_query query = {.key = "k", .key_length = 1, .out = out, .size = sizeof out};
     for (size_t count = 1; count <= 40; count++) {

@@ -66,10 +66,12 @@ static void assert_same(const struct packed *packed, const struct model *model) 
     assert_true(packed_is_valid(packed, packed_length(packed)));
     assert_true(packed_bytes(packed) >= packed_length(packed));
     uint32_t at = packed_first(packed);
-    for (int i = 0; i < model->count; i++, at = packed_next(packed, at)) assert_element(packed, at, model->data[i], model->length[i]);
+    for (int i = 0; i < model->count; i++, at = packed_next(packed, at))
+        assert_element(packed, at, model->data[i], model->length[i]);
     assert_int_equal(at, PACKED_END);
     at = packed_last(packed);
-    for (int i = model->count; i-- > 0; at = packed_previous(packed, at)) assert_element(packed, at, model->data[i], model->length[i]);
+    for (int i = model->count; i-- > 0; at = packed_previous(packed, at))
+        assert_element(packed, at, model->data[i], model->length[i]);
     assert_int_equal(at, PACKED_END);
 }
 
@@ -157,7 +159,8 @@ static void the_bytes_are_those_of_a_listpack(void **unused) {
     struct packed *packed = packed_create();
     const struct text texts[] = {{"5", 1}, {"-1", 2}, {"ab", 2}, {"1000000", 7}};
     assert_true(packed_insert_many(&packed, PACKED_END, texts, 4));
-    static const unsigned char expected[] = {0x17, 0, 0, 0, 4, 0, 0x05, 1, 0xDF, 0xFF, 2, 0x82, 'a', 'b', 3, 0xF2, 0x40, 0x42, 0x0F, 4, 0xFF};
+    static const unsigned char expected[] = {0x17, 0,   0,   0, 4,    0,    0x05, 1,    0xDF, 0xFF, 2,
+                                             0x82, 'a', 'b', 3, 0xF2, 0x40, 0x42, 0x0F, 4,    0xFF};
     unsigned char whole[sizeof expected];
     memcpy(whole, expected, sizeof expected);
     whole[0] = sizeof expected;
@@ -211,8 +214,10 @@ static void bytes_from_outside_are_checked(void **unused) {
         if (packed_is_valid(bytes, length)) {
             const struct packed *changed = (const struct packed *)bytes;
             struct packed_text element;
-            for (uint32_t at = packed_first(changed); at != PACKED_END; at = packed_next(changed, at)) packed_get(changed, at, &element);
-            for (uint32_t at = packed_last(changed); at != PACKED_END; at = packed_previous(changed, at)) continue;
+            for (uint32_t at = packed_first(changed); at != PACKED_END; at = packed_next(changed, at))
+                packed_get(changed, at, &element);
+            for (uint32_t at = packed_last(changed); at != PACKED_END; at = packed_previous(changed, at))
+                continue;
         }
         free(bytes);
     }

@@ -23,8 +23,7 @@ static int compare(const void *one, const void *other) {
     const struct ranked *const *a = one, *const *b = other;
     if ((*a)->score != (*b)->score) return (*a)->score < (*b)->score ? -1 : 1;
     struct text left = ranked_name(*a), right = ranked_name(*b);
-    int order =
-        memcmp(left.data, right.data, left.length < right.length ? left.length : right.length);
+    int order = memcmp(left.data, right.data, left.length < right.length ? left.length : right.length);
     return order != 0 ? order : left.length < right.length ? -1 : left.length > right.length;
 }
 
@@ -59,15 +58,13 @@ static void check(const struct ranking *ranking, struct model *model) {
         assert_int_equal(ranking_below(ranking, &(struct bound){.or_equal = true}), 0);
         return;
     }
-    struct standing up = ranking_at(ranking, 0),
-                    down = ranking_at(ranking, (uint64_t)model->count - 1);
+    struct standing up = ranking_at(ranking, 0), down = ranking_at(ranking, (uint64_t)model->count - 1);
     for (int i = 0; i < model->count; i++, up = standing_next(up), down = standing_previous(down)) {
         assert_ptr_equal(standing_item(up), model->items[i]);
         assert_ptr_equal(standing_item(down), model->items[model->count - 1 - i]);
         standing_prefetch(up, 4, i % 2 == 0);
         assert_ptr_equal(standing_item(ranking_at(ranking, (uint64_t)i)), model->items[i]);
-        struct bound bound = {true, true, model->items[i]->score, ranked_name(model->items[i]),
-                              false};
+        struct bound bound = {true, true, model->items[i]->score, ranked_name(model->items[i]), false};
         assert_int_equal(ranking_below(ranking, &bound), i);
         bound.or_equal = true;
         assert_int_equal(ranking_below(ranking, &bound), i + 1);
@@ -97,8 +94,7 @@ static void ranks_are_places_in_the_order_whatever_comes_and_goes(void **unused)
                 if (model.count > 0 && value_random(10) < (is_growing ? 2 : 9))
                     drop(&ranking, &model, (int)value_random((uint64_t)model.count));
                 else if (model.count < MEMBERS)
-                    add(&ranking, &model,
-                        item_create((double)value_random((uint64_t)scores), number++));
+                    add(&ranking, &model, item_create((double)value_random((uint64_t)scores), number++));
             }
             check(&ranking, &model);
         }
@@ -163,16 +159,12 @@ static void places_by_score_alone_and_by_name_alone_are_found(void **unused) {
     }
     assert_int_equal(ranking_below(&ranking, &(struct bound){.has_score = true, .score = 5}), 0);
     assert_int_equal(
-        ranking_below(&ranking, &(struct bound){.has_score = true, .score = 5, .or_equal = true}),
-        300);
-    assert_int_equal(ranking_below(&ranking, &(struct bound){.has_name = true, .name = {"123", 3}}),
-                     123);
+        ranking_below(&ranking, &(struct bound){.has_score = true, .score = 5, .or_equal = true}), 300);
+    assert_int_equal(ranking_below(&ranking, &(struct bound){.has_name = true, .name = {"123", 3}}), 123);
     assert_int_equal(
-        ranking_below(&ranking,
-                      &(struct bound){.has_name = true, .name = {"123", 3}, .or_equal = true}),
+        ranking_below(&ranking, &(struct bound){.has_name = true, .name = {"123", 3}, .or_equal = true}),
         124);
-    assert_int_equal(
-        ranking_below(&ranking, &(struct bound){.has_name = true, .name = {"1231", 4}}), 124);
+    assert_int_equal(ranking_below(&ranking, &(struct bound){.has_name = true, .name = {"1231", 4}}), 124);
     free_all(&ranking, &model);
 }
 

@@ -334,14 +334,12 @@ static void clearing_and_freeing_release_every_reference_once(void **state) {
     int released[COUNT] = {0};
     struct reply reply;
     reply_init(&reply, 3);
-    for (int i = 0; i < COUNT; i++)
-        reply_bulk_reference(&reply, "value", 5, &released[i], count_release);
+    for (int i = 0; i < COUNT; i++) reply_bulk_reference(&reply, "value", 5, &released[i], count_release);
     reply_clear(&reply, 0);
     for (int i = 0; i < COUNT; i++) assert_int_equal(released[i], 1);
     assert_int_equal(reply.reference_count, 0);
     assert_int_equal(reply.referenced_bytes, 0);
-    for (int i = 0; i < COUNT; i++)
-        reply_bulk_reference(&reply, "value", 5, &released[i], count_release);
+    for (int i = 0; i < COUNT; i++) reply_bulk_reference(&reply, "value", 5, &released[i], count_release);
     reply_free(&reply);
     reply_free(&reply);
     for (int i = 0; i < COUNT; i++) assert_int_equal(released[i], 2);

@@ -6,10 +6,8 @@
 
 #include "../../resp/request.h"
 
-static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024,
-                                            .is_authenticated = true};
-static const struct request_limits stranger = {.bulk_length = 512 * 1024 * 1024,
-                                               .is_authenticated = false};
+static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = true};
+static const struct request_limits stranger = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = false};
 
 #define PROTOCOL "Protocol error: "
 
@@ -32,8 +30,7 @@ static void transcript_add(struct transcript *transcript, const void *data, size
     transcript->text[transcript->length] = '\0';
 }
 
-static void transcript_add_request(struct transcript *transcript,
-                                   const struct request_parser *parser) {
+static void transcript_add_request(struct transcript *transcript, const struct request_parser *parser) {
     transcript_add(transcript, "[", 1);
     for (uint32_t i = 0; i < parser->count; i++) {
         if (i > 0) transcript_add(transcript, "|", 1);
@@ -53,8 +50,7 @@ struct feeder {
     struct transcript transcript;
 };
 
-static void feeder_init(struct feeder *feeder, const struct request_limits *limits,
-                        bool takes_apart) {
+static void feeder_init(struct feeder *feeder, const struct request_limits *limits, bool takes_apart) {
     *feeder = (struct feeder){.limits = limits, .takes_apart = takes_apart};
     request_parser_init(&feeder->parser);
     transcript_add(&feeder->transcript, "", 0);
@@ -151,9 +147,8 @@ static void feed(struct feeder *feeder, const char *data, size_t length) {
 }
 
 /* The transcript of a stream in pieces of `piece` bytes, after a first one of `first`. */
-static void check_pieces(const char *data, size_t length, size_t first, size_t piece,
-                         bool takes_apart, const struct request_limits *limits,
-                         const char *expected) {
+static void check_pieces(const char *data, size_t length, size_t first, size_t piece, bool takes_apart,
+                         const struct request_limits *limits, const char *expected) {
     struct feeder feeder;
     feeder_init(&feeder, limits, takes_apart);
     feeder.takes_whole = first % 2 == 0;
@@ -182,8 +177,7 @@ static enum request_status parse_text(struct request_parser *parser, char *text,
 }
 
 /* A request of these arguments, as bytes; the lengths tell where a NULL one is a bulk of that many 'v'. */
-static char *array_of(const char *const *arguments, const size_t *lengths, size_t count,
-                      size_t *length) {
+static char *array_of(const char *const *arguments, const size_t *lengths, size_t count, size_t *length) {
     size_t room = 32;
     for (size_t i = 0; i < count; i++) room += lengths[i] + 32;
     char *bytes = malloc(room);
@@ -207,8 +201,7 @@ static char *array_of(const char *const *arguments, const size_t *lengths, size_
 /* "SET key <size times 'v'>", and a second request behind it. */
 static char *large_set(size_t size, size_t *length) {
     size_t set_length;
-    char *set =
-        array_of((const char *[]){"SET", "key", NULL}, (size_t[]){3, 3, size}, 3, &set_length);
+    char *set = array_of((const char *[]){"SET", "key", NULL}, (size_t[]){3, 3, size}, 3, &set_length);
     static const char next[] = "*1\r\n$4\r\nPING\r\n";
     char *both = realloc(set, set_length + sizeof next);
     assert_non_null(both);
@@ -241,8 +234,7 @@ static void requests_are_the_same_wherever_they_are_cut(void **state) {
     check_text("*1\r\n$4\r\nPING\r\n", "[PING]");
     check_text("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*2\r\n$3\r\nDEL\r\n$2\r\nkk\r\n", "[GET|k][DEL|kk]");
     check_text("*3\r\n$3\r\nSET\r\n$0\r\n\r\n$4\r\n\r\n\r\n\r\n", "[SET||\r\n\r\n]");
-    check_text("GET k\r\n*1\r\n$4\r\nPING\r\nSET k \"a b\"\nGET 'k'\r\n",
-               "[GET|k][PING][SET|k|a b][GET|k]");
+    check_text("GET k\r\n*1\r\n$4\r\nPING\r\nSET k \"a b\"\nGET 'k'\r\n", "[GET|k][PING][SET|k|a b][GET|k]");
     check_text("*12\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n$1\r\nf\r\n$"
                "1\r\ng\r\n$1\r\nh\r\n"
                "$1\r\ni\r\n$1\r\nj\r\n$1\r\nk\r\n$10\r\n0123456789\r\nPING\n",
@@ -318,12 +310,10 @@ static void a_parser_is_idle_only_between_requests(void **state) {
         for (int round = 0; round < 2; round++) {
             assert_true(request_is_idle(&parser));
             for (size_t part = 1; part < length; part++) {
-                assert_int_equal(request_parse(&parser, &usual, stream, part, &consumed),
-                                 REQUEST_PARTIAL);
+                assert_int_equal(request_parse(&parser, &usual, stream, part, &consumed), REQUEST_PARTIAL);
                 assert_false(request_is_idle(&parser));
             }
-            assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed),
-                             REQUEST_READY);
+            assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed), REQUEST_READY);
             assert_true(request_is_idle(&parser));
         }
         assert_int_equal(request_parse(&parser, &usual, stream, 0, &consumed), REQUEST_PARTIAL);
@@ -368,12 +358,10 @@ static void no_byte_of_a_line_is_looked_at_twice(void **state) {
         struct request_parser parser;
         size_t consumed, length = strlen(strcpy(stream, starts[i]));
         request_parser_init(&parser);
-        assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed),
-                         REQUEST_PARTIAL);
+        assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed), REQUEST_PARTIAL);
         memcpy(stream + length - 3, "\r\n", 2);
         stream[length] = '1';
-        assert_int_equal(request_parse(&parser, &usual, stream, length + 1, &consumed),
-                         REQUEST_PARTIAL);
+        assert_int_equal(request_parse(&parser, &usual, stream, length + 1, &consumed), REQUEST_PARTIAL);
         request_parser_free(&parser);
     }
 }
@@ -402,8 +390,7 @@ static void a_nul_is_a_byte_like_any_other(void **state) {
     struct request_parser parser;
     size_t consumed;
     request_parser_init(&parser);
-    assert_int_equal(request_parse(&parser, &usual, line, sizeof line - 1, &consumed),
-                     REQUEST_READY);
+    assert_int_equal(request_parse(&parser, &usual, line, sizeof line - 1, &consumed), REQUEST_READY);
     assert_int_equal(consumed, sizeof line - 1);
     assert_int_equal(parser.count, 4);
     assert_int_equal(parser.arguments[1].length, 3);
@@ -417,9 +404,8 @@ static void a_nul_is_a_byte_like_any_other(void **state) {
 static void unbalanced_quotes_are_an_error(void **state) {
     (void)state;
     static const char *const lines[] = {
-        "ECHO \"a\r\n",    "ECHO 'a\r\n",     "ECHO fo\"o\"x\r\n", "ECHO \"a\"'b'\r\n",
-        "ECHO a\\\"b\r\n", "ECHO \"a\\\r\n",  "ECHO 'a'b\r\n",     "ECHO \"a\\\"\r\n",
-        "ECHO 'a\\'\r\n",  "ECHO \"\\x41\r\n"};
+        "ECHO \"a\r\n",   "ECHO 'a\r\n",   "ECHO fo\"o\"x\r\n", "ECHO \"a\"'b'\r\n", "ECHO a\\\"b\r\n",
+        "ECHO \"a\\\r\n", "ECHO 'a'b\r\n", "ECHO \"a\\\"\r\n",  "ECHO 'a\\'\r\n",    "ECHO \"\\x41\r\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         check_text(lines[i], "!" PROTOCOL "unbalanced quotes in request");
     check_text("PING\r\nECHO '\r\nPING\r\n", "[PING]!" PROTOCOL "unbalanced quotes in request");
@@ -474,10 +460,10 @@ static void malformed_arrays_get_the_errors_of_redis(void **state) {
                                          "*9223372036854775808\r\n",
                                          "*18446744073709551617\r\n",
                                          "*00000000000000000000001\r\n"};
-    static const char *const lengths[] = {
-        "*1\r\n$-1\r\n",         "*1\r\n$a\r\n",         "*1\r\n$\r\n",
-        "*1\r\n$04\r\nPING\r\n", "*1\r\n$536870913\r\n", "*1\r\n$18446744073709551620\r\nPING\r\n",
-        "*1\r\n$4 \r\nPING\r\n"};
+    static const char *const lengths[] = {"*1\r\n$-1\r\n",        "*1\r\n$a\r\n",
+                                          "*1\r\n$\r\n",          "*1\r\n$04\r\nPING\r\n",
+                                          "*1\r\n$536870913\r\n", "*1\r\n$18446744073709551620\r\nPING\r\n",
+                                          "*1\r\n$4 \r\nPING\r\n"};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         check_text(counts[i], "!" PROTOCOL "invalid multibulk length");
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
@@ -496,10 +482,8 @@ static void a_wrong_kind_is_told_only_when_its_line_has_ended(void **state) {
     size_t consumed;
     request_parser_init(&parser);
     for (size_t length = 1; length < sizeof stream - 1; length++)
-        assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed),
-                         REQUEST_PARTIAL);
-    assert_int_equal(request_parse(&parser, &usual, stream, sizeof stream - 1, &consumed),
-                     REQUEST_ERROR);
+        assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed), REQUEST_PARTIAL);
+    assert_int_equal(request_parse(&parser, &usual, stream, sizeof stream - 1, &consumed), REQUEST_ERROR);
     request_parser_free(&parser);
 }
 
@@ -595,8 +579,7 @@ static void only_a_large_unfinished_bulk_is_wanted_apart(void **state) {
         char *stream = array_of((const char *[]){"ECHO", NULL}, (size_t[]){4, size}, 2, &length);
         struct request_parser parser;
         request_parser_init(&parser);
-        enum request_status expected =
-            size < REQUEST_BULK_APART ? REQUEST_PARTIAL : REQUEST_WANTS_BULK;
+        enum request_status expected = size < REQUEST_BULK_APART ? REQUEST_PARTIAL : REQUEST_WANTS_BULK;
         assert_int_equal(request_parse(&parser, &usual, stream, length - 1, &consumed), expected);
         if (expected == REQUEST_WANTS_BULK) assert_int_equal(parser.bulk_length, size);
         /* Asks again until it is answered, and not at all once everything is there. */
@@ -692,14 +675,12 @@ static void a_bulk_that_lacks_only_its_line_end_is_cut_out_whole(void **state) {
         size_t before = (size_t)(strstr(stream, "vvvv") - stream), held = before + size + ending;
         struct request_parser parser;
         request_parser_init(&parser);
-        assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed),
-                         REQUEST_WANTS_BULK);
+        assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_WANTS_BULK);
         request_receive_bulk(&parser, value, size, value, stream, &held);
         assert_int_equal(held, before + ending);
         assert_int_equal(request_parse(&parser, &usual, stream, held, &consumed), REQUEST_PARTIAL);
         memcpy(stream + before, "\r\n", 2);
-        assert_int_equal(request_parse(&parser, &usual, stream, before + 2, &consumed),
-                         REQUEST_READY);
+        assert_int_equal(request_parse(&parser, &usual, stream, before + 2, &consumed), REQUEST_READY);
         assert_int_equal(consumed, before + 2);
         for (size_t i = 0; i < size; i++) assert_int_equal(parser.arguments[2].data[i], 'v');
         request_owners(&parser, free);
@@ -712,8 +693,7 @@ static void large_requests_are_the_same_wherever_they_are_cut(void **state) {
     (void)state;
     const size_t size = REQUEST_BULK_APART + 3;
     size_t length;
-    char *stream = large_set(size, &length), *value = calloc(1, size + 1),
-         *expected = malloc(size + 64);
+    char *stream = large_set(size, &length), *value = calloc(1, size + 1), *expected = malloc(size + 64);
     memset(value, 'v', size);
     sprintf(expected, "[SET|key|%s][PING]", value);
     for (int apart = 0; apart < 2; apart++) {
@@ -734,20 +714,15 @@ static void a_declined_bulk_is_parsed_in_line_and_the_next_one_asked_about(void 
     (void)state;
     const size_t size = 17000;
     size_t length, consumed;
-    char *stream =
-        array_of((const char *[]){"MSET", NULL, NULL}, (size_t[]){4, size, size}, 3, &length);
+    char *stream = array_of((const char *[]){"MSET", NULL, NULL}, (size_t[]){4, size, size}, 3, &length);
     struct request_parser parser;
     size_t first = (size_t)(strstr(stream, "vvvv") - stream);
     request_parser_init(&parser);
-    assert_int_equal(request_parse(&parser, &usual, stream, first + 10, &consumed),
-                     REQUEST_WANTS_BULK);
+    assert_int_equal(request_parse(&parser, &usual, stream, first + 10, &consumed), REQUEST_WANTS_BULK);
     request_decline_bulk(&parser);
-    assert_int_equal(request_parse(&parser, &usual, stream, first + 10, &consumed),
-                     REQUEST_PARTIAL);
-    assert_int_equal(request_parse(&parser, &usual, stream, first + size + 1, &consumed),
-                     REQUEST_PARTIAL);
-    assert_int_equal(request_parse(&parser, &usual, stream, length - 1, &consumed),
-                     REQUEST_WANTS_BULK);
+    assert_int_equal(request_parse(&parser, &usual, stream, first + 10, &consumed), REQUEST_PARTIAL);
+    assert_int_equal(request_parse(&parser, &usual, stream, first + size + 1, &consumed), REQUEST_PARTIAL);
+    assert_int_equal(request_parse(&parser, &usual, stream, length - 1, &consumed), REQUEST_WANTS_BULK);
     request_decline_bulk(&parser);
     assert_int_equal(request_parse(&parser, &usual, stream, length, &consumed), REQUEST_READY);
     assert_ptr_equal(parser.arguments[1].data, stream + first);
@@ -766,28 +741,24 @@ static void random_streams_come_out_whole(void **state) {
             const char *arguments[6] = {NULL};
             size_t lengths[6], count = 1 + (size_t)random_below(&random, 6), length;
             for (size_t i = 0; i < count; i++)
-                lengths[i] = random_below(&random, 3) == 0
-                                 ? 16380 + (size_t)random_below(&random, 9000)
-                                 : (size_t)random_below(&random, 30);
+                lengths[i] = random_below(&random, 3) == 0 ? 16380 + (size_t)random_below(&random, 9000)
+                                                           : (size_t)random_below(&random, 30);
             char *bytes = array_of(arguments, lengths, count, &length);
             transcript_add(&stream, bytes, length);
             size_t consumed;
             struct request_parser parser;
             request_parser_init(&parser);
-            assert_int_equal(request_parse(&parser, &usual, bytes, length, &consumed),
-                             REQUEST_READY);
+            assert_int_equal(request_parse(&parser, &usual, bytes, length, &consumed), REQUEST_READY);
             assert_int_equal(parser.count, count);
-            for (size_t i = 0; i < count; i++)
-                assert_int_equal(parser.arguments[i].length, lengths[i]);
+            for (size_t i = 0; i < count; i++) assert_int_equal(parser.arguments[i].length, lengths[i]);
             transcript_add_request(&expected, &parser);
             request_parser_free(&parser);
             free(bytes);
         }
-        size_t piece =
-            1 + (size_t)random_below(&random, random_below(&random, 2) == 0 ? 50 : 20000);
+        size_t piece = 1 + (size_t)random_below(&random, random_below(&random, 2) == 0 ? 50 : 20000);
         size_t first = 1 + (size_t)random_below(&random, stream.length);
-        check_pieces(stream.text, stream.length, first, piece, random_below(&random, 2) == 0,
-                     &usual, expected.text);
+        check_pieces(stream.text, stream.length, first, piece, random_below(&random, 2) == 0, &usual,
+                     expected.text);
         free(stream.text);
         free(expected.text);
     }
@@ -805,8 +776,8 @@ static void count_release(void *owner) {
  * the next is there. */
 static void parse_apart(struct request_parser *parser, char *memory, size_t size, int arrived) {
     size_t length, held = 0, consumed = 0;
-    char *stream = array_of((const char *[]){"MSET", NULL, NULL, NULL},
-                            (size_t[]){4, size, size, size}, 4, &length);
+    char *stream =
+        array_of((const char *[]){"MSET", NULL, NULL, NULL}, (size_t[]){4, size, size, size}, 4, &length);
     request_parser_init(parser);
     memset(owners, 0, sizeof owners);
     const char *tail = strstr(stream, "\r\n$16384") + 2;
@@ -814,8 +785,7 @@ static void parse_apart(struct request_parser *parser, char *memory, size_t size
     for (int i = 0;; i++) {
         size_t head = (size_t)(strchr(tail, 'v') - tail), missing;
         held += head;
-        assert_int_equal(request_parse(parser, &usual, stream, held, &consumed),
-                         REQUEST_WANTS_BULK);
+        assert_int_equal(request_parse(parser, &usual, stream, held, &consumed), REQUEST_WANTS_BULK);
         request_receive_bulk(parser, memory, size, &owners[i], stream, &held);
         request_bulk_space(parser, &missing);
         request_bulk_received(parser, i == arrived ? missing / 2 : missing);
@@ -894,8 +864,7 @@ static void owners_of_adopted_arguments_are_released(void **state) {
     char byte = 'b';
     struct request_parser parser;
     request_parser_init(&parser);
-    assert_true(
-        request_adopt(&parser, (struct bulk[]){{&byte, 1, NULL}, {&byte, 1, &released}}, 2));
+    assert_true(request_adopt(&parser, (struct bulk[]){{&byte, 1, NULL}, {&byte, 1, &released}}, 2));
     request_owners(&parser, count_release);
     request_owners(&parser, count_release);
     assert_int_equal(released, 1);

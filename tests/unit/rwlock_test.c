@@ -1,10 +1,12 @@
-/* shard/rwlock.c: who gets the lock together with whom, who is parked, who is woken, and that no wake-up is lost when parking and
- * releasing race. The promises are the same when it is built with USE_PTHREAD_RWLOCK. */
+/* shard/rwlock.c: who gets the lock together with whom, who is parked, who is woken, and that no wake-up is
+ * lost when parking and releasing race. The promises are the same when it is built with
+ * USE_PTHREAD_RWLOCK. */
 #include "../engine.h"
 
 #include <sched.h>
 
-/* The subject here is which try is refused, and the analysis can't see what assert_true made sure of: that a lock is held. */
+/* The subject here is which try is refused, and the analysis can't see what assert_true made sure of: that a
+ * lock is held. */
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wthread-safety-analysis"
 #endif
@@ -72,16 +74,20 @@ static void release_wakes_everybody_who_is_parked_once(void **state) {
     struct alarm_clock waiters[6];
     rwlock_init(&lock);
     for (int holder = 0; holder < 2; holder++) {
-        if (holder == 0) assert_true(rwlock_try_exclusive(&lock));
-        else assert_true(rwlock_try_shared(&lock));
+        if (holder == 0)
+            assert_true(rwlock_try_exclusive(&lock));
+        else
+            assert_true(rwlock_try_shared(&lock));
         for (int i = 0; i < 6; i++) {
             /* A writer first: behind it readers park whoever holds the lock. */
             alarm_init(&waiters[i], i % 2 == 0);
             assert_true(rwlock_park(&lock, &waiters[i].waiter));
         }
         for (int i = 0; i < 6; i++) assert_int_equal(alarm_wakes(&waiters[i]), 0);
-        if (holder == 0) rwlock_release_exclusive(&lock);
-        else rwlock_release_shared(&lock);
+        if (holder == 0)
+            rwlock_release_exclusive(&lock);
+        else
+            rwlock_release_shared(&lock);
         for (int i = 0; i < 6; i++) {
             assert_int_equal(alarm_wakes(&waiters[i]), 1);
             assert_null(waiters[i].waiter.place);
@@ -125,8 +131,8 @@ static void readers_are_refused_while_a_writer_is_parked(void **state) {
     rwlock_release_shared(&lock);
 }
 
-/* A reader that came while a writer held the lock, and parks when that one has just left to readers: if they overlap, the lock need not
- * become free ever again. */
+/* A reader that came while a writer held the lock, and parks when that one has just left to readers: if they
+ * overlap, the lock need not become free ever again. */
 static void a_reader_does_not_park_behind_readers(void **state) {
     (void)state;
     struct rwlock lock;
@@ -230,11 +236,14 @@ static void bells_are_rung_when_neither_lock_nor_lot_is_held(void **state) NO_TH
     for (int holder = 0; holder < 2; holder++) {
         assert_true(holder == 0 ? rwlock_try_exclusive(&lock) : rwlock_try_shared(&lock));
         for (int i = 0; i < PROBES; i++) {
-            probes[i] = (struct probe){.waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}, .lock = &lock};
+            probes[i] = (struct probe){
+                .waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}, .lock = &lock};
             assert_true(rwlock_park(&lock, &probes[i].waiter));
         }
-        if (holder == 0) rwlock_release_exclusive(&lock);
-        else rwlock_release_shared(&lock);
+        if (holder == 0)
+            rwlock_release_exclusive(&lock);
+        else
+            rwlock_release_shared(&lock);
         for (int i = 0; i < PROBES; i++) assert_int_equal(probes[i].rings, 1);
     }
 }
@@ -299,7 +308,8 @@ static void lock_waiting(struct rwlock *lock, bool is_exclusive) {
 
 struct counted {
     struct rwlock lock;
-    uint64_t first, second; /* equal while nobody writes; plain, so that a sanitizer sees what the lock lets through */
+    uint64_t first,
+        second; /* equal while nobody writes; plain, so that a sanitizer sees what the lock lets through */
     uint64_t seed;
     uint64_t rounds;
     _Atomic uint64_t writes;
@@ -318,8 +328,10 @@ static void *read_and_write(void *argument) {
         if (is_exclusive) counted->second++;
         CHECK(counted->first == counted->second);
         if (is_exclusive) atomic_fetch_add(&counted->writes, 1);
-        if (is_exclusive) rwlock_release_exclusive(&counted->lock);
-        else rwlock_release_shared(&counted->lock);
+        if (is_exclusive)
+            rwlock_release_exclusive(&counted->lock);
+        else
+            rwlock_release_shared(&counted->lock);
     }
     return NULL;
 }
@@ -329,7 +341,8 @@ static void counters_under_the_lock_stay_equal(void **state) {
     struct counted counted = {.seed = seed_take(), .rounds = SCALED(200000, 20000)};
     pthread_t threads[THREADS];
     rwlock_init(&counted.lock);
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, read_and_write, &counted), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_and_write, &counted), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_true(counted.first == atomic_load(&counted.writes));
     assert_true(counted.second == counted.first);
@@ -345,13 +358,15 @@ struct crowd {
     _Atomic uint64_t reads;
 };
 
-/* Lets go only when another reader is inside as well, or has been refused: without the writer's claim the lock would never be free. */
+/* Lets go only when another reader is inside as well, or has been refused: without the writer's claim the
+ * lock would never be free. */
 static void *read_overlapping(void *argument) {
     struct crowd *crowd = argument;
     while (!atomic_load(&crowd->is_over)) {
         lock_waiting(&crowd->lock, false);
         atomic_fetch_add(&crowd->inside, 1);
-        for (int i = 0; i < 50 && atomic_load(&crowd->inside) < 2 && !atomic_load(&crowd->is_over); i++) sched_yield();
+        for (int i = 0; i < 50 && atomic_load(&crowd->inside) < 2 && !atomic_load(&crowd->is_over); i++)
+            sched_yield();
         atomic_fetch_sub(&crowd->inside, 1);
         atomic_fetch_add(&crowd->reads, 1);
         rwlock_release_shared(&crowd->lock);
@@ -364,7 +379,8 @@ static void a_writer_gets_in_among_overlapping_readers(void **state) {
     struct crowd crowd = {0};
     pthread_t threads[THREADS];
     rwlock_init(&crowd.lock);
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, read_overlapping, &crowd), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_overlapping, &crowd), 0);
     while (atomic_load(&crowd.reads) == 0) sched_yield();
     for (int i = 0; i < SCALED(300, 60); i++) {
         lock_waiting(&crowd.lock, true);
@@ -388,7 +404,8 @@ struct race {
 };
 
 static void spin_a_little(uint64_t *random) {
-    for (uint64_t spins = random_below(random, 2000); spins > 0; spins--) atomic_signal_fence(memory_order_seq_cst);
+    for (uint64_t spins = random_below(random, 2000); spins > 0; spins--)
+        atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* Looks often before it yields, so that all start as nearly at once as two cores allow. */
@@ -425,15 +442,18 @@ static void race_parking_and_releasing(bool holder_is_exclusive, bool parker_is_
     pthread_t threads[PARKERS];
     uint64_t random = race.seed;
     rwlock_init(&race.lock);
-    for (int i = 0; i < PARKERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, park_in_race, &race), 0);
+    for (int i = 0; i < PARKERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, park_in_race, &race), 0);
     for (uint64_t round = 1; round <= race.rounds; round++) {
         lock_waiting(&race.lock, holder_is_exclusive);
         atomic_store(&race.done, 0);
         atomic_store(&race.round, round);
         spin_a_little(&random);
         if (round % 8 == 0) sched_yield();
-        if (holder_is_exclusive) rwlock_release_exclusive(&race.lock);
-        else rwlock_release_shared(&race.lock);
+        if (holder_is_exclusive)
+            rwlock_release_exclusive(&race.lock);
+        else
+            rwlock_release_shared(&race.lock);
         while (atomic_load(&race.done) < PARKERS) sched_yield();
     }
     for (int i = 0; i < PARKERS; i++) pthread_join(threads[i], NULL);
@@ -475,11 +495,14 @@ static void *park_and_give_up(void *argument) {
         bool is_exclusive = random_below(&random, 2) == 0;
         struct alarm_clock alarm;
         alarm_init(&alarm, is_exclusive);
-        bool is_held = is_exclusive ? rwlock_try_exclusive(&quitters->lock) : rwlock_try_shared(&quitters->lock);
+        bool is_held =
+            is_exclusive ? rwlock_try_exclusive(&quitters->lock) : rwlock_try_shared(&quitters->lock);
         if (is_held) {
             if (random_below(&random, 4) == 0) sched_yield();
-            if (is_exclusive) rwlock_release_exclusive(&quitters->lock);
-            else rwlock_release_shared(&quitters->lock);
+            if (is_exclusive)
+                rwlock_release_exclusive(&quitters->lock);
+            else
+                rwlock_release_shared(&quitters->lock);
         } else if (rwlock_park(&quitters->lock, &alarm.waiter)) {
             spin_a_little(&random);
             rwlock_unpark(&quitters->lock, &alarm.waiter);
@@ -496,12 +519,15 @@ static void who_gives_up_takes_no_wake_up_from_others(void **state) {
     struct quitters quitters = {.seed = seed_take()};
     pthread_t threads[3];
     rwlock_init(&quitters.lock);
-    for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, park_and_give_up, &quitters), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, park_and_give_up, &quitters), 0);
     for (int i = 0; i < SCALED(3000, 500); i++) {
         lock_waiting(&quitters.lock, i & 1);
         sched_yield();
-        if (i & 1) rwlock_release_exclusive(&quitters.lock);
-        else rwlock_release_shared(&quitters.lock);
+        if (i & 1)
+            rwlock_release_exclusive(&quitters.lock);
+        else
+            rwlock_release_shared(&quitters.lock);
     }
     atomic_store(&quitters.is_over, true);
     for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);

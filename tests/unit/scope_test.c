@@ -1,5 +1,5 @@
-/* shard/scope.c: taking sets of shards as one, what a scope lets see, what every edit tells, and that what breaks the rules aborts a debug
- * build. */
+/* shard/scope.c: taking sets of shards as one, what a scope lets see, what every edit tells, and that what
+ * breaks the rules aborts a debug build. */
 #include "../engine.h"
 
 #include <sched.h>
@@ -23,10 +23,15 @@ struct told {
 static struct told told[256];
 static int told_count;
 
-static void note(bool is_before, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+static void note(bool is_before, const struct key *key, const struct entry *entry, enum event event,
+                 uint32_t other) {
     CHECK(told_count < 256);
     struct told *now = &told[told_count++];
-    *now = (struct told){.is_before = is_before, .database = key->database, .is_present = entry != NULL, .event = event, .other = other};
+    *now = (struct told){.is_before = is_before,
+                         .database = key->database,
+                         .is_present = entry != NULL,
+                         .event = event,
+                         .other = other};
     if (key->data != NULL) snprintf(now->key, sizeof now->key, "%.*s", (int)key->length, key->data);
     if (entry == NULL) return;
     struct string_view view;
@@ -39,7 +44,8 @@ static void note_before(void *context, const struct key *key, const struct entry
     note(true, key, entry, EVENT_COUNT, 0);
 }
 
-static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event, uint32_t other) {
+static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
+                         uint32_t other) {
     CHECK(context == told);
     note(false, key, entry, event, other);
 }
@@ -51,7 +57,8 @@ static int open_keyspace(void **state) {
     (void)state;
     keyspace = keyspace_with(SHARDS, 4, 5);
     keyspace_listen(keyspace, &(struct keyspace_listener){note_before, note_changed, told});
-    keyspace_listen(keyspace, &(struct keyspace_listener){NULL, NULL, NULL}); /* who wants to know of nothing may */
+    keyspace_listen(keyspace,
+                    &(struct keyspace_listener){NULL, NULL, NULL}); /* who wants to know of nothing may */
     lane = lane_attach(keyspace);
     other_lane = lane_attach(keyspace);
     return 0;
@@ -210,14 +217,19 @@ static void who_waits_for_one_of_a_scopes_shards_is_woken_when_all_are_released(
     for (uint32_t i = 0; i < SHARDS; i++) shard_set_add(&all, i);
     assert_true(lane_enter(lane));
     for (int is_shared = 0; is_shared < 2; is_shared++) {
-        if (is_shared) assert_true(scope_try_read(&reader, lane, &all, NOW, &busy));
-        else assert_true(scope_try_write(&writer, lane, &all, NOW, &busy));
+        if (is_shared)
+            assert_true(scope_try_read(&reader, lane, &all, NOW, &busy));
+        else
+            assert_true(scope_try_write(&writer, lane, &all, NOW, &busy));
         for (uint32_t i = 0; i < 3; i++) {
-            probes[i] = (struct probe){.waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}};
+            probes[i] =
+                (struct probe){.waiter = {.is_exclusive = true, .wake = probe_wake}, .bell = {probe_ring}};
             assert_true(rwlock_park(keyspace_lock(keyspace, i * 31), &probes[i].waiter));
         }
-        if (is_shared) scope_end_read(&reader);
-        else scope_end_write(&writer);
+        if (is_shared)
+            scope_end_read(&reader);
+        else
+            scope_end_write(&writer);
         for (int i = 0; i < 3; i++) assert_int_equal(probes[i].rings, 1);
     }
     lane_leave(lane);
@@ -400,7 +412,8 @@ static void names_with_equal_beginnings_are_different_keys(void **state) {
     (void)state;
     char name[64];
     memset(name, 'x', sizeof name);
-    for (size_t length = 0; length <= sizeof name; length++) put(lane, 0, name, length, name, length, ENTRY_NO_EXPIRY, NOW);
+    for (size_t length = 0; length <= sizeof name; length++)
+        put(lane, 0, name, length, name, length, ENTRY_NO_EXPIRY, NOW);
     assert_int_equal(size_of(lane, 0).keys, sizeof name + 1);
     for (size_t length = 0; length <= sizeof name; length++) {
         char out[64];
@@ -418,7 +431,8 @@ static void a_scan_stops_at_its_count_and_goes_on_from_there(void **state) {
     char name[32];
     for (int i = 0; i < 2000; i++) {
         struct key key = keyspace_key(keyspace, 0, name, (size_t)snprintf(name, sizeof name, "k%d", i));
-        if (keyspace_shard_of(keyspace, key.hash) < 4) put(lane, 0, key.data, key.length, "v", 1, ENTRY_NO_EXPIRY, NOW);
+        if (keyspace_shard_of(keyspace, key.hash) < 4)
+            put(lane, 0, key.data, key.length, "v", 1, ENTRY_NO_EXPIRY, NOW);
         told_count = 0;
     }
     struct shard_set set;
@@ -443,8 +457,10 @@ static void a_scan_stops_at_its_count_and_goes_on_from_there(void **state) {
             all += visited;
             calls++;
         }
-        if (shard < 4) assert_true(calls > 1);
-        else assert_int_equal(calls, 1);
+        if (shard < 4)
+            assert_true(calls > 1);
+        else
+            assert_int_equal(calls, 1);
         scope_end_read(&scope);
         lane_leave(lane);
     }
@@ -461,7 +477,8 @@ static void a_scan_does_not_show_what_has_expired(void **state) {
         hold_all(&holding, lane, now);
         struct read_scope reader = {holding.scope.scope};
         for (uint32_t shard = 0; shard < SHARDS; shard++)
-            scope_scan(&reader, shard, 0, keyspace_shard_position(keyspace, shard), 100, count_entry, &visited);
+            scope_scan(&reader, shard, 0, keyspace_shard_position(keyspace, shard), 100, count_entry,
+                       &visited);
         hold_all_end(&holding);
         assert_int_equal(visited, now == NOW + 4 ? 2 : 1);
     }
@@ -545,7 +562,8 @@ static void flush_and_swap_are_told_by_database(void **state) {
     assert_int_equal(keyspace_flush(&holding.scope, 1), 0);
     assert_int_equal(keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES), 1);
     hold_all_end(&holding);
-    assert_in_range(told_count, 2 + 1 + 2, 2 + 1 + 3); /* the fourth never had a key, and the first may have had one */
+    assert_in_range(told_count, 2 + 1 + 2,
+                    2 + 1 + 3); /* the fourth never had a key, and the first may have had one */
     expect_told(0, false, "", NULL, EVENT_SWAP);
     assert_int_equal(told[0].database, 1);
     assert_int_equal(told[0].other, 2);
@@ -755,11 +773,24 @@ static void breaking_the_rules_aborts_a_debug_build(void **state) {
     (void)state;
 #ifdef DEBUG_ASSERTIONS
     void (*const crimes[])(void *) = {
-        edit_outside_the_scope,        read_outside_the_scope, scan_outside_the_scope, edit_through_a_shared_scope,
-        edit_two_at_once,              end_while_editing,      change_and_say_nothing, leave_with_a_scope,
-        wait_with_a_scope,             take_outside_the_gate,  read_after_the_end,     hold_all_through_an_open_gate,
-        flush_without_all,             swap_without_all,       shorten,                expire_what_is_absent,
-        listen_late,                   close_with_a_lane,
+        edit_outside_the_scope,
+        read_outside_the_scope,
+        scan_outside_the_scope,
+        edit_through_a_shared_scope,
+        edit_two_at_once,
+        end_while_editing,
+        change_and_say_nothing,
+        leave_with_a_scope,
+        wait_with_a_scope,
+        take_outside_the_gate,
+        read_after_the_end,
+        hold_all_through_an_open_gate,
+        flush_without_all,
+        swap_without_all,
+        shorten,
+        expire_what_is_absent,
+        listen_late,
+        close_with_a_lane,
     };
     for (size_t i = 0; i < sizeof crimes / sizeof crimes[0]; i++)
         if (status_of_child(crimes[i], NULL) != 128 + SIGABRT) fail_msg("number %zu was not noticed", i);

@@ -1,5 +1,6 @@
-/* Commands while memory is short: with the n-th allocation failing, for every n until the command has none left to fail, a reply is whole, or an
- * error, or known to be broken, by which the client is closed; it is never a part of the answer that looks like all of it. */
+/* Commands while memory is short: with the n-th allocation failing, for every n until the command has none
+ * left to fail, a reply is whole, or an error, or known to be broken, by which the client is closed; it is
+ * never a part of the answer that looks like all of it. */
 #include "../engine.h"
 
 #include "../../server/command_table.h"
@@ -8,10 +9,10 @@
 #define NOW 1000000
 #define WORDS_MOST 2048
 
-/* ------------------------------------------------------------------ allocations that fail (see the Makefile) */
+/* ------------------------------------------------------------------ allocations that fail (see the
+ * Makefile) */
 
-static _Thread_local int64_t left =
-    -1; /* allocations until the one that fails; below 0: none does */
+static _Thread_local int64_t left = -1; /* allocations until the one that fails; below 0: none does */
 static _Thread_local bool has_failed;
 
 static bool fails(void) {
@@ -57,8 +58,7 @@ static void run_words(struct bulk *words, uint32_t count, int64_t failing, struc
                         .now = NOW,
                         .session = &session,
                         .keyspace = keyspace};
-    if (!command_check(words, count, &command, reply))
-        fail_msg("%.*s", (int)reply->length, reply->data);
+    if (!command_check(words, count, &command, reply)) fail_msg("%.*s", (int)reply->length, reply->data);
     int found = command_find_keys(command, words, count, positions, NULL, WORDS_MOST);
     call.command = command;
     call.key_count = found < 0 ? 0 : (uint32_t)found;
@@ -103,14 +103,13 @@ static void run(const char *line, int64_t failing, struct reply *reply) {
 static void prepare(const char *line) {
     struct reply reply;
     run(line, -1, &reply);
-    if (reply.length == 0 || reply.data[0] == '-')
-        fail_msg("%s: %.*s", line, (int)reply.length, reply.data);
+    if (reply.length == 0 || reply.data[0] == '-') fail_msg("%s: %.*s", line, (int)reply.length, reply.data);
     reply_free(&reply);
 }
 
-/* "<command> <key> " and so many elements, each a number behind a prefix and before a suffix; pairs: each behind a number of its own. */
-static void fill(const char *command, const char *key, const char *prefix, int from, int to,
-                 bool has_pairs) {
+/* "<command> <key> " and so many elements, each a number behind a prefix and before a suffix; pairs: each
+ * behind a number of its own. */
+static void fill(const char *command, const char *key, const char *prefix, int from, int to, bool has_pairs) {
     char line[65536];
     int length = snprintf(line, sizeof line, "%s %s", command, key);
     for (int i = from; i < to; i++) {
@@ -190,8 +189,7 @@ static int wrong;
 static void check_every_allocation(const char *line) {
     struct reply whole, reply;
     run(line, -1, &whole);
-    if (whole.length == 0 || whole.data[0] == '-')
-        fail_msg("%s: %.*s", line, (int)whole.length, whole.data);
+    if (whole.length == 0 || whole.data[0] == '-') fail_msg("%s: %.*s", line, (int)whole.length, whole.data);
     for (int64_t failing = 0;; failing++) {
         run(line, failing, &reply);
         bool is_fine = reply.is_broken || is_out_of_memory(&reply) || is_same(&reply, &whole),
@@ -417,8 +415,8 @@ static void a_pop_takes_what_it_replies_or_nothing(void **state) {
             int64_t taken = before - number(pops[i].count),
                     expected = is_out_of_memory(&reply) ? 0 : pops[i].popped;
             if (!reply.is_broken && taken != expected)
-                fail_msg("%s, allocation %d fails: %d taken, %.*s", pops[i].line, (int)failing,
-                         (int)taken, (int)reply.length, reply.data);
+                fail_msg("%s, allocation %d fails: %d taken, %.*s", pops[i].line, (int)failing, (int)taken,
+                         (int)reply.length, reply.data);
             reply_free(&reply);
         }
     }

@@ -30,8 +30,7 @@ static double cpu_seconds(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void run(plain_function *command, uint32_t count, const char *argument,
-                struct reply *reply) {
+static void run(plain_function *command, uint32_t count, const char *argument, struct reply *reply) {
     struct bulk arguments[3] = {ping, ping, {.data = (char *)(uintptr_t)argument}};
     arguments[2].length = argument == NULL ? 0 : strlen(argument);
     reply_init(reply, 2);
@@ -75,8 +74,7 @@ static void an_entry_costs_the_same_however_many_are_kept(void **state) {
     note_many(MANY);
     double many = cpu_seconds() - before;
     assert_int_equal(length(), MANY);
-    if (many > 20 * few)
-        fail_msg("%d entries: %f s with few kept, %f s with many", MANY, few, many);
+    if (many > 20 * few) fail_msg("%d entries: %f s with few kept, %f s with many", MANY, few, many);
     reset(128);
     assert_int_equal(length(), 0);
 }

@@ -1,4 +1,5 @@
-/* Streams and their groups: random changes against plain arrays, and what is told of how far a group has come. */
+/* Streams and their groups: random changes against plain arrays, and what is told of how far a group has
+ * come. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,8 +81,7 @@ static void nodes_hold_as_many_entries_as_the_limit_says(void **unused) {
 static void a_node_is_gone_when_its_last_entry_is(void **unused) {
     (void)unused;
     struct stream *stream = stream_of(300);
-    for (uint64_t i = 101; i <= 200; i++)
-        assert_true(stream_remove(stream, (struct stream_id){i, 0}));
+    for (uint64_t i = 101; i <= 200; i++) assert_true(stream_remove(stream, (struct stream_id){i, 0}));
     assert_int_equal(stream->nodes.count, 2);
     assert_false(stream_remove(stream, (struct stream_id){150, 0}));
     assert_false(stream_remove(stream, (struct stream_id){0, 1}));
@@ -93,7 +93,8 @@ static void a_node_is_gone_when_its_last_entry_is(void **unused) {
     value_free(&stream_kind, stream);
 }
 
-/* CPU time of looking for each of many ids, most of them of no entry, in a stream whose first and last entries have so many fields. */
+/* CPU time of looking for each of many ids, most of them of no entry, in a stream whose first and last
+ * entries have so many fields. */
 static clock_t time_looks(uint32_t fields) {
     struct text *texts = calloc((size_t)fields * 2, sizeof *texts);
     struct stream *stream = stream_create();
@@ -146,8 +147,7 @@ static int64_t lag_of(const struct stream *stream, const struct stream_group *gr
 static void the_lag_is_known_as_long_as_no_gap_is_ahead(void **unused) {
     (void)unused;
     struct stream *stream = stream_create();
-    struct stream_group *group =
-        group_create(stream, (struct text){"g", 1}, STREAM_ID_LEAST, STREAM_UNKNOWN);
+    struct stream_group *group = group_create(stream, (struct text){"g", 1}, STREAM_ID_LEAST, STREAM_UNKNOWN);
     assert_int_equal(lag_of(stream, group), 0);
     value_free(&stream_kind, stream);
     stream = stream_of(10);
@@ -247,8 +247,7 @@ static void a_tree_finds_neighbours_of_ids_in_any_order(void **unused) {
 static void a_tree_of_ascending_ids_is_full(void **unused) {
     (void)unused;
     struct tree tree = {0};
-    for (uint64_t i = 0; i < 31 * 31 * 2; i++)
-        assert_true(tree_add(&tree, (struct stream_id){i, 0}, &tree));
+    for (uint64_t i = 0; i < 31 * 31 * 2; i++) assert_true(tree_add(&tree, (struct stream_id){i, 0}, &tree));
     assert_int_equal(tree.height, 2);
     assert_int_equal(tree_nodes(&tree), 31 * 2 + 2 + 1);
     while (tree_drain(&tree) != NULL) continue;

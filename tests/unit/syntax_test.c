@@ -1,5 +1,5 @@
-/* server/syntax.c: every part of the grammar as the reply it becomes, byte for byte, where in a wrong line the error is, and the
- * rows of the table, all of which have to be right. */
+/* server/syntax.c: every part of the grammar as the reply it becomes, byte for byte, where in a wrong line
+ * the error is, and the rows of the table, all of which have to be right. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,8 @@
 #include "../../server/command_table.h"
 #include "../../server/syntax.h"
 
-/* What a reply reads like, kind of each value first: arrays [], maps {}, sets <>, the rest as they are. Moves *at behind it. */
+/* What a reply reads like, kind of each value first: arrays [], maps {}, sets <>, the rest as they are. Moves
+ * *at behind it. */
 static void show(const char **at, char **out) {
     char kind = **at;
     long number = strtol(*at + 1, NULL, 10);
@@ -60,9 +61,8 @@ static void argument_has_name_type_and_text_to_display(void **state) {
     (void)state;
     assert_string_equal(tree("value:string"), "[{name=value type=string display_text=value}]");
     assert_string_equal(tree("at:unix-time"), "[{name=at type=unix-time display_text=at}]");
-    assert_string_equal(
-        tree("a:integer b:double"),
-        "[{name=a type=integer display_text=a} {name=b type=double display_text=b}]");
+    assert_string_equal(tree("a:integer b:double"),
+                        "[{name=a type=integer display_text=a} {name=b type=double display_text=b}]");
 }
 
 static void key_names_its_spec(void **state) {
@@ -81,49 +81,40 @@ static void word_alone_is_a_pure_token(void **state) {
 
 static void token_may_be_empty_or_of_the_grammars_letters(void **state) {
     (void)state;
-    assert_string_equal(tree("none=\"\""),
-                        "[{name=none type=pure-token display_text=none token=}]");
-    assert_string_equal(tree("about=\"~\""),
-                        "[{name=about type=pure-token display_text=about token=~}]");
+    assert_string_equal(tree("none=\"\""), "[{name=none type=pure-token display_text=none token=}]");
+    assert_string_equal(tree("about=\"~\""), "[{name=about type=pure-token display_text=about token=~}]");
     assert_string_equal(tree("id=*"), "[{name=id type=pure-token display_text=id token=*}]");
-    assert_string_equal(
-        tree("exactly==@5.0.0"),
-        "[{name=exactly type=pure-token display_text=exactly token== since=5.0.0}]");
+    assert_string_equal(tree("exactly==@5.0.0"),
+                        "[{name=exactly type=pure-token display_text=exactly token== since=5.0.0}]");
 }
 
 static void type_is_behind_the_last_colon(void **state) {
     (void)state;
-    assert_string_equal(tree("ip:port:string"),
-                        "[{name=ip:port type=string display_text=ip:port}]");
+    assert_string_equal(tree("ip:port:string"), "[{name=ip:port type=string display_text=ip:port}]");
 }
 
 static void versions_are_told_in_redis_order(void **state) {
     (void)state;
-    assert_string_equal(tree("[get=GET@6.2.0]"),
-                        "[{name=get type=pure-token display_text=get token=GET "
-                        "since=6.2.0 flags=<optional>}]");
+    assert_string_equal(tree("[get=GET@6.2.0]"), "[{name=get type=pure-token display_text=get token=GET "
+                                                 "since=6.2.0 flags=<optional>}]");
     assert_string_equal(tree("old:string~2.8.12"),
                         "[{name=old type=string display_text=old deprecated_since=2.8.12}]");
-    assert_string_equal(
-        tree("key:key#0=KEY@2.0.0~3.0.0..."),
-        "[{name=key type=key display_text=key key_spec_index=0 token=KEY since=2.0.0 "
-        "deprecated_since=3.0.0 flags=<multiple>}]");
+    assert_string_equal(tree("key:key#0=KEY@2.0.0~3.0.0..."),
+                        "[{name=key type=key display_text=key key_spec_index=0 token=KEY since=2.0.0 "
+                        "deprecated_since=3.0.0 flags=<multiple>}]");
 }
 
 static void flags_tell_what_may_be_left_out_or_repeated(void **state) {
     (void)state;
-    assert_string_equal(tree("[a:string]"),
-                        "[{name=a type=string display_text=a flags=<optional>}]");
-    assert_string_equal(tree("a:string..."),
-                        "[{name=a type=string display_text=a flags=<multiple>}]");
+    assert_string_equal(tree("[a:string]"), "[{name=a type=string display_text=a flags=<optional>}]");
+    assert_string_equal(tree("a:string..."), "[{name=a type=string display_text=a flags=<multiple>}]");
     assert_string_equal(tree("[a:string...]"),
                         "[{name=a type=string display_text=a flags=<optional multiple>}]");
     assert_string_equal(tree("[by:pattern=GET+...]"),
                         "[{name=by type=pattern display_text=by token=GET flags=<optional multiple "
                         "multiple_token>}]");
-    assert_string_equal(tree("by:pattern=GET+..."),
-                        "[{name=by type=pattern display_text=by token=GET "
-                        "flags=<multiple multiple_token>}]");
+    assert_string_equal(tree("by:pattern=GET+..."), "[{name=by type=pattern display_text=by token=GET "
+                                                    "flags=<multiple multiple_token>}]");
 }
 
 static void items_inside_are_a_tree(void **state) {
@@ -217,7 +208,8 @@ static void every_row_of_the_table_is_right(void **state) {
     assert_true(rows > 50);
 }
 
-/* Whoever reads COMMAND DOCS looks the spec up in COMMAND INFO; and no key is without an argument that is one. */
+/* Whoever reads COMMAND DOCS looks the spec up in COMMAND INFO; and no key is without an argument that is
+ * one. */
 static void keys_of_the_table_agree_with_its_key_specs(void **state) {
     (void)state;
     for (uint32_t id = 0; id < command_table_count(); id++) {
@@ -226,7 +218,8 @@ static void keys_of_the_table_agree_with_its_key_specs(void **state) {
         for (uint32_t i = 0; i < sizeof command->keys / sizeof command->keys[0]; i++) {
             char spec[16];
             snprintf(spec, sizeof spec, ":key#%u", i);
-            bool is_named = strstr(syntax, spec) != NULL, is_there = command->keys[i].first > 0 || command->keys[i].is_unknown;
+            bool is_named = strstr(syntax, spec) != NULL,
+                 is_there = command->keys[i].first > 0 || command->keys[i].is_unknown;
             snprintf(spec, sizeof spec, ":pattern#%u", i);
             is_named = is_named || strstr(syntax, spec) != NULL;
             if (is_named != is_there) fail_msg("%s: key spec %u", command->full_name, i);
@@ -235,8 +228,8 @@ static void keys_of_the_table_agree_with_its_key_specs(void **state) {
     }
 }
 
-/* A request of as few words as the arity allows gives each argument that can't be left out, once, and no other: those are counted here as
- * they stand in the line, outside of all parentheses. */
+/* A request of as few words as the arity allows gives each argument that can't be left out, once, and no
+ * other: those are counted here as they stand in the line, outside of all parentheses. */
 static void arity_of_the_table_agrees_with_its_syntax(void **state) {
     (void)state;
     for (uint32_t id = 0; id < command_table_count(); id++) {

@@ -1,5 +1,5 @@
-/* shard/table.c: what is in it is found, what isn't is not, whatever sizes it goes through; it moves a bounded handful of entries per
- * operation; and a walk by places meets everything that stays. */
+/* shard/table.c: what is in it is found, what isn't is not, whatever sizes it goes through; it moves a
+ * bounded handful of entries per operation; and a walk by places meets everything that stays. */
 #include "../engine.h"
 
 #include "../../shard/crowd.h"
@@ -39,7 +39,8 @@ static void numbered_init(struct numbered *numbered, uint64_t count, uint32_t sh
     numbered->count = count;
     numbered->entries = calloc(count, sizeof *numbered->entries);
     numbered->names = calloc(count, sizeof *numbered->names);
-    for (uint64_t i = 0; i < count; i++) snprintf(numbered->names[i], sizeof *numbered->names, "number:%llu", (unsigned long long)i);
+    for (uint64_t i = 0; i < count; i++)
+        snprintf(numbered->names[i], sizeof *numbered->names, "number:%llu", (unsigned long long)i);
 }
 
 static struct key numbered_key(const struct numbered *numbered, uint64_t number) {
@@ -48,7 +49,8 @@ static struct key numbered_key(const struct numbered *numbered, uint64_t number)
 
 static void numbered_insert(struct numbered *numbered, uint64_t number) {
     struct key key = numbered_key(numbered, number);
-    struct entry *entry = entry_create_integer(&key, number % 3 == 0 ? (int64_t)number : ENTRY_NO_EXPIRY, (int64_t)number);
+    struct entry *entry =
+        entry_create_integer(&key, number % 3 == 0 ? (int64_t)number : ENTRY_NO_EXPIRY, (int64_t)number);
     assert_true(table_reserve(numbered->table, lane));
     slot *at = table_insert(numbered->table, key.hash, entry, lane);
     assert_ptr_equal(slot_entry(at), entry);
@@ -93,7 +95,8 @@ static void count_visit(void *context, slot *at) {
     walk->visits[number_of(slot_entry(at))]++;
 }
 
-/* A walk of a table at rest, in whatever state of moving, meets each entry exactly once: table_bury depends on it. */
+/* A walk of a table at rest, in whatever state of moving, meets each entry exactly once: table_bury depends
+ * on it. */
 static void check_walk(const struct numbered *numbered) {
     struct walk walk = {numbered, calloc(numbered->count, sizeof *walk.visits)};
     uint64_t place = 0, last;
@@ -103,7 +106,8 @@ static void check_walk(const struct numbered *numbered) {
         assert_true(place == 0 || place > last);
         assert_int_equal(place & 0xFFF, 0); /* 52 bits */
     } while (place != 0);
-    for (uint64_t i = 0; i < numbered->count; i++) assert_int_equal(walk.visits[i], numbered->entries[i] != NULL);
+    for (uint64_t i = 0; i < numbered->count; i++)
+        assert_int_equal(walk.visits[i], numbered->entries[i] != NULL);
     free(walk.visits);
 }
 
@@ -180,8 +184,10 @@ static void no_insertion_or_removal_moves_more_than_the_promised_number(void **s
     uint64_t most = 0;
     numbered_init(&numbered, count, 0);
     for (uint64_t step = 0; step < 2 * count; step++) {
-        if (step < count) numbered_insert(&numbered, step);
-        else numbered_remove(&numbered, step - count);
+        if (step < count)
+            numbered_insert(&numbered, step);
+        else
+            numbered_remove(&numbered, step - count);
         uint64_t moves = 0;
         for (uint64_t i = 0; i < count; i++) {
             if (numbered.entries[i] == NULL) continue;
@@ -243,8 +249,10 @@ static void a_walk_meets_whoever_stays_while_the_table_changes(void **state) {
             for (uint64_t edits = random_below(&random, 60); edits > 0; edits--) {
                 uint64_t number = staying + random_below(&random, count - staying);
                 bool is_there = numbered.entries[number] != NULL;
-                if (random_below(&random, 100) < bias && !is_there) numbered_insert(&numbered, number);
-                else if (random_below(&random, 100) >= bias && is_there) numbered_remove(&numbered, number);
+                if (random_below(&random, 100) < bias && !is_there)
+                    numbered_insert(&numbered, number);
+                else if (random_below(&random, 100) >= bias && is_there)
+                    numbered_remove(&numbered, number);
             }
             if (counter_read(&numbered.table->current.homes) != homes) sizes_met++;
             homes = counter_read(&numbered.table->current.homes);
@@ -265,7 +273,8 @@ static void forget_first(void *context, slot *at) {
     if (*first == UINT64_MAX) *first = number_of(slot_entry(at));
 }
 
-/* Whoever deletes in a scan's order leaves the keys that are behind: the array is never so small that their homes get long. */
+/* Whoever deletes in a scan's order leaves the keys that are behind: the array is never so small that their
+ * homes get long. */
 static void removal_in_the_order_of_a_scan_makes_no_long_homes(void **state) {
     (void)state;
     struct numbered numbered;
@@ -293,7 +302,8 @@ static void removal_in_the_order_of_a_scan_makes_no_long_homes(void **state) {
     numbered_free(&numbered);
 }
 
-/* A round of a sweep meets every entry of a table at rest once, and each part of a round entries from everywhere. */
+/* A round of a sweep meets every entry of a table at rest once, and each part of a round entries from
+ * everywhere. */
 static void a_sweep_meets_everybody_once_and_evenly(void **state) {
     (void)state;
     const uint64_t counts[] = {1, 40, 1000, SCALED(30000, 5000)};
@@ -307,7 +317,8 @@ static void a_sweep_meets_everybody_once_and_evenly(void **state) {
         bool goes_on = true;
         while (goes_on) {
             goes_on = table_sweep(numbered.table, count_visit, &walk);
-            if (met != 0 || numbered.table->swept * 2 < counter_read(&numbered.table->current.homes)) continue;
+            if (met != 0 || numbered.table->swept * 2 < counter_read(&numbered.table->current.homes))
+                continue;
             for (uint64_t j = 0; j < counts[i]; j++) { /* about half of the round: once */
                 met += walk.visits[j];
                 quarters[numbered_key(&numbered, j).hash >> 62] += walk.visits[j];
@@ -323,7 +334,8 @@ static void a_sweep_meets_everybody_once_and_evenly(void **state) {
     }
 }
 
-/* Keys whose hashes agree in their high bits, as somebody who knew the secret could choose them: one home, chains of spill buckets. */
+/* Keys whose hashes agree in their high bits, as somebody who knew the secret could choose them: one home,
+ * chains of spill buckets. */
 static void keys_of_one_home_are_chained_and_found(void **state) {
     (void)state;
     enum { CROWD = 60 };
@@ -334,7 +346,8 @@ static void keys_of_one_home_are_chained_and_found(void **state) {
     for (int i = 0; i < CROWD; i++) {
         snprintf(names[i], sizeof names[i], "%d", i);
         /* A third of them agree in their tags, too. */
-        keys[i] = (struct key){names[i], strlen(names[i]), UINT64_C(0x8000000000000000) | (uint64_t)(i % 3 == 0 ? 0 : i), 0};
+        keys[i] = (struct key){names[i], strlen(names[i]),
+                               UINT64_C(0x8000000000000000) | (uint64_t)(i % 3 == 0 ? 0 : i), 0};
     }
     for (int i = 0; i < 46; i++) { /* fewer than make it grow, which would hash the names */
         entries[i] = entry_create_integer(&keys[i], ENTRY_NO_EXPIRY, i);
@@ -352,7 +365,8 @@ static void keys_of_one_home_are_chained_and_found(void **state) {
         entry_free(entries[chosen]);
         keys[chosen] = keys[left - 1];
         entries[chosen] = entries[left - 1];
-        for (int j = 0; j < left - 1; j++) assert_ptr_equal(slot_entry(table_find(table, &keys[j])), entries[j]);
+        for (int j = 0; j < left - 1; j++)
+            assert_ptr_equal(slot_entry(table_find(table, &keys[j])), entries[j]);
     }
     assert_int_equal(counter_read(&table->spill_buckets), 0);
     assert_int_equal(counter_read(&table->keys), 0);
@@ -390,7 +404,8 @@ static void chosen_keys_of_one_home_make_no_long_chain(void **state) {
     assert_true(crowd_size(atomic_load(&numbered.table->crowd)) > count / 2);
     /* Whoever looks without the lock is told that it takes one. */
     struct rwlock *lock = keyspace_lock(keyspace, 0);
-    assert_null(table_home(numbered.table, numbered_key(&numbered, 0).hash, lock, rwlock_version(lock)).bucket);
+    assert_null(
+        table_home(numbered.table, numbered_key(&numbered, 0).hash, lock, rwlock_version(lock)).bucket);
     /* By hash, as eviction looks; of another key there is none. */
     for (uint64_t i = 0; i < count; i += 7) {
         slot *at = table_find_hash(numbered.table, numbered_key(&numbered, i).hash, &keyspace->secret);
@@ -400,7 +415,8 @@ static void chosen_keys_of_one_home_make_no_long_chain(void **state) {
     for (uint64_t i = 0; i < count; i += 13) {
         struct key key = numbered_key(&numbered, i);
         slot *at = table_find(numbered.table, &key);
-        struct entry *other = entry_create_integer(&key, i % 3 == 0 ? (int64_t)i : ENTRY_NO_EXPIRY, (int64_t)i);
+        struct entry *other =
+            entry_create_integer(&key, i % 3 == 0 ? (int64_t)i : ENTRY_NO_EXPIRY, (int64_t)i);
         table_uncount(numbered.table, numbered.entries[i], lane);
         table_replace(at, other);
         table_count(numbered.table, other, lane);
@@ -536,8 +552,11 @@ static void five_million_insertions_move_a_bounded_handful_each(void **state) {
     for (uint64_t i = 0; i < count; i++) {
         char name[24];
         size_t length = (size_t)snprintf(name, sizeof name, "%llu", (unsigned long long)i);
-        assert_int_equal(latchkey_set(seat, &(struct latchkey_item){.key = name, .key_length = length, .value = "v", .value_length = 1}),
-                         LATCHKEY_OK);
+        assert_int_equal(
+            latchkey_set(
+                seat,
+                &(struct latchkey_item){.key = name, .key_length = length, .value = "v", .value_length = 1}),
+            LATCHKEY_OK);
         if (i % 100000 != 0) continue;
         uint64_t moves = size_of(seat, 0).moves_most;
         assert_true(moves >= most && moves <= TABLE_MOVES_MOST);
@@ -546,8 +565,9 @@ static void five_million_insertions_move_a_bounded_handful_each(void **state) {
     struct keyspace_size size = size_of(seat, 0);
     assert_int_equal(size.keys, count);
     assert_true(size.moves_most <= TABLE_MOVES_MOST && size.moves_most > 0);
-    print_message("%llu keys: at most %llu moves, %.1f bytes of table per key, %.1f of entry\n", (unsigned long long)count,
-                  (unsigned long long)size.moves_most, (double)size.table_bytes / (double)count, (double)size.bytes / (double)count);
+    print_message("%llu keys: at most %llu moves, %.1f bytes of table per key, %.1f of entry\n",
+                  (unsigned long long)count, (unsigned long long)size.moves_most,
+                  (double)size.table_bytes / (double)count, (double)size.bytes / (double)count);
     assert_true((double)size.table_bytes / (double)count < 24);
     check_accounting(seat);
     struct holding holding;

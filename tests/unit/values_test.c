@@ -1,4 +1,5 @@
-/* Hashes, sets, lists and sorted sets as values: every form against a plain array, with limits small enough that each becomes a larger form on the way. */
+/* Hashes, sets, lists and sorted sets as values: every form against a plain array, with limits small enough
+ * that each becomes a larger form on the way. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,9 +33,12 @@ static struct text name_of(int number) {
     static char names[NAMES][120];
     char *name = names[number];
     if (name[0] == '\0') {
-        if (number % 3 == 0) sprintf(name, "%d", number * 70001);
-        else if (number % 50 == 1) sprintf(name, "%0*d", 90, number);
-        else sprintf(name, "name:%d", number);
+        if (number % 3 == 0)
+            sprintf(name, "%d", number * 70001);
+        else if (number % 50 == 1)
+            sprintf(name, "%0*d", 90, number);
+        else
+            sprintf(name, "name:%d", number);
     }
     return (struct text){name, strlen(name)};
 }
@@ -239,7 +243,8 @@ static void a_set_takes_the_form_that_fits(void **unused) {
 
 static void numbers_stay_in_order_and_widen(void **unused) {
     (void)unused;
-    static const int64_t wanted[] = {INT64_MIN, INT32_MIN, INT16_MIN, -5, 0, 7, INT16_MAX, INT32_MAX, INT64_MAX};
+    static const int64_t wanted[] = {INT64_MIN, INT32_MIN, INT16_MIN, -5,       0,
+                                     7,         INT16_MAX, INT32_MAX, INT64_MAX};
     static const int order[] = {4, 5, 3, 6, 2, 7, 1, 8, 0};
     struct numbers *numbers = numbers_create();
     for (int i = 0; i < 9; i++) {
@@ -307,7 +312,8 @@ static void row_remove(struct row *row, int at, int count) {
 
 static int row_remove_equal(struct row *row, int number, int count) {
     int removed = 0, most = count == 0 ? MOST : abs(count);
-    for (int i = count < 0 ? row->count - 1 : 0; i >= 0 && i < row->count && removed < most; i += count < 0 ? -1 : 1)
+    for (int i = count < 0 ? row->count - 1 : 0; i >= 0 && i < row->count && removed < most;
+         i += count < 0 ? -1 : 1)
         if (row->numbers[i] == number) {
             row_remove(row, i, 1);
             removed++;
@@ -350,7 +356,8 @@ static void run_list(int64_t node_size, int64_t depth) {
             break;
         case 7:
             count = (int)value_random(5) - 2;
-            assert_int_equal(list_remove_equal(&value, name_of(number), count), row_remove_equal(&row, number, count));
+            assert_int_equal(list_remove_equal(&value, name_of(number), count),
+                             row_remove_equal(&row, number, count));
             break;
         default:
             count = (int)value_random((uint64_t)(row.count - at) / (shrinks ? 3 : 10) + 2);
@@ -412,7 +419,8 @@ static struct ranking ranking;
 
 static int compare(const void *one, const void *other) {
     int first = *(const int *)one, second = *(const int *)other;
-    if (ranking.scores[first] != ranking.scores[second]) return ranking.scores[first] < ranking.scores[second] ? -1 : 1;
+    if (ranking.scores[first] != ranking.scores[second])
+        return ranking.scores[first] < ranking.scores[second] ? -1 : 1;
     return strcmp(name_of(first).data, name_of(second).data);
 }
 
@@ -491,10 +499,13 @@ static void scores_make_the_order(void **unused) {
         for (int step = 0; step < MOST; step++) {
             int number = (int)value_random(limit == 1024 ? 60 : NAMES);
             if (limit == 1024 && number % 50 == 1) number--;
-            uint64_t action = value_random(12), rank = value_random(sorted_count(value) + 1), some = value_random(4);
+            uint64_t action = value_random(12), rank = value_random(sorted_count(value) + 1),
+                     some = value_random(4);
             if (action < 8) {
                 double score = draw_score();
-                enum scored wanted = !ranking.is_in[number] ? SCORED_NEW : ranking.scores[number] == score ? SCORED_SAME : SCORED_OTHERWISE;
+                enum scored wanted = !ranking.is_in[number]            ? SCORED_NEW
+                                     : ranking.scores[number] == score ? SCORED_SAME
+                                                                       : SCORED_OTHERWISE;
                 assert_int_equal(sorted_put(&value, name_of(number), score), wanted);
                 ranking.is_in[number] = true;
                 ranking.scores[number] = score;

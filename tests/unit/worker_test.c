@@ -27,7 +27,9 @@
 static struct keyspace *keyspace;
 
 static void start(const char *backend) {
-    char *arguments[] = {"latchkey", "--io-backend", (char *)(uintptr_t)backend, "--loglevel", "warning", "--shards", "16", NULL};
+    char *arguments[] = {
+        "latchkey", "--io-backend", (char *)(uintptr_t)backend, "--loglevel", "warning", "--shards", "16",
+        NULL};
     assert_true(config_load(7, arguments));
     keyspace = keyspace_open(&(struct keyspace_options){.shards = 16, .databases = 1, .lanes = 8});
     assert_non_null(keyspace);
@@ -57,12 +59,14 @@ static void arrive(struct worker *worker, struct message *message) {
     atomic_fetch_add(&worker->assigned, 1);
     struct connection *connection = connection_open(worker, arrival->fd, true);
     strcpy(data + LOOP_HEADROOM, arrival->input);
-    if (*arrival->input != '\0') connection_receive(connection, data + LOOP_HEADROOM, (ssize_t)strlen(arrival->input));
+    if (*arrival->input != '\0')
+        connection_receive(connection, data + LOOP_HEADROOM, (ssize_t)strlen(arrival->input));
 }
 
 static _Atomic bool is_deaf;
 
-/* The loop hears nothing of it from now on, as if the kernel had forgotten. Once the connection has settled. */
+/* The loop hears nothing of it from now on, as if the kernel had forgotten. Once the connection has
+ * settled. */
 static void make_deaf(struct worker *worker, struct message *message) {
     if (worker->connections->state != CONNECTION_READING) {
         worker_send(worker, message);
@@ -79,7 +83,8 @@ static uint64_t connections(void) {
 static void await_connections(uint64_t count) {
     time_t deadline = time(NULL) + SECONDS;
     while (connections() != count) {
-        if (time(NULL) > deadline) fail_msg("there are %d connections, not %d", (int)connections(), (int)count);
+        if (time(NULL) > deadline)
+            fail_msg("there are %d connections, not %d", (int)connections(), (int)count);
         usleep(1000);
     }
 }
@@ -94,8 +99,10 @@ static void expect_noticed(const char *input, bool is_half) {
     await_connections(1);
     worker_send(worker_at(0), &deafness);
     while (!atomic_load(&is_deaf)) usleep(1000);
-    if (is_half) shutdown(pair[1], SHUT_WR);
-    else close(pair[1]);
+    if (is_half)
+        shutdown(pair[1], SHUT_WR);
+    else
+        close(pair[1]);
     await_connections(0);
     if (is_half) close(pair[1]);
 }
