@@ -26,8 +26,8 @@ JOBS := $(shell nproc)
 # ---------------------------------------------------------------- what there is
 
 RESP := $(wildcard resp/*.c)
-SHARD := $(wildcard shard/*.c shard/value/*.c)
-SERVER := $(filter-out server/main.c,$(wildcard server/*.c server/commands/*.c))
+SHARD := $(wildcard shard/*.c shard/*/*.c)
+SERVER := $(wildcard server/*/*.c server/*/*/*.c)
 SUPPORT := $(wildcard tests/*.c)
 STORM := $(wildcard tests/storm/*.c)
 UNITS := $(wildcard tests/unit/*_test.c)
@@ -37,10 +37,11 @@ FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
 BENCHES := $(wildcard bench/*.c)
 POLICIES := $(wildcard bench/policies/*.c)
 WORKLOADS := $(wildcard bench/workloads/*.c)
-LOOP := $(wildcard server/loop*.c) server/mailbox.c
+OWNER := $(wildcard bench/owner/*.c)
+LOOP := $(wildcard server/net/loop*.c) server/worker/mailbox.c
 PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
-C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS)
-H_FILES := $(wildcard resp/*.h shard/*.h shard/value/*.h server/*.h server/commands/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
+C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS) $(OWNER)
+H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
@@ -51,7 +52,8 @@ BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnup
 
 # What a row of a table leaves out is zero, and meant so.
 WARNINGS = -Wall -Wextra -Wconversion -Wno-missing-field-initializers
-LANGUAGE = -std=c11 -D_GNU_SOURCE
+# The server names a header by its path from here; the library, which others build in as well, from where it stands.
+LANGUAGE = -std=c11 -D_GNU_SOURCE -I.
 COMMON = $(LANGUAGE) -g $(WARNINGS) -Werror -MMD -MP
 
 # What the processor offers against jumps to where nobody should jump.
@@ -146,6 +148,7 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(call objects,$(SUPPORT) $(SERVE
 # Its allocations fail when it says so.
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))
+$(BUILD)/tests/unit/owner_test: $(call objects,$(OWNER))
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(call objects,$(SERVER) $(RESP) $(SHARD))
 	$(LINK) -fsanitize=fuzzer $^ -o $@ $(LIBS)
@@ -153,6 +156,7 @@ $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(call objects,$(SERVER
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(call objects,$(LOOP) $(RESP) $(SHARD))
 	$(LINK) $^ -o $@ $(LIBS)
 
+$(BUILD)/bench/engine: $(call objects,$(OWNER))
 $(BUILD)/bench/simulate: $(call objects,$(POLICIES) $(WORKLOADS))
 $(BUILD)/bench/replay: $(call objects,$(WORKLOADS))
 
@@ -211,7 +215,7 @@ build/analyze/%.tidy: %.c $(H_FILES) .clang-tidy Makefile
 # It takes int64_t for something that %lld can't read, hence the one exception.
 analyze-cppcheck:
 	cppcheck -j$(JOBS) --std=c11 --platform=unix64 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
-		--suppress=missingIncludeSystem --suppress=invalidScanfArgType_int -D__x86_64__ resp shard server
+		-I. --suppress=missingIncludeSystem --suppress=invalidScanfArgType_int -D__x86_64__ resp shard server
 
 # The formatter doesn't wrap comments, so their width is looked at.
 analyze-format:
@@ -233,7 +237,7 @@ bench: ## install what the comparisons need, and build the benchmarks into build
 install: all ## install server, library, headers, configuration and systemd unit; PREFIX, SYSCONFDIR, UNITDIR, DESTDIR
 	install -D -m 755 $(BUILD)/latchkey $(DESTDIR)$(PREFIX)/bin/latchkey
 	install -D -m 644 $(BUILD)/liblatchkey.a $(DESTDIR)$(PREFIX)/lib/liblatchkey.a
-	for header in $(patsubst shard/%,%,$(filter shard/%.h,$(shell $(CC) $(LANGUAGE) -MM shard/latchkey.h shard/owner.h))); do \
+	for header in $(patsubst shard/%,%,$(filter shard/%.h,$(foreach h,$(shell $(CC) $(LANGUAGE) -MM shard/latchkey.h),$(patsubst $(CURDIR)/%,%,$(abspath $(h)))))); do \
 		install -D -m 644 shard/$$header $(DESTDIR)$(PREFIX)/include/latchkey/$$header || exit 1; done
 	test -e $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf || \
 		install -D -m 644 latchkey.conf $(DESTDIR)$(SYSCONFDIR)/latchkey/latchkey.conf

@@ -38,8 +38,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../shard/latchkey.h"
-#include "../shard/owner.h"
+#include "shard/latchkey.h"
+#include "bench/owner/owner.h"
 #include "yardstick.h"
 
 #define KEY_BYTES 16

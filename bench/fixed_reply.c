@@ -29,8 +29,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../server/loop.h"
-#include "../server/mailbox.h"
+#include "server/net/loop.h"
+#include "server/worker/mailbox.h"
 #include "frame.h"
 
 /* Short replies are repeated up to this. */
@@ -296,7 +296,7 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
     int on = 1;
     if (!listener->private_data && (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
                                     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0))
-        fail("TCP_NODELAY, TCP_CONGESTION"); /* as server/listen.c has them */
+        fail("TCP_NODELAY, TCP_CONGESTION"); /* as server/net/listen.c has them */
     for (uint32_t i = 0; i < setup.threads; i++) {
         if (atomic_load(&setup.workers[i].assigned) < atomic_load(&home->assigned)) home = &setup.workers[i];
     }

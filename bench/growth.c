@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../shard/latchkey.h"
+#include "shard/latchkey.h"
 
 static int64_t now_ns(void) {
     struct timespec time;

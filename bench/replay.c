@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "frame.h"
-#include "workloads/workload.h"
+#include "bench/workloads/workload.h"
 
 #define BATCH_MOST 128
 /* Of requests, and of the values in replies, at once: a part of the share, and no less and no more than

@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policies/policy.h"
-#include "workloads/workload.h"
+#include "bench/policies/policy.h"
+#include "bench/workloads/workload.h"
 
 #define ITEMS_MOST 128
 /* Bytes that a cache is assumed to need beside a value. */

@@ -23,8 +23,8 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "../shard/key.h"
-#include "../shard/memory.h"
+#include "shard/base/key.h"
+#include "shard/base/memory.h"
 
 struct yardstick_node {
     struct yardstick_node *next;

@@ -13,18 +13,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../shard/keyspace.h"
-#include "client_limit.h"
-#include "clock.h"
-#include "command_table.h"
-#include "config.h"
-#include "hold.h"
-#include "blocking.h"
-#include "limit.h"
-#include "listen.h"
-#include "log.h"
-#include "process.h"
-#include "worker.h"
+#include "shard/keyspace.h"
+#include "server/client/client_limit.h"
+#include "server/base/clock.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
+#include "server/run/hold.h"
+#include "server/interest/blocking.h"
+#include "server/run/limit.h"
+#include "server/net/listen.h"
+#include "server/base/log.h"
+#include "server/base/process.h"
+#include "server/worker/worker.h"
 
 /* How long clients may take to read what they are owed when a signal ends the server. */
 #define SHARDS_PER_WORKER 256

@@ -10,8 +10,8 @@
  * by who would move them on. */
 #include <time.h>
 
-#include "scope_take.h"
-#include "shard.h"
+#include "scope/scope_take.h"
+#include "state/shard.h"
 
 /* Homes looked at, and entries removed, per time that a shard is held. */
 #define STRETCH 32

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "entry_layout.h"
-#include "memory.h"
-#include "scope_take.h"
-#include "shard.h"
+#include "entry/entry_layout.h"
+#include "base/memory.h"
+#include "scope/scope_take.h"
+#include "state/shard.h"
 #include "value/value.h"
 
 #define POSITION_BITS CURSOR_BITS

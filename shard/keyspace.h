@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "scope.h"
+#include "scope/scope.h"
 
 struct keyspace_options {
     uint32_t shards;    /* a power of two, at most 65536; 0: 512 */

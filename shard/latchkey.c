@@ -5,9 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "eviction.h"
-#include "number.h"
-#include "scope_take.h"
+#include "evict/eviction.h"
+#include "base/number.h"
+#include "scope/scope_take.h"
 
 /* Retired objects that a lane gathers before a write stops to free them. */
 #define RECLAIM_AT 256

@@ -49,8 +49,8 @@
 #include <sys/types.h>
 
 #include "keyspace.h"
-#include "lane.h"
-#include "scope.h"
+#include "lock/lane.h"
+#include "scope/scope.h"
 
 struct latchkey_item {
     const char *key;

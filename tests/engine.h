@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../shard/keyspace.h"
-#include "../shard/latchkey.h"
-#include "../shard/scope_take.h"
+#include "shard/keyspace.h"
+#include "shard/latchkey.h"
+#include "shard/scope/scope_take.h"
 #include "check.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../shard/memory.h"
-#include "../shard/value/stream_groups.h"
+#include "shard/base/memory.h"
+#include "shard/value/stream_groups.h"
 #include "check.h"
 
 #define MODEL_ENTRIES 20000

@@ -2,7 +2,7 @@
 #ifndef SERVER_COMMANDS_ADDITIONS_H
 #define SERVER_COMMANDS_ADDITIONS_H
 
-#include "../command.h"
+#include "server/command/command.h"
 
 enum zadd_flag {
     ZADD_NX = 1 << 0,

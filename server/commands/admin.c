@@ -2,11 +2,11 @@
  * HOLD. */
 #include <stdlib.h>
 
-#include "../clock.h"
-#include "../../shard/keyspace.h"
-#include "../hold.h"
-#include "../monitor.h"
-#include "../worker.h"
+#include "server/base/clock.h"
+#include "shard/keyspace.h"
+#include "server/run/hold.h"
+#include "server/broadcast/monitor.h"
+#include "server/worker/worker.h"
 #include "commands.h"
 
 void command_monitor(struct worker *worker, struct connection *connection, const struct call *call,

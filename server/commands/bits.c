@@ -4,7 +4,7 @@
  * bits; what lies behind the end of a string is 0. Loops take eight bytes at a time. */
 #include <string.h>
 
-#include "../config.h"
+#include "server/config/config.h"
 #include "commands.h"
 #include "room.h"
 

@@ -5,7 +5,7 @@
  * call->keys, and not through its arguments. */
 #include <math.h>
 
-#include "../../shard/number.h"
+#include "shard/base/number.h"
 #include "commands.h"
 #include "pops.h"
 

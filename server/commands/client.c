@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/counter.h"
-#include "../../shard/number.h"
-#include "../dispatch.h"
-#include "../inquiry.h"
-#include "../worker.h"
+#include "shard/base/counter.h"
+#include "shard/base/number.h"
+#include "server/run/dispatch.h"
+#include "server/worker/inquiry.h"
+#include "server/worker/worker.h"
 #include "commands.h"
 
 void command_client_help(const struct call *call, struct reply *reply) {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../command_table.h"
-#include "../syntax.h"
+#include "server/command/command_table.h"
+#include "server/command/syntax.h"
 #include "commands.h"
 
 struct flag_name {

@@ -3,7 +3,7 @@
 #ifndef SERVER_COMMANDS_COMMANDS_H
 #define SERVER_COMMANDS_COMMANDS_H
 
-#include "../command.h"
+#include "server/command/command.h"
 
 /* strings.c */
 read_function command_get;

@@ -1,6 +1,6 @@
-/* CONFIG: what clients may ask of and tell the table of options (server/config.h). */
-#include "../config.h"
-#include "../connection.h"
+/* CONFIG: what clients may ask of and tell the table of options (server/config/config.h). */
+#include "server/config/config.h"
+#include "server/client/connection.h"
 #include "commands.h"
 
 void command_config_get(const struct call *call, struct reply *reply) {

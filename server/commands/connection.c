@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/counter.h"
-#include "../../shard/keyspace.h"
-#include "../../shard/number.h"
-#include "../config.h"
-#include "../monitor.h"
-#include "../version.h"
-#include "../worker.h"
+#include "shard/base/counter.h"
+#include "shard/keyspace.h"
+#include "shard/base/number.h"
+#include "server/config/config.h"
+#include "server/broadcast/monitor.h"
+#include "server/base/version.h"
+#include "server/worker/worker.h"
 #include "commands.h"
 
 void command_ping(const struct call *call, struct reply *reply) {

@@ -1,7 +1,7 @@
 /* Commands about whole databases. Those that change something run with every shard held; what they
  * unlink is freed afterwards, in slices, whether ASYNC or SYNC was asked for: nobody has to wait
  * for it while it happens. */
-#include "../../shard/keyspace.h"
+#include "shard/keyspace.h"
 #include "commands.h"
 
 void command_dbsize(const struct call *call, struct reply *reply) {

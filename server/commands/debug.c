@@ -22,16 +22,16 @@
 #include <strings.h>
 #include <time.h>
 
-#include "../../shard/eviction.h"
-#include "../../shard/keyspace.h"
-#include "../../shard/number.h"
-#include "../log.h"
-#include "../process.h"
-#include "../../shard/value/fields.h"
-#include "../../shard/value/list.h"
-#include "../../shard/value/members.h"
-#include "../../shard/value/sorted.h"
-#include "../../shard/value/stream.h"
+#include "shard/evict/eviction.h"
+#include "shard/keyspace.h"
+#include "shard/base/number.h"
+#include "server/base/log.h"
+#include "server/base/process.h"
+#include "shard/value/fields.h"
+#include "shard/value/list.h"
+#include "shard/value/members.h"
+#include "shard/value/sorted.h"
+#include "shard/value/stream.h"
 #include "commands.h"
 
 /* Whatever is none of the rows. */

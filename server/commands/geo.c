@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/number.h"
-#include "../../shard/value/sorted.h"
+#include "shard/base/number.h"
+#include "shard/value/sorted.h"
 #include "additions.h"
 #include "commands.h"
 #include "geohash.h"

@@ -1,9 +1,9 @@
 /* Hashes: maps within a key. */
 #include <math.h>
 
-#include "../../shard/number.h"
-#include "../../shard/value/fields.h"
-#include "../../shard/value/form.h"
+#include "shard/base/number.h"
+#include "shard/value/fields.h"
+#include "shard/value/form.h"
 #include "commands.h"
 #include "values.h"
 

@@ -1,13 +1,13 @@
 /* HyperLogLogs: strings with a meaning. PFCOUNT writes: it keeps what it has counted. */
-#include "../../shard/value/hyperloglog.h"
+#include "shard/value/hyperloglog.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/value/value.h"
-#include "../config.h"
+#include "shard/value/value.h"
+#include "server/config/config.h"
 #include "commands.h"
 
 #define ERROR_NOT_HLL "WRONGTYPE Key is not a valid HyperLogLog string value."

@@ -10,17 +10,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../shard/keyspace.h"
-#include "../blocking.h"
-#include "../clock.h"
-#include "../command_table.h"
-#include "../client_limit.h"
-#include "../config.h"
-#include "../monitor.h"
-#include "../process.h"
-#include "../statistics.h"
-#include "../version.h"
-#include "../worker.h"
+#include "shard/keyspace.h"
+#include "server/interest/blocking.h"
+#include "server/base/clock.h"
+#include "server/command/command_table.h"
+#include "server/client/client_limit.h"
+#include "server/config/config.h"
+#include "server/broadcast/monitor.h"
+#include "server/base/process.h"
+#include "server/observe/statistics.h"
+#include "server/base/version.h"
+#include "server/worker/worker.h"
 #include "commands.h"
 
 struct info {

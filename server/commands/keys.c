@@ -5,7 +5,7 @@
  * all under one scope; nothing large is copied. */
 #include <string.h>
 
-#include "../../shard/keyspace.h"
+#include "shard/keyspace.h"
 #include "commands.h"
 
 /* ------------------------------------------------------------------ is it there, and what is it */

@@ -1,5 +1,5 @@
 /* The latency monitor and its commands. */
-#include "../latency.h"
+#include "server/observe/latency.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../command_table.h"
-#include "../config.h"
-#include "../statistics.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
+#include "server/observe/statistics.h"
 #include "commands.h"
 
 #define EVENTS_MOST 16

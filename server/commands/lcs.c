@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../config.h"
+#include "server/config/config.h"
 #include "commands.h"
 
 #define WORD_BITS 64

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/value/list.h"
+#include "shard/value/list.h"
 #include "commands.h"
 #include "pops.h"
 #include "values.h"

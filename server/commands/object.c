@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/eviction.h"
-#include "../../shard/keyspace.h"
-#include "../../shard/memory.h"
-#include "../config.h"
-#include "../process.h"
-#include "../worker.h"
+#include "shard/evict/eviction.h"
+#include "shard/keyspace.h"
+#include "shard/base/memory.h"
+#include "server/config/config.h"
+#include "server/base/process.h"
+#include "server/worker/worker.h"
 #include "commands.h"
 
 static void lines_reply(const char *const *lines, size_t count, struct reply *reply) {

@@ -3,7 +3,7 @@
 #ifndef SERVER_COMMANDS_POPS_H
 #define SERVER_COMMANDS_POPS_H
 
-#include "../command.h"
+#include "server/command/command.h"
 
 enum popped {
     POP_DONE,    /* replied */

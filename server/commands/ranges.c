@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/number.h"
+#include "shard/base/number.h"
 
 /* No text that is longer is a number that anybody means. */
 #define NUMBER_MOST 512

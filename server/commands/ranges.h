@@ -3,8 +3,8 @@
 #ifndef SERVER_COMMANDS_RANGES_H
 #define SERVER_COMMANDS_RANGES_H
 
-#include "../../shard/value/sorted.h"
-#include "../command.h"
+#include "shard/value/sorted.h"
+#include "server/command/command.h"
 
 enum range_kind { RANGE_RANK, RANGE_SCORE, RANGE_NAME };
 

@@ -1,9 +1,9 @@
 #include "room.h"
 
-#include "../../shard/entry.h"
-#include "../../shard/eviction.h"
-#include "../../shard/number.h"
-#include "../config.h"
+#include "shard/entry/entry.h"
+#include "shard/evict/eviction.h"
+#include "shard/base/number.h"
+#include "server/config/config.h"
 
 static const struct entry *entry_of(const struct write_scope *scope, const struct key *key) {
     const struct read_scope reading = {scope->scope};

@@ -3,7 +3,7 @@
 #ifndef SERVER_COMMANDS_ROOM_H
 #define SERVER_COMMANDS_ROOM_H
 
-#include "../command.h"
+#include "server/command/command.h"
 
 room_function
     /* as much as the first key's value takes, if there is a second to put it at: COPY, SORT ... STORE */

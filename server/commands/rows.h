@@ -3,7 +3,7 @@
 #ifndef SERVER_COMMANDS_ROWS_H
 #define SERVER_COMMANDS_ROWS_H
 
-#include "../command.h"
+#include "server/command/command.h"
 
 extern struct command connection_rows[], server_rows[], string_rows[], bitmap_rows[], generic_rows[];
 extern struct command hash_rows[], set_rows[], stream_rows[], geo_rows[], hyperloglog_rows[],

@@ -8,8 +8,8 @@
  * Shards without keys are passed over by their published counts, without being taken. */
 #include <sys/random.h>
 
-#include "../../shard/keyspace.h"
-#include "../clock.h"
+#include "shard/keyspace.h"
+#include "server/base/clock.h"
 #include "commands.h"
 #include "values.h"
 

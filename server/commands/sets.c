@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/value/form.h"
-#include "../../shard/value/members.h"
+#include "shard/value/form.h"
+#include "shard/value/members.h"
 #include "commands.h"
 #include "values.h"
 

@@ -4,7 +4,7 @@
  * newest is added and the oldest leaves in a few steps however many there are. The mutex is one for all
  * workers: no entry is made, formatted or freed while it is held, and who goes over many lets it go after
  * each SLICE. */
-#include "../slowlog.h"
+#include "server/observe/slowlog.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../config.h"
+#include "server/config/config.h"
 #include "commands.h"
 
 #define ARGUMENTS_MOST 32

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/keyspace.h"
-#include "../../shard/value/fields.h"
-#include "../../shard/value/list.h"
-#include "../../shard/value/members.h"
-#include "../../shard/value/sorted.h"
+#include "shard/keyspace.h"
+#include "shard/value/fields.h"
+#include "shard/value/list.h"
+#include "shard/value/members.h"
+#include "shard/value/sorted.h"
 #include "commands.h"
 #include "values.h"
 

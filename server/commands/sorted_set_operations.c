@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../../shard/value/members.h"
+#include "shard/value/members.h"
 #include "commands.h"
 #include "ranges.h"
 #include "values.h"

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../../shard/value/form.h"
+#include "shard/value/form.h"
 #include "additions.h"
 #include "commands.h"
 #include "pops.h"

@@ -3,7 +3,7 @@
  * Each works through call->keys: when a waiting one is run again for a key, that is the only one, and
  * key_index tells whose id goes with it. What is replied is what a group's consumer gets: an entry is pending
  * before it is written. */
-#include "../../shard/scope.h"
+#include "shard/scope/scope.h"
 #include "commands.h"
 #include "streams.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shard/number.h"
+#include "shard/base/number.h"
 #include "commands.h"
 
 /* ------------------------------------------------------------------ ids */

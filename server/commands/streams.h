@@ -2,7 +2,7 @@
 #ifndef SERVER_COMMANDS_STREAMS_H
 #define SERVER_COMMANDS_STREAMS_H
 
-#include "../../shard/value/stream_groups.h"
+#include "shard/value/stream_groups.h"
 #include "values.h"
 
 #define ERROR_STREAM_ID "ERR Invalid stream ID specified as stream command argument"

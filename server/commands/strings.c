@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../../shard/number.h"
-#include "../config.h"
+#include "shard/base/number.h"
+#include "server/config/config.h"
 #include "commands.h"
 
 /* ------------------------------------------------------------------ shared by the commands below */

@@ -1,9 +1,9 @@
 /* TIME, and LOLWUT: the two that ask for nothing and know nothing of keys. */
 #include <string.h>
 
-#include "../../shard/number.h"
-#include "../clock.h"
-#include "../version.h"
+#include "shard/base/number.h"
+#include "server/base/clock.h"
+#include "server/base/version.h"
 #include "commands.h"
 
 void command_time(const struct call *call, struct reply *reply) {

@@ -2,9 +2,9 @@
 #ifndef SERVER_COMMANDS_VALUES_H
 #define SERVER_COMMANDS_VALUES_H
 
-#include "../../shard/value/packed.h"
-#include "../../shard/value/value.h"
-#include "../command.h"
+#include "shard/value/packed.h"
+#include "shard/value/value.h"
+#include "server/command/command.h"
 
 static inline struct text text_of(const struct bulk *argument) {
     return (struct text){argument->data, argument->length};

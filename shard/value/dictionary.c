@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../crowd.h"
-#include "../cursor.h"
-#include "../memory.h"
+#include "../table/crowd.h"
+#include "../table/cursor.h"
+#include "../base/memory.h"
 #include "value.h"
 
 #define SEGMENT_BITS 9

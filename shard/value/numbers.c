@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
+#include "../base/memory.h"
 
 struct numbers {
     uint32_t width; /* 2, 4 or 8 bytes */

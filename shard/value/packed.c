@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
-#include "../number.h"
+#include "../base/memory.h"
+#include "../base/number.h"
 #include "value.h"
 
 #define HEADER 6u

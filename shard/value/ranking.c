@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
+#include "../base/memory.h"
 
 /* As many as fill an allocation of 512 bytes, and of 1024. */
 #define LEAF_MOST 30u

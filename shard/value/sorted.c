@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
-#include "../number.h"
+#include "../base/memory.h"
+#include "../base/number.h"
 #include "dictionary.h"
 #include "form.h"
 #include "ranking.h"

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "../memory.h"
+#include "../base/memory.h"
 #include "stream_groups.h"
 
 enum entry_flag { ENTRY_DELETED = 1, ENTRY_SAME_FIELDS = 2 };

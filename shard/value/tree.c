@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../memory.h"
+#include "../base/memory.h"
 
 /* With 24 bytes for the header and as many for each slot, sizes of 48, 96, 192, 384 and 768 bytes have no
  * waste. */

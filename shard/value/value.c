@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "../cursor.h"
-#include "../hash.h"
+#include "../table/cursor.h"
+#include "../base/hash.h"
 
 struct value_limits value_limits = {
     .hash_listpack_entries = 512,

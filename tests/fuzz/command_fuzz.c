@@ -18,16 +18,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../../server/blocking.h"
-#include "../../server/client_limit.h"
-#include "../../server/clock.h"
-#include "../../server/command_table.h"
-#include "../../server/config.h"
-#include "../../server/limit.h"
-#include "../../server/listen.h"
-#include "../../server/process.h"
-#include "../../server/worker.h"
-#include "../../shard/keyspace.h"
+#include "server/interest/blocking.h"
+#include "server/client/client_limit.h"
+#include "server/base/clock.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
+#include "server/run/limit.h"
+#include "server/net/listen.h"
+#include "server/base/process.h"
+#include "server/worker/worker.h"
+#include "shard/keyspace.h"
 #include "input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

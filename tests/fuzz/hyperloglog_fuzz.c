@@ -3,10 +3,10 @@
  * are in order, the registers are those that plain decoders here and a plain maximum say.
  *
  * An input tells first of the keys, then of the commands. */
-#include "../../server/commands/commands.h"
-#include "../../server/config.h"
-#include "../../shard/latchkey.h"
-#include "../../shard/value/hyperloglog.h"
+#include "server/commands/commands.h"
+#include "server/config/config.h"
+#include "shard/latchkey.h"
+#include "shard/value/hyperloglog.h"
 #include "input.h"
 
 #define KEYS 3

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../check.h"
+#include "tests/check.h"
 
 struct input {
     const uint8_t *at, *end;

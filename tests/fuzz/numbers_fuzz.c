@@ -1,6 +1,6 @@
 /* Any bytes as changes of a set of integers (shard/value/numbers.h), compared with a plain sorted array after
  * each of them. */
-#include "../../shard/value/numbers.h"
+#include "shard/value/numbers.h"
 #include "input.h"
 
 #define MOST 100

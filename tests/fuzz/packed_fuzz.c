@@ -1,8 +1,8 @@
 /* Any bytes at packed sequences (shard/value/packed.h). They are taken twice: as a sequence from outside,
  * which if it is declared valid must be readable from both ends and bear every change; and as changes of a
  * sequence that is compared with a plain array after each of them. */
-#include "../../shard/value/packed.h"
-#include "../../shard/value/value.h"
+#include "shard/value/packed.h"
+#include "shard/value/value.h"
 #include "input.h"
 
 #define MOST 60

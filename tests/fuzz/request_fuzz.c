@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../resp/request.h"
+#include "resp/request.h"
 
 /* What came out: every request's arguments, with their lengths, and the error at the end if there was one. */
 struct outcome {

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../stream_model.h"
+#include "tests/stream_model.h"
 
 struct bytes {
     const uint8_t *at, *end;

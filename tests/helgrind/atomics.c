@@ -12,7 +12,7 @@
 
 #include <valgrind/helgrind.h>
 
-#include "../../shard/scope_take.h"
+#include "shard/scope/scope_take.h"
 
 static void before(volatile void *place, bool orders) {
     if (orders) ANNOTATE_HAPPENS_BEFORE(place);

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 static struct server *server;
 static redisContext *writer;

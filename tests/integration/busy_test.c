@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define MIB ((int64_t)1024 * 1024)
 

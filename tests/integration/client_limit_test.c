@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define MIB (1024LL * 1024)
 #define SECONDS 20

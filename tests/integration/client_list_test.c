@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 static struct server *start(const char *threads) {
     return server_start((const char *const[]){"--threads", threads, NULL});

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define HOUR_MS INT64_C(3600000)
 #define DAY_S 86400

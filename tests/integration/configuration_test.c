@@ -29,7 +29,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define ARGUMENTS_MOST 32
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define WORKERS 4
 #define MIB ((size_t)1024 * 1024)

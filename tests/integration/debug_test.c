@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define ERROR_NUMBER(name)                                                                                   \
     "ERR unknown subcommand or wrong number of arguments for '" name "'. Try DEBUG HELP."

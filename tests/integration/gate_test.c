@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define OTHERS_MOST 512 /* a worker whose turn takes a moment gets none meanwhile */
 #define WORKERS 3       /* one to look on, two that work */

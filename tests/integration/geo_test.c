@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
-#include "../support.h"
+#include "tests/resp3.h"
+#include "tests/support.h"
 
 static struct server *server;
 static redisContext *client;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED 1

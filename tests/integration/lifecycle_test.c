@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define CLIENTS 16
 #define MIB ((size_t)1024 * 1024)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define CLIENTS 4
 

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 static struct sockaddr_in local_address(int port) {
     return (struct sockaddr_in){

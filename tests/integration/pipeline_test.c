@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define MIB ((rlim_t)1024 * 1024)
 

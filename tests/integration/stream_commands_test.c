@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../resp3.h"
+#include "tests/resp3.h"
 
 static struct server *server;
 static redisContext *client;

@@ -1,4 +1,4 @@
-/* The gate of shard/lane.c: who enters, who closes it, who waits where, for spin (tests/model/check).
+/* The gate of shard/lock/lane.c: who enters, who closes it, who waits where, for spin (tests/model/check).
  *
  * Checked with ROUNDS=n, so that every process ends: while somebody holds all shards nobody is inside, nobody sleeps for ever, and the gate is not kept closed
  * by who sleeps while somebody inside has begun something long. Without

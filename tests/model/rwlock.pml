@@ -1,4 +1,4 @@
-/* The lock's word and the parking lot of shard/rwlock.c, for spin (tests/model/check).
+/* The lock's word and the parking lot of shard/lock/rwlock.c, for spin (tests/model/check).
  *
  * Checked with ROUNDS=n, so that every process ends: writers exclude everybody; whoever looks without the lock and finds the version
  * unchanged has seen what one writer left (LOOK); and there is no way to get stuck, which would be somebody asleep whose

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "../support.h"
+#include "tests/support.h"
 #include "storm.h"
 
 /* Names are few, so that clients meet. */

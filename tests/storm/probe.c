@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define OPEN_MS 20000
 #define PACE_MS 3

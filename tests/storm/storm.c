@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define OPEN_MS 1000
 #define LONG_MS 20000

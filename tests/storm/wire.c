@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define WORDS_MOST 512
 #define MARK_LENGTH 32

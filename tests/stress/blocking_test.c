@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define CLIENTS 1000
 #define LISTS 100

@@ -5,8 +5,8 @@
  * more than was written.
  *
  *     COUNTER_SECONDS=60 counter_test     default 5; SEED=... for the same pipelines */
-#include "../engine.h"
-#include "../support.h"
+#include "tests/engine.h"
+#include "tests/support.h"
 
 #define KEYS 8
 #define READERS 8

@@ -1,8 +1,8 @@
 /* The embedded engine under many threads: writes of several keys are seen whole or not at all, every scan
  * returns whoever was there throughout, nothing deadlocks, closers of the gate get through, and in the end
  * the books balance. */
-#include "../engine.h"
-#include "../mirror.h"
+#include "tests/engine.h"
+#include "tests/mirror.h"
 
 #include <sched.h>
 

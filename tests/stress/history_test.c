@@ -9,9 +9,9 @@
  *
  * A value is a number, stored as one of several texts, so that every encoding and every way to
  * change one in place is met; what is read must be one of these texts to the last byte. */
-#include "../engine.h"
-#include "../history.h"
-#include "../support.h"
+#include "tests/engine.h"
+#include "tests/history.h"
+#include "tests/support.h"
 
 #include <sched.h>
 

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define CLIENTS 8
 #define LIMIT ((int64_t)100 << 20)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define CLIENTS 12
 #define IDLERS 5

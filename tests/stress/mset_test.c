@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define KEYS 8
 #define WRITERS 16

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../support.h"
+#include "tests/support.h"
 
 #define STAYING 5000
 #define WRITERS 4

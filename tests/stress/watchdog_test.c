@@ -28,9 +28,9 @@
 
 #include <cmocka.h>
 
-#include "../storm/probe.h"
-#include "../storm/storm.h"
-#include "../support.h"
+#include "tests/storm/probe.h"
+#include "tests/storm/storm.h"
+#include "tests/support.h"
 
 #define WORKERS 3
 #define ACTORS 12

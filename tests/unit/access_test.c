@@ -1,9 +1,9 @@
 /* What entries note of their use stays true for longer than the few bits can tell by themselves; and no clock
  * that somebody sets changes it. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../shard/eviction.h"
-#include "../../shard/shard.h"
+#include "shard/evict/eviction.h"
+#include "shard/state/shard.h"
 
 #define MINUTE INT64_C(60000)
 #define HOUR (60 * MINUTE)

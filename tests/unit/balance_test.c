@@ -1,4 +1,4 @@
-/* server/balance.c: what a worker does about its load and the others'. */
+/* server/client/balance.c: what a worker does about its load and the others'. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "../../server/balance.h"
+#include "server/client/balance.h"
 
 static const struct balance_load unknown = {.is_known = false};
 

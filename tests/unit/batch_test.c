@@ -1,8 +1,8 @@
 /* resp/batch.c: the short way finds what the request parser would find, up to the first request that isn't
  * whole, plain and small; and a request of a batch can be handed to the parser. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../resp/batch.h"
+#include "resp/batch.h"
 
 static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = true};
 

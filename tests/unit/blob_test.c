@@ -1,8 +1,8 @@
-/* shard/blob.c: a blob lives as long as somebody holds it, whatever threads they are in. */
-#include "../engine.h"
+/* shard/entry/blob.c: a blob lives as long as somebody holds it, whatever threads they are in. */
+#include "tests/engine.h"
 
-#include "../../shard/blob.h"
-#include "../../shard/memory.h"
+#include "shard/entry/blob.h"
+#include "shard/base/memory.h"
 
 static void a_blob_has_room_for_its_bytes_and_one_more(void **state) {
     (void)state;

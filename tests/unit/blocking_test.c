@@ -1,6 +1,6 @@
 /* The table of waiters by itself: what a wait costs whose keys somebody has chosen. Work is counted, not
  * timed. */
-#include "../../server/blocking.h"
+#include "server/interest/blocking.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../server/worker.h"
-#include "../../shard/counter.h"
-#include "../../shard/lane.h"
+#include "server/worker/worker.h"
+#include "shard/base/counter.h"
+#include "shard/lock/lane.h"
 
 #define KEYS 4000
 

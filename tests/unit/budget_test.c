@@ -1,9 +1,9 @@
 /* The budget: what lanes have drawn and spent, at any limit that is set, raised, lowered or removed at any
  * time. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../shard/eviction.h"
-#include "../../shard/shard.h"
+#include "shard/evict/eviction.h"
+#include "shard/state/shard.h"
 
 #define NOW INT64_C(4000000000000)
 #define LANES 6

@@ -1,6 +1,6 @@
-/* server/config.c and server/log.c: files and command lines with and without mistakes, CONFIG SET's
- * all or none, and what CONFIG REWRITE leaves behind. */
-#include "../../server/config.h"
+/* server/config/config.c and server/base/log.c: files and command lines with and without mistakes, CONFIG
+ * SET's all or none, and what CONFIG REWRITE leaves behind. */
+#include "server/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../server/log.h"
-#include "../../shard/value/value.h"
+#include "server/base/log.h"
+#include "shard/value/value.h"
 
 /* From the folder that tests are run in. */
 #ifndef LATCHKEY_CONF

@@ -1,6 +1,6 @@
 /* Connections by their ids: found while they are there, in a few steps however many there are and whichever
  * ids a worker's have. */
-#include "../../server/connection_ids.h"
+#include "server/client/connection_ids.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../../server/connection.h"
+#include "server/client/connection.h"
 
 enum { COUNT = 100000 };
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "../../shard/value/dictionary.h"
-#include "../../shard/value/value.h"
+#include "shard/value/dictionary.h"
+#include "shard/value/value.h"
 
 #define MOST 20000
 

@@ -1,12 +1,12 @@
-/* shard/entry.c and blob.c: every form that an entry can take, for keys and values of all sizes, and that no
- * change of form loses a byte of key or value, the expiry, or a byte of the accounts. */
-#include "../engine.h"
+/* shard/entry/entry.c and blob.c: every form that an entry can take, for keys and values of all sizes, and
+ * that no change of form loses a byte of key or value, the expiry, or a byte of the accounts. */
+#include "tests/engine.h"
 
 #include <sys/resource.h>
 
-#include "../../shard/entry_layout.h"
-#include "../../shard/eviction.h"
-#include "../../shard/number.h"
+#include "shard/entry/entry_layout.h"
+#include "shard/evict/eviction.h"
+#include "shard/base/number.h"
 
 #define NOW 1000
 #define LARGEST 70000

@@ -1,10 +1,10 @@
 /* Eviction: the books are right, the limit holds, and each policy lets go of what it should. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../shard/eviction.h"
-#include "../../shard/ghosts.h"
-#include "../../shard/shard.h"
-#include "../../shard/value/fields.h"
+#include "shard/evict/eviction.h"
+#include "shard/evict/ghosts.h"
+#include "shard/state/shard.h"
+#include "shard/value/fields.h"
 
 #define NOW INT64_C(4000000000000) /* what has an expiry lives by the clock on the wall, too */
 

@@ -1,6 +1,6 @@
 /* shard/expiry.c and the lazy half in scope.c: an expired key is absent at once, removed by who may, gone
  * from memory after some slices, and nothing goes too early. */
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <sched.h>
 

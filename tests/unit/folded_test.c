@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "../../shard/value/folded.h"
-#include "../../shard/value/list.h"
-#include "../../shard/value/value.h"
+#include "shard/value/folded.h"
+#include "shard/value/list.h"
+#include "shard/value/value.h"
 
 static void append(struct packed **packed, const char *data, size_t length) {
     assert_true(packed_insert(packed, PACKED_END, data, length, NULL));

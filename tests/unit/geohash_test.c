@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "../../server/commands/geohash.h"
-#include "../engine.h"
+#include "server/commands/geohash.h"
+#include "tests/engine.h"
 
 static uint64_t chance;
 

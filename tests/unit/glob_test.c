@@ -1,4 +1,4 @@
-/* server/glob.c: every element of a pattern, Redis's corner cases (where case counts,
+/* server/base/glob.c: every element of a pattern, Redis's corner cases (where case counts,
  * redis-server's KEYS gives the same answers), agreement with the obvious recursive definition on
  * random patterns, and patterns that would take that definition for ever. */
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../server/command.h"
+#include "server/command/command.h"
 
 static uint64_t seed;
 

@@ -1,7 +1,7 @@
-/* shard/hash.c: the same secret gives the same hash, another one another, and hashes spread. */
-#include "../engine.h"
+/* shard/base/hash.c: the same secret gives the same hash, another one another, and hashes spread. */
+#include "tests/engine.h"
 
-#include "../../shard/hash.h"
+#include "shard/base/hash.h"
 
 static const uint64_t words[4] = {1, 2, 3, 4};
 

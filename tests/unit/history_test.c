@@ -1,7 +1,7 @@
 /* tests/history.c: small histories whose verdict is plain, thousands whose verdict is found by
  * trying every order, and a long one. */
-#include "../history.h"
-#include "../engine.h"
+#include "tests/history.h"
+#include "tests/engine.h"
 
 #define A 1
 #define B 2

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "../../shard/value/hyperloglog.h"
-#include "../../shard/value/value.h"
+#include "shard/value/hyperloglog.h"
+#include "shard/value/value.h"
 
 #define SPARSE_MOST 3000
 

@@ -1,12 +1,12 @@
 /* shard/keyspace.c: opening and closing, what listeners hear, the sums, scan positions, whole databases. The
  * listener here keeps a copy of the keyspace from what it is told alone, and in the end the two are equal: no
  * change passes by scope_edit and scope_changed. */
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <errno.h>
 
-#include "../../shard/memory.h"
-#include "../mirror.h"
+#include "shard/base/memory.h"
+#include "tests/mirror.h"
 
 #define NOW 1000000
 

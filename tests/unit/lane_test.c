@@ -1,12 +1,12 @@
-/* shard/lane.c: the gate, which is the lock of all shards, and the freeing of what was unlinked when nobody
- * can see it any more. */
-#include "../engine.h"
+/* shard/lock/lane.c: the gate, which is the lock of all shards, and the freeing of what was unlinked when
+ * nobody can see it any more. */
+#include "tests/engine.h"
 
 #include <sched.h>
 #include <signal.h>
 
-#include "../../shard/memory.h"
-#include "../../shard/shard.h"
+#include "shard/base/memory.h"
+#include "shard/state/shard.h"
 
 #define LANES 16
 

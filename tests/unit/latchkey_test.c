@@ -1,7 +1,7 @@
 /* shard/latchkey.h as a program would use it that embeds the engine and includes nothing else of it. */
-#include "../../shard/latchkey.h"
+#include "shard/latchkey.h"
 
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <limits.h>
 #include <sched.h>

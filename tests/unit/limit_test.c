@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "../../server/limit.h"
+#include "server/run/limit.h"
 
 #define MB (INT64_C(1) << 20)
 

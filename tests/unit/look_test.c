@@ -1,8 +1,8 @@
-/* shard/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw was
- * there at one moment. */
-#include "../engine.h"
+/* shard/scope/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw
+ * was there at one moment. */
+#include "tests/engine.h"
 
-#include "../../shard/shard.h"
+#include "shard/state/shard.h"
 
 #define NOW 1000000
 #define SHARDS 16

@@ -1,6 +1,6 @@
 /* server/loop*.c: what loop.h promises, kept by every back end, and by io_uring without what older kernels
  * lack. */
-#include "../../server/loop.h"
+#include "server/net/loop.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../server/loop_backend.h"
+#include "server/net/loop_backend.h"
 
 /* Turns after which what was asked for must have happened. */
 #define TURNS_MOST 200

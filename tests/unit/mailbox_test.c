@@ -1,8 +1,8 @@
-/* server/mailbox.c: every message arrives once, those of one producer in their order, and a consumer that
- * sleeps until it is signalled misses none and is signalled once per burst. */
-#include "../engine.h"
+/* server/worker/mailbox.c: every message arrives once, those of one producer in their order, and a consumer
+ * that sleeps until it is signalled misses none and is signalled once per burst. */
+#include "tests/engine.h"
 
-#include "../../server/mailbox.h"
+#include "server/worker/mailbox.h"
 
 #include <semaphore.h>
 

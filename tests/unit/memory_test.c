@@ -1,7 +1,8 @@
-/* shard/memory.c: memory by cache lines is aligned and zero, and the allocator's sizes can be relied on. */
-#include "../engine.h"
+/* shard/base/memory.c: memory by cache lines is aligned and zero, and the allocator's sizes can be relied
+ * on. */
+#include "tests/engine.h"
 
-#include "../../shard/memory.h"
+#include "shard/base/memory.h"
 
 static void lines_are_aligned_and_zero_wherever_they_come_from(void **state) {
     (void)state;

@@ -1,11 +1,11 @@
-/* shard/number.c: only the canonical form of an integer is one, at every boundary; text -> number -> text
- * loses nothing; long doubles are read and printed as INCRBYFLOAT does (redis-server gave the same). */
-#include "../engine.h"
+/* shard/base/number.c: only the canonical form of an integer is one, at every boundary; text -> number ->
+ * text loses nothing; long doubles are read and printed as INCRBYFLOAT does (redis-server gave the same). */
+#include "tests/engine.h"
 
 #include <float.h>
 #include <math.h>
 
-#include "../../shard/number.h"
+#include "shard/base/number.h"
 
 static bool parses(const char *text, int64_t *value) {
     return number_parse(text, strlen(text), value);

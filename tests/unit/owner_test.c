@@ -1,8 +1,8 @@
 /* Shards that belong to threads: answers like the batch calls', order, many callers at once, and an orderly
  * end. */
-#include "../../shard/owner.h"
+#include "bench/owner/owner.h"
 
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <errno.h>
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "../../shard/memory.h"
-#include "../../shard/value/ranking.h"
+#include "shard/base/memory.h"
+#include "shard/value/ranking.h"
 
 #define MEMBERS 6000
 

@@ -1,12 +1,12 @@
 /* resp/reply.c: every kind of reply is written as Redis writes it, in RESP2 and in RESP3; a header can be
  * put before what follows it, with references staying at their places; every reference is released once,
  * whatever becomes of the reply; and running out of memory breaks it for good. */
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <float.h>
 #include <math.h>
 
-#include "../../resp/reply.h"
+#include "resp/reply.h"
 
 #if IS_SANITIZED_BUILD
 /* A sanitizer would end the program where the allocator answers NULL. */

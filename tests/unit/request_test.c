@@ -2,9 +2,9 @@
  * moved and whichever of them were received apart; the errors are Redis 7.2's, to the letter
  * (redis-server was asked with the same bytes); nothing is looked at twice, nothing grows by
  * announcement, and every owner is released once. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../resp/request.h"
+#include "resp/request.h"
 
 static const struct request_limits usual = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = true};
 static const struct request_limits stranger = {.bulk_length = 512 * 1024 * 1024, .is_authenticated = false};

@@ -1,7 +1,7 @@
-/* shard/rwlock.c: who gets the lock together with whom, who is parked, who is woken, and that no wake-up is
- * lost when parking and releasing race. The promises are the same when it is built with
+/* shard/lock/rwlock.c: who gets the lock together with whom, who is parked, who is woken, and that no wake-up
+ * is lost when parking and releasing race. The promises are the same when it is built with
  * USE_PTHREAD_RWLOCK. */
-#include "../engine.h"
+#include "tests/engine.h"
 
 #include <sched.h>
 

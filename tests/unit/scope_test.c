@@ -1,11 +1,11 @@
-/* shard/scope.c: taking sets of shards as one, what a scope lets see, what every edit tells, and that what
- * breaks the rules aborts a debug build. */
-#include "../engine.h"
+/* shard/scope/scope.c: taking sets of shards as one, what a scope lets see, what every edit tells, and that
+ * what breaks the rules aborts a debug build. */
+#include "tests/engine.h"
 
 #include <sched.h>
 #include <signal.h>
 
-#include "../../shard/shard.h"
+#include "shard/state/shard.h"
 
 #define NOW 1000000
 #define SHARDS 64

@@ -1,10 +1,10 @@
 /* Commands while memory is short: with the n-th allocation failing, for every n until the command has none
  * left to fail, a reply is whole, or an error, or known to be broken, by which the client is closed; it is
  * never a part of the answer that looks like all of it. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../server/command_table.h"
-#include "../../server/config.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
 
 #define NOW 1000000
 #define WORDS_MOST 2048

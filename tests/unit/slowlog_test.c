@@ -1,4 +1,4 @@
-/* server/slowlog.h: what is kept of slow requests, and what keeping it costs. */
+/* server/observe/slowlog.h: what is kept of slow requests, and what keeping it costs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../server/commands/commands.h"
-#include "../../server/config.h"
-#include "../../server/slowlog.h"
+#include "server/commands/commands.h"
+#include "server/config/config.h"
+#include "server/observe/slowlog.h"
 
 #define MANY 30000
 

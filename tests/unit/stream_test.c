@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "../stream_model.h"
+#include "tests/stream_model.h"
 
 #define STEPS 6000
 #define STEPS_FEW 1200 /* where finding an entry takes time */

@@ -1,5 +1,5 @@
-/* server/syntax.c: every part of the grammar as the reply it becomes, byte for byte, where in a wrong line
- * the error is, and the rows of the table, all of which have to be right. */
+/* server/command/syntax.c: every part of the grammar as the reply it becomes, byte for byte, where in a wrong
+ * line the error is, and the rows of the table, all of which have to be right. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../server/command_table.h"
-#include "../../server/syntax.h"
+#include "server/command/command_table.h"
+#include "server/command/syntax.h"
 
 /* What a reply reads like, kind of each value first: arrays [], maps {}, sets <>, the rest as they are. Moves
  * *at behind it. */

@@ -1,12 +1,12 @@
-/* shard/table.c: what is in it is found, what isn't is not, whatever sizes it goes through; it moves a
+/* shard/table/table.c: what is in it is found, what isn't is not, whatever sizes it goes through; it moves a
  * bounded handful of entries per operation; and a walk by places meets everything that stays. */
-#include "../engine.h"
+#include "tests/engine.h"
 
-#include "../../shard/crowd.h"
-#include "../../shard/entry_layout.h"
-#include "../../shard/memory.h"
-#include "../../shard/shard.h"
-#include "../../shard/table.h"
+#include "shard/table/crowd.h"
+#include "shard/entry/entry_layout.h"
+#include "shard/base/memory.h"
+#include "shard/state/shard.h"
+#include "shard/table/table.h"
 
 static struct keyspace *keyspace;
 static struct lane *lane;

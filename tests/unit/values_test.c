@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-#include "../../shard/value/fields.h"
-#include "../../shard/value/list.h"
-#include "../../shard/value/members.h"
-#include "../../shard/value/numbers.h"
-#include "../../shard/value/sorted.h"
-#include "../../shard/value/form.h"
+#include "shard/value/fields.h"
+#include "shard/value/list.h"
+#include "shard/value/members.h"
+#include "shard/value/numbers.h"
+#include "shard/value/sorted.h"
+#include "shard/value/form.h"
 
 #define NAMES 600
 #define MOST 4000

@@ -1,5 +1,5 @@
 /* Workers in this process, so that their loops can be made deaf: clients that go are noticed all the same. */
-#include "../../server/worker.h"
+#include "server/worker/worker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,14 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../server/blocking.h"
-#include "../../server/client_limit.h"
-#include "../../server/clock.h"
-#include "../../server/command_table.h"
-#include "../../server/config.h"
-#include "../../server/process.h"
-#include "../../shard/counter.h"
-#include "../../shard/keyspace.h"
+#include "server/interest/blocking.h"
+#include "server/client/client_limit.h"
+#include "server/base/clock.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
+#include "server/base/process.h"
+#include "shard/base/counter.h"
+#include "shard/keyspace.h"
 
 #define SECONDS 60
 

@@ -1,0 +1,15 @@
+/* The log: one line per event that tells what happened and what to do about it, to a file or standard output.
+ * Any thread. */
+#ifndef SERVER_BASE_LOG_H
+#define SERVER_BASE_LOG_H
+
+enum log_level { LOG_DEBUG, LOG_VERBOSE, LOG_NOTICE, LOG_WARNING, LOG_NOTHING };
+
+/* Opens file ("" is standard output). Returns 0, or -1 with errno. Reopens on a second call (log rotation by
+ * SIGHUP is not Redis's way: Redis opens, writes and closes; so do we, per line, when it is a file). */
+int log_open(const char *file);
+void log_level_set(enum log_level level);
+/* "PID:M 24 Nov 2026 08:00:00.000 * text": Redis's line format, so that log readers work. */
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

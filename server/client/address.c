@@ -1,0 +1,135 @@
+/* Who a client is, as text. Addresses are asked of the kernel when somebody wants to see them, rather than
+ * kept in every connection. */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "server/command/command.h"
+#include "connection.h"
+#include "server/run/dispatch.h"
+#include "server/worker/worker.h"
+
+/* Of each name, where a line is to fit: the rest of it is below 1,024 bytes. */
+#define NAMES_CUT 32
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+    struct sockaddr_un path;
+};
+
+static void address_format(const union address *address, socklen_t size, char *out, size_t out_size) {
+    char text[INET6_ADDRSTRLEN];
+    if (address->any.sa_family == AF_INET && inet_ntop(AF_INET, &address->ip4.sin_addr, text, sizeof text)) {
+        snprintf(out, out_size, "%s:%d", text, ntohs(address->ip4.sin_port));
+    } else if (address->any.sa_family == AF_INET6 &&
+               inet_ntop(AF_INET6, &address->ip6.sin6_addr, text, sizeof text)) {
+        snprintf(out, out_size, "[%s]:%d", text, ntohs(address->ip6.sin6_port));
+    } else if (address->any.sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path)) {
+        int length = (int)strnlen(address->path.sun_path, size - offsetof(struct sockaddr_un, sun_path));
+        snprintf(out, out_size, "%.*s:0", length, address->path.sun_path);
+    } else {
+        snprintf(out, out_size, "?:0");
+    }
+}
+
+void connection_local(const struct connection *connection, char *out, size_t size) {
+    union address address = {.any.sa_family = AF_UNSPEC};
+    socklen_t length = sizeof address;
+    if (getsockname(connection->stream.fd, &address.any, &length) != 0) address.any.sa_family = AF_UNSPEC;
+    address_format(&address, length, out, size);
+}
+
+/* The client's end of a unix socket has no name; Redis shows the server's. */
+void connection_peer(const struct connection *connection, char *out, size_t size) {
+    if (connection->is_unix) {
+        connection_local(connection, out, size);
+        return;
+    }
+    union address address = {.any.sa_family = AF_UNSPEC};
+    socklen_t length = sizeof address;
+    if (getpeername(connection->stream.fd, &address.any, &length) != 0) address.any.sa_family = AF_UNSPEC;
+    address_format(&address, length, out, size);
+}
+
+bool connection_is_local(const struct connection *connection) {
+    return connection->is_unix || listen_peer_is_local(connection->stream.fd);
+}
+
+/* Redis's letters for what is special about a client. */
+static void flags_write(const struct connection *connection, char out[10]) {
+    const struct session *session = &connection->session;
+    size_t length = 0;
+    if (session->is_monitor) out[length++] = 'O';
+    if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY)
+        out[length++] = 'b';
+    if (session->closes_after_reply) out[length++] = 'c';
+    if (connection->is_resolving_close) out[length++] = 'A';
+    if (connection->is_unix) out[length++] = 'U';
+    if (session->is_no_evict) out[length++] = 'e';
+    if (session->is_no_touch) out[length++] = 'T';
+    if (length == 0) out[length++] = 'N';
+    out[length] = '\0';
+}
+
+static const char *text_or_empty(const char *text) {
+    return text == NULL ? "" : text;
+}
+
+/* Arguments that are whole and have memory of their own. */
+static size_t arguments_owned(const struct request_parser *parser) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < parser->count; i++)
+        if (parser->arguments[i].owner != NULL) bytes += parser->arguments[i].length;
+    return bytes;
+}
+
+size_t connection_memory(const struct connection *connection) {
+    size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
+    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
+           connection->owned_bytes + session_bytes(&connection->session) + dispatch_bytes(connection);
+}
+
+/* A client may give itself and its library names of any length. */
+static size_t describe(const struct connection *connection, char *out, size_t size, int names_most) {
+    static const struct library unknown;
+    const struct session *session = &connection->session;
+    const struct request_parser *parser = &connection->parser;
+    const struct library *library = session->library == NULL ? &unknown : session->library;
+    char peer[CONNECTION_ADDRESS], local[CONNECTION_ADDRESS], flags[10];
+    connection_peer(connection, peer, sizeof peer);
+    connection_local(connection, local, sizeof local);
+    flags_write(connection, flags);
+    int64_t now = connection->worker->now_monotonic;
+    size_t blocks = 0;
+    for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
+    /* An argument that is being received apart is input; once it is whole it is an argument. */
+    size_t apart = parser->apart == NULL ? 0 : parser->apart_filled,
+           apart_free = parser->apart == NULL ? 0 : parser->apart_capacity - apart;
+    size_t input = connection->input_length + apart,
+           input_free = connection->input_capacity - connection->input_length + apart_free;
+    size_t arguments = parser->capacity * sizeof *parser->arguments + arguments_owned(parser);
+    int length = snprintf(
+        out, size,
+        "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64
+        " flags=%s db=%" PRIu32 " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu "
+        "multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu"
+        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
+        session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
+        (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
+        input, input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
+        connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
+        connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
+        names_most, text_or_empty(library->name), names_most, text_or_empty(library->version));
+    return (size_t)length;
+}
+
+size_t connection_describe(const struct connection *connection, char *out, size_t size) {
+    size_t length = describe(connection, out, size, INT32_MAX);
+    if (length >= size) describe(connection, out, size, NAMES_CUT);
+    return length;
+}

@@ -1,0 +1,202 @@
+/* A connection: a client's socket, its session, the request at hand, and the replies it is owed.
+ *
+ *                   +--------------------------------------------------------------------+
+ *                   v                                                                    |
+ *     READING --bytes--> RUNNING --no more requests--> READING                           |
+ *                          |  \--turn's share used up--> READY --next turn--> RUNNING    |
+ *                          |---a shard is busy, CLIENT PAUSE, answers due--> PARKED --woken--> READY
+ *                          |---owes much--> BLOCKED_ON_WRITE --sent, or much has come--> READY
+ *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> LINGERING (the other
+ *                              side is to close) --> CLOSED
+ *
+ * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished
+ * one is copied to `input`. Belongs to one worker at a time, and nobody else touches it; between two requests
+ * it may be handed to another (balance.h). */
+#ifndef SERVER_CLIENT_CONNECTION_H
+#define SERVER_CLIENT_CONNECTION_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "resp/reply.h"
+#include "resp/request.h"
+#include "shard/entry/blob.h"
+#include "server/net/loop.h"
+#include "server/task/session.h"
+
+struct command;
+struct worker;
+
+enum connection_state {
+    CONNECTION_READING,
+    CONNECTION_READY, /* has bytes to run, waits for its turn in worker->ready */
+    CONNECTION_RUNNING,
+    CONNECTION_PARKED, /* its request waits for something; costs nothing */
+    CONNECTION_BLOCKED_ON_WRITE,
+    CONNECTION_CLOSING,
+    CONNECTION_LINGERING, /* all was sent, and our side is closed: until the other side is, or for a moment */
+    CONNECTION_CLOSED,
+};
+
+enum park_reason {
+    PARK_NONE,
+    PARK_ON_SHARD,   /* another holds it: dispatch's queue for that lock */
+    PARK_ON_GATE,    /* closed by another, or being waited for */
+    PARK_ON_ANSWERS, /* an inquiry asks all workers */
+    PARK_ON_PAUSE,   /* CLIENT PAUSE */
+    PARK_ON_MEMORY,  /* too much waits to be freed */
+    PARK_ON_KEY,     /* a key is to be filled (BLPOP) */
+};
+
+/* Replies that could not be sent at once. */
+struct output_block {
+    struct output_block *next;
+    size_t length, sent;
+    size_t capacity; /* room behind the struct; 0: a reference */
+    /* Either bytes of its own behind the struct, or a reference. */
+    const char *data;
+    void *owner;
+    void (*release)(void *owner);
+};
+
+struct connection {
+    struct stream stream; /* first: a stream is cast back */
+    struct worker *worker;
+    struct connection *next,
+        /* all connections of the worker, in the order in which it got them; next stays readable after a
+         * close */
+        *previous;
+    struct connection *id_next; /* connection_ids.c's */
+    struct connection *queue_next,
+        /* of the one queue it stands in: ready, a lock's, the gate's, paused; dispatch and worker */
+        *queue_previous;
+    struct connection_queue *queue; /* that queue, or NULL */
+    /* There are many connections, and most are idle: small things share words, so that one fits an allocation
+     * of 384 bytes. */
+    enum connection_state state : 8;
+    enum park_reason park_reason : 8;
+    bool has_request : 1; /* parser.arguments is a whole request that has not been answered: it was parked */
+    bool is_unix : 1;
+    bool is_ended : 1; /* the client has closed its side; what it had sent before is still run */
+    /* the worker stops: what the client had sent by then is still received and run, and what comes later
+     * isn't */
+    bool is_last_call : 1;
+    bool is_flush_due : 1;
+    bool is_unlinked : 1;        /* no longer among the worker's connections */
+    bool is_resolving_close : 1; /* being closed while running */
+    bool is_leaving : 1;         /* is going to be another worker's: not read here any more */
+    bool is_closer : 1;          /* its request waits for the whole gate: nothing else holds it up */
+    bool has_discarded : 1; /* much, by its last write: the next one waits while much of it is left to free */
+    uint32_t refusals;      /* how often in a row its request found a lock busy */
+    size_t request_bytes;   /* a parked request's bytes at the head of input */
+    struct session session;
+    struct request_parser parser;
+    char *input;                         /* memory for unfinished or waiting bytes; NULL if none */
+    size_t input_start;                  /* where in it the unfinished request's first byte is */
+    size_t input_length, input_capacity; /* bytes from there on; size of the memory */
+    /* memory of the large arguments of the request at hand, which are apart: what was counted for them */
+    size_t owned_bytes;
+    struct output_block *output, *output_last;
+    size_t output_bytes; /* owed, references included */
+    /* those with output from outside their own requests, sent at the turn's end */
+    struct connection *flush_next;
+    int64_t soft_limit_since;     /* monotonic ms when output passed the soft limit; 0: it hasn't */
+    void *dispatch_state;         /* dispatch's own while a request is under way: a walk, an inquiry */
+    int64_t created, last_active; /* monotonic ms */
+    uint64_t bytes_in, bytes_out;
+    const struct command *last_command;
+    union {
+        /* of what had arrived at the last call, still to be received; until CLOSING */
+        size_t last_call_bytes;
+        int64_t linger_until; /* monotonic ms; in LINGERING */
+    };
+};
+
+struct connection_queue {
+    struct connection *first, *last;
+    uint32_t count;
+};
+/* The connection leaves the queue that it may stand in: it is never in two. */
+void queue_append(struct connection_queue *queue, struct connection *connection);
+void queue_remove(struct connection *connection); /* from whichever queue it is in; none is fine */
+struct connection *queue_take(struct connection_queue *queue); /* the first, or NULL */
+
+/* For the worker. */
+/* NULL if there is no memory or the loop can't take it; then fd is closed. */
+struct connection *connection_open(struct worker *worker, int fd, bool is_unix);
+void connection_receive(struct connection *connection, char *data,
+                        ssize_t length); /* the loop's received() */
+void connection_sendable(struct connection *connection);
+/* Runs what is there to run, at most a turn's share, and sends the replies. */
+void connection_run(struct connection *connection);
+/* Closes at once; frees at the end of the turn. `why` goes to the log at VERBOSE (NULL: nothing). While the
+ * connection itself is running it closes when its command returns. */
+void connection_close(struct connection *connection, const char *why);
+void connection_free(struct connection *connection);
+/* About once a second: closes it if it is idle for longer than `timeout`, over the soft limit for too long,
+ * or slow in taking its last replies. */
+void connection_check(struct connection *connection);
+/* It has been quiet for a while, so that it is worth asking the kernel whether the client is still there. */
+bool connection_is_quiet(const struct connection *connection);
+/* The kernel says (poll) that the client has closed its side, or, is_broken, that the connection is gone in
+ * both directions. The loop tells as a rule; if it didn't, this ends the connection. */
+void connection_hung_up(struct connection *connection, bool is_broken);
+/* What comes next from the client begins a request, and may be run when it comes. */
+static inline bool connection_is_between_requests(const struct connection *connection) {
+    return connection->state == CONNECTION_READING && connection->input_length == 0;
+}
+/* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
+bool connection_is_busy(struct connection *connection);
+/* The worker stops: what has arrived by now is the last that is received. */
+void connection_last_call(struct connection *connection);
+/* Takes what has arrived out of the socket: closing it with bytes unread would reset the connection, and with
+ * it what was sent. */
+void connection_discard_input(struct connection *connection);
+
+/* Handing over to another worker. connection_leave stops its receiving; once connection_has_left says that
+ * nothing of it is under way here, it is nobody's, and connection_arrive makes it the other worker's.
+ * connection_stay calls it off before that. */
+bool connection_may_leave(
+    const struct connection
+        *connection); /* just now: between requests, with nothing owed and nobody waiting for it */
+void connection_leave(struct connection *connection);
+void connection_stay(struct connection *connection);
+bool connection_has_left(struct connection *connection);
+/* false: the loop can't take it, and it is closed and freed. */
+bool connection_arrive(struct connection *connection, struct worker *worker);
+
+/* For dispatch: the request at hand can't go on; connection_wake puts it back to worker->ready, and the same
+ * request is dispatched again. */
+void connection_park(struct connection *connection, enum park_reason reason);
+void connection_wake(struct connection *connection);
+
+/* For commands and messages: sends `reply`'s content to a client outside its own request (MONITOR, pushes).
+ * Enforces the output limit, by which the connection may be CLOSED afterwards. The bytes go out at the end of
+ * the turn. */
+void connection_push(struct connection *connection, const char *data, size_t length);
+/* The same with bytes that are not copied: takes over one reference to owner, to be released on the
+ * connection's worker. */
+void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
+                               void (*release)(void *));
+
+/* Enough for any address, and for the line about a client (names are cut to fit). */
+#define CONNECTION_ADDRESS 160
+#define CONNECTION_DESCRIPTION 2048
+
+/* Both ends as Redis writes them: "127.0.0.1:50000", "[::1]:50000", "/path:0"; "?:0" if the socket no longer
+ * knows. Asked of the kernel. */
+void connection_peer(const struct connection *connection, char *out, size_t size);
+void connection_local(const struct connection *connection, char *out, size_t size);
+/* The client runs on this machine: a unix socket, or a loopback address. */
+bool connection_is_local(const struct connection *connection);
+/* What it uses: itself, the request that is coming in, and what it is owed. */
+size_t connection_memory(const struct connection *connection);
+/* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */
+/* Returns the line's length; if it is not less than `size`, long names are cut in what was written, and what
+ * follows them isn't. */
+size_t connection_describe(const struct connection *connection, char *out, size_t size);
+/* By a unix socket or from a loopback address. */
+bool connection_is_local(const struct connection *connection);
+
+#endif

@@ -1,0 +1,34 @@
+#include "stranger.h"
+
+#include <stdatomic.h>
+#include <strings.h>
+
+#include "connection.h"
+#include "server/base/log.h"
+#include "server/worker/worker.h"
+
+/* A page can try as often as it likes, and must not fill the log. */
+#define QUIET_MS 60000
+
+static _Atomic int64_t quiet_until; /* monotonic ms */
+
+bool stranger_is_http(const struct bulk *name) {
+    return (name->length == 4 && strncasecmp(name->data, "POST", 4) == 0) ||
+           (name->length == 5 && strncasecmp(name->data, "Host:", 5) == 0);
+}
+
+void stranger_turn_away(struct connection *connection) {
+    int64_t now = connection->worker->now_monotonic, quiet = atomic_load(&quiet_until);
+    if (now >= quiet && atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS)) {
+        char peer[CONNECTION_ADDRESS];
+        connection_peer(connection, peer, sizeof peer);
+        log_write(LOG_WARNING,
+                  "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "
+                  "commands to Latchkey. "
+                  "This is likely due to an attacker attempting to use Cross Protocol Scripting to "
+                  "compromise your server. "
+                  "Connection from %s aborted.",
+                  peer);
+    }
+    connection_close(connection, NULL);
+}

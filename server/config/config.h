@@ -1,0 +1,109 @@
+/* Configuration: one table of options, filled from the file, the command line and CONFIG SET, read by
+ * everybody.
+ *
+ * Values live in `config`. A number or boolean is a relaxed atomic that any worker may read at any time.
+ * Texts change under a mutex: config_text copies. An option with an `apply` is only taken over if that
+ * succeeds. */
+#ifndef SERVER_CONFIG_CONFIG_H
+#define SERVER_CONFIG_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "resp/reply.h"
+#include "resp/request.h"
+#include "server/base/version.h"
+
+/* In the order of their names in server/config/config.c. */
+enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOCAL };
+enum supervised_mode { SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO, SUPERVISED_NO };
+enum maxmemory_policy {
+    POLICY_VOLATILE_LRU,
+    POLICY_VOLATILE_LFU,
+    POLICY_VOLATILE_RANDOM,
+    POLICY_VOLATILE_TTL,
+    POLICY_ALLKEYS_LRU,
+    POLICY_ALLKEYS_LFU,
+    POLICY_ALLKEYS_RANDOM,
+    POLICY_ALLKEYS_S3FIFO,
+    POLICY_NOEVICTION,
+};
+
+/* Present values; names as in the file with '-' as '_'. threads and shards are never 0 here: "as many as fit"
+ * is resolved. */
+struct config {
+    _Atomic int64_t port, unixsocketperm, tcp_backlog, tcp_keepalive, timeout, threads, shards, databases,
+        maxclients;
+    _Atomic int64_t proto_max_bulk_len, client_query_buffer_limit, maxmemory, hz;
+    _Atomic int64_t shutdown_timeout;     /* seconds */
+    _Atomic int64_t busy_reply_threshold; /* milliseconds; 0: no end */
+    _Atomic int64_t maxmemory_clients;    /* negative: percent of maxmemory */
+    _Atomic int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
+    /* class normal */
+    _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft,
+        client_output_buffer_limit_soft_seconds;
+    _Atomic int64_t hll_sparse_max_bytes;
+    _Atomic int64_t lfu_log_factor, lfu_decay_time, active_expire_effort;
+    _Atomic bool protected_mode, daemonize, latency_tracking, balance_clients;
+    _Atomic bool lazyfree_lazy_user_del, lazyfree_lazy_user_flush, lazyfree_lazy_expire;
+    _Atomic int loglevel;                                       /* enum log_level */
+    _Atomic int maxmemory_policy;                               /* enum maxmemory_policy */
+    _Atomic int enable_debug_command, enable_protected_configs; /* enum debug_command_mode */
+    _Atomic int supervised;                                     /* enum supervised_mode */
+    _Atomic int io_backend; /* for loop_create ask config_text("io-backend") */
+    /* Texts (bind, unixsocket, requirepass, logfile, pidfile, dir, save, latency-tracking-info-percentiles):
+     * config_text. */
+};
+extern struct config config;
+
+/* Sets defaults, then reads the command line: an optional file first, then --name value pairs, in Redis's way
+ * (`latchkey latchkey.conf --port 7000`); "-" reads the file from standard input; --help and --version print
+ * and exit. Changes to `dir`, opens the log, raises the limit of open files (and lowers maxclients, with a
+ * log line, where that fails). On a mistake prints file, line, the option and what would be right, and
+ * returns false. Before any other thread. */
+bool config_load(int argc, char **argv);
+
+/* What `daemonize yes` asks for: goes on in a child of its own session without terminal; the parent exits.
+ * Nothing if it is off. After config_load and before any thread. false with errno. */
+bool config_daemonize(void);
+/* Writes the process's number to `pidfile` if there is one, and takes the file away again. false with
+ * errno. */
+bool config_pidfile_write(void);
+void config_pidfile_remove(void);
+
+/* Copies any option's value as CONFIG GET shows it ("" if unset) and returns its length; cut to size - 1.
+ * bind is a list of addresses with blanks between; one with '-' before it may be missing; "" means no TCP at
+ * all. */
+size_t config_text(const char *name, char *out, size_t size);
+/* Constant-time comparison with requirepass. True also if none is set. */
+bool config_password_is(const char *password, size_t length);
+bool config_has_password(void);
+/* Whether the option of that name holds something that logs must not show. */
+bool config_is_secret(const struct bulk *name);
+
+/* CONFIG GET pattern ...: a map of every option that matches any, in Redis's form. */
+void config_get(const struct bulk *patterns, uint32_t count, struct reply *reply);
+/* CONFIG SET name value ...: all or none, with Redis's errors. `count` counts names and values. Who is_local
+ * may also set what `enable-protected-configs local` protects. */
+void config_set(const struct bulk *pairs, uint32_t count, bool is_local, struct reply *reply);
+/* CONFIG REWRITE: keeps the file's comments and order. Replies OK or Redis's error. */
+void config_rewrite(struct reply *reply);
+/* The file's absolute path, or "". */
+const char *config_file(void);
+
+/* Calls `rename` for each rename-command of the start, in order; "" as the new name takes the command away.
+ * false as soon as one returns false. */
+bool config_each_rename(bool (*rename)(const char *from, const char *to));
+
+/* From now on CONFIG SET takes the option over only if `apply` does, which is called with the new value when
+ * all options of the request have theirs, and again with the old one if another of them then refuses. It
+ * holds the lock of all texts, so it calls neither config_text nor config_on_change. Before other threads. */
+void config_on_set(const char *name, bool (*apply)(const char *value), const char *refusal);
+
+/* `apply` is called after the option took a new value at run time, on the thread that set it and outside
+ * every lock (it threads the change to workers by message). Registered before other threads start. */
+void config_on_change(const char *name, void (*apply)(void));
+
+#endif

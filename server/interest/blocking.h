@@ -1,0 +1,139 @@
+/* Clients that wait for a key to be filled (BLPOP and its like).
+ *
+ * A command that finds nothing says so (struct block), and dispatch registers a waiter with its keys, while
+ * their shards are still held. Who fills a key later serves its waiters before it answers or runs anything
+ * else: the waiter's own command is run again, for that key alone, in the scope of the command that filled
+ * it, and the reply travels to the waiter's worker by message.
+ *
+ *              +-- claimed: somebody fills a key --> SERVED ----> the reply is on its way, and will be sent
+ *     WAITING -|
+ *              +-- time is up, UNBLOCK, closed ----> CANCELLED
+ *
+ * Who wins the exchange of the state owns the outcome.
+ *
+ * Each shard has a table of what is waited for in it, by key and by what would be enough (a list, a sorted
+ * set, news for a group of a stream): whoever changes a key finds its waiters in one look, and whoever waits
+ * for the same stands in one line, which is served from its head until nothing is left to take. Tables and
+ * lines are guarded by the shards' locks. A waiter that isn't WAITING any more is nothing but memory there:
+ * its own worker takes it out, shard by shard, as soon as it can have each, and then frees it.
+ *
+ * A waiter may need further shards to be served (BLMOVE's destination). Whoever fills the key takes them
+ * along as far as it can foresee them; where that didn't reach, the scope grows on the spot, by a try; and if
+ * that fails, the waiter is told to look for itself, as if it had just come. So nobody is served with a shard
+ * that isn't held. */
+#ifndef SERVER_INTEREST_BLOCKING_H
+#define SERVER_INTEREST_BLOCKING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shard/keyspace.h"
+#include "server/command/command.h"
+#include "server/worker/mailbox.h"
+
+struct connection;
+struct dispatcher;
+struct worker;
+
+enum waiter_state { WAITER_WAITING, WAITER_SERVED, WAITER_CANCELLED };
+enum waiter_end { WAITER_TIMED_OUT, WAITER_UNBLOCKED, WAITER_REFUSED };
+
+/* A waiter's place in the line of those that wait for the same. The first of a line stands for it in its
+ * shard's table. */
+struct waiter_key {
+    struct blocked_client *waiter;
+    struct waiter_key *next, *previous; /* in the line, oldest first; the first one's previous is the last */
+    /* Of a line's first: */
+    struct waiter_key *chain;                       /* the next line in the table's bucket */
+    struct waiter_key *ready_next, *ready_previous; /* lines that somebody is about to serve */
+    uint32_t index;                                 /* among the keys of the command */
+    uint32_t place;                                 /* of the key in the table */
+    bool is_ready;
+    _Atomic bool is_linked; /* written with the shard held */
+};
+
+/* One allocation, with all that it refers to, but for the reply. */
+struct blocked_client {
+    struct message message;  /* carries the reply */
+    _Atomic int state;       /* enum waiter_state */
+    _Atomic uint32_t linked; /* its places in lines; who takes one of them out touches it last by this */
+    struct worker *worker;
+    struct connection *connection; /* its worker's to use; NULL once it has closed */
+    struct blocked_client *next_ended;
+    const struct command *command;
+    struct bulk *arguments; /* copies */
+    uint32_t count, database;
+    int protocol;
+    enum type type;                /* of value it waits for */
+    const struct waiting *waiting; /* or what it waits for besides; NULL: nothing */
+    const struct bulk *subject;    /* what besides the key its line has in common; NULL: nothing */
+    size_t bytes;                  /* of memory */
+    int64_t deadline;              /* monotonic ms; INT64_MAX: none */
+    uint32_t heap_index;           /* among those of its worker, by deadline */
+    enum waiter_end end;           /* of a cancelled one */
+    bool is_answered;              /* the message has come */
+    bool looks_again;              /* of a served one: it wasn't, and has to run its command anew */
+    struct reply reply;
+    struct key *keys; /* all of the command's, as its function wants them */
+    uint32_t key_count;
+    /* the first so many are waited for; further ones are what it needs besides (BLMOVE's destination) */
+    uint32_t waited_count;
+    uint32_t swept; /* the first so many are in no line any more */
+    struct waiter_key waits[];
+};
+
+/* Before any other thread. Listens for keys that are filled. */
+bool blocking_start(struct keyspace *keyspace);
+void blocking_stop(void);
+/* Anybody at all? Only a hint, for who holds no shard. */
+bool blocking_is_on(void);
+/* Sums over the shards. No lock. */
+struct blocking_counts {
+    uint64_t keys,
+        /* that are waited for, and those of them whose waiters would also be told that the key has gone */
+        keys_on_gone;
+    uint64_t looks; /* at waiters since the start: what they cost, where time says little */
+};
+void blocking_counts(struct blocking_counts *counts);
+
+/* Registers a waiter for a call that could not be answered. The shards of its keys are held exclusively. NULL
+ * when out of memory. It is the caller's, on its worker, and goes to blocking_end. */
+struct blocked_client *blocking_register(struct worker *worker, struct connection *connection,
+                                         const struct write_scope *scope, const struct call *call,
+                                         const struct block *block);
+/* The waiter gives up: false if it has been served already. */
+bool blocking_cancel(struct blocked_client *waiter, enum waiter_end end);
+
+/* A worker's waiters that are done: served, or cancelled. */
+struct ended_waits {
+    struct blocked_client *first, *last;
+};
+void blocking_end(struct ended_waits *ended, struct blocked_client *waiter);
+/* Takes them out of their lines, as far as the shards can be had and for a bounded time, and frees them. The
+ * lane is outside the gate. Returns in how many milliseconds it wants to go on; -1: nothing is left that
+ * doesn't announce itself. */
+int blocking_sweep(struct ended_waits *ended, struct lane *lane, int64_t now);
+/* The worker ends: others may still meet them in their lines. blocking_stop frees them. */
+void blocking_abandon(struct ended_waits *ended);
+
+/* Puts into *more the shards that waiters for the call's keys need besides, and that are not held. Returns
+ * whether there is one: then the scope has to be ended, and begun again with them. The keys' shards are held
+ * exclusively. It looks at no more waiters than the call may serve, and so may miss some. */
+bool blocking_foresee(const struct call *call, const struct shard_set *held, struct shard_set *more);
+/* Serves waiters of what was filled on this thread since the last call, and of what that fills. held: the
+ * scope's set, which may grow; NULL if it holds all shards. Workers that got a reply are woken by
+ * blocking_wake, when the scope has ended. */
+void blocking_serve(struct write_scope *scope, struct shard_set *held);
+void blocking_wake(void);
+
+/* A worker's waiters by deadline. */
+struct deadline_heap {
+    struct blocked_client **waiters;
+    uint32_t count, capacity;
+};
+#define DEADLINE_NONE UINT32_MAX                                              /* as heap_index: in none */
+bool deadline_add(struct deadline_heap *heap, struct blocked_client *waiter); /* false when out of memory */
+void deadline_remove(struct deadline_heap *heap, struct blocked_client *waiter);
+
+#endif

@@ -1,0 +1,19 @@
+/* DEBUG HOLD: keeps one shard exclusively held by a thread of its own, so that tests can see what waits for
+ * it and what doesn't. */
+#ifndef SERVER_RUN_HOLD_H
+#define SERVER_RUN_HOLD_H
+
+#include <stdint.h>
+
+#include "shard/base/key.h"
+
+struct keyspace;
+
+/* Takes the key's shard, and gives it back after so many seconds. It is held when this returns. Returns NULL,
+ * or the error to reply (the shard is busy, no thread could be made): it never waits. The caller is inside
+ * the gate. */
+const char *hold_start(struct keyspace *keyspace, const struct key *key, double seconds, int64_t now);
+/* Ends every hold now and waits for their threads: before the keyspace is closed. */
+void hold_end_all(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* A session: what a client has said about itself and how it wants to be spoken to. A connection has one; a
+ * script or a load would bring its own. It knows no socket. Touched only by the worker that runs its
+ * commands. */
+#ifndef SERVER_TASK_SESSION_H
+#define SERVER_TASK_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+
+/* What a client library says of itself. Either may be NULL; owned. */
+struct library {
+    char *name, *version;
+};
+
+struct session {
+    uint64_t id; /* CLIENT ID; never reused */
+    uint32_t database;
+    uint32_t monitor_place; /* among its worker's monitors, while it is one */
+    uint8_t protocol;       /* 2 or 3 */
+    enum reply_mode reply_mode : 8;
+    bool is_authenticated;
+    bool is_no_evict;
+    bool is_no_touch;
+    bool is_monitor;
+    bool closes_after_reply; /* QUIT, protocol errors */
+    char *name;              /* CLIENT SETNAME, or NULL; owned */
+    struct library *library; /* CLIENT SETINFO, or NULL; owned */
+};
+
+/* What a client may call itself, and its library: longer than any that means something, and it is shown to
+ * everybody who lists clients. */
+#define SESSION_NAME_MOST ((size_t)128 * 1024)
+/* Bytes of those names. */
+size_t session_bytes(const struct session *session);
+
+/* It has given the password, or there is none (any more). */
+bool session_is_admitted(const struct session *session);
+
+#endif

@@ -1,0 +1,50 @@
+/* An inquiry: a question that every worker answers about its own connections (CLIENT LIST, KILL, PAUSE, ...).
+ *
+ * The command's `visit` runs once on each worker, outside the gate and every lock, and writes to that
+ * worker's answer; when all have answered, `conclude` runs where the command came from and makes the reply
+ * out of the answers. Meanwhile the asking connection is parked, so its OK means that it holds everywhere. */
+#ifndef SERVER_WORKER_INQUIRY_H
+#define SERVER_WORKER_INQUIRY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "server/command/command.h"
+#include "mailbox.h"
+#include "worker.h"
+
+struct inquiry_answer {
+    struct message message; /* carries the question there */
+    struct inquiry *inquiry;
+    struct reply text; /* bytes for conclude to use: lines, or RESP */
+    int64_t number;
+};
+
+struct inquiry {
+    const struct command *command;
+    struct bulk *arguments; /* a copy */
+    uint32_t count;
+    uint64_t asker; /* session id of who asks */
+    int asker_protocol;
+    int64_t now;
+    uint32_t workers;
+    _Atomic uint32_t pending;
+    struct message done; /* goes back to the asker's worker */
+    struct worker *origin;
+    bool is_complete;                /* origin's only */
+    struct inquiry_answer answers[]; /* by worker number */
+};
+
+static inline struct inquiry_answer *inquiry_answer(struct inquiry *inquiry, const struct worker *worker) {
+    return &inquiry->answers[worker->number];
+}
+
+/* CLIENT PAUSE on one worker: until when (monotonic ms; 0 ends it), and whether only writes wait. On the
+ * worker's thread. */
+void dispatch_pause(struct worker *worker, int64_t until, bool only_writes);
+/* Until when this worker's clients are paused (0: they aren't). */
+int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes);
+/* Requests that are parked now, over all connections of this worker. */
+uint64_t dispatch_parked_count(const struct worker *worker);
+
+#endif
