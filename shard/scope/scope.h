@@ -26,25 +26,11 @@
 #include "../state/event.h"
 #include "../base/key.h"
 #include "../lock/rwlock.h"
+#include "shard_set.h"
 
 struct keyspace;
 struct lane;
 struct shard;
-
-/* Which shards: a set of shard numbers. Small sets live in the struct. */
-struct shard_set {
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t *numbers; /* ascending, distinct */
-    uint32_t few[16];
-};
-
-void shard_set_init(struct shard_set *set);
-void shard_set_clear(struct shard_set *set);
-void shard_set_free(struct shard_set *set);
-/* false when out of memory. Adding one that is there changes nothing. */
-bool shard_set_add(struct shard_set *set, uint32_t number);
-bool shard_set_has(const struct shard_set *set, uint32_t number);
 
 /* What an optimistic scope has looked at: shards with their versions, and the copies it made of entries. It
  * belongs to a thread, which uses it for one scope after the other. */

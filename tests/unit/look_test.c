@@ -1,5 +1,5 @@
-/* shard/scope/scope.c's reads without the lock: what they see, what makes them fail, and that what they saw
- * was there at one moment. */
+/* Reads without the lock (shard/scope/look.c, glance.c): what they see, what makes them fail, and that what
+ * they saw was there at one moment. */
 #include "tests/engine.h"
 
 #include "shard/state/shard.h"

@@ -1,4 +1,4 @@
-/* shard/scope/scope.c: taking sets of shards as one, what a scope lets see, what every edit tells, and that
+/* shard/scope: taking sets of shards as one, what a scope lets see, what every edit tells, and that
  * what breaks the rules aborts a debug build. */
 #include "tests/engine.h"
 

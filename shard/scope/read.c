@@ -1,0 +1,80 @@
+/* Reading through a scope: finding a key's entry, whether its shard is held or only looked at, and what a
+ * read leaves behind of itself. */
+#include <assert.h>
+
+#include "../entry/entry_layout.h"
+#include "../state/shard.h"
+#include "inside.h"
+#include "scope_take.h"
+
+static const struct entry *find_held(const struct scope *scope, const struct key *key) {
+    struct shard *shard = scope_shard_shared(scope, key->hash);
+    shard_assert_shared(shard);
+    const slot *at = scope_find_slot(scope, shard, key);
+    if (at == NULL) return NULL;
+    const struct entry *entry = slot_entry(at);
+    if (slot_expires(at) && entry_expiry(entry) <= scope->now) return NULL;
+    return entry;
+}
+
+/* The key's own entry; of what a look has found, only what look_at shows may be believed. */
+static inline const struct entry *find(const struct scope *scope, const struct key *key) {
+    return scope->look != NULL ? look_find(scope, key) : find_held(scope, key);
+}
+
+static inline const struct entry *shown(const struct scope *scope, const struct entry *original) {
+    return scope->look != NULL && original != NULL ? look_show(scope, original) : original;
+}
+
+/* NULL: the key is absent. */
+static inline void count_read(const struct scope *scope, const struct entry *original) {
+    if (scope->look == NULL)
+        counter_add(original != NULL ? &scope->lane->hits : &scope->lane->misses, 1);
+    else if (original != NULL)
+        scope->look->hits++;
+    else
+        scope->look->misses++;
+    if (original != NULL && scope->counts_access) scope_note_use(scope, original);
+}
+
+static const struct entry *read(const struct scope *scope, const struct key *key) {
+    const struct entry *original = find(scope, key), *entry = shown(scope, original);
+    count_read(scope, entry != NULL ? original : NULL);
+    return entry;
+}
+
+const struct entry *scope_read(const struct read_scope *scope, const struct key *key) {
+    return read(&scope->scope, key);
+}
+
+/* The header stays as it is while others can see the entry, but for its access (entry_layout.h). */
+const struct entry *scope_read_string(const struct read_scope *read_scope, const struct key *key,
+                                      struct plain_string *plain) {
+    const struct scope *scope = &read_scope->scope;
+    const struct entry *original = find(scope, key), *entry = NULL;
+    plain->entry = NULL;
+    if (original != NULL) {
+        struct entry_header header = entry_read_header(original);
+        enum encoding encoding = kind_encoding(header.kind);
+        if (kind_type(header.kind) != TYPE_STRING ||
+            (encoding != ENCODING_SHORT && encoding != ENCODING_INLINE))
+            entry = shown(scope, original);
+        else if ((header.kind & KIND_EXPIRES) == 0 || entry_read_expiry(original) > scope->now)
+            *plain =
+                (struct plain_string){original, header_key_offset(header) + key->length, header.value_length};
+    }
+    count_read(scope, entry != NULL || plain->entry != NULL ? original : NULL);
+    return entry;
+}
+
+void plain_string_copy(const struct plain_string *plain, char *out) {
+    words_copy(plain->entry, plain->offset, out, plain->length);
+}
+
+const struct entry *scope_peek(const struct read_scope *scope, const struct key *key) {
+    return shown(&scope->scope, find(&scope->scope, key));
+}
+
+const struct entry *scope_view(const struct write_scope *scope, const struct key *key) {
+    return read(&scope->scope, key);
+}
