@@ -9,10 +9,9 @@
  * Redis's corner cases are kept: no '*' matches an empty text; in a class a backslash makes the
  * next character compare exactly, whatever the case; a range may be written backwards; a class that
  * isn't closed ends with the pattern. */
-#include <stddef.h>
-#include <string.h>
+#include "glob.h"
 
-#include "server/command/command.h"
+#include <string.h>
 
 /* Some tens of milliseconds. */
 #define STEPS_MOST ((size_t)10000000)

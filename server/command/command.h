@@ -261,8 +261,5 @@ void reply_collected(struct reply *reply, struct reply *text);
 bool check_string(const struct entry *entry, struct reply *reply);
 /* Likewise if it is there and of another type. */
 bool check_type(const struct entry *entry, enum type type, struct reply *reply);
-/* Redis's glob (stringmatchlen): * ? [a-z] [^x] \x. */
-bool glob_matches(const char *pattern, size_t pattern_length, const char *text, size_t length,
-                  bool ignores_case);
 
 #endif

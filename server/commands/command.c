@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/glob.h"
 #include "server/command/command_table.h"
 #include "server/command/syntax.h"
 #include "commands.h"

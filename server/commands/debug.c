@@ -25,6 +25,7 @@
 #include "shard/evict/eviction.h"
 #include "shard/keyspace.h"
 #include "shard/base/number.h"
+#include "server/base/glob.h"
 #include "server/base/log.h"
 #include "server/base/process.h"
 #include "shard/value/fields.h"

@@ -10,6 +10,7 @@
 
 #include "shard/keyspace.h"
 #include "server/base/clock.h"
+#include "server/base/glob.h"
 #include "commands.h"
 #include "values.h"
 

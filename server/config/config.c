@@ -42,7 +42,7 @@
 #include "shard/base/number.h"
 #include "shard/value/hyperloglog.h"
 #include "shard/value/value.h"
-#include "server/command/command.h"
+#include "server/base/glob.h"
 #include "server/base/log.h"
 #include "server/base/process.h"
 
@@ -1303,7 +1303,7 @@ void config_set(const struct bulk *pairs, uint32_t count, bool is_local, struct 
     char *fresh[OPTION_COUNT] = {NULL};
     char value[VALUE_SIZE], why[WHY_SIZE] = "";
     if (count % 2 != 0) {
-        reply_error(reply, ERROR_SYNTAX);
+        reply_error(reply, "ERR syntax error");
         return;
     }
     if (!set_names(pairs, count, is_local, indexes, &index_count, reply)) return;

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/command/command.h"
+#include "server/base/glob.h"
 
 static uint64_t seed;
 
