@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,6 @@
 
 #include "shard/base/memory.h"
 #include "clock.h"
-#include "server/observe/statistics.h"
-#include "server/worker/worker.h"
 
 #if defined(USE_SANITIZER)
 #include <sanitizer/allocator_interface.h>
@@ -26,8 +25,6 @@
 #define CACHED_MOST ((uint64_t)256 * 1024)
 /* Workers that share an arena: what they meet at is a lock for each size, once for many allocations. */
 #define ARENA_WORKERS 4
-/* Rates are averages over this many ticks. */
-#define TICKS 16
 
 static char run_id[41];
 static char allocator[64];
@@ -35,11 +32,6 @@ static int64_t started;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by mutex. */
 static uint64_t peak, at_start;
-static struct tick {
-    int64_t time;
-    struct worker_totals totals;
-} ticks[TICKS];
-static uint32_t tick_count;
 
 #ifdef USE_JEMALLOC
 /* jemalloc reads this when it starts (https://jemalloc.net/jemalloc.3.html#tuning); MALLOC_CONF in the
@@ -268,32 +260,9 @@ static void note_beside(const struct process_memory *memory) {
 
 void process_tick(void) {
     struct process_memory memory;
-    struct worker_totals totals;
     read_allocator(&memory);
     note_beside(&memory);
-    statistics_workers(&totals);
     pthread_mutex_lock(&mutex);
     if (memory.used > peak) peak = memory.used;
-    ticks[tick_count++ % TICKS] = (struct tick){clock_monotonic_ms(), totals};
-    pthread_mutex_unlock(&mutex);
-}
-
-void process_rates(struct process_rates *rates) {
-    *rates = (struct process_rates){0};
-    pthread_mutex_lock(&mutex);
-    if (tick_count >= 2) {
-        const struct tick *last = &ticks[(tick_count - 1) % TICKS],
-                          *first = &ticks[tick_count < TICKS ? 0 : tick_count % TICKS];
-        double seconds = (double)(last->time - first->time) / 1000.0;
-        /* A reset in between makes the counters go back: then there is no rate. */
-        if (seconds > 0 && last->totals.commands >= first->totals.commands) {
-            rates->commands = (uint64_t)((double)(last->totals.commands - first->totals.commands) / seconds);
-            uint64_t turns = last->totals.turns - first->totals.turns;
-            rates->turns = (uint64_t)((double)turns / seconds);
-            rates->turn_us = turns == 0 ? 0 : (last->totals.busy_us - first->totals.busy_us) / turns;
-            rates->bytes_in = (double)(last->totals.bytes_in - first->totals.bytes_in) / seconds;
-            rates->bytes_out = (double)(last->totals.bytes_out - first->totals.bytes_out) / seconds;
-        }
-    }
     pthread_mutex_unlock(&mutex);
 }

@@ -1,5 +1,5 @@
-/* The process as INFO and MEMORY tell of it: identity, memory as the allocator and the kernel see it, rates.
- * Any thread. */
+/* The process as INFO and MEMORY tell of it: identity, and memory as the allocator and the kernel see it. Any
+ * thread. */
 #ifndef SERVER_BASE_PROCESS_H
 #define SERVER_BASE_PROCESS_H
 
@@ -43,13 +43,7 @@ uint64_t process_memory_limited(void);
  * have mapped, which grow with the threads; and what the allocator keeps without having handed it out. */
 void process_memory_beside(int64_t *fixed, int64_t *holes);
 
-/* Averages over the last second or two. */
-struct process_rates {
-    uint64_t commands, turns, turn_us; /* the last: processor time of one turn, on the average */
-    double bytes_in, bytes_out;
-};
-void process_rates(struct process_rates *rates);
-/* Looks at memory and rates: by one thread, about ten times a second. */
+/* Looks at memory: by one thread, about ten times a second. */
 void process_tick(void);
 /* The server is ready: what it uses now is what an empty one needs. */
 void process_is_ready(void);

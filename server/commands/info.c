@@ -18,6 +18,7 @@
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/process.h"
+#include "server/observe/rates.h"
 #include "server/observe/statistics.h"
 #include "server/base/version.h"
 #include "server/worker/worker.h"
@@ -239,12 +240,12 @@ static void stats_section(struct info *info) {
     struct worker_totals totals;
     struct keyspace_counts counts;
     struct error_count errors[ERROR_CODES];
-    struct process_rates rates;
+    struct rates rates;
     uint64_t error_total;
     statistics_workers(&totals);
     statistics_keyspace(info->call->keyspace, &counts);
     uint32_t error_codes = statistics_errors(errors, &error_total);
-    process_rates(&rates);
+    rates_read(&rates);
     line(info, "total_connections_received:%llu", (unsigned long long)totals.connections);
     line(info, "total_commands_processed:%llu", (unsigned long long)totals.commands);
     line(info, "instantaneous_ops_per_sec:%llu", (unsigned long long)rates.commands);

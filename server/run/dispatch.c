@@ -22,6 +22,7 @@
 #include "server/config/config.h"
 #include "server/worker/inquiry.h"
 #include "server/observe/latency.h"
+#include "server/observe/rates.h"
 #include "limit.h"
 #include "server/base/log.h"
 #include "server/broadcast/monitor.h"
@@ -1610,7 +1611,10 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     bool is_due = now >= dispatcher->next_tick;
     if (is_due) {
         dispatcher->next_tick = now + period;
-        if (worker->number == 0) process_tick();
+        if (worker->number == 0) {
+            process_tick();
+            rates_tick();
+        }
         lane_trim(dispatcher->lane);
     }
     bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);

@@ -20,7 +20,7 @@
 #include "server/net/listen.h"
 #include "server/net/loop.h"
 #include "mailbox.h"
-#include "server/observe/recent.h"
+#include "server/base/recent.h"
 
 struct keyspace;
 struct lane;

@@ -1,7 +1,7 @@
 /* The largest of something within the last seconds, as INFO tells of clients' buffers: one word for each
  * second, with the second in its upper bits. Written by one thread, read by any. */
-#ifndef SERVER_OBSERVE_RECENT_H
-#define SERVER_OBSERVE_RECENT_H
+#ifndef SERVER_BASE_RECENT_H
+#define SERVER_BASE_RECENT_H
 
 #include <stdatomic.h>
 #include <stddef.h>
