@@ -1,8 +1,7 @@
-/* The latency monitor and its commands. */
+/* The commands of the latency monitor. */
 #include "server/observe/latency.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,107 +12,37 @@
 #include "server/observe/statistics.h"
 #include "commands.h"
 
-#define EVENTS_MOST 16
-#define SAMPLES 160
-
-struct sample {
-    int64_t second, milliseconds;
-};
-
-struct latency_event {
-    char name[32];
-    struct sample samples[SAMPLES]; /* a ring */
-    uint32_t next, count;
-    int64_t most;
-};
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-/* Guarded by mutex. */
-static struct latency_event events[EVENTS_MOST];
-static uint32_t event_count;
-
-static struct latency_event *event_find(const char *name, size_t length) {
-    for (uint32_t i = 0; i < event_count; i++)
-        if (strlen(events[i].name) == length && memcmp(events[i].name, name, length) == 0) return &events[i];
-    return NULL;
-}
-
-static struct sample *event_sample(struct latency_event *event, uint32_t oldest_first) {
-    return &event->samples[(event->next + SAMPLES - event->count + oldest_first) % SAMPLES];
-}
-
-/* One sample a second: the worst of it. */
-static void event_add(struct latency_event *event, int64_t second, int64_t milliseconds) {
-    if (milliseconds > event->most) event->most = milliseconds;
-    if (event->count > 0) {
-        struct sample *last = event_sample(event, event->count - 1);
-        if (last->second == second) {
-            if (milliseconds > last->milliseconds) last->milliseconds = milliseconds;
-            return;
-        }
-    }
-    event->samples[event->next] = (struct sample){second, milliseconds};
-    event->next = (event->next + 1) % SAMPLES;
-    if (event->count < SAMPLES) event->count++;
-}
-
-void latency_note(const char *name, int64_t milliseconds, int64_t now) {
-    int64_t threshold = atomic_load_explicit(&config.latency_monitor_threshold, memory_order_relaxed);
-    if (threshold == 0 || milliseconds < threshold) return;
-    pthread_mutex_lock(&mutex);
-    struct latency_event *event = event_find(name, strlen(name));
-    if (event == NULL && event_count < EVENTS_MOST) {
-        event = &events[event_count++];
-        *event = (struct latency_event){0};
-        strncpy(event->name, name, sizeof event->name - 1);
-    }
-    if (event != NULL) event_add(event, now / 1000, milliseconds);
-    pthread_mutex_unlock(&mutex);
-}
-
 void command_latency_latest(const struct call *call, struct reply *reply) {
+    struct latency_event events[LATENCY_EVENTS];
+    uint32_t count = latency_events(events);
     (void)call;
-    pthread_mutex_lock(&mutex);
-    reply_array(reply, event_count);
-    for (uint32_t i = 0; i < event_count; i++) {
-        const struct sample *last = event_sample(&events[i], events[i].count - 1);
+    reply_array(reply, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct latency_sample *last = latency_sample(&events[i], events[i].count - 1);
         reply_array(reply, 4);
         reply_bulk_text(reply, events[i].name);
         reply_integer(reply, last->second);
         reply_integer(reply, last->milliseconds);
         reply_integer(reply, events[i].most);
     }
-    pthread_mutex_unlock(&mutex);
 }
 
 void command_latency_history(const struct call *call, struct reply *reply) {
-    pthread_mutex_lock(&mutex);
-    struct latency_event *event = event_find(call->arguments[2].data, call->arguments[2].length);
-    reply_array(reply, event == NULL ? 0 : event->count);
-    for (uint32_t i = 0; event != NULL && i < event->count; i++) {
+    const struct bulk *name = &call->arguments[2];
+    struct latency_event event = {.count = 0};
+    latency_find(name->data, name->length, &event);
+    reply_array(reply, event.count);
+    for (uint32_t i = 0; i < event.count; i++) {
         reply_array(reply, 2);
-        reply_integer(reply, event_sample(event, i)->second);
-        reply_integer(reply, event_sample(event, i)->milliseconds);
+        reply_integer(reply, latency_sample(&event, i)->second);
+        reply_integer(reply, latency_sample(&event, i)->milliseconds);
     }
-    pthread_mutex_unlock(&mutex);
 }
 
 void command_latency_reset(const struct call *call, struct reply *reply) {
-    int64_t removed = 0;
-    pthread_mutex_lock(&mutex);
-    for (uint32_t i = 0; i < event_count;) {
-        bool is_meant = call->count == 2;
-        for (uint32_t argument = 2; argument < call->count; argument++)
-            if (event_find(call->arguments[argument].data, call->arguments[argument].length) == &events[i])
-                is_meant = true;
-        if (!is_meant) {
-            i++;
-            continue;
-        }
-        events[i] = events[--event_count];
-        removed++;
-    }
-    pthread_mutex_unlock(&mutex);
+    int64_t removed = call->count == 2 ? latency_clear() : 0;
+    for (uint32_t i = 2; i < call->count; i++)
+        if (latency_forget(call->arguments[i].data, call->arguments[i].length)) removed++;
     reply_integer(reply, removed);
 }
 
@@ -133,11 +62,11 @@ static void age_text(char *out, size_t size, int64_t seconds) {
 }
 
 /* A column per sample, oldest left: its bar in four rows, and beneath, top to bottom, how long ago it was. */
-static void draw(struct latency_event *event, int64_t now, struct reply *out) {
+static void draw(const struct latency_event *event, int64_t now, struct reply *out) {
     int64_t least = INT64_MAX, most = 0;
     char text[160], age[24];
     for (uint32_t i = 0; i < event->count; i++) {
-        int64_t value = event_sample(event, i)->milliseconds;
+        int64_t value = latency_sample(event, i)->milliseconds;
         if (value < least) least = value;
         if (value > most) most = value;
     }
@@ -148,7 +77,7 @@ static void draw(struct latency_event *event, int64_t now, struct reply *out) {
     reply_raw(out, "\n", 1);
     for (int row = GRAPH_ROWS - 1; row >= 0; row--) {
         for (uint32_t i = 0; i < event->count; i++) {
-            int64_t value = event_sample(event, i)->milliseconds;
+            int64_t value = latency_sample(event, i)->milliseconds;
             int64_t height = most == least ? 1 : (value - least) * (2 * GRAPH_ROWS - 1) / (most - least) + 1;
             reply_raw(out, height >= 2 * row + 2 ? "#" : height == 2 * row + 1 ? "_" : " ", 1);
         }
@@ -157,7 +86,7 @@ static void draw(struct latency_event *event, int64_t now, struct reply *out) {
     reply_raw(out, "\n", 1);
     for (size_t line = 0; line < 4; line++) {
         for (uint32_t i = 0; i < event->count; i++) {
-            age_text(age, sizeof age, now / 1000 - event_sample(event, i)->second);
+            age_text(age, sizeof age, now / 1000 - latency_sample(event, i)->second);
             reply_raw(out, line < strlen(age) ? &age[line] : " ", 1);
         }
         reply_raw(out, "\n", 1);
@@ -166,17 +95,15 @@ static void draw(struct latency_event *event, int64_t now, struct reply *out) {
 
 void command_latency_graph(const struct call *call, struct reply *reply) {
     const struct bulk *name = &call->arguments[2];
+    struct latency_event event;
+    if (!latency_find(name->data, name->length, &event)) {
+        reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
+        return;
+    }
     struct reply text;
     reply_init(&text, call->protocol);
-    pthread_mutex_lock(&mutex);
-    struct latency_event *event = event_find(name->data, name->length);
-    if (event != NULL) draw(event, call->now, &text);
-    pthread_mutex_unlock(&mutex);
-    if (event == NULL)
-        reply_error_format(reply, "ERR No samples available for event '%.*s'", (int)name->length, name->data);
-    else
-        reply_collected(reply, &text);
-    if (event == NULL) reply_free(&text);
+    draw(&event, call->now, &text);
+    reply_collected(reply, &text);
 }
 
 struct advice {
@@ -192,11 +119,11 @@ static const struct advice advices[] = {
                      "whether `threads` is more than the cores there are."},
 };
 
-static void report(struct latency_event *event, struct reply *out) {
+static void report(const struct latency_event *event, struct reply *out) {
     char text[512];
     int64_t sum = 0;
     assert(event->count > 0 && "an event is made for its first sample");
-    for (uint32_t i = 0; i < event->count; i++) sum += event_sample(event, i)->milliseconds;
+    for (uint32_t i = 0; i < event->count; i++) sum += latency_sample(event, i)->milliseconds;
     int length = snprintf(text, sizeof text, "%s: %u spikes kept, %lld ms on average, the worst %lld ms.\n",
                           event->name, event->count, (long long)(sum / event->count), (long long)event->most);
     reply_raw(out, text, (size_t)length);
@@ -208,12 +135,12 @@ static void report(struct latency_event *event, struct reply *out) {
 }
 
 void command_latency_doctor(const struct call *call, struct reply *reply) {
+    struct latency_event events[LATENCY_EVENTS];
     struct reply text;
     reply_init(&text, call->protocol);
     bool is_off = atomic_load_explicit(&config.latency_monitor_threshold, memory_order_relaxed) == 0;
-    pthread_mutex_lock(&mutex);
-    for (uint32_t i = 0; i < event_count; i++) report(&events[i], &text);
-    pthread_mutex_unlock(&mutex);
+    uint32_t count = latency_events(events);
+    for (uint32_t i = 0; i < count; i++) report(&events[i], &text);
     const char *otherwise = is_off ? "The latency monitor is off. Turn it on with CONFIG SET "
                                      "latency-monitor-threshold <milliseconds>.\n"
                                    : "No spike over the threshold has been seen.\n";

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/observe/slowlog.h"
 
@@ -30,33 +29,34 @@ static double cpu_seconds(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void run(plain_function *command, uint32_t count, const char *argument, struct reply *reply) {
-    struct bulk arguments[3] = {ping, ping, {.data = (char *)(uintptr_t)argument}};
-    arguments[2].length = argument == NULL ? 0 : strlen(argument);
-    reply_init(reply, 2);
-    command(&(struct call){.arguments = arguments, .count = count, .protocol = 2}, reply);
-}
-
-static int64_t length(void) {
-    struct reply reply;
-    run(command_slowlog_len, 2, NULL, &reply);
-    reply_raw(&reply, "", 1);
-    int64_t number = strtoll(reply.data + 1, NULL, 10);
-    reply_free(&reply);
-    return number;
-}
-
 static void reset(int64_t most) {
-    struct reply reply;
-    run(command_slowlog_reset, 2, NULL, &reply);
-    reply_free(&reply);
+    slowlog_clear();
     config.slowlog_max_len = most;
 }
 
-static size_t occurrences(const struct reply *reply, const char *text) {
+/* How many entries are found from the newest on, at most `most`; their numbers go down one by one. */
+static int64_t entries_found(int64_t most) {
+    int64_t found = 0, end = INT64_MAX, before = 0;
+    uint32_t count;
+    do {
+        struct slow_request *held[SLOWLOG_SLICE];
+        count = slowlog_hold(held, &end, most - found);
+        for (uint32_t i = 0; i < count; i++) {
+            if (found++ > 0) assert_int_equal(held[i]->id, before - 1);
+            before = held[i]->id;
+            slowlog_let_go(held[i]);
+        }
+    } while (count == SLOWLOG_SLICE);
+    return found;
+}
+
+/* In all texts of an entry, which are *length bytes. */
+static size_t occurrences(const struct slow_request *request, const char *text, size_t *length) {
     size_t count = 0;
-    for (size_t i = 0; i + strlen(text) <= reply->length; i++)
-        count += memcmp(reply->data + i, text, strlen(text)) == 0;
+    *length = 0;
+    for (uint32_t i = 0; i < request->count + 2; i++) *length += request->lengths[i];
+    for (size_t i = 0; i + strlen(text) <= *length; i++)
+        count += memcmp(request->text + i, text, strlen(text)) == 0;
     return count;
 }
 
@@ -73,10 +73,10 @@ static void an_entry_costs_the_same_however_many_are_kept(void **state) {
     before = cpu_seconds();
     note_many(MANY);
     double many = cpu_seconds() - before;
-    assert_int_equal(length(), MANY);
+    assert_int_equal(slowlog_length(), MANY);
     if (many > 20 * few) fail_msg("%d entries: %f s with few kept, %f s with many", MANY, few, many);
     reset(128);
-    assert_int_equal(length(), 0);
+    assert_int_equal(slowlog_length(), 0);
 }
 
 static void the_newest_are_kept_whatever_length_is_set_meanwhile(void **state) {
@@ -85,17 +85,12 @@ static void the_newest_are_kept_whatever_length_is_set_meanwhile(void **state) {
     (void)state;
     reset(5);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        struct reply reply;
         config.slowlog_max_len = lengths[i];
         note_many(300);
         kept = kept + 300 < lengths[i] ? kept + 300 : lengths[i];
-        assert_int_equal(length(), kept);
-        run(command_slowlog_get, 3, "-1", &reply);
-        assert_int_equal(occurrences(&reply, "127.0.0.1:1"), kept);
-        reply_free(&reply);
-        run(command_slowlog_get, 3, "2", &reply);
-        assert_int_equal(occurrences(&reply, "127.0.0.1:1"), kept < 2 ? kept : 2);
-        reply_free(&reply);
+        assert_int_equal(slowlog_length(), kept);
+        assert_int_equal(entries_found(INT64_MAX), kept);
+        assert_int_equal(entries_found(2), kept < 2 ? kept : 2);
     }
     reset(128);
 }
@@ -105,18 +100,20 @@ static void a_long_name_and_long_arguments_are_cut(void **state) {
     const size_t size = 1000000;
     char *text = malloc(size + 1);
     struct bulk arguments[40];
-    struct reply reply;
+    struct slow_request *held[SLOWLOG_SLICE];
+    size_t length;
+    int64_t end = INT64_MAX;
     assert_non_null(text);
     memset(text, 'n', size);
     text[size] = '\0';
     for (size_t i = 0; i < 40; i++) arguments[i] = (struct bulk){.data = text, .length = size};
     reset(128);
     slowlog_note(arguments, 40, 1, 1000, "127.0.0.1:1", text);
-    run(command_slowlog_get, 2, NULL, &reply);
-    assert_int_equal(occurrences(&reply, "... (999872 more bytes)"), 31 + 1);
-    assert_int_equal(occurrences(&reply, "... (9 more arguments)"), 1);
-    assert_true(reply.length < 33 * (128 + 48) + 200);
-    reply_free(&reply);
+    assert_int_equal(slowlog_hold(held, &end, INT64_MAX), 1);
+    assert_int_equal(occurrences(held[0], "... (999872 more bytes)", &length), 31 + 1);
+    assert_int_equal(occurrences(held[0], "... (9 more arguments)", &length), 1);
+    assert_true(length < 33 * (128 + 48) + 200);
+    slowlog_let_go(held[0]);
     free(text);
     reset(128);
 }
