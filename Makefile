@@ -189,7 +189,7 @@ planted: ## build with one planted bug after the other, and see that the stress 
 helgrind: ## the engine's stress under Helgrind and DRD, with pthread_rwlock
 	@tests/helgrind/run
 
-analyze: analyze-gcc analyze-clang analyze-tidy analyze-cppcheck analyze-format analyze-model ## compilers' warnings, thread safety, clang-tidy, cppcheck, format, spin
+analyze: analyze-gcc analyze-clang analyze-tidy analyze-cppcheck analyze-format analyze-rooms analyze-model ## compilers' warnings, thread safety, clang-tidy, cppcheck, format, rooms, spin
 
 # gcc says more when it optimizes; what it built is used by the tests.
 analyze-gcc:
@@ -222,6 +222,10 @@ analyze-format:
 	@$(FORMAT) --dry-run -Werror $(C_FILES) $(H_FILES)
 	@awk 'length($$0) > 110 { print FILENAME ":" FNR ": longer than 110 columns"; wide = 1 } END { exit wide }' $(C_FILES) $(H_FILES)
 
+# Rooms stand in the order of docs/architecture.md, and use those below them only.
+analyze-rooms: $(call objects,$(PRODUCT))
+	@tests/rooms $(BUILD)
+
 # The lock with its parking lot, and the gate, as models: every order of steps is tried.
 analyze-model:
 	@tests/model/check
@@ -253,4 +257,4 @@ clean: ## remove everything that was built
 	rm -rf build
 
 .PHONY: help all deps run test check units integrations stresses benches fuzzers asan tsan fuzz coverage analyze analyze-gcc analyze-clang \
-	analyze-tidy analyze-cppcheck analyze-format analyze-model planted helgrind bench install format clean
+	analyze-tidy analyze-cppcheck analyze-format analyze-rooms analyze-model planted helgrind bench install format clean
