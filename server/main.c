@@ -17,6 +17,7 @@
 #include "server/client/client_limit.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"
@@ -192,7 +193,7 @@ int main(int argc, char **argv) {
     }
     clock_init();
     process_init();
-    command_table_init();
+    commands_register();
     if (!config_each_rename(command_table_rename)) return 1;
     log_write(LOG_NOTICE, "Latchkey %s, process %d, starts", LATCHKEY_VERSION, (int)getpid());
     struct listening listening;

@@ -149,9 +149,10 @@ enum command_flag {
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,
     /* Ours: may take long with large values. */
     COMMAND_LONG = 1 << 28,
-    /* Ours: the read function wants the entry itself, not a copy of it (its size, its address): no optimistic
-     * scope. */
-    COMMAND_LOCKS = 1 << 27,
+    /* Ours: the read function may run without a lock, in an optimistic scope, as it is content with a copy of
+     * the entry and of a string's bytes. A value with a structure, an entry's address or its size can be had
+     * under the lock only. */
+    COMMAND_OPTIMISTIC = 1 << 27,
     /* Ours: no shard is looked into, but what tables publish is summed up: their memory must stay for so
      * long. */
     COMMAND_SUMS = 1 << 29,
@@ -194,11 +195,12 @@ enum key_flag {
     KEY_VARIABLE_FLAGS = 1 << 10,
 };
 
-/* Rows stand in server/commands/rows_*.c, in groups. Only `name`, `arity` and one function are needed to run;
- * the rest is what COMMAND tells. A command with subcommands (CONFIG) names its own rows, which end with one
- * without name; it has a function itself only if it may stand alone (COMMAND). */
+/* Rows stand below their functions, in server/commands/. Only `name`, `arity` and one function are needed to
+ * run; the rest is what COMMAND tells. A command with subcommands (CONFIG) has a row of its own, with a
+ * function only if it may stand alone (COMMAND); each subcommand is a row named "config|get", in whatever
+ * file. */
 struct command {
-    const char *name; /* lower case; a subcommand's is only its own part ("get") */
+    const char *name; /* lower case; a subcommand's is "config|get" */
     int arity;        /* as Redis: name and subcommand included, negative: at least */
     uint32_t flags;
     struct key_spec keys[4];
@@ -213,7 +215,6 @@ struct command {
     check_function *check;
     visit_function *visit;
     conclude_function *conclude;
-    struct command *subcommands;
     /* ACL categories beyond those that flags imply, blank-separated: "keyspace dangerous" */
     const char *categories;
     const char *since;
@@ -224,11 +225,14 @@ struct command {
     const char *tips;       /* comma-separated, or NULL */
     const char *history;    /* "6.0.0:text;7.0.0:text", or NULL */
     const char *deprecated; /* "6.2.0:what to use instead", or NULL */
-    uint32_t id;            /* assigned at start: index of its statistics */
-    const char *full_name;  /* "config|get"; assigned at start */
-    /* index of the argument that is its one key; 0: it has none or several. Assigned at start */
-    uint32_t only_key;
+
+    /* What follows is assigned at start. */
+    uint32_t id;           /* index of its statistics */
+    const char *full_name; /* as clients are told: the name, or the command's that hides it */
+    uint32_t only_key;     /* index of the argument that is its one key; 0: it has none or several */
     const struct command *parent;
+    struct command *subcommands;
+    uint32_t subcommand_count;
     bool is_removed; /* by rename-command: nobody finds it, nobody is told of it */
 };
 

@@ -4,37 +4,14 @@
 #include "command_table.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/base/number.h"
-#include "server/commands/rows.h"
 #include "server/base/log.h"
 
 #define INDEX_BITS 11
 #define INDEX_SIZE (1u << INDEX_BITS)
-
-/* The groups of rows, and what all rows of a group have in common: values with a structure can't be read
- * without the lock. */
-static const struct group {
-    struct command *rows;
-    uint32_t flags;
-} groups[] = {
-    {connection_rows, 0},
-    {server_rows, 0},
-    {string_rows, 0},
-    {bitmap_rows, 0},
-    {generic_rows, 0},
-    {hash_rows, COMMAND_LOCKS},
-    {set_rows, COMMAND_LOCKS},
-    {geo_rows, COMMAND_LOCKS},
-    {stream_rows, COMMAND_LOCKS},
-    {hyperloglog_rows, 0},
-    {sorted_set_rows, COMMAND_LOCKS},
-    {list_rows, COMMAND_LOCKS},
-};
-#define GROUPS (sizeof groups / sizeof groups[0])
 
 /* A name in lower case, as far as two words hold it. */
 struct folded {
@@ -48,7 +25,9 @@ struct index_entry {
     struct command *command;
 };
 
+/* A subcommand stands in its index by its own part ("get" of "config|get"), beside its command. */
 static struct index_entry commands[INDEX_SIZE], subcommands[INDEX_SIZE];
+static struct command *all; /* the rows, each command followed by its subcommands */
 static const struct command **by_id;
 static uint32_t count_all, count_top;
 
@@ -129,6 +108,7 @@ static const struct command *find(const struct index_entry *index, const struct 
 
 static void index_add(struct index_entry *index, struct command *command, const char *spelled) {
     struct folded folded = fold(spelled, strlen(spelled));
+    assert(find_entry(index, command->parent, spelled, strlen(spelled)) == NULL && "one row for a name");
     uint32_t slot = slot_of(&folded, command->parent);
     while (index[slot].command != NULL) slot = (slot + 1) & (INDEX_SIZE - 1);
     index[slot] = (struct index_entry){folded, spelled, command};
@@ -141,14 +121,6 @@ static void *allocate(size_t size) {
     exit(1);
 }
 
-/* Redis's "config|get". It stays until the end of the process, as the row does. */
-static const char *name_in_full(const struct command *parent, const struct command *command) {
-    size_t size = strlen(parent->name) + strlen(command->name) + 2;
-    char *name = allocate(size);
-    snprintf(name, size, "%s|%s", parent->name, command->name);
-    return name;
-}
-
 static bool spec_is_none(const struct key_spec *spec) {
     return spec->first == 0 && !spec->is_unknown;
 }
@@ -159,56 +131,70 @@ static bool has_only_key(const struct command *command) {
     return is_plain && spec->first > 0 && spec->last == 0 && spec_is_none(spec + 1);
 }
 
-static void row_init(struct command *command, uint32_t flags) {
-    command->flags |= flags;
-    command->only_key = has_only_key(command) ? (uint32_t)command->keys[0].first : 0;
+/* A command's own part in a subcommand's name: "get" of "config|get"; NULL if it isn't that command's. */
+static const char *own_part(const struct command *parent, const struct command *row) {
+    size_t length = strlen(parent->name);
+    return strncmp(row->name, parent->name, length) == 0 && row->name[length] == '|' ? row->name + length + 1
+                                                                                     : NULL;
 }
 
-static void subcommands_init(struct command *parent) {
-    bool is_hidden = (parent->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
-    for (struct command *command = parent->subcommands; command->name != NULL; command++) {
-        command->parent = parent;
-        row_init(command, parent->flags & COMMAND_LOCKS);
-        command->full_name = is_hidden ? parent->name : name_in_full(parent, command);
-        command->id = is_hidden ? parent->id : count_all;
-        if (!is_hidden) by_id[count_all++] = command;
-        index_add(subcommands, command, command->name);
-    }
+static struct command *row_place(struct command *place, const struct command *row, struct command *parent) {
+    bool is_hidden = parent != NULL && (parent->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
+    assert(((row->flags & COMMAND_OPTIMISTIC) == 0 || row->read != NULL) &&
+           "only a read can do without locks");
+    *place = *row;
+    place->parent = parent;
+    place->full_name = is_hidden ? parent->name : row->name;
+    place->only_key = has_only_key(row) ? (uint32_t)row->keys[0].first : 0;
+    place->id = is_hidden ? parent->id : count_all;
+    if (!is_hidden) by_id[count_all++] = place;
+    return place;
 }
 
-static size_t rows_most(void) {
-    size_t rows = 0;
-    for (size_t i = 0; i < GROUPS; i++)
-        for (const struct command *command = groups[i].rows; command->name != NULL; command++) {
-            rows++;
-            for (const struct command *sub = command->subcommands; sub != NULL && sub->name != NULL; sub++)
-                rows++;
+/* They may stand in any file. Returns the place behind the last. */
+static struct command *subcommands_place(struct command *parent, const struct command *const *files,
+                                         size_t count) {
+    struct command *place = parent + 1;
+    for (size_t i = 0; i < count; i++)
+        for (const struct command *row = files[i]; row->name != NULL; row++) {
+            const char *own = own_part(parent, row);
+            if (own == NULL) continue;
+            index_add(subcommands, row_place(place++, row, parent), own);
+            parent->subcommand_count++;
         }
+    if (parent->subcommand_count > 0) parent->subcommands = parent + 1;
+    return place;
+}
+
+static size_t rows_count(const struct command *const *files, size_t count) {
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++)
+        for (const struct command *row = files[i]; row->name != NULL; row++) rows++;
     return rows;
 }
 
-void command_table_init(void) {
+void command_table_init(const struct command *const *files, size_t count) {
     if (by_id != NULL) return;
-    size_t rows = rows_most();
+    size_t rows = rows_count(files, count);
     assert(rows < INDEX_SIZE / 4 && "the index stays sparse");
+    all = allocate(rows * sizeof *all);
     by_id = allocate(rows * sizeof(const struct command *));
-    for (size_t i = 0; i < GROUPS; i++)
-        for (struct command *command = groups[i].rows; command->name != NULL; command++) {
-            command->id = count_all;
-            command->full_name = command->name;
-            row_init(command, groups[i].flags);
-            by_id[count_all++] = command;
+    struct command *place = all;
+    for (size_t i = 0; i < count; i++)
+        for (const struct command *row = files[i]; row->name != NULL; row++) {
+            if (strchr(row->name, '|') != NULL) continue;
+            struct command *command = row_place(place, row, NULL);
             count_top++;
             index_add(commands, command, command->name);
-            if (command->subcommands != NULL) subcommands_init(command);
+            place = subcommands_place(command, files, count);
         }
+    assert(place == all + rows && "what a subcommand belongs to has a row as well");
 }
 
 static void row_remove(struct command *command) {
     command->is_removed = true;
     count_top--;
-    for (struct command *sub = command->subcommands; sub != NULL && sub->name != NULL; sub++)
-        sub->is_removed = true;
+    for (uint32_t i = 0; i < command->subcommand_count; i++) command->subcommands[i].is_removed = true;
 }
 
 bool command_table_rename(const char *from, const char *to) {
@@ -263,6 +249,10 @@ const struct command *command_find(const struct bulk *name) {
     return find(subcommands, command, bar + 1, name->length - length - 1);
 }
 
+const struct command *command_find_subcommand(const struct command *command, const struct bulk *name) {
+    return find(subcommands, command, name->data, name->length);
+}
+
 /* At most 128 bytes of the arguments, each in quotes, as Redis has it: what it prints ends at a zero byte. */
 static bool reply_unknown(const struct bulk *arguments, uint32_t count, struct reply *reply) {
     char text[160];
@@ -311,7 +301,7 @@ bool command_check(const struct bulk *arguments, uint32_t count, const struct co
     if (found == NULL) return reply_unknown(arguments, count, reply);
     bool is_hiding = (found->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
     if (found->subcommands != NULL && count > 1) {
-        sub = find(subcommands, found, arguments[1].data, arguments[1].length);
+        sub = command_find_subcommand(found, &arguments[1]);
         if (sub == NULL && !is_hiding) return reply_unknown_subcommand(arguments, reply);
         /* A command that hides them has a function of its own that answers what none of them can. */
         if (sub != NULL && (!is_hiding || command_arity_fits(sub, count))) found = sub;

@@ -9,8 +9,11 @@
 
 #include "command.h"
 
-/* Numbers the rows, names subcommands in full, and builds the index. Before any other thread. */
-void command_table_init(void);
+/* Fills the table from the files of commands, each an array of rows that ends with one without name: copies
+ * and numbers them, finds each subcommand's command, and builds the index. Before any other thread; a second
+ * time it does nothing. Names that stand for two rows, and a subcommand without a command, are mistakes
+ * (asserted). */
+void command_table_init(const struct command *const *files, size_t count);
 
 /* What rename-command asks for, after command_table_init and before any other thread: `from` is found as `to`
  * only, or not at all if that is empty. A command that there is not is no mistake, since Redis may have it,
@@ -26,6 +29,8 @@ uint32_t command_count(void);
 
 /* "get" or "config|get", in any case. NULL if there is none. */
 const struct command *command_find(const struct bulk *name);
+/* The "get" of "config", in any case; also one that clients are not told of. NULL if there is none. */
+const struct command *command_find_subcommand(const struct command *command, const struct bulk *name);
 
 /* The row that these arguments mean, a subcommand's own if it has one, in *command. Replies Redis's error and
  * returns false if there is none (then *command is NULL) or if their number is wrong (then it is the row). */

@@ -541,8 +541,7 @@ static enum outcome run_with_all(struct run *run) {
 static bool run_without_lock(struct run *run) {
     struct dispatcher *dispatcher = run->dispatcher;
     struct read_scope scope;
-    if (run->call.command->read == NULL || (run->call.command->flags & COMMAND_LOCKS) != 0 ||
-        run->call.key_count > LOOK_SHARDS)
+    if ((run->call.command->flags & COMMAND_OPTIMISTIC) == 0 || run->call.key_count > LOOK_SHARDS)
         return false;
     size_t mark = reply_mark(run->reply);
     scope_look(&scope, dispatcher->lane, &dispatcher->look, run->call.now);

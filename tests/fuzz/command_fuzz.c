@@ -22,6 +22,7 @@
 #include "server/client/client_limit.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/run/limit.h"
 #include "server/net/listen.h"
@@ -121,7 +122,7 @@ static void serve(void) {
     CHECK(config_load((int)(sizeof arguments / sizeof arguments[0]) - 1, arguments));
     clock_init();
     process_init();
-    command_table_init();
+    commands_register();
     find_rows();
     CHECK(listen_open(&listening));
     struct keyspace_options options = {.shards = SHARDS, .databases = 16, .lanes = 9};

@@ -3,6 +3,7 @@
  * are in order, the registers are those that plain decoders here and a plain maximum say.
  *
  * An input tells first of the keys, then of the commands. */
+#include "server/command/command_table.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "shard/latchkey.h"
@@ -182,8 +183,13 @@ static void compare_registers(const struct image *image, const uint8_t *register
     CHECK(memcmp(image->registers, registers, HLL_REGISTERS) == 0);
 }
 
+static write_function *function_of(const char *name) {
+    const struct bulk whole = {.data = (char *)(uintptr_t)name, .length = strlen(name)};
+    return command_find(&whole)->write;
+}
+
 static void add(struct trial *trial, struct input *input, const struct image *before) {
-    struct request request = {.function = command_pfadd};
+    struct request request = {.function = function_of("pfadd")};
     uint8_t registers[HLL_REGISTERS];
     const struct image *mine, *old;
     add_argument(&request, "PFADD", 5);
@@ -226,7 +232,7 @@ static bool add_sources(struct trial *trial, struct input *input, struct request
 }
 
 static void count(struct trial *trial, struct input *input, const struct image *before) {
-    struct request request = {.function = command_pfcount};
+    struct request request = {.function = function_of("pfcount")};
     uint8_t registers[HLL_REGISTERS] = {0};
     uint64_t kept;
     add_argument(&request, "PFCOUNT", 7);
@@ -247,7 +253,7 @@ static void count(struct trial *trial, struct input *input, const struct image *
 }
 
 static void merge(struct trial *trial, struct input *input, const struct image *before) {
-    struct request request = {.function = command_pfmerge};
+    struct request request = {.function = function_of("pfmerge")};
     uint8_t registers[HLL_REGISTERS] = {0};
     add_argument(&request, "PFMERGE", 7);
     bool is_right = add_sources(trial, input, &request, before, registers);
@@ -263,7 +269,7 @@ static void merge(struct trial *trial, struct input *input, const struct image *
 
 static void debug(struct trial *trial, struct input *input, const struct image *before) {
     static const char *const names[4] = {"ENCODING", "DECODE", "GETREG", "TODENSE"};
-    struct request request = {.function = command_pfdebug};
+    struct request request = {.function = function_of("pfdebug")};
     const char *name = names[input_byte(input) % 4];
     int number = input_byte(input) % KEYS;
     add_argument(&request, "PFDEBUG", 7);
@@ -300,6 +306,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length) {
     static struct trial trial;
     struct input input = {data, data + length};
     if (trial.lane == NULL) {
+        commands_register();
         struct keyspace *keyspace = keyspace_open(&(struct keyspace_options){.shards = 4});
         CHECK(keyspace != NULL);
         trial.lane = lane_attach(keyspace);

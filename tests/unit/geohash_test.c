@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "server/commands/geohash.h"
+#include "server/commands/geo/geohash.h"
 #include "tests/engine.h"
 
 static uint64_t chance;

@@ -4,6 +4,7 @@
 #include "tests/engine.h"
 
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/config/config.h"
 
 #define NOW 1000000
@@ -122,7 +123,7 @@ static void fill(const char *command, const char *key, const char *prefix, int f
 static int open_keyspace(void **state) {
     char *options[] = {(char *)(uintptr_t)"latchkey"};
     (void)state;
-    command_table_init();
+    commands_register();
     assert_true(config_load(1, options));
     keyspace = keyspace_with(16, 2, 11);
     lane = lane_attach(keyspace);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/command/syntax.h"
 
 /* What a reply reads like, kind of each value first: arrays [], maps {}, sets <>, the rest as they are. Moves
@@ -248,7 +249,7 @@ static void arity_of_the_table_agrees_with_its_syntax(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    command_table_init();
+    commands_register();
     return 0;
 }
 

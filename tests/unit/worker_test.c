@@ -17,6 +17,7 @@
 #include "server/client/client_limit.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/base/process.h"
 #include "shard/base/counter.h"
@@ -125,6 +126,6 @@ int main(void) {
     };
     clock_init();
     process_init();
-    command_table_init();
+    commands_register();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,50 @@
+/* The list of files with commands. A new command is a function and a row in one of them; a new file is a line
+ * here. */
+#include "commands.h"
+
+#include "server/command/command_table.h"
+
+/* clang-format off */
+#define FILES(EACH) \
+    EACH(strings_commands) \
+    EACH(lcs_commands) \
+    EACH(bits_commands) \
+    EACH(keys_commands) \
+    EACH(expiry_commands) \
+    EACH(scan_commands) \
+    EACH(object_commands) \
+    EACH(databases_commands) \
+    EACH(sort_commands) \
+    EACH(hashes_commands) \
+    EACH(sets_commands) \
+    EACH(lists_commands) \
+    EACH(sorted_sets_commands) \
+    EACH(sorted_set_operations_commands) \
+    EACH(streams_commands) \
+    EACH(stream_reads_commands) \
+    EACH(stream_groups_commands) \
+    EACH(stream_info_commands) \
+    EACH(geo_commands) \
+    EACH(hyperloglog_commands) \
+    EACH(connection_commands) \
+    EACH(client_commands) \
+    EACH(info_commands) \
+    EACH(config_commands) \
+    EACH(command_commands) \
+    EACH(time_commands) \
+    EACH(debug_commands) \
+    EACH(slowlog_commands) \
+    EACH(latency_commands) \
+    EACH(admin_commands) \
+    EACH(blocking_commands)
+/* clang-format on */
+
+#define DECLARE(rows) extern const struct command rows[];
+#define NAME(rows) rows,
+
+FILES(DECLARE)
+
+void commands_register(void) {
+    static const struct command *const files[] = {FILES(NAME)};
+    command_table_init(files, sizeof files / sizeof files[0]);
+}

@@ -1,0 +1,433 @@
+/* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it
+ * means. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/base/counter.h"
+#include "shard/keyspace.h"
+#include "shard/base/number.h"
+#include "server/config/config.h"
+#include "server/broadcast/monitor.h"
+#include "server/base/version.h"
+#include "server/worker/worker.h"
+#include "server/command/command.h"
+
+static void command_ping(const struct call *call, struct reply *reply) {
+    if (call->count > 2)
+        reply_error(reply, "ERR wrong number of arguments for 'ping' command");
+    else if (call->count == 2)
+        reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
+    else
+        reply_status(reply, "PONG");
+}
+
+static void command_echo(const struct call *call, struct reply *reply) {
+    reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
+}
+
+static void command_quit(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    session->closes_after_reply = true;
+    reply_ok(reply);
+}
+
+/* An index as SELECT, COPY, MOVE and SWAPDB take it is checked by each with its own words; this is
+ * SELECT's. */
+static void command_select(struct session *session, const struct call *call, struct reply *reply) {
+    int64_t index;
+    if (!argument_integer_within(&call->arguments[1], INT32_MIN, INT32_MAX, &index, reply, NULL)) return;
+    if (index < 0 || index >= keyspace_database_count(call->keyspace)) {
+        reply_error(reply, "ERR DB index is out of range");
+        return;
+    }
+    session->database = (uint32_t)index;
+    reply_ok(reply);
+}
+
+/* What RESET and a new connection have in common. */
+static void command_reset(struct worker *worker, struct connection *connection, const struct call *call,
+                          struct reply *reply) {
+    struct session *session = &connection->session;
+    (void)call;
+    monitor_forget(worker, connection);
+    session->database = 0;
+    reply->protocol = session->protocol = 2;
+    session->is_no_evict = session->is_no_touch = false;
+    session->reply_mode = REPLY_ON;
+    session->is_authenticated = !config_has_password();
+    size_t before = session_bytes(session);
+    free(session->name);
+    session->name = NULL;
+    counter_subtract(&worker->name_bytes, before - session_bytes(session));
+    reply_status(reply, "RESET");
+}
+
+/* ------------------------------------------------------------------ authentication */
+
+#define DEFAULT_USER "default"
+
+static bool text_is(const struct bulk *argument, const char *text) {
+    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
+}
+
+size_t session_bytes(const struct session *session) {
+    const struct library *library = session->library;
+    const char *const names[] = {session->name, library == NULL ? NULL : library->name,
+                                 library == NULL ? NULL : library->version};
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL) bytes += strlen(names[i]) + 1;
+    return bytes;
+}
+
+bool session_is_admitted(const struct session *session) {
+    return session->is_authenticated || !config_has_password();
+}
+
+/* There is one user and one password, requirepass. Replies if it is refused. */
+static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,
+                         struct reply *reply) {
+    if (text_is(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
+        session->is_authenticated = true;
+        return true;
+    }
+    reply_error(reply, "WRONGPASS invalid username-password pair or user is disabled.");
+    return false;
+}
+
+static void command_auth(struct session *session, const struct call *call, struct reply *reply) {
+    if (call->count > 3) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    if (call->count == 2 && !config_has_password()) {
+        reply_error(reply, "ERR AUTH <password> called without any password configured for the default user. "
+                           "Are you sure your "
+                           "configuration is correct?");
+        return;
+    }
+    const struct bulk unnamed = {.data = DEFAULT_USER, .length = strlen(DEFAULT_USER)};
+    const struct bulk *user = call->count == 3 ? &call->arguments[1] : &unnamed;
+    if (authenticate(session, user, &call->arguments[call->count - 1], reply)) reply_ok(reply);
+}
+
+static bool is_printable(const struct bulk *text) {
+    for (size_t i = 0; i < text->length; i++)
+        if (text->data[i] < '!' || text->data[i] > '~') return false;
+    return true;
+}
+
+/* `what` is how a refusal speaks of the name. */
+static bool name_check(const struct bulk *what, const struct bulk *name, struct reply *reply) {
+    int length = (int)what->length;
+    if (name->length > SESSION_NAME_MOST)
+        reply_error_format(reply, "ERR %.*s cannot be longer than %zu bytes.", length, what->data,
+                           SESSION_NAME_MOST);
+    else if (!is_printable(name))
+        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", length,
+                           what->data);
+    else
+        return true;
+    return false;
+}
+
+/* Sets an owned text; an empty one clears it. */
+static bool text_set(char **place, const struct bulk *text, struct reply *reply) {
+    char *copy = NULL;
+    if (text->length > 0) {
+        copy = malloc(text->length + 1);
+        if (copy == NULL) {
+            reply_error(reply, ERROR_NO_MEMORY);
+            return false;
+        }
+        memcpy(copy, text->data, text->length);
+        copy[text->length] = '\0';
+    }
+    free(*place);
+    *place = copy;
+    return true;
+}
+
+static const struct bulk client_names = {.data = (char *)(uintptr_t)"Client names",
+                                         .length = sizeof "Client names" - 1};
+
+static bool set_name(struct session *session, const struct bulk *name, struct reply *reply) {
+    return name_check(&client_names, name, reply) && text_set(&session->name, name, reply);
+}
+
+static void greet(const struct session *session, struct reply *reply) {
+    reply_map(reply, 7);
+    reply_bulk_text(reply, "server");
+    reply_bulk_text(reply, "redis"); /* clients look for it */
+    reply_bulk_text(reply, "version");
+    reply_bulk_text(reply, REDIS_VERSION);
+    reply_bulk_text(reply, "proto");
+    reply_integer(reply, session->protocol);
+    reply_bulk_text(reply, "id");
+    reply_integer(reply, (int64_t)session->id);
+    reply_bulk_text(reply, "mode");
+    reply_bulk_text(reply, "standalone");
+    reply_bulk_text(reply, "role");
+    reply_bulk_text(reply, "master");
+    reply_bulk_text(reply, "modules");
+    reply_array(reply, 0);
+}
+
+static void command_hello(struct session *session, const struct call *call, struct reply *reply) {
+    int64_t version = 0;
+    const struct bulk *user = NULL, *password = NULL, *name = NULL; /* user and password: both or neither */
+    if (call->count > 1) {
+        if (!argument_integer(&call->arguments[1], &version, reply,
+                              "ERR Protocol version is not an integer or out of range"))
+            return;
+        if (version < 2 || version > 3) {
+            reply_error(reply, "NOPROTO unsupported protocol version");
+            return;
+        }
+    }
+    for (uint32_t i = 2; i < call->count; i++) {
+        uint32_t left = call->count - 1 - i;
+        const struct bulk *option = &call->arguments[i];
+        if (argument_is(option, "AUTH") && left >= 2) {
+            user = &call->arguments[i + 1];
+            password = &call->arguments[i + 2];
+            i += 2;
+        } else if (argument_is(option, "SETNAME") && left >= 1) {
+            name = &call->arguments[++i];
+            if (!name_check(&client_names, name, reply)) return;
+        } else {
+            reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length,
+                               option->data);
+            return;
+        }
+    }
+    if (password != NULL && !authenticate(session, user, password, reply)) return;
+    if (!session_is_admitted(session)) {
+        reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+                           "HELLO <proto> AUTH <user> "
+                           "<pass> option can be used to authenticate the client and select the RESP "
+                           "protocol version at the same time");
+        return;
+    }
+    if (name != NULL && !set_name(session, name, reply)) return;
+    if (version != 0) reply->protocol = session->protocol = (uint8_t)version;
+    greet(session, reply);
+}
+
+/* ------------------------------------------------------------------ CLIENT, as far as it is about oneself */
+
+static void command_client_id(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    reply_integer(reply, (int64_t)session->id);
+}
+
+static void command_client_getname(struct session *session, const struct call *call, struct reply *reply) {
+    (void)call;
+    if (session->name == NULL)
+        reply_null(reply);
+    else
+        reply_bulk_text(reply, session->name);
+}
+
+static void command_client_setname(struct session *session, const struct call *call, struct reply *reply) {
+    if (set_name(session, &call->arguments[2], reply)) reply_ok(reply);
+}
+
+static void command_client_setinfo(struct session *session, const struct call *call, struct reply *reply) {
+    const struct bulk *option = &call->arguments[2], *value = &call->arguments[3];
+    bool is_name = argument_is(option, "LIB-NAME");
+    if (!is_name && !argument_is(option, "LIB-VER")) {
+        reply_error_format(reply, "ERR Unrecognized option '%.*s'", (int)option->length, option->data);
+        return;
+    }
+    if (!name_check(option, value, reply)) return;
+    if (session->library == NULL) session->library = calloc(1, sizeof *session->library);
+    if (session->library == NULL)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply))
+        reply_ok(reply);
+}
+
+static void command_client_reply(struct session *session, const struct call *call, struct reply *reply) {
+    const struct bulk *mode = &call->arguments[2];
+    if (argument_is(mode, "ON")) {
+        session->reply_mode = REPLY_ON;
+        reply_ok(reply);
+    } else if (argument_is(mode, "OFF")) {
+        session->reply_mode = REPLY_OFF;
+    } else if (argument_is(mode, "SKIP")) {
+        if (session->reply_mode != REPLY_OFF) session->reply_mode = REPLY_SKIP_NEXT;
+    } else {
+        reply_error(reply, ERROR_SYNTAX);
+    }
+}
+
+static void set_switch(bool *place, const struct bulk *value, struct reply *reply) {
+    bool is_on = argument_is(value, "ON");
+    if (!is_on && !argument_is(value, "OFF")) {
+        reply_error(reply, ERROR_SYNTAX);
+        return;
+    }
+    *place = is_on;
+    reply_ok(reply);
+}
+
+static void command_client_no_evict(struct session *session, const struct call *call, struct reply *reply) {
+    set_switch(&session->is_no_evict, &call->arguments[2], reply);
+}
+
+static void command_client_no_touch(struct session *session, const struct call *call, struct reply *reply) {
+    set_switch(&session->is_no_touch, &call->arguments[2], reply);
+}
+
+/* ------------------------------------------------------------------ rows */
+
+const struct command connection_commands[] = {
+    {.name = "ping",
+     .arity = -1,
+     .flags = COMMAND_FAST,
+     .plain = command_ping,
+     .categories = "connection",
+     .since = "1.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Answers PONG, or its argument",
+     .syntax = "[message:string]",
+     .tips = "request_policy:all_shards,response_policy:all_succeeded"},
+    {.name = "echo",
+     .arity = 2,
+     .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST,
+     .plain = command_echo,
+     .categories = "connection",
+     .since = "1.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Answers its argument",
+     .syntax = "message:string"},
+    {.name = "hello",
+     .arity = -1,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
+              COMMAND_ALLOW_BUSY,
+     .session = command_hello,
+     .categories = "connection",
+     .since = "6.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Agrees on the protocol version",
+     .syntax = "[arguments:block(protover:integer [username_password:block=AUTH(username:string "
+               "password:string)] [clientname:string=SETNAME])]",
+     .history = "6.2.0:the version may be left out"},
+    {.name = "auth",
+     .arity = -2,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
+              COMMAND_ALLOW_BUSY,
+     .session = command_auth,
+     .categories = "connection",
+     .since = "1.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Authenticates the connection",
+     .syntax = "[username:string@6.0.0] password:string",
+     .history = "6.0.0:takes a user name, too"},
+    {.name = "select",
+     .arity = 2,
+     .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST,
+     .session = command_select,
+     .categories = "connection",
+     .since = "1.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Chooses the database",
+     .syntax = "index:integer"},
+    {.name = "reset",
+     .arity = 1,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
+              COMMAND_ALLOW_BUSY,
+     .worker = command_reset,
+     .categories = "connection",
+     .since = "6.2.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Makes the connection as new"},
+    {.name = "quit",
+     .arity = -1,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
+              COMMAND_ALLOW_BUSY,
+     .session = command_quit,
+     .categories = "connection",
+     .since = "1.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Closes the connection"},
+    {.name = "client|getname",
+     .arity = 2,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_getname,
+     .categories = "connection",
+     .since = "2.6.9",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Tells the connection's name"},
+    {.name = "client|id",
+     .arity = 2,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_id,
+     .categories = "connection",
+     .since = "5.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Tells the connection's number"},
+    {.name = "client|no-evict",
+     .arity = 3,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_no_evict,
+     .categories = "connection",
+     .since = "7.0.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Spares the connection when client memory is short",
+     .syntax = "enabled:oneof(on=ON off=OFF)"},
+    {.name = "client|reply",
+     .arity = 3,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_reply,
+     .categories = "connection",
+     .since = "3.2.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Chooses whether the connection is answered",
+     .syntax = "on_off_skip:oneof(on=ON off=OFF skip=SKIP)"},
+    {.name = "client|setname",
+     .arity = 3,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_setname,
+     .categories = "connection",
+     .since = "2.6.9",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Names the connection",
+     .syntax = "connection-name:string"},
+    {.name = "client|no-touch",
+     .arity = 3,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_no_touch,
+     .categories = "connection",
+     .since = "7.2.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Makes the connection's commands leave access times alone",
+     .syntax = "enabled:oneof(on=ON off=OFF)"},
+    {.name = "client|setinfo",
+     .arity = 4,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .session = command_client_setinfo,
+     .categories = "connection",
+     .since = "7.2.0",
+     .group = "connection",
+     .complexity = "O(1)",
+     .summary = "Notes the client library's name or version",
+     .syntax = "attr:oneof(libname:string=LIB-NAME libver:string=LIB-VER)",
+     .tips = "request_policy:all_nodes,response_policy:all_succeeded"},
+    {.name = NULL},
+};

@@ -1,0 +1,84 @@
+/* What commands about values with a structure do first and last. */
+#ifndef SERVER_COMMANDS_SHARED_VALUES_H
+#define SERVER_COMMANDS_SHARED_VALUES_H
+
+#include "shard/value/packed.h"
+#include "shard/value/value.h"
+#include "server/command/command.h"
+
+static inline struct text text_of(const struct bulk *argument) {
+    return (struct text){argument->data, argument->length};
+}
+
+/* The key's value in *value, NULL if it is absent. Replies WRONGTYPE and returns false if it is of another
+ * type. */
+bool value_read(const struct read_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply);
+/* Likewise for a key that a write command only reads. */
+bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply);
+
+/* A value that is being changed. `value` is the command's to change, and moves; NULL if the key is absent,
+ * until the command makes one. */
+struct opened {
+    struct edit edit;
+    enum type type;
+    void *value;
+    bool was_there;
+};
+
+/* Begins; or replies WRONGTYPE and returns false, and then there is nothing to end. */
+bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
+                struct reply *reply);
+/* Ends it. `changes` is how many elements have come, gone or changed, as Redis counts them; 0: nothing has,
+ * and nobody is told. A value that has become empty goes, and its key with it. If a new one can't be kept for
+ * want of memory, it is freed, false is returned, and the reply is the caller's. */
+bool value_close(struct opened *opened, uint64_t changes, enum event event);
+/* The key gets this value, whatever it was, which counts as so many changes; an empty one, or NULL, removes
+ * it. What STORE commands end with. Replies and returns false when out of memory; value is consumed in any
+ * case. */
+bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value,
+                 uint64_t changes, enum event event, struct reply *reply);
+
+/* A whole sorted set, lowest scores first. */
+void reply_sorted(const void *value, bool has_scores, struct reply *reply);
+void reply_element(struct reply *reply, const struct packed_text *text);
+
+/* The cursor and the options of HSCAN, SSCAN and ZSCAN. */
+struct value_scan {
+    uint64_t position;
+    int64_t count;
+    const struct bulk *pattern; /* NULL: any */
+};
+/* Reads them and the value. false if it has replied already: what is wrong, or that there is nothing. */
+bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type,
+                      struct value_scan *scan, const void **value, struct reply *reply);
+/* Replies the next position and what was found, or that there was no memory for that; frees it. */
+void value_scan_reply(struct reply *reply, uint64_t next, struct reply *items, size_t count);
+bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text);
+
+/* Which of the elements of a value are to be drawn, when `count` different ones of `size` are wanted: going
+ * over all of them, each in turn is asked for. Every choice is equally likely (Knuth, The Art of Computer
+ * Programming 2, 3.4.2, algorithm S). */
+struct selection {
+    uint64_t left, wanted;
+};
+bool selection_takes(struct selection *selection);
+/* Drawing single ones until enough are different is quicker where few of many are wanted. */
+static inline bool selection_is_small(uint64_t size, uint64_t count) {
+    return count > size / 8;
+}
+/* A set of addresses, for at most the `count` it was made for. */
+struct pointers {
+    const void **slots;
+    size_t mask;
+};
+bool pointers_init(struct pointers *pointers, uint64_t count); /* false when out of memory */
+/* Returns whether it is new. */
+bool pointers_add(struct pointers *pointers, const void *pointer);
+void pointers_free(struct pointers *pointers);
+
+/* As strtoul reads it, and Redis lets it pass. */
+bool cursor_parse(const struct bulk *argument, uint64_t *cursor);
+
+#endif
