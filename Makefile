@@ -142,7 +142,16 @@ $(BUILD)/liblatchkey.a: $(call objects,$(SHARD))
 	rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(call objects,$(SUPPORT) $(SERVER) $(RESP) $(SHARD))
+# All that a test may call, of which the linker takes what it does call. Thin: it names the objects.
+$(BUILD)/tests/parts.a: $(call objects,$(SUPPORT) $(SERVER) $(RESP) $(SHARD))
+	rm -f $@
+	ar rcsT $@ $^
+
+$(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(BUILD)/tests/parts.a
+	$(LINK) -fno-lto $(filter %.o,$^) $(filter %.a,$^) -o $@ -lcmocka -lhiredis $(LIBS)
+
+# These know the server from outside, and so have nothing of it in them.
+$(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call objects,$(SUPPORT))
 	$(LINK) -fno-lto $^ -o $@ -lcmocka -lhiredis $(LIBS)
 
 # Its allocations fail when it says so.
