@@ -18,7 +18,10 @@
     EACH(hashes_commands) \
     EACH(sets_commands) \
     EACH(lists_commands) \
+    EACH(list_pops_commands) \
     EACH(sorted_sets_commands) \
+    EACH(sorted_set_ranges_commands) \
+    EACH(sorted_set_pops_commands) \
     EACH(sorted_set_operations_commands) \
     EACH(streams_commands) \
     EACH(stream_reads_commands) \
@@ -35,8 +38,7 @@
     EACH(debug_commands) \
     EACH(slowlog_commands) \
     EACH(latency_commands) \
-    EACH(admin_commands) \
-    EACH(blocking_commands)
+    EACH(admin_commands)
 /* clang-format on */
 
 #define DECLARE(rows) extern const struct command rows[];

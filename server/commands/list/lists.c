@@ -1,11 +1,8 @@
-/* Lists. LMOVE and LMPOP are made of what single pops and pushes are: those functions are shared with the
- * commands that wait for an element (pops.h). */
-#include <stdlib.h>
+/* Lists: pushing, reading, and changing in the middle. What takes elements out is in list_pops.c. */
 #include <string.h>
 
 #include "shard/value/list.h"
 #include "server/command/command.h"
-#include "server/commands/shared/pops.h"
 #include "server/commands/shared/values.h"
 
 /* ------------------------------------------------------------------ pushing */
@@ -56,177 +53,6 @@ static void command_lpushx(struct write_scope *scope, const struct call *call, s
 
 static void command_rpushx(struct write_scope *scope, const struct call *call, struct reply *reply) {
     push(scope, call, false, true, reply);
-}
-
-/* ------------------------------------------------------------------ popping */
-
-static bool reply_visited(void *context, const struct packed_text *text) {
-    reply_element(context, text);
-    return true;
-}
-
-/* Replies `count` elements from an end, in the order in which they are taken, and takes them. */
-static void take(struct opened *opened, bool is_front, uint64_t count, struct reply *reply) {
-    uint64_t size = list_count(opened->value);
-    list_each(opened->value, is_front ? 0 : size - 1, count, !is_front, reply_visited, reply);
-    list_remove(&opened->value, is_front ? 0 : size - count, count);
-    value_close(opened, count, is_front ? EVENT_LPOP : EVENT_RPOP);
-}
-
-static void pop(struct write_scope *scope, const struct call *call, bool is_front, struct reply *reply) {
-    struct opened opened;
-    int64_t count = 1;
-    bool has_count = call->count == 3;
-    if (call->count > 3) {
-        reply_error_format(reply, "ERR wrong number of arguments for '%s' command", call->command->full_name);
-        return;
-    }
-    if (has_count &&
-        !argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
-        return;
-    if (!value_open(scope, &call->keys[0], TYPE_LIST, &opened, reply)) return;
-    uint64_t size = opened.value == NULL ? 0 : list_count(opened.value);
-    if (size == 0 || count == 0) {
-        value_close(&opened, false, EVENT_LPOP);
-        if (size > 0)
-            reply_array(reply, 0);
-        else if (has_count)
-            reply_null_array(reply);
-        else
-            reply_null(reply);
-        return;
-    }
-    uint64_t taken = (uint64_t)count < size ? (uint64_t)count : size;
-    if (has_count) reply_array(reply, taken);
-    take(&opened, is_front, taken, reply);
-}
-
-static void command_lpop(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    pop(scope, call, true, reply);
-}
-
-static void command_rpop(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    pop(scope, call, false, reply);
-}
-
-enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_front, uint64_t count,
-                     bool has_count, struct reply *reply) {
-    struct opened opened;
-    if (!value_open(scope, key, TYPE_LIST, &opened, reply)) return POP_REFUSED;
-    uint64_t size = opened.value == NULL ? 0 : list_count(opened.value);
-    if (size == 0) {
-        value_close(&opened, false, EVENT_LPOP);
-        return POP_EMPTY;
-    }
-    reply_array(reply, 2);
-    reply_bulk(reply, key->data, key->length);
-    if (size < count) count = size;
-    if (has_count) reply_array(reply, count);
-    take(&opened, is_front, count, reply);
-    return POP_DONE;
-}
-
-bool mpop_parse(const struct call *call, uint32_t first, const char *const ends[2], struct mpop *mpop,
-                struct reply *reply) {
-    int64_t keys, count = 1;
-    if (!argument_integer_within(&call->arguments[first], 1, INT64_MAX, &keys, reply,
-                                 "ERR numkeys should be greater than 0"))
-        return false;
-    bool is_fine = keys < (int64_t)call->count - first - 1;
-    const struct bulk *end = is_fine ? &call->arguments[first + 1 + (uint32_t)keys] : NULL;
-    if (is_fine) {
-        mpop->is_first = argument_is(end, ends[0]);
-        is_fine = mpop->is_first || argument_is(end, ends[1]);
-    }
-    bool has_count = false;
-    for (uint32_t i = first + 2 + (uint32_t)(is_fine ? keys : 0); is_fine && i < call->count; i += 2) {
-        is_fine = !has_count && argument_is(&call->arguments[i], "COUNT") && i + 1 < call->count;
-        if (!is_fine) break;
-        if (!argument_integer_within(&call->arguments[i + 1], 1, INT64_MAX, &count, reply,
-                                     "ERR count should be greater than 0"))
-            return false;
-        has_count = true;
-    }
-    mpop->count = (uint64_t)count;
-    if (!is_fine) reply_error(reply, ERROR_SYNTAX);
-    return is_fine;
-}
-
-static void command_lmpop(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    static const char *const ends[] = {"LEFT", "RIGHT"};
-    struct mpop mpop;
-    if (!mpop_parse(call, 1, ends, &mpop, reply)) return;
-    for (uint32_t i = 0; i < call->key_count; i++)
-        if (pop_list(scope, &call->keys[i], mpop.is_first, mpop.count, true, reply) != POP_EMPTY) return;
-    reply_null_array(reply);
-}
-
-/* ------------------------------------------------------------------ moving */
-
-static bool copy_visited(void *context, const struct packed_text *text) {
-    struct text *copy = context;
-    char *bytes = malloc(text->length + 1);
-    if (bytes != NULL && text->length > 0) memcpy(bytes, text->data, text->length);
-    copy->data = bytes;
-    copy->length = text->length;
-    return false;
-}
-
-/* The element is pushed first: if there is no memory for that, it hasn't left its list. Of one and the same
- * list it leaves one end first. */
-enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to,
-                         bool from_front, bool to_front, struct reply *reply) {
-    const void *source, *destination;
-    if (!value_view(scope, from, TYPE_LIST, &source, reply)) return POP_REFUSED;
-    if (source == NULL) return POP_EMPTY;
-    if (!value_view(scope, to, TYPE_LIST, &destination, reply)) return POP_REFUSED;
-    struct text text = {NULL, 0};
-    struct opened opened;
-    uint64_t size = list_count(source);
-    list_each(source, from_front ? 0 : size - 1, 1, false, copy_visited, &text);
-    bool is_done = text.data != NULL && value_open(scope, to, TYPE_LIST, &opened, reply);
-    if (is_done) {
-        if (opened.value == NULL) opened.value = list_create();
-        is_done = opened.value != NULL;
-        if (is_done) list_expect(&opened.value, text.length, 1);
-        is_done = is_done && list_push(&opened.value, to_front, text);
-        is_done = value_close(&opened, is_done, to_front ? EVENT_LPUSH : EVENT_RPUSH) && is_done;
-    }
-    if (is_done && value_open(scope, from, TYPE_LIST, &opened, reply)) {
-        /* In its own list it stands at an end that may have moved by one. */
-        bool is_same = list_count(opened.value) > size;
-        uint64_t index = from_front ? (is_same && to_front) : size - 1 + (is_same && to_front);
-        list_remove(&opened.value, index, 1);
-        value_close(&opened, true, from_front ? EVENT_LPOP : EVENT_RPOP);
-        scope_count_more(scope, -1);
-    }
-    if (is_done)
-        reply_bulk(reply, text.data, text.length);
-    else
-        reply_error(reply, ERROR_NO_MEMORY);
-    free((char *)(uintptr_t)text.data);
-    return is_done ? POP_DONE : POP_REFUSED;
-}
-
-bool end_parse(const struct bulk *argument, bool *is_front, struct reply *reply) {
-    *is_front = argument_is(argument, "LEFT");
-    if (*is_front || argument_is(argument, "RIGHT")) return true;
-    reply_error(reply, ERROR_SYNTAX);
-    return false;
-}
-
-static void command_lmove(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    bool from_front, to_front;
-    if (!end_parse(&call->arguments[3], &from_front, reply) ||
-        !end_parse(&call->arguments[4], &to_front, reply))
-        return;
-    if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) == POP_EMPTY)
-        reply_null(reply);
-}
-
-static void command_rpoplpush(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    if (move_element(scope, &call->keys[0], &call->keys[1], false, true, reply) == POP_EMPTY)
-        reply_null(reply);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -284,7 +110,7 @@ static void command_lrange(const struct read_scope *scope, const struct call *ca
     if (!value_read(scope, &call->keys[0], TYPE_LIST, &value, reply)) return;
     uint64_t count = value == NULL ? 0 : stretch_of(start, end, list_count(value), &first);
     reply_array(reply, count);
-    if (count > 0) list_each(value, first, count, false, reply_visited, reply);
+    if (count > 0) list_each(value, first, count, false, reply_each, reply);
 }
 
 struct search {
@@ -530,30 +356,6 @@ const struct command lists_commands[] = {
      .complexity = "O(N)",
      .summary = "Puts an element before or behind another one",
      .syntax = "key:key#0 where:oneof(before=BEFORE after=AFTER) pivot:string element:string"},
-    {.name = "rpop",
-     .arity = -2,
-     .flags = COMMAND_WRITE | COMMAND_FAST,
-     .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}},
-     .write = command_rpop,
-     .categories = "list",
-     .since = "1.0.0",
-     .group = "list",
-     .complexity = "O(N)",
-     .summary = "Takes elements from the end of a list",
-     .syntax = "key:key#0 [count:integer@6.2.0]",
-     .history = "6.2.0:count"},
-    {.name = "lpop",
-     .arity = -2,
-     .flags = COMMAND_WRITE | COMMAND_FAST,
-     .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}},
-     .write = command_lpop,
-     .categories = "list",
-     .since = "1.0.0",
-     .group = "list",
-     .complexity = "O(N)",
-     .summary = "Takes elements from the front of a list",
-     .syntax = "key:key#0 [count:integer@6.2.0]",
-     .history = "6.2.0:count"},
     {.name = "llen",
      .arity = 2,
      .flags = COMMAND_READONLY | COMMAND_FAST,
@@ -632,41 +434,5 @@ const struct command lists_commands[] = {
      .complexity = "O(N+M)",
      .summary = "Removes elements that are equal to a value",
      .syntax = "key:key#0 count:integer element:string"},
-    {.name = "rpoplpush",
-     .arity = 3,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}, {KEY_RW | KEY_INSERT, 2, 0, 1}},
-     .write = command_rpoplpush,
-     .categories = "list",
-     .since = "1.2.0",
-     .group = "list",
-     .complexity = "O(1)",
-     .summary = "Moves an element from the end of a list to the front of another",
-     .syntax = "source:key#0 destination:key#1",
-     .deprecated = "6.2.0:`LMOVE` with the `RIGHT` and `LEFT` arguments"},
-    {.name = "lmove",
-     .arity = 5,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}, {KEY_RW | KEY_INSERT, 2, 0, 1}},
-     .write = command_lmove,
-     .categories = "list",
-     .since = "6.2.0",
-     .group = "list",
-     .complexity = "O(1)",
-     .summary = "Moves an element from one end of a list to an end of another",
-     .syntax = "source:key#0 destination:key#1 wherefrom:oneof(left=LEFT right=RIGHT) "
-               "whereto:oneof(left=LEFT right=RIGHT)"},
-    {.name = "lmpop",
-     .arity = -4,
-     .flags = COMMAND_WRITE | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .is_keynum = true}},
-     .write = command_lmpop,
-     .categories = "list",
-     .since = "7.0.0",
-     .group = "list",
-     .complexity = "O(N+M)",
-     .summary = "Takes elements from the first of several lists that has some",
-     .syntax = "numkeys:integer key:key#0... where:oneof(left=LEFT right=RIGHT) "
-               "[count:integer=COUNT]"},
     {.name = NULL},
 };

@@ -118,19 +118,14 @@ static void command_scard(const struct read_scope *scope, const struct call *cal
         reply_integer(reply, value == NULL ? 0 : (int64_t)members_count(value));
 }
 
-static bool reply_member(void *context, const struct packed_text *member) {
-    reply_element(context, member);
-    return true;
-}
-
-static void reply_members(const void *value, struct reply *reply) {
+static void reply_eachs(const void *value, struct reply *reply) {
     reply_set(reply, value == NULL ? 0 : members_count(value));
-    if (value != NULL) members_each(value, reply_member, reply);
+    if (value != NULL) members_each(value, reply_each, reply);
 }
 
 static void command_smembers(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
-    if (value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) reply_members(value, reply);
+    if (value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) reply_eachs(value, reply);
 }
 
 /* ------------------------------------------------------------------ drawing */
@@ -226,7 +221,7 @@ static void command_spop(struct write_scope *scope, const struct call *call, str
     else if (size == 0)
         reply_null(reply);
     if (wanted == size && size > 1) {
-        members_each(opened.value, reply_member, reply);
+        members_each(opened.value, reply_each, reply);
         edit_close_value(&opened.edit, opened.value, true);
         edit_remove(&opened.edit);
         scope_changed(&opened.edit, EVENT_SPOP);
@@ -352,7 +347,7 @@ static void operate_reply(const struct read_scope *scope, const struct call *cal
     void *value;
     if (!sources_read(scope, NULL, call->keys, call->key_count, &sources, reply)) return;
     if (operate(operation, &sources, &value, reply)) {
-        reply_members(value, reply);
+        reply_eachs(value, reply);
         if (value != NULL) value_free(&set_kind, value);
     }
     sources_free(&sources);

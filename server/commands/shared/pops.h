@@ -1,5 +1,9 @@
-/* Taking elements out: what LPOP, LMOVE, ZPOPMIN and their like have in common with the commands that wait
- * for something to take. */
+/* Taking elements out of the first of several keys that has any, and waiting for one that has: what commands
+ * about lists (LMPOP, BLPOP) and about sorted sets have in common.
+ *
+ * A command that waits takes what is there, like the command it is named after, or says what it would wait
+ * for. When a key is filled later, the command is run again for that key alone: so it works through
+ * call->keys, and not through its arguments. */
 #ifndef SERVER_COMMANDS_SHARED_POPS_H
 #define SERVER_COMMANDS_SHARED_POPS_H
 
@@ -11,25 +15,26 @@ enum popped {
     POP_REFUSED, /* an error was replied */
 };
 
-/* Takes up to `count` elements of a list and replies [key, element], or with has_count [key, [element,
- * ...]]. */
-enum popped pop_list(struct write_scope *scope, const struct key *key, bool is_front, uint64_t count,
-                     bool has_count, struct reply *reply);
-/* Likewise of a sorted set: [key, member, score], or with has_pairs [key, [[member, score], ...]]. */
-enum popped pop_sorted(struct write_scope *scope, const struct key *key, bool is_lowest, uint64_t count,
-                       bool has_pairs, struct reply *reply);
-/* Moves an element from one list's end to another's, and replies it. */
-enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to,
-                         bool from_front, bool to_front, struct reply *reply);
-/* LEFT or RIGHT; or replies a syntax error. */
-bool end_parse(const struct bulk *argument, bool *is_front, struct reply *reply);
+/* Takes up to `count` elements from the first of a value's two ends or from the other, and replies the key
+ * and what was taken: one element, or an array if there may be many. */
+typedef enum popped pop_function(struct write_scope *scope, const struct key *key, bool is_first,
+                                 uint64_t count, bool is_many, struct reply *reply);
 
-/* numkeys key ... end [COUNT count], from argument `first` on: LMPOP, ZMPOP and their waiting forms. */
-struct mpop {
-    bool is_first; /* the first of the two ends */
-    uint64_t count;
-};
-bool mpop_parse(const struct call *call, uint32_t first, const char *const ends[2], struct mpop *mpop,
-                struct reply *reply);
+/* Seconds, with fractions, in milliseconds; 0 is for ever. Replies what is wrong and returns false. */
+bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *timeout, struct reply *reply);
+/* What is left to do when nothing was there: to wait for the first so many keys (0: all), or where a command
+ * may not wait to answer as if its time were up. */
+void wait_or_reply(const struct call *call, enum type type, int64_t timeout, uint32_t keys,
+                   struct reply *reply);
+
+/* key ... timeout: BLPOP and its like. */
+void pop_or_wait(struct write_scope *scope, const struct call *call, enum type type, pop_function *pop,
+                 bool is_first, struct reply *reply);
+/* numkeys key ... end [COUNT count]: LMPOP and ZMPOP; `ends` are the words for a value's two. */
+void mpop(struct write_scope *scope, const struct call *call, pop_function *pop, const char *const ends[2],
+          struct reply *reply);
+/* timeout numkeys key ... end [COUNT count] */
+void mpop_or_wait(struct write_scope *scope, const struct call *call, enum type type, pop_function *pop,
+                  const char *const ends[2], struct reply *reply);
 
 #endif

@@ -89,6 +89,11 @@ void reply_element(struct reply *reply, const struct packed_text *text) {
     reply_bulk(reply, text->data, text->length);
 }
 
+bool reply_each(void *reply, const struct packed_text *text) {
+    reply_element(reply, text);
+    return true;
+}
+
 /* As strtoul reads it, to which a zero byte is the end. */
 bool cursor_parse(const struct bulk *argument, uint64_t *cursor) {
     size_t at = 0, length = strnlen(argument->data, argument->length);

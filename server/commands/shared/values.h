@@ -40,9 +40,9 @@ bool value_close(struct opened *opened, uint64_t changes, enum event event);
 bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value,
                  uint64_t changes, enum event event, struct reply *reply);
 
-/* A whole sorted set, lowest scores first. */
-void reply_sorted(const void *value, bool has_scores, struct reply *reply);
 void reply_element(struct reply *reply, const struct packed_text *text);
+/* The same as list_each and members_each call it, with the reply as context. Returns true. */
+bool reply_each(void *reply, const struct packed_text *text);
 
 /* The cursor and the options of HSCAN, SSCAN and ZSCAN. */
 struct value_scan {

@@ -6,6 +6,7 @@
 #include "shard/value/members.h"
 #include "server/command/command.h"
 #include "ranges.h"
+#include "showing.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
 
