@@ -82,7 +82,7 @@ static bool settle(struct lane *lane, struct shard *shard, struct table *table, 
     REQUIRES(&shard->lock) {
     if (table_is_settled(table)) return false;
     if (counter_read(&table->keys) > 0) return table_settle(table, lane);
-    shard_set_table(shard, database, NULL);
+    shard_drop_table(lane->keyspace, shard, database);
     table_retire(table, lane);
     return false;
 }

@@ -207,11 +207,22 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
 
 /* ------------------------------------------------------------------ whole databases */
 
-static void tell_whole(struct keyspace *keyspace, uint32_t database, enum event event, uint32_t other) {
-    struct key key = {.database = database};
+static void tell_whole(struct keyspace *keyspace, const struct key *key, enum event event, uint32_t other) {
     for (uint32_t i = 0; i < keyspace->listener_count; i++)
         if (keyspace->listeners[i].changed != NULL)
-            keyspace->listeners[i].changed(keyspace->listeners[i].context, &key, NULL, event, other);
+            keyspace->listeners[i].changed(keyspace->listeners[i].context, key, NULL, event, other);
+}
+
+/* keyspace_find_tables looks without the lock: that a table goes is told before it is gone. */
+void shard_drop_table(struct keyspace *keyspace, struct shard *shard, uint32_t database) {
+    atomic_fetch_add(&keyspace->dropped_tables, 1);
+    shard_set_table(shard, database, NULL);
+}
+
+static void tell_flushed(struct keyspace *keyspace, const struct shard *shard, uint32_t database) {
+    uint64_t hash = (uint64_t)shard->number << 1 << (63 - keyspace->shard_bits);
+    assert(keyspace_shard(keyspace, hash) == shard);
+    tell_whole(keyspace, &(struct key){.database = database, .hash = hash}, EVENT_FLUSH, database);
 }
 
 static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database)
@@ -219,7 +230,7 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     struct table *table = shard_table(shard, database);
     if (table == NULL) return 0;
     uint64_t keys = counter_read(&table->keys);
-    shard_set_table(shard, database, NULL);
+    shard_drop_table(lane->keyspace, shard, database);
     counter_add(&lane->retired_bytes, counter_read(&table->bytes) + counter_read(&table->array_bytes));
     counter_add(&lane->retired_objects, keys);
     counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
@@ -229,28 +240,49 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     table->next_grave = lane->flushed;
     lane->flushed = table;
     lane->is_flushed_sealed = false;
+    tell_flushed(lane->keyspace, shard, database);
     return keys;
 }
 
-uint64_t keyspace_flush(struct write_scope *all, uint32_t database) {
-    struct scope *scope = &all->scope;
+uint64_t keyspace_flush(struct write_scope *held, uint32_t database) {
+    struct scope *scope = &held->scope;
     struct keyspace *keyspace = scope->keyspace;
-    assert(scope->held == NULL && "the gate is closed");
     uint64_t keys = 0;
+    uint32_t shards = scope->held == NULL ? keyspace->shard_count : scope->held->count;
+    assert(scope->held == NULL || database != KEYSPACE_ALL_DATABASES);
     uint32_t first = database == KEYSPACE_ALL_DATABASES ? 0 : database;
     uint32_t last = database == KEYSPACE_ALL_DATABASES ? keyspace->database_count - 1 : database;
     for (uint32_t i = first; i <= last; i++) {
         if (!keyspace_database_is_used(keyspace, i)) continue;
-        for (uint32_t number = 0; number < keyspace->shard_count; number++) {
-            struct shard *shard = &keyspace->shards[number];
+        for (uint32_t at = 0; at < shards; at++) {
+            struct shard *shard = &keyspace->shards[scope->held == NULL ? at : scope->held->numbers[at]];
             shard_assert_exclusive(shard);
             keys += flush_shard(scope->lane, shard, i);
         }
-        tell_whole(keyspace, i, EVENT_FLUSH, i);
     }
     scope->changes += keys;
     counter_add(&scope->lane->changes, keys);
     return keys;
+}
+
+/* Tables come at any time. But if none has gone while all were looked at, a shard that had none when it was
+ * its turn had none when the look began, either. Otherwise the look begins anew, for which another thread
+ * must have dropped a table. */
+uint32_t keyspace_find_tables(const struct keyspace *keyspace, uint32_t database,
+                              const struct shard_set *others, struct shard_set *more) {
+    uint32_t found = 0;
+    if (!keyspace_database_is_used(keyspace, database)) return 0;
+    for (uint64_t dropped = 0, before = UINT64_MAX; found == 0 && dropped != before;) {
+        before = atomic_load(&keyspace->dropped_tables);
+        for (uint32_t number = 0; number < keyspace->shard_count; number++) {
+            if (keyspace_peek_table(keyspace, number, database) == NULL || shard_set_has(others, number))
+                continue;
+            found++;
+            (void)shard_set_add(more, number);
+        }
+        dropped = atomic_load(&keyspace->dropped_tables);
+    }
+    return found;
 }
 
 void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
@@ -265,8 +297,8 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
         shard_set_table(shard, first, shard_table(shard, second));
         shard_set_table(shard, second, table);
     }
-    tell_whole(keyspace, first, EVENT_SWAP, second);
-    tell_whole(keyspace, second, EVENT_SWAP, first);
+    tell_whole(keyspace, &(struct key){.database = first}, EVENT_SWAP, second);
+    tell_whole(keyspace, &(struct key){.database = second}, EVENT_SWAP, first);
     all->scope.changes++;
     counter_add(&all->scope.lane->changes, 1);
 }

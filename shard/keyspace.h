@@ -77,10 +77,18 @@ struct keyspace_counts {
 };
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts);
 
-/* Whole databases. The scope holds every shard (the closed gate). Entries are freed after the scope has
- * ended, in slices. */
+/* Whole databases. Entries are freed after the scope has ended, in slices. */
 #define KEYSPACE_ALL_DATABASES UINT32_MAX
-uint64_t keyspace_flush(struct write_scope *all, uint32_t database); /* returns how many keys went */
+/* Removes all keys of the database from the shards of the scope, and returns how many went. Those are all of
+ * its keys if the scope holds every shard (the closed gate), or each that has a table of the database: */
+uint64_t keyspace_flush(struct write_scope *scope, uint32_t database);
+/* Adds to `more` the shards that have a table of the database and are not in `others`, as far as there is
+ * memory, and returns how many they are: keys of the database can be in no other shard. No lock; inside the
+ * gate. If it returns 0, there was a moment in this very call at which no shard but `others` had a table: if
+ * those are held exclusively, flushing them is the same as flushing the database at that moment. */
+uint32_t keyspace_find_tables(const struct keyspace *keyspace, uint32_t database,
+                              const struct shard_set *others, struct shard_set *more);
+/* The scope holds every shard. */
 void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second);
 /* Frees on this thread, before returning, all that this thread's lane has retired and nobody can see any more
  * (FLUSHALL SYNC). */
@@ -93,8 +101,9 @@ struct keyspace_listener {
      * scope_unchanged. */
     void (*before)(void *context, const struct key *key, const struct entry *entry);
     /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and
-     * key->database tells the database (EVENT_SWAP: called twice, once for each, with *other* set;
-     * EVENT_FLUSH: not for those that never had a key). */
+     * key->database tells the database. EVENT_SWAP: all shards are held; called twice, once for each
+     * database, with *other* set. EVENT_FLUSH: called for each shard that had a table of the database, as it
+     * goes; key->hash is one of that shard's. */
     void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event,
                     uint32_t other);
     void *context;

@@ -25,6 +25,7 @@ struct mirror {
     uint64_t seed;
     _Atomic int64_t now; /* the editors' clock: moves on with every step */
     struct copy copies[MIRROR_DATABASES][MIRROR_NAMES];
+    uint32_t shards[MIRROR_NAMES]; /* of the names */
     _Atomic uint64_t told[EVENT_COUNT];
 };
 
@@ -74,7 +75,9 @@ static inline void mirror_changed(void *context, const struct key *key, const st
     atomic_fetch_add(&mirror->told[event], 1);
     if (event == EVENT_FLUSH) {
         CHECK(key->data == NULL && entry == NULL);
-        memset(mirror->copies[key->database], 0, sizeof mirror->copies[0]);
+        for (int i = 0; i < MIRROR_NAMES; i++)
+            if (mirror->shards[i] == keyspace_shard_of(mirror->keyspace, key->hash))
+                mirror->copies[key->database][i].is_present = false;
     } else if (event == EVENT_SWAP) {
         static struct copy held[MIRROR_NAMES]; /* the gate is closed */
         CHECK(key->data == NULL && entry == NULL);
@@ -95,6 +98,12 @@ static inline struct mirror *mirror_open(uint32_t shards, uint32_t databases, ui
     CHECK(mirror != NULL && databases <= MIRROR_DATABASES);
     mirror->seed = seed;
     mirror->keyspace = keyspace_with(shards, databases, seed);
+    for (int i = 0; i < MIRROR_NAMES; i++) {
+        char name[8];
+        size_t length = (size_t)snprintf(name, sizeof name, "n%d", i);
+        mirror->shards[i] =
+            keyspace_shard_of(mirror->keyspace, keyspace_hash(mirror->keyspace, name, length));
+    }
     atomic_init(&mirror->now, MIRROR_TIME_BEGINS);
     keyspace_listen(mirror->keyspace, &(struct keyspace_listener){mirror_before, mirror_changed, mirror});
     return mirror;
@@ -232,6 +241,28 @@ static inline void editor_whole(struct editor *editor, int64_t now) {
     hold_all_end(&holding);
 }
 
+/* FLUSHDB without the gate: with the shards that have something of the database. */
+static inline void editor_flush(struct editor *editor, int64_t now) {
+    struct keyspace *keyspace = editor->mirror->keyspace;
+    uint32_t database = (uint32_t)random_below(&editor->seed, keyspace_database_count(keyspace));
+    struct holding holding;
+    struct shard_set more;
+    shard_set_init(&more);
+    hold_shards(&holding, editor->lane, NULL, 0, now);
+    while (keyspace_find_tables(keyspace, database, &holding.set, &more) > 0) {
+        struct rwlock *busy;
+        scope_end_write(&holding.scope);
+        for (uint32_t i = 0; i < more.count; i++) CHECK(shard_set_add(&holding.set, more.numbers[i]));
+        while (!scope_try_write(&holding.scope, editor->lane, &holding.set, now, &busy))
+            scope_wait(editor->lane, busy, true);
+    }
+    keyspace_flush(&holding.scope, database);
+    for (uint32_t i = 0; i < holding.set.count; i++)
+        CHECK(keyspace_shard_keys(keyspace, holding.set.numbers[i], database) == 0);
+    hold_end(&holding);
+    shard_set_free(&more);
+}
+
 /* A thread's body. */
 static inline void *mirror_edit(void *argument) {
     struct editor *editor = argument;
@@ -246,6 +277,8 @@ static inline void *mirror_edit(void *argument) {
         uint64_t what = random_below(&editor->seed, 1000);
         if (what == 0) {
             editor_whole(editor, now);
+        } else if (what == 1) {
+            editor_flush(editor, now);
         } else if (what < 50) {
             lane_enter_waiting(editor->lane);
             keyspace_expire_slice(editor->lane, now, 100);

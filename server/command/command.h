@@ -144,6 +144,8 @@ enum command_flag {
     COMMAND_PROTECTED = 1 << 19,
     /* Ours, not shown to clients: the write function wants every shard (FLUSHALL, SWAPDB). */
     COMMAND_ALL_SHARDS = 1 << 24,
+    /* Ours, with it: but those that have no table of the session's database will do without (FLUSHDB). */
+    COMMAND_ONE_DATABASE = 1 << 23,
     /* Ours: clients are told of one command without subcommands, although dispatch knows them as rows
      * (DEBUG). */
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,

@@ -508,19 +508,19 @@ static void note_ready(struct shard_waiters *shard, const struct key *key, const
         if (is_same_key(key_of(line), key) && matters_to(line, entry)) ready_append(line);
 }
 
-/* The gate is closed: every table is ours. Keys of this database are other values now, or gone. Shards in
- * which that can't matter are passed over. */
-static void note_database(uint32_t database, bool is_gone) {
-    for (uint32_t i = 0; i < keyspace_shard_count(registry.keyspace); i++) {
-        struct shard_waiters *shard = &registry.shards[i];
-        bool has_values = !is_gone && keyspace_shard_keys(registry.keyspace, i, database) > 0;
-        if (shard->lines == 0 || (!has_values && counter_read(&shard->keys_on_gone) == 0)) continue;
-        for (uint32_t bucket = 0; bucket < shard->bucket_count; bucket++)
-            for (struct waiter_key *line = shard->buckets[bucket]; line != NULL;
-                 line = line_behind(shard, line))
-                if (key_of(line)->database == database && (has_values || cares_if_gone(line->waiter)))
-                    ready_append(line);
-    }
+/* Keys of this database are other values now in a shard, or gone. Passed over if that can't matter. */
+static void note_database(struct shard_waiters *shard, uint32_t database, bool has_values) {
+    if (shard->lines == 0 || (!has_values && counter_read(&shard->keys_on_gone) == 0)) return;
+    for (uint32_t bucket = 0; bucket < shard->bucket_count; bucket++)
+        for (struct waiter_key *line = shard->buckets[bucket]; line != NULL; line = line_behind(shard, line))
+            if (key_of(line)->database == database && (has_values || cares_if_gone(line->waiter)))
+                ready_append(line);
+}
+
+/* The gate is closed: every shard is ours. */
+static void note_swapped(uint32_t database) {
+    for (uint32_t i = 0; i < keyspace_shard_count(registry.keyspace); i++)
+        note_database(&registry.shards[i], database, keyspace_shard_keys(registry.keyspace, i, database) > 0);
 }
 
 /* A call for one of the keys that it waits for. all: room for that key and the one that it needs besides. */
@@ -584,13 +584,16 @@ static void on_changed(void *context, const struct key *key, const struct entry 
     (void)context;
     (void)other;
     if (!blocking_is_on()) return;
-    if (event == EVENT_SWAP || event == EVENT_FLUSH) {
-        note_database(key->database, event == EVENT_FLUSH);
+    if (event == EVENT_SWAP) {
+        note_swapped(key->database);
         return;
     }
     struct shard_waiters *shard = waiters_of(key->hash);
     if (shard->lines == 0) return;
-    if (event == EVENT_EXPIRED || event == EVENT_EVICTED)
+    if (event == EVENT_FLUSH)
+        note_database(shard, key->database,
+                      false); /* who cares for a key that is there stands in its shard */
+    else if (event == EVENT_EXPIRED || event == EVENT_EVICTED)
         refuse_waiters(shard, key);
     else
         note_ready(shard, key, entry);

@@ -817,6 +817,36 @@ static enum outcome run_with_gate(struct run *run, bool *is_again) {
     return wants_all(run) ? run_with_all(run) : run_through_gate(run, is_again);
 }
 
+/* With the shards that have a table of the database, however few they are: none, if it is empty. Where they
+ * are many, closing the gate is less work than trying each. */
+static enum outcome run_with_database(struct run *run) {
+    struct dispatcher *dispatcher = run->dispatcher;
+    struct shard_set *shards = &dispatcher->shards, *more = &dispatcher->more;
+    struct write_scope scope;
+    bool is_again;
+    if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    shard_set_clear(shards);
+    for (bool is_held = false;;) {
+        struct rwlock *busy;
+        shard_set_clear(more);
+        uint32_t missing = keyspace_find_tables(dispatcher->keyspace, run->call.database, shards, more);
+        if (is_held && missing == 0) break;
+        if (is_held) scope_end_write(&scope);
+        if (more->count < missing || !take_more(dispatcher)) {
+            reply_error(run->reply, ERROR_NO_MEMORY);
+            return OUTCOME_DONE;
+        }
+        bool is_much = shards->count > keyspace_shard_count(dispatcher->keyspace) / 2;
+        if (is_much || run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run, &is_again);
+        is_held = scope_try_write(&scope, dispatcher->lane, shards, run->call.now, &busy);
+        if (is_held) continue;
+        run->connection->refusals++;
+        if (park_on_lock(run->worker, run->connection, busy, true)) return OUTCOME_PARKED;
+    }
+    run_locked_write(run, &scope);
+    return wait_for_key(run);
+}
+
 /* What a command needs for what becomes of its operands, if that isn't there. */
 static size_t room_lacking(const struct run *run, const struct write_scope *scope) {
     const struct lane *lane = run->dispatcher->lane;
@@ -1204,6 +1234,7 @@ static enum outcome run_command(struct run *run) {
         if (!is_made) return outcome;
     }
     if (is_closer || wants_all(run)) {
+        if (!is_closer && (command->flags & COMMAND_ONE_DATABASE) != 0) return run_with_database(run);
         enum outcome outcome = run_with_gate(run, &is_again);
         if (!is_again) return outcome;
     } else {

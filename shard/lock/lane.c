@@ -422,8 +422,8 @@ void lane_trim(struct lane *lane) {
     lane->retired_capacity = 0;
 }
 
-/* Tables are unlinked while the gate is closed, so that nobody but observers sees them any more; when these
- * are gone, too, what is in them can be freed. */
+/* Nobody finds the tables any more; when who has found them before is gone, too, what is in them can be
+ * freed. */
 static void bury_flushed(struct lane *lane) {
     if (!lane->is_flushed_sealed) lane->flushed_epoch = atomic_fetch_add(&lane->keyspace->epoch, 1);
     lane->is_flushed_sealed = true;

@@ -49,6 +49,7 @@ struct keyspace {
     struct lane *lanes;          /* lane_count seats */
     _Atomic uint32_t lanes_used; /* seats beyond were never taken */
     struct mutex lanes_mutex;
+    _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
     struct gate gate;
     struct eviction eviction;
     _Alignas(64) _Atomic uint64_t epoch;
@@ -102,6 +103,9 @@ static inline void shard_set_table(struct shard *shard, uint32_t database, struc
     REQUIRES(&shard->lock) {
     atomic_store_explicit(&shard->tables[(size_t)database * shard->count], table, memory_order_release);
 }
+/* The database has no table in this shard any more. */
+void shard_drop_table(struct keyspace *keyspace, struct shard *shard, uint32_t database)
+    REQUIRES(&shard->lock);
 
 /* Frees a dead table's entries, those of that many homes at a time; true when the table itself is gone.
  * Values with a structure are left to lane_discard, or freed with the rest if lane is NULL. */

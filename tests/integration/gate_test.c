@@ -374,6 +374,51 @@ static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
     try_while_it_sleeps(sort_is_answered);
 }
 
+/* Keys of databases 1 and 2 may share the held shard: then the next server has other hashes. */
+static bool flushdb_is_answered(const struct server *server, int seconds) {
+    redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
+                 *waiter = connect_to_worker(server, 2);
+    expect(admin, "OK", "SET k 0");
+    expect(admin, "OK", "SELECT 2");
+    expect(admin, "OK", "XGROUP CREATE s g $ MKSTREAM");
+    expect(admin, "OK", "SET one 1");
+    expect(waiter, "OK", "SELECT 2");
+    redisAppendCommand(waiter, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+    send_now(waiter);
+    while (info_number(admin, "blocked_clients") < 1) continue;
+    expect(admin, "OK", "SELECT 0");
+    expect(admin, "OK", "DEBUG HOLD k %d", seconds);
+    expect(flusher, "OK", "SELECT 1"); /* never used */
+    expect(flusher, "OK", "FLUSHDB");
+    expect(flusher, "OK", "MSET one 1 two 2 three 3");
+    expect(flusher, "OK", "FLUSHDB ASYNC");
+    expect(flusher, "0", "DBSIZE");
+    expect(flusher, "0", "EXISTS one two three");
+    expect(flusher, "OK", "SET one 1");
+    expect(flusher, "1", "DBSIZE");
+    expect(flusher, "OK", "SELECT 2"); /* where somebody waits */
+    expect(flusher, "OK", "FLUSHDB SYNC");
+    expect(flusher, "0", "DBSIZE");
+    expect_next(waiter, "NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option");
+    redisReply *reply = redisCommand(admin, "DEBUG HOLD k 0");
+    assert_non_null(reply);
+    bool is_in_time = strncmp(reply->str, "BUSY", 4) == 0; /* it is still held */
+    freeReplyObject(reply);
+    expect(admin, "0", "EXISTS absent");
+    expect(flusher, "OK", "SELECT 1");
+    expect(flusher, "1", "DBSIZE");
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    redisFree(waiter);
+    redisFree(flusher);
+    redisFree(admin);
+    return is_in_time;
+}
+
+static void flushdb_waits_for_no_shard_but_those_of_its_own_keys(void **state) {
+    (void)state;
+    try_while_it_sleeps(flushdb_is_answered);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_that_keeps_the_gate_closed_is_not_stopped_by_it),
@@ -386,6 +431,7 @@ int main(void) {
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
+        cmocka_unit_test(flushdb_waits_for_no_shard_but_those_of_its_own_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

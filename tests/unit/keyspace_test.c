@@ -163,6 +163,102 @@ static void a_flush_empties_one_database_and_gives_all_back(void **state) {
     keyspace_close(keyspace);
 }
 
+/* A key that is in the second shard by the time that the first is held is not passed over. */
+static void a_database_is_flushed_with_no_more_than_the_shards_that_have_a_table_of_it(void **state) {
+    (void)state;
+    struct keyspace *keyspace = keyspace_with(64, 3, 9);
+    struct lane *lane = lane_attach(keyspace), *other = lane_attach(keyspace);
+    struct holding holding;
+    struct shard_set more;
+    char names[2][16];
+    struct key keys[2];
+    for (int i = 0, n = 0; i < 2; n++) {
+        size_t length = (size_t)snprintf(names[i], sizeof names[i], "k%d", n);
+        keys[i] = keyspace_key(keyspace, 1, names[i], length);
+        if (i == 0 || keyspace_shard_of(keyspace, keys[0].hash) != keyspace_shard_of(keyspace, keys[1].hash))
+            i++;
+    }
+    shard_set_init(&more);
+    put(lane, 1, keys[0].data, keys[0].length, "v", 1, ENTRY_NO_EXPIRY, NOW);
+    put(lane, 0, keys[1].data, keys[1].length, "v", 1, ENTRY_NO_EXPIRY, NOW);
+    hold_shards(&holding, lane, &keys[0], 1, NOW);
+    assert_int_equal(keyspace_find_tables(keyspace, 2, &more, &more), 0);
+    assert_int_equal(keyspace_find_tables(keyspace, 1, &holding.set, &more), 0);
+    assert_int_equal(keyspace_find_tables(keyspace, 1, &more, &more), 1);
+    assert_true(shard_set_has(&more, keyspace_shard_of(keyspace, keys[0].hash)));
+    shard_set_clear(&more);
+    put(other, 1, keys[1].data, keys[1].length, "v", 1, ENTRY_NO_EXPIRY, NOW);
+    assert_int_equal(keyspace_find_tables(keyspace, 1, &holding.set, &more), 1);
+    hold_end(&holding);
+    hold_shards(&holding, lane, keys, 2, NOW);
+    shard_set_clear(&more);
+    assert_int_equal(keyspace_find_tables(keyspace, 1, &holding.set, &more), 0);
+    assert_int_equal(keyspace_flush(&holding.scope, 1), 2);
+    assert_int_equal(keyspace_find_tables(keyspace, 1, &more, &more), 0);
+    hold_end(&holding);
+    assert_int_equal(size_of(lane, 0).keys, 1);
+    assert_int_equal(size_of(lane, 1).keys, 0);
+    shard_set_free(&more);
+    lane_detach(other);
+    lane_detach(lane);
+    keyspace_close(keyspace);
+}
+
+#define LOOKS 100000
+#define PLACES 256
+
+struct moving {
+    struct keyspace *keyspace;
+    _Atomic bool is_over;
+};
+
+/* From shard to shard, where there is something else at each moment but always something somewhere. Tables
+ * that are left go at once. */
+static void *move_about(void *argument) {
+    struct moving *moving = argument;
+    struct lane *lane = lane_attach(moving->keyspace);
+    for (int move = 1; !atomic_load(&moving->is_over); move++) {
+        char from[16], to[16];
+        size_t length = (size_t)snprintf(from, sizeof from, "k%d", (move - 1) * 7 % PLACES);
+        struct key key = keyspace_key(moving->keyspace, 0, from, length);
+        struct holding holding;
+        length = (size_t)snprintf(to, sizeof to, "k%d", move * 7 % PLACES);
+        put(lane, 0, to, length, "v", 1, ENTRY_NO_EXPIRY, NOW);
+        if (keyspace_shard_of(moving->keyspace, keyspace_hash(moving->keyspace, to, length)) ==
+            keyspace_shard_of(moving->keyspace, key.hash))
+            continue;
+        hold_shards(&holding, lane, &key, 1, NOW);
+        keyspace_flush(&holding.scope, 0);
+        hold_end(&holding);
+        lane_reclaim(lane);
+    }
+    lane_detach(lane);
+    return NULL;
+}
+
+static void tables_that_come_and_go_are_never_all_overlooked(void **state) {
+    (void)state;
+    struct moving moving = {.keyspace = keyspace_with(4096, 1, 9)};
+    struct shard_set none, more;
+    shard_set_init(&none);
+    shard_set_init(&more);
+    struct lane *lane = lane_attach(moving.keyspace);
+    put(lane, 0, "k0", 2, "v", 1, ENTRY_NO_EXPIRY, NOW);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, move_about, &moving) == 0);
+    for (int i = 0; i < LOOKS; i++) {
+        lane_enter_waiting(lane);
+        CHECK(keyspace_find_tables(moving.keyspace, 0, &none, &more) > 0);
+        lane_leave(lane);
+        shard_set_clear(&more);
+    }
+    atomic_store(&moving.is_over, true);
+    pthread_join(thread, NULL);
+    shard_set_free(&more);
+    lane_detach(lane);
+    keyspace_close(moving.keyspace);
+}
+
 static void swapped_databases_have_each_others_keys_and_sums(void **state) {
     (void)state;
     struct keyspace *keyspace = keyspace_with(4, 3, 9);
@@ -218,6 +314,8 @@ int main(void) {
         cmocka_unit_test(a_listener_can_rebuild_the_keyspace),
         cmocka_unit_test(several_threads_change_and_the_copy_stays_equal),
         cmocka_unit_test(a_flush_empties_one_database_and_gives_all_back),
+        cmocka_unit_test(a_database_is_flushed_with_no_more_than_the_shards_that_have_a_table_of_it),
+        cmocka_unit_test(tables_that_come_and_go_are_never_all_overlooked),
         cmocka_unit_test(swapped_databases_have_each_others_keys_and_sums),
         cmocka_unit_test(a_table_that_grows_shows_both_arrays),
     };

@@ -1,6 +1,6 @@
-/* Commands about whole databases. Those that change something run with every shard held; what they
- * unlink is freed afterwards, in slices, whether ASYNC or SYNC was asked for: nobody has to wait
- * for it while it happens. */
+/* Commands about whole databases. Those that change something run with every shard held that has something
+ * of it; what they unlink is freed afterwards, in slices, whether ASYNC or SYNC was asked for: nobody has to
+ * wait for it while it happens. */
 #include "shard/keyspace.h"
 #include "server/command/command.h"
 
@@ -11,13 +11,14 @@ static void command_dbsize(const struct call *call, struct reply *reply) {
 }
 
 /* [ASYNC | SYNC] */
-static void flush(struct write_scope *all, const struct call *call, struct reply *reply, uint32_t database) {
+static void flush(struct write_scope *scope, const struct call *call, struct reply *reply,
+                  uint32_t database) {
     if (call->count > 2 || (call->count == 2 && !argument_is(&call->arguments[1], "ASYNC") &&
                             !argument_is(&call->arguments[1], "SYNC"))) {
         reply_error(reply, ERROR_SYNTAX);
         return;
     }
-    keyspace_flush(all, database);
+    keyspace_flush(scope, database);
     reply_ok(reply);
 }
 
@@ -61,7 +62,7 @@ const struct command databases_commands[] = {
      .tips = "request_policy:all_shards,response_policy:agg_sum"},
     {.name = "flushdb",
      .arity = -1,
-     .flags = COMMAND_WRITE | COMMAND_ALL_SHARDS,
+     .flags = COMMAND_WRITE | COMMAND_ALL_SHARDS | COMMAND_ONE_DATABASE,
      .write = command_flushdb,
      .categories = "keyspace dangerous",
      .since = "1.0.0",
