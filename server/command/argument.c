@@ -1,7 +1,10 @@
 /* What many commands do with an argument first: compare it with a word, read it as a number, insist on a
  * string. Where that fails the reply is Redis's, so that a command only has to return. */
-#include "shard/base/number.h"
 #include "command.h"
+
+#include <string.h>
+
+#include "shard/base/number.h"
 
 static unsigned char letter_upper(unsigned char letter) {
     return letter >= 'a' && letter <= 'z' ? (unsigned char)(letter - 'a' + 'A') : letter;
@@ -14,6 +17,10 @@ bool argument_is(const struct bulk *argument, const char *word) {
             letter_upper((unsigned char)argument->data[i]) != letter_upper((unsigned char)word[i]))
             return false;
     return word[argument->length] == '\0';
+}
+
+bool argument_equals(const struct bulk *argument, const char *text) {
+    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
 }
 
 bool argument_integer(const struct bulk *argument, int64_t *value, struct reply *reply, const char *error) {
@@ -34,6 +41,20 @@ bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t
         reply_error_format(reply, "ERR value is out of range, value must between %lld and %lld",
                            (long long)least, (long long)most);
     return false;
+}
+
+bool argument_timeout(const struct bulk *argument, int64_t now, int64_t *timeout, struct reply *reply) {
+    int64_t end;
+    if (!argument_integer(argument, timeout, reply, "ERR timeout is not an integer or out of range"))
+        return false;
+    if (*timeout >= 0 && !__builtin_add_overflow(*timeout, now, &end)) return true;
+    reply_error(reply, *timeout < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
+    return false;
+}
+
+void reply_lines(struct reply *reply, const char *const *lines, size_t count) {
+    reply_array(reply, count);
+    for (size_t i = 0; i < count; i++) reply_status(reply, lines[i]);
 }
 
 void reply_collected(struct reply *reply, struct reply *text) {

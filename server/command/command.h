@@ -252,12 +252,19 @@ struct command {
 
 /* Case-blind comparison of an argument with a word in upper or lower case. */
 bool argument_is(const struct bulk *argument, const char *word);
+/* Byte by byte, as a user's name or an address is compared. */
+bool argument_equals(const struct bulk *argument, const char *text);
 /* Parses, or replies `error` (ERROR_NOT_INTEGER if NULL) and returns false. */
 bool argument_integer(const struct bulk *argument, int64_t *value, struct reply *reply, const char *error);
 /* An integer within [least, most], or the reply Redis gives ("ERR value is out of range, value must between
  * ..." or `error`). */
 bool argument_integer_within(const struct bulk *argument, int64_t least, int64_t most, int64_t *value,
                              struct reply *reply, const char *error);
+/* Milliseconds from `now` on, or the reply that Redis gives. What is read is no less than 0 and ends before
+ * time does. */
+bool argument_timeout(const struct bulk *argument, int64_t now, int64_t *timeout, struct reply *reply);
+/* Replies lines of text: a HELP. */
+void reply_lines(struct reply *reply, const char *const *lines, size_t count);
 /* Redis's error for a subcommand that is unknown or has a wrong number of arguments, where a row alone can't
  * tell. */
 void reply_subcommand_error(const struct call *call, struct reply *reply);

@@ -31,14 +31,20 @@
     EACH(hyperloglog_commands) \
     EACH(connection_commands) \
     EACH(client_commands) \
+    EACH(own_client_commands) \
     EACH(info_commands) \
     EACH(config_commands) \
     EACH(command_commands) \
     EACH(time_commands) \
     EACH(debug_commands) \
+    EACH(digest_commands) \
+    EACH(samples_commands) \
+    EACH(workers_commands) \
     EACH(slowlog_commands) \
     EACH(latency_commands) \
-    EACH(admin_commands)
+    EACH(memory_commands) \
+    EACH(monitor_commands) \
+    EACH(shutdown_commands)
 /* clang-format on */
 
 #define DECLARE(rows) extern const struct command rows[];

@@ -46,11 +46,6 @@ static const struct key *key_of(const struct waiter_key *wait) {
     return &wait->waiter->keys[wait->index];
 }
 
-static bool is_same_key(const struct key *one, const struct key *other) {
-    return one->hash == other->hash && one->database == other->database && one->length == other->length &&
-           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
-}
-
 static bool is_waiting(const struct blocked_client *waiter) {
     return atomic_load_explicit(&waiter->state, memory_order_acquire) == WAITER_WAITING;
 }
@@ -141,7 +136,7 @@ static struct waiter_key *line_behind(struct shard_waiters *shard, const struct 
 
 static struct waiter_key *line_find(struct shard_waiters *shard, const struct waiter_key *wait) {
     struct waiter_key *line = lines_near(shard, wait->place);
-    while (line != NULL && !(is_same_key(key_of(line), key_of(wait)) && is_alike(line->waiter, wait->waiter)))
+    while (line != NULL && !(key_equals(key_of(line), key_of(wait)) && is_alike(line->waiter, wait->waiter)))
         line = line_behind(shard, line);
     return line;
 }
@@ -153,7 +148,7 @@ static bool is_only_of_key(const struct shard_waiters *shard, const struct waite
     const struct waiter_key *other = shard->buckets[bucket_of(shard, line->place)];
     for (; other != NULL; other = other->chain)
         if (other != line && (!among_caring || cares_if_gone(other->waiter)) &&
-            is_same_key(key_of(other), key_of(line)))
+            key_equals(key_of(other), key_of(line)))
             return false;
     return true;
 }
@@ -505,7 +500,7 @@ static bool matters_to(const struct waiter_key *line, const struct entry *entry)
 static void note_ready(struct shard_waiters *shard, const struct key *key, const struct entry *entry) {
     for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
          line = line_behind(shard, line))
-        if (is_same_key(key_of(line), key) && matters_to(line, entry)) ready_append(line);
+        if (key_equals(key_of(line), key) && matters_to(line, entry)) ready_append(line);
 }
 
 /* Keys of this database are other values now in a shard, or gone. Passed over if that can't matter. */
@@ -568,7 +563,7 @@ void blocking_wake(void) {
 static void refuse_waiters(struct shard_waiters *shard, const struct key *key) {
     for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
          line = line_behind(shard, line)) {
-        if (!cares_if_gone(line->waiter) || !is_same_key(key_of(line), key)) continue;
+        if (!cares_if_gone(line->waiter) || !key_equals(key_of(line), key)) continue;
         for (struct waiter_key *wait = line; wait != NULL; wait = wait->next) {
             struct key all[2];
             if (!finish(wait->waiter, WAITER_SERVED)) continue;

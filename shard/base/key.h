@@ -2,8 +2,10 @@
 #ifndef SHARD_BASE_KEY_H
 #define SHARD_BASE_KEY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct fetch;
 
@@ -15,5 +17,11 @@ struct key {
     uint32_t database;
     const struct fetch *fetch; /* what fetching ahead has found of it (scope_take.h), or NULL */
 };
+
+/* Whether both mean one key of one database. */
+static inline bool key_equals(const struct key *one, const struct key *other) {
+    return one->hash == other->hash && one->database == other->database && one->length == other->length &&
+           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
+}
 
 #endif

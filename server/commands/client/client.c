@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shard/base/counter.h"
 #include "shard/base/number.h"
 #include "server/run/dispatch.h"
 #include "server/worker/inquiry.h"
@@ -58,8 +57,7 @@ static void command_client_help(const struct call *call, struct reply *reply) {
         "    This text.",
     };
     (void)call;
-    reply_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 /* The line about a client, whole, however long its names are. */
@@ -103,10 +101,6 @@ struct filter {
     bool is_old_form; /* CLIENT KILL ip:port */
 };
 
-static bool text_is(const struct bulk *argument, const char *text) {
-    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
-}
-
 /* Reads CLIENT KILL's arguments; with reply NULL they are known to be right. */
 static bool filter_read(struct filter *filter, const struct bulk *arguments, uint32_t count,
                         struct reply *reply) {
@@ -139,7 +133,7 @@ static bool filter_read(struct filter *filter, const struct bulk *arguments, uin
         } else if (argument_is(option, "LADDR")) {
             filter->local = value;
         } else if (argument_is(option, "USER")) {
-            if (!text_is(value, "default")) {
+            if (!argument_equals(value, "default")) {
                 reply_error_format(reply, "ERR No such user '%.*s'", (int)value->length, value->data);
                 return false;
             }
@@ -162,11 +156,11 @@ static bool filter_matches(const struct filter *filter, const struct connection 
     if (filter->user != NULL && !session_is_admitted(&connection->session)) return false;
     if (filter->peer != NULL) {
         connection_peer(connection, address, sizeof address);
-        if (!text_is(filter->peer, address)) return false;
+        if (!argument_equals(filter->peer, address)) return false;
     }
     if (filter->local != NULL) {
         connection_local(connection, address, sizeof address);
-        if (!text_is(filter->local, address)) return false;
+        if (!argument_equals(filter->local, address)) return false;
     }
     return true;
 }
@@ -356,19 +350,8 @@ static void command_client_unblock_conclude(struct inquiry *inquiry, const struc
 
 /* ------------------------------------------------------------------ PAUSE */
 
-static bool pause_timeout(const struct bulk *argument, int64_t now, int64_t *until, struct reply *reply) {
-    int64_t timeout;
-    if (!argument_integer(argument, &timeout, reply, "ERR timeout is not an integer or out of range"))
-        return false;
-    if (timeout < 0 || __builtin_add_overflow(timeout, now, until)) {
-        reply_error(reply, timeout < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
-        return false;
-    }
-    return true;
-}
-
 static bool command_client_pause_check(const struct call *call, struct reply *reply) {
-    int64_t until;
+    int64_t timeout;
     if (call->count > 4) {
         reply_subcommand_error(call, reply);
         return false;
@@ -378,16 +361,17 @@ static bool command_client_pause_check(const struct call *call, struct reply *re
         reply_error(reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
         return false;
     }
-    return pause_timeout(&call->arguments[2], call->now, &until, reply);
+    return argument_timeout(&call->arguments[2], call->now, &timeout, reply);
 }
 
 /* A pause under way is neither shortened nor loosened by another one. */
 static void command_client_pause_visit(struct worker *worker, struct inquiry *inquiry) {
-    int64_t until = 0;
+    int64_t timeout = 0;
     bool only_writes = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "WRITE"),
          present_only_writes;
-    pause_timeout(&inquiry->arguments[2], worker->now_monotonic, &until,
-                  &inquiry_answer(inquiry, worker)->text);
+    argument_timeout(&inquiry->arguments[2], worker->now_monotonic, &timeout,
+                     &inquiry_answer(inquiry, worker)->text);
+    int64_t until = worker->now_monotonic + timeout;
     int64_t present = dispatch_paused_until(worker, &present_only_writes);
     if (present > worker->now_monotonic) {
         if (present > until) until = present;
@@ -396,8 +380,7 @@ static void command_client_pause_visit(struct worker *worker, struct inquiry *in
     dispatch_pause(worker, until, only_writes);
 }
 
-static void command_client_pause_conclude(struct inquiry *inquiry, const struct call *call,
-                                          struct reply *reply) {
+static void conclude_ok(struct inquiry *inquiry, const struct call *call, struct reply *reply) {
     (void)inquiry;
     (void)call;
     reply_ok(reply);
@@ -407,29 +390,6 @@ static void command_client_unpause_visit(struct worker *worker, struct inquiry *
     (void)inquiry;
     dispatch_pause(worker, 0, false);
 }
-
-static void command_client_unpause_conclude(struct inquiry *inquiry, const struct call *call,
-                                            struct reply *reply) {
-    (void)inquiry;
-    (void)call;
-    reply_ok(reply);
-}
-
-/* ------------------------------------------------------------------ DEBUG MOVE-CLIENTS */
-
-static void command_debug_move_clients_visit(struct worker *worker, struct inquiry *inquiry) {
-    (void)inquiry;
-    balance_evacuate(worker, worker_at((worker->number + 1) % worker_count()));
-}
-
-static void command_debug_move_clients_conclude(struct inquiry *inquiry, const struct call *call,
-                                                struct reply *reply) {
-    (void)inquiry;
-    (void)call;
-    reply_ok(reply);
-}
-
-#define DEBUG_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED)
 
 /* ------------------------------------------------------------------ rows */
 
@@ -497,7 +457,7 @@ const struct command client_commands[] = {
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
      .check = command_client_pause_check,
      .visit = command_client_pause_visit,
-     .conclude = command_client_pause_conclude,
+     .conclude = conclude_ok,
      .categories = "connection",
      .since = "2.9.50",
      .group = "connection",
@@ -521,16 +481,11 @@ const struct command client_commands[] = {
      .arity = 2,
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
      .visit = command_client_unpause_visit,
-     .conclude = command_client_unpause_conclude,
+     .conclude = conclude_ok,
      .categories = "connection",
      .since = "6.2.0",
      .group = "connection",
      .complexity = "O(N) for N paused connections",
      .summary = "Ends a pause"},
-    {.name = "debug|move-clients",
-     .arity = 2,
-     .flags = DEBUG_FLAGS,
-     .visit = command_debug_move_clients_visit,
-     .conclude = command_debug_move_clients_conclude},
     {.name = NULL},
 };

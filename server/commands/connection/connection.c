@@ -1,17 +1,16 @@
 /* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it
  * means. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/base/counter.h"
 #include "shard/keyspace.h"
-#include "shard/base/number.h"
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/version.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
+#include "server/commands/client/own.h"
 
 static void command_ping(const struct call *call, struct reply *reply) {
     if (call->count > 2)
@@ -67,10 +66,6 @@ static void command_reset(struct worker *worker, struct connection *connection, 
 
 #define DEFAULT_USER "default"
 
-static bool text_is(const struct bulk *argument, const char *text) {
-    return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
-}
-
 size_t session_bytes(const struct session *session) {
     const struct library *library = session->library;
     const char *const names[] = {session->name, library == NULL ? NULL : library->name,
@@ -88,7 +83,7 @@ bool session_is_admitted(const struct session *session) {
 /* There is one user and one password, requirepass. Replies if it is refused. */
 static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,
                          struct reply *reply) {
-    if (text_is(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
+    if (argument_equals(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
         session->is_authenticated = true;
         return true;
     }
@@ -110,50 +105,6 @@ static void command_auth(struct session *session, const struct call *call, struc
     const struct bulk unnamed = {.data = DEFAULT_USER, .length = strlen(DEFAULT_USER)};
     const struct bulk *user = call->count == 3 ? &call->arguments[1] : &unnamed;
     if (authenticate(session, user, &call->arguments[call->count - 1], reply)) reply_ok(reply);
-}
-
-static bool is_printable(const struct bulk *text) {
-    for (size_t i = 0; i < text->length; i++)
-        if (text->data[i] < '!' || text->data[i] > '~') return false;
-    return true;
-}
-
-/* `what` is how a refusal speaks of the name. */
-static bool name_check(const struct bulk *what, const struct bulk *name, struct reply *reply) {
-    int length = (int)what->length;
-    if (name->length > SESSION_NAME_MOST)
-        reply_error_format(reply, "ERR %.*s cannot be longer than %zu bytes.", length, what->data,
-                           SESSION_NAME_MOST);
-    else if (!is_printable(name))
-        reply_error_format(reply, "ERR %.*s cannot contain spaces, newlines or special characters.", length,
-                           what->data);
-    else
-        return true;
-    return false;
-}
-
-/* Sets an owned text; an empty one clears it. */
-static bool text_set(char **place, const struct bulk *text, struct reply *reply) {
-    char *copy = NULL;
-    if (text->length > 0) {
-        copy = malloc(text->length + 1);
-        if (copy == NULL) {
-            reply_error(reply, ERROR_NO_MEMORY);
-            return false;
-        }
-        memcpy(copy, text->data, text->length);
-        copy[text->length] = '\0';
-    }
-    free(*place);
-    *place = copy;
-    return true;
-}
-
-static const struct bulk client_names = {.data = (char *)(uintptr_t)"Client names",
-                                         .length = sizeof "Client names" - 1};
-
-static bool set_name(struct session *session, const struct bulk *name, struct reply *reply) {
-    return name_check(&client_names, name, reply) && text_set(&session->name, name, reply);
 }
 
 static void greet(const struct session *session, struct reply *reply) {
@@ -195,7 +146,7 @@ static void command_hello(struct session *session, const struct call *call, stru
             i += 2;
         } else if (argument_is(option, "SETNAME") && left >= 1) {
             name = &call->arguments[++i];
-            if (!name_check(&client_names, name, reply)) return;
+            if (!client_name_check(name, reply)) return;
         } else {
             reply_error_format(reply, "ERR Syntax error in HELLO option '%.*s'", (int)option->length,
                                option->data);
@@ -210,75 +161,9 @@ static void command_hello(struct session *session, const struct call *call, stru
                            "protocol version at the same time");
         return;
     }
-    if (name != NULL && !set_name(session, name, reply)) return;
+    if (name != NULL && !client_name_set(session, name, reply)) return;
     if (version != 0) reply->protocol = session->protocol = (uint8_t)version;
     greet(session, reply);
-}
-
-/* ------------------------------------------------------------------ CLIENT, as far as it is about oneself */
-
-static void command_client_id(struct session *session, const struct call *call, struct reply *reply) {
-    (void)call;
-    reply_integer(reply, (int64_t)session->id);
-}
-
-static void command_client_getname(struct session *session, const struct call *call, struct reply *reply) {
-    (void)call;
-    if (session->name == NULL)
-        reply_null(reply);
-    else
-        reply_bulk_text(reply, session->name);
-}
-
-static void command_client_setname(struct session *session, const struct call *call, struct reply *reply) {
-    if (set_name(session, &call->arguments[2], reply)) reply_ok(reply);
-}
-
-static void command_client_setinfo(struct session *session, const struct call *call, struct reply *reply) {
-    const struct bulk *option = &call->arguments[2], *value = &call->arguments[3];
-    bool is_name = argument_is(option, "LIB-NAME");
-    if (!is_name && !argument_is(option, "LIB-VER")) {
-        reply_error_format(reply, "ERR Unrecognized option '%.*s'", (int)option->length, option->data);
-        return;
-    }
-    if (!name_check(option, value, reply)) return;
-    if (session->library == NULL) session->library = calloc(1, sizeof *session->library);
-    if (session->library == NULL)
-        reply_error(reply, ERROR_NO_MEMORY);
-    else if (text_set(is_name ? &session->library->name : &session->library->version, value, reply))
-        reply_ok(reply);
-}
-
-static void command_client_reply(struct session *session, const struct call *call, struct reply *reply) {
-    const struct bulk *mode = &call->arguments[2];
-    if (argument_is(mode, "ON")) {
-        session->reply_mode = REPLY_ON;
-        reply_ok(reply);
-    } else if (argument_is(mode, "OFF")) {
-        session->reply_mode = REPLY_OFF;
-    } else if (argument_is(mode, "SKIP")) {
-        if (session->reply_mode != REPLY_OFF) session->reply_mode = REPLY_SKIP_NEXT;
-    } else {
-        reply_error(reply, ERROR_SYNTAX);
-    }
-}
-
-static void set_switch(bool *place, const struct bulk *value, struct reply *reply) {
-    bool is_on = argument_is(value, "ON");
-    if (!is_on && !argument_is(value, "OFF")) {
-        reply_error(reply, ERROR_SYNTAX);
-        return;
-    }
-    *place = is_on;
-    reply_ok(reply);
-}
-
-static void command_client_no_evict(struct session *session, const struct call *call, struct reply *reply) {
-    set_switch(&session->is_no_evict, &call->arguments[2], reply);
-}
-
-static void command_client_no_touch(struct session *session, const struct call *call, struct reply *reply) {
-    set_switch(&session->is_no_touch, &call->arguments[2], reply);
 }
 
 /* ------------------------------------------------------------------ rows */
@@ -360,74 +245,5 @@ const struct command connection_commands[] = {
      .group = "connection",
      .complexity = "O(1)",
      .summary = "Closes the connection"},
-    {.name = "client|getname",
-     .arity = 2,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_getname,
-     .categories = "connection",
-     .since = "2.6.9",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Tells the connection's name"},
-    {.name = "client|id",
-     .arity = 2,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_id,
-     .categories = "connection",
-     .since = "5.0.0",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Tells the connection's number"},
-    {.name = "client|no-evict",
-     .arity = 3,
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_no_evict,
-     .categories = "connection",
-     .since = "7.0.0",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Spares the connection when client memory is short",
-     .syntax = "enabled:oneof(on=ON off=OFF)"},
-    {.name = "client|reply",
-     .arity = 3,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_reply,
-     .categories = "connection",
-     .since = "3.2.0",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Chooses whether the connection is answered",
-     .syntax = "on_off_skip:oneof(on=ON off=OFF skip=SKIP)"},
-    {.name = "client|setname",
-     .arity = 3,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_setname,
-     .categories = "connection",
-     .since = "2.6.9",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Names the connection",
-     .syntax = "connection-name:string"},
-    {.name = "client|no-touch",
-     .arity = 3,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_no_touch,
-     .categories = "connection",
-     .since = "7.2.0",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Makes the connection's commands leave access times alone",
-     .syntax = "enabled:oneof(on=ON off=OFF)"},
-    {.name = "client|setinfo",
-     .arity = 4,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-     .session = command_client_setinfo,
-     .categories = "connection",
-     .since = "7.2.0",
-     .group = "connection",
-     .complexity = "O(1)",
-     .summary = "Notes the client library's name or version",
-     .syntax = "attr:oneof(libname:string=LIB-NAME libver:string=LIB-VER)",
-     .tips = "request_policy:all_nodes,response_policy:all_succeeded"},
     {.name = NULL},
 };

@@ -5,7 +5,6 @@
  * center is said, and whether the result may be kept. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "shard/base/number.h"
 #include "shard/value/sorted.h"

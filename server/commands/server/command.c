@@ -515,8 +515,7 @@ static void command_command_help(const struct call *call, struct reply *reply) {
         "    This text.",
     };
     (void)call;
-    reply_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 /* ------------------------------------------------------------------ rows */

@@ -33,8 +33,7 @@ static void command_config_help(const struct call *call, struct reply *reply) {
         "    Print this text.",
     };
     (void)call;
-    reply_array(reply, sizeof lines / sizeof *lines);
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) reply_status(reply, lines[i]);
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 /* ------------------------------------------------------------------ rows */

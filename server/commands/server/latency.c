@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/command/command_table.h"
@@ -219,8 +218,7 @@ static void command_latency_help(const struct call *call, struct reply *reply) {
         "    This text.",
     };
     (void)call;
-    reply_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 /* ------------------------------------------------------------------ rows */

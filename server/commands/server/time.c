@@ -1,5 +1,4 @@
 /* TIME, and LOLWUT: the two that ask for nothing and know nothing of keys. */
-#include <string.h>
 
 #include "shard/base/number.h"
 #include "server/base/clock.h"

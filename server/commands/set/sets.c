@@ -3,7 +3,6 @@
  * The commands on several sets read their sources first; what is stored is made apart and then takes the
  * destination's place in one edit, so that the destination may be a source as well. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "shard/value/form.h"
 #include "shard/value/members.h"
@@ -57,11 +56,6 @@ static void command_srem(struct write_scope *scope, const struct call *call, str
     reply_integer(reply, removed);
 }
 
-static bool is_same_key(const struct key *one, const struct key *other) {
-    return one->length == other->length &&
-           (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
-}
-
 /* The member is added first: that may fail, and then it hasn't left its set. */
 static void move(struct write_scope *scope, const struct call *call, struct text member,
                  struct reply *reply) {
@@ -92,7 +86,7 @@ static void command_smove(struct write_scope *scope, const struct call *call, st
         return;
     source = entry_value(entry);
     bool is_there = members_has(source, member);
-    if (!is_there || is_same_key(&call->keys[0], &call->keys[1]))
+    if (!is_there || key_equals(&call->keys[0], &call->keys[1]))
         reply_integer(reply, is_there);
     else
         move(scope, call, member, reply);

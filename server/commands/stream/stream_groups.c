@@ -229,8 +229,7 @@ static void command_xgroup_help(const struct call *call, struct reply *reply) {
         "    Print this help.",
     };
     (void)call;
-    reply_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
 
 /* ------------------------------------------------------------------ XACK */

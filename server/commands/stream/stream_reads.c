@@ -25,19 +25,6 @@ struct position {
 
 /* ------------------------------------------------------------------ arguments */
 
-static bool timeout_parse(const struct bulk *argument, int64_t now, int64_t *timeout, struct reply *reply) {
-    int64_t end;
-    const char *error = NULL;
-    if (!argument_integer(argument, timeout, reply, "ERR timeout is not an integer or out of range"))
-        return false;
-    if (*timeout < 0)
-        error = "ERR timeout is negative";
-    else if (__builtin_add_overflow(*timeout, now, &end))
-        error = "ERR timeout is out of range";
-    if (error != NULL) reply_error(reply, error);
-    return error == NULL;
-}
-
 static bool only_of_groups(const char *option, bool is_group, struct reply *reply) {
     if (!is_group)
         reply_error_format(
@@ -52,7 +39,7 @@ static bool option_parse(const struct call *call, uint32_t *at, bool is_group, s
     uint32_t more = call->count - *at - 1;
     if (more >= 1 && argument_is(option, "BLOCK")) {
         reading->has_timeout = true;
-        return timeout_parse(&call->arguments[++*at], call->now, &reading->timeout, reply);
+        return argument_timeout(&call->arguments[++*at], call->now, &reading->timeout, reply);
     }
     if (more >= 1 && argument_is(option, "COUNT")) {
         int64_t count;

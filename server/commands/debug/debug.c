@@ -1,46 +1,26 @@
-/* DEBUG: what tests want to see and do. (DEBUG HOLD, WORKER and CLOCK stand in admin.c, and DEBUG
- * MOVE-CLIENTS in client.c.)
- *
- * DIGEST and DIGEST-VALUE give what Redis gives for the same data, so that two servers can be
- * compared by one line. Everything is built of SHA-1, from a digest of zeros, in two ways to take
- * bytes in:
- *
- *     add   digest = digest xor sha1(bytes)     order doesn't matter
- *     mix   add, then digest = sha1(digest)     order matters
- *
- *     value     mix the type's number, mix the string; with an expiry: add "!!expire!!"
- *     entry     mix the key, then go on as for the value
- *     data set  for each database with keys: mix its number, then add its entries' digests
- *
- * Numbers are taken in as 4 bytes, big-endian. */
-#include <arpa/inet.h>
+/* DEBUG: what tests want to see and do. */
+#include "debug.h"
+
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
+#include "shard/base/number.h"
 #include "shard/evict/eviction.h"
 #include "shard/keyspace.h"
-#include "shard/base/number.h"
 #include "server/base/glob.h"
 #include "server/base/log.h"
 #include "server/base/process.h"
-#include "shard/value/fields.h"
-#include "shard/value/list.h"
-#include "shard/value/members.h"
-#include "shard/value/sorted.h"
-#include "shard/value/stream.h"
-#include "server/command/command.h"
 
 /* Whatever is none of the rows. */
 static void command_debug(const struct call *call, struct reply *reply) {
     reply_subcommand_error(call, reply);
 }
 
-static bool takes(const struct call *call, uint32_t least, uint32_t most, struct reply *reply) {
+bool debug_takes(const struct call *call, uint32_t least, uint32_t most, struct reply *reply) {
     if (call->count >= least && call->count <= most) return true;
     reply_subcommand_error(call, reply);
     return false;
@@ -51,213 +31,6 @@ static void argument_text(const struct bulk *argument, char *text, size_t size) 
     size_t length = argument->length < size - 1 ? argument->length : size - 1;
     memcpy(text, argument->data, length);
     text[length] = '\0';
-}
-
-/* ------------------------------------------------------------------ digests */
-
-#define DIGEST_BYTES 20
-#define ERROR_DIGEST "ERR SHA-1 is not to be had from libcrypto"
-
-/* SHA-1 of libcrypto, fetched once for many digests. */
-struct hasher {
-    EVP_MD *kind;
-    EVP_MD_CTX *context;
-    bool is_broken;
-};
-
-struct digest {
-    unsigned char bytes[DIGEST_BYTES];
-};
-
-static void hasher_open(struct hasher *hasher) {
-    hasher->kind = EVP_MD_fetch(NULL, "SHA1", NULL);
-    hasher->context = EVP_MD_CTX_new();
-    hasher->is_broken = hasher->kind == NULL || hasher->context == NULL;
-}
-
-static void hasher_close(struct hasher *hasher) {
-    EVP_MD_CTX_free(hasher->context);
-    EVP_MD_free(hasher->kind);
-}
-
-static void hash(struct hasher *hasher, const void *data, size_t length, struct digest *out) {
-    memset(out, 0, sizeof *out);
-    if (hasher->is_broken) return;
-    hasher->is_broken = EVP_DigestInit_ex2(hasher->context, hasher->kind, NULL) != 1 ||
-                        EVP_DigestUpdate(hasher->context, data, length) != 1 ||
-                        EVP_DigestFinal_ex(hasher->context, out->bytes, NULL) != 1;
-}
-
-static void digest_add(struct digest *digest, struct hasher *hasher, const void *data, size_t length) {
-    struct digest added;
-    hash(hasher, data, length, &added);
-    for (size_t i = 0; i < DIGEST_BYTES; i++) digest->bytes[i] ^= added.bytes[i];
-}
-
-static void digest_mix(struct digest *digest, struct hasher *hasher, const void *data, size_t length) {
-    struct digest added;
-    digest_add(digest, hasher, data, length);
-    added = *digest;
-    hash(hasher, added.bytes, DIGEST_BYTES, digest);
-}
-
-static void digest_mix_number(struct digest *digest, struct hasher *hasher, uint32_t number) {
-    uint32_t bytes = htonl(number);
-    digest_mix(digest, hasher, &bytes, sizeof bytes);
-}
-
-struct digesting {
-    struct digest *digest;
-    struct hasher *hasher;
-};
-
-/* In order. */
-static bool digest_element(void *context, const struct packed_text *text) {
-    const struct digesting *digesting = context;
-    digest_mix(digesting->digest, digesting->hasher, text->data, text->length);
-    return true;
-}
-
-/* In any order. */
-static bool digest_member(void *context, const struct packed_text *text) {
-    const struct digesting *digesting = context;
-    digest_add(digesting->digest, digesting->hasher, text->data, text->length);
-    return true;
-}
-
-static void digest_pair(void *context, const struct packed_text *first, const struct packed_text *second) {
-    const struct digesting *digesting = context;
-    struct digest pair = {{0}};
-    digest_mix(&pair, digesting->hasher, first->data, first->length);
-    digest_mix(&pair, digesting->hasher, second->data, second->length);
-    digest_add(digesting->digest, digesting->hasher, pair.bytes, DIGEST_BYTES);
-}
-
-static bool digest_scored(void *context, const struct packed_text *member, double score) {
-    char digits[32];
-    struct packed_text text = {.data = digits,
-                               .length = (size_t)snprintf(digits, sizeof digits, "%.17g", score)};
-    digest_pair(context, member, &text);
-    return true;
-}
-
-/* Ids, fields and values in order. */
-static void digest_stream(const struct digesting *digesting, const struct stream *stream) {
-    struct stream_reader reader;
-    struct packed_text name, value;
-    char id[64];
-    stream_read(&reader, stream, STREAM_ID_LEAST, STREAM_ID_MOST, false);
-    while (stream_next(&reader)) {
-        int length = snprintf(id, sizeof id, "%llu.%llu", (unsigned long long)reader.id.ms,
-                              (unsigned long long)reader.id.seq);
-        digest_mix(digesting->digest, digesting->hasher, id, (size_t)length);
-        for (uint32_t i = 0; i < reader.field_count; i++) {
-            stream_field(&reader, &name, &value);
-            digest_mix(digesting->digest, digesting->hasher, name.data, name.length);
-            digest_mix(digesting->digest, digesting->hasher, value.data, value.length);
-        }
-    }
-}
-
-static void digest_content(struct digest *digest, struct hasher *hasher, const struct entry *entry) {
-    struct digesting digesting = {digest, hasher};
-    struct string_view view;
-    switch (entry_type(entry)) {
-    case TYPE_STRING:
-        entry_string(entry, &view);
-        digest_mix(digest, hasher, view.data, view.length);
-        break;
-    case TYPE_LIST: list_each(entry_value(entry), 0, UINT64_MAX, false, digest_element, &digesting); break;
-    case TYPE_SET: members_each(entry_value(entry), digest_member, &digesting); break;
-    case TYPE_ZSET: sorted_each(entry_value(entry), 0, UINT64_MAX, false, digest_scored, &digesting); break;
-    case TYPE_HASH: fields_each(entry_value(entry), digest_pair, &digesting); break;
-    case TYPE_STREAM: digest_stream(&digesting, entry_value(entry)); break;
-    default: break;
-    }
-}
-
-static void digest_take_value(struct digest *digest, struct hasher *hasher, const struct entry *entry) {
-    static const char mark[] = "!!expire!!";
-    static const uint32_t type_numbers[TYPE_COUNT] = {
-        [TYPE_STRING] = 0, [TYPE_LIST] = 1, [TYPE_SET] = 2,
-        [TYPE_ZSET] = 3,   [TYPE_HASH] = 4, [TYPE_STREAM] = 6,
-    };
-    digest_mix_number(digest, hasher, type_numbers[entry_type(entry)]);
-    digest_content(digest, hasher, entry);
-    if (entry_expiry(entry) != ENTRY_NO_EXPIRY) digest_add(digest, hasher, mark, sizeof mark - 1);
-}
-
-static void digest_reply(const struct digest *digest, struct reply *reply) {
-    char text[2 * DIGEST_BYTES + 1];
-    for (size_t i = 0; i < DIGEST_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", digest->bytes[i]);
-    reply_status(reply, text);
-}
-
-static void command_debug_digest_value(const struct read_scope *scope, const struct call *call,
-                                       struct reply *reply) {
-    struct hasher hasher;
-    size_t mark = reply_mark(reply);
-    hasher_open(&hasher);
-    reply_array(reply, call->key_count);
-    for (uint32_t i = 0; i < call->key_count; i++) {
-        struct digest digest = {{0}};
-        const struct entry *entry = scope_peek(scope, &call->keys[i]);
-        if (entry != NULL) digest_take_value(&digest, &hasher, entry);
-        digest_reply(&digest, reply);
-    }
-    if (hasher.is_broken) {
-        reply_truncate(reply, mark);
-        reply_error(reply, ERROR_DIGEST);
-    }
-    hasher_close(&hasher);
-}
-
-struct summing {
-    struct hasher hasher;
-    struct digest digest;
-    uint32_t database;
-    bool has_database; /* its number has been mixed in: before the first key that hasn't expired */
-};
-
-static void sum_entry(void *context, const struct entry *entry) {
-    struct summing *summing = context;
-    struct digest digest = {{0}};
-    size_t length;
-    const char *key = entry_key(entry, &length);
-    if (!summing->has_database) digest_mix_number(&summing->digest, &summing->hasher, summing->database);
-    summing->has_database = true;
-    digest_mix(&digest, &summing->hasher, key, length);
-    digest_take_value(&digest, &summing->hasher, entry);
-    digest_add(&summing->digest, &summing->hasher, digest.bytes, DIGEST_BYTES);
-}
-
-static void sum_database(struct summing *summing, const struct read_scope *all,
-                         const struct keyspace *keyspace, uint32_t database) {
-    for (uint32_t shard = 0; shard < keyspace_shard_count(keyspace); shard++) {
-        uint64_t position = keyspace_shard_position(keyspace, shard);
-        if (keyspace_shard_keys(keyspace, shard, database) > 0)
-            scope_scan(all, shard, database, position, SIZE_MAX, sum_entry, summing);
-    }
-}
-
-static void command_debug_digest(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    const struct read_scope all = {scope->scope};
-    struct summing summing = {.digest = {{0}}};
-    if (!takes(call, 2, 2, reply)) return;
-    hasher_open(&summing.hasher);
-    for (uint32_t database = 0; database < keyspace_database_count(call->keyspace); database++) {
-        struct keyspace_size size;
-        keyspace_size(call->keyspace, database, &size);
-        if (size.keys == 0) continue;
-        summing.database = database;
-        summing.has_database = false;
-        sum_database(&summing, &all, call->keyspace, database);
-    }
-    if (summing.hasher.is_broken)
-        reply_error(reply, ERROR_DIGEST);
-    else
-        digest_reply(&summing.digest, reply);
-    hasher_close(&summing.hasher);
 }
 
 /* ------------------------------------------------------------------ looking into things */
@@ -279,7 +52,7 @@ static size_t serialized_length(const struct entry *entry) {
 
 static void command_debug_object(const struct read_scope *scope, const struct call *call,
                                  struct reply *reply) {
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     const struct entry *entry = scope_peek(scope, &call->keys[0]);
     if (entry == NULL) {
         reply_error(reply, ERROR_NO_KEY);
@@ -319,7 +92,7 @@ static void command_debug_htstats(const struct call *call, struct reply *reply) 
     struct spread spread;
     int64_t database;
     char text[768];
-    if (!takes(call, 3, 4, reply)) return;
+    if (!debug_takes(call, 3, 4, reply)) return;
     if (call->count == 4 && !argument_is(&call->arguments[3], "FULL")) {
         reply_error(reply, ERROR_SYNTAX);
         return;
@@ -357,7 +130,7 @@ static void command_debug_htstats(const struct call *call, struct reply *reply) 
 static void command_debug_sleep(struct write_scope *scope, const struct call *call, struct reply *reply) {
     char text[64];
     (void)scope;
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     argument_text(&call->arguments[2], text, sizeof text);
     double seconds = strtod(text, NULL);
     if (seconds > 0) {
@@ -371,26 +144,26 @@ static void command_debug_sleep(struct write_scope *scope, const struct call *ca
 
 static void command_debug_set_active_expire(const struct call *call, struct reply *reply) {
     char text[32];
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     argument_text(&call->arguments[2], text, sizeof text);
     keyspace_set_active_expiry(call->keyspace, strtol(text, NULL, 10) != 0);
     reply_ok(reply);
 }
 
 static void command_debug_error(const struct call *call, struct reply *reply) {
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     reply_error_format(reply, "%.*s", (int)call->arguments[2].length, call->arguments[2].data);
 }
 
 static void command_debug_log(const struct call *call, struct reply *reply) {
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     log_write(LOG_WARNING, "DEBUG LOG: %.*s", (int)call->arguments[2].length, call->arguments[2].data);
     reply_ok(reply);
 }
 
 /* STRINGMATCH-LEN pattern text: what KEYS and SCAN would say of a key of that name. */
 static void command_debug_stringmatch_len(const struct call *call, struct reply *reply) {
-    if (!takes(call, 4, 4, reply)) return;
+    if (!debug_takes(call, 4, 4, reply)) return;
     const struct bulk *pattern = &call->arguments[2], *text = &call->arguments[3];
     reply_integer(reply, glob_matches(pattern->data, pattern->length, text->data, text->length, false));
 }
@@ -419,7 +192,7 @@ static bool populate_one(struct write_scope *scope, const struct key *key, const
 static void command_debug_populate(struct write_scope *scope, const struct call *call, struct reply *reply) {
     int64_t count, size = 0;
     static const struct bulk standard = {.data = (char *)(uintptr_t)"key", .length = 3};
-    if (!takes(call, 3, 5, reply)) return;
+    if (!debug_takes(call, 3, 5, reply)) return;
     if (!argument_integer_within(&call->arguments[2], 0, INT64_MAX, &count, reply, ERROR_NOT_POSITIVE))
         return;
     if (call->count == 5 && !argument_integer_within(&call->arguments[4], 0, POPULATE_VALUE_MOST, &size,
@@ -453,7 +226,7 @@ static void command_debug_reload(const struct call *call, struct reply *reply) {
 }
 
 static void command_debug_change_repl_id(const struct call *call, struct reply *reply) {
-    if (!takes(call, 2, 2, reply)) return;
+    if (!debug_takes(call, 2, 2, reply)) return;
     process_replication_id_change();
     reply_ok(reply);
 }
@@ -462,7 +235,7 @@ static void command_debug_change_repl_id(const struct call *call, struct reply *
 static void command_debug_listpack(const struct read_scope *scope, const struct call *call,
                                    struct reply *reply) {
     char text[64];
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     const struct entry *entry = scope_peek(scope, &call->keys[0]);
     if (entry == NULL) {
         reply_error(reply, ERROR_NO_KEY);
@@ -495,100 +268,11 @@ static bool threshold_is_right(const struct bulk *argument) {
 
 /* Long elements are kept no other way here: there is nothing to set. */
 static void command_debug_quicklist_packed_threshold(const struct call *call, struct reply *reply) {
-    if (!takes(call, 3, 3, reply)) return;
+    if (!debug_takes(call, 3, 3, reply)) return;
     if (threshold_is_right(&call->arguments[2]))
         reply_ok(reply);
     else
         reply_error(reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
-}
-
-/* ------------------------------------------------------------------ a sample of every kind of
- * reply */
-
-static void sample_string(struct reply *reply) {
-    reply_bulk_text(reply, "Hello World");
-}
-static void sample_integer(struct reply *reply) {
-    reply_integer(reply, 12345);
-}
-static void sample_double(struct reply *reply) {
-    reply_double(reply, 3.141);
-}
-static void sample_bignum(struct reply *reply) {
-    static const char digits[] = "1234567999999999999999999999999999999";
-    reply_big_number(reply, digits, sizeof digits - 1);
-}
-static void sample_elements(struct reply *reply) {
-    for (int i = 0; i < 3; i++) reply_integer(reply, i);
-}
-static void sample_array(struct reply *reply) {
-    reply_array(reply, 3);
-    sample_elements(reply);
-}
-static void sample_set(struct reply *reply) {
-    reply_set(reply, 3);
-    sample_elements(reply);
-}
-static void sample_map(struct reply *reply) {
-    reply_map(reply, 3);
-    for (int i = 0; i < 3; i++) {
-        reply_integer(reply, i);
-        reply_boolean(reply, i == 1);
-    }
-}
-/* An attribute is no reply; what it belongs to follows it. */
-static void sample_attribute(struct reply *reply) {
-    if (reply->protocol > 2) {
-        reply_attribute(reply, 1);
-        reply_bulk_text(reply, "key-popularity");
-        reply_array(reply, 2);
-        reply_bulk_text(reply, "key:123");
-        reply_integer(reply, 90);
-    }
-    reply_bulk_text(reply, "Some real reply following the attribute");
-}
-/* Nor is a push: a client that only takes note of it still waits for a reply. */
-static void sample_push(struct reply *reply) {
-    if (reply->protocol < 3) {
-        reply_error(reply, "ERR RESP2 is not supported by this command");
-        return;
-    }
-    reply_push(reply, 2);
-    reply_bulk_text(reply, "server-cpu-usage");
-    reply_integer(reply, 42);
-    reply_bulk_text(reply, "Some real reply following the push reply");
-}
-static void sample_verbatim(struct reply *reply) {
-    static const char text[] = "This is a verbatim\nstring";
-    reply_verbatim(reply, "txt", text, sizeof text - 1);
-}
-static void sample_true(struct reply *reply) {
-    reply_boolean(reply, true);
-}
-static void sample_false(struct reply *reply) {
-    reply_boolean(reply, false);
-}
-
-static const struct {
-    const char *name;
-    void (*write)(struct reply *reply);
-} samples[] = {
-    {"string", sample_string}, {"integer", sample_integer},   {"double", sample_double},
-    {"bignum", sample_bignum}, {"null", reply_null},          {"array", sample_array},
-    {"set", sample_set},       {"map", sample_map},           {"attrib", sample_attribute},
-    {"push", sample_push},     {"verbatim", sample_verbatim}, {"true", sample_true},
-    {"false", sample_false},
-};
-
-static void command_debug_protocol(const struct call *call, struct reply *reply) {
-    if (!takes(call, 3, 3, reply)) return;
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        if (!argument_is(&call->arguments[2], samples[i].name)) continue;
-        samples[i].write(reply);
-        return;
-    }
-    reply_error(reply, "ERR Wrong protocol type name. Please use one of the following: "
-                       "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
 }
 
 /* ------------------------------------------------------------------ help */
@@ -638,12 +322,9 @@ static void command_debug_help(const struct call *call, struct reply *reply) {
         "HELP",
         "    Print this help.",
     };
-    if (!takes(call, 2, 2, reply)) return;
-    reply_array(reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) reply_status(reply, lines[i]);
+    if (!debug_takes(call, 2, 2, reply)) return;
+    reply_lines(reply, lines, sizeof lines / sizeof lines[0]);
 }
-
-#define DEBUG_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED)
 
 /* ------------------------------------------------------------------ rows */
 
@@ -657,21 +338,11 @@ const struct command debug_commands[] = {
      .group = "server",
      .complexity = "as its subcommands",
      .summary = "Looks inside the server, for tests"},
-    /* Sizes are checked by the functions, as Redis gives one error for both. */
     {.name = "debug|object",
      .arity = -2,
      .flags = DEBUG_FLAGS,
      .keys = {{KEY_RO, 2, 0, 1}},
      .read = command_debug_object},
-    {.name = "debug|digest-value",
-     .arity = -2,
-     .flags = DEBUG_FLAGS,
-     .keys = {{KEY_RO, 2, -1, 1}},
-     .read = command_debug_digest_value},
-    {.name = "debug|digest",
-     .arity = -2,
-     .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS,
-     .write = command_debug_digest},
     {.name = "debug|sleep",
      .arity = -2,
      .flags = DEBUG_FLAGS | COMMAND_ALL_SHARDS,
@@ -708,7 +379,6 @@ const struct command debug_commands[] = {
      .arity = -2,
      .flags = DEBUG_FLAGS,
      .plain = command_debug_quicklist_packed_threshold},
-    {.name = "debug|protocol", .arity = -2, .flags = DEBUG_FLAGS, .plain = command_debug_protocol},
     {.name = "debug|help", .arity = -2, .flags = DEBUG_FLAGS, .plain = command_debug_help},
     {.name = NULL},
 };

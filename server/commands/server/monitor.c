@@ -1,0 +1,25 @@
+/* MONITOR: makes a connection one that is shown every request (server/broadcast/monitor.h). */
+#include "server/broadcast/monitor.h"
+#include "server/command/command.h"
+
+static void command_monitor(struct worker *worker, struct connection *connection, const struct call *call,
+                            struct reply *reply) {
+    (void)call;
+    if (monitor_add(worker, connection))
+        reply_ok(reply);
+    else
+        reply_error(reply, ERROR_NO_MEMORY);
+}
+
+/* ------------------------------------------------------------------ rows */
+
+const struct command monitor_commands[] = {
+    {.name = "monitor",
+     .arity = 1,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .worker = command_monitor,
+     .since = "1.0.0",
+     .group = "server",
+     .summary = "Shows every request that is run"},
+    {.name = NULL},
+};
