@@ -1,5 +1,5 @@
 /* Configuration: one table of options, filled from the file, the command line and CONFIG SET, read by
- * everybody.
+ * everybody. rows.h is the table, and the place to add an option.
  *
  * Values live in `config`. A number or boolean is a relaxed atomic that any worker may read at any time.
  * Texts change under a mutex: config_text copies. An option with an `apply` is only taken over if that
@@ -16,7 +16,7 @@
 #include "resp/request.h"
 #include "server/base/version.h"
 
-/* In the order of their names in server/config/config.c. */
+/* In the order of their names in options.c. */
 enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOCAL };
 enum supervised_mode { SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO, SUPERVISED_NO };
 enum maxmemory_policy {
@@ -31,31 +31,27 @@ enum maxmemory_policy {
     POLICY_NOEVICTION,
 };
 
-/* Present values; names as in the file with '-' as '_'. threads and shards are never 0 here: "as many as fit"
- * is resolved. */
+/* Present values: a field for each number, boolean and choice of rows.h, named as in the file with '_' for
+ * '-'. What is text or list there, config_text gives. */
+#define FIELD_OF_NUMBER(name, field, ...) _Atomic int64_t field;
+#define INTEGER FIELD_OF_NUMBER
+#define OCTAL FIELD_OF_NUMBER
+#define MEMORY FIELD_OF_NUMBER
+#define BOOLEAN(name, field, ...) _Atomic bool field;
+#define CHOICE(name, field, ...) _Atomic int field; /* an enum, whose order is that of the choices' names */
+#define TEXT(...)
+#define BYTES(...)
+#define LIST(...)
+#define VALUE_LIMIT(...)
+#define VALUE_BYTES(...)
+#define VALUE_NUMBER(...)
 struct config {
-    _Atomic int64_t port, unixsocketperm, tcp_backlog, tcp_keepalive, timeout, threads, shards, databases,
-        maxclients;
-    _Atomic int64_t proto_max_bulk_len, client_query_buffer_limit, maxmemory, hz;
-    _Atomic int64_t shutdown_timeout;     /* seconds */
-    _Atomic int64_t busy_reply_threshold; /* milliseconds; 0: no end */
-    _Atomic int64_t maxmemory_clients;    /* negative: percent of maxmemory */
-    _Atomic int64_t slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold;
-    /* class normal */
-    _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft,
-        client_output_buffer_limit_soft_seconds;
-    _Atomic int64_t hll_sparse_max_bytes;
-    _Atomic int64_t lfu_log_factor, lfu_decay_time, active_expire_effort;
-    _Atomic bool protected_mode, daemonize, latency_tracking, balance_clients;
-    _Atomic bool lazyfree_lazy_user_del, lazyfree_lazy_user_flush, lazyfree_lazy_expire;
-    _Atomic int loglevel;                                       /* enum log_level */
-    _Atomic int maxmemory_policy;                               /* enum maxmemory_policy */
-    _Atomic int enable_debug_command, enable_protected_configs; /* enum debug_command_mode */
-    _Atomic int supervised;                                     /* enum supervised_mode */
-    _Atomic int io_backend; /* for loop_create ask config_text("io-backend") */
-    /* Texts (bind, unixsocket, requirepass, logfile, pidfile, dir, save, latency-tracking-info-percentiles):
-     * config_text. */
+#include "rows.h"
+    /* Of client-output-buffer-limit: class normal. */
+    _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft;
+    _Atomic int64_t client_output_buffer_limit_soft_seconds;
 };
+#undef FIELD_OF_NUMBER
 extern struct config config;
 
 /* Sets defaults, then reads the command line: an optional file first, then --name value pairs, in Redis's way
@@ -73,9 +69,7 @@ bool config_daemonize(void);
 bool config_pidfile_write(void);
 void config_pidfile_remove(void);
 
-/* Copies any option's value as CONFIG GET shows it ("" if unset) and returns its length; cut to size - 1.
- * bind is a list of addresses with blanks between; one with '-' before it may be missing; "" means no TCP at
- * all. */
+/* Copies any option's value as CONFIG GET shows it ("" if unset) and returns its length; cut to size - 1. */
 size_t config_text(const char *name, char *out, size_t size);
 /* Constant-time comparison with requirepass. True also if none is set. */
 bool config_password_is(const char *password, size_t length);

@@ -1,4 +1,4 @@
-/* server/config/config.c and server/base/log.c: files and command lines with and without mistakes, CONFIG
+/* server/config/ and server/base/log.c: files and command lines with and without mistakes, CONFIG
  * SET's all or none, and what CONFIG REWRITE leaves behind. */
 #include "server/config/config.h"
 
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/config/options.h"
 #include "shard/value/value.h"
 
 /* From the folder that tests are run in. */
@@ -311,6 +312,16 @@ static void help_and_version_end_well(void **state) {
 }
 
 /* ---- The file that explains ---- */
+
+static void every_option_is_found_by_its_names_and_no_two_share_one(void **state) {
+    (void)state;
+    for (int i = 0; i < option_count(); i++) {
+        const struct option *option = option_at(i);
+        assert_int_equal(option_find(option->name, strlen(option->name)), i);
+        if (option->alias) assert_int_equal(option_find(option->alias, strlen(option->alias)), i);
+    }
+    assert_int_equal(option_find("por", 3), -1);
+}
 
 static void latchkey_conf_holds_every_option_with_its_default(void **state) {
     (void)state;
@@ -1108,6 +1119,7 @@ int main(void) {
         cmocka_unit_test(command_line_wins_over_the_file),
         cmocka_unit_test(mistakes_on_the_command_line_are_explained),
         cmocka_unit_test(help_and_version_end_well),
+        cmocka_unit_test(every_option_is_found_by_its_names_and_no_two_share_one),
         cmocka_unit_test(latchkey_conf_holds_every_option_with_its_default),
         cmocka_unit_test(every_option_of_redis_is_known),
         cmocka_unit_test(options_without_effect_are_checked_kept_and_said_so),

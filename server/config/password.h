@@ -1,0 +1,10 @@
+/* The password that clients have to give, kept as a digest. Any thread. */
+#ifndef SERVER_CONFIG_PASSWORD_H
+#define SERVER_CONFIG_PASSWORD_H
+
+#include <stddef.h>
+
+/* From now on it is this; none if it has no bytes. */
+void password_set(const char *password, size_t length);
+
+#endif
