@@ -22,7 +22,8 @@
 
 void request_parser_init(struct request_parser *parser) {
     memset(parser, 0, sizeof *parser);
-    parser->expected = parser->bulk_length = -1;
+    parser->expected = -1;
+    parser->bulk_length = -1;
 }
 
 void request_parser_free(struct request_parser *parser) {
@@ -43,7 +44,8 @@ static enum request_status fail(struct request_parser *parser, const char *error
 static void begin(struct request_parser *parser) {
     parser->position = parser->searched = 0;
     parser->count = 0;
-    parser->expected = parser->bulk_length = -1;
+    parser->expected = -1;
+    parser->bulk_length = -1;
     parser->is_declined = false;
     parser->is_finished = false;
 }
@@ -203,7 +205,7 @@ static enum request_status read_count(struct request_parser *parser, const struc
     if (count > UNAUTHENTICATED_COUNT && !limits->is_authenticated)
         return fail(parser, "Protocol error: unauthenticated multibulk length");
     parser->position = end + 2;
-    parser->expected = count < 0 ? 0 : count;
+    parser->expected = count < 0 ? 0 : (int32_t)count;
     return REQUEST_READY;
 }
 
@@ -265,7 +267,7 @@ enum request_status request_parse(struct request_parser *parser, const struct re
         enum request_status status = read_count(parser, limits, data, length);
         if (status != REQUEST_READY) return status;
     }
-    while (parser->count < parser->expected) {
+    while ((int64_t)parser->count < parser->expected) {
         if (parser->bulk_length < 0) {
             enum request_status status = read_bulk_length(parser, limits, data, length);
             if (status != REQUEST_READY) return status;

@@ -59,12 +59,12 @@ struct request_parser {
     const char *error;   /* valid until the next one on this thread */
     int64_t bulk_length; /* of the argument being read, -1 before it is known */
     /* Private from here on (resp/request.c explains). */
-    size_t position;  /* offset of the next byte to look at */
-    size_t searched;  /* up to here the unfinished line at position has no end */
-    int64_t expected; /* arguments of this request, -1 before they are known */
-    char *apart;      /* memory of the bulk that is received apart */
+    size_t position; /* offset of the next byte to look at */
+    size_t searched; /* up to here the unfinished line at position has no end */
+    char *apart;     /* memory of the bulk that is received apart */
     void *apart_owner;
     size_t apart_filled, apart_capacity;
+    int32_t expected; /* arguments of this request, -1 before they are known */
     bool is_declined; /* the bulk at hand stays in line */
     bool is_finished; /* the last call returned a request: the next one begins anew */
 };

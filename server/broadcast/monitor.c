@@ -43,53 +43,53 @@ static void line_release(void *owner) {
 
 /* ------------------------------------------------------------------ who monitors */
 
-bool monitor_add(struct worker *worker, struct connection *connection) {
+bool monitor_add(struct worker *worker, struct task *task) {
     uint32_t count = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed);
-    if (connection->session.is_monitor) return true;
+    if (task->session.is_monitor) return true;
     if (count == worker->monitor_capacity) {
         uint32_t capacity = count == 0 ? 4 : count * 2;
-        struct connection **monitors = realloc(worker->monitors, capacity * sizeof(struct connection *));
+        struct task **monitors = realloc(worker->monitors, capacity * sizeof(struct task *));
         if (monitors == NULL) return false;
         worker->monitors = monitors;
         worker->monitor_capacity = capacity;
     }
     if (count == 0)
         atomic_store(&worker->monitors_miss_lines, false); /* nobody who is here now has missed any */
-    connection->session.is_monitor = true;
-    connection->session.monitor_place = count;
-    worker->monitors[count] = connection;
+    task->session.is_monitor = true;
+    task->session.monitor_place = count;
+    worker->monitors[count] = task;
     atomic_fetch_add(&worker->monitor_count, 1);
     atomic_fetch_add(&monitor_count, 1);
     return true;
 }
 
 /* The last one takes its place. */
-void monitor_forget(struct worker *worker, struct connection *connection) {
-    if (!connection->session.is_monitor) return;
-    uint32_t place = connection->session.monitor_place;
-    struct connection *last = worker->monitors[atomic_fetch_sub(&worker->monitor_count, 1) - 1];
+void monitor_forget(struct worker *worker, struct task *task) {
+    if (!task->session.is_monitor) return;
+    uint32_t place = task->session.monitor_place;
+    struct task *last = worker->monitors[atomic_fetch_sub(&worker->monitor_count, 1) - 1];
     worker->monitors[place] = last;
     last->session.monitor_place = place;
-    connection->session.is_monitor = false;
+    task->session.is_monitor = false;
     atomic_fetch_sub(&monitor_count, 1);
 }
 
 /* ------------------------------------------------------------------ from worker to worker */
 
-static void push_to(struct connection *connection, struct line *line) {
-    enum reply_mode mode = connection->session.reply_mode;
+static void push_to(struct task *task, struct line *line) {
+    enum reply_mode mode = task->session.reply_mode;
     if (mode == REPLY_OFF || mode == REPLY_SKIP) return;
     if (line->length < SHARE_LEAST) {
-        connection_push(connection, line->text, line->length);
+        task->functions->push(task, line->text, line->length);
         return;
     }
     atomic_fetch_add(&line->holders, 1);
-    connection_push_reference(connection, line->text, line->length, line, line_release);
+    task->functions->push_reference(task, line->text, line->length, line, line_release);
 }
 
 /* From the last to the first: who is closed for owing too much is replaced by one that has the line
  * already. */
-static void push_to_own(struct worker *worker, struct line *line, const struct connection *except) {
+static void push_to_own(struct worker *worker, struct line *line, const struct task *except) {
     for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
         if (worker->monitors[i] != except) push_to(worker->monitors[i], line);
 }
@@ -98,7 +98,7 @@ static void close_own(struct worker *worker) {
     log_write(LOG_WARNING, "Closing the monitors of worker %u: it was too busy to take all lines for them",
               worker->number);
     for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
-        connection_close(worker->monitors[i], "monitor missed lines");
+        worker->monitors[i]->functions->close(worker->monitors[i], "monitor missed lines");
 }
 
 static void line_arrived(struct worker *worker, struct message *message) {
@@ -146,24 +146,13 @@ static void write_quoted(struct reply *out, const struct bulk *argument) {
     reply_raw(out, "\"", 1);
 }
 
-/* A unix socket has another form here than everywhere else. */
-static void peer_write(const struct connection *connection, char *out, size_t size) {
-    if (!connection->is_unix) {
-        connection_peer(connection, out, size);
-        return;
-    }
-    char path[CONNECTION_ADDRESS];
-    config_text("unixsocket", path, sizeof path);
-    snprintf(out, size, "unix:%.*s", (int)size - 6, path);
-}
-
-static void line_write(struct reply *text, const struct connection *connection, const struct bulk *arguments,
+static void line_write(struct reply *text, const struct task *task, const struct bulk *arguments,
                        uint32_t count) {
-    char head[128 + CONNECTION_ADDRESS], peer[CONNECTION_ADDRESS];
-    peer_write(connection, peer, sizeof peer);
+    char head[128 + TASK_ADDRESS], origin[TASK_ADDRESS];
+    task->functions->origin(task, origin, sizeof origin);
     int64_t now = clock_wall_us();
     int length = snprintf(head, sizeof head, "+%lld.%06lld [%u %s]", (long long)(now / 1000000),
-                          (long long)(now % 1000000), connection->session.database, peer);
+                          (long long)(now % 1000000), task->session.database, origin);
     reply_raw(text, head, (size_t)length);
     for (uint32_t i = 0; i < count; i++) write_quoted(text, &arguments[i]);
     reply_raw(text, "\r\n", 2);
@@ -183,22 +172,21 @@ static struct line *line_create(struct reply *text) {
     return line;
 }
 
-void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments,
-                  uint32_t count, struct reply *own) {
+void monitor_feed(struct worker *worker, struct task *task, const struct bulk *arguments, uint32_t count,
+                  struct reply *own) {
     struct reply text;
     reply_init(&text, 2);
-    line_write(&text, connection, arguments, count);
+    line_write(&text, task, arguments, count);
     struct line *line = line_create(&text);
     reply_free(&text);
-    if (line != NULL && connection->session.is_monitor && own != NULL)
-        reply_raw(own, line->text, line->length);
+    if (line != NULL && task->session.is_monitor && own != NULL) reply_raw(own, line->text, line->length);
     for (uint32_t i = 0; i < worker_count(); i++) {
         struct worker *other = worker_at(i);
         if (atomic_load(&other->monitor_count) == 0) continue;
         if (line == NULL)
             atomic_store(&other->monitors_miss_lines, true); /* rather than the client its answer */
         else if (other == worker)
-            push_to_own(worker, line, connection);
+            push_to_own(worker, line, task);
         else
             send_to(other, line);
     }

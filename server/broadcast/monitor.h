@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/client/connection.h"
+#include "server/task/task.h"
 #include "server/worker/worker.h"
 
 extern _Atomic uint32_t monitor_count; /* monitoring clients, over all workers */
@@ -16,14 +16,14 @@ static inline bool monitor_is_on(void) {
     return atomic_load_explicit(&monitor_count, memory_order_relaxed) != 0;
 }
 
-/* Makes the connection a monitor; it is one already: nothing. On its worker. false: no memory. */
-bool monitor_add(struct worker *worker, struct connection *connection);
-/* The connection closes, or RESETs; it may not be a monitor. */
-void monitor_forget(struct worker *worker, struct connection *connection);
-/* A command was run for that connection: every monitor gets its line. If it is a monitor itself, its own goes
+/* Makes the task a monitor; it is one already: nothing. On its worker. false: no memory. */
+bool monitor_add(struct worker *worker, struct task *task);
+/* The task ends, or RESETs; it may not be a monitor. */
+void monitor_forget(struct worker *worker, struct task *task);
+/* A command was run for that task: every monitor gets its line. If it is a monitor itself, its own goes
  * to `own`, behind the command's reply; NULL: it hears nothing. Beyond a bound on what waits in its mailbox,
  * a worker's monitors are closed, since they would miss lines. */
-void monitor_feed(struct worker *worker, struct connection *connection, const struct bulk *arguments,
-                  uint32_t count, struct reply *own);
+void monitor_feed(struct worker *worker, struct task *task, const struct bulk *arguments, uint32_t count,
+                  struct reply *own);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "server/command/command.h"
+#include "server/config/config.h"
 #include "connection.h"
 #include "server/run/dispatch.h"
 #include "server/worker/worker.h"
@@ -46,7 +47,7 @@ void connection_local(const struct connection *connection, char *out, size_t siz
 
 /* The client's end of a unix socket has no name; Redis shows the server's. */
 void connection_peer(const struct connection *connection, char *out, size_t size) {
-    if (connection->is_unix) {
+    if (connection->stream.is_unix) {
         connection_local(connection, out, size);
         return;
     }
@@ -56,20 +57,30 @@ void connection_peer(const struct connection *connection, char *out, size_t size
     address_format(&address, length, out, size);
 }
 
+void connection_origin(const struct connection *connection, char *out, size_t size) {
+    if (!connection->stream.is_unix) {
+        connection_peer(connection, out, size);
+        return;
+    }
+    char path[TASK_ADDRESS];
+    config_text("unixsocket", path, sizeof path);
+    snprintf(out, size, "unix:%.*s", (int)size - 6, path);
+}
+
 bool connection_is_local(const struct connection *connection) {
-    return connection->is_unix || listen_peer_is_local(connection->stream.fd);
+    return connection->stream.is_unix || listen_peer_is_local(connection->stream.fd);
 }
 
 /* Redis's letters for what is special about a client. */
 static void flags_write(const struct connection *connection, char out[10]) {
-    const struct session *session = &connection->session;
+    const struct session *session = &connection->task.session;
     size_t length = 0;
     if (session->is_monitor) out[length++] = 'O';
-    if (connection->park_reason == PARK_ON_PAUSE || connection->park_reason == PARK_ON_KEY)
+    if (connection->task.park_reason == PARK_ON_PAUSE || connection->task.park_reason == PARK_ON_KEY)
         out[length++] = 'b';
     if (session->closes_after_reply) out[length++] = 'c';
     if (connection->is_resolving_close) out[length++] = 'A';
-    if (connection->is_unix) out[length++] = 'U';
+    if (connection->stream.is_unix) out[length++] = 'U';
     if (session->is_no_evict) out[length++] = 'e';
     if (session->is_no_touch) out[length++] = 'T';
     if (length == 0) out[length++] = 'N';
@@ -91,16 +102,17 @@ static size_t arguments_owned(const struct request_parser *parser) {
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
     return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
-           connection->owned_bytes + session_bytes(&connection->session) + dispatch_bytes(connection);
+           connection->owned_bytes + session_bytes(&connection->task.session) +
+           dispatch_bytes(&connection->task);
 }
 
 /* A client may give itself and its library names of any length. */
 static size_t describe(const struct connection *connection, char *out, size_t size, int names_most) {
     static const struct library unknown;
-    const struct session *session = &connection->session;
+    const struct session *session = &connection->task.session;
     const struct request_parser *parser = &connection->parser;
     const struct library *library = session->library == NULL ? &unknown : session->library;
-    char peer[CONNECTION_ADDRESS], local[CONNECTION_ADDRESS], flags[10];
+    char peer[TASK_ADDRESS], local[TASK_ADDRESS], flags[10];
     connection_peer(connection, peer, sizeof peer);
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
@@ -123,7 +135,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
         input, input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
-        connection->last_command ? connection->last_command->full_name : "NULL", session->protocol,
+        connection->task.last_command ? connection->task.last_command->full_name : "NULL", session->protocol,
         names_most, text_or_empty(library->name), names_most, text_or_empty(library->version));
     return (size_t)length;
 }

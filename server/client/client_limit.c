@@ -56,7 +56,8 @@ static bool is_over(void) {
 }
 
 static int class_of(const struct connection *connection) {
-    return connection->session.is_no_evict ? NOBODY : 63 - __builtin_clzll(connection_memory(connection));
+    return connection->task.session.is_no_evict ? NOBODY
+                                                : 63 - __builtin_clzll(connection_memory(connection));
 }
 
 static void evict(struct connection *connection) {

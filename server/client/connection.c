@@ -34,6 +34,7 @@
 #include "server/run/dispatch.h"
 #include "server/base/log.h"
 #include "output.h"
+#include "stranger.h"
 #include "server/worker/worker.h"
 
 /* A turn's share of one connection. */
@@ -64,46 +65,10 @@
 #define UNREAD_MS 2000
 
 static _Atomic uint64_t last_id;
+static const struct task_functions functions;
 
-/* ------------------------------------------------------------------ queues */
-
-void queue_append(struct connection_queue *queue, struct connection *connection) {
-#ifndef PLANT_TWICE_QUEUED
-    assert(connection->queue == NULL && connection->state != CONNECTION_CLOSED);
-    queue_remove(connection);
-#endif
-    connection->queue = queue;
-    connection->queue_next = NULL;
-    connection->queue_previous = queue->last;
-    if (queue->last)
-        queue->last->queue_next = connection;
-    else
-        queue->first = connection;
-    queue->last = connection;
-    queue->count++;
-}
-
-void queue_remove(struct connection *connection) {
-    struct connection_queue *queue = connection->queue;
-    if (!queue) return;
-    if (connection->queue_previous)
-        connection->queue_previous->queue_next = connection->queue_next;
-    else
-        queue->first = connection->queue_next;
-    if (connection->queue_next)
-        connection->queue_next->queue_previous = connection->queue_previous;
-    else
-        queue->last = connection->queue_previous;
-    queue->count--;
-    connection->queue = NULL;
-    connection->queue_next = connection->queue_previous = NULL;
-}
-
-struct connection *queue_take(struct connection_queue *queue) {
-    struct connection *first = queue->first;
-    if (first) queue_remove(first);
-    return first;
-}
+/* Many are idle: a connection fits an allocation of this size. */
+static_assert(sizeof(struct connection) <= 384, "an idle connection is small");
 
 /* ------------------------------------------------------------------ input */
 
@@ -221,7 +186,7 @@ static bool input_is_within_limits(struct connection *connection) {
     }
     int64_t limit = atomic_load_explicit(&config.client_query_buffer_limit, memory_order_relaxed);
     if ((limit <= 0 || held <= (size_t)limit) &&
-        (held <= UNAUTHENTICATED_INPUT_MOST || session_is_admitted(&connection->session))) {
+        (held <= UNAUTHENTICATED_INPUT_MOST || session_is_admitted(&connection->task.session))) {
         return true;
     }
     char client[512];
@@ -241,9 +206,12 @@ static bool receives(const struct connection *connection) {
 }
 
 /* For what may come late, or never. */
+static bool is_blocked(enum park_reason reason) {
+    return reason == PARK_ON_PAUSE || reason == PARK_ON_KEY;
+}
+
 static bool is_waiting_for_others(const struct connection *connection) {
-    return connection->state == CONNECTION_PARKED &&
-           (connection->park_reason == PARK_ON_KEY || connection->park_reason == PARK_ON_PAUSE);
+    return connection->state == CONNECTION_PARKED && is_blocked(connection->task.park_reason);
 }
 
 /* Its next request waits until the client has read. */
@@ -279,13 +247,28 @@ static void receiving_update(struct connection *connection) {
 
 /* ------------------------------------------------------------------ opening and closing */
 
-/* However it comes to an end: woken or closed. Its next state is the caller's to set. */
-static void unpark(struct connection *connection) {
+static void connection_ready(struct connection *connection) {
+    assert(connection->state != CONNECTION_CLOSED);
+    connection->state = CONNECTION_READY;
+    task_queue_append(&connection->worker->ready, &connection->task);
+}
+
+/* Its request was parked, and may have been woken since. */
+static void connection_parked(struct connection *connection) {
+    if (!task_is_parked(&connection->task)) {
+        connection_ready(connection);
+        return;
+    }
+    connection->state = CONNECTION_PARKED;
+    counter_add(&connection->worker->parked, 1);
+    if (is_blocked(connection->task.park_reason)) counter_add(&connection->worker->blocked, 1);
+}
+
+/* However that comes to an end. Its next state is the caller's to set. */
+static void parked_end(struct connection *connection, enum park_reason reason) {
     if (connection->state != CONNECTION_PARKED) return;
     counter_subtract(&connection->worker->parked, 1);
-    if (connection->park_reason == PARK_ON_PAUSE) counter_subtract(&connection->worker->blocked, 1);
-    connection->park_reason = PARK_NONE;
-    queue_remove(connection);
+    if (is_blocked(reason)) counter_subtract(&connection->worker->blocked, 1);
 }
 
 static void connection_link(struct connection *connection) {
@@ -300,7 +283,7 @@ static void connection_link(struct connection *connection) {
     connection->is_unlinked = false;
     connection_ids_add(&worker->ids, connection);
     counter_add(&worker->connection_count, 1);
-    counter_add(&worker->name_bytes, session_bytes(&connection->session));
+    counter_add(&worker->name_bytes, session_bytes(&connection->task.session));
 }
 
 struct connection *connection_open(struct worker *worker, int fd, bool is_unix) {
@@ -313,10 +296,11 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
     }
     connection->worker = worker;
     connection->state = CONNECTION_READING;
-    connection->is_unix = is_unix;
-    connection->session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-    connection->session.protocol = 2;
-    connection->session.is_authenticated = !config_has_password();
+    connection->stream.is_unix = is_unix;
+    connection->task.functions = &functions;
+    connection->task.session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    connection->task.session.protocol = 2;
+    connection->task.session.is_authenticated = !config_has_password();
     connection->created = connection->last_active = worker->now_monotonic;
     request_parser_init(&connection->parser);
     connection_link(connection);
@@ -346,7 +330,7 @@ static void connection_unlink(struct connection *connection) {
         worker->connections_last = connection->previous;
     connection_ids_remove(&worker->ids, connection);
     counter_subtract(&worker->connection_count, 1);
-    counter_subtract(&worker->name_bytes, session_bytes(&connection->session));
+    counter_subtract(&worker->name_bytes, session_bytes(&connection->task.session));
 }
 
 /* Its place among maxclients is free again. */
@@ -357,9 +341,9 @@ static void seat_release(struct worker *worker) {
 /* Gives up the request at hand, finished or not, and all input. */
 static void requests_forget(struct connection *connection) {
     loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
-    dispatch_forget(connection->worker, connection);
-    unpark(connection);
-    queue_remove(connection);
+    dispatch_forget(connection->worker, &connection->task);
+    parked_end(connection, connection->task.park_reason);
+    task_unpark(&connection->task);
     connection->has_request = false;
     owners_release(connection);
     counter_subtract(&connection->worker->input_bytes, connection->parser.capacity * sizeof(struct bulk));
@@ -386,18 +370,18 @@ void connection_close(struct connection *connection, const char *why) {
     output_free(connection);
     connection_unlink(connection);
     seat_release(worker);
-    assert(connection->queue == NULL);
-    connection->queue_next = worker->closed;
-    worker->closed = connection;
+    assert(connection->task.queue == NULL);
+    connection->task.queue_next = worker->closed;
+    worker->closed = &connection->task;
 }
 
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
-    free(connection->session.name);
-    if (connection->session.library) {
-        free(connection->session.library->name);
-        free(connection->session.library->version);
-        free(connection->session.library);
+    free(connection->task.session.name);
+    if (connection->task.session.library) {
+        free(connection->task.session.library->name);
+        free(connection->task.session.library->version);
+        free(connection->task.session.library);
     }
     free(connection);
 }
@@ -420,9 +404,9 @@ static void closing_finish(struct connection *connection, bool expects_more) {
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
     connection_unlink(
         connection); /* but its place is taken: who quits and stays is still a client too many */
-    queue_append(&connection->worker->lingering, connection);
+    task_queue_append(&connection->worker->lingering, &connection->task);
 #ifdef PLANT_TWICE_QUEUED
-    queue_append(&connection->worker->lingering, connection);
+    task_queue_append(&connection->worker->lingering, &connection->task);
 #endif
 }
 
@@ -449,7 +433,7 @@ void connection_check(struct connection *connection) {
     }
     /* What waits for us rather than for the client isn't idle, nor is a monitor. */
     bool waits = connection->state == CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
-    if (timeout > 0 && idle > timeout * 1000 && waits && !connection->session.is_monitor) {
+    if (timeout > 0 && idle > timeout * 1000 && waits && !connection->task.session.is_monitor) {
         connection_close(connection, "idle");
         return;
     }
@@ -591,7 +575,7 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
     for (;;) {
         struct request_limits limits = {
             .bulk_length = atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed),
-            .is_authenticated = session_is_admitted(&connection->session),
+            .is_authenticated = session_is_admitted(&connection->task.session),
         };
         switch (request_parse(&connection->parser, &limits, run->data, run->length, consumed)) {
         case REQUEST_READY:
@@ -606,7 +590,7 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
         case REQUEST_IN_BULK: bulk_await(connection); return false;
         case REQUEST_ERROR:
             run->closes = run->is_protocol_error = true;
-            if (connection->session.reply_mode == REPLY_OFF) return false;
+            if (connection->task.session.reply_mode == REPLY_OFF) return false;
             reply_error_format(&connection->worker->reply, "ERR %s", connection->parser.error);
             return false;
         }
@@ -617,19 +601,24 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
 static bool run_request(struct connection *connection, struct run *run, const struct bulk *arguments,
                         uint32_t count, const struct prepared *prepared, size_t consumed) {
     struct worker *worker = connection->worker;
-    enum outcome outcome = dispatch_request(worker, connection, arguments, count, prepared, &worker->reply);
+    connection->has_request = false;
+    if ((prepared == NULL || prepared->command == NULL) && stranger_is_http(&arguments[0])) {
+        stranger_turn_away(connection);
+        return false;
+    }
+    enum outcome outcome =
+        dispatch_request(worker, &connection->task, arguments, count, prepared, &worker->reply);
     if (outcome == OUTCOME_PARKED) {
         connection->has_request = true;
         connection->request_bytes = consumed;
         run->is_parked = true;
         return false;
     }
-    connection->has_request = false;
     run->data += consumed;
     run->length -= consumed;
     run->input += consumed;
     run->commands++;
-    run->closes = connection->session.closes_after_reply;
+    run->closes = connection->task.session.closes_after_reply;
     return !run->closes && !connection->is_resolving_close && !worker->reply.is_broken;
 }
 
@@ -653,7 +642,7 @@ static bool run_prepared(struct connection *connection, struct run *run, struct 
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;
-        if (i % DISPATCH_WINDOW == 0) dispatch_fetch(worker, connection->session.database, prepared, i);
+        if (i % DISPATCH_WINDOW == 0) dispatch_fetch(worker, connection->task.session.database, prepared, i);
         bool goes_on = run_request(connection, run, batch->arguments + request->first, request->count,
                                    &prepared[i], request->bytes);
         if (run->is_parked && !batch_hand_over(batch, i, &connection->parser))
@@ -677,7 +666,8 @@ static void run_requests(struct connection *connection, struct run *run) {
     if (connection->has_request && !run_parsed(connection, run, connection->request_bytes)) return;
     while (run_has_share(connection->worker, run)) {
         /* What an unknown client may send is less, and that is the parser's to know. */
-        bool may_batch = request_is_idle(&connection->parser) && session_is_admitted(&connection->session);
+        bool may_batch =
+            request_is_idle(&connection->parser) && session_is_admitted(&connection->task.session);
         if (may_batch) batch_parse(&connection->worker->batch, run->data, run->length, BATCH_REQUESTS);
         if (may_batch && connection->worker->batch.count > 0) {
             if (!run_batch(connection, run)) return;
@@ -694,12 +684,10 @@ static void run_requests(struct connection *connection, struct run *run) {
 
 /* After a run, or when what was owed has been sent: on to the state that fits. */
 static void state_settle(struct connection *connection, bool has_requests) {
-    struct worker *worker = connection->worker;
     if (is_held_back(connection)) {
         connection->state = CONNECTION_BLOCKED_ON_WRITE;
     } else if (has_requests) {
-        connection->state = CONNECTION_READY;
-        queue_append(&worker->ready, connection);
+        connection_ready(connection);
     } else {
         connection->state = CONNECTION_READING;
         if (!receives(connection)) {
@@ -728,8 +716,9 @@ static void connection_run_from(struct connection *connection, char *data, size_
     counter_add(&worker->commands, run.commands);
 
     bool is_kept = input_keep(connection, run.data, run.length, is_input);
-    if (connection->state == CONNECTION_RUNNING)
-        connection->state = CONNECTION_READING; /* closing is possible again */
+    /* Closing is possible again. */
+    connection->state = CONNECTION_READING;
+    if (run.is_parked) connection_parked(connection);
     arguments_take_back(worker, connection);
     arguments_count(connection, arguments);
     if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
@@ -745,8 +734,7 @@ static void connection_run_from(struct connection *connection, char *data, size_
     if (run.closes) {
         closing_begin(connection, run.is_protocol_error || run.length > 0);
     } else if (run.is_parked) {
-        /* Its state is dispatch's: parked, or woken again already. Nobody tells a second time that the client
-         * has gone. */
+        /* Nobody tells a second time that the client has gone. */
         if (connection->is_ended && is_waiting_for_others(connection))
             connection_close(connection, "client is gone");
         else
@@ -759,7 +747,7 @@ static void connection_run_from(struct connection *connection, char *data, size_
 
 void connection_run(struct connection *connection) {
     if (connection->state != CONNECTION_READY) return;
-    queue_remove(connection);
+    task_queue_remove(&connection->task);
     /* What has begun goes on: it may keep others waiting. */
     if (is_held_back(connection) && !connection->has_request) {
         connection->state = CONNECTION_BLOCKED_ON_WRITE;
@@ -854,10 +842,7 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
     } else {
         bool is_due = connection->state == CONNECTION_READING ||
                       (connection->state == CONNECTION_BLOCKED_ON_WRITE && !is_held_back(connection));
-        if (is_due) {
-            connection->state = CONNECTION_READY;
-            queue_append(&worker->ready, connection);
-        }
+        if (is_due) connection_ready(connection);
         if (is_waiting_for_others(connection) && !input_is_within_limits(connection)) return;
         receiving_update(connection);
     }
@@ -877,10 +862,10 @@ void connection_sendable(struct connection *connection) {
 bool connection_may_leave(const struct connection *connection) {
     return connection->state == CONNECTION_READING && connection->input_length == 0 &&
            !connection->has_request && !bulk_of(connection) && request_is_idle(&connection->parser) &&
-           !connection->output && !connection->soft_limit_since && !connection->dispatch_state &&
-           !connection->queue && !connection->is_flush_due && !connection->is_ended &&
-           !connection->is_last_call && !connection->session.is_monitor &&
-           !connection->session.closes_after_reply && !connection->stream.is_bulky &&
+           !connection->output && !connection->soft_limit_since && !connection->task.under_way &&
+           !connection->task.queue && !connection->is_flush_due && !connection->is_ended &&
+           !connection->is_last_call && !connection->task.session.is_monitor &&
+           !connection->task.session.closes_after_reply && !connection->stream.is_bulky &&
            !connection->stream.is_sending;
 }
 
@@ -917,21 +902,7 @@ bool connection_arrive(struct connection *connection, struct worker *worker) {
     return true;
 }
 
-/* ------------------------------------------------------------------ for dispatch and commands */
-
-void connection_park(struct connection *connection, enum park_reason reason) {
-    connection->state = CONNECTION_PARKED;
-    connection->park_reason = reason;
-    counter_add(&connection->worker->parked, 1);
-    if (reason == PARK_ON_PAUSE) counter_add(&connection->worker->blocked, 1); /* as in Redis */
-}
-
-void connection_wake(struct connection *connection) {
-    if (connection->state != CONNECTION_PARKED) return;
-    unpark(connection);
-    connection->state = CONNECTION_READY;
-    queue_append(&connection->worker->ready, connection);
-}
+/* ------------------------------------------------------------------ outside of its own requests */
 
 static void flush_later(struct connection *connection) {
     struct worker *worker = connection->worker;
@@ -952,3 +923,48 @@ void connection_push_reference(struct connection *connection, const char *data, 
     else if (output_append_reference(connection, data, length, owner, release))
         flush_later(connection);
 }
+
+/* ------------------------------------------------------------------ what runs its requests asks of it */
+
+/* While it is still running, its state is settled when the run ends. */
+static void on_woken(struct task *task, enum park_reason reason) {
+    struct connection *connection = connection_of(task);
+    if (connection->state != CONNECTION_PARKED) return;
+    parked_end(connection, reason);
+    connection_ready(connection);
+}
+
+static void push_to_task(struct task *task, const char *data, size_t length) {
+    connection_push(connection_of(task), data, length);
+}
+
+static void push_reference_to_task(struct task *task, const char *data, size_t length, void *owner,
+                                   void (*release)(void *)) {
+    connection_push_reference(connection_of(task), data, length, owner, release);
+}
+
+static void close_task(struct task *task, const char *why) {
+    connection_close(connection_of(task), why);
+}
+
+static void peer_of_task(const struct task *task, char *out, size_t size) {
+    connection_peer(connection_of(task), out, size);
+}
+
+static void origin_of_task(const struct task *task, char *out, size_t size) {
+    connection_origin(connection_of(task), out, size);
+}
+
+static bool is_task_local(const struct task *task) {
+    return connection_is_local(connection_of(task));
+}
+
+static const struct task_functions functions = {
+    .wake = on_woken,
+    .push = push_to_task,
+    .push_reference = push_reference_to_task,
+    .close = close_task,
+    .peer = peer_of_task,
+    .origin = origin_of_task,
+    .is_local = is_task_local,
+};

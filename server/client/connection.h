@@ -17,15 +17,15 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "resp/reply.h"
 #include "resp/request.h"
 #include "shard/entry/blob.h"
 #include "server/net/loop.h"
-#include "server/task/session.h"
+#include "server/task/task.h"
 
-struct command;
 struct worker;
 
 enum connection_state {
@@ -37,16 +37,6 @@ enum connection_state {
     CONNECTION_CLOSING,
     CONNECTION_LINGERING, /* all was sent, and our side is closed: until the other side is, or for a moment */
     CONNECTION_CLOSED,
-};
-
-enum park_reason {
-    PARK_NONE,
-    PARK_ON_SHARD,   /* another holds it: dispatch's queue for that lock */
-    PARK_ON_GATE,    /* closed by another, or being waited for */
-    PARK_ON_ANSWERS, /* an inquiry asks all workers */
-    PARK_ON_PAUSE,   /* CLIENT PAUSE */
-    PARK_ON_MEMORY,  /* too much waits to be freed */
-    PARK_ON_KEY,     /* a key is to be filled (BLPOP) */
 };
 
 /* Replies that could not be sent at once. */
@@ -68,17 +58,11 @@ struct connection {
          * close */
         *previous;
     struct connection *id_next; /* connection_ids.c's */
-    struct connection *queue_next,
-        /* of the one queue it stands in: ready, a lock's, the gate's, paused; dispatch and worker */
-        *queue_previous;
-    struct connection_queue *queue; /* that queue, or NULL */
     /* There are many connections, and most are idle: small things share words, so that one fits an allocation
      * of 384 bytes. */
     enum connection_state state : 8;
-    enum park_reason park_reason : 8;
     bool has_request : 1; /* parser.arguments is a whole request that has not been answered: it was parked */
-    bool is_unix : 1;
-    bool is_ended : 1; /* the client has closed its side; what it had sent before is still run */
+    bool is_ended : 1;    /* the client has closed its side; what it had sent before is still run */
     /* the worker stops: what the client had sent by then is still received and run, and what comes later
      * isn't */
     bool is_last_call : 1;
@@ -86,11 +70,8 @@ struct connection {
     bool is_unlinked : 1;        /* no longer among the worker's connections */
     bool is_resolving_close : 1; /* being closed while running */
     bool is_leaving : 1;         /* is going to be another worker's: not read here any more */
-    bool is_closer : 1;          /* its request waits for the whole gate: nothing else holds it up */
-    bool has_discarded : 1; /* much, by its last write: the next one waits while much of it is left to free */
-    uint32_t refusals;      /* how often in a row its request found a lock busy */
-    size_t request_bytes;   /* a parked request's bytes at the head of input */
-    struct session session;
+    size_t request_bytes;        /* a parked request's bytes at the head of input */
+    struct task task;            /* what its requests are run for */
     struct request_parser parser;
     char *input;                         /* memory for unfinished or waiting bytes; NULL if none */
     size_t input_start;                  /* where in it the unfinished request's first byte is */
@@ -102,10 +83,8 @@ struct connection {
     /* those with output from outside their own requests, sent at the turn's end */
     struct connection *flush_next;
     int64_t soft_limit_since;     /* monotonic ms when output passed the soft limit; 0: it hasn't */
-    void *dispatch_state;         /* dispatch's own while a request is under way: a walk, an inquiry */
     int64_t created, last_active; /* monotonic ms */
     uint64_t bytes_in, bytes_out;
-    const struct command *last_command;
     union {
         /* of what had arrived at the last call, still to be received; until CLOSING */
         size_t last_call_bytes;
@@ -113,14 +92,10 @@ struct connection {
     };
 };
 
-struct connection_queue {
-    struct connection *first, *last;
-    uint32_t count;
-};
-/* The connection leaves the queue that it may stand in: it is never in two. */
-void queue_append(struct connection_queue *queue, struct connection *connection);
-void queue_remove(struct connection *connection); /* from whichever queue it is in; none is fine */
-struct connection *queue_take(struct connection_queue *queue); /* the first, or NULL */
+/* Only for tasks that are known to be a connection's. */
+static inline struct connection *connection_of(const struct task *task) {
+    return (struct connection *)((char *)(uintptr_t)task - offsetof(struct connection, task));
+}
 
 /* For the worker. */
 /* NULL if there is no memory or the loop can't take it; then fd is closed. */
@@ -166,28 +141,23 @@ bool connection_has_left(struct connection *connection);
 /* false: the loop can't take it, and it is closed and freed. */
 bool connection_arrive(struct connection *connection, struct worker *worker);
 
-/* For dispatch: the request at hand can't go on; connection_wake puts it back to worker->ready, and the same
- * request is dispatched again. */
-void connection_park(struct connection *connection, enum park_reason reason);
-void connection_wake(struct connection *connection);
-
-/* For commands and messages: sends `reply`'s content to a client outside its own request (MONITOR, pushes).
- * Enforces the output limit, by which the connection may be CLOSED afterwards. The bytes go out at the end of
- * the turn. */
+/* Sends bytes to a client outside its own requests (MONITOR's lines, pushes). Enforces the output limit, by
+ * which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */
 void connection_push(struct connection *connection, const char *data, size_t length);
 /* The same with bytes that are not copied: takes over one reference to owner, to be released on the
  * connection's worker. */
 void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
                                void (*release)(void *));
 
-/* Enough for any address, and for the line about a client (names are cut to fit). */
-#define CONNECTION_ADDRESS 160
+/* Enough for the line about a client (names are cut to fit). */
 #define CONNECTION_DESCRIPTION 2048
 
 /* Both ends as Redis writes them: "127.0.0.1:50000", "[::1]:50000", "/path:0"; "?:0" if the socket no longer
  * knows. Asked of the kernel. */
 void connection_peer(const struct connection *connection, char *out, size_t size);
 void connection_local(const struct connection *connection, char *out, size_t size);
+/* The client's as MONITOR shows it: a unix socket has another form there. */
+void connection_origin(const struct connection *connection, char *out, size_t size);
 /* The client runs on this machine: a unix socket, or a loopback address. */
 bool connection_is_local(const struct connection *connection);
 /* What it uses: itself, the request that is coming in, and what it is owed. */

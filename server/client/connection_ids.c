@@ -22,7 +22,7 @@ static struct connection **chain_of(const struct connection_ids *ids, uint64_t i
 }
 
 static void put(struct connection_ids *ids, struct connection *connection) {
-    struct connection **chain = chain_of(ids, connection->session.id);
+    struct connection **chain = chain_of(ids, connection->task.session.id);
     connection->id_next = *chain;
     *chain = connection;
 }
@@ -53,7 +53,7 @@ void connection_ids_add(struct connection_ids *ids, struct connection *connectio
 }
 
 void connection_ids_remove(struct connection_ids *ids, struct connection *connection) {
-    struct connection **at = chain_of(ids, connection->session.id);
+    struct connection **at = chain_of(ids, connection->task.session.id);
     while (*at != connection) {
         assert(*at != NULL);
         at = &(*at)->id_next;
@@ -65,7 +65,7 @@ void connection_ids_remove(struct connection_ids *ids, struct connection *connec
 
 struct connection *connection_ids_find(const struct connection_ids *ids, uint64_t id) {
     struct connection *connection = *chain_of(ids, id);
-    while (connection != NULL && connection->session.id != id) connection = connection->id_next;
+    while (connection != NULL && connection->task.session.id != id) connection = connection->id_next;
     return connection;
 }
 

@@ -67,9 +67,9 @@ bool output_check(struct connection *connection) {
         soft_limit_mark(connection, 0);
     else if (!connection->soft_limit_since)
         soft_limit_mark(connection, now);
-    bool is_over_hard =
-        (hard > 0 && connection->output_bytes > (size_t)hard) ||
-        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->session));
+    bool is_over_hard = (hard > 0 && connection->output_bytes > (size_t)hard) ||
+                        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST &&
+                         !session_is_admitted(&connection->task.session));
     if (!is_over_hard && !(is_over_soft && now - connection->soft_limit_since > seconds * 1000)) return true;
     output_refuse(connection);
     return false;

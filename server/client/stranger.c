@@ -20,7 +20,7 @@ bool stranger_is_http(const struct bulk *name) {
 void stranger_turn_away(struct connection *connection) {
     int64_t now = connection->worker->now_monotonic, quiet = atomic_load(&quiet_until);
     if (now >= quiet && atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS)) {
-        char peer[CONNECTION_ADDRESS];
+        char peer[TASK_ADDRESS];
         connection_peer(connection, peer, sizeof peer);
         log_write(LOG_WARNING,
                   "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "

@@ -19,7 +19,7 @@
 struct block;
 struct further;
 struct worker;
-struct connection;
+struct task;
 struct inquiry;
 struct walk;
 
@@ -101,9 +101,9 @@ typedef void session_function(struct session *session, const struct call *call, 
  * may run; what must survive is kept in walk. call->arguments may have moved, their content not. */
 typedef void walk_function(const struct read_scope *scope, const struct call *call, struct walk *walk,
                            struct reply *reply);
-/* About this process or about connections: runs on the worker with the connection at hand.
+/* About this process or about connections: runs on the worker with the task at hand.
  * server/commands/client.c and server/commands/admin.c only. */
-typedef void worker_function(struct worker *worker, struct connection *connection, const struct call *call,
+typedef void worker_function(struct worker *worker, struct task *task, const struct call *call,
                              struct reply *reply);
 /* Asks every worker about its connections: `check` (if there is one) looks at the arguments first, and
  * replies and returns false if they are wrong; `visit` runs on each worker and writes to its own partial

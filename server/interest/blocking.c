@@ -10,6 +10,7 @@
 #include "shard/base/mutex.h"
 #include "shard/scope/scope_take.h"
 #include "shard/value/value.h"
+#include "server/task/task.h"
 #include "server/worker/worker.h"
 
 /* What a shard's lock guards, but that counters are read without. */
@@ -341,7 +342,7 @@ static struct blocked_client *waiter_create(const struct write_scope *scope, con
 
 static void answer_arrived(struct worker *worker, struct message *message);
 
-struct blocked_client *blocking_register(struct worker *worker, struct connection *connection,
+struct blocked_client *blocking_register(struct worker *worker, struct task *task,
                                          const struct write_scope *scope, const struct call *call,
                                          const struct block *block) {
     uint32_t waited = block->key_count == 0 ? call->key_count : block->key_count;
@@ -349,7 +350,7 @@ struct blocked_client *blocking_register(struct worker *worker, struct connectio
     if (waiter == NULL) return NULL;
     waiter->message.handle = answer_arrived;
     waiter->worker = worker;
-    waiter->connection = connection;
+    waiter->task = task;
     waiter->command = call->command;
     waiter->database = call->database;
     waiter->protocol = call->protocol;
@@ -392,7 +393,7 @@ static void answer_arrived(struct worker *worker, struct message *message) {
     struct blocked_client *waiter = (struct blocked_client *)message;
     (void)worker;
     waiter->is_answered = true;
-    if (waiter->connection != NULL) connection_wake(waiter->connection);
+    if (waiter->task != NULL) task_wake(waiter->task);
 }
 
 /* ------------------------------------------------------------------ waits that have ended */
@@ -412,7 +413,7 @@ static void ended_append(struct ended_waits *ended, struct blocked_client *waite
 }
 
 void blocking_end(struct ended_waits *ended, struct blocked_client *waiter) {
-    waiter->connection = NULL;
+    waiter->task = NULL;
     counter_subtract(&waiter->worker->wait_bytes, waiter->bytes);
     counter_add(&waiter->worker->ended_bytes, waiter->bytes);
     ended_append(ended, waiter);

@@ -32,7 +32,7 @@
 #include "server/command/command.h"
 #include "server/worker/mailbox.h"
 
-struct connection;
+struct task;
 struct dispatcher;
 struct worker;
 
@@ -59,7 +59,7 @@ struct blocked_client {
     _Atomic int state;       /* enum waiter_state */
     _Atomic uint32_t linked; /* its places in lines; who takes one of them out touches it last by this */
     struct worker *worker;
-    struct connection *connection; /* its worker's to use; NULL once it has closed */
+    struct task *task; /* its worker's to use; NULL once it has ended */
     struct blocked_client *next_ended;
     const struct command *command;
     struct bulk *arguments; /* copies */
@@ -99,7 +99,7 @@ void blocking_counts(struct blocking_counts *counts);
 
 /* Registers a waiter for a call that could not be answered. The shards of its keys are held exclusively. NULL
  * when out of memory. It is the caller's, on its worker, and goes to blocking_end. */
-struct blocked_client *blocking_register(struct worker *worker, struct connection *connection,
+struct blocked_client *blocking_register(struct worker *worker, struct task *task,
                                          const struct write_scope *scope, const struct call *call,
                                          const struct block *block);
 /* The waiter gives up: false if it has been served already. */

@@ -32,9 +32,9 @@ struct stream {
     bool is_closed;    /* loop_close was called; no handler is called any more */
     bool is_detached;  /* the kernel isn't asked about it at all, until it receives or sends again */
     bool is_bulky;     /* loop_expect_bulk was called, and what it says still holds */
+    bool is_unix;      /* a unix socket: the owner's to set and to know */
     char *space;       /* if not NULL, the next bytes go here */
     size_t space_length;
-    void *private_data;
 };
 
 struct loop_handlers {

@@ -29,7 +29,6 @@
 #include "server/base/process.h"
 #include "server/observe/slowlog.h"
 #include "server/observe/statistics.h"
-#include "server/client/stranger.h"
 
 /* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
 #define REFUSALS_MOST 64
@@ -79,12 +78,12 @@ enum wait_state {
     WAIT_WOKEN,  /* the message is on its way to the worker */
 };
 
-/* The connections of one worker that wait for one lock (or the gate). */
+/* The tasks of one worker that wait for one lock (or the gate). */
 struct lock_queue {
     struct waiter waiter;   /* first: a waiter is cast back */
     struct message message; /* carries the wake-up */
     struct worker *worker;
-    struct connection_queue connections;
+    struct task_queue tasks;
     _Atomic int state; /* enum wait_state */
 };
 
@@ -94,7 +93,7 @@ struct dispatcher {
     struct statistics *statistics;
     struct lock_queue gate_queue;
     struct lock_queue **shard_queues; /* by shard number; made on first use */
-    struct connection *closer;        /* keeps the gate closed while it waits; NULL: nobody */
+    struct task *closer;              /* keeps the gate closed while it waits; NULL: nobody */
     struct shard_set shards;          /* of the request at hand, once it takes them */
     struct look look;                 /* what it looks at without */
     struct key *keys;
@@ -105,22 +104,22 @@ struct dispatcher {
     struct shard_set more;          /* that waiters need besides */
     struct deadline_heap deadlines; /* of this worker's waiters */
     struct ended_waits ended_waits;
-    struct connection_queue paused;
-    struct connection_queue asking;    /* who waits for other workers' answers */
-    struct connection_queue congested; /* writes that wait until enough of what was retired is freed */
-    uint32_t memory_wakes;             /* of those since somebody has been waiting without a break, */
-    int64_t memory_woken;              /* and the last of them, monotonic ms */
-    int64_t paused_until;              /* monotonic ms */
+    struct task_queue paused;
+    struct task_queue asking;    /* who waits for other workers' answers */
+    struct task_queue congested; /* writes that wait until enough of what was retired is freed */
+    uint32_t memory_wakes;       /* of those since somebody has been waiting without a break, */
+    int64_t memory_woken;        /* and the last of them, monotonic ms */
+    int64_t paused_until;        /* monotonic ms */
     bool pauses_only_writes;
     uint64_t boundary; /* cycles at the end of the last command that was timed */
-    const struct connection *boundary_connection;
-    uint32_t untimed;                      /* commands of that connection since then, */
+    const struct task *boundary_task;
+    uint32_t untimed;                      /* commands of that task since then, */
     const struct command *untimed_command; /* all of one kind */
     int64_t next_tick, next_expiry, next_limit;
     bool is_above_limit; /* or eviction has other work left */
 };
 
-/* What a connection's request keeps from one dispatch to the next. */
+/* What a task's request keeps from one dispatch to the next. */
 struct under_way {
     struct inquiry *inquiry;        /* or */
     int64_t answers_until;          /* monotonic ms */
@@ -145,9 +144,8 @@ static struct bell *wake_queue(struct waiter *waiter) {
     return worker_push(worker, &queue->message) ? &worker->bell : NULL;
 }
 
-static void wake_connections(struct connection_queue *queue) {
-    for (struct connection *connection; (connection = queue_take(queue)) != NULL;)
-        connection_wake(connection);
+static void wake_tasks(struct task_queue *queue) {
+    for (struct task *task; (task = task_queue_take(queue)) != NULL;) task_wake(task);
 }
 
 static void queue_woken(struct worker *worker, struct message *message) {
@@ -155,7 +153,7 @@ static void queue_woken(struct worker *worker, struct message *message) {
     assert(queue->worker == worker);
     (void)worker;
     atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
-    wake_connections(&queue->connections);
+    wake_tasks(&queue->tasks);
 }
 
 static void lock_queue_init(struct lock_queue *queue, struct worker *worker) {
@@ -174,9 +172,8 @@ static bool queue_is_waiting(const struct lock_queue *queue) {
     return atomic_load_explicit(&queue->state, memory_order_relaxed) != WAIT_NONE;
 }
 
-/* Parks the connection until the lock is released. false if it has been released already: try again. */
-static bool park_on_lock(struct worker *worker, struct connection *connection, struct rwlock *busy,
-                         bool is_exclusive) {
+/* Parks the task until the lock is released. false if it has been released already: try again. */
+static bool park_on_lock(struct worker *worker, struct task *task, struct rwlock *busy, bool is_exclusive) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct lock_queue *queue =
         shard_queue(dispatcher, worker, keyspace_lock_number(dispatcher->keyspace, busy));
@@ -189,8 +186,8 @@ static bool park_on_lock(struct worker *worker, struct connection *connection, s
             return false;
         }
     }
-    queue_append(&queue->connections, connection);
-    connection_park(connection, PARK_ON_SHARD);
+    task_queue_append(&queue->tasks, task);
+    task_park(task, PARK_ON_SHARD);
     return true;
 }
 
@@ -204,9 +201,9 @@ static bool wait_at_gate(struct dispatcher *dispatcher) {
     return false;
 }
 
-static void park_at_gate(struct dispatcher *dispatcher, struct connection *connection) {
-    queue_append(&dispatcher->gate_queue.connections, connection);
-    connection_park(connection, PARK_ON_GATE);
+static void park_at_gate(struct dispatcher *dispatcher, struct task *task) {
+    task_queue_append(&dispatcher->gate_queue.tasks, task);
+    task_park(task, PARK_ON_GATE);
 }
 
 /* Enters the gate. false: it is closed, and the worker will be told when it opens. While a closer of our own
@@ -233,25 +230,25 @@ static bool wait_until_unwanted(struct dispatcher *dispatcher) {
 }
 
 /* Inside, or parked until that is possible. */
-static bool enter_or_park(struct worker *worker, struct connection *connection) {
+static bool enter_or_park(struct worker *worker, struct task *task) {
     if (lane_is_inside(worker->lane) || enter(worker->dispatcher)) return true;
-    park_at_gate(worker->dispatcher, connection);
+    park_at_gate(worker->dispatcher, task);
     return false;
 }
 
 /* The closer is done, or gone: the others of this worker may try again. */
-static void closer_end(struct dispatcher *dispatcher, struct connection *connection) {
-    connection->is_closer = false;
-    if (dispatcher->closer != connection) return;
+static void closer_end(struct dispatcher *dispatcher, struct task *task) {
+    task->is_closer = false;
+    if (dispatcher->closer != task) return;
     dispatcher->closer = NULL;
-    if (!queue_is_waiting(&dispatcher->gate_queue)) wake_connections(&dispatcher->gate_queue.connections);
+    if (!queue_is_waiting(&dispatcher->gate_queue)) wake_tasks(&dispatcher->gate_queue.tasks);
 }
 
 /* It has not got what it waited for, and doesn't any more. */
-static void closer_give_up(struct dispatcher *dispatcher, struct connection *connection) {
-    if (!connection->is_closer) return;
+static void closer_give_up(struct dispatcher *dispatcher, struct task *task) {
+    if (!task->is_closer) return;
     gate_abandon(dispatcher->lane); /* others of this worker that want it are woken, and want it again */
-    closer_end(dispatcher, connection);
+    closer_end(dispatcher, task);
 }
 
 /* ------------------------------------------------------------------ a worker's life */
@@ -317,7 +314,7 @@ void dispatch_free(struct worker *worker) {
 }
 
 void dispatch_enter(struct worker *worker) {
-    worker->dispatcher->boundary_connection = NULL; /* the wait was nobody's */
+    worker->dispatcher->boundary_task = NULL; /* the wait was nobody's */
     eviction_clock(worker->lane, worker->now, worker->now_monotonic);
     (void)enter(worker->dispatcher);
 }
@@ -346,7 +343,7 @@ void dispatch_yield(struct worker *worker) {
 struct run {
     struct worker *worker;
     struct dispatcher *dispatcher;
-    struct connection *connection;
+    struct task *task;
     struct call call;
     struct reply *reply;
     const struct prepared *prepared; /* NULL: nothing is known yet */
@@ -370,12 +367,12 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
     run->call.block = &block;
     size_t discarded = run->dispatcher->lane->discarded_bytes;
     run->call.command->write(scope, &run->call, run->reply);
-    run->connection->has_discarded = run->dispatcher->lane->discarded_bytes > discarded + DISCARDED_MUCH;
+    run->task->has_discarded = run->dispatcher->lane->discarded_bytes > discarded + DISCARDED_MUCH;
     run->call.block = NULL;
     if (blocking_is_on()) blocking_serve(scope, scope->scope.held == NULL ? NULL : &run->dispatcher->shards);
     if (!block.wants) return;
-    run->blocked = blocking_register(run->worker, run->connection, scope, &run->call, &block);
-    const struct under_way *under_way = run->connection->dispatch_state;
+    run->blocked = blocking_register(run->worker, run->task, scope, &run->call, &block);
+    const struct under_way *under_way = run->task->under_way;
     if (run->blocked == NULL)
         reply_error(run->reply, ERROR_NO_MEMORY);
     else if (under_way != NULL && under_way->waits_again)
@@ -384,19 +381,19 @@ static void run_write_scope(struct run *run, struct write_scope *scope) {
         run->blocked->deadline = run->worker->now_monotonic + block.timeout + 1; /* not a moment too early */
 }
 
-static struct under_way *under_way_of(struct connection *connection) {
-    if (connection->dispatch_state != NULL) return connection->dispatch_state;
+static struct under_way *under_way_of(struct task *task) {
+    if (task->under_way != NULL) return task->under_way;
     struct under_way *under_way = calloc(1, sizeof(struct under_way));
     if (under_way != NULL) shard_set_init(&under_way->found);
-    return connection->dispatch_state = under_way;
+    return task->under_way = under_way;
 }
 
-static void under_way_end(struct connection *connection) {
-    struct under_way *under_way = connection->dispatch_state;
+static void under_way_end(struct task *task) {
+    struct under_way *under_way = task->under_way;
     if (under_way->is_walking) reply_free(&under_way->walk.items);
     shard_set_free(&under_way->found);
     free(under_way);
-    connection->dispatch_state = NULL;
+    task->under_way = NULL;
 }
 
 /* The scope has ended. Workers whose clients got something are woken; and if the command itself waits, its
@@ -405,18 +402,17 @@ static enum outcome wait_for_key(struct run *run) {
     struct blocked_client *waiter = run->blocked;
     blocking_wake();
     if (waiter == NULL) return OUTCOME_DONE;
-    struct under_way *under_way = under_way_of(run->connection);
+    struct under_way *under_way = under_way_of(run->task);
     bool is_fine = under_way != NULL &&
                    (waiter->deadline == INT64_MAX || deadline_add(&run->dispatcher->deadlines, waiter));
     if (is_fine) {
         under_way->blocked = waiter;
-        counter_add(&run->worker->blocked, 1);
-        connection_park(run->connection, PARK_ON_KEY);
+        task_park(run->task, PARK_ON_KEY);
         return OUTCOME_PARKED;
     }
     blocking_cancel(waiter, WAITER_REFUSED);
     blocking_end(&run->dispatcher->ended_waits, waiter);
-    if (under_way != NULL) under_way_end(run->connection);
+    if (under_way != NULL) under_way_end(run->task);
     reply_error(run->reply, ERROR_NO_MEMORY);
     return OUTCOME_DONE;
 }
@@ -424,7 +420,6 @@ static enum outcome wait_for_key(struct run *run) {
 static void waiter_end(struct worker *worker, struct under_way *under_way) {
     struct blocked_client *waiter = under_way->blocked;
     deadline_remove(&worker->dispatcher->deadlines, waiter);
-    counter_subtract(&worker->blocked, 1);
     under_way->blocked = NULL;
     blocking_end(&worker->dispatcher->ended_waits, waiter);
 }
@@ -453,11 +448,11 @@ static bool answer_waiter(struct run *run, struct under_way *under_way) {
     return true;
 }
 
-bool dispatch_unblock(struct connection *connection, bool is_error) {
-    const struct under_way *under_way = connection->dispatch_state;
+bool dispatch_unblock(struct task *task, bool is_error) {
+    const struct under_way *under_way = task->under_way;
     if (under_way == NULL || under_way->blocked == NULL) return false;
     if (!blocking_cancel(under_way->blocked, is_error ? WAITER_UNBLOCKED : WAITER_TIMED_OUT)) return false;
-    connection_wake(connection);
+    task_wake(task);
     return true;
 }
 
@@ -466,18 +461,17 @@ static int64_t end_overdue(struct worker *worker) {
     while (heap->count > 0 && heap->waiters[0]->deadline <= worker->now_monotonic) {
         struct blocked_client *waiter = heap->waiters[0];
         deadline_remove(heap, waiter);
-        if (blocking_cancel(waiter, WAITER_TIMED_OUT) && waiter->connection != NULL)
-            connection_wake(waiter->connection);
+        if (blocking_cancel(waiter, WAITER_TIMED_OUT) && waiter->task != NULL) task_wake(waiter->task);
     }
     return heap->count == 0 ? INT64_MAX : heap->waiters[0]->deadline;
 }
 
 /* This worker's part of keeping the gate closed: nothing else of it enters meanwhile. */
-static void note_who_keeps_the_gate(struct dispatcher *dispatcher, struct connection *connection) {
+static void note_who_keeps_the_gate(struct dispatcher *dispatcher, struct task *task) {
     bool is_kept = gate_is_kept(dispatcher->lane);
     if (is_kept == (dispatcher->closer != NULL)) return;
-    dispatcher->closer = is_kept ? connection : NULL;
-    if (!is_kept) wake_connections(&dispatcher->gate_queue.connections);
+    dispatcher->closer = is_kept ? task : NULL;
+    if (!is_kept) wake_tasks(&dispatcher->gate_queue.tasks);
 }
 
 /* The gate is closed when it returns true. If not, the request is parked until there may be a chance. */
@@ -488,7 +482,7 @@ static bool close_gate(struct run *run) {
     if (lane_is_inside(lane)) lane_leave(lane);
     for (;;) {
         /* While the waiter is in use, or its wake-up on the way, the request just queues for that. */
-        bool insists = run->connection->refusals >= CLOSER_PATIENCE, is_parked = true;
+        bool insists = run->task->refusals >= CLOSER_PATIENCE, is_parked = true;
         if (!queue_is_waiting(queue)) {
             atomic_store_explicit(&queue->state, WAIT_PARKED, memory_order_relaxed);
             if (gate_try_close(lane, insists, &queue->waiter, &is_parked)) {
@@ -497,18 +491,18 @@ static bool close_gate(struct run *run) {
             }
             if (!is_parked) atomic_store_explicit(&queue->state, WAIT_NONE, memory_order_relaxed);
         }
-        run->connection->refusals++;
+        run->task->refusals++;
         if (!is_parked) continue;
-        run->connection->is_closer = true;
-        note_who_keeps_the_gate(dispatcher, run->connection);
-        park_at_gate(dispatcher, run->connection);
+        run->task->is_closer = true;
+        note_who_keeps_the_gate(dispatcher, run->task);
+        park_at_gate(dispatcher, run->task);
         return false;
     }
 }
 
 static void open_gate(struct run *run) {
     gate_open(run->dispatcher->lane);
-    closer_end(run->dispatcher, run->connection);
+    closer_end(run->dispatcher, run->task);
 }
 
 static __attribute__((noinline)) bool further_conclude(struct run *run, size_t mark);
@@ -560,7 +554,7 @@ static inline __attribute__((always_inline)) bool find_shards(struct run *run) {
         if (!shard_set_add(&dispatcher->shards,
                            keyspace_shard_of(dispatcher->keyspace, run->call.keys[i].hash)))
             return false;
-    const struct under_way *under_way = run->call.further == NULL ? NULL : run->connection->dispatch_state;
+    const struct under_way *under_way = run->call.further == NULL ? NULL : run->task->under_way;
     for (uint32_t i = 0; under_way != NULL && i < under_way->found.count; i++)
         if (!shard_set_add(&dispatcher->shards, under_way->found.numbers[i])) return false;
     return true;
@@ -569,7 +563,7 @@ static inline __attribute__((always_inline)) bool find_shards(struct run *run) {
 /* Before a command that may ask for something further. false when out of memory. */
 static bool further_begin(struct run *run) {
     if ((run->call.command->flags & COMMAND_FINDS) == 0) return true;
-    struct under_way *under_way = under_way_of(run->connection);
+    struct under_way *under_way = under_way_of(run->task);
     if (under_way == NULL) return false;
     run->further = (struct further){.shards = &under_way->found};
     run->call.further = &run->further;
@@ -591,7 +585,7 @@ static bool further_conclude(struct run *run, size_t mark) {
             lane_leave(run->dispatcher->lane); /* nobody need wait for the rest */
         further->finish(further->context, &run->call, run->reply);
     }
-    under_way_end(run->connection);
+    under_way_end(run->task);
     return true;
 }
 
@@ -599,7 +593,7 @@ static bool further_conclude(struct run *run, size_t mark) {
  * it waits: what waits to be freed is bounded. */
 static bool must_not_retire(const struct run *run) {
     const struct lane *lane = run->dispatcher->lane;
-    return lane_is_congested(lane) || (run->connection->has_discarded && lane_is_littered(lane));
+    return lane_is_congested(lane) || (run->task->has_discarded && lane_is_littered(lane));
 }
 
 static bool may_retire(struct run *run) {
@@ -608,8 +602,8 @@ static bool may_retire(struct run *run) {
     if (lane_is_inside(dispatcher->lane)) lane_leave(dispatcher->lane);
     lane_reclaim(dispatcher->lane);
     if (!must_not_retire(run)) return true;
-    queue_append(&dispatcher->congested, run->connection);
-    connection_park(run->connection, PARK_ON_MEMORY);
+    task_queue_append(&dispatcher->congested, run->task);
+    task_park(run->task, PARK_ON_MEMORY);
     return false;
 }
 
@@ -627,7 +621,7 @@ static size_t room_needed(const struct call *call) {
 static __attribute__((noinline)) enum outcome let_go(struct run *run, size_t bytes, bool *is_made) {
     struct dispatcher *dispatcher = run->dispatcher;
     for (int tries = 0; !*is_made; tries++) {
-        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        if (!enter_or_park(run->worker, run->task)) return OUTCOME_PARKED;
         enum room room = eviction_make_room(dispatcher->lane, bytes, run->call.now);
         *is_made = room == ROOM_MADE;
         if (room == ROOM_NONE) {
@@ -639,8 +633,8 @@ static __attribute__((noinline)) enum outcome let_go(struct run *run, size_t byt
         lane_leave(dispatcher->lane);
         lane_reclaim(dispatcher->lane);
         if (tries == 0) continue;
-        queue_append(&dispatcher->congested, run->connection);
-        connection_park(run->connection, PARK_ON_MEMORY);
+        task_queue_append(&dispatcher->congested, run->task);
+        task_park(run->task, PARK_ON_MEMORY);
         return OUTCOME_PARKED;
     }
     return OUTCOME_DONE;
@@ -718,12 +712,12 @@ static bool begins_later(struct run *run, enum beginning beginning) {
     struct dispatcher *dispatcher = run->dispatcher;
     lane_refresh(dispatcher->lane);
     if (beginning == BEGINS_AGAIN) return false;
-    run->connection->refusals++;
+    run->task->refusals++;
     lane_leave(dispatcher->lane);
     bool goes_behind = dispatcher->lane->wants_gate && !queue_is_waiting(&dispatcher->gate_queue);
-    if (!goes_behind && !wait_until_unwanted(dispatcher)) return !enter_or_park(run->worker, run->connection);
-    park_at_gate(dispatcher, run->connection);
-    if (goes_behind) connection_wake(run->connection);
+    if (!goes_behind && !wait_until_unwanted(dispatcher)) return !enter_or_park(run->worker, run->task);
+    park_at_gate(dispatcher, run->task);
+    if (goes_behind) task_wake(run->task);
     return true;
 }
 
@@ -824,7 +818,7 @@ static enum outcome run_with_database(struct run *run) {
     struct shard_set *shards = &dispatcher->shards, *more = &dispatcher->more;
     struct write_scope scope;
     bool is_again;
-    if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    if (!enter_or_park(run->worker, run->task)) return OUTCOME_PARKED;
     shard_set_clear(shards);
     for (bool is_held = false;;) {
         struct rwlock *busy;
@@ -837,11 +831,11 @@ static enum outcome run_with_database(struct run *run) {
             return OUTCOME_DONE;
         }
         bool is_much = shards->count > keyspace_shard_count(dispatcher->keyspace) / 2;
-        if (is_much || run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run, &is_again);
+        if (is_much || run->task->refusals >= REFUSALS_MOST) return run_with_gate(run, &is_again);
         is_held = scope_try_write(&scope, dispatcher->lane, shards, run->call.now, &busy);
         if (is_held) continue;
-        run->connection->refusals++;
-        if (park_on_lock(run->worker, run->connection, busy, true)) return OUTCOME_PARKED;
+        run->task->refusals++;
+        if (park_on_lock(run->worker, run->task, busy, true)) return OUTCOME_PARKED;
     }
     run_locked_write(run, &scope);
     return wait_for_key(run);
@@ -868,7 +862,7 @@ static enum outcome run_with_shards(struct run *run, bool *is_again) {
     size_t mark = reply_mark(run->reply);
     for (;;) {
         struct rwlock *busy;
-        if (run->connection->refusals >= REFUSALS_MOST) return run_with_gate(run, is_again);
+        if (run->task->refusals >= REFUSALS_MOST) return run_with_gate(run, is_again);
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, dispatcher->lane, &dispatcher->shards, run->call.now, &busy)) {
@@ -909,8 +903,8 @@ static enum outcome run_with_shards(struct run *run, bool *is_again) {
                 continue;
             }
         }
-        run->connection->refusals++;
-        if (park_on_lock(run->worker, run->connection, busy, is_exclusive)) return OUTCOME_PARKED;
+        run->task->refusals++;
+        if (park_on_lock(run->worker, run->task, busy, is_exclusive)) return OUTCOME_PARKED;
     }
 }
 
@@ -931,7 +925,7 @@ static void walk_shard(struct run *run, struct walk *walk, struct read_scope *sc
     run->call.command->walk(scope, &run->call, walk, run->reply);
     scope_end_read(scope);
     if (walk->is_long) lane_refresh(run->dispatcher->lane);
-    run->connection->refusals = 0;
+    run->task->refusals = 0;
 }
 
 /* The next step. false: parked. */
@@ -942,7 +936,7 @@ static bool walk_on(struct run *run, struct walk *walk) {
     struct rwlock *busy;
     shard_set_clear(&dispatcher->shards);
     shard_set_add(&dispatcher->shards, walk->shard);
-    if (run->connection->is_closer || run->connection->refusals >= REFUSALS_MOST) {
+    if (run->task->is_closer || run->task->refusals >= REFUSALS_MOST) {
         if (!close_gate(run)) return false;
         gate_enter_closed(lane);
         if (take_free_for_read(run, &scope)) {
@@ -953,11 +947,11 @@ static bool walk_on(struct run *run, struct walk *walk) {
         return true;
     }
     if (lane_is_watched(lane)) lane_leave(lane);
-    if (!enter_or_park(run->worker, run->connection)) return false;
+    if (!enter_or_park(run->worker, run->task)) return false;
     lane_refresh(lane);
     if (!scope_try_read(&scope, lane, &dispatcher->shards, run->call.now, &busy)) {
-        run->connection->refusals++;
-        return !park_on_lock(run->worker, run->connection, busy, false);
+        run->task->refusals++;
+        return !park_on_lock(run->worker, run->task, busy, false);
     }
     if (walk->is_long) lane_hold_still(lane);
     if (walk->is_long && gate_is_wanted(lane)) {
@@ -970,15 +964,14 @@ static bool walk_on(struct run *run, struct walk *walk) {
 
 /* Shard by shard, letting the others in between where somebody waits. */
 static enum outcome run_walk(struct run *run) {
-    struct under_way *under_way = under_way_of(run->connection);
+    struct under_way *under_way = under_way_of(run->task);
     if (under_way == NULL) {
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
     struct walk *walk = &under_way->walk;
     if (!under_way->is_walking) {
-        if (!enter_or_park(run->worker, run->connection))
-            return OUTCOME_PARKED; /* it looks where there are keys */
+        if (!enter_or_park(run->worker, run->task)) return OUTCOME_PARKED; /* it looks where there are keys */
         under_way->is_walking = true;
         reply_init(&walk->items, run->call.protocol);
         walk->items.most = run->reply->most;
@@ -987,7 +980,7 @@ static enum outcome run_walk(struct run *run) {
     while (!walk->is_done && !walk->items.is_over)
         if (!walk_on(run, walk)) return OUTCOME_PARKED;
     if (walk->items.is_over) run->reply->is_broken = run->reply->is_over = true;
-    under_way_end(run->connection);
+    under_way_end(run->task);
     return OUTCOME_DONE;
 }
 
@@ -1000,29 +993,34 @@ static void inquiry_free(struct inquiry *inquiry) {
     free(inquiry);
 }
 
+/* Nobody waits for it any more: it frees itself, now or when it comes back. */
+static void inquiry_leave(struct under_way *under_way) {
+    struct inquiry *inquiry = under_way->inquiry;
+    under_way->inquiry = NULL;
+    inquiry->task = NULL;
+    if (inquiry->is_complete) inquiry_free(inquiry);
+}
+
 /* On the origin: all have answered. */
 static void inquiry_done(struct worker *worker, struct message *message) {
     struct inquiry *inquiry = (struct inquiry *)((char *)message - offsetof(struct inquiry, done));
-    struct connection *connection = worker_find_connection(worker, inquiry->asker);
-    struct under_way *under_way = connection == NULL ? NULL : connection->dispatch_state;
+    (void)worker;
     inquiry->is_complete = true;
-    if (under_way == NULL || under_way->inquiry != inquiry) {
-        inquiry_free(inquiry); /* who asked is gone */
-        return;
-    }
-    connection_wake(connection);
+    if (inquiry->task == NULL)
+        inquiry_free(inquiry);
+    else
+        task_wake(inquiry->task);
 }
 
 /* One worker may be busy for long, and the others' clients don't wait for it: they are told. */
 static void end_unanswered(struct worker *worker) {
-    for (struct connection *connection = worker->dispatcher->asking.first, *next; connection != NULL;
-         connection = next) {
-        struct under_way *under_way = connection->dispatch_state;
-        next = connection->queue_next;
+    for (struct task *task = worker->dispatcher->asking.first, *next; task != NULL; task = next) {
+        struct under_way *under_way = task->under_way;
+        next = task->queue_next;
         if (under_way->answers_until > worker->now_monotonic) continue;
-        under_way->inquiry = NULL; /* it frees itself when it comes back */
+        inquiry_leave(under_way);
         under_way->is_unanswered = true;
-        connection_wake(connection);
+        task_wake(task);
     }
 }
 
@@ -1046,7 +1044,8 @@ static struct inquiry *inquiry_create(const struct run *run) {
         return NULL;
     }
     inquiry->command = run->call.command;
-    inquiry->asker = run->connection->session.id;
+    inquiry->task = run->task;
+    inquiry->asker = run->task->session.id;
     inquiry->asker_protocol = run->call.protocol;
     inquiry->now = run->call.now;
     inquiry->origin = run->worker;
@@ -1074,28 +1073,28 @@ static struct inquiry *inquiry_create(const struct run *run) {
 }
 
 static enum outcome run_inquiry(struct run *run) {
-    struct under_way *under_way = under_way_of(run->connection);
+    struct under_way *under_way = under_way_of(run->task);
     struct inquiry *inquiry = under_way == NULL ? NULL : under_way->inquiry;
     if (inquiry != NULL && inquiry->is_complete) {
         run->call.command->conclude(inquiry, &run->call, run->reply);
         under_way->inquiry = NULL;
-        under_way_end(run->connection);
+        under_way_end(run->task);
         inquiry_free(inquiry);
         return OUTCOME_DONE;
     }
     if (under_way != NULL && under_way->is_unanswered) {
-        under_way_end(run->connection);
+        under_way_end(run->task);
         reply_error(run->reply, "BUSY A worker runs a long command and has not answered yet. What it was "
                                 "asked to do it does when it is free.");
         return OUTCOME_DONE;
     }
     if (run->call.command->check != NULL && !run->call.command->check(&run->call, run->reply)) {
-        if (under_way != NULL) under_way_end(run->connection);
+        if (under_way != NULL) under_way_end(run->task);
         return OUTCOME_DONE;
     }
     if (under_way != NULL) under_way->inquiry = inquiry = inquiry_create(run);
     if (inquiry == NULL) {
-        if (under_way != NULL) under_way_end(run->connection);
+        if (under_way != NULL) under_way_end(run->task);
         reply_error(run->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
@@ -1103,8 +1102,8 @@ static enum outcome run_inquiry(struct run *run) {
     if (patience == 0 ||
         __builtin_add_overflow(run->worker->now_monotonic, patience, &under_way->answers_until))
         under_way->answers_until = INT64_MAX;
-    queue_append(&run->dispatcher->asking, run->connection);
-    connection_park(run->connection, PARK_ON_ANSWERS);
+    task_queue_append(&run->dispatcher->asking, run->task);
+    task_park(run->task, PARK_ON_ANSWERS);
     workers_freeze();
     for (uint32_t i = 0; i < inquiry->workers; i++) worker_send(worker_at(i), &inquiry->answers[i].message);
     return OUTCOME_PARKED;
@@ -1164,17 +1163,17 @@ static bool is_admitted(const struct run *run) {
     const struct command *command = run->call.command;
     if ((command->flags & COMMAND_PROTECTED) != 0) {
         int allowed = atomic_load_explicit(&config.enable_debug_command, memory_order_relaxed);
-        if (allowed == 0 || (allowed == 2 && !connection_is_local(run->connection))) {
+        if (allowed == 0 || (allowed == 2 && !run->task->functions->is_local(run->task))) {
             reply_error(run->reply, DEBUG_REFUSAL);
             return false;
         }
     }
-    if (!session_is_admitted(&run->connection->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
+    if (!session_is_admitted(&run->task->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
         reply_error(run->reply, "NOAUTH Authentication required.");
         return false;
     }
     /* A monitor is exempt from CLIENT PAUSE, which mustn't be a way around it. */
-    if (run->connection->session.is_monitor &&
+    if (run->task->session.is_monitor &&
         (command->flags & (COMMAND_READONLY | COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0) {
         reply_error(run->reply, "ERR Replica can't interact with the keyspace"); /* Redis's words */
         return false;
@@ -1184,7 +1183,7 @@ static bool is_admitted(const struct run *run) {
 
 /* What the client calls itself may be another name then. */
 static void run_for_session(struct run *run) {
-    struct session *session = &run->connection->session;
+    struct session *session = &run->task->session;
     size_t before = session_bytes(session);
     run->call.command->session(session, &run->call, run->reply);
     counter_add(&run->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
@@ -1201,7 +1200,7 @@ static void run_without_shards(struct run *run) {
     else if (command->session != NULL)
         run_for_session(run);
     else
-        command->worker(run->worker, run->connection, &run->call, run->reply);
+        command->worker(run->worker, run->task, &run->call, run->reply);
     if (observes) lane_leave(lane);
 }
 
@@ -1209,7 +1208,7 @@ static void run_without_shards(struct run *run) {
  * closed itself. */
 static enum outcome run_command(struct run *run) {
     const struct command *command = run->call.command;
-    struct under_way *under_way = run->connection->dispatch_state;
+    struct under_way *under_way = run->task->under_way;
     if (under_way != NULL && under_way->blocked != NULL && answer_waiter(run, under_way)) return OUTCOME_DONE;
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
         run_without_shards(run);
@@ -1222,9 +1221,9 @@ static enum outcome run_command(struct run *run) {
         return OUTCOME_DONE;
     }
 #ifdef PLANT_CLOSED_GATE
-    if (run->connection->is_closer && !enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+    if (run->task->is_closer && !enter_or_park(run->worker, run->task)) return OUTCOME_PARKED;
 #endif
-    bool is_closer = run->connection->is_closer, is_again;
+    bool is_closer = run->task->is_closer, is_again;
     if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
         /* Without a limit there is room for anything, and no need to ask the allocator about each
@@ -1239,7 +1238,7 @@ static enum outcome run_command(struct run *run) {
         if (!is_again) return outcome;
     } else {
         if (command->write != NULL && !may_retire(run)) return OUTCOME_PARKED;
-        if (!enter_or_park(run->worker, run->connection)) return OUTCOME_PARKED;
+        if (!enter_or_park(run->worker, run->task)) return OUTCOME_PARKED;
     }
     return run_with_keys(run);
 }
@@ -1274,13 +1273,12 @@ static const struct bulk *arguments_shown(const struct call *call, struct bulk *
 }
 
 static void note_slow(const struct run *run, uint64_t microseconds) {
-    char peer[CONNECTION_ADDRESS];
+    char peer[TASK_ADDRESS];
     struct bulk *copy;
     const struct bulk *shown = arguments_shown(&run->call, &copy);
-    connection_peer(run->connection, peer, sizeof peer);
+    run->task->functions->peer(run->task, peer, sizeof peer);
     if (shown != NULL)
-        slowlog_note(shown, run->call.count, microseconds, run->worker->now, peer,
-                     run->connection->session.name);
+        slowlog_note(shown, run->call.count, microseconds, run->worker->now, peer, run->task->session.name);
     free(copy);
 }
 
@@ -1290,7 +1288,7 @@ static void feed_monitors(const struct run *run, bool hears_itself) {
     if ((run->call.command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) != 0) return;
     const struct bulk *shown = arguments_shown(&run->call, &copy);
     if (shown != NULL)
-        monitor_feed(run->worker, run->connection, shown, run->call.count, hears_itself ? run->reply : NULL);
+        monitor_feed(run->worker, run->task, shown, run->call.count, hears_itself ? run->reply : NULL);
     free(copy);
 }
 
@@ -1466,13 +1464,12 @@ void dispatch_fetch_ahead(struct worker *worker) {
 
 /* Word by word, but for the key, which is written if there is one: compilers zero a struct of this size in a
  * way that takes longer than most of a small request's other steps. */
-static void run_begin(struct run *run, struct worker *worker, struct connection *connection,
-                      struct reply *reply) {
-    const struct session *session = &connection->session;
+static void run_begin(struct run *run, struct worker *worker, struct task *task, struct reply *reply) {
+    const struct session *session = &task->session;
     struct call *call = &run->call;
     run->worker = worker;
     run->dispatcher = worker->dispatcher;
-    run->connection = connection;
+    run->task = task;
     run->reply = reply;
     run->prepared = NULL;
     run->blocked = NULL;
@@ -1492,7 +1489,7 @@ static void run_begin(struct run *run, struct worker *worker, struct connection 
 
 /* Exactly one: otherwise the client takes the next answer for this one, and so on for ever. */
 static void expect_one_reply(const struct run *run, size_t mark) {
-    const struct session *session = &run->connection->session;
+    const struct session *session = &run->task->session;
 #ifndef DEBUG_ASSERTIONS
     if (run->reply->length > mark) return; /* looking at all of it would cost as much as a small request */
 #endif
@@ -1515,58 +1512,52 @@ static void answer_without_memory(const struct run *run, size_t mark) {
     reply_error(reply, ERROR_NO_MEMORY);
 }
 
-enum outcome dispatch_request(struct worker *worker, struct connection *connection,
-                              const struct bulk *arguments, uint32_t count, const struct prepared *prepared,
-                              struct reply *reply) {
+enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
+                              uint32_t count, const struct prepared *prepared, struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    struct session *session = &connection->session;
+    struct session *session = &task->session;
     struct run run;
     struct call *call = &run.call;
-    if (dispatcher->boundary_connection != connection) {
-        dispatcher->boundary_connection = connection;
+    if (dispatcher->boundary_task != task) {
+        dispatcher->boundary_task = task;
         dispatcher->boundary = clock_cycles();
     }
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
     reply->protocol = session->protocol;
-    run_begin(&run, worker, connection, reply);
+    run_begin(&run, worker, task, reply);
     call->arguments = arguments;
     call->count = count;
     if (prepared != NULL && prepared->command != NULL) {
         call->command = prepared->command;
         run.prepared = prepared;
     }
-    if (call->command == NULL && stranger_is_http(&arguments[0])) {
-        dispatch_batch_end(worker);
-        stranger_turn_away(connection);
-        return OUTCOME_DONE;
-    }
     if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) ||
-        (!connection->is_closer && !is_admitted(&run))) {
+        (!task->is_closer && !is_admitted(&run))) {
         dispatch_batch_end(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         statistics_count_error(reply->error_code);
         apply_reply_mode(session, reply, mark);
         return OUTCOME_DONE;
     }
-    connection->last_command = call->command;
-    const struct under_way *under_way = connection->dispatch_state;
+    task->last_command = call->command;
+    const struct under_way *under_way = task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
-    bool is_exempt = connection->is_closer || session->is_monitor;
+    bool is_exempt = task->is_closer || session->is_monitor;
     if (is_paused(dispatcher, call->command, worker->now_monotonic) && under_way == NULL && !is_exempt) {
-        queue_append(&dispatcher->paused, connection);
-        connection_park(connection, PARK_ON_PAUSE);
+        task_queue_append(&dispatcher->paused, task);
+        task_park(task, PARK_ON_PAUSE);
         return OUTCOME_PARKED;
     }
     if (run_command(&run) == OUTCOME_PARKED) {
-        dispatcher->boundary_connection = NULL;
+        dispatcher->boundary_task = NULL;
         if (run.blocked != NULL && !has_waited && monitor_is_on()) feed_monitors(&run, true);
         return OUTCOME_PARKED;
     }
-    if (connection->dispatch_state != NULL) under_way_end(connection);
-    connection->refusals = 0;
-    closer_give_up(dispatcher, connection); /* it had no memory to try again */
+    if (task->under_way != NULL) under_way_end(task);
+    task->refusals = 0;
+    closer_give_up(dispatcher, task); /* it had no memory to try again */
     answer_without_memory(&run, mark);
     expect_one_reply(&run, mark);
     account(&run);
@@ -1578,20 +1569,20 @@ enum outcome dispatch_request(struct worker *worker, struct connection *connecti
     return OUTCOME_DONE;
 }
 
-void dispatch_forget(struct worker *worker, struct connection *connection) {
+void dispatch_forget(struct worker *worker, struct task *task) {
     struct dispatcher *dispatcher = worker->dispatcher;
-    queue_remove(connection);
-    closer_give_up(dispatcher, connection);
-    if (dispatcher->boundary_connection == connection) dispatcher->boundary_connection = NULL;
-    monitor_forget(worker, connection);
-    struct under_way *under_way = connection->dispatch_state;
+    task_queue_remove(task);
+    closer_give_up(dispatcher, task);
+    if (dispatcher->boundary_task == task) dispatcher->boundary_task = NULL;
+    monitor_forget(worker, task);
+    struct under_way *under_way = task->under_way;
     if (under_way == NULL) return;
     if (under_way->blocked != NULL) {
         blocking_cancel(under_way->blocked, WAITER_TIMED_OUT);
         waiter_end(worker, under_way);
     }
-    if (under_way->inquiry != NULL && under_way->inquiry->is_complete) inquiry_free(under_way->inquiry);
-    under_way_end(connection); /* an inquiry still on its way frees itself when it comes back */
+    if (under_way->inquiry != NULL) inquiry_leave(under_way);
+    under_way_end(task);
 }
 
 /* ------------------------------------------------------------------ pauses and timers */
@@ -1600,8 +1591,7 @@ void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->paused_until = until;
     dispatcher->pauses_only_writes = only_writes;
-    wake_connections(
-        &dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
+    wake_tasks(&dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
 }
 
 int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
@@ -1666,7 +1656,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     if (!is_anybody_waiting) dispatcher->memory_wakes = 0;
     bool tries_again = dispatcher->memory_wakes < MEMORY_WAKES_MOST || now > dispatcher->memory_woken;
     if (is_anybody_waiting && tries_again && !lane_is_congested(dispatcher->lane)) {
-        wake_connections(&dispatcher->congested);
+        wake_tasks(&dispatcher->congested);
         dispatcher->memory_wakes++;
         dispatcher->memory_woken = now;
         return 0;
@@ -1682,16 +1672,16 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     return next <= now ? 0 : (int)(next - now);
 }
 
-size_t dispatch_bytes(const struct connection *connection) {
-    const struct under_way *under_way = connection->dispatch_state;
+size_t dispatch_bytes(const struct task *task) {
+    const struct under_way *under_way = task->under_way;
     return under_way == NULL || under_way->blocked == NULL ? 0 : under_way->blocked->bytes;
 }
 
 uint64_t dispatch_parked_count(const struct worker *worker) {
     const struct dispatcher *dispatcher = worker->dispatcher;
     uint64_t parked =
-        dispatcher->paused.count + dispatcher->congested.count + dispatcher->gate_queue.connections.count;
+        dispatcher->paused.count + dispatcher->congested.count + dispatcher->gate_queue.tasks.count;
     for (uint32_t i = 0; i < keyspace_shard_count(dispatcher->keyspace); i++)
-        if (dispatcher->shard_queues[i] != NULL) parked += dispatcher->shard_queues[i]->connections.count;
+        if (dispatcher->shard_queues[i] != NULL) parked += dispatcher->shard_queues[i]->tasks.count;
     return parked;
 }

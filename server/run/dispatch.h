@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 #include "shard/scope/scope_take.h"
-#include "server/client/connection.h"
+#include "server/task/task.h"
 #include "server/worker/worker.h"
 
 enum outcome {
     OUTCOME_DONE, /* the reply is in `reply` (it may be empty: CLIENT REPLY OFF) */
-    /* connection_park was called; dispatch_request is to be called again after connection_wake */
+    /* the task was parked; dispatch_request is to be called again once it is woken */
     OUTCOME_PARKED,
 };
 
@@ -61,19 +61,18 @@ void dispatch_fetch_ahead(struct worker *worker);
 
 /* Runs a request; prepared may be NULL. When it is parked its arguments must stay until it is dispatched
  * again. */
-enum outcome dispatch_request(struct worker *worker, struct connection *connection,
-                              const struct bulk *arguments, uint32_t count, const struct prepared *prepared,
-                              struct reply *reply);
+enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
+                              uint32_t count, const struct prepared *prepared, struct reply *reply);
 /* The connection closes while its request is under way: leaves queues, frees walks, detaches from
  * inquiries. */
-void dispatch_forget(struct worker *worker, struct connection *connection);
+void dispatch_forget(struct worker *worker, struct task *task);
 
 /* Memory that its wait for a key takes. */
-size_t dispatch_bytes(const struct connection *connection);
+size_t dispatch_bytes(const struct task *task);
 
 /* Ends a wait for a key (CLIENT UNBLOCK), as if time were up, or with an error. false if the connection
  * doesn't wait for one. On its worker. */
-bool dispatch_unblock(struct connection *connection, bool is_error);
+bool dispatch_unblock(struct task *task, bool is_error);
 
 /* Outside the gate, once per turn: wakes connections whose locks were released, pauses that ended; runs
  * expiry slices. Returns the milliseconds until it wants to be called again (-1: when something happens).

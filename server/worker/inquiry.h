@@ -31,7 +31,9 @@ struct inquiry {
     _Atomic uint32_t pending;
     struct message done; /* goes back to the asker's worker */
     struct worker *origin;
-    bool is_complete;                /* origin's only */
+    /* The origin's only: who waits for it, or NULL if nobody does any more; and whether all have answered. */
+    struct task *task;
+    bool is_complete;
     struct inquiry_answer answers[]; /* by worker number */
 };
 

@@ -243,7 +243,7 @@ static void listening_resume(struct worker *worker) {
 
 static void on_accepted(void *context, struct stream *listener, int fd) {
     struct worker *worker = context;
-    bool is_unix = listener->private_data != NULL;
+    bool is_unix = listener->is_unix;
     if (fd == -EINVAL) { /* it was shut down; a message on its way drops it, or says that it listens again */
         loop_set_listening(worker->loop, listener, false);
         return;
@@ -316,7 +316,7 @@ static void listener_add(struct worker *worker, int fd, bool is_unix) {
         if (worker->listeners[i].is_closed) place = i;
     }
     struct stream *listener = &worker->listeners[place];
-    listener->private_data = is_unix ? worker : NULL;
+    listener->is_unix = is_unix;
     if (!loop_listen(worker->loop, listener, fd)) {
         log_write(LOG_WARNING, "Worker %u can't listen: %s", worker->number, strerror(errno));
         listener->is_closed = true;
@@ -374,7 +374,7 @@ static void on_arrived(void *context, const struct stream *stream, char *data, s
     if (!stream)
         dispatch_fetch_ahead(worker);
     else if (length <= AHEAD_MOST && connection_is_between_requests((const struct connection *)stream))
-        dispatch_look_ahead(worker, ((const struct connection *)stream)->session.database, data, length);
+        dispatch_look_ahead(worker, ((const struct connection *)stream)->task.session.database, data, length);
 }
 
 static void on_sendable(void *context, struct stream *stream) {
@@ -392,7 +392,7 @@ static const struct loop_handlers handlers = {
 /* Those that were ready when the turn began; who is not done goes behind them and runs in the next. */
 static void run_ready(struct worker *worker, uint32_t count) {
     while (count-- > 0 && worker->ready.first) {
-        connection_run(worker->ready.first);
+        connection_run(connection_of(worker->ready.first));
         gate_yield(worker);
     }
 }
@@ -412,10 +412,10 @@ static void flush(struct worker *worker) {
 
 /* One that was to be flushed once more stays until the list of those has let go of it. */
 static void free_closed(struct worker *worker) {
-    struct connection *kept = NULL;
+    struct task *kept = NULL;
     while (worker->closed) {
-        struct connection *connection = worker->closed;
-        worker->closed = connection->queue_next;
+        struct connection *connection = connection_of(worker->closed);
+        worker->closed = connection->task.queue_next;
 #ifdef PLANT_FREED_FLUSH
         connection->is_flush_due = false;
 #endif
@@ -423,8 +423,8 @@ static void free_closed(struct worker *worker) {
             connection_free(connection);
             continue;
         }
-        connection->queue_next = kept;
-        kept = connection;
+        connection->task.queue_next = kept;
+        kept = &connection->task;
     }
     worker->closed = kept;
 }
@@ -479,8 +479,10 @@ static void tick(struct worker *worker) {
     if (worker->listen_again && worker->now_monotonic >= worker->listen_again && !worker->is_stopping)
         listening_resume(worker);
     /* All linger for the same time, so the first ends first. */
-    while (worker->lingering.first && worker->lingering.first->linger_until <= worker->now_monotonic) {
-        connection_close(worker->lingering.first, NULL);
+    for (struct connection *first; worker->lingering.first;) {
+        first = connection_of(worker->lingering.first);
+        if (first->linger_until > worker->now_monotonic) break;
+        connection_close(first, NULL);
     }
     sweep(worker);
 }
@@ -544,7 +546,7 @@ static void close_last(struct connection *connection) {
 
 static void close_all(struct worker *worker) {
     while (worker->connections) close_last(worker->connections);
-    while (worker->lingering.first) close_last(worker->lingering.first);
+    while (worker->lingering.first) close_last(connection_of(worker->lingering.first));
     flush(worker);
     free_closed(worker);
 }
@@ -683,7 +685,7 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, 
     reply_init(&worker->reply, 2);
     worker->listener_count = count;
     for (uint32_t i = 0; i < count; i++) {
-        worker->listeners[i] = (struct stream){.fd = sockets[i], .private_data = is_unix[i] ? worker : NULL};
+        worker->listeners[i] = (struct stream){.fd = sockets[i], .is_unix = is_unix[i]};
     }
     char backend[32];
     config_text("io-backend", backend, sizeof backend);

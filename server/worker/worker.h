@@ -38,13 +38,13 @@ struct worker {
     struct dispatcher *dispatcher;
     struct connection *connections, *connections_last; /* all, in the order in which it got them */
     struct connection_ids ids;                         /* the same ones */
-    struct connection *closed;                         /* to be freed at the end of the turn; by queue_next */
+    struct task *closed;                               /* to be freed at the end of the turn; by queue_next */
     struct connection *flush; /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep; /* where the check of all connections goes on; NULL: at the first */
     struct balance balance;
-    struct connection_queue ready;
+    struct task_queue ready;
     /* all was sent, and the client should close: no longer among the connections */
-    struct connection_queue lingering;
+    struct task_queue lingering;
     int64_t now; /* wall ms, of this turn */
     int64_t now_monotonic;
     int64_t next_tick;        /* monotonic ms */
@@ -59,7 +59,7 @@ struct worker {
     uint32_t arguments_capacity;
     struct stream listeners[LISTEN_MOST];
     uint32_t listener_count;
-    struct connection **monitors; /* those of its connections that monitor, in no order; monitor.c's */
+    struct task **monitors; /* those of its tasks that monitor, in no order; monitor.c's */
     uint32_t monitor_capacity;
     _Atomic uint32_t monitor_count;
     _Atomic size_t monitor_mail;      /* bytes of lines for them that are in its mailbox */

@@ -29,23 +29,23 @@ static size_t longest_chain(const struct connection_ids *ids) {
 static void check(uint64_t first, uint64_t step) {
     struct connection_ids ids = {0};
     for (uint64_t i = 0; i < COUNT; i++) {
-        all[i].session.id = first + i * step;
+        all[i].task.session.id = first + i * step;
         connection_ids_add(&ids, &all[i]);
-        assert_ptr_equal(connection_ids_find(&ids, all[i / 2].session.id), &all[i / 2]);
+        assert_ptr_equal(connection_ids_find(&ids, all[i / 2].task.session.id), &all[i / 2]);
     }
     assert_true(((size_t)1 << ids.bits) * sizeof(struct connection *) <= 4 * COUNT);
     assert_in_range(longest_chain(&ids), 1, 12);
     for (uint64_t i = 0; i < COUNT; i++)
-        assert_ptr_equal(connection_ids_find(&ids, all[i].session.id), &all[i]);
+        assert_ptr_equal(connection_ids_find(&ids, all[i].task.session.id), &all[i]);
     assert_null(connection_ids_find(&ids, 0));
     assert_null(connection_ids_find(&ids, first + COUNT * step));
     /* In another order than they came. */
     for (uint64_t i = 0; i < COUNT; i++) {
         struct connection *gone = &all[i * 7919 % COUNT];
         connection_ids_remove(&ids, gone);
-        assert_null(connection_ids_find(&ids, gone->session.id));
+        assert_null(connection_ids_find(&ids, gone->task.session.id));
         struct connection *other = &all[(i + 1) * 7919 % COUNT];
-        if (i + 1 < COUNT) assert_ptr_equal(connection_ids_find(&ids, other->session.id), other);
+        if (i + 1 < COUNT) assert_ptr_equal(connection_ids_find(&ids, other->task.session.id), other);
     }
     assert_int_equal(ids.count, 0);
     assert_in_range(ids.bits, 0, 5); /* the memory went with them */

@@ -77,12 +77,12 @@ static void write_description(struct reply *text, const struct connection *conne
     free(whole);
 }
 
-static void command_client_info(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_client_info(struct worker *worker, struct task *task, const struct call *call,
                                 struct reply *reply) {
     struct reply text;
     (void)worker;
     reply_init(&text, call->protocol);
-    write_description(&text, connection);
+    write_description(&text, connection_of(task));
     reply_collected(reply, &text);
 }
 
@@ -149,11 +149,11 @@ static bool filter_read(struct filter *filter, const struct bulk *arguments, uin
 }
 
 static bool filter_matches(const struct filter *filter, const struct connection *connection, uint64_t asker) {
-    char address[CONNECTION_ADDRESS];
-    if (filter->spares_asker && connection->session.id == asker) return false;
-    if (filter->id != 0 && connection->session.id != (uint64_t)filter->id) return false;
+    char address[TASK_ADDRESS];
+    if (filter->spares_asker && connection->task.session.id == asker) return false;
+    if (filter->id != 0 && connection->task.session.id != (uint64_t)filter->id) return false;
     if (filter->type != NULL && !argument_is(filter->type, "normal")) return false;
-    if (filter->user != NULL && !session_is_admitted(&connection->session)) return false;
+    if (filter->user != NULL && !session_is_admitted(&connection->task.session)) return false;
     if (filter->peer != NULL) {
         connection_peer(connection, address, sizeof address);
         if (!argument_equals(filter->peer, address)) return false;
@@ -184,8 +184,8 @@ static void command_client_kill_visit(struct worker *worker, struct inquiry *inq
         if (!filter_matches(&filter, connection, inquiry->asker)) continue;
         answer->number++;
         /* The asker is told first, and closed then. */
-        if (connection->session.id == inquiry->asker)
-            connection->session.closes_after_reply = true;
+        if (connection->task.session.id == inquiry->asker)
+            connection->task.session.closes_after_reply = true;
         else
             connection_close(connection, "killed by CLIENT KILL");
         if (filter.is_old_form) return;
@@ -339,7 +339,8 @@ static void command_client_unblock_visit(struct worker *worker, struct inquiry *
                                         ? worker_find_connection(worker, (uint64_t)id)
                                         : NULL;
     bool is_error = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "ERROR");
-    inquiry_answer(inquiry, worker)->number = connection != NULL && dispatch_unblock(connection, is_error);
+    inquiry_answer(inquiry, worker)->number =
+        connection != NULL && dispatch_unblock(&connection->task, is_error);
 }
 
 static void command_client_unblock_conclude(struct inquiry *inquiry, const struct call *call,

@@ -45,11 +45,11 @@ static void command_select(struct session *session, const struct call *call, str
 }
 
 /* What RESET and a new connection have in common. */
-static void command_reset(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_reset(struct worker *worker, struct task *task, const struct call *call,
                           struct reply *reply) {
-    struct session *session = &connection->session;
+    struct session *session = &task->session;
     (void)call;
-    monitor_forget(worker, connection);
+    monitor_forget(worker, task);
     session->database = 0;
     reply->protocol = session->protocol = 2;
     session->is_no_evict = session->is_no_touch = false;
@@ -65,20 +65,6 @@ static void command_reset(struct worker *worker, struct connection *connection, 
 /* ------------------------------------------------------------------ authentication */
 
 #define DEFAULT_USER "default"
-
-size_t session_bytes(const struct session *session) {
-    const struct library *library = session->library;
-    const char *const names[] = {session->name, library == NULL ? NULL : library->name,
-                                 library == NULL ? NULL : library->version};
-    size_t bytes = 0;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i] != NULL) bytes += strlen(names[i]) + 1;
-    return bytes;
-}
-
-bool session_is_admitted(const struct session *session) {
-    return session->is_authenticated || !config_has_password();
-}
 
 /* There is one user and one password, requirepass. Replies if it is refused. */
 static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,

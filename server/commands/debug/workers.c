@@ -10,19 +10,19 @@
 
 #define HOLD_MOST 3600.0
 
-static void command_debug_worker(struct worker *worker, struct connection *connection,
-                                 const struct call *call, struct reply *reply) {
-    (void)connection;
+static void command_debug_worker(struct worker *worker, struct task *task, const struct call *call,
+                                 struct reply *reply) {
+    (void)task;
     (void)call;
     reply_integer(reply, worker->number);
 }
 
-static void command_debug_hold(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_debug_hold(struct worker *worker, struct task *task, const struct call *call,
                                struct reply *reply) {
     char text[32], *end = NULL;
     const struct bulk *seconds = &call->arguments[3];
     (void)worker;
-    (void)connection;
+    (void)task;
     double duration = -1;
     if (seconds->length > 0 && seconds->length < sizeof text) {
         for (size_t i = 0; i < seconds->length; i++) text[i] = seconds->data[i];

@@ -1,16 +1,16 @@
 /* CONFIG: what clients may ask of and tell the table of options (server/config/config.h). */
 #include "server/config/config.h"
-#include "server/client/connection.h"
+#include "server/task/task.h"
 #include "server/command/command.h"
 
 static void command_config_get(const struct call *call, struct reply *reply) {
     config_get(call->arguments + 2, call->count - 2, reply);
 }
 
-static void command_config_set(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_config_set(struct worker *worker, struct task *task, const struct call *call,
                                struct reply *reply) {
     (void)worker;
-    config_set(call->arguments + 2, call->count - 2, connection_is_local(connection), reply);
+    config_set(call->arguments + 2, call->count - 2, task->functions->is_local(task), reply);
 }
 
 static void command_config_rewrite(const struct call *call, struct reply *reply) {

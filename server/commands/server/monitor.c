@@ -2,10 +2,10 @@
 #include "server/broadcast/monitor.h"
 #include "server/command/command.h"
 
-static void command_monitor(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_monitor(struct worker *worker, struct task *task, const struct call *call,
                             struct reply *reply) {
     (void)call;
-    if (monitor_add(worker, connection))
+    if (monitor_add(worker, task))
         reply_ok(reply);
     else
         reply_error(reply, ERROR_NO_MEMORY);

@@ -5,7 +5,7 @@
 
 /* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits
  * and could be aborted. */
-static void command_shutdown(struct worker *worker, struct connection *connection, const struct call *call,
+static void command_shutdown(struct worker *worker, struct task *task, const struct call *call,
                              struct reply *reply) {
     bool saves = false, saves_not = false, aborts = false, is_now = false, is_wrong = false;
     (void)worker;
@@ -30,7 +30,7 @@ static void command_shutdown(struct worker *worker, struct connection *connectio
         reply_error(reply, "ERR No shutdown in progress.");
         return;
     }
-    connection->session.closes_after_reply = true;
+    task->session.closes_after_reply = true;
     workers_stop(is_now ? 0 : workers_patience_ms());
 }
 

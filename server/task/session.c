@@ -1,0 +1,19 @@
+#include "session.h"
+
+#include <string.h>
+
+#include "server/config/config.h"
+
+size_t session_bytes(const struct session *session) {
+    const struct library *library = session->library;
+    const char *const names[] = {session->name, library == NULL ? NULL : library->name,
+                                 library == NULL ? NULL : library->version};
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] != NULL) bytes += strlen(names[i]) + 1;
+    return bytes;
+}
+
+bool session_is_admitted(const struct session *session) {
+    return session->is_authenticated || !config_has_password();
+}
