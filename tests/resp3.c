@@ -105,7 +105,7 @@ static bool await(const struct resp3 *connection, short events, int64_t deadline
 }
 
 static int64_t deadline_from_now(void) {
-    return now_us() + RESP3_SECONDS * INT64_C(1000000);
+    return now_us() + PATIENCE_SECONDS * INT64_C(1000000);
 }
 
 /* Until there are so many bytes to read, or no more will come. */
@@ -115,7 +115,8 @@ static void fill(struct resp3 *connection, size_t length) {
         short happened;
         if (!await(connection, POLLIN, deadline, &happened))
             fail_msg("only %zu of %zu bytes after %d seconds: %.*s", connection->length, length,
-                     RESP3_SECONDS, (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
+                     PATIENCE_SECONDS,
+                     (int)(connection->length < SHOWN_MOST ? connection->length : SHOWN_MOST),
                      connection->data + connection->start);
         receive(connection);
     }
@@ -126,7 +127,7 @@ void resp3_send(struct resp3 *connection, const char *data, size_t length) {
     while (length > 0) {
         short happened, wanted = connection->is_ended ? POLLOUT : POLLIN | POLLOUT;
         if (!await(connection, wanted, deadline, &happened))
-            fail_msg("the server takes nothing for %d seconds", RESP3_SECONDS);
+            fail_msg("the server takes nothing for %d seconds", PATIENCE_SECONDS);
         if (happened & POLLIN) receive(connection);
         if (!(happened & (POLLOUT | POLLERR | POLLHUP))) continue;
         ssize_t sent = send(connection->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -210,7 +211,7 @@ void resp3_await_end(struct resp3 *connection) {
     while (!connection->is_ended) {
         short happened;
         if (!await(connection, POLLIN, deadline, &happened))
-            fail_msg("the server doesn't close within %d seconds", RESP3_SECONDS);
+            fail_msg("the server doesn't close within %d seconds", PATIENCE_SECONDS);
         receive(connection);
     }
 }
@@ -371,4 +372,39 @@ void resp3_expect_value(struct resp3 *connection, const char *expected) {
     if (strcmp(text, expected) != 0) fail_msg("expected %s, got %s", expected, text);
     free(text);
     resp3_value_free(value);
+}
+
+/* ------------------------------------------------------------------ questions */
+
+void resp3_exchange(struct resp3 *connection, const char *request, const char *reply) {
+    resp3_send_text(connection, request);
+    resp3_send_text(connection, "\r\n");
+    resp3_expect(connection, reply);
+}
+
+long resp3_integer(struct resp3 *connection, const char *request) {
+    resp3_send_text(connection, request);
+    resp3_send_text(connection, "\r\n");
+    struct resp3_value *value = resp3_read(connection);
+    assert_int_equal(value->kind, ':');
+    long number = (long)value->integer;
+    resp3_value_free(value);
+    return number;
+}
+
+/* Others are kept open meanwhile, as the next one would take their place. */
+struct resp3 *resp3_connect_to(const struct server *server, long worker) {
+    struct resp3 *others[MOST_CONNECTIONS_TRIED], *found = NULL;
+    int count = 0;
+    while (found == NULL) {
+        struct resp3 *connection = resp3_connect(server);
+        if (resp3_integer(connection, "DEBUG WORKER") == worker)
+            found = connection;
+        else
+            others[count++] = connection;
+        if (count == MOST_CONNECTIONS_TRIED)
+            fail_msg("none of %d connections is worker %ld's", count, worker);
+    }
+    while (count > 0) resp3_close(others[--count]);
+    return found;
 }

@@ -13,10 +13,6 @@
 
 #include "support.h"
 
-/* How long any one wait may take. Long, as sanitizers on a busy machine are slow; nothing waits for it to
- * pass. */
-#define RESP3_SECONDS 60
-
 struct resp3 {
     int fd;
     char *data; /* received and not yet read: data[start, start + length) */
@@ -28,6 +24,8 @@ struct resp3 {
 /* Connections, to be freed with resp3_close. */
 struct resp3 *resp3_connect(const struct server *server);
 struct resp3 *resp3_connect_path(const char *path); /* a unix socket */
+/* One that is served by the worker of that number. */
+struct resp3 *resp3_connect_to(const struct server *server, long worker);
 void resp3_close(struct resp3 *connection);
 /* Says that nothing more will be sent. */
 void resp3_half_close(struct resp3 *connection);
@@ -48,6 +46,8 @@ char *resp3_read_line(struct resp3 *connection);
 /* Checks that exactly these bytes come next. */
 void resp3_expect(struct resp3 *connection, const char *text);
 void resp3_expect_bytes(struct resp3 *connection, const char *data, size_t length);
+/* Sends a line, and checks what comes back, byte by byte. */
+void resp3_exchange(struct resp3 *connection, const char *request, const char *reply);
 /* Checks that the server closes and has nothing more to say. */
 void resp3_expect_end(struct resp3 *connection);
 /* Waits for the server to close, whatever it may say before. */
@@ -69,6 +69,8 @@ struct resp3_value {
 /* The next reply, to be freed with resp3_value_free. Fails the test if it isn't well-formed. */
 struct resp3_value *resp3_read(struct resp3 *connection);
 void resp3_value_free(struct resp3_value *value);
+/* What a line is answered, a number. */
+long resp3_integer(struct resp3 *connection, const char *request);
 /* The reply in one line, to be freed. Statuses and bulks are their text, integers digits; then -ERR ...,
  * =txt:..., (nil), (true), (3.141) for doubles and big numbers, [a, b] for arrays, {k: v} for maps, ~[a] for
  * sets, >[a] for pushes and |{k: v} for attributes. */

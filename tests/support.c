@@ -48,15 +48,20 @@ static _Noreturn void give_up(const char *what, const char *why) {
 
 /* ------------------------------------------------------------------ starting */
 
-static int free_port(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-        give_up("no free port", strerror(errno));
-    close(fd);
-    return ntohs(address.sin_port);
+int port_free(void) {
+    static unsigned int state;
+    if (state == 0) state = (unsigned int)now_us() ^ (unsigned int)getpid();
+    for (;;) {
+        int port = 10000 + rand_r(&state) % 20000;
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)port),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0) give_up("no free port", strerror(errno));
+        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+        close(fd);
+        if (is_free) return port;
+    }
 }
 
 static void launch(struct server *server, const char *const *options) {
@@ -208,7 +213,7 @@ struct server *server_start(const char *const *options) {
     if (mkdtemp(server->directory) == NULL) give_up(server->directory, strerror(errno));
     enum start outcome = START_PORT_TAKEN;
     for (int attempt = 0; attempt < ATTEMPTS && outcome == START_PORT_TAKEN; attempt++) {
-        server->port = free_port();
+        server->port = port_free();
         launch(server, options);
         outcome = wait_until_ready(server);
         if (outcome == START_READY) {
@@ -273,6 +278,23 @@ redisContext *server_connect(const struct server *server) {
     return connection;
 }
 
+/* Others are kept open meanwhile, as the next one would take their place. */
+redisContext *server_connect_to(const struct server *server, long worker) {
+    redisContext *others[MOST_CONNECTIONS_TRIED], *found = NULL;
+    int count = 0;
+    while (found == NULL) {
+        redisContext *connection = server_connect(server);
+        if (ask_integer(connection, "DEBUG WORKER") == worker)
+            found = connection;
+        else
+            others[count++] = connection;
+        if (count == MOST_CONNECTIONS_TRIED)
+            fail_msg("none of %d connections is worker %ld's", count, worker);
+    }
+    while (count > 0) redisFree(others[--count]);
+    return found;
+}
+
 /* ------------------------------------------------------------------ replies as text */
 
 static void text_write(FILE *out, const redisReply *reply) {
@@ -321,6 +343,21 @@ int64_t info_number(redisContext *connection, const char *name) {
     const char *found = strstr(reply->str, field);
     if (found == NULL) fail_msg("INFO has no %s", name);
     int64_t value = strtoll(found + strlen(field), NULL, 10);
+    freeReplyObject(reply);
+    return value;
+}
+
+void await_info(redisContext *connection, const char *name, int64_t value) {
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    while (info_number(connection, name) != value)
+        if (now_us() > deadline) fail_msg("%s doesn't become %lld", name, (long long)value);
+}
+
+int64_t ask_integer(redisContext *connection, const char *command) {
+    redisReply *reply = redisCommand(connection, command);
+    if (reply == NULL) fail_msg("%s: %s", command, connection->errstr);
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    int64_t value = reply->integer;
     freeReplyObject(reply);
     return value;
 }

@@ -8,6 +8,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* How long any one wait may take. Long, as sanitizers on a busy machine are slow; nothing waits for it to
+ * pass. */
+#define PATIENCE_SECONDS 60
+/* A worker whose turn takes a moment gets no connection meanwhile. */
+#define MOST_CONNECTIONS_TRIED 512
+
 struct server {
     pid_t pid;
     int port;
@@ -34,6 +40,8 @@ double server_cpu_seconds(const struct server *server);
 /* A connection, to be freed with redisFree. Ends the test program with a message if there is none to be
  * had. */
 redisContext *server_connect(const struct server *server);
+/* A connection that is served by the worker of that number. Fails the test if hundreds come to others. */
+redisContext *server_connect_to(const struct server *server, long worker);
 /* Runs a command and checks that the reply reads as expected, in the form that reply_text gives it. Fails the
  * cmocka test otherwise. */
 void expect(redisContext *connection, const char *expected, const char *format, ...)
@@ -43,12 +51,20 @@ char *reply_text(const redisReply *reply);
 
 /* A field of INFO that is a number. Fails the test if there is none of that name. */
 int64_t info_number(redisContext *connection, const char *name);
+/* Asks INFO again and again until a field has this value; fails the test after PATIENCE_SECONDS. */
+void await_info(redisContext *connection, const char *name, int64_t value);
+/* What a command is answered, a number. */
+int64_t ask_integer(redisContext *connection, const char *command);
 
 /* A new connection that has sent a command that is going to wait, and does: the observer, another connection,
  * has seen it. */
 redisContext *connect_and_wait(const struct server *server, redisContext *observer, const char *command);
 /* What a connection that waited is answered; it is closed. */
 void expect_answer(redisContext *waiting, const char *expected);
+
+/* A port of 127.0.0.1 that nobody has, below those that the kernel gives to outgoing connections, so that
+ * nobody gets it before the server does. */
+int port_free(void);
 
 int64_t now_us(void); /* monotonic */
 

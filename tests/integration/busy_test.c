@@ -25,32 +25,9 @@ static void stop(void) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static void await_info(redisContext *connection, const char *name, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(connection, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %ld", name, value);
-}
-
-static long integer(redisContext *connection, const char *command) {
-    redisReply *reply = redisCommand(connection, command);
-    assert_non_null(reply);
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    long value = (long)reply->integer;
-    freeReplyObject(reply);
-    return value;
-}
-
 /* One on each worker. */
 static void connect_to_both(redisContext *two[2]) {
-    two[0] = server_connect(server);
-    long worker = integer(two[0], "DEBUG WORKER");
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    for (;;) {
-        two[1] = server_connect(server);
-        if (integer(two[1], "DEBUG WORKER") != worker) return;
-        redisFree(two[1]);
-        if (now_us() > deadline) fail_msg("all connections are worker %ld's", worker);
-    }
+    for (int i = 0; i < 2; i++) two[i] = server_connect_to(server, i);
 }
 
 static void send_now(redisContext *context, const char *command) {
@@ -72,11 +49,11 @@ static void who_asks_all_workers_is_not_held_up_by_one_that_is_busy(void **state
     start((const char *const[]){"--busy-reply-threshold", "100", NULL});
     redisContext *two[2];
     connect_to_both(two);
-    long id = integer(two[0], "CLIENT ID");
+    long id = ask_integer(two[0], "CLIENT ID");
     expect(two[1], "[busy-reply-threshold, 100, lua-time-limit, 100]",
            "CONFIG GET busy-reply-threshold lua-time-limit");
     send_now(two[0], "DEBUG SLEEP 2");
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     for (bool is_busy = false; !is_busy;) { /* it may come before the other has begun to sleep */
         redisReply *reply = redisCommand(two[1], "CLIENT LIST");
         assert_non_null(reply);
@@ -104,12 +81,7 @@ static void the_largest_client_is_closed_though_another_worker_is_busy(void **st
     connect_to_both(two);
     expect(two[0], "OK", "CLIENT NO-EVICT ON");
     expect(two[1], "OK", "CLIENT NO-EVICT ON");
-    redisContext *greedy = NULL;
-    for (long worker = integer(two[1], "DEBUG WORKER"), own = -1; own != worker;) {
-        if (greedy != NULL) redisFree(greedy);
-        greedy = server_connect(server);
-        own = integer(greedy, "DEBUG WORKER");
-    }
+    redisContext *greedy = server_connect_to(server, 1);
     send_now(greedy, "BLPOP k 0"); /* what it sends from now on is kept */
     await_info(two[1], "blocked_clients", 1);
     int64_t from = now_us();
@@ -144,14 +116,14 @@ static void nothing_expires_or_is_evicted_while_clients_are_paused(void **state)
     for (int i = 0; i < KEYS; i++) expect(admin, "1", "PEXPIRE key:%d %d", i, i % 2 == 0 ? 1 : 1000000);
     expect(admin, "OK", "CLIENT PAUSE 1000000 WRITE");
     expect(admin, "OK", "DEBUG SET-ACTIVE-EXPIRE 1");
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (integer(admin, "EXISTS key:1998") != 0)
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    while (ask_integer(admin, "EXISTS key:1998") != 0)
         if (now_us() > deadline) fail_msg("the key is still there");
     expect_to_stay(admin, "expired_keys", 0);
     expect(admin, "OK", "CONFIG SET maxmemory %lld", (long long)(info_number(admin, "used_memory") - MIB));
     expect_to_stay(admin, "evicted_keys", 0);
     expect_to_stay(admin, "expired_keys", 0);
-    assert_int_equal(integer(admin, "DBSIZE"), KEYS);
+    assert_int_equal(ask_integer(admin, "DBSIZE"), KEYS);
     expect(admin, "OK", "CLIENT UNPAUSE");
     while (info_number(admin, "expired_keys") + info_number(admin, "evicted_keys") < KEYS / 2)
         if (now_us() > deadline) fail_msg("nothing goes after the pause");

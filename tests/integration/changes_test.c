@@ -8,10 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/support.h"
-
-static struct server *server;
-static redisContext *client;
+#include "tests/one_client.h"
 
 static int64_t changes(void) {
     return info_number(client, "rdb_changes_since_last_save");
@@ -176,19 +173,6 @@ static void what_is_let_go_to_make_room_is_no_change(void **unused) {
     assert_true(info_number(client, "evicted_keys") > 0);
     assert_int_equal(changes() - before, KEYS);
     expect(client, "OK", "CONFIG SET maxmemory 0");
-}
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "1", NULL});
-    client = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(client);
-    return server_stop(server);
 }
 
 int main(void) {

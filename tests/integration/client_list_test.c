@@ -19,12 +19,6 @@ static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static void exchange(struct resp3 *connection, const char *request, const char *reply) {
-    resp3_send_text(connection, request);
-    resp3_send_text(connection, "\r\n");
-    resp3_expect(connection, reply);
-}
-
 /* What a request is answered with, a text, to be freed. */
 static char *ask(struct resp3 *connection, const char *request) {
     resp3_send_text(connection, request);
@@ -98,13 +92,13 @@ static void what_has_come_of_a_request_is_in_qbuf_however_long_it_will_be(void *
     char bytes[1001], request[64], *list;
     memset(bytes, 'x', 1000);
     bytes[1000] = '\0';
-    exchange(one, "CLIENT ID", ":1\r\n");
+    resp3_exchange(one, "CLIENT ID", ":1\r\n");
     resp3_send_text(one,
                     "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n"); /* an argument that is received apart */
     resp3_send_text(one, bytes);
     snprintf(request, sizeof request, "CLIENT LIST ID 1");
     long input;
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     do {
         if (now_us() > deadline) fail_msg("qbuf doesn't tell of it");
         list = ask(other, request);
@@ -136,8 +130,8 @@ static void clients_are_listed_in_the_order_of_the_ids_asked_for(void **state) {
     }
     assert_string_equal(line, "");
     free(list);
-    exchange(clients[0], "CLIENT LIST ID 1000", "$0\r\n\r\n");
-    exchange(clients[0], "CLIENT LIST TYPE pubsub", "$0\r\n\r\n");
+    resp3_exchange(clients[0], "CLIENT LIST ID 1000", "$0\r\n\r\n");
+    resp3_exchange(clients[0], "CLIENT LIST TYPE pubsub", "$0\r\n\r\n");
     for (int i = 0; i < CLIENTS; i++) resp3_close(clients[i]);
     stop(server);
 }
@@ -161,12 +155,12 @@ static void clients_are_found_by_their_ids_after_they_have_moved(void **state) {
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = resp3_connect(server);
         snprintf(text, sizeof text, ":%d\r\n", i + 2);
-        exchange(admin, "PING", "+PONG\r\n");
-        exchange(clients[i], "CLIENT ID", text);
+        resp3_exchange(admin, "PING", "+PONG\r\n");
+        resp3_exchange(clients[i], "CLIENT ID", text);
     }
     for (int times = 0; times < 3; times++) {
-        exchange(admin, "DEBUG MOVE-CLIENTS", "+OK\r\n");
-        for (int i = 0; i < CLIENTS; i++) exchange(clients[i], "PING", "+PONG\r\n");
+        resp3_exchange(admin, "DEBUG MOVE-CLIENTS", "+OK\r\n");
+        for (int i = 0; i < CLIENTS; i++) resp3_exchange(clients[i], "PING", "+PONG\r\n");
     }
     await_place(admin, "INFO clients", "connected_clients:41\r\n");
     for (int i = 0; i < CLIENTS; i++) {
@@ -177,15 +171,15 @@ static void clients_are_found_by_their_ids_after_they_have_moved(void **state) {
         free(list);
         snprintf(text, sizeof text, "CLIENT KILL ID %d", i + 2);
         if (i % 2 == 0)
-            exchange(admin, text, ":1\r\n");
+            resp3_exchange(admin, text, ":1\r\n");
         else
             resp3_send_text(clients[i], "BLPOP nothing 0\r\n");
-        if (i % 2 == 0) exchange(admin, text, ":0\r\n");
+        if (i % 2 == 0) resp3_exchange(admin, text, ":0\r\n");
     }
     await_place(admin, "INFO clients", "blocked_clients:20\r\n");
     for (int i = 1; i < CLIENTS; i += 2) {
         snprintf(text, sizeof text, "CLIENT UNBLOCK %d", i + 2);
-        exchange(admin, text, ":1\r\n");
+        resp3_exchange(admin, text, ":1\r\n");
         resp3_expect(clients[i], "*-1\r\n");
     }
     for (int i = 0; i < CLIENTS; i++) resp3_close(clients[i]);
@@ -221,7 +215,7 @@ static void many_ids_cost_little_more_among_many_clients(void **state) {
     static struct resp3 *idle[IDLE];
     double alone = seconds_for_ids(server, connection);
     for (int i = 0; i < IDLE; i++) idle[i] = resp3_connect(server);
-    exchange(idle[IDLE - 1], "CLIENT ID", ":1001\r\n");
+    resp3_exchange(idle[IDLE - 1], "CLIENT ID", ":1001\r\n");
     double among = seconds_for_ids(server, connection);
     if (among > 5 * alone + 0.05) fail_msg("%f s alone, %f s among %d clients", alone, among, IDLE);
     for (int i = 0; i < IDLE; i++) resp3_close(idle[i]);

@@ -64,23 +64,6 @@ static int folder_remove(void **state) {
     return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Below those that the kernel gives to outgoing connections, so that nobody has it before the server does. */
-static int free_port(void) {
-    static unsigned int state;
-    if (state == 0) state = (unsigned int)now_us() ^ (unsigned int)getpid();
-    for (;;) {
-        int port = 10000 + rand_r(&state) % 20000;
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_port = htons((uint16_t)port),
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_return_code(fd, errno);
-        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-        close(fd);
-        if (is_free) return port;
-    }
-}
-
 static rlim_t files_most; /* if not 0, how many files the next server may have open */
 
 /* Starts the server with exactly these arguments, ended by NULL, in the test's folder. */
@@ -114,7 +97,7 @@ static void process_start(struct process *process, const char *const *arguments)
 
 /* Reads what it says until the text comes, or until it says no more (text NULL: for that). */
 static bool process_says(struct process *process, const char *text) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (text == NULL || process->said == NULL || strstr(process->said, text) == NULL) {
         struct pollfd watched = {.fd = process->output, .events = POLLIN};
         int64_t left = deadline - now_us();
@@ -224,7 +207,7 @@ static void expect_not_within(const char *text, const char *part) {
 static void options_win_over_the_file_and_later_lines_over_earlier_ones(void **state) {
     (void)state;
     struct process server;
-    int of_file = free_port(), of_option = free_port();
+    int of_file = port_free(), of_option = port_free();
     char option[16];
     snprintf(option, sizeof option, "%d", of_option);
     free(file_write("more.conf", "hz 25\ntimeout 3\n"));
@@ -272,7 +255,7 @@ static void a_dash_reads_the_configuration_from_standard_input(void **state) {
     (void)state;
     static const char lines[] = "maxclients 77\nbind 127.0.0.1\n# the rest\nhz 33";
     struct process server;
-    int port = free_port();
+    int port = port_free();
     char option[16];
     snprintf(option, sizeof option, "%d", port);
     START(&server, "-", "--port", option, "--hz", "44");
@@ -308,7 +291,7 @@ static void expect_refusal(const char *const *arguments, const char *said) {
 static void a_configuration_made_for_redis_starts(void **state) {
     (void)state;
     struct process server;
-    int port = free_port();
+    int port = port_free();
     char text[16];
     snprintf(text, sizeof text, "%d", port);
     char *path = file_write(
@@ -376,7 +359,7 @@ static void options_made_for_redis_start(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct process server;
-        int port = free_port();
+        int port = port_free();
         char text[16], expected[128];
         snprintf(text, sizeof text, "%d", port);
         const char *const *given = cases[i].arguments;
@@ -396,7 +379,7 @@ static void options_made_for_redis_start(void **state) {
 static void a_renamed_command_has_its_new_name_only(void **state) {
     (void)state;
     struct process server;
-    int port = free_port();
+    int port = port_free();
     char text[16];
     snprintf(text, sizeof text, "%d", port);
     char *path = file_write(
@@ -437,11 +420,11 @@ static void systemd_is_told_when_the_server_is_ready(void **state) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof address), errno);
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
-    snprintf(text, sizeof text, "%d", free_port());
+    snprintf(text, sizeof text, "%d", port_free());
     START(&server, "--bind", "127.0.0.1", "--port", text, "--supervised", "systemd", "--daemonize", "yes");
     unsetenv("NOTIFY_SOCKET");
     struct pollfd watched = {.fd = fd, .events = POLLIN};
-    assert_int_equal(poll(&watched, 1, RESP3_SECONDS * 1000), 1);
+    assert_int_equal(poll(&watched, 1, PATIENCE_SECONDS * 1000), 1);
     assert_true(recv(fd, message, sizeof message - 1, 0) > 0);
     expect_within(message, "READY=1\n");
     process_stop(&server); /* it is the process that was started: it didn't go to the background */
@@ -452,7 +435,7 @@ static void systemd_is_told_when_the_server_is_ready(void **state) {
 static void a_low_limit_of_open_files_leaves_half_to_clients(void **state) {
     (void)state;
     struct process server;
-    int port = free_port();
+    int port = port_free();
     char text[16];
     snprintf(text, sizeof text, "%d", port);
     files_most = 64;
@@ -536,7 +519,7 @@ static void a_port_in_use_is_named_and_the_exit_status_tells(void **state) {
     (void)state;
     struct process server;
     char option[16], expected[128];
-    snprintf(option, sizeof option, "%d", free_port());
+    snprintf(option, sizeof option, "%d", port_free());
     START(&server, "--port", option, "--bind", "127.0.0.1");
     await_ready(&server);
     snprintf(expected, sizeof expected, "Can't listen on '127.0.0.1', port %s: Address already in use.",
@@ -625,7 +608,7 @@ static void config_rewrite_keeps_comments_order_and_permissions(void **state) {
     (void)state;
     struct process server;
     char option[16];
-    int port = free_port();
+    int port = port_free();
     snprintf(option, sizeof option, "%d", port);
     char *path = file_write("latchkey.conf", "# Our server.\n"
                                              "bind 127.0.0.1\n"
@@ -751,7 +734,7 @@ static void ipv6_is_served_where_there_is_any(void **state) {
     (void)state;
     struct process server;
     char option[16], expected[64];
-    int port = free_port();
+    int port = port_free();
     snprintf(option, sizeof option, "%d", port);
     START(&server, "--port", option, "--bind", "127.0.0.1", "-::1");
     await_ready(&server);
@@ -795,7 +778,7 @@ static bool network_create(void) {
 /* What the server says to a PING from that address; "" if it can't be asked. */
 static void ask_from(const char *address, char *answer, size_t size) {
     struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons(7000)};
-    struct timeval patience = {.tv_sec = RESP3_SECONDS};
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ssize_t length = -1;
     inet_pton(AF_INET, address, &place.sin_addr);
@@ -870,7 +853,7 @@ static void the_log_goes_to_its_file_as_loud_as_it_should(void **state) {
     (void)state;
     struct process server;
     char option[16];
-    int port = free_port();
+    int port = port_free();
     char *log = path_of("the.log");
     snprintf(option, sizeof option, "%d", port);
     START(&server, "--port", option, "--bind", "127.0.0.1", "--logfile", "the.log", "--loglevel", "notice");
@@ -913,7 +896,7 @@ static void the_pidfile_is_there_while_the_server_is(void **state) {
     (void)state;
     struct process server;
     char option[16], expected[16];
-    snprintf(option, sizeof option, "%d", free_port());
+    snprintf(option, sizeof option, "%d", port_free());
     START(&server, "--port", option, "--bind", "127.0.0.1", "--pidfile", "the.pid");
     await_ready(&server);
     char *path = path_of("the.pid"), *text = file_read(path);
@@ -929,7 +912,7 @@ static void a_daemon_leaves_its_starter_and_ends_when_told(void **state) {
     (void)state;
     struct process starter;
     char option[16];
-    int port = free_port(), status = 0;
+    int port = port_free(), status = 0;
     char *pidfile = path_of("the.pid"), *log = path_of("the.log");
     snprintf(option, sizeof option, "%d", port);
     /* Its parent will be gone, and then it is ours, so that we see its end. */

@@ -31,20 +31,6 @@ static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* Waits for something that INFO tells, by asking again and again. */
-static void await_info(redisContext *connection, const char *name, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(connection, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %ld", name, value);
-}
-
-/* Sends a line, and checks what comes back, byte by byte. */
-static void exchange(struct resp3 *connection, const char *request, const char *reply) {
-    resp3_send_text(connection, request);
-    resp3_send_text(connection, "\r\n");
-    resp3_expect(connection, reply);
-}
-
 /* What CLIENT INFO says of a connection: the word behind name=, to be freed. */
 static char *client_field(struct resp3 *connection, const char *name) {
     char key[32];
@@ -65,19 +51,10 @@ static void expect_field(struct resp3 *connection, const char *name, const char 
     free(actual);
 }
 
-static long client_id(struct resp3 *connection) {
-    resp3_send_text(connection, "CLIENT ID\r\n");
-    struct resp3_value *id = resp3_read(connection);
-    long number = (long)id->integer;
-    assert_int_equal(id->kind, ':');
-    resp3_value_free(id);
-    return number;
-}
-
 static void connect_many(const struct server *server, struct resp3 **connections, size_t count) {
     for (size_t i = 0; i < count; i++) {
         connections[i] = resp3_connect(server);
-        exchange(connections[i], "PING", "+PONG\r\n"); /* and so it is served by its worker */
+        resp3_exchange(connections[i], "PING", "+PONG\r\n"); /* and so it is served by its worker */
     }
 }
 
@@ -105,17 +82,17 @@ static void one_client_too_many_is_told_so_and_a_freed_place_is_given_on(void **
         resp3_close(connections[i % 5]);
         await_info(admin, "connected_clients", 5);
         connections[i % 5] = resp3_connect(server);
-        exchange(connections[i % 5], "PING", "+PONG\r\n");
+        resp3_exchange(connections[i % 5], "PING", "+PONG\r\n");
     }
     expect(admin, "OK", "CONFIG SET maxclients 7");
     struct resp3 *seventh = resp3_connect(server);
-    exchange(seventh, "PING", "+PONG\r\n");
+    resp3_exchange(seventh, "PING", "+PONG\r\n");
     /* Fewer than there are: all stay, and nobody new comes. */
     expect(admin, "OK", "CONFIG SET maxclients 2");
     struct resp3 *refused = resp3_connect(server);
     resp3_expect(refused, "-ERR max number of clients reached\r\n");
     resp3_expect_end(refused);
-    exchange(seventh, "PING", "+PONG\r\n");
+    resp3_exchange(seventh, "PING", "+PONG\r\n");
     resp3_close(refused);
     resp3_close(seventh);
     close_many(connections, 5);
@@ -133,9 +110,9 @@ static void an_idle_client_is_closed_after_the_timeout_and_a_busy_one_or_a_monit
     struct server *server = start(NULL);
     redisContext *busy = server_connect(server);
     struct resp3 *idle = resp3_connect(server), *monitor = resp3_connect(server);
-    exchange(idle, "PING", "+PONG\r\n");
-    exchange(monitor, "MONITOR", "+OK\r\n");
-    int64_t from = now_us(), deadline = from + RESP3_SECONDS * INT64_C(1000000);
+    resp3_exchange(idle, "PING", "+PONG\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
+    int64_t from = now_us(), deadline = from + PATIENCE_SECONDS * INT64_C(1000000);
     expect(busy, "OK", "CONFIG SET timeout 1");
     while (!has_ended(idle)) {
         expect(busy, "PONG", "PING");
@@ -271,31 +248,31 @@ static void a_password_holds_for_who_comes_after_it(void **state) {
     (void)state;
     struct server *server = start(NULL);
     struct resp3 *early = resp3_connect(server);
-    exchange(early, "AUTH x",
-             "-ERR AUTH <password> called without any password configured for the default user. "
-             "Are you sure your configuration is "
-             "correct?\r\n");
-    exchange(early, "AUTH default anything", "+OK\r\n");
-    exchange(early, "CONFIG SET requirepass secret", "+OK\r\n");
-    exchange(early, "PING", "+PONG\r\n");
+    resp3_exchange(early, "AUTH x",
+                   "-ERR AUTH <password> called without any password configured for the default user. "
+                   "Are you sure your configuration is "
+                   "correct?\r\n");
+    resp3_exchange(early, "AUTH default anything", "+OK\r\n");
+    resp3_exchange(early, "CONFIG SET requirepass secret", "+OK\r\n");
+    resp3_exchange(early, "PING", "+PONG\r\n");
     struct resp3 *late = resp3_connect(server);
-    exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
-    exchange(late, "NONESUCH", "-ERR unknown command 'NONESUCH', with args beginning with: \r\n");
-    exchange(late, "GET", "-ERR wrong number of arguments for 'get' command\r\n");
-    exchange(late, "CONFIG GET requirepass", "-NOAUTH Authentication required.\r\n");
-    exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-    exchange(late, "AUTH somebody secret",
-             "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-    exchange(late, "AUTH a b c", "-ERR syntax error\r\n");
-    exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
-    exchange(late, "AUTH secret", "+OK\r\n");
-    exchange(late, "PING", "+PONG\r\n");
-    exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
-    exchange(late, "PING", "+PONG\r\n"); /* what it had it keeps */
-    exchange(late, "RESET", "+RESET\r\n");
-    exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
-    exchange(late, "AUTH default secret", "+OK\r\n");
-    exchange(late, "CONFIG GET requirepass", "*2\r\n$11\r\nrequirepass\r\n$6\r\nsecret\r\n");
+    resp3_exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
+    resp3_exchange(late, "NONESUCH", "-ERR unknown command 'NONESUCH', with args beginning with: \r\n");
+    resp3_exchange(late, "GET", "-ERR wrong number of arguments for 'get' command\r\n");
+    resp3_exchange(late, "CONFIG GET requirepass", "-NOAUTH Authentication required.\r\n");
+    resp3_exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    resp3_exchange(late, "AUTH somebody secret",
+                   "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    resp3_exchange(late, "AUTH a b c", "-ERR syntax error\r\n");
+    resp3_exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
+    resp3_exchange(late, "AUTH secret", "+OK\r\n");
+    resp3_exchange(late, "PING", "+PONG\r\n");
+    resp3_exchange(late, "AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    resp3_exchange(late, "PING", "+PONG\r\n"); /* what it had it keeps */
+    resp3_exchange(late, "RESET", "+RESET\r\n");
+    resp3_exchange(late, "PING", "-NOAUTH Authentication required.\r\n");
+    resp3_exchange(late, "AUTH default secret", "+OK\r\n");
+    resp3_exchange(late, "CONFIG GET requirepass", "*2\r\n$11\r\nrequirepass\r\n$6\r\nsecret\r\n");
     resp3_close(late);
     resp3_close(early);
     stop(server);
@@ -305,10 +282,10 @@ static void who_waited_for_a_password_needs_none_when_it_is_taken_away(void **st
     (void)state;
     struct server *server = start((const char *const[]){"--requirepass", "secret", NULL});
     struct resp3 *admin = resp3_connect(server), *waiting = resp3_connect(server);
-    exchange(waiting, "PING", "-NOAUTH Authentication required.\r\n");
-    exchange(admin, "AUTH secret", "+OK\r\n");
-    exchange(admin, "CONFIG SET requirepass \"\"", "+OK\r\n");
-    exchange(waiting, "PING", "+PONG\r\n");
+    resp3_exchange(waiting, "PING", "-NOAUTH Authentication required.\r\n");
+    resp3_exchange(admin, "AUTH secret", "+OK\r\n");
+    resp3_exchange(admin, "CONFIG SET requirepass \"\"", "+OK\r\n");
+    resp3_exchange(waiting, "PING", "+PONG\r\n");
     resp3_close(waiting);
     resp3_close(admin);
     stop(server);
@@ -318,14 +295,14 @@ static void quit_is_answered_and_is_the_last_that_is_run(void **state) {
     (void)state;
     struct server *server = start((const char *const[]){"--requirepass", "secret", NULL});
     struct resp3 *connection = resp3_connect(server), *other = resp3_connect(server);
-    exchange(other, "AUTH secret", "+OK\r\n");
-    exchange(connection, "QUIT", "+OK\r\n"); /* without password as well */
+    resp3_exchange(other, "AUTH secret", "+OK\r\n");
+    resp3_exchange(connection, "QUIT", "+OK\r\n"); /* without password as well */
     resp3_expect_end(connection);
     resp3_close(connection);
     connection = resp3_connect(server);
-    exchange(connection, "AUTH secret\r\nSET a 1\r\nQUIT\r\nSET b 1", "+OK\r\n+OK\r\n+OK\r\n");
+    resp3_exchange(connection, "AUTH secret\r\nSET a 1\r\nQUIT\r\nSET b 1", "+OK\r\n+OK\r\n+OK\r\n");
     resp3_expect_end(connection);
-    exchange(other, "EXISTS a b", ":1\r\n");
+    resp3_exchange(other, "EXISTS a b", ":1\r\n");
     resp3_close(connection);
     resp3_close(other);
     stop(server);
@@ -335,24 +312,24 @@ static void a_session_remembers_its_database_and_reset_forgets_all(void **state)
     (void)state;
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
-    exchange(connection, "SET k zero", "+OK\r\n");
-    exchange(connection, "SELECT 15", "+OK\r\n");
-    exchange(connection, "GET k", "$-1\r\n");
-    exchange(connection, "SET k fifteen", "+OK\r\n");
-    exchange(connection, "SELECT 16", "-ERR DB index is out of range\r\n");
-    exchange(connection, "SELECT -1", "-ERR DB index is out of range\r\n");
-    exchange(connection, "SELECT x", "-ERR value is not an integer or out of range\r\n");
-    exchange(connection, "GET k", "$7\r\nfifteen\r\n");
+    resp3_exchange(connection, "SET k zero", "+OK\r\n");
+    resp3_exchange(connection, "SELECT 15", "+OK\r\n");
+    resp3_exchange(connection, "GET k", "$-1\r\n");
+    resp3_exchange(connection, "SET k fifteen", "+OK\r\n");
+    resp3_exchange(connection, "SELECT 16", "-ERR DB index is out of range\r\n");
+    resp3_exchange(connection, "SELECT -1", "-ERR DB index is out of range\r\n");
+    resp3_exchange(connection, "SELECT x", "-ERR value is not an integer or out of range\r\n");
+    resp3_exchange(connection, "GET k", "$7\r\nfifteen\r\n");
     expect_field(connection, "db", "15");
-    exchange(connection, "CLIENT SETNAME me", "+OK\r\n");
-    exchange(connection, "CLIENT NO-EVICT on", "+OK\r\n");
-    exchange(connection, "CLIENT NO-TOUCH ON", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT SETNAME me", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT NO-EVICT on", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT NO-TOUCH ON", "+OK\r\n");
     expect_field(connection, "flags", "eT");
-    exchange(connection, "RESET", "+RESET\r\n");
+    resp3_exchange(connection, "RESET", "+RESET\r\n");
     expect_field(connection, "flags", "N");
     expect_field(connection, "db", "0");
     expect_field(connection, "name", "");
-    exchange(connection, "GET k", "$4\r\nzero\r\n");
+    resp3_exchange(connection, "GET k", "$4\r\nzero\r\n");
     resp3_close(connection);
     stop(server);
 }
@@ -366,17 +343,18 @@ static void a_client_is_described_by_all_the_fields_that_redis_has(void **state)
                                         "cmd",   "user",  "redir",     "resp",     "lib-name",  "lib-ver"};
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
-    exchange(connection, "CLIENT SETNAME a-name", "+OK\r\n");
-    exchange(connection, "CLIENT SETINFO LIB-NAME a-library", "+OK\r\n");
-    exchange(connection, "CLIENT SETINFO lib-ver 1.2.3", "+OK\r\n");
-    exchange(connection, "CLIENT SETINFO lib-nonsense 1", "-ERR Unrecognized option 'lib-nonsense'\r\n");
-    exchange(connection, "CLIENT SETINFO lib-name \"a b\"",
-             "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n");
-    exchange(connection, "CLIENT SETINFO lib-name",
-             "-ERR wrong number of arguments for 'client|setinfo' command\r\n");
-    exchange(connection, "CLIENT SETNAME \"a\\nb\"",
-             "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
-    exchange(connection, "CLIENT GETNAME", "$6\r\na-name\r\n");
+    resp3_exchange(connection, "CLIENT SETNAME a-name", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT SETINFO LIB-NAME a-library", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT SETINFO lib-ver 1.2.3", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT SETINFO lib-nonsense 1",
+                   "-ERR Unrecognized option 'lib-nonsense'\r\n");
+    resp3_exchange(connection, "CLIENT SETINFO lib-name \"a b\"",
+                   "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n");
+    resp3_exchange(connection, "CLIENT SETINFO lib-name",
+                   "-ERR wrong number of arguments for 'client|setinfo' command\r\n");
+    resp3_exchange(connection, "CLIENT SETNAME \"a\\nb\"",
+                   "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+    resp3_exchange(connection, "CLIENT GETNAME", "$6\r\na-name\r\n");
     resp3_send_text(connection, "CLIENT INFO\r\n");
     struct resp3_value *line = resp3_read(connection);
     const char *at = line->text;
@@ -393,8 +371,8 @@ static void a_client_is_described_by_all_the_fields_that_redis_has(void **state)
     expect_field(connection, "lib-ver", "1.2.3");
     expect_field(connection, "cmd", "client|info");
     expect_field(connection, "resp", "2");
-    exchange(connection, "CLIENT SETNAME \"\"", "+OK\r\n");
-    exchange(connection, "CLIENT GETNAME", "$-1\r\n");
+    resp3_exchange(connection, "CLIENT SETNAME \"\"", "+OK\r\n");
+    resp3_exchange(connection, "CLIENT GETNAME", "$-1\r\n");
     resp3_close(connection);
     stop(server);
 }
@@ -403,14 +381,14 @@ static void replies_can_be_switched_off_or_skipped(void **state) {
     (void)state;
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
-    exchange(connection, "CLIENT REPLY ON", "+OK\r\n");
-    exchange(connection,
-             "CLIENT REPLY OFF\r\nPING 1\r\nNONESUCH\r\nSET k v\r\nCLIENT REPLY SKIP\r\nPING "
-             "2\r\nCLIENT REPLY ON\r\nPING 3",
-             "+OK\r\n$1\r\n3\r\n");
-    exchange(connection, "CLIENT REPLY SKIP\r\nPING 4\r\nPING 5", "$1\r\n5\r\n");
-    exchange(connection, "CLIENT REPLY SKIP\r\nNONESUCH\r\nGET k", "$1\r\nv\r\n");
-    exchange(connection, "CLIENT REPLY MAYBE", "-ERR syntax error\r\n");
+    resp3_exchange(connection, "CLIENT REPLY ON", "+OK\r\n");
+    resp3_exchange(connection,
+                   "CLIENT REPLY OFF\r\nPING 1\r\nNONESUCH\r\nSET k v\r\nCLIENT REPLY SKIP\r\nPING "
+                   "2\r\nCLIENT REPLY ON\r\nPING 3",
+                   "+OK\r\n$1\r\n3\r\n");
+    resp3_exchange(connection, "CLIENT REPLY SKIP\r\nPING 4\r\nPING 5", "$1\r\n5\r\n");
+    resp3_exchange(connection, "CLIENT REPLY SKIP\r\nNONESUCH\r\nGET k", "$1\r\nv\r\n");
+    resp3_exchange(connection, "CLIENT REPLY MAYBE", "-ERR syntax error\r\n");
     resp3_expect_silence(connection);
     resp3_close(connection);
     stop(server);
@@ -435,9 +413,9 @@ static void client_list_shows_the_clients_of_all_workers(void **state) {
     resp3_send_text(asker, "CLIENT LIST\r\n");
     struct resp3_value *list = resp3_read(asker);
     assert_int_equal(count_lines(list->text), CLIENTS + 1);
-    long before = client_id(asker);
+    long before = resp3_integer(asker, "CLIENT ID");
     for (size_t i = 0; i < CLIENTS; i++) {
-        long id = client_id(connections[i]);
+        long id = resp3_integer(connections[i], "CLIENT ID");
         assert_true(id !=
                     before); /* which worker opens its connection first is chance, and so is the order */
         before = id;
@@ -445,8 +423,8 @@ static void client_list_shows_the_clients_of_all_workers(void **state) {
         assert_non_null(strstr(list->text, expected));
     }
     resp3_value_free(list);
-    snprintf(request, sizeof request, "CLIENT LIST ID %ld %ld 999999\r\n", client_id(connections[3]),
-             client_id(connections[8]));
+    snprintf(request, sizeof request, "CLIENT LIST ID %ld %ld 999999\r\n",
+             resp3_integer(connections[3], "CLIENT ID"), resp3_integer(connections[8], "CLIENT ID"));
     resp3_send_text(asker, request);
     list = resp3_read(asker);
     assert_int_equal(count_lines(list->text), 2);
@@ -455,11 +433,11 @@ static void client_list_shows_the_clients_of_all_workers(void **state) {
     list = resp3_read(asker);
     assert_int_equal(count_lines(list->text), CLIENTS + 1);
     resp3_value_free(list);
-    exchange(asker, "CLIENT LIST TYPE pubsub", "$0\r\n\r\n");
-    exchange(asker, "CLIENT LIST TYPE replica", "$0\r\n\r\n");
-    exchange(asker, "CLIENT LIST TYPE x", "-ERR Unknown client type 'x'\r\n");
-    exchange(asker, "CLIENT LIST ID x", "-ERR Invalid client ID\r\n");
-    exchange(asker, "CLIENT LIST NONSENSE", "-ERR syntax error\r\n");
+    resp3_exchange(asker, "CLIENT LIST TYPE pubsub", "$0\r\n\r\n");
+    resp3_exchange(asker, "CLIENT LIST TYPE replica", "$0\r\n\r\n");
+    resp3_exchange(asker, "CLIENT LIST TYPE x", "-ERR Unknown client type 'x'\r\n");
+    resp3_exchange(asker, "CLIENT LIST ID x", "-ERR Invalid client ID\r\n");
+    resp3_exchange(asker, "CLIENT LIST NONSENSE", "-ERR syntax error\r\n");
     close_many(connections, CLIENTS);
     resp3_close(asker);
     stop(server);
@@ -478,35 +456,36 @@ static void client_kill_finds_its_victims_on_every_worker(void **state) {
     connect_many(server, victims, CLIENTS);
     /* By number, */
     for (size_t i = 0; i < 4; i++) {
-        snprintf(request, sizeof request, "CLIENT KILL ID %ld", client_id(victims[i]));
-        exchange(killer, request, ":1\r\n");
+        snprintf(request, sizeof request, "CLIENT KILL ID %ld", resp3_integer(victims[i], "CLIENT ID"));
+        resp3_exchange(killer, request, ":1\r\n");
         expect_killed(victims[i]);
-        exchange(killer, request, ":0\r\n");
+        resp3_exchange(killer, request, ":0\r\n");
     }
     /* by address, in the new form and the old, */
     for (size_t i = 4; i < 8; i++) {
         char *address = client_field(victims[i], "addr");
         snprintf(request, sizeof request, i % 2 ? "CLIENT KILL %s" : "CLIENT KILL ADDR %s", address);
-        exchange(killer, request, i % 2 ? "+OK\r\n" : ":1\r\n");
+        resp3_exchange(killer, request, i % 2 ? "+OK\r\n" : ":1\r\n");
         expect_killed(victims[i]);
-        exchange(killer, request, i % 2 ? "-ERR No such client\r\n" : ":0\r\n");
+        resp3_exchange(killer, request, i % 2 ? "-ERR No such client\r\n" : ":0\r\n");
         free(address);
     }
     /* by several things at once, which must all be so, */
     char *address = client_field(victims[8], "addr"), *local = client_field(victims[8], "laddr");
-    snprintf(request, sizeof request, "CLIENT KILL ADDR %s ID %ld", address, client_id(victims[9]));
-    exchange(killer, request, ":0\r\n");
+    snprintf(request, sizeof request, "CLIENT KILL ADDR %s ID %ld", address,
+             resp3_integer(victims[9], "CLIENT ID"));
+    resp3_exchange(killer, request, ":0\r\n");
     snprintf(request, sizeof request, "CLIENT KILL ADDR %s LADDR %s USER default TYPE normal", address,
              local);
-    exchange(killer, request, ":1\r\n");
+    resp3_exchange(killer, request, ":1\r\n");
     expect_killed(victims[8]);
-    exchange(killer, "CLIENT KILL TYPE pubsub", ":0\r\n");
-    exchange(killer, "CLIENT KILL LADDR 127.0.0.1:1", ":0\r\n");
+    resp3_exchange(killer, "CLIENT KILL TYPE pubsub", ":0\r\n");
+    resp3_exchange(killer, "CLIENT KILL LADDR 127.0.0.1:1", ":0\r\n");
     /* and by what they have in common. */
     snprintf(request, sizeof request, "CLIENT KILL LADDR %s", local);
-    exchange(killer, request, ":3\r\n");
+    resp3_exchange(killer, request, ":3\r\n");
     for (size_t i = 9; i < CLIENTS; i++) expect_killed(victims[i]);
-    exchange(killer, "PING", "+PONG\r\n");
+    resp3_exchange(killer, "PING", "+PONG\r\n");
     free(address);
     free(local);
     close_many(victims, CLIENTS);
@@ -520,7 +499,7 @@ static void who_kills_itself_is_told_first(void **state) {
     struct resp3 *connections[CLIENTS], *killer = resp3_connect(server);
     char request[96];
     connect_many(server, connections, CLIENTS);
-    exchange(killer, "CLIENT KILL USER default SKIPME no\r\nPING", ":13\r\n");
+    resp3_exchange(killer, "CLIENT KILL USER default SKIPME no\r\nPING", ":13\r\n");
     resp3_expect_end(killer);
     for (size_t i = 0; i < CLIENTS; i++) expect_killed(connections[i]);
     resp3_close(killer);
@@ -529,7 +508,7 @@ static void who_kills_itself_is_told_first(void **state) {
     killer = resp3_connect(server);
     char *address = client_field(killer, "addr");
     snprintf(request, sizeof request, "CLIENT KILL %s", address);
-    exchange(killer, request, "+OK\r\n");
+    resp3_exchange(killer, request, "+OK\r\n");
     resp3_expect_end(killer);
     free(address);
     resp3_close(killer);
@@ -556,7 +535,7 @@ static void client_kill_says_what_is_wrong_with_it_and_kills_nobody(void **state
     struct server *server = start(NULL);
     struct resp3 *connection = resp3_connect(server);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        exchange(connection, cases[i][0], cases[i][1]);
+        resp3_exchange(connection, cases[i][0], cases[i][1]);
     resp3_close(connection);
     stop(server);
 }
@@ -566,15 +545,15 @@ static void nobody_is_blocked_so_nobody_is_unblocked(void **state) {
     struct server *server = start(NULL);
     struct resp3 *admin = resp3_connect(server), *writer = resp3_connect(server);
     char request[64];
-    long id = client_id(writer);
-    exchange(admin, "CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    long id = resp3_integer(writer, "CLIENT ID");
+    resp3_exchange(admin, "CLIENT PAUSE 100000 WRITE", "+OK\r\n");
     resp3_send_text(writer, "SET k v\r\n");
     snprintf(request, sizeof request, "CLIENT UNBLOCK %ld", id);
-    exchange(admin, request, ":0\r\n"); /* a paused one isn't either */
+    resp3_exchange(admin, request, ":0\r\n"); /* a paused one isn't either */
     snprintf(request, sizeof request, "CLIENT UNBLOCK %ld ERROR", id);
-    exchange(admin, request, ":0\r\n");
-    exchange(admin, "CLIENT UNBLOCK 99999 TIMEOUT", ":0\r\n");
-    exchange(admin, "CLIENT UNPAUSE", "+OK\r\n");
+    resp3_exchange(admin, request, ":0\r\n");
+    resp3_exchange(admin, "CLIENT UNBLOCK 99999 TIMEOUT", ":0\r\n");
+    resp3_exchange(admin, "CLIENT UNPAUSE", "+OK\r\n");
     resp3_expect(writer, "+OK\r\n");
     resp3_close(writer);
     resp3_close(admin);
@@ -592,7 +571,7 @@ static void a_pause_of_writes_lets_reads_through_and_ends_with_unpause(void **st
     expect(admin, "OK", "SET k old");
     expect(admin, "OK", "CLIENT PAUSE 100000 WRITE");
     for (size_t i = 0; i < CLIENTS; i++) {
-        exchange(connections[i], "GET k", "$3\r\nold\r\n");
+        resp3_exchange(connections[i], "GET k", "$3\r\nold\r\n");
         resp3_send_text(connections[i], "ECHO before\r\nAPPEND k +\r\nECHO after\r\n");
         resp3_expect(connections[i], "$6\r\nbefore\r\n");
     }
@@ -624,20 +603,20 @@ static void a_pause_of_all_holds_reads_as_well_and_ends_by_itself(void **state) 
     struct server *server = start(NULL);
     struct resp3 *connections[CLIENTS], *admin = resp3_connect(server);
     connect_many(server, connections, CLIENTS);
-    exchange(admin, "SET k v", "+OK\r\n");
+    resp3_exchange(admin, "SET k v", "+OK\r\n");
     int64_t from = now_us();
-    exchange(admin, "CLIENT PAUSE 300", "+OK\r\n");
+    resp3_exchange(admin, "CLIENT PAUSE 300", "+OK\r\n");
     for (size_t i = 0; i < CLIENTS; i++) resp3_send_text(connections[i], "GET k\r\nPING\r\n");
     for (size_t i = 0; i < CLIENTS; i++) {
         resp3_expect(connections[i], "$1\r\nv\r\n+PONG\r\n");
         assert_true(now_us() - from >=
                     290000); /* the server's clock has steps of a millisecond, and may be set */
     }
-    exchange(admin, "PING", "+PONG\r\n");
-    exchange(admin, "CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n");
-    exchange(admin, "CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
-    exchange(admin, "CLIENT PAUSE 1 SOMETIMES", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n");
-    exchange(admin, "CLIENT UNPAUSE", "+OK\r\n"); /* of nothing */
+    resp3_exchange(admin, "PING", "+PONG\r\n");
+    resp3_exchange(admin, "CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n");
+    resp3_exchange(admin, "CLIENT PAUSE -1", "-ERR timeout is negative\r\n");
+    resp3_exchange(admin, "CLIENT PAUSE 1 SOMETIMES", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n");
+    resp3_exchange(admin, "CLIENT UNPAUSE", "+OK\r\n"); /* of nothing */
     close_many(connections, CLIENTS);
     resp3_close(admin);
     stop(server);
@@ -677,14 +656,14 @@ static void a_monitor_on_any_worker_sees_what_every_worker_runs(void **state) {
             asprintf(&expected[i], "[%zu %s] \"set\" \"key%zu\" \"a b\\\"\\n\\x01\"\r\n", i, address, i) > 0);
         char request[32];
         snprintf(request, sizeof request, "SELECT %zu", i);
-        exchange(senders[i], request, "+OK\r\n");
+        resp3_exchange(senders[i], request, "+OK\r\n");
         free(address);
     }
-    for (size_t i = 0; i < WORKERS; i++) exchange(monitors[i], "MONITOR", "+OK\r\n");
+    for (size_t i = 0; i < WORKERS; i++) resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
     for (size_t i = 0; i < CLIENTS; i++) {
         char request[64];
         snprintf(request, sizeof request, "set key%zu \"a b\\\"\\n\\x01\"", i);
-        exchange(senders[i], request, "+OK\r\n");
+        resp3_exchange(senders[i], request, "+OK\r\n");
     }
     for (size_t i = 0; i < WORKERS; i++) {
         bool is_seen[CLIENTS] = {false};
@@ -716,10 +695,10 @@ static void passwords_are_seen_neither_by_monitors_nor_in_the_slow_log(void **st
     struct server *server =
         start((const char *const[]){"--requirepass", "sesame", "--slowlog-log-slower-than", "0", NULL});
     struct resp3 *monitor = resp3_connect(server), *sender = resp3_connect(server);
-    exchange(monitor, "AUTH sesame", "+OK\r\n");
-    exchange(sender, "AUTH sesame", "+OK\r\n");
+    resp3_exchange(monitor, "AUTH sesame", "+OK\r\n");
+    resp3_exchange(sender, "AUTH sesame", "+OK\r\n");
     char *address = client_field(sender, "addr"), expected[256];
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         resp3_send_text(sender, cases[i][0]);
         resp3_send_text(sender, "\r\n");
@@ -727,8 +706,9 @@ static void passwords_are_seen_neither_by_monitors_nor_in_the_slow_log(void **st
         snprintf(expected, sizeof expected, "[0 %s] %s\r\n", address, cases[i][1]);
         expect_monitored(monitor, expected);
     }
-    exchange(sender, "CONFIG SET requirepass sesame maxclients 100", "+OK\r\n");
-    exchange(sender, "CONFIG SET masterauth sesame tls-key-file-pass sesame masteruser sesame", "+OK\r\n");
+    resp3_exchange(sender, "CONFIG SET requirepass sesame maxclients 100", "+OK\r\n");
+    resp3_exchange(sender, "CONFIG SET masterauth sesame tls-key-file-pass sesame masteruser sesame",
+                   "+OK\r\n");
     resp3_send_text(sender, "SLOWLOG GET -1\r\n");
     struct resp3_value *log = resp3_read(sender);
     char *text = resp3_value_text(log);
@@ -751,17 +731,17 @@ static void a_monitor_does_not_see_administration_and_ends_with_reset(void **sta
     char *address = client_field(sender, "addr"), ping[96], get[96];
     snprintf(ping, sizeof ping, "[0 %s] \"PING\"\r\n", address);
     snprintf(get, sizeof get, "[0 %s] \"GET\" \"k\"\r\n", address);
-    exchange(monitor, "MONITOR", "+OK\r\n");
-    exchange(sender, "PING", "+PONG\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(sender, "PING", "+PONG\r\n");
     expect_monitored(monitor, ping);
-    exchange(sender, "CONFIG SET timeout 0", "+OK\r\n");
-    exchange(sender, "CLIENT KILL ID 99999", ":0\r\n");
-    exchange(sender, "NONESUCH", "-ERR unknown command 'NONESUCH', with args beginning with: \r\n");
-    exchange(sender, "GET k", "$-1\r\n");
+    resp3_exchange(sender, "CONFIG SET timeout 0", "+OK\r\n");
+    resp3_exchange(sender, "CLIENT KILL ID 99999", ":0\r\n");
+    resp3_exchange(sender, "NONESUCH", "-ERR unknown command 'NONESUCH', with args beginning with: \r\n");
+    resp3_exchange(sender, "GET k", "$-1\r\n");
     expect_monitored(monitor, get);
-    exchange(monitor, "RESET", "+RESET\r\n");
-    exchange(sender, "GET k", "$-1\r\n");
-    exchange(monitor, "ECHO end", "$3\r\nend\r\n"); /* it is no monitor any more */
+    resp3_exchange(monitor, "RESET", "+RESET\r\n");
+    resp3_exchange(sender, "GET k", "$-1\r\n");
+    resp3_exchange(monitor, "ECHO end", "$3\r\nend\r\n"); /* it is no monitor any more */
     free(address);
     resp3_close(sender);
     resp3_close(monitor);
@@ -805,12 +785,12 @@ static void who_is_owed_more_than_the_hard_limit_is_closed_and_others_go_on(void
     connect_many(server, greedy, WORKERS);
     connect_many(server, others, WORKERS);
     for (size_t i = 0; i < WORKERS; i++) ask_for(greedy[i], 64);
-    for (size_t i = 0; i < WORKERS; i++) exchange(others[i], "STRLEN k", ":1048576\r\n");
+    for (size_t i = 0; i < WORKERS; i++) resp3_exchange(others[i], "STRLEN k", ":1048576\r\n");
     await_info(admin, "client_output_buffer_limit_disconnections", WORKERS);
     assert_int_equal(info_number(admin, "connected_clients"), 1 + WORKERS);
     assert_int_equal(info_number(admin, "client_output_bytes"), 0);
     for (size_t i = 0; i < WORKERS; i++) {
-        exchange(others[i], "PING", "+PONG\r\n");
+        resp3_exchange(others[i], "PING", "+PONG\r\n");
         expect_cut_short(greedy[i], 64 * MIB);
     }
     /* Without a limit, the same is fine. */
@@ -839,7 +819,7 @@ static void who_is_over_the_soft_limit_for_its_time_is_closed_and_not_before(voi
     await_info(admin, "client_output_buffer_limit_disconnections", 1);
     assert_true(now_us() - from >= 1900000);
     expect_cut_short(greedy, 64 * MIB);
-    exchange(reader, "PING", "+PONG\r\n");
+    resp3_exchange(reader, "PING", "+PONG\r\n");
     resp3_close(greedy);
     resp3_close(reader);
     redisFree(admin);
@@ -856,7 +836,7 @@ static void a_monitor_that_does_not_read_is_closed_at_the_limit(void **state) {
     assert_non_null(text);
     memset(text, 'x', 100000);
     connect_many(server, monitors, WORKERS);
-    for (size_t i = 0; i < WORKERS; i++) exchange(monitors[i], "MONITOR", "+OK\r\n");
+    for (size_t i = 0; i < WORKERS; i++) resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
     while (info_number(sender, "client_output_buffer_limit_disconnections") < WORKERS)
         for (int i = 0; i < 20; i++) expect(sender, text, "ECHO %s", text);
     assert_int_equal(info_number(sender, "connected_clients"), 1);
@@ -877,7 +857,7 @@ static void a_client_that_pauses_reading_holds_nobody_up_and_loses_nothing(void 
     char requests[100 * 19 + 1] = "";
     for (int i = 0; i < 100; i++) memcpy(requests + i * 19, "GET k\r\nINCR count\r\n", 20);
     resp3_send_text(lazy, requests);
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (info_number(other, "client_output_bytes") == 0)
         if (now_us() > deadline) {
             redisReply *clients = redisCommand(other, "CLIENT LIST"),

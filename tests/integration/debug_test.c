@@ -7,27 +7,10 @@
 
 #include <cmocka.h>
 
-#include "tests/support.h"
+#include "tests/one_client.h"
 
 #define ERROR_NUMBER(name)                                                                                   \
     "ERR unknown subcommand or wrong number of arguments for '" name "'. Try DEBUG HELP."
-
-static struct server *server;
-static redisContext *client;
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "2", "--enable-debug-command", "yes", NULL});
-    client = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(client);
-    assert_int_equal(server_stop(server), 0);
-    return 0;
-}
 
 static void populate_makes_the_keys_that_are_absent(void **unused) {
     (void)unused;

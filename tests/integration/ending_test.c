@@ -22,12 +22,6 @@ static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static void await_info(redisContext *connection, const char *name, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(connection, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %ld", name, value);
-}
-
 static void send_packet(struct resp3 *connection, const char *text) {
     assert_int_equal(send(connection->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
@@ -163,7 +157,7 @@ static void who_quits_and_stays_is_still_a_client_too_many(void **state) {
     for (int i = 0; i < count; i++) resp3_close(clients[i]);
     /* Who closes as well leaves its place at once. */
     struct resp3 *next = NULL;
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     for (bool is_in = false; !is_in; resp3_close(next)) {
         if (now_us() > deadline) fail_msg("no place becomes free");
         next = resp3_connect(server);

@@ -12,33 +12,12 @@
 
 #include "tests/support.h"
 
-#define OTHERS_MOST 512 /* a worker whose turn takes a moment gets none meanwhile */
-#define WORKERS 3       /* one to look on, two that work */
+#define WORKERS 3 /* one to look on, two that work */
 
 /* Clients stay where they are, and come to every worker, whatever else the machine has to do. */
 static struct server *start(const char *option, const char *value) {
     return server_start((const char *const[]){"--threads", "3", "--slowlog-log-slower-than", "-1",
                                               "--balance-clients", "no", option, value, NULL});
-}
-
-/* A connection that the worker of that number has. Others are kept open meanwhile, as the next one would take
- * their place. */
-static redisContext *connect_to_worker(const struct server *server, long long worker) {
-    redisContext *others[OTHERS_MOST], *found = NULL;
-    int count = 0;
-    while (found == NULL) {
-        redisContext *connection = server_connect(server);
-        redisReply *reply = redisCommand(connection, "DEBUG WORKER");
-        assert_non_null(reply);
-        if (reply->integer == worker)
-            found = connection;
-        else
-            others[count++] = connection;
-        freeReplyObject(reply);
-        assert_in_range(count, 0, OTHERS_MOST - 1);
-    }
-    while (count > 0) redisFree(others[--count]);
-    return found;
 }
 
 static void send_now(redisContext *connection) {
@@ -134,7 +113,7 @@ static void a_request_that_keeps_the_gate_closed_makes_no_room_again(void **stat
 static void flushall_that_waits_is_not_stopped_by_client_pause(void **state) {
     (void)state;
     struct server *server = start(NULL, NULL);
-    redisContext *admin = server_connect(server), *flusher = connect_to_worker(server, 1);
+    redisContext *admin = server_connect(server), *flusher = server_connect_to(server, 1);
     expect(admin, "OK", "SET k 0");
     expect(admin, "OK", "DEBUG HOLD k 0.3");
     redisAppendCommand(flusher, "FLUSHALL");
@@ -162,7 +141,7 @@ static void try_while_it_sleeps(bool (*is_in_time)(const struct server *server, 
 }
 
 static redisContext *sleep_on_worker(const struct server *server, long long worker, int seconds) {
-    redisContext *sleeper = connect_to_worker(server, worker);
+    redisContext *sleeper = server_connect_to(server, worker);
     redisAppendCommand(sleeper, "DEBUG SLEEP %d", seconds);
     send_now(sleeper);
     return sleeper;
@@ -170,7 +149,7 @@ static redisContext *sleep_on_worker(const struct server *server, long long work
 
 /* A closed gate is seen by a request that waits at it. */
 static bool health_checks_pass(const struct server *server, int seconds) {
-    redisContext *health = connect_to_worker(server, 1), *waiting = connect_to_worker(server, 1);
+    redisContext *health = server_connect_to(server, 1), *waiting = server_connect_to(server, 1);
     expect(health, "OK", "SET k 1");
     redisContext *sleeper = sleep_on_worker(server, 0, seconds);
     bool is_closed = false;
@@ -205,7 +184,7 @@ static void what_needs_no_shard_is_answered_while_the_gate_is_closed(void **stat
 
 /* It has slept for a moment, so long as no turn takes, when they come. */
 static bool newcomers_are_answered(const struct server *server, int seconds) {
-    redisContext *observer = connect_to_worker(server, 1), *sleeper = sleep_on_worker(server, 0, seconds),
+    redisContext *observer = server_connect_to(server, 1), *sleeper = sleep_on_worker(server, 0, seconds),
                  *newcomers[NEWCOMERS];
     for (int64_t from = now_us(); now_us() - from < 100000;) expect(observer, "PONG", "PING");
     for (int i = 0; i < NEWCOMERS; i++) {
@@ -234,8 +213,8 @@ static void new_clients_are_not_given_to_a_worker_that_is_busy_with_one_command(
 static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     (void)state;
     struct server *server = start(NULL, NULL);
-    redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
-                 *later = connect_to_worker(server, 2), *counter = connect_to_worker(server, 2);
+    redisContext *admin = server_connect_to(server, 0), *flusher = server_connect_to(server, 1),
+                 *later = server_connect_to(server, 2), *counter = server_connect_to(server, 2);
     add_members(admin, "large", 0, LARGE);
     add_members(admin, "small", 0, 10);
     expect(admin, "OK", "SET k 0");
@@ -273,8 +252,8 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
 static void what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker(void **state) {
     (void)state;
     struct server *server = start(NULL, NULL);
-    redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
-                 *later = connect_to_worker(server, 1);
+    redisContext *admin = server_connect_to(server, 0), *flusher = server_connect_to(server, 1),
+                 *later = server_connect_to(server, 1);
     for (int round = 0; round < 5; round++) {
         add_members(admin, "large", 0, LARGE);
         expect(admin, "OK", "SET k 0");
@@ -301,10 +280,10 @@ static void what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its
 static void a_walk_that_is_refused_again_and_again_gets_its_turn(void **state) {
     (void)state;
     struct server *server = start("--shards", "1");
-    redisContext *admin = connect_to_worker(server, 0), *writers[CROWD];
+    redisContext *admin = server_connect_to(server, 0), *writers[CROWD];
     add_members(admin, "a", 0, MEMBERS);
     add_members(admin, "b", MEMBERS / 2, MEMBERS);
-    for (int i = 0; i < CROWD; i++) writers[i] = connect_to_worker(server, 1 + i % (WORKERS - 1));
+    for (int i = 0; i < CROWD; i++) writers[i] = server_connect_to(server, 1 + i % (WORKERS - 1));
     redisAppendCommand(admin, "KEYS *a");
     redisAppendCommand(admin, "SCAN 0 MATCH b COUNT 100");
     for (int round = 0; round == 0 || !is_answered(admin); round++) {
@@ -344,7 +323,7 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
 
 /* Its keys may share the held shard: then the next server has other hashes. */
 static bool sort_is_answered(const struct server *server, int seconds) {
-    redisContext *admin = connect_to_worker(server, 0), *sorter = connect_to_worker(server, 1);
+    redisContext *admin = server_connect_to(server, 0), *sorter = server_connect_to(server, 1);
     expect(admin, "3", "RPUSH l 1 2 3");
     expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10");
     expect(admin, "1", "HSET h_1 f one");
@@ -376,8 +355,8 @@ static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
 
 /* Keys of databases 1 and 2 may share the held shard: then the next server has other hashes. */
 static bool flushdb_is_answered(const struct server *server, int seconds) {
-    redisContext *admin = connect_to_worker(server, 0), *flusher = connect_to_worker(server, 1),
-                 *waiter = connect_to_worker(server, 2);
+    redisContext *admin = server_connect_to(server, 0), *flusher = server_connect_to(server, 1),
+                 *waiter = server_connect_to(server, 2);
     expect(admin, "OK", "SET k 0");
     expect(admin, "OK", "SELECT 2");
     expect(admin, "OK", "XGROUP CREATE s g $ MKSTREAM");

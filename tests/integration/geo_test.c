@@ -8,10 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/resp3.h"
-#include "tests/support.h"
-
-static struct server *server;
-static redisContext *client;
+#include "tests/one_client.h"
 
 static int fill(void **unused) {
     (void)unused;
@@ -165,19 +162,6 @@ static void a_search_finds_what_a_walk_over_all_places_finds(void **unused) {
     assert_int_equal(found->elements, inside);
     assert_true(inside > 100);
     freeReplyObject(found);
-}
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "2", NULL});
-    client = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(client);
-    return server_stop(server);
 }
 
 int main(void) {

@@ -7,10 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/support.h"
-
-static struct server *server;
-static redisContext *client;
+#include "tests/one_client.h"
 
 static void add(const char *key, int first, int end) {
     for (int i = first; i < end; i++) redisAppendCommand(client, "PFADD %s %d", key, i);
@@ -72,19 +69,6 @@ static void an_overlong_sparse_one_is_told_of_too(void **unused) {
     assert_string_equal(reply->str + reply->len - 6, " v:1,1");
     freeReplyObject(reply);
     expect(client, "PONG", "PING");
-}
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "2", NULL});
-    client = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(client);
-    return server_stop(server);
 }
 
 int main(void) {

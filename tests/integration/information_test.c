@@ -971,7 +971,7 @@ static void object_tells_how_a_value_is_held(void **state) {
     expect(connection, "(nil)", "OBJECT REFCOUNT none");
     expect(connection, "(nil)", "OBJECT IDLETIME none");
     expect(connection, "1", "OBJECT REFCOUNT long");
-    assert_in_range(number_of(connection, "OBJECT IDLETIME long"), 0, RESP3_SECONDS);
+    assert_in_range(number_of(connection, "OBJECT IDLETIME long"), 0, PATIENCE_SECONDS);
     redisReply *reply = ask(connection, "OBJECT FREQ long");
     assert_int_equal(
         strncmp(reply->str, "ERR An LFU maxmemory policy is not selected, access frequency not tracked.", 74),

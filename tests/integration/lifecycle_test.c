@@ -30,49 +30,14 @@ static void stop(struct server *server) {
 static void await_end(const struct server *server) {
     struct pollfd watched = {.fd = pidfd_open(server->pid, 0), .events = POLLIN};
     assert_return_code(watched.fd, errno);
-    if (poll(&watched, 1, RESP3_SECONDS * 1000) != 1) fail_msg("the server doesn't end");
+    if (poll(&watched, 1, PATIENCE_SECONDS * 1000) != 1) fail_msg("the server doesn't end");
     close(watched.fd);
 }
 
-static void await_info(redisContext *connection, const char *name, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(connection, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %ld", name, value);
-}
-
-static long integer(redisContext *connection, const char *command) {
-    redisReply *reply = redisCommand(connection, command);
-    assert_non_null(reply);
-    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
-    long value = (long)reply->integer;
-    freeReplyObject(reply);
-    return value;
-}
-
 static void await_integer(redisContext *connection, const char *command, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (integer(connection, command) != value)
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    while (ask_integer(connection, command) != value)
         if (now_us() > deadline) fail_msg("%s doesn't come to %ld", command, value);
-}
-
-static long integer_of(struct resp3 *connection, const char *request) {
-    resp3_send_text(connection, request);
-    struct resp3_value *value = resp3_read(connection);
-    assert_int_equal(value->kind, ':');
-    long number = (long)value->integer;
-    resp3_value_free(value);
-    return number;
-}
-
-/* New connections go to the worker that has the fewest. */
-static struct resp3 *connect_to_other_worker(const struct server *server, long worker) {
-    for (int i = 0; i < 100; i++) {
-        struct resp3 *connection = resp3_connect(server);
-        if (integer_of(connection, "DEBUG WORKER\r\n") != worker) return connection;
-        resp3_close(connection);
-    }
-    fail_msg("all connections are worker %ld's", worker);
-    return NULL;
 }
 
 /* ------------------------------------------------------------------ the end */
@@ -187,7 +152,7 @@ static void a_client_that_reads_nothing_does_not_hold_up_the_end(void **state) {
         lazy[i] = resp3_connect(server);
         resp3_send_text(lazy[i], i == 0 ? "GET k\r\n" : "GET k\r\nGET k\r\nQUIT\r\n");
     }
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (info_number(admin, "client_output_bytes") < (int64_t)(16 * MIB))
         if (now_us() > deadline) fail_msg("nothing is owed");
     redisFree(admin);
@@ -218,8 +183,8 @@ static void a_long_command_is_left_undone_when_the_time_for_the_end_is_over(void
         struct resp3 *sleeper = resp3_connect(server);
         resp3_send_text(sleeper, "PING\r\n");
         resp3_expect(sleeper, "+PONG\r\n");
-        long worker = integer_of(sleeper, "DEBUG WORKER\r\n");
-        struct resp3 *other = connect_to_other_worker(server, worker);
+        long worker = resp3_integer(sleeper, "DEBUG WORKER");
+        struct resp3 *other = resp3_connect_to(server, 1 - worker);
         resp3_send_text(sleeper, "DEBUG SLEEP 59\r\n");
         resp3_send_text(other, is_signal ? "PING\r\n" : "SHUTDOWN\r\n");
         if (is_signal)
@@ -370,7 +335,7 @@ static void expired_keys_are_absent_even_while_nobody_removes_them(void **state)
     expect(connection, "(nil)", "GETDEL short:18");
     expect(connection, "(nil)", "SET short:19 new GET");
     /* Most are still counted: nobody has met them. */
-    assert_in_range(integer(connection, "DBSIZE"), 50, 101);
+    assert_in_range(ask_integer(connection, "DBSIZE"), 50, 101);
     expect(connection, "OK", "DEBUG SET-ACTIVE-EXPIRE 1");
     await_integer(connection, "DBSIZE", 5); /* long, and four that were made anew */
     redisFree(connection);
@@ -386,7 +351,7 @@ static void expired_keys_stay_in_memory_only_while_the_search_is_off(void **stat
     await_integer(connection, "EXISTS short:19999", 0); /* the latest */
     /* Ten ticks of every worker; each looks at thousands of keys if it looks at all. */
     for (int64_t from = now_us(); now_us() - from < 1000000;) expect(connection, "PONG", "PING");
-    assert_in_range(integer(connection, "DBSIZE"), KEYS - 1, KEYS);
+    assert_in_range(ask_integer(connection, "DBSIZE"), KEYS - 1, KEYS);
     expect(connection, "OK", "DEBUG SET-ACTIVE-EXPIRE 1");
     await_integer(connection, "DBSIZE", 0);
     assert_int_equal(info_number(connection, "expired_keys"), KEYS);
@@ -404,7 +369,7 @@ static void memory_of_expired_keys_is_given_back(void **state) {
     long before = info_number(connection, "used_memory_dataset");
     for (int i = 0; i < 2000; i++) expect(connection, "OK", "SET key:%d %s PX 600", i, value);
     long most = info_number(connection, "used_memory_dataset");
-    if (integer(connection, "DBSIZE") == 2000)
+    if (ask_integer(connection, "DBSIZE") == 2000)
         assert_true(most - before > 19000000); /* if it was quick enough */
     await_integer(connection, "DBSIZE", 0);
     await_info(connection, "lazyfree_pending_objects", 0);

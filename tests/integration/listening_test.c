@@ -33,21 +33,6 @@ static int port_take(int *port) {
     return fd;
 }
 
-/* One below those that the kernel gives to outgoing connections, so that nobody has it before the server
- * does. */
-static int port_free(void) {
-    static unsigned int state;
-    if (state == 0) state = (unsigned int)now_us() ^ (unsigned int)getpid();
-    for (;;) {
-        int port = 10000 + rand_r(&state) % 20000;
-        struct sockaddr_in address = local_address(port);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-        close(fd);
-        if (is_free) return port;
-    }
-}
-
 static void expect_served(int port) {
     redisContext *connection = redisConnect("127.0.0.1", port);
     assert_non_null(connection);

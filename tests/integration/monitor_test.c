@@ -23,12 +23,6 @@ static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
 }
 
-static void exchange(struct resp3 *connection, const char *request, const char *reply) {
-    resp3_send_text(connection, request);
-    resp3_send_text(connection, "\r\n");
-    resp3_expect(connection, reply);
-}
-
 /* Checks the next line that a monitor is sent, but for its time and the client's address. */
 static void expect_seen(struct resp3 *monitor, const char *database, const char *command) {
     char *line = resp3_read_line(monitor), expected[256], *address = strchr(line, '[');
@@ -49,7 +43,7 @@ static void a_monitor_sees_its_own_commands_behind_their_replies_but_not_its_end
     (void)state;
     struct server *server = start("2");
     struct resp3 *monitor = resp3_connect(server), *other = resp3_connect(server);
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     resp3_send_text(monitor, "PING\r\nSELECT 3\r\nECHO x\r\n"); /* a pipeline keeps that order, too */
     resp3_expect(monitor, "+PONG\r\n");
     expect_seen(monitor, "0", "\"PING\"");
@@ -61,8 +55,8 @@ static void a_monitor_sees_its_own_commands_behind_their_replies_but_not_its_end
     expect_seen(monitor, "3", "\"CLIENT\" \"REPLY\" \"SKIP\"");
     resp3_expect(monitor, "$1\r\ny\r\n");
     expect_seen(monitor, "3", "\"ECHO\" \"y\"");
-    exchange(other, "MONITOR", "+OK\r\n");
-    exchange(monitor, "QUIT", "+OK\r\n");
+    resp3_exchange(other, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "QUIT", "+OK\r\n");
     resp3_expect_end(monitor);
     expect_seen(other, "3", "\"QUIT\"");
     resp3_close(monitor);
@@ -75,13 +69,13 @@ static void a_monitor_is_told_of_a_command_that_waits_when_it_comes_and_only_the
     struct server *server = start("2");
     struct resp3 *monitor = resp3_connect(server), *waiter = resp3_connect(server),
                  *other = resp3_connect(server);
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     resp3_send_text(waiter, "BLPOP k 0\r\n");
     expect_seen(monitor, "0", "\"BLPOP\" \"k\" \"0\"");
-    exchange(other, "LPUSH k x", ":1\r\n");
+    resp3_exchange(other, "LPUSH k x", ":1\r\n");
     expect_seen(monitor, "0", "\"LPUSH\" \"k\" \"x\"");
     resp3_expect(waiter, "*2\r\n$1\r\nk\r\n$1\r\nx\r\n");
-    exchange(waiter, "PING", "+PONG\r\n");
+    resp3_exchange(waiter, "PING", "+PONG\r\n");
     expect_seen(monitor, "0", "\"PING\"");
     resp3_close(monitor);
     resp3_close(waiter);
@@ -94,16 +88,16 @@ static void a_monitor_touches_no_key_and_waits_for_no_pause(void **state) {
     (void)state;
     struct server *server = start("2");
     struct resp3 *monitor = resp3_connect(server), *other = resp3_connect(server);
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
-        exchange(monitor, requests[i], "-ERR Replica can't interact with the keyspace\r\n");
-    exchange(other, "CLIENT PAUSE 100000 ALL", "+OK\r\n");
-    exchange(monitor, "PING", "+PONG\r\n");
+        resp3_exchange(monitor, requests[i], "-ERR Replica can't interact with the keyspace\r\n");
+    resp3_exchange(other, "CLIENT PAUSE 100000 ALL", "+OK\r\n");
+    resp3_exchange(monitor, "PING", "+PONG\r\n");
     expect_seen(monitor, "0", "\"PING\"");
-    exchange(monitor, "CLIENT UNPAUSE", "+OK\r\n");
-    exchange(monitor, "RESET", "+RESET\r\n");
-    exchange(other, "PING", "+PONG\r\n");
-    exchange(monitor, "GET a", "$-1\r\n"); /* and nothing of what the other has done since */
+    resp3_exchange(monitor, "CLIENT UNPAUSE", "+OK\r\n");
+    resp3_exchange(monitor, "RESET", "+RESET\r\n");
+    resp3_exchange(other, "PING", "+PONG\r\n");
+    resp3_exchange(monitor, "GET a", "$-1\r\n"); /* and nothing of what the other has done since */
     resp3_close(monitor);
     resp3_close(other);
     stop(server);
@@ -122,7 +116,7 @@ static void a_long_line_is_the_same_for_every_monitor_and_outlives_who_leaves(vo
     snprintf(expected, LENGTH + 32, " \"ECHO\" \"%s\"\r\n", text);
     for (int i = 0; i < MONITORS; i++) {
         monitors[i] = resp3_connect(server);
-        exchange(monitors[i], "MONITOR", "+OK\r\n");
+        resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
     }
     RESP3_COMMAND(sender, "ECHO", text);
     resp3_value_free(resp3_read(sender));
@@ -134,7 +128,7 @@ static void a_long_line_is_the_same_for_every_monitor_and_outlives_who_leaves(vo
         assert_string_equal(strchr(line, ']') + 1, expected);
         free(line);
     }
-    exchange(sender, "PING", "+PONG\r\n");
+    resp3_exchange(sender, "PING", "+PONG\r\n");
     for (int i = 0; i < MONITORS; i++) {
         if (i == 1 || i == 2) continue;
         expect_seen(monitors[i], "0", "\"PING\"");
@@ -163,13 +157,13 @@ static void one_monitor_costs_the_same_beside_thousands_of_idle_clients(void **s
     struct server *server = start("1");
     struct resp3 *monitor = resp3_connect(server), *sender = resp3_connect(server);
     static struct resp3 *idle[IDLE];
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     ping_many(sender, monitor, 1000);
     double before = server_cpu_seconds(server);
     ping_many(sender, monitor, PINGS);
     double alone = server_cpu_seconds(server) - before;
     for (int i = 0; i < IDLE; i++) idle[i] = resp3_connect(server);
-    exchange(idle[IDLE - 1], "CLIENT ID", ":3002\r\n");
+    resp3_exchange(idle[IDLE - 1], "CLIENT ID", ":3002\r\n");
     expect_seen(monitor, "0", "\"CLIENT\" \"ID\"");
     before = server_cpu_seconds(server);
     ping_many(sender, monitor, PINGS);
@@ -192,15 +186,6 @@ static void expect_counts(struct resp3 *busy, int times) {
     for (int i = 0; i < times; i++) resp3_expect(busy, ":1\r\n");
 }
 
-static long worker_of(struct resp3 *connection) {
-    resp3_send_text(connection, "DEBUG WORKER\r\n");
-    struct resp3_value *number = resp3_read(connection);
-    long worker = (long)number->integer;
-    assert_int_equal(number->kind, ':');
-    resp3_value_free(number);
-    return worker;
-}
-
 static int count_monitors(struct resp3 *connection) {
     int count = 0;
     resp3_send_text(connection, "CLIENT LIST\r\n");
@@ -210,30 +195,13 @@ static int count_monitors(struct resp3 *connection) {
     return count;
 }
 
-/* A connection that this worker has. */
-static struct resp3 *connect_to(const struct server *server, long worker) {
-    enum { TRIES = 100 };
-    struct resp3 *tried[TRIES], *found = NULL;
-    int count = 0;
-    while (found == NULL) {
-        assert_true(count < TRIES);
-        tried[count] = resp3_connect(server);
-        if (worker_of(tried[count]) == worker)
-            found = tried[count];
-        else
-            count++;
-    }
-    while (count > 0) resp3_close(tried[--count]);
-    return found;
-}
-
 /* Reads on until the server closes, within a line perhaps, or has sent one that ends with the mark. */
 static bool is_closed_before(const struct resp3 *monitor, const char *mark) {
     char data[65536];
     size_t kept = 0, length = strlen(mark);
     for (;;) {
         struct pollfd poll_one = {.fd = monitor->fd, .events = POLLIN};
-        assert_true(poll(&poll_one, 1, RESP3_SECONDS * 1000) > 0);
+        assert_true(poll(&poll_one, 1, PATIENCE_SECONDS * 1000) > 0);
         ssize_t received = recv(monitor->fd, data + kept, sizeof data - kept, 0);
         if (received <= 0) return true;
         kept += (size_t)received;
@@ -248,13 +216,14 @@ static void monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_oth
     enum { MONITORS = 4, LINES = 40 };
     (void)state;
     struct server *server = start("2");
-    struct resp3 *busy = connect_to(server, 0), *sender = connect_to(server, 1), *monitors[MONITORS];
+    struct resp3 *busy = resp3_connect_to(server, 0), *sender = resp3_connect_to(server, 1),
+                 *monitors[MONITORS];
     char *text = calloc(1, MIB + 1);
     assert_non_null(text);
     memset(text, 'x', MIB);
-    exchange(busy, "SETBIT bits 2147483647 1", ":0\r\n");
-    for (int i = 0; i < MONITORS; i++) monitors[i] = connect_to(server, i % 2);
-    for (int i = 0; i < MONITORS; i++) exchange(monitors[i], "MONITOR", "+OK\r\n");
+    resp3_exchange(busy, "SETBIT bits 2147483647 1", ":0\r\n");
+    for (int i = 0; i < MONITORS; i++) monitors[i] = resp3_connect_to(server, i % 2);
+    for (int i = 0; i < MONITORS; i++) resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
     for (int times = 16; count_monitors(sender) > MONITORS / 2; times *= 2) {
         assert_true(times <= 1024); /* a turn's share */
         keep_busy(busy, times);
@@ -291,9 +260,9 @@ static void a_line_that_waits_takes_what_its_text_does(void **state) {
     enum { LINES = 10000, MOST_EACH = 400 };
     (void)state;
     struct server *server = start("2");
-    struct resp3 *busy = connect_to(server, 0), *sender = connect_to(server, 1),
-                 *monitor = connect_to(server, 0);
-    exchange(monitor, "MONITOR", "+OK\r\n");
+    struct resp3 *busy = resp3_connect_to(server, 0), *sender = resp3_connect_to(server, 1),
+                 *monitor = resp3_connect_to(server, 0);
+    resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     long before = used_memory(sender);
     resp3_send_text(busy, "DEBUG SLEEP 1\r\n");
     for (int i = 0; i < LINES; i += 100) {

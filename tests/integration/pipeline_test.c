@@ -38,15 +38,9 @@ static struct resp3 *connect_by(bool is_unix) {
     char path[128];
     snprintf(path, sizeof path, "%s/socket", server->directory);
     struct resp3 *connection = is_unix ? resp3_connect_path(path) : resp3_connect(server);
-    struct timeval patience = {.tv_sec = RESP3_SECONDS};
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return connection;
-}
-
-static void await_info(const char *name, long value) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
-    while (info_number(admin, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %ld", name, value);
 }
 
 /* As a blocking client sends: all of it, and nothing is read meanwhile. False if the server closes. */
@@ -148,7 +142,7 @@ static void who_never_reads_is_closed_at_its_limit_and_who_does_is_not(void **st
     struct text all = repeat("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 20, 200000);
     struct resp3 *client = connect_by(false);
     send_blindly(client, all.data, all.length);
-    await_info("client_output_buffer_limit_disconnections", 1);
+    await_info(admin, "client_output_buffer_limit_disconnections", 1);
     resp3_close(client);
     client = connect_by(false);
     for (int i = 0; i < 40; i++) { /* 40 MB in all, and it reads after each */
@@ -177,12 +171,12 @@ static void many_that_never_read_are_closed_from_the_largest_on(void **state) {
         clients[i] = connect_by(i % 2 != 0);
         send_blindly(clients[i], all.data, all.length);
     }
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (info_number(admin, "evicted_clients") == 0 ||
            info_number(admin, "mem_clients_normal") > (int64_t)(48 * MIB))
         if (now_us() > deadline) fail_msg("nobody is closed");
     for (int i = 0; i < CLIENTS; i++) resp3_close(clients[i]);
-    await_info("connected_clients", 1);
+    await_info(admin, "connected_clients", 1);
     assert_int_equal(info_number(admin, "client_output_bytes"), 0);
     assert_int_equal(info_number(admin, "client_input_bytes"), 0);
     free(all.data);
@@ -235,7 +229,7 @@ static void a_reply_longer_than_the_limit_is_not_even_made(void **state) {
         resp3_send_text(client, "\r\n");
         if (i < CLOSED) {
             resp3_await_end(client);
-            await_info("client_output_buffer_limit_disconnections", i + 1);
+            await_info(admin, "client_output_buffer_limit_disconnections", i + 1);
         } else {
             resp3_expect(client, "$5\r\nafter\r\n");
         }
@@ -264,7 +258,7 @@ static void clients_have_a_bound_without_anybody_setting_one(void **state) {
 /* ------------------------------------------------------------------ who waits */
 
 static void await_blocked(long count) {
-    await_info("blocked_clients", count);
+    await_info(admin, "blocked_clients", count);
 }
 
 static void who_waits_for_a_key_is_read_and_gets_what_it_asked_for_meanwhile(void **state) {
@@ -297,7 +291,7 @@ static void who_waits_for_a_key_and_goes_is_noticed_whatever_it_had_sent(void **
         await_blocked(1);
         assert_true(send_blindly(client, all.data, all.length));
         resp3_close(client);
-        await_info("connected_clients", 1);
+        await_info(admin, "connected_clients", 1);
         await_blocked(0);
     }
     free(all.data);
@@ -312,7 +306,7 @@ static void who_waits_for_a_key_is_closed_at_its_query_buffer_limit(void **state
     send_blindly(client, "BLPOP k 0\r\n", 11);
     await_blocked(1);
     send_blindly(client, all.data, all.length);
-    await_info("client_query_buffer_limit_disconnections", 1);
+    await_info(admin, "client_query_buffer_limit_disconnections", 1);
     await_blocked(0);
     resp3_close(client);
     free(all.data);

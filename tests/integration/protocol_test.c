@@ -76,7 +76,7 @@ static long meter_read(struct meter *meter) {
 static void send_piece(struct meter *meter, struct resp3 *connection, const char *data, size_t length) {
     resp3_send(connection, data, length);
     meter->received += (long)length;
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (meter_read(meter) < meter->received)
         if (now_us() > deadline) fail_msg("what was sent is not received");
     assert_int_equal(meter_read(meter), meter->received);
@@ -352,7 +352,7 @@ static void the_longest_bulk_is_what_proto_max_bulk_len_says(void **state) {
 
 /* Sends until the server won't have any more. False if it takes as much as `most`. */
 static bool flood(struct resp3 *connection, const char *filling, size_t length, size_t most) {
-    struct timeval patience = {.tv_sec = RESP3_SECONDS};
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     for (size_t sent = 0; sent < most; sent += length)
         if (send(connection->fd, filling, length, MSG_NOSIGNAL) < 0) return true;
@@ -868,7 +868,7 @@ static void a_client_that_goes_away_in_a_large_bulk_leaves_nothing_behind(void *
         resp3_send(connection, value, MIB);
         resp3_close(connection);
     }
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (info_number(other, "connected_clients") > 1)
         if (now_us() > deadline) fail_msg("clients that are gone are still connected");
     assert_int_equal(info_number(other, "client_input_bytes"), 0);

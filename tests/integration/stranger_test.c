@@ -74,7 +74,7 @@ static void an_http_request_closes_the_connection_and_nothing_behind_it_is_obeye
 /* ------------------------------------------------------------------ memory */
 
 static void await_at_most(redisContext *observer, const char *field, int64_t most) {
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     while (info_number(observer, field) > most)
         if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, (long long)most);
 }
@@ -84,7 +84,7 @@ static void send_and_await(struct resp3 *connection, redisContext *observer, con
                            size_t length) {
     static const char request[] = "*1\r\n$4\r\nINFO\r\n"; /* the observer's own */
     int64_t due = info_number(observer, "total_net_input_bytes") + (int64_t)length;
-    int64_t deadline = now_us() + RESP3_SECONDS * INT64_C(1000000);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     resp3_send(connection, data, length);
     do due += (int64_t)sizeof request - 1;
     while (info_number(observer, "total_net_input_bytes") < due && now_us() < deadline);

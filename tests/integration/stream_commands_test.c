@@ -9,10 +9,8 @@
 
 #include <cmocka.h>
 
+#include "tests/one_client.h"
 #include "tests/resp3.h"
-
-static struct server *server;
-static redisContext *client;
 
 #define BAD_ID "ERR Invalid stream ID specified as stream command argument"
 #define WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -412,19 +410,6 @@ static void unblock_and_timeouts_end_a_wait(void **unused) {
     expect_answer(waiting, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
     expect(client, "(nil)", "XREAD BLOCK 1 STREAMS s $");
     expect(client, "1-0", "XADD s 1-0 f v");
-}
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "3", NULL});
-    client = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(client);
-    return server_stop(server);
 }
 
 int main(void) {

@@ -9,14 +9,11 @@
 
 #include <cmocka.h>
 
-#include "tests/support.h"
-
-static struct server *server;
-static redisContext *writer;
+#include "tests/one_client.h"
 
 static void await(const char *field, int64_t wanted) {
     int64_t deadline = now_us() + 60000000;
-    while (info_number(writer, field) != wanted)
+    while (info_number(client, field) != wanted)
         if (now_us() > deadline) fail_msg("%s never became %lld", field, (long long)wanted);
 }
 
@@ -59,18 +56,18 @@ static void expect_next(redisContext *connection, const char *expected) {
 static void a_move_behind_many_others_is_served_with_its_shard_held(void **unused) {
     (void)unused;
     redisContext *waiting[63];
-    for (int i = 0; i < 63; i++) waiting[i] = connect_and_wait(server, writer, "BLMOVE a b LEFT RIGHT 0");
-    redisContext *second = connect_and_wait(server, writer, "BLMOVE b c LEFT RIGHT 0");
-    redisContext *third = connect_and_wait(server, writer, "BLMOVE c d LEFT RIGHT 0");
-    expect(writer, "1", "LPUSH a x");
+    for (int i = 0; i < 63; i++) waiting[i] = connect_and_wait(server, client, "BLMOVE a b LEFT RIGHT 0");
+    redisContext *second = connect_and_wait(server, client, "BLMOVE b c LEFT RIGHT 0");
+    redisContext *third = connect_and_wait(server, client, "BLMOVE c d LEFT RIGHT 0");
+    expect(client, "1", "LPUSH a x");
     expect_answer(waiting[0], "x");
     expect_answer(second, "x");
     expect_answer(third, "x");
-    expect(writer, "[x]", "LRANGE d 0 -1");
-    expect(writer, "0", "EXISTS a b c");
+    expect(client, "[x]", "LRANGE d 0 -1");
+    expect(client, "0", "EXISTS a b c");
     for (int i = 1; i < 63; i++) redisFree(waiting[i]);
     await("total_blocking_keys", 0);
-    expect(writer, "1", "DEL d");
+    expect(client, "1", "DEL d");
 }
 
 /* More elements come than the command's arguments tell, so that not all that is needed is taken before. */
@@ -81,19 +78,19 @@ static void a_list_that_fills_a_key_at_once_serves_moves_to_many_keys(void **unu
         char command[64], element[16];
         snprintf(command, sizeof command, "BLMOVE a to:%d LEFT RIGHT 0", i);
         snprintf(element, sizeof element, "%d", i);
-        waiting[i] = connect_and_wait(server, writer, command);
-        redisReply *pushed = redisCommand(writer, "RPUSH source %s", element);
+        waiting[i] = connect_and_wait(server, client, command);
+        redisReply *pushed = redisCommand(client, "RPUSH source %s", element);
         freeReplyObject(pushed);
     }
-    expect(writer, "OK", "RENAME source a");
+    expect(client, "OK", "RENAME source a");
     for (int i = 0; i < 100; i++) {
         char element[16], list[16];
         snprintf(element, sizeof element, "%d", i);
         snprintf(list, sizeof list, "[%d]", i);
         expect_answer(waiting[i], element);
-        expect(writer, list, "LRANGE to:%d 0 -1", i);
+        expect(client, list, "LRANGE to:%d 0 -1", i);
     }
-    expect(writer, "OK", "FLUSHALL");
+    expect(client, "OK", "FLUSHALL");
 }
 
 /* While the last one's destination is held by another, it isn't served by who fills the key, but served it
@@ -104,53 +101,53 @@ static void a_move_whose_destination_is_busy_looks_again_for_itself(void **unuse
     for (int i = 0; i < 6; i++) {
         char command[64];
         snprintf(command, sizeof command, "BLMOVE a to:%d LEFT RIGHT %d", i, i % 2 * 1000);
-        waiting[i] = connect_and_wait(server, writer, command);
+        waiting[i] = connect_and_wait(server, client, command);
     }
-    expect(writer, "6", "RPUSH source 0 1 2 3 4 5");
+    expect(client, "6", "RPUSH source 0 1 2 3 4 5");
     expect(holder, "OK", "DEBUG HOLD to:5 0.3");
     redisFree(holder);
-    expect(writer, "OK", "RENAME source a");
+    expect(client, "OK", "RENAME source a");
     for (int i = 0; i < 6; i++) {
         char element[16];
         snprintf(element, sizeof element, "%d", i);
         expect_answer(waiting[i], element);
     }
-    expect(writer, "[5]", "LRANGE to:5 0 -1");
-    expect(writer, "0", "EXISTS a");
+    expect(client, "[5]", "LRANGE to:5 0 -1");
+    expect(client, "0", "EXISTS a");
     await("blocked_clients", 0);
-    expect(writer, "OK", "FLUSHALL");
+    expect(client, "OK", "FLUSHALL");
 }
 
 static void a_key_named_twice_is_waited_for_once(void **unused) {
     (void)unused;
-    redisContext *first = connect_and_wait(server, writer, "BLPOP k k other k 0");
-    redisContext *second = connect_and_wait(server, writer, "BRPOP k k 0");
-    assert_int_equal(info_number(writer, "total_blocking_keys"), 2);
-    expect(writer, "3", "RPUSH k 1 2 3");
+    redisContext *first = connect_and_wait(server, client, "BLPOP k k other k 0");
+    redisContext *second = connect_and_wait(server, client, "BRPOP k k 0");
+    assert_int_equal(info_number(client, "total_blocking_keys"), 2);
+    expect(client, "3", "RPUSH k 1 2 3");
     expect_answer(first, "[k, 1]");
     expect_answer(second, "[k, 3]");
-    expect(writer, "[2]", "LRANGE k 0 -1");
-    expect(writer, "1", "DEL k");
+    expect(client, "[2]", "LRANGE k 0 -1");
+    expect(client, "1", "DEL k");
     await("total_blocking_keys", 0);
 }
 
 static void what_is_served_counts_as_a_change_of_its_own(void **unused) {
     (void)unused;
-    redisContext *waiting = connect_and_wait(server, writer, "BLPOP a 0");
-    int64_t before = info_number(writer, "rdb_changes_since_last_save");
-    expect(writer, "1", "LPUSH a x");
+    redisContext *waiting = connect_and_wait(server, client, "BLPOP a 0");
+    int64_t before = info_number(client, "rdb_changes_since_last_save");
+    expect(client, "1", "LPUSH a x");
     expect_answer(waiting, "[a, x]");
-    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
-    waiting = connect_and_wait(server, writer, "BLMOVE a b LEFT LEFT 0");
-    before = info_number(writer, "rdb_changes_since_last_save");
-    expect(writer, "1", "LPUSH a x");
+    assert_int_equal(info_number(client, "rdb_changes_since_last_save") - before, 2);
+    waiting = connect_and_wait(server, client, "BLMOVE a b LEFT LEFT 0");
+    before = info_number(client, "rdb_changes_since_last_save");
+    expect(client, "1", "LPUSH a x");
     expect_answer(waiting, "x");
-    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
-    before = info_number(writer, "rdb_changes_since_last_save");
-    expect(writer, "OK", "RENAME b c");
-    expect(writer, "1", "MOVE c 1");
-    assert_int_equal(info_number(writer, "rdb_changes_since_last_save") - before, 2);
-    expect(writer, "OK", "FLUSHALL");
+    assert_int_equal(info_number(client, "rdb_changes_since_last_save") - before, 2);
+    before = info_number(client, "rdb_changes_since_last_save");
+    expect(client, "OK", "RENAME b c");
+    expect(client, "1", "MOVE c 1");
+    assert_int_equal(info_number(client, "rdb_changes_since_last_save") - before, 2);
+    expect(client, "OK", "FLUSHALL");
 }
 
 /* ------------------------------------------------------------------ how much is looked at */
@@ -160,16 +157,16 @@ static void what_is_served_counts_as_a_change_of_its_own(void **unused) {
 /* Looks that one more wait for, and one write to, each of so many keys take. */
 static int64_t looks_of_waits(int count) {
     redisContext *waiting = server_connect(server);
-    int64_t before = info_number(writer, "waiter_looks");
+    int64_t before = info_number(client, "waiter_looks");
     append_many(waiting, "BLPOP", "wide:", count, NULL, "0");
     send_only(waiting);
     await("total_blocking_keys", count);
-    append_many(writer, "MSET", "wide:", count, "x", NULL);
-    expect_next(writer, "OK");
-    int64_t looks = info_number(writer, "waiter_looks") - before;
+    append_many(client, "MSET", "wide:", count, "x", NULL);
+    expect_next(client, "OK");
+    int64_t looks = info_number(client, "waiter_looks") - before;
     redisFree(waiting);
     await("total_blocking_keys", 0);
-    expect(writer, "OK", "FLUSHALL");
+    expect(client, "OK", "FLUSHALL");
     return looks;
 }
 
@@ -186,12 +183,12 @@ static void a_key_named_many_times_costs_a_look_each(void **unused) {
     const char *arguments[MANY + 2] = {"BLPOP"};
     for (int i = 1; i <= MANY; i++) arguments[i] = "same";
     arguments[MANY + 1] = "0";
-    int64_t before = info_number(writer, "waiter_looks");
+    int64_t before = info_number(client, "waiter_looks");
     redisAppendCommandArgv(waiting, MANY + 2, arguments, NULL);
     send_only(waiting);
     await("blocked_clients", 1);
-    assert_in_range(info_number(writer, "waiter_looks") - before, MANY, 4 * MANY);
-    expect(writer, "1", "RPUSH same x");
+    assert_in_range(info_number(client, "waiter_looks") - before, MANY, 4 * MANY);
+    expect(client, "1", "RPUSH same x");
     expect_answer(waiting, "[same, x]");
 }
 
@@ -204,13 +201,13 @@ static void who_fills_a_list_looks_at_those_whom_it_serves(void **unused) {
         send_only(waiting[i]);
     }
     await("blocked_clients", 200);
-    int64_t before = info_number(writer, "waiter_looks");
-    for (int i = 0; i < 50; i++) expect(writer, "1", "RPUSH k x");
-    expect(writer, "OK", "SET k text");
-    expect(writer, "1", "DEL k");
-    expect(writer, "1", "ZADD k 1 one");
-    expect(writer, "1", "DEL k");
-    assert_in_range(info_number(writer, "waiter_looks") - before, 50, 54 * 12);
+    int64_t before = info_number(client, "waiter_looks");
+    for (int i = 0; i < 50; i++) expect(client, "1", "RPUSH k x");
+    expect(client, "OK", "SET k text");
+    expect(client, "1", "DEL k");
+    expect(client, "1", "ZADD k 1 one");
+    expect(client, "1", "DEL k");
+    assert_in_range(info_number(client, "waiter_looks") - before, 50, 54 * 12);
     await("blocked_clients", 150);
     for (int i = 0; i < 200; i++) redisFree(waiting[i]);
     await("total_blocking_keys", 0);
@@ -219,23 +216,23 @@ static void who_fills_a_list_looks_at_those_whom_it_serves(void **unused) {
 static void news_for_one_consumer_of_a_group_is_not_shown_to_all(void **unused) {
     (void)unused;
     redisContext *waiting[200];
-    expect(writer, "OK", "XGROUP CREATE s g $ MKSTREAM");
+    expect(client, "OK", "XGROUP CREATE s g $ MKSTREAM");
     for (int i = 0; i < 200; i++) {
         waiting[i] = server_connect(server);
         redisAppendCommand(waiting[i], "XREADGROUP GROUP g %d BLOCK 0 STREAMS s >", i);
         send_only(waiting[i]);
     }
     await("blocked_clients", 200);
-    assert_int_equal(info_number(writer, "total_blocking_keys_on_nokey"), 1);
-    int64_t before = info_number(writer, "waiter_looks");
+    assert_int_equal(info_number(client, "total_blocking_keys_on_nokey"), 1);
+    int64_t before = info_number(client, "waiter_looks");
     for (int i = 1; i <= 20; i++) {
         char id[16];
         snprintf(id, sizeof id, "%d-0", i);
-        expect(writer, id, "XADD s %d-0 f v", i);
+        expect(client, id, "XADD s %d-0 f v", i);
     }
-    assert_in_range(info_number(writer, "waiter_looks") - before, 20, 20 * 12);
+    assert_in_range(info_number(client, "waiter_looks") - before, 20, 20 * 12);
     await("blocked_clients", 180);
-    expect(writer, "1", "DEL s");
+    expect(client, "1", "DEL s");
     await("blocked_clients", 0);
     for (int i = 0; i < 200; i++) redisFree(waiting[i]);
     await("total_blocking_keys_on_nokey", 0);
@@ -247,21 +244,21 @@ static void databases_change_beside_waiters_in_linear_work(void **unused) {
     append_many(waiting, "BLPOP", "wide:", MANY, NULL, "0");
     send_only(waiting);
     await("total_blocking_keys", MANY);
-    expect(writer, "OK", "SELECT 1");
-    append_many(writer, "MSET", "wide:", MANY, "x", NULL);
-    expect_next(writer, "OK");
-    int64_t before = info_number(writer, "waiter_looks");
-    expect(writer, "OK", "SWAPDB 0 1");
-    assert_in_range(info_number(writer, "waiter_looks") - before, MANY, 4 * MANY);
-    before = info_number(writer, "waiter_looks");
-    expect(writer, "OK", "FLUSHALL");
-    assert_int_equal(info_number(writer, "waiter_looks") - before, 0); /* nobody cares */
-    expect(writer, "1", "RPUSH wide:7 x");
-    expect(writer, "OK", "SWAPDB 0 1");
+    expect(client, "OK", "SELECT 1");
+    append_many(client, "MSET", "wide:", MANY, "x", NULL);
+    expect_next(client, "OK");
+    int64_t before = info_number(client, "waiter_looks");
+    expect(client, "OK", "SWAPDB 0 1");
+    assert_in_range(info_number(client, "waiter_looks") - before, MANY, 4 * MANY);
+    before = info_number(client, "waiter_looks");
+    expect(client, "OK", "FLUSHALL");
+    assert_int_equal(info_number(client, "waiter_looks") - before, 0); /* nobody cares */
+    expect(client, "1", "RPUSH wide:7 x");
+    expect(client, "OK", "SWAPDB 0 1");
     expect_answer(waiting, "[wide:7, x]");
-    expect(writer, "OK", "SELECT 0");
+    expect(client, "OK", "SELECT 0");
     await("total_blocking_keys", 0);
-    expect(writer, "0", "DBSIZE");
+    expect(client, "0", "DBSIZE");
 }
 
 /* ------------------------------------------------------------------ what they hold */
@@ -283,7 +280,7 @@ static void ended_waits_give_back_what_they_held(void **unused) {
         assert_int_equal(reply->type, REDIS_REPLY_NIL);
         freeReplyObject(reply);
     }
-    assert_in_range(info_number(writer, "client_wait_bytes"), 0, 4 * 400000);
+    assert_in_range(info_number(client, "client_wait_bytes"), 0, 4 * 400000);
     redisFree(waiting);
     await("client_wait_bytes", 0);
     free(name);
@@ -295,33 +292,20 @@ static void a_wait_is_counted_to_its_client(void **unused) {
     command = malloc(200100);
     assert_non_null(command);
     snprintf(command, 200100, "BLPOP %s 0", name);
-    redisContext *waiting = connect_and_wait(server, writer, command);
-    assert_in_range(info_number(writer, "client_wait_bytes"), 200000, 210000);
-    redisReply *list = redisCommand(writer, "CLIENT LIST");
+    redisContext *waiting = connect_and_wait(server, client, command);
+    assert_in_range(info_number(client, "client_wait_bytes"), 200000, 210000);
+    redisReply *list = redisCommand(client, "CLIENT LIST");
     const char *line = strstr(list->str, " flags=b");
     assert_non_null(line);
     assert_in_range(strtol(strstr(line, "tot-mem=") + strlen("tot-mem="), NULL, 10), 400000,
                     900000); /* the request, and its copy */
     freeReplyObject(list);
-    expect(writer, "1", "RPUSH %s x", name);
+    expect(client, "1", "RPUSH %s x", name);
     redisFree(waiting);
     await("client_wait_bytes", 0);
-    expect(writer, "OK", "FLUSHALL");
+    expect(client, "OK", "FLUSHALL");
     free(name);
     free(command);
-}
-
-static int start(void **unused) {
-    (void)unused;
-    server = server_start((const char *const[]){"--threads", "3", "--enable-debug-command", "yes", NULL});
-    writer = server_connect(server);
-    return 0;
-}
-
-static int stop(void **unused) {
-    (void)unused;
-    redisFree(writer);
-    return server_stop(server);
 }
 
 int main(void) {
