@@ -5,6 +5,8 @@
 #include "shard/value/fields.h"
 #include "shard/value/form.h"
 #include "server/command/command.h"
+#include "server/commands/shared/drawing.h"
+#include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
 
 #define ERROR_HASH_NOT_INTEGER "ERR hash value is not an integer"
@@ -262,29 +264,14 @@ static void draw_distinct(const void *value, uint64_t count, struct drawing *dra
     pointers_free(&seen);
 }
 
-/* A negative count allows the same field more than once. */
-static void draw(const void *value, int64_t count, bool has_texts, struct reply *reply) {
-    struct drawing drawing = {.reply = reply, .has_texts = has_texts};
-    struct packed_text field, text;
-    uint64_t size = value == NULL ? 0 : fields_count(value),
-             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
-    if (size == 0) wanted = 0;
-    if (count > 0 && wanted > size) wanted = size;
-    reply_array(reply, has_texts && reply->protocol == 2 ? wanted * 2 : wanted);
-    if (count > 0 && wanted > 0) draw_distinct(value, wanted, &drawing);
-    for (; count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
-        fields_random(value, &field, &text);
-        reply_drawn(&drawing, &field, &text);
-    }
-}
-
 static void command_hrandfield(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
     struct packed_text field, text;
-    int64_t count;
-    bool has_texts = call->count == 4;
-    if (call->count == 2) {
-        if (!value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) return;
+    struct draw draw;
+    if (!draw_parse(call, "WITHVALUES", &draw, reply) ||
+        !value_read(scope, &call->keys[0], TYPE_HASH, &value, reply))
+        return;
+    if (draw.is_one) {
         if (value != NULL) fields_random(value, &field, &text);
         if (value != NULL)
             reply_element(reply, &field);
@@ -292,42 +279,30 @@ static void command_hrandfield(const struct read_scope *scope, const struct call
             reply_null(reply);
         return;
     }
-    if (!argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL)) return;
-    if (call->count > 4 || (has_texts && !argument_is(&call->arguments[3], "WITHVALUES"))) {
-        reply_error(reply, ERROR_SYNTAX);
-        return;
+    struct drawing drawing = {.reply = reply, .has_texts = draw.has_more};
+    uint64_t wanted = draw_wanted(&draw, value == NULL ? 0 : fields_count(value));
+    reply_array(reply, draw.has_more && reply->protocol == 2 ? wanted * 2 : wanted);
+    if (draw.count > 0 && wanted > 0) draw_distinct(value, wanted, &drawing);
+    for (; draw.count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
+        fields_random(value, &field, &text);
+        reply_drawn(&drawing, &field, &text);
     }
-    if (has_texts && (count < -INT64_MAX / 2 || count > INT64_MAX / 2)) {
-        reply_error(reply, "ERR value is out of range");
-        return;
-    }
-    if (value_read(scope, &call->keys[0], TYPE_HASH, &value, reply)) draw(value, count, has_texts, reply);
 }
 
 /* ------------------------------------------------------------------ HSCAN */
 
-struct scanning {
-    const struct value_scan *scan;
-    struct reply *reply;
-    size_t found;
-};
-
 static void scan_visit(void *context, const struct packed_text *field, const struct packed_text *text) {
-    struct scanning *scanning = context;
-    if (!value_scan_matches(scanning->scan, field)) return;
-    reply_both(scanning->reply, field, text);
-    scanning->found += 2;
+    struct value_scan *scan = context;
+    if (!value_scan_matches(scan, field)) return;
+    reply_both(&scan->items, field, text);
+    scan->found += 2;
 }
 
 static void command_hscan(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct value_scan scan;
     const void *value;
     if (!value_scan_begin(scope, call, TYPE_HASH, &scan, &value, reply)) return;
-    struct reply items;
-    reply_init(&items, reply->protocol);
-    struct scanning scanning = {&scan, &items, 0};
-    uint64_t next = fields_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
-    value_scan_reply(reply, next, &items, scanning.found);
+    value_scan_end(&scan, fields_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scan), reply);
 }
 
 /* ------------------------------------------------------------------ rows */

@@ -1,13 +1,7 @@
 /* When keys end: EXPIRE and its kin set the moment, TTL and its kin tell it, PERSIST takes it back.
- *
- * Inside there is one form only: unix time in milliseconds. The four names of each group differ in
- * the unit and in what they count from, which a struct says. */
+ * The four names of each group differ in the unit and in what they count from. */
 #include "server/command/command.h"
-
-struct form {
-    int64_t unit;     /* milliseconds */
-    bool is_relative; /* counts from now */
-};
+#include "server/commands/shared/moment.h"
 
 enum condition {
     WHEN_WITHOUT = 1 << 0, /* NX: it has no expiry */
@@ -45,16 +39,6 @@ static bool parse_conditions(const struct call *call, unsigned *conditions, stru
     return true;
 }
 
-static bool parse_moment(const struct call *call, struct form form, int64_t *moment, struct reply *reply) {
-    int64_t number;
-    if (!argument_integer(&call->arguments[2], &number, reply, NULL)) return false;
-    if (!__builtin_mul_overflow(number, form.unit, moment) &&
-        !__builtin_add_overflow(*moment, form.is_relative ? call->now : 0, moment))
-        return true;
-    reply_error_format(reply, "ERR invalid expire time in '%s' command", call->command->full_name);
-    return false;
-}
-
 /* No expiry counts as one that is infinitely late. */
 static bool is_met(unsigned conditions, int64_t present, int64_t moment) {
     bool has_one = present != ENTRY_NO_EXPIRY;
@@ -66,11 +50,13 @@ static bool is_met(unsigned conditions, int64_t present, int64_t moment) {
 }
 
 static void expire(struct write_scope *scope, const struct call *call, struct reply *reply,
-                   struct form form) {
+                   struct moment_form form) {
     unsigned conditions;
     int64_t moment;
     struct edit edit;
-    if (!parse_conditions(call, &conditions, reply) || !parse_moment(call, form, &moment, reply)) return;
+    if (!parse_conditions(call, &conditions, reply) ||
+        !moment_parse(call, &call->arguments[2], form, &moment, reply))
+        return;
     scope_edit(scope, &call->keys[0], &edit);
     if (edit.entry == NULL || !is_met(conditions, entry_expiry(edit.entry), moment)) {
         scope_unchanged(&edit);
@@ -93,19 +79,19 @@ static void expire(struct write_scope *scope, const struct call *call, struct re
 }
 
 static void command_expire(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    expire(scope, call, reply, (struct form){1000, true});
+    expire(scope, call, reply, (struct moment_form){1000, true});
 }
 
 static void command_pexpire(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    expire(scope, call, reply, (struct form){1, true});
+    expire(scope, call, reply, (struct moment_form){1, true});
 }
 
 static void command_expireat(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    expire(scope, call, reply, (struct form){1000, false});
+    expire(scope, call, reply, (struct moment_form){1000, false});
 }
 
 static void command_pexpireat(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    expire(scope, call, reply, (struct form){1, false});
+    expire(scope, call, reply, (struct moment_form){1, false});
 }
 
 static void command_persist(struct write_scope *scope, const struct call *call, struct reply *reply) {
@@ -129,7 +115,7 @@ static void command_persist(struct write_scope *scope, const struct call *call, 
 #define NO_EXPIRY (-1)
 
 static void tell(const struct read_scope *scope, const struct call *call, struct reply *reply,
-                 struct form form) {
+                 struct moment_form form) {
     struct read_scope quiet = *scope;
     quiet.scope.counts_access = false; /* counts a hit or a miss, but is no use of the value */
     const struct entry *entry = scope_read(&quiet, &call->keys[0]);
@@ -147,20 +133,20 @@ static void tell(const struct read_scope *scope, const struct call *call, struct
 }
 
 static void command_ttl(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    tell(scope, call, reply, (struct form){1000, true});
+    tell(scope, call, reply, (struct moment_form){1000, true});
 }
 
 static void command_pttl(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    tell(scope, call, reply, (struct form){1, true});
+    tell(scope, call, reply, (struct moment_form){1, true});
 }
 
 static void command_expiretime(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    tell(scope, call, reply, (struct form){1000, false});
+    tell(scope, call, reply, (struct moment_form){1000, false});
 }
 
 static void command_pexpiretime(const struct read_scope *scope, const struct call *call,
                                 struct reply *reply) {
-    tell(scope, call, reply, (struct form){1, false});
+    tell(scope, call, reply, (struct moment_form){1, false});
 }
 
 /* ------------------------------------------------------------------ rows */

@@ -12,7 +12,7 @@
 #include "server/base/clock.h"
 #include "server/base/glob.h"
 #include "server/command/command.h"
-#include "server/commands/shared/values.h"
+#include "server/commands/shared/scanning.h"
 
 /* Entries looked at while a shard is held; then others may have it before the walk goes on. */
 #define STRETCH 4096

@@ -7,6 +7,8 @@
 #include "shard/value/form.h"
 #include "shard/value/members.h"
 #include "server/command/command.h"
+#include "server/commands/shared/drawing.h"
+#include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
 
@@ -112,14 +114,14 @@ static void command_scard(const struct read_scope *scope, const struct call *cal
         reply_integer(reply, value == NULL ? 0 : (int64_t)members_count(value));
 }
 
-static void reply_eachs(const void *value, struct reply *reply) {
+static void reply_members(const void *value, struct reply *reply) {
     reply_set(reply, value == NULL ? 0 : members_count(value));
     if (value != NULL) members_each(value, reply_each, reply);
 }
 
 static void command_smembers(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     const void *value;
-    if (value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) reply_eachs(value, reply);
+    if (value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) reply_members(value, reply);
 }
 
 /* ------------------------------------------------------------------ drawing */
@@ -157,16 +159,10 @@ static void command_srandmember(const struct read_scope *scope, const struct cal
                                 struct reply *reply) {
     const void *value;
     struct packed_text member;
-    int64_t count = 1;
-    if (call->count > 3) {
-        reply_error(reply, ERROR_SYNTAX);
+    struct draw draw;
+    if (!draw_parse(call, NULL, &draw, reply) || !value_read(scope, &call->keys[0], TYPE_SET, &value, reply))
         return;
-    }
-    if (call->count == 3 &&
-        !argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL))
-        return;
-    if (!value_read(scope, &call->keys[0], TYPE_SET, &value, reply)) return;
-    if (call->count == 2) {
+    if (draw.is_one) {
         if (value != NULL) members_random(value, &member);
         if (value != NULL)
             reply_element(reply, &member);
@@ -174,12 +170,10 @@ static void command_srandmember(const struct read_scope *scope, const struct cal
             reply_null(reply);
         return;
     }
-    uint64_t size = value == NULL ? 0 : members_count(value),
-             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
-    if (size == 0 || (count > 0 && wanted > size)) wanted = size;
+    uint64_t wanted = draw_wanted(&draw, value == NULL ? 0 : members_count(value));
     reply_array(reply, wanted);
-    if (count > 0 && wanted > 0) draw_distinct(value, wanted, reply);
-    for (; count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
+    if (draw.count > 0 && wanted > 0) draw_distinct(value, wanted, reply);
+    for (; draw.count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
         members_random(value, &member);
         reply_element(reply, &member);
     }
@@ -341,7 +335,7 @@ static void operate_reply(const struct read_scope *scope, const struct call *cal
     void *value;
     if (!sources_read(scope, NULL, call->keys, call->key_count, &sources, reply)) return;
     if (operate(operation, &sources, &value, reply)) {
-        reply_eachs(value, reply);
+        reply_members(value, reply);
         if (value != NULL) value_free(&set_kind, value);
     }
     sources_free(&sources);
@@ -431,17 +425,11 @@ static void command_sintercard(const struct read_scope *scope, const struct call
 
 /* ------------------------------------------------------------------ SSCAN */
 
-struct scanning {
-    const struct value_scan *scan;
-    struct reply *reply;
-    size_t found;
-};
-
 static bool scan_visit(void *context, const struct packed_text *member) {
-    struct scanning *scanning = context;
-    if (!value_scan_matches(scanning->scan, member)) return true;
-    reply_element(scanning->reply, member);
-    scanning->found++;
+    struct value_scan *scan = context;
+    if (!value_scan_matches(scan, member)) return true;
+    reply_element(&scan->items, member);
+    scan->found++;
     return true;
 }
 
@@ -449,11 +437,7 @@ static void command_sscan(const struct read_scope *scope, const struct call *cal
     struct value_scan scan;
     const void *value;
     if (!value_scan_begin(scope, call, TYPE_SET, &scan, &value, reply)) return;
-    struct reply items;
-    reply_init(&items, reply->protocol);
-    struct scanning scanning = {&scan, &items, 0};
-    uint64_t next = members_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
-    value_scan_reply(reply, next, &items, scanning.found);
+    value_scan_end(&scan, members_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scan), reply);
 }
 
 /* ------------------------------------------------------------------ rows */

@@ -44,41 +44,4 @@ void reply_element(struct reply *reply, const struct packed_text *text);
 /* The same as list_each and members_each call it, with the reply as context. Returns true. */
 bool reply_each(void *reply, const struct packed_text *text);
 
-/* The cursor and the options of HSCAN, SSCAN and ZSCAN. */
-struct value_scan {
-    uint64_t position;
-    int64_t count;
-    const struct bulk *pattern; /* NULL: any */
-};
-/* Reads them and the value. false if it has replied already: what is wrong, or that there is nothing. */
-bool value_scan_begin(const struct read_scope *scope, const struct call *call, enum type type,
-                      struct value_scan *scan, const void **value, struct reply *reply);
-/* Replies the next position and what was found, or that there was no memory for that; frees it. */
-void value_scan_reply(struct reply *reply, uint64_t next, struct reply *items, size_t count);
-bool value_scan_matches(const struct value_scan *scan, const struct packed_text *text);
-
-/* Which of the elements of a value are to be drawn, when `count` different ones of `size` are wanted: going
- * over all of them, each in turn is asked for. Every choice is equally likely (Knuth, The Art of Computer
- * Programming 2, 3.4.2, algorithm S). */
-struct selection {
-    uint64_t left, wanted;
-};
-bool selection_takes(struct selection *selection);
-/* Drawing single ones until enough are different is quicker where few of many are wanted. */
-static inline bool selection_is_small(uint64_t size, uint64_t count) {
-    return count > size / 8;
-}
-/* A set of addresses, for at most the `count` it was made for. */
-struct pointers {
-    const void **slots;
-    size_t mask;
-};
-bool pointers_init(struct pointers *pointers, uint64_t count); /* false when out of memory */
-/* Returns whether it is new. */
-bool pointers_add(struct pointers *pointers, const void *pointer);
-void pointers_free(struct pointers *pointers);
-
-/* As strtoul reads it, and Redis lets it pass. */
-bool cursor_parse(const struct bulk *argument, uint64_t *cursor);
-
 #endif

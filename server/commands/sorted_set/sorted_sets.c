@@ -7,6 +7,8 @@
 #include "server/command/command.h"
 #include "ranges.h"
 #include "showing.h"
+#include "server/commands/shared/drawing.h"
+#include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
 
 /* ------------------------------------------------------------------ scores */
@@ -231,30 +233,16 @@ static void draw_distinct(const void *value, uint64_t count, struct drawing *dra
     pointers_free(&seen);
 }
 
-static void draw(const void *value, int64_t count, bool has_scores, struct reply *reply) {
-    struct drawing drawing = {.showing = {.reply = reply, .has_scores = has_scores}};
-    struct packed_text member;
-    double score;
-    uint64_t size = value == NULL ? 0 : sorted_count(value),
-             wanted = count < 0 ? (uint64_t)-count : (uint64_t)count;
-    if (size == 0 || (count > 0 && wanted > size)) wanted = size;
-    showing_head(&drawing.showing, wanted);
-    if (count > 0 && wanted > 0) draw_distinct(value, wanted, &drawing);
-    for (; count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
-        sorted_random(value, &member, &score);
-        showing_one(&drawing.showing, &member, score);
-    }
-}
-
 static void command_zrandmember(const struct read_scope *scope, const struct call *call,
                                 struct reply *reply) {
     const void *value;
     struct packed_text member;
+    struct draw draw;
     double score;
-    int64_t count;
-    bool has_scores = call->count == 4;
-    if (call->count == 2) {
-        if (!value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) return;
+    if (!draw_parse(call, "WITHSCORES", &draw, reply) ||
+        !value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply))
+        return;
+    if (draw.is_one) {
         if (value != NULL) sorted_random(value, &member, &score);
         if (value != NULL)
             reply_element(reply, &member);
@@ -262,33 +250,24 @@ static void command_zrandmember(const struct read_scope *scope, const struct cal
             reply_null(reply);
         return;
     }
-    if (!argument_integer_within(&call->arguments[2], -INT64_MAX, INT64_MAX, &count, reply, NULL)) return;
-    if (call->count > 4 || (has_scores && !argument_is(&call->arguments[3], "WITHSCORES"))) {
-        reply_error(reply, ERROR_SYNTAX);
-        return;
+    struct drawing drawing = {.showing = {.reply = reply, .has_scores = draw.has_more}};
+    uint64_t wanted = draw_wanted(&draw, value == NULL ? 0 : sorted_count(value));
+    showing_head(&drawing.showing, wanted);
+    if (draw.count > 0 && wanted > 0) draw_distinct(value, wanted, &drawing);
+    for (; draw.count < 0 && wanted > 0 && !reply->is_broken; wanted--) {
+        sorted_random(value, &member, &score);
+        showing_one(&drawing.showing, &member, score);
     }
-    if (has_scores && (count < -INT64_MAX / 2 || count > INT64_MAX / 2)) {
-        reply_error(reply, "ERR value is out of range");
-        return;
-    }
-    if (value_read(scope, &call->keys[0], TYPE_ZSET, &value, reply)) draw(value, count, has_scores, reply);
 }
 
 /* ------------------------------------------------------------------ scanning */
 
-struct scanning {
-    const struct value_scan *scan;
-    struct reply *reply;
-    size_t found;
-};
-
-/* Scores are bulks here, in RESP3 too. */
 static bool scan_visit(void *context, const struct packed_text *member, double score) {
-    struct scanning *scanning = context;
-    if (!value_scan_matches(scanning->scan, member)) return true;
-    reply_element(scanning->reply, member);
-    reply_double(scanning->reply, score);
-    scanning->found += 2;
+    struct value_scan *scan = context;
+    if (!value_scan_matches(scan, member)) return true;
+    reply_element(&scan->items, member);
+    reply_double(&scan->items, score);
+    scan->found += 2;
     return true;
 }
 
@@ -296,11 +275,8 @@ static void command_zscan(const struct read_scope *scope, const struct call *cal
     struct value_scan scan;
     const void *value;
     if (!value_scan_begin(scope, call, TYPE_ZSET, &scan, &value, reply)) return;
-    struct reply items;
-    reply_init(&items, 2);
-    struct scanning scanning = {&scan, &items, 0};
-    uint64_t next = sorted_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scanning);
-    value_scan_reply(reply, next, &items, scanning.found);
+    scan.items.protocol = 2; /* scores are bulks here, in RESP3 too */
+    value_scan_end(&scan, sorted_scan(value, scan.position, (uint64_t)scan.count, scan_visit, &scan), reply);
 }
 
 /* ------------------------------------------------------------------ rows */

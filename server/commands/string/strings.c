@@ -9,6 +9,7 @@
 #include "shard/base/number.h"
 #include "server/config/config.h"
 #include "server/command/command.h"
+#include "server/commands/shared/moment.h"
 #include "server/commands/shared/room.h"
 
 /* ------------------------------------------------------------------ shared by the commands below */
@@ -136,17 +137,14 @@ static bool parse_options(const struct call *call, uint32_t first, unsigned allo
     return true;
 }
 
-/* Unix time in milliseconds, from what `time` means behind that option. */
+/* What the number behind that option means, in unix time. */
 static bool parse_moment(const struct call *call, unsigned option, const struct bulk *time, int64_t *moment,
                          struct reply *reply) {
-    int64_t number, unit = (option & (OPTION_EX | OPTION_EXAT)) != 0 ? 1000 : 1;
-    int64_t from = (option & (OPTION_EX | OPTION_PX)) != 0 ? call->now : 0;
-    if (!argument_integer(time, &number, reply, NULL)) return false;
-    if (number > 0 && !__builtin_mul_overflow(number, unit, moment) &&
-        !__builtin_add_overflow(*moment, from, moment))
-        return true;
-    reply_error_format(reply, "ERR invalid expire time in '%s' command", call->command->full_name);
-    return false;
+    const struct moment_form form = {
+        .unit = (option & (OPTION_EX | OPTION_EXAT)) != 0 ? 1000 : 1,
+        .is_relative = (option & (OPTION_EX | OPTION_PX)) != 0,
+    };
+    return moment_parse_positive(call, time, form, moment, reply);
 }
 
 /* ------------------------------------------------------------------ whole values */
