@@ -34,13 +34,14 @@ UNITS := $(wildcard tests/unit/*_test.c)
 INTEGRATIONS := $(wildcard tests/integration/*_test.c)
 STRESSES := $(wildcard tests/stress/*_test.c)
 FUZZERS := $(wildcard tests/fuzz/*_fuzz.c)
+OOM := $(wildcard tests/oom/*.c)
 BENCHES := $(wildcard bench/*.c)
 POLICIES := $(wildcard bench/policies/*.c)
 WORKLOADS := $(wildcard bench/workloads/*.c)
 OWNER := $(wildcard bench/owner/*.c)
 LOOP := $(wildcard server/net/loop*.c) server/worker/mailbox.c
 PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
-C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(BENCHES) $(POLICIES) $(WORKLOADS) $(OWNER)
+C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(OOM) $(BENCHES) $(POLICIES) $(WORKLOADS) $(OWNER)
 H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
@@ -154,8 +155,10 @@ $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(BUILD)/tests/parts.a
 $(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call objects,$(SUPPORT))
 	$(LINK) -fno-lto $^ -o $@ -lcmocka -lhiredis $(LIBS)
 
-# Its allocations fail when it says so.
+# Their allocations fail when they say so.
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+$(BUILD)/tests/oom/oom_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx
+$(BUILD)/tests/oom/oom_test: $(call objects,$(filter-out %_test.c,$(OOM)))
 $(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))
 $(BUILD)/tests/unit/owner_test: $(call objects,$(OWNER))
 
@@ -188,6 +191,10 @@ tsan: ## the same under ThreadSanitizer
 
 fuzz: ## fuzz the parsers, the packed forms and all commands, FUZZ_SECONDS (30) each
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+oom: ## let every allocation of every command fail, one after the other; CASE=HSET: of those that have it in them
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=debug build/debug/tests/oom/oom_test
+	@build/debug/tests/oom/oom_test
 
 coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
 	@tests/run coverage
@@ -265,5 +272,5 @@ format: ## format every C file and header; comments are wrapped by hand
 clean: ## remove everything that was built
 	rm -rf build
 
-.PHONY: help all deps run test check units integrations stresses benches fuzzers asan tsan fuzz coverage analyze analyze-gcc analyze-clang \
+.PHONY: help all deps run test check units integrations stresses benches fuzzers asan tsan fuzz oom coverage analyze analyze-gcc analyze-clang \
 	analyze-tidy analyze-cppcheck analyze-format analyze-rooms analyze-model planted helgrind bench install format clean
