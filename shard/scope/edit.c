@@ -8,20 +8,20 @@
 #include "../entry/entry_layout.h"
 #include "../state/shard.h"
 #include "inside.h"
+#include "keep.h"
 #include "scope_take.h"
+#include "tell.h"
 
 static void tell_before(const struct edit *edit) {
-    const struct keyspace *keyspace = edit->scope->scope.keyspace;
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].before != NULL)
-            keyspace->listeners[i].before(keyspace->listeners[i].context, edit->key, edit->entry);
+    listeners_before(edit->scope->scope.keyspace, edit->key, edit->entry);
 }
 
 static void tell_changed(const struct edit *edit, enum event event) {
-    const struct keyspace *keyspace = edit->scope->scope.keyspace;
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].changed != NULL)
-            keyspace->listeners[i].changed(keyspace->listeners[i].context, edit->key, edit->entry, event, 0);
+    listeners_changed(edit->scope->scope.keyspace, edit->key, edit->entry, event);
+}
+
+static bool has_undo(const struct edit *edit) {
+    return edit->scope->scope.undo != NULL;
 }
 
 static slot *slot_of(const struct edit *edit) {
@@ -31,6 +31,16 @@ static slot *slot_of(const struct edit *edit) {
 static struct table *table_of(const struct edit *edit) {
     shard_assert_shared(edit->shard);
     return shard_table(edit->shard, edit->key->database);
+}
+
+/* Takes the entry out of the table; what becomes of it is the caller's. */
+static struct entry *edit_unlink(struct edit *edit) {
+    struct entry *entry = edit->entry;
+    table_remove(table_of(edit), slot_of(edit), edit->key->hash, edit->scope->scope.lane);
+    edit->entry = NULL;
+    edit->place = 0;
+    edit->is_changed = true;
+    return entry;
 }
 
 void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit) {
@@ -45,7 +55,7 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
         edit->entry = slot_entry(at);
         if (slot_expires(at) && entry_expiry(edit->entry) <= scope->scope.now) {
             tell_before(edit);
-            edit_remove(edit);
+            entry_retire(scope->scope.lane, edit_unlink(edit)); /* for good: it is absent either way */
             tell_changed(edit, EVENT_EXPIRED);
             counter_add(&scope->scope.lane->expired, 1);
             edit->is_changed = false;
@@ -98,9 +108,10 @@ static struct table *table_ensure(struct edit *edit) {
     return table;
 }
 
-/* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the counts
- * and is retired by the caller. */
-static bool edit_place(struct edit *edit, struct entry *entry) {
+/* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the
+ * counts and is retired by the caller, who has told the undo of it; if there is none, that is told here:
+ * the entry is a shell if what it has apart is another's, too. */
+static bool edit_place(struct edit *edit, struct entry *entry, bool is_shell) {
     struct lane *lane = edit->scope->scope.lane;
     if (edit->entry != NULL) {
         struct table *table = table_of(edit);
@@ -110,6 +121,7 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
     } else {
         struct table *table = table_ensure(edit);
         if (table == NULL || !table_reserve(table, lane)) return false;
+        if (has_undo(edit) && !keep_exchange(edit, entry, false, is_shell)) return false;
         access_write(
             entry, eviction_first_access(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
         edit->is_new = true;
@@ -120,50 +132,59 @@ static bool edit_place(struct edit *edit, struct entry *entry) {
     return true;
 }
 
-/* The key's value becomes that of `entry`, which is freed by `release` if that fails. */
-static bool edit_replace_or(struct edit *edit, struct entry *entry, void (*release)(struct entry *entry)) {
-    if (entry == NULL) return false;
+/* How an entry is made from another. */
+enum sharing {
+    SHARES_NOTHING,
+    SHARES_OTHERS, /* what it has apart belongs to another key's entry, or to the caller, until it is in */
+    SHARES_OWN     /* what it has apart is that of the key's present entry */
+};
+
+/* The key's value becomes that of `entry`. */
+static bool replace(struct edit *edit, struct entry *entry, enum sharing sharing) {
+    struct lane *lane = edit->scope->scope.lane;
     struct entry *before = edit->entry;
-    if (before != NULL) table_uncount(table_of(edit), before, edit->scope->scope.lane);
-    if (!edit_place(edit, entry)) {
-        release(entry);
+    bool is_kept = has_undo(edit);
+    if (before == NULL) return edit_place(edit, entry, sharing != SHARES_NOTHING);
+    if (is_kept && !keep_exchange(edit, entry, sharing == SHARES_OWN, sharing != SHARES_NOTHING))
         return false;
-    }
-    if (before != NULL) entry_retire(edit->scope->scope.lane, before);
+    table_uncount(table_of(edit), before, lane);
+    edit_place(edit, entry, false);
+    if (is_kept) return true;
+    if (sharing == SHARES_OWN)
+        lane_retire(lane, before, memory_size(before), NULL);
+    else
+        entry_retire(lane, before);
     return true;
 }
 
-static bool edit_replace(struct edit *edit, struct entry *entry) {
-    return edit_replace_or(edit, entry, entry_free);
-}
-
-static void free_shell(struct entry *entry) {
-    free(entry);
-}
-
-/* What the entry refers to stays the caller's if it fails. */
-static bool edit_replace_shell(struct edit *edit, struct entry *entry) {
-    return edit_replace_or(edit, entry, free_shell);
-}
-
-/* The same value in another entry: the old one's memory apart has moved over, so only the rest of it is
- * retired. */
-static bool edit_reshape(struct edit *edit, struct entry *entry) {
+/* If it fails, the entry is freed, but not what it shares. */
+static bool edit_replace(struct edit *edit, struct entry *entry, enum sharing sharing) {
     if (entry == NULL) return false;
-    struct entry *before = edit->entry;
-    struct table *table = table_of(edit);
-    table_uncount(table, before, edit->scope->scope.lane);
-    edit_place(edit, entry);
-    lane_retire(edit->scope->scope.lane, before, memory_size(before), NULL);
-    return true;
+    if (replace(edit, entry, sharing)) return true;
+    if (sharing == SHARES_NOTHING)
+        entry_free(entry);
+    else
+        free(entry);
+    return false;
 }
 
-/* A string over one of the same length and kind: no allocation. */
+/* Not for one that comes or goes. */
+static void write_expiry(struct edit *edit, int64_t expiry) {
+    struct entry *entry = edit->entry;
+    struct table *table = table_of(edit);
+    table_uncount(table, entry, edit->scope->scope.lane);
+    entry_store(entry, entry->rest, &expiry, sizeof expiry);
+    table_count(table, entry, edit->scope->scope.lane);
+}
+
+/* A string over one of the same length and kind: no allocation. Where it may have to be taken back, the
+ * present one stays as it is. */
 static bool edit_overwrite(struct edit *edit, const char *data, size_t length, int64_t expiry) {
     struct entry *entry = edit->entry;
-    if (entry == NULL || entry->value_length != length) return false;
+    if (entry == NULL || entry->value_length != length || has_undo(edit)) return false;
     if (entry->kind != (kind_of_string(length) | (expiry != ENTRY_NO_EXPIRY ? KIND_EXPIRES : 0)))
         return false;
+    if (expiry != ENTRY_NO_EXPIRY && expiry != entry_expiry(entry)) write_expiry(edit, expiry);
     entry_store(entry, entry_value_place(entry), data, length);
     edit->is_changed = true;
     return true;
@@ -173,36 +194,47 @@ static int64_t kept_expiry(const struct edit *edit, bool keeps) {
     return keeps && edit->entry != NULL ? entry_expiry(edit->entry) : ENTRY_NO_EXPIRY;
 }
 
-bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob,
-                     bool keep_expiry) {
+bool edit_put_string_until(struct edit *edit, const char *data, size_t length, struct blob *blob,
+                           int64_t expiry) {
+    int64_t value;
     if (length > UINT32_MAX) return false;
-    int64_t expiry = kept_expiry(edit, keep_expiry), value;
     if (length <= BLOB_LEAST && !(length <= NUMBER_DIGITS && number_parse(data, length, &value)) &&
         edit_overwrite(edit, data, length, expiry))
         return true;
-    return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY));
+    return edit_replace(edit, entry_create_string(edit->key, expiry, data, length, blob, FORM_ANY),
+                        SHARES_NOTHING);
+}
+
+bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob,
+                     bool keep_expiry) {
+    return edit_put_string_until(edit, data, length, blob, kept_expiry(edit, keep_expiry));
 }
 
 bool edit_put_integer(struct edit *edit, int64_t value) {
     int64_t present;
     if (edit->entry != NULL && entry_type(edit->entry) == TYPE_STRING &&
         entry_integer(edit->entry, &present)) {
+        if (has_undo(edit) && !keep_overwriting(edit, entry_value_place(edit->entry), sizeof value))
+            return false;
         entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
         edit->is_changed = true;
         return true;
     }
-    return edit_replace(edit, entry_create_integer(edit->key, kept_expiry(edit, true), value));
+    return edit_replace(edit, entry_create_integer(edit->key, kept_expiry(edit, true), value),
+                        SHARES_NOTHING);
 }
 
 bool edit_put_text(struct edit *edit, const char *data, size_t length) {
     return edit_replace(
-        edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT));
+        edit, entry_create_string(edit->key, kept_expiry(edit, true), data, length, NULL, FORM_TEXT),
+        SHARES_NOTHING);
 }
 
 bool edit_put_raw(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry) {
     if (length > UINT32_MAX) return false;
     return edit_replace(
-        edit, entry_create_string(edit->key, kept_expiry(edit, keep_expiry), data, length, blob, FORM_RAW));
+        edit, entry_create_string(edit->key, kept_expiry(edit, keep_expiry), data, length, blob, FORM_RAW),
+        SHARES_NOTHING);
 }
 
 /* Room to grow into, so that a row of APPENDs copies each byte a bounded number of times: double, then a
@@ -238,7 +270,8 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
     struct string_view view = {.data = "", .length = 0};
     if (entry != NULL) entry_string(entry, &view);
     assert(length >= view.length);
-    struct blob *blob = own_blob(entry, length);
+    /* With an undo it stays as it is, and there is another one. */
+    struct blob *blob = has_undo(edit) ? NULL : own_blob(entry, length);
     if (blob != NULL) {
         memset(blob->data + view.length, 0, length - view.length);
         atomic_store_explicit((_Atomic uint32_t *)&entry->value_length, (uint32_t)length,
@@ -258,18 +291,22 @@ char *edit_stretch_string(struct edit *edit, size_t length) {
     if (view.length > 0) memcpy(blob->data, view.data, view.length);
     memset(blob->data + view.length, 0, length - view.length);
     entry_set_pointer(grown, blob);
-    return edit_replace(edit, grown) ? blob->data : NULL;
+    return edit_replace(edit, grown, SHARES_NOTHING) ? blob->data : NULL;
 }
 
 bool edit_put_value(struct edit *edit, enum type type, void *value, bool keep_expiry) {
-    return edit_replace_shell(edit,
-                              entry_create_value(type, edit->key, kept_expiry(edit, keep_expiry), value));
+    struct entry *entry = entry_create_value(type, edit->key, kept_expiry(edit, keep_expiry), value);
+    if (entry == NULL) return false;
+    if (replace(edit, entry, SHARES_NOTHING)) return true;
+    free(entry);
+    return false;
 }
 
 void *edit_open_value(struct edit *edit) {
     assert(edit->entry != NULL && entry_encoding(edit->entry) == ENCODING_VALUE && !edit->is_open);
     table_uncount(table_of(edit), edit->entry, edit->scope->scope.lane);
     edit->is_open = true;
+    if (has_undo(edit)) keep_value(edit);
     return entry_pointer(edit->entry);
 }
 
@@ -279,6 +316,7 @@ void edit_close_value(struct edit *edit, void *value, bool is_changed) {
     if (value != entry_pointer(edit->entry))
         entry_store(edit->entry, entry_value_place(edit->entry), &value, sizeof value);
     table_count(table_of(edit), edit->entry, edit->scope->scope.lane);
+    if (has_undo(edit)) keep_value_end(edit);
     if (is_changed) edit->is_changed = true;
 }
 
@@ -286,10 +324,8 @@ bool edit_set_expiry(struct edit *edit, int64_t expiry) {
     struct entry *entry = edit->entry;
     assert(entry != NULL);
     if (entry_expires(entry) && expiry != ENTRY_NO_EXPIRY) {
-        struct table *table = table_of(edit);
-        table_uncount(table, entry, edit->scope->scope.lane);
-        entry_store(entry, entry->rest, &expiry, sizeof expiry);
-        table_count(table, entry, edit->scope->scope.lane);
+        if (has_undo(edit) && !keep_overwriting(edit, entry->rest, sizeof expiry)) return false;
+        write_expiry(edit, expiry);
         edit->is_changed = true;
         return true;
     }
@@ -297,33 +333,35 @@ bool edit_set_expiry(struct edit *edit, int64_t expiry) {
         edit->is_changed = true;
         return true;
     }
-    return edit_reshape(edit, entry_create_like(entry, edit->key, expiry, true));
+    return edit_replace(edit, entry_create_like(entry, edit->key, expiry, true), SHARES_OWN);
 }
 
 bool edit_put_copy(struct edit *edit, const struct entry *source) {
-    return edit_replace(edit, entry_create_like(source, edit->key, entry_expiry(source), false));
+    return edit_replace(edit, entry_create_like(source, edit->key, entry_expiry(source), false),
+                        SHARES_NOTHING);
 }
 
 bool edit_put_moved(struct edit *edit, const struct entry *source) {
-    return edit_replace_shell(edit, entry_create_like(source, edit->key, entry_expiry(source), true));
+    return edit_replace(edit, entry_create_like(source, edit->key, entry_expiry(source), true),
+                        SHARES_OTHERS);
 }
 
-/* Takes the entry out of the table; what becomes of it is the caller's. */
-static struct entry *edit_unlink(struct edit *edit) {
-    struct entry *entry = edit->entry;
-    table_remove(table_of(edit), slot_of(edit), edit->key->hash, edit->scope->scope.lane);
-    edit->entry = NULL;
-    edit->place = 0;
-    edit->is_changed = true;
-    return entry;
+/* With an undo the entry goes there, and from there where it would have gone. */
+static void remove_entry(struct edit *edit, bool is_shell) {
+    struct lane *lane = edit->scope->scope.lane;
+    bool is_kept = has_undo(edit) && keep_exchange(edit, NULL, is_shell, false);
+    struct entry *entry = edit_unlink(edit);
+    if (is_kept) return;
+    if (is_shell)
+        lane_retire(lane, entry, memory_size(entry), NULL);
+    else
+        entry_retire(lane, entry);
 }
 
 void edit_remove_moved(struct edit *edit) {
-    struct entry *entry = edit_unlink(edit);
-    lane_retire(edit->scope->scope.lane, entry, memory_size(entry), NULL);
+    remove_entry(edit, true);
 }
 
 void edit_remove(struct edit *edit) {
-    if (edit->entry == NULL) return;
-    entry_retire(edit->scope->scope.lane, edit_unlink(edit));
+    if (edit->entry != NULL) remove_entry(edit, false);
 }

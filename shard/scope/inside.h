@@ -16,6 +16,7 @@ static inline void scope_begin(struct scope *scope, struct lane *lane, const str
     scope->counts_access = true;
     scope->is_editing = false;
     scope->changes = 0;
+    scope->undo = NULL;
     lane->scopes++;
 }
 

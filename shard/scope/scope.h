@@ -31,6 +31,7 @@
 struct keyspace;
 struct lane;
 struct shard;
+struct undo;
 
 /* What an optimistic scope has looked at: shards with their versions, and the copies it made of entries. It
  * belongs to a thread, which uses it for one scope after the other. */
@@ -62,6 +63,7 @@ struct scope {
     bool counts_access; /* false for a client with NO-TOUCH: reads leave no trace in eviction's bookkeeping */
     bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */
     uint64_t changes;   /* through this scope: scope_changed calls, as scope_count_more corrects them */
+    struct undo *undo;  /* undo.h; NULL: what is done is done */
 };
 
 struct read_scope {
@@ -119,6 +121,7 @@ struct edit {
     struct shard *shard;
     struct entry *entry;
     uint64_t place; /* private: its slot in the table */
+    void *kept;     /* private: what its scope's undo knows of the open value */
     bool is_changed;
     bool is_new;  /* the key was absent when it got a value */
     bool is_open; /* between edit_open_value and edit_close_value */
@@ -143,6 +146,9 @@ void scope_count_more(struct write_scope *scope, int64_t more);
 /* Bytes are copied, or, if blob is not NULL (they are the blob's whole content), a reference to it is taken.
  * A canonical integer of up to 20 bytes is held as one. */
 bool edit_put_string(struct edit *edit, const char *data, size_t length, struct blob *blob, bool keep_expiry);
+/* The same with an expiry: unix time in milliseconds. */
+bool edit_put_string_until(struct edit *edit, const char *data, size_t length, struct blob *blob,
+                           int64_t expiry);
 /* Keep an expiry: what INCR and its kin want. The second never makes an integer of the text, as INCRBYFLOAT
  * doesn't. */
 bool edit_put_integer(struct edit *edit, int64_t value);

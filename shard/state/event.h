@@ -71,6 +71,7 @@ enum event {
     EVENT_XREADGROUP,
     EVENT_FLUSH, /* removed with its whole database */
     EVENT_SWAP,  /* its database was exchanged with another one */
+    EVENT_UNDO,  /* it is again what it was before the last change that was told of (undo.h) */
     EVENT_COUNT
 };
 

@@ -676,17 +676,21 @@ static uint64_t word_for(uint64_t tag, const struct entry *entry) {
            (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
 }
 
-/* sign: 1 or -1 (as unsigned numbers wrap). */
-static void tally(struct table *table, const struct entry *entry, struct lane *lane, uint64_t sign) {
-    uint64_t bytes = entry_bytes(entry) * sign;
-    int64_t expiry = entry_expiry(entry);
+void table_count_bytes(struct table *table, const struct entry *entry, int64_t more, struct lane *lane) {
+    uint64_t bytes = (uint64_t)more;
     counter_add(&table->bytes, bytes);
     counter_add(&lane->entry_bytes, bytes);
-    lane_charge(lane, (int64_t)bytes);
+    lane_charge(lane, more);
     if (access_is_main(access_read(entry))) {
         counter_add(&table->main_bytes, bytes);
         counter_add(&lane->main_bytes, bytes);
     }
+}
+
+/* sign: 1 or -1 (as unsigned numbers wrap). */
+static void tally(struct table *table, const struct entry *entry, struct lane *lane, uint64_t sign) {
+    int64_t expiry = entry_expiry(entry);
+    table_count_bytes(table, entry, (int64_t)(entry_bytes(entry) * sign), lane);
     if (expiry == ENTRY_NO_EXPIRY) return;
     counter_add(&table->expiring, sign);
     counter_add(&lane->expiring, sign);

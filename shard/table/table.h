@@ -150,6 +150,8 @@ void table_replace(slot *at, const struct entry *entry);
 /* Take an entry's bytes and expiry into the table's counts, and out of them: around a change. */
 void table_count(struct table *table, const struct entry *entry, struct lane *lane);
 void table_uncount(struct table *table, const struct entry *entry, struct lane *lane);
+/* An entry that is counted is so many bytes larger than that. */
+void table_count_bytes(struct table *table, const struct entry *entry, int64_t more, struct lane *lane);
 /* Empties the slot of a key, and moves two homes if the table is changing its size: other slots are void. */
 void table_remove(struct table *table, slot *at, uint64_t hash, struct lane *lane);
 

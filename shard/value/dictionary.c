@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../table/crowd.h"
 #include "../table/cursor.h"
 #include "../base/memory.h"
@@ -23,14 +24,18 @@
 #define MERGE_AT 8
 /* Of random hashes no bucket has as many: those that are still to be split have 32 on the average at most. */
 #define BUCKET_MOST 128
+/* What a journal keeps at most of an insertion, and of a split (journal.h). */
+#define INSERT_KEPT (sizeof(struct dictionary) + 8 * sizeof(uint64_t))
+#define SPLIT_KEPT ((BUCKET_MOST + 8) * sizeof(uint64_t))
+#define NOTES 24
 #define ADDRESS_MASK UINT64_C(0x0000FFFFFFFFFFFF)
 #define ADDRESS_BITS 48
 #define POSITION_SHIFT (64 - CURSOR_BITS)
 
 struct dictionary {
     item_name *name;
-    uint64_t **segments;      /* of bucket words */
     struct crowd_node *crowd; /* of items that found no room in their buckets */
+    uint64_t **segments;      /* of bucket words: from here on a journal keeps it */
     uint64_t count;           /* of all */
     uint64_t split;
     size_t bytes;
@@ -83,6 +88,10 @@ static bool is_named(const struct dictionary *dictionary, uint64_t word, const c
     return present_length == length && memcmp(present, name, length) == 0;
 }
 
+static void keep(struct dictionary *dictionary) {
+    journal_keep(&dictionary->segments, sizeof *dictionary - offsetof(struct dictionary, segments));
+}
+
 /* ------------------------------------------------------------------ buckets */
 
 static size_t room_for(uint32_t count) {
@@ -96,11 +105,11 @@ static bool bucket_resize(struct dictionary *dictionary, uint64_t *bucket, uint3
     if (before == after) return true;
     uint64_t *words = words_of(*bucket);
     if (after == 0) {
-        free(words);
+        journal_free(words);
         words = NULL;
     } else {
-        uint64_t *moved = realloc(words, after);
-        if (moved == NULL) return after < before;
+        uint64_t *moved = journal_realloc(words, after);
+        if (moved == NULL) return after < before; /* harmless: it is longer than it need be */
         words = moved;
     }
     dictionary->bytes = dictionary->bytes - before + after;
@@ -110,7 +119,10 @@ static bool bucket_resize(struct dictionary *dictionary, uint64_t *bucket, uint3
 
 static bool bucket_add(struct dictionary *dictionary, uint64_t *bucket, uint64_t word) {
     uint32_t count = count_of(*bucket);
+    journal_keep(bucket, sizeof *bucket);
     if (count == BUCKET_MOST || !bucket_resize(dictionary, bucket, count + 1)) return false;
+    /* What stands behind the last one may have been there before. */
+    journal_keep(&words_of(*bucket)[count], sizeof word);
     words_of(*bucket)[count] = word;
     *bucket = bucket_make(words_of(*bucket), count + 1);
     if (count + 1 > dictionary->largest) dictionary->largest = count + 1;
@@ -120,6 +132,8 @@ static bool bucket_add(struct dictionary *dictionary, uint64_t *bucket, uint64_t
 static void bucket_remove(struct dictionary *dictionary, uint64_t *bucket, uint32_t at) {
     uint32_t count = count_of(*bucket);
     uint64_t *words = words_of(*bucket);
+    journal_keep(bucket, sizeof *bucket);
+    journal_keep(&words[at], sizeof words[at]);
     words[at] = words[count - 1];
     bucket_resize(dictionary, bucket, count - 1);
     *bucket = bucket_make(words_of(*bucket), count - 1);
@@ -143,9 +157,41 @@ static struct crowd_node *crowd_node_of(const struct dictionary *dictionary, uin
     return crowd_find(dictionary->crowd, dictionary->name, reverse(hash), name, length);
 }
 
+/* A tree that balances itself isn't kept node by node: what came goes, and what went comes again. */
+struct crowd_change {
+    struct dictionary *dictionary;
+    struct crowd_node *node;
+};
+
+static void crowd_remove_again(void *context, void *note) {
+    const struct crowd_change *change = note;
+    struct dictionary *dictionary = change->dictionary;
+    (void)context;
+    dictionary->crowd = crowd_remove(dictionary->crowd, dictionary->name, change->node);
+}
+
+static void crowd_insert_again(void *context, void *note) {
+    const struct crowd_change *change = note;
+    struct dictionary *dictionary = change->dictionary;
+    (void)context;
+    dictionary->crowd = crowd_insert(dictionary->crowd, dictionary->name, change->node);
+}
+
+static const struct journal_kind crowd_added = {.back = crowd_remove_again},
+                                 crowd_removed = {.back = crowd_insert_again};
+
+static bool crowd_note(const struct journal_kind *kind, struct dictionary *dictionary,
+                       struct crowd_node *node) {
+    struct crowd_change change = {dictionary, node};
+    return journal_open == NULL || journal_note(journal_open, kind, &change, sizeof change) != NULL;
+}
+
 static bool crowd_add(struct dictionary *dictionary, uint64_t hash, const void *item) {
-    struct crowd_node *node = malloc(sizeof *node);
-    if (node == NULL) return false;
+    struct crowd_node *node = journal_malloc(sizeof *node);
+    if (node == NULL || !crowd_note(&crowd_added, dictionary, node)) {
+        journal_free(node);
+        return false;
+    }
     atomic_init(&node->word, (uint64_t)(uintptr_t)item);
     node->order = reverse(hash);
     dictionary->crowd = crowd_insert(dictionary->crowd, dictionary->name, node);
@@ -156,7 +202,7 @@ static bool crowd_add(struct dictionary *dictionary, uint64_t hash, const void *
 static void *crowd_free(struct dictionary *dictionary, struct crowd_node *node) {
     void *item = node_item(node);
     dictionary->bytes -= memory_size(node);
-    free(node);
+    journal_free(node);
     return item;
 }
 
@@ -174,15 +220,17 @@ static bool directory_extend(struct dictionary *dictionary, uint64_t number) {
     if ((number & (SEGMENT - 1)) != 0) return true;
     if (segment == dictionary->segment_capacity) {
         uint32_t capacity = segment == 0 ? 1 : segment * 2;
-        uint64_t **segments = realloc(dictionary->segments, capacity * sizeof *segments);
+        uint64_t **segments = journal_realloc(dictionary->segments, capacity * sizeof *segments);
         if (segments == NULL) return false;
         dictionary->bytes += (capacity - segment) * sizeof *segments;
         dictionary->segments = segments;
         dictionary->segment_capacity = capacity;
     }
     uint32_t words = segment == 0 ? 1 : SEGMENT;
-    dictionary->segments[segment] = calloc(words, sizeof(uint64_t));
-    if (dictionary->segments[segment] == NULL) return false;
+    uint64_t *made = journal_calloc(words, sizeof(uint64_t));
+    if (made == NULL) return false;
+    journal_keep(&dictionary->segments[segment], sizeof made);
+    dictionary->segments[segment] = made;
     if (segment == 0) dictionary->first_capacity = words;
     dictionary->bytes += words * sizeof(uint64_t);
     return true;
@@ -191,22 +239,27 @@ static bool directory_extend(struct dictionary *dictionary, uint64_t number) {
 static bool first_segment_extend(struct dictionary *dictionary, uint64_t number) {
     uint32_t capacity = dictionary->first_capacity;
     if (number < capacity || number >= SEGMENT) return true;
-    uint64_t *words = realloc(dictionary->segments[0], 2 * capacity * sizeof *words);
+    uint64_t *words = journal_realloc(dictionary->segments[0], 2 * capacity * sizeof *words);
     if (words == NULL) return false;
+    journal_keep(&dictionary->segments[0], sizeof words);
     dictionary->segments[0] = words;
     dictionary->bytes += capacity * sizeof *words;
     dictionary->first_capacity = 2 * capacity;
     return true;
 }
 
-/* Out of memory only means that it is tried again at the next insertion. */
+/* Out of memory is harmless: it is tried again at the next insertion. */
 static void split_one(struct dictionary *dictionary) {
     uint64_t size = UINT64_C(1) << dictionary->level, number = size + dictionary->split;
+    if (!journal_room(NOTES, SPLIT_KEPT)) return;
     if (!first_segment_extend(dictionary, number) || !directory_extend(dictionary, number)) return;
     uint64_t *from = bucket_at(dictionary, dictionary->split), *to = bucket_at(dictionary, number);
-    *to = 0;
     uint32_t count = count_of(*from), moving = 0;
     uint64_t *words = words_of(*from);
+    journal_keep(from, sizeof *from);
+    journal_keep(to, sizeof *to);
+    if (count > 0) journal_keep(words, count * sizeof *words);
+    *to = 0;
     /* First those that move are put last; then there is memory for them, or nothing has happened. */
     for (uint32_t i = 0; i < count; i++) __builtin_prefetch(item_of(words[i]));
     for (uint32_t i = 0; i < count - moving;) {
@@ -219,7 +272,7 @@ static void split_one(struct dictionary *dictionary) {
         words[count - moving] = word;
     }
     if (moving > 0) {
-        uint64_t *array = malloc(room_for(moving));
+        uint64_t *array = journal_malloc(room_for(moving));
         if (array == NULL) return;
         memcpy(array, words + count - moving, moving * sizeof *array);
         dictionary->bytes += room_for(moving);
@@ -239,19 +292,23 @@ static void merge_last(struct dictionary *dictionary) {
     uint64_t size = UINT64_C(1) << level, split = (dictionary->split == 0 ? size : dictionary->split) - 1;
     uint64_t *into = bucket_at(dictionary, split), *last = bucket_at(dictionary, size + split);
     uint32_t present = count_of(*into), more = count_of(*last);
+    journal_keep(into, sizeof *into);
+    journal_keep(last, sizeof *last);
     if (present + more > BUCKET_MOST || !bucket_resize(dictionary, into, present + more)) return;
+    if (more > 0) journal_keep(words_of(*into) + present, more * sizeof(uint64_t));
     if (more > 0) memcpy(words_of(*into) + present, words_of(*last), more * sizeof(uint64_t));
     *into = bucket_make(words_of(*into), present + more);
     if (present + more > dictionary->largest) dictionary->largest = present + more;
     dictionary->bytes -= room_for(more);
-    free(words_of(*last));
+    journal_free(words_of(*last));
     *last = 0;
     dictionary->level = level;
     dictionary->split = split;
     uint64_t number = size + split;
     if ((number & (SEGMENT - 1)) == 0) {
         uint64_t **segment = &dictionary->segments[number >> SEGMENT_BITS];
-        free(*segment);
+        journal_keep(segment, sizeof *segment);
+        journal_free(*segment);
         *segment = NULL;
         dictionary->bytes -= SEGMENT * sizeof(uint64_t);
     }
@@ -314,6 +371,8 @@ void *dictionary_find(const struct dictionary *dictionary, uint64_t hash, const 
 bool dictionary_insert(struct dictionary *dictionary, uint64_t hash, void *item) {
     uint64_t *bucket = bucket_at(dictionary, bucket_of(dictionary, hash));
     bool is_full = count_of(*bucket) == BUCKET_MOST;
+    if (!journal_room(NOTES, INSERT_KEPT)) return false;
+    keep(dictionary);
     if (!(is_full ? crowd_add(dictionary, hash, item)
                   : bucket_add(dictionary, bucket, word_make(hash, item))))
         return false;
@@ -326,13 +385,16 @@ void dictionary_replace(struct dictionary *dictionary, uint64_t hash, const void
     uint64_t *words = words_of(bucket);
     for (uint32_t i = 0; i < count_of(bucket); i++) {
         if (item_of(words[i]) != present) continue;
+        journal_keep(&words[i], sizeof words[i]);
         words[i] = word_make(hash, item);
         return;
     }
     size_t length;
     const char *name = dictionary->name(item, &length);
     struct crowd_node *node = crowd_node_of(dictionary, hash, name, length);
-    if (node != NULL) atomic_store_explicit(&node->word, (uint64_t)(uintptr_t)item, memory_order_relaxed);
+    if (node == NULL) return;
+    journal_keep(&node->word, sizeof node->word);
+    atomic_store_explicit(&node->word, (uint64_t)(uintptr_t)item, memory_order_relaxed);
 }
 
 void *dictionary_remove(struct dictionary *dictionary, uint64_t hash, const char *name, size_t length) {
@@ -342,9 +404,11 @@ void *dictionary_remove(struct dictionary *dictionary, uint64_t hash, const char
         at < 0 && dictionary->crowd != NULL ? crowd_node_of(dictionary, hash, name, length) : NULL;
     if (at < 0 && node == NULL) return NULL;
     void *item = node == NULL ? item_of(words_of(*bucket)[at]) : node_item(node);
+    keep(dictionary);
     if (node == NULL) {
         bucket_remove(dictionary, bucket, (uint32_t)at);
     } else {
+        if (!crowd_note(&crowd_removed, dictionary, node)) journal_open->is_broken = true;
         dictionary->crowd = crowd_remove(dictionary->crowd, dictionary->name, node);
         crowd_free(dictionary, node);
     }

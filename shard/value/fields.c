@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "dictionary.h"
 #include "form.h"
@@ -27,7 +28,7 @@ static const char *pair_name(const void *item, size_t *length) {
 
 static struct pair *pair_create(struct text field, struct text text) {
     if (field.length > UINT32_MAX || text.length > UINT32_MAX) return NULL;
-    struct pair *pair = malloc(sizeof *pair + field.length + text.length);
+    struct pair *pair = journal_malloc(sizeof *pair + field.length + text.length);
     if (pair == NULL) return NULL;
     pair->field_length = (uint32_t)field.length;
     pair->text_length = (uint32_t)text.length;
@@ -66,6 +67,7 @@ uint64_t fields_count(const void *value) {
 static bool table_add(struct table *table, struct pair *pair) {
     if (!dictionary_insert(table->dictionary, value_hash(pair->bytes, pair->field_length), pair))
         return false;
+    journal_keep(&table->pair_bytes, sizeof table->pair_bytes);
     table->pair_bytes += memory_size(pair);
     return true;
 }
@@ -115,9 +117,11 @@ static struct table *table_from(const void *value) {
 }
 
 static bool enlarge(void **value) {
+    struct journal *paused = journal_pause();
     struct table *table = table_from(*value);
-    if (table == NULL) return false;
-    free(*value);
+    journal_resume(paused);
+    if (table == NULL || !value_made(&hash_kind, value_tag(table, VALUE_LARGE))) return false;
+    journal_free(*value);
     *value = value_tag(table, VALUE_LARGE);
     return true;
 }
@@ -140,7 +144,9 @@ bool fields_get(const void *value, struct text field, struct packed_text *text) 
 static enum put table_put(struct table *table, struct text field, struct text text) {
     uint64_t hash = value_hash(field.data, field.length);
     struct pair *present = dictionary_find(table->dictionary, hash, field.data, field.length);
+    if (!journal_room(8, text.length + 4 * sizeof(uint64_t))) return PUT_FAILED;
     if (present != NULL && present->text_length == text.length) {
+        journal_keep(present->bytes + present->field_length, text.length);
         if (text.length > 0) memcpy(present->bytes + present->field_length, text.data, text.length);
         return PUT_OVER;
     }
@@ -148,12 +154,13 @@ static enum put table_put(struct table *table, struct text field, struct text te
     if (pair == NULL) return PUT_FAILED;
     if (present == NULL) {
         if (table_add(table, pair)) return PUT_NEW;
-        free(pair);
+        journal_free(pair);
         return PUT_FAILED;
     }
     dictionary_replace(table->dictionary, hash, present, pair);
+    journal_keep(&table->pair_bytes, sizeof table->pair_bytes);
     table->pair_bytes += memory_size(pair) - memory_size(present);
-    free(present);
+    journal_free(present);
     return PUT_OVER;
 }
 
@@ -190,8 +197,9 @@ bool fields_remove(void **value, struct text field) {
         struct pair *pair = dictionary_remove(table->dictionary, value_hash(field.data, field.length),
                                               field.data, field.length);
         if (pair == NULL) return false;
+        journal_keep(&table->pair_bytes, sizeof table->pair_bytes);
         table->pair_bytes -= memory_size(pair);
-        free(pair);
+        journal_free(pair);
         return true;
     }
     struct packed *packed = *value;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 
 #define LONG 15u
@@ -117,7 +118,7 @@ static struct folded *fold_numbers(const struct packed *packed, const struct ext
     uint32_t width = width_of(extent);
     size_t size =
         memory_good_size(sizeof(struct folded) + sizeof extent->least + (size_t)width * extent->count);
-    struct folded *folded = size > most ? NULL : malloc(size);
+    struct folded *folded = size > most ? NULL : journal_malloc(size);
     if (folded == NULL) return NULL;
     *folded = (struct folded){.count = extent->count & 0xFFFFFFu,
                               .width = width & 0xFFu,
@@ -150,7 +151,7 @@ struct folded *folded_create(const struct packed *packed) {
     }
     size_t size = (size_t)(writer.at - unfolded);
     if (writer.is_full || memory_good_size(sizeof(struct folded) + size) > most) return NULL;
-    struct folded *folded = malloc(memory_good_size(sizeof *folded + size));
+    struct folded *folded = journal_malloc(memory_good_size(sizeof *folded + size));
     if (folded == NULL) return NULL;
     *folded = (struct folded){.count = count & 0xFFFFFFu, .packed_length = (uint32_t)length};
     memcpy(folded->bytes, unfolded, size);
@@ -242,7 +243,10 @@ static void element_keep(struct folded *folded, const struct packed *packed, uin
 }
 
 uint32_t folded_remove(struct folded **folded, folded_choice *leaves_out, void *context) {
-    struct folded *present = *folded;
+    struct folded *present = journal_own(*folded);
+    if (present == NULL) journal_break();
+    if (present != NULL) *folded = present;
+    present = *folded;
     const struct packed *packed = folded_read(present);
     size_t size = memory_size(present);
     struct writer writer = {present->bytes + (present->width > 0 ? sizeof(int64_t) : 0),
@@ -264,7 +268,7 @@ uint32_t folded_remove(struct folded **folded, folded_choice *leaves_out, void *
     present->packed_length = length;
     size_t fitting = memory_good_size((size_t)(writer.at - (unsigned char *)present));
     if (fitting < size) {
-        struct folded *smaller = realloc(present, fitting);
+        struct folded *smaller = journal_realloc(present, fitting); /* harmless: it stays larger */
         if (smaller != NULL) *folded = smaller;
     }
     return count;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "folded.h"
 #include "form.h"
@@ -46,6 +47,22 @@ static struct node *node_at(const struct list *list, uint32_t index) {
     return &list->nodes[(list->first + index) & (list->capacity - 1)];
 }
 
+/* ------------------------------------------------------------------ what may have to come back */
+
+/* Of an operation that moves so many nodes at most, besides those of its element. */
+static bool room(const struct list *list, uint64_t moves) {
+    size_t notes = 32 + (size_t)moves;
+    return journal_room(notes, 8 * sizeof *list + notes * sizeof(struct node));
+}
+
+static void keep(struct list *list) {
+    journal_keep(list, sizeof *list);
+}
+
+static void node_keep(struct node *node) {
+    journal_keep(node, sizeof *node);
+}
+
 /* ------------------------------------------------------------------ how large a node gets */
 
 struct limit {
@@ -70,10 +87,11 @@ static bool node_fits(const struct node *node, struct text text) {
 
 static bool ring_grow(struct list *list) {
     uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
-    struct node *nodes = malloc(capacity * sizeof *nodes);
+    struct node *nodes = journal_malloc(capacity * sizeof *nodes);
     if (nodes == NULL) return false;
+    keep(list);
     for (uint32_t i = 0; i < list->length; i++) nodes[i] = *node_at(list, i);
-    free(list->nodes);
+    journal_free(list->nodes);
     list->nodes = nodes;
     list->first = 0;
     list->capacity = capacity;
@@ -83,21 +101,27 @@ static bool ring_grow(struct list *list) {
 /* Makes a place for a node before the index-th; the nearer end makes way. */
 static struct node *ring_insert(struct list *list, uint32_t index) {
     if (list->length == list->capacity && !ring_grow(list)) return NULL;
+    keep(list);
     list->length++;
     if (index < list->length / 2) {
         list->first = (list->first - 1) & (list->capacity - 1);
+        for (uint32_t i = 0; i <= index; i++) node_keep(node_at(list, i));
         for (uint32_t i = 0; i < index; i++) *node_at(list, i) = *node_at(list, i + 1);
     } else {
+        for (uint32_t i = list->length - 1; i + 1 > index; i--) node_keep(node_at(list, i));
         for (uint32_t i = list->length - 1; i > index; i--) *node_at(list, i) = *node_at(list, i - 1);
     }
     return node_at(list, index);
 }
 
 static void ring_remove(struct list *list, uint32_t index) {
+    keep(list);
     if (index < list->length / 2) {
+        for (uint32_t i = index; i > 0; i--) node_keep(node_at(list, i));
         for (uint32_t i = index; i > 0; i--) *node_at(list, i) = *node_at(list, i - 1);
         list->first = (list->first + 1) & (list->capacity - 1);
     } else {
+        for (uint32_t i = index; i + 1 < list->length; i++) node_keep(node_at(list, i));
         for (uint32_t i = index; i + 1 < list->length; i++) *node_at(list, i) = *node_at(list, i + 1);
     }
     list->length--;
@@ -131,22 +155,26 @@ static bool node_unfold(struct list *list, struct node *node) {
     if (!node->is_folded) return true;
     struct packed *packed = packed_copy(folded_read(node->folded));
     if (packed == NULL) return false;
+    keep(list);
+    node_keep(node);
     list->bytes += packed_bytes(packed) - folded_bytes(node->folded);
-    free(node->folded);
+    journal_free(node->folded);
     node->packed = packed;
     node->is_folded = false;
     return true;
 }
 
-/* If it is far enough from the ends, and that pays. */
+/* If it is far enough from the ends, and that pays. Out of memory is harmless: it stays as it is. */
 static void node_fold(struct list *list, uint32_t index) {
     uint32_t depth = value_limit(&value_limits.list_compress_depth);
     if (depth == 0 || index < depth || list->length <= depth || index >= list->length - depth) return;
     struct node *node = node_at(list, index);
     struct folded *folded = node->is_folded ? NULL : folded_create(node->packed);
     if (folded == NULL) return;
+    keep(list);
+    node_keep(node);
     list->bytes -= packed_bytes(node->packed) - folded_bytes(folded);
-    free(node->packed);
+    journal_free(node->packed);
     node->folded = folded;
     node->is_folded = true;
 }
@@ -163,7 +191,7 @@ static struct node *node_create(struct list *list, uint32_t index) {
     struct packed *packed = packed_create();
     struct node *node = packed == NULL ? NULL : ring_insert(list, index);
     if (node == NULL) {
-        free(packed);
+        journal_free(packed);
         return NULL;
     }
     *node = (struct node){.packed = packed};
@@ -173,14 +201,17 @@ static struct node *node_create(struct list *list, uint32_t index) {
 
 static void node_free(struct list *list, uint32_t index) {
     struct node *node = node_at(list, index);
+    keep(list);
     list->bytes -= node_bytes(node);
     list->count -= node->count;
-    free(node->packed);
+    journal_free(node->packed);
     ring_remove(list, index);
 }
 
 static bool node_insert(struct list *list, struct node *node, uint64_t offset, struct text text) {
     if (!node_unfold(list, node)) return false;
+    keep(list);
+    node_keep(node);
     size_t before = packed_bytes(node->packed);
     uint32_t at = offset == node->count ? PACKED_END : packed_at(node->packed, (int64_t)offset);
     if (!packed_insert(&node->packed, at, text.data, text.length, NULL)) return false;
@@ -205,6 +236,8 @@ static bool is_in_stretch(void *context, const struct packed *packed, uint32_t a
 /* For want of memory to unfold it in. */
 static void folded_node_remove(struct list *list, struct node *node, uint64_t offset, uint32_t count) {
     struct stretch stretch = {0, offset, offset + count};
+    keep(list);
+    node_keep(node);
     list->bytes -= folded_bytes(node->folded);
     node->count = folded_remove(&node->folded, is_in_stretch, &stretch);
     list->bytes += folded_bytes(node->folded);
@@ -221,6 +254,8 @@ static void node_remove(struct list *list, uint32_t index, uint64_t offset, uint
         folded_node_remove(list, node, offset, count);
         return;
     }
+    keep(list);
+    node_keep(node);
     size_t before = packed_bytes(node->packed);
     packed_remove(&node->packed, packed_at(node->packed, (int64_t)offset), count);
     list->bytes = list->bytes - before + packed_bytes(node->packed);
@@ -239,8 +274,11 @@ static bool node_split(struct list *list, uint32_t index, uint64_t offset) {
         return false;
     }
     uint32_t count = node->count;
+    keep(list);
+    node_keep(node);
+    node_keep(rear);
     list->bytes -= packed_bytes(node->packed) + packed_bytes(rear->packed);
-    free(rear->packed);
+    journal_free(rear->packed);
     rear->packed = copy;
     rear->count = count - (uint32_t)offset;
     packed_remove(&rear->packed, packed_first(rear->packed), (uint32_t)offset);
@@ -258,9 +296,9 @@ void *list_create(void) {
 
 static bool enlarge(void **value) {
     struct packed *packed = *value;
-    struct list *list = calloc(1, sizeof *list);
+    struct list *list = journal_calloc(1, sizeof *list);
     if (list == NULL || !ring_grow(list)) {
-        free(list);
+        journal_free(list);
         return false;
     }
     if (packed_count(packed) > 0) {
@@ -268,7 +306,7 @@ static bool enlarge(void **value) {
         list->count = packed_count(packed);
         list->bytes = packed_bytes(packed);
     } else {
-        free(packed);
+        journal_free(packed);
     }
     *value = value_tag(list, VALUE_LARGE);
     return true;
@@ -284,10 +322,11 @@ static void settle(void **value) {
     if (!node_unfold(list, node)) return;
     if (packed_length(node->packed) > limit.bytes / 2 || node->count > limit.count / 2) return;
     *value = node->packed;
-    free(list->nodes);
-    free(list);
+    journal_free(list->nodes);
+    journal_free(list);
 }
 
+/* Out of memory is harmless: it becomes a row when it has to, or stays a long sequence. */
 void list_expect(void **value, size_t more, uint64_t count) {
     if (is_large(*value)) return;
     struct limit limit = limit_now();
@@ -344,6 +383,7 @@ void list_each(const void *value, uint64_t index, uint64_t count, bool is_backwa
 
 static bool large_push(struct list *list, bool is_front, struct text text) {
     uint32_t end = is_front || list->length == 0 ? 0 : list->length - 1;
+    if (!room(list, 2)) return false;
     if (list->length > 0) node_unfold(list, node_at(list, end)); /* if not, there is another one */
     if (list->length > 0 && node_fits(node_at(list, end), text))
         return node_insert(list, node_at(list, end), is_front ? 0 : node_at(list, end)->count, text);
@@ -380,7 +420,9 @@ bool list_set(void **value, uint64_t index, struct text text) {
     struct list *list = list_of(*value);
     struct spot spot = spot_of(list, index);
     struct node *node = node_at(list, spot.node);
-    if (!node_unfold(list, node)) return false;
+    if (!room(list, 0) || !node_unfold(list, node)) return false;
+    keep(list);
+    node_keep(node);
     size_t before = packed_bytes(node->packed);
     if (!packed_replace(&node->packed, packed_at(node->packed, (int64_t)spot.offset), text.data, text.length))
         return false;
@@ -392,7 +434,7 @@ bool list_set(void **value, uint64_t index, struct text text) {
 static bool large_insert(struct list *list, uint64_t index, struct text text) {
     struct spot spot = spot_of(list, index);
     struct node *node = node_at(list, spot.node);
-    if (!node_unfold(list, node)) return false;
+    if (!room(list, list->length) || !node_unfold(list, node)) return false;
     if (node_fits(node, text)) {
         if (!node_insert(list, node, spot.offset, text)) return false;
         node_fold(list, spot.node);
@@ -512,6 +554,8 @@ uint64_t list_remove_equal(void **value, struct text text, int64_t count) {
         /* Nodes that went were before the next one, or behind it. */
         uint32_t index = count < 0 ? length - 1 - visited : visited - (length - list->length);
         struct node *node = node_at(list, index);
+        keep(list);
+        node_keep(node);
         size_t before = node_bytes(node);
         uint64_t went = node->is_folded ? folded_remove_equal(node, text, count < 0, &left)
                                         : packed_remove_equal(&node->packed, text, count < 0, &left);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "../base/number.h"
 #include "dictionary.h"
@@ -38,7 +39,7 @@ static const char *member_name(const void *item, size_t *length) {
 static struct member *member_create(struct text text) {
     if (text.length > UINT32_MAX) return NULL;
     size_t header = text.length < LENGTH_LONG ? 1 : 5;
-    struct member *member = malloc(header + text.length);
+    struct member *member = journal_malloc(header + text.length);
     if (member == NULL) return NULL;
     uint32_t length = (uint32_t)text.length;
     member->bytes[0] = (unsigned char)(header == 1 ? length : LENGTH_LONG);
@@ -80,12 +81,14 @@ static bool table_free_some(struct table *table, size_t budget) {
 }
 
 static bool table_insert(struct table *table, uint64_t hash, struct text text) {
+    if (!journal_room(4, 2 * sizeof table->member_bytes)) return false;
     struct member *member = member_create(text);
     if (member == NULL) return false;
     if (!dictionary_insert(table->dictionary, hash, member)) {
-        free(member);
+        journal_free(member);
         return false;
     }
+    journal_keep(&table->member_bytes, sizeof table->member_bytes);
     table->member_bytes += memory_size(member);
     return true;
 }
@@ -128,16 +131,18 @@ void *members_create(struct text first, uint64_t expected) {
     return table == NULL ? NULL : value_tag(table, VALUE_LARGE);
 }
 
-static void replace(void **value, void *by) {
-    free(value_untag(*value)); /* numbers or packed: one allocation */
+static bool replace(void **value, void *by) {
+    if (!value_made(&set_kind, by)) return false;
+    journal_free(value_untag(*value)); /* numbers or packed: one allocation */
     *value = by;
+    return true;
 }
 
 static bool enlarge(void **value) {
+    struct journal *paused = journal_pause();
     struct table *table = table_from(*value);
-    if (table == NULL) return false;
-    replace(value, value_tag(table, VALUE_LARGE));
-    return true;
+    journal_resume(paused);
+    return table != NULL && replace(value, value_tag(table, VALUE_LARGE));
 }
 
 static bool append(void *context, const struct packed_text *member) {
@@ -150,11 +155,11 @@ static bool append(void *context, const struct packed_text *member) {
 
 /* Numbers that get company of another kind. */
 static bool pack(void **value) {
+    struct journal *paused = journal_pause();
     struct packed *packed = packed_create();
     if (packed != NULL) members_each(*value, append, &packed);
-    if (packed == NULL) return false;
-    replace(value, packed);
-    return true;
+    journal_resume(paused);
+    return packed != NULL && replace(value, packed);
 }
 
 /* ------------------------------------------------------------------ single members */
@@ -236,8 +241,9 @@ static bool table_take(struct table *table, struct text text) {
     struct member *member =
         dictionary_remove(table->dictionary, value_hash(text.data, text.length), text.data, text.length);
     if (member == NULL) return false;
+    journal_keep(&table->member_bytes, sizeof table->member_bytes);
     table->member_bytes -= memory_size(member);
-    free(member);
+    journal_free(member);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 
 struct numbers {
@@ -81,10 +82,17 @@ bool numbers_has(const struct numbers *numbers, int64_t number) {
 
 static bool resize(struct numbers **numbers, uint32_t width, uint32_t count) {
     if (size_of(width, count) == size_of((*numbers)->width, (*numbers)->count)) return true;
-    struct numbers *moved = realloc(*numbers, size_of(width, count));
+    struct numbers *moved = journal_realloc(*numbers, size_of(width, count));
     if (moved == NULL) return false;
     *numbers = moved;
     return true;
+}
+
+/* Before a change, as what it was may have to come back. */
+static bool own(struct numbers **numbers) {
+    struct numbers *owned = journal_own(*numbers);
+    if (owned != NULL) *numbers = owned;
+    return owned != NULL;
 }
 
 /* From behind, so that none is written over before it is read. */
@@ -98,7 +106,7 @@ int numbers_add(struct numbers **numbers, int64_t number) {
     uint32_t place = place_of(*numbers, number), width = width_of(number), count = (*numbers)->count;
     if (place < count && numbers_at(*numbers, place) == number) return 0;
     if (width < (*numbers)->width) width = (*numbers)->width;
-    if (!resize(numbers, width, count + 1)) return -1;
+    if (!own(numbers) || !resize(numbers, width, count + 1)) return -1;
     if (width > (*numbers)->width) widen(*numbers, width);
     unsigned char *at = (*numbers)->bytes + (size_t)width * place;
     memmove(at + width, at, (size_t)width * (count - place));
@@ -110,9 +118,10 @@ int numbers_add(struct numbers **numbers, int64_t number) {
 bool numbers_remove(struct numbers **numbers, int64_t number) {
     uint32_t place = place_of(*numbers, number), width = (*numbers)->width, count = (*numbers)->count;
     if (place == count || numbers_at(*numbers, place) != number) return false;
+    if (!own(numbers)) journal_break();
     unsigned char *at = (*numbers)->bytes + (size_t)width * place;
     memmove(at, at + width, (size_t)width * (count - 1 - place));
-    resize(numbers, width, count - 1); /* a failure only leaves it larger */
+    resize(numbers, width, count - 1); /* harmless: a failure only leaves it larger */
     (*numbers)->count--;
     return true;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "../base/number.h"
 #include "value.h"
@@ -239,7 +240,7 @@ uint32_t packed_find(const struct packed *packed, uint32_t at, const char *data,
 /* ------------------------------------------------------------------ making room */
 
 struct packed *packed_create(void) {
-    struct packed *packed = malloc(memory_good_size(HEADER + 1));
+    struct packed *packed = journal_malloc(memory_good_size(HEADER + 1));
     if (packed == NULL) return NULL;
     total_set(packed, HEADER + 1);
     count_set(packed, 0);
@@ -249,9 +250,16 @@ struct packed *packed_create(void) {
 
 struct packed *packed_copy(const struct packed *packed) {
     uint32_t total = total_of(packed);
-    struct packed *copy = malloc(memory_good_size(total));
+    struct packed *copy = journal_malloc(memory_good_size(total));
     if (copy != NULL) memcpy(copy->bytes, packed->bytes, total);
     return copy;
+}
+
+/* Before a change, as what it was may have to come back. */
+bool packed_own(struct packed **packed) {
+    struct packed *owned = journal_own(*packed);
+    if (owned != NULL) *packed = owned;
+    return owned != NULL;
 }
 
 /* Replaces `gone` bytes at `at` by a gap of `come` bytes. Shrinking never fails. */
@@ -260,7 +268,7 @@ static bool splice(struct packed **packed, uint32_t at, size_t gone, size_t come
     size_t room = memory_good_size(total), fitting = memory_good_size(wanted);
     if (wanted > PACKED_MOST) return false;
     if (fitting > room) {
-        struct packed *larger = realloc(*packed, fitting);
+        struct packed *larger = journal_realloc(*packed, fitting);
         if (larger == NULL) return false;
         *packed = larger;
     }
@@ -268,7 +276,7 @@ static bool splice(struct packed **packed, uint32_t at, size_t gone, size_t come
     memmove(place + come, place + gone, total - at - gone);
     total_set(*packed, wanted);
     if (fitting < room) {
-        struct packed *smaller = realloc(*packed, fitting);
+        struct packed *smaller = journal_realloc(*packed, fitting); /* harmless: it stays larger */
         if (smaller != NULL) *packed = smaller;
     }
     return true;
@@ -347,7 +355,7 @@ static void count_add(struct packed *packed, int64_t by) {
 
 static bool insert_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft,
                          uint32_t *place) {
-    if (draft->length > PACKED_MOST) return false;
+    if (draft->length > PACKED_MOST || !packed_own(packed)) return false;
     if (at == PACKED_END) at = total_of(*packed) - 1;
     if (!splice(packed, at, 0, draft_bytes(draft))) return false;
     draft_write((*packed)->bytes + at, draft);
@@ -375,7 +383,7 @@ bool packed_insert_many(struct packed **packed, uint32_t at, const struct text *
         if (bytes > PACKED_MOST) return false;
     }
     if (at == PACKED_END) at = total_of(*packed) - 1;
-    if (!splice(packed, at, 0, bytes)) return false;
+    if (!packed_own(packed) || !splice(packed, at, 0, bytes)) return false;
     unsigned char *place = (*packed)->bytes + at;
     for (uint32_t i = 0; i < count; i++) {
         struct packed_draft draft = packed_draft_text(texts[i].data, texts[i].length);
@@ -393,7 +401,7 @@ bool packed_append(struct packed **packed, const struct packed_draft *drafts, ui
         if (bytes > PACKED_MOST) return false;
     }
     uint32_t at = total_of(*packed) - 1;
-    if (!splice(packed, at, 0, bytes)) return false;
+    if (!packed_own(packed) || !splice(packed, at, 0, bytes)) return false;
     unsigned char *place = (*packed)->bytes + at;
     for (uint32_t i = 0; i < count; i++) place += draft_write(place, &drafts[i]);
     count_add(*packed, count);
@@ -402,6 +410,7 @@ bool packed_append(struct packed **packed, const struct packed_draft *drafts, ui
 
 static bool replace_by_draft(struct packed **packed, uint32_t at, const struct packed_draft *draft) {
     size_t gone = element_bytes((*packed)->bytes + at), come = draft_bytes(draft);
+    if (!packed_own(packed)) return false;
     if (gone != come && !splice(packed, at, gone, come)) return false;
     draft_write((*packed)->bytes + at, draft);
     return true;
@@ -419,6 +428,7 @@ bool packed_replace_integer(struct packed **packed, uint32_t at, int64_t value) 
 }
 
 uint32_t packed_remove(struct packed **packed, uint32_t at, uint32_t count) {
+    if (!packed_own(packed)) journal_break();
     const unsigned char *begin = (*packed)->bytes + at, *end = begin;
     uint32_t removed = 0;
     for (; removed < count && *end != END; removed++) end += element_bytes(end);

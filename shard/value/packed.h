@@ -62,6 +62,9 @@ uint32_t packed_find(const struct packed *packed, uint32_t at, const char *data,
 
 /* The changes. *packed may move. false when out of memory: nothing has changed. */
 
+/* For a change that is made of several: it stays the same allocation in all of them that need no more room,
+ * also if a journal (journal.h) has to keep what it was. */
+bool packed_own(struct packed **packed);
 /* Inserts before `at`, or at the end (PACKED_END). *place (unless NULL) becomes the new element's place. */
 bool packed_insert(struct packed **packed, uint32_t at, const char *data, size_t length, uint32_t *place);
 bool packed_insert_integer(struct packed **packed, uint32_t at, int64_t value, uint32_t *place);

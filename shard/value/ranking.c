@@ -5,9 +5,11 @@
 #include "ranking.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 
 /* As many as fill an allocation of 512 bytes, and of 1024. */
@@ -48,7 +50,7 @@ struct ranked *ranked_create(double score, struct text name) {
     if (name.length > UINT32_MAX) return NULL;
     uint32_t length = (uint32_t)name.length;
     size_t header = length < LENGTH_LONG ? 1 : 5;
-    struct ranked *item = malloc(sizeof *item + header + length);
+    struct ranked *item = journal_malloc(sizeof *item + header + length);
     if (item == NULL) return NULL;
     item->score = score;
     item->bytes[0] = (unsigned char)(header == 1 ? length : LENGTH_LONG);
@@ -105,14 +107,14 @@ static uint32_t child_for(const struct inner *inner, const struct bound *bound) 
 /* ------------------------------------------------------------------ nodes */
 
 static void *node_create(struct ranking *ranking, size_t size) {
-    void *node = calloc(1, size);
+    void *node = journal_calloc(1, size);
     if (node != NULL) ranking->bytes += memory_size(node);
     return node;
 }
 
 static void node_free(struct ranking *ranking, void *node) {
     ranking->bytes -= memory_size(node);
-    free(node);
+    journal_free(node);
 }
 
 static uint32_t node_count(const void *node) {
@@ -120,8 +122,14 @@ static uint32_t node_count(const void *node) {
 }
 
 static void leaf_free(struct ranking *ranking, struct leaf *leaf) {
-    if (leaf->previous != NULL) leaf->previous->next = leaf->next;
-    if (leaf->next != NULL) leaf->next->previous = leaf->previous;
+    if (leaf->previous != NULL) {
+        journal_keep(&leaf->previous->next, sizeof leaf->next);
+        leaf->previous->next = leaf->next;
+    }
+    if (leaf->next != NULL) {
+        journal_keep(&leaf->next->previous, sizeof leaf->previous);
+        leaf->next->previous = leaf->previous;
+    }
     node_free(ranking, leaf);
 }
 
@@ -238,9 +246,12 @@ static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t 
                         enum split split) {
     void *rear = node_create(ranking, level == 0 ? sizeof(struct leaf) : sizeof(struct inner));
     if (rear == NULL) return false;
+    journal_keep(parent, sizeof *parent);
     if (level == 0) {
         struct leaf *from = parent->children[index], *to = rear;
         uint32_t kept = split_point(split, from->count);
+        journal_keep(from, offsetof(struct leaf, slots));
+        if (from->next != NULL) journal_keep(&from->next->previous, sizeof from->previous);
         to->count = from->count - kept;
         memcpy(to->slots, from->slots + kept, to->count * sizeof *to->slots);
         from->count = kept;
@@ -251,6 +262,7 @@ static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t 
     } else {
         struct inner *from = parent->children[index], *to = rear;
         uint32_t kept = split_point(split, from->count);
+        journal_keep(&from->count, sizeof from->count);
         to->count = from->count - kept;
         entries_move(to, 0, from, kept, to->count);
         from->count = kept;
@@ -297,12 +309,22 @@ static bool path_open(struct ranking *ranking, const struct bound *bound, struct
     return true;
 }
 
+/* Of each level a node as a whole, and parts of its neighbours. */
+bool ranking_room(const struct ranking *ranking) {
+    size_t levels = ranking->levels + 2;
+    return journal_room(2 * 8 * levels, 2 * levels * (sizeof(struct inner) + sizeof(struct leaf)));
+}
+
 bool ranking_insert(struct ranking *ranking, double score, struct ranked *item) {
     struct bound bound = {true, true, score, ranked_name(item), false};
     struct path path;
+    if (!ranking_room(ranking)) return false;
+    journal_keep(ranking, sizeof *ranking);
     if (!path_open(ranking, &bound, &path)) return false;
     struct leaf *leaf = path.leaf;
     uint32_t at = slots_below(leaf->slots, leaf->count, &bound);
+    journal_keep(&leaf->count, sizeof leaf->count);
+    journal_keep(&leaf->slots[at], (leaf->count - at + 1) * sizeof *leaf->slots);
     memmove(&leaf->slots[at + 1], &leaf->slots[at], (leaf->count - at) * sizeof *leaf->slots);
     leaf->slots[at] = (struct slot){score, item};
     leaf->count++;
@@ -310,6 +332,8 @@ bool ranking_insert(struct ranking *ranking, double score, struct ranked *item) 
     const struct slot *first = &leaf->slots[0];
     for (uint32_t level = 1; level <= ranking->levels; level++) {
         struct inner *inner = path.node[level];
+        journal_keep(&inner->members[path.index[level]], sizeof inner->members[0]);
+        journal_keep(&inner->firsts[path.index[level]], sizeof inner->firsts[0]);
         inner->members[path.index[level]]++;
         inner->firsts[path.index[level]] = *first;
         first = &inner->firsts[0];
@@ -320,13 +344,16 @@ bool ranking_insert(struct ranking *ranking, double score, struct ranked *item) 
 /* ------------------------------------------------------------------ removal */
 
 static void children_join(struct ranking *ranking, struct inner *parent, uint32_t index, uint32_t level) {
+    journal_keep(parent, sizeof *parent);
     if (level == 0) {
         struct leaf *into = parent->children[index], *from = parent->children[index + 1];
+        journal_keep(into, sizeof *into);
         memcpy(&into->slots[into->count], from->slots, from->count * sizeof *from->slots);
         into->count += from->count;
         leaf_free(ranking, from);
     } else {
         struct inner *into = parent->children[index], *from = parent->children[index + 1];
+        journal_keep(into, sizeof *into);
         entries_move(into, into->count, from, 0, from->count);
         into->count += from->count;
         node_free(ranking, from);
@@ -346,6 +373,7 @@ static void child_settle(struct ranking *ranking, struct inner *parent, uint32_t
     void *child = parent->children[index];
     uint32_t count = node_count(child);
     if (count == 0) {
+        journal_keep(parent, sizeof *parent);
         if (level == 0)
             leaf_free(ranking, child);
         else
@@ -353,6 +381,8 @@ static void child_settle(struct ranking *ranking, struct inner *parent, uint32_t
         entry_remove(parent, index);
         return;
     }
+    journal_keep(&parent->members[index], sizeof parent->members[0]);
+    journal_keep(&parent->firsts[index], sizeof parent->firsts[0]);
     parent->members[index]--;
     parent->firsts[index] =
         level == 0 ? ((struct leaf *)child)->slots[0] : ((struct inner *)child)->firsts[0];
@@ -390,10 +420,13 @@ static void root_settle(struct ranking *ranking) {
 void ranking_remove(struct ranking *ranking, double score, const struct ranked *item) {
     struct bound bound = {true, true, score, ranked_name(item), true};
     struct path path;
+    journal_keep(ranking, sizeof *ranking);
     path_find(ranking, &bound, &path);
     struct leaf *leaf = path.leaf;
     uint32_t at = slots_below(leaf->slots, leaf->count, &bound) - 1;
     assert(leaf->slots[at].item == item);
+    journal_keep(&leaf->count, sizeof leaf->count);
+    journal_keep(&leaf->slots[at], (leaf->count - at) * sizeof *leaf->slots);
     memmove(&leaf->slots[at], &leaf->slots[at + 1], (leaf->count - at - 1) * sizeof *leaf->slots);
     leaf->count--;
     ranking->count--;

@@ -58,6 +58,8 @@ bool bound_is_behind(const struct bound *bound, double score, struct text name);
 uint64_t ranking_below(const struct ranking *ranking, const struct bound *bound);
 /* Not there with that score (asserted). false when out of memory: nothing has changed. */
 bool ranking_insert(struct ranking *ranking, double score, struct ranked *item);
+/* Whether a journal that is open (journal.h) has room for what an insertion and a removal write over. */
+bool ranking_room(const struct ranking *ranking);
 /* It is there with that score (asserted). Never fails. */
 void ranking_remove(struct ranking *ranking, double score, const struct ranked *item);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "../base/number.h"
 #include "dictionary.h"
@@ -58,17 +59,19 @@ static bool large_free_some(struct large *large, size_t budget) {
 }
 
 static bool large_add(struct large *large, struct text name, double score) {
+    if (!ranking_room(&large->ranking)) return false;
     struct ranked *item = ranked_create(score, name);
     if (item == NULL) return false;
     if (!ranking_insert(&large->ranking, score, item)) {
-        free(item);
+        journal_free(item);
         return false;
     }
     if (!dictionary_insert(large->dictionary, value_hash(name.data, name.length), item)) {
         ranking_remove(&large->ranking, score, item);
-        free(item);
+        journal_free(item);
         return false;
     }
+    journal_keep(&large->bytes, sizeof large->bytes);
     large->bytes += memory_size(item);
     return true;
 }
@@ -83,6 +86,7 @@ static enum scored large_put(struct large *large, struct text name, double score
     if (present->score == score) return SCORED_SAME;
     if (!ranking_insert(&large->ranking, score, present)) return SCORED_FAILED;
     ranking_remove(&large->ranking, present->score, present);
+    journal_keep(&present->score, sizeof present->score);
     present->score = score;
     return SCORED_OTHERWISE;
 }
@@ -91,8 +95,9 @@ static void large_forget(struct large *large, struct ranked *item) {
     struct text name = ranked_name(item);
     ranking_remove(&large->ranking, item->score, item);
     dictionary_remove(large->dictionary, value_hash(name.data, name.length), name.data, name.length);
+    journal_keep(&large->bytes, sizeof large->bytes);
     large->bytes -= memory_size(item);
-    free(item);
+    journal_free(item);
 }
 
 static void large_remove_range(struct large *large, uint64_t rank, uint64_t count) {
@@ -146,14 +151,15 @@ static enum scored packed_put(struct packed **packed, struct text name, double s
     uint32_t at = find_packed(*packed, name);
     if (at == PACKED_END) return packed_add(packed, name, score) ? SCORED_NEW : SCORED_FAILED;
     if (score_at(*packed, packed_next(*packed, at)) == score) return SCORED_SAME;
+    if (!packed_own(packed)) return SCORED_FAILED;
     struct packed *copy = packed_copy(*packed); /* to fall back on: a failure must change nothing */
     if (copy == NULL) return SCORED_FAILED;
     packed_remove(packed, at, 2);
     if (packed_add(packed, name, score)) {
-        free(copy);
+        journal_free(copy);
         return SCORED_OTHERWISE;
     }
-    free(*packed);
+    journal_free(*packed);
     *packed = copy;
     return SCORED_FAILED;
 }
@@ -175,9 +181,11 @@ static struct large *large_from(const void *value) {
 }
 
 static bool enlarge(void **value) {
+    struct journal *paused = journal_pause();
     struct large *large = large_from(*value);
-    if (large == NULL) return false;
-    free(*value);
+    journal_resume(paused);
+    if (large == NULL || !value_made(&zset_kind, value_tag(large, VALUE_LARGE))) return false;
+    journal_free(*value);
     *value = value_tag(large, VALUE_LARGE);
     return true;
 }

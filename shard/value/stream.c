@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 #include "stream_groups.h"
 
@@ -186,6 +187,16 @@ bool stream_id_decrement(struct stream_id *id) {
     return id->ms-- != 0;
 }
 
+void stream_prepare(struct stream *stream) {
+    journal_keep(stream, sizeof *stream);
+}
+
+static void slot_set(struct tree_slot *slot, struct packed *packed) {
+    if (slot->to == packed) return;
+    journal_keep(&slot->to, sizeof slot->to);
+    slot->to = packed;
+}
+
 /* ------------------------------------------------------------------ appending */
 
 #define FEW_DRAFTS 64
@@ -250,7 +261,7 @@ static bool append_to(struct stream *stream, struct tree_slot *slot, const struc
         packed_remove(&packed, (uint32_t)length - 1, count);
         is_done = false;
     }
-    slot->to = packed;
+    slot_set(slot, packed);
     stream->bytes = stream->bytes - before + packed_bytes(packed);
     return is_done;
 }
@@ -268,7 +279,7 @@ static bool append_new(struct stream *stream, struct stream_id id, const struct 
         stream->bytes += packed_bytes(packed);
         return true;
     }
-    free(packed);
+    journal_free(packed);
     return false;
 }
 
@@ -278,6 +289,8 @@ bool stream_append(struct stream *stream, struct stream_id id, const struct text
     uint64_t needed = UINT64_C(9) + UINT64_C(2) * fields;
     bool is_done = false;
     assert(stream_id_compare(id, stream->last) > 0 && "ids ascend");
+    if (!journal_room(8, 2 * sizeof *stream)) return false;
+    stream_prepare(stream);
     if (needed > FEW_DRAFTS && (drafts = malloc(needed * sizeof *drafts)) == NULL) return false;
     if (last.node != NULL) {
         struct tree_slot *slot = tree_slot(last);
@@ -391,11 +404,12 @@ static void node_drop(struct stream *stream, struct tree_place place) {
     struct stream_id id = tree_slot(place)->id;
     tree_remove(&stream->nodes, id);
     stream->radix_nodes -= radix_cost(&stream->nodes, id);
-    free(packed);
+    journal_free(packed);
 }
 
 /* The flag fits where the flags were. */
 static void flag_deleted(struct packed **packed, uint32_t at, int64_t flags) {
+    if (!packed_own(packed)) journal_break();
     bool is_done = packed_replace_integer(packed, at, flags | ENTRY_DELETED);
     assert(is_done && "a number below 128 is one byte");
     (void)is_done;
@@ -409,7 +423,7 @@ static void count_deleted(struct stream *stream, struct tree_place place, size_t
     struct master master = master_read(packed);
     packed_replace_integer(&packed, master.deleted_at, master.deleted + count);
     packed_replace_integer(&packed, count_at, master.count - count);
-    tree_slot(place)->to = packed;
+    slot_set(tree_slot(place), packed);
     stream->bytes = stream->bytes - before + packed_bytes(packed);
     stream->count -= (uint64_t)count;
     if (master.count == count) node_drop(stream, place);
@@ -438,8 +452,9 @@ bool stream_remove(struct stream *stream, struct stream_id id) {
     if (at == PACKED_END) return false;
     struct packed *packed = tree_slot(place)->to;
     size_t before = packed_bytes(packed);
+    stream_prepare(stream);
     flag_deleted(&packed, at, head.flags);
-    tree_slot(place)->to = packed;
+    slot_set(tree_slot(place), packed);
     count_deleted(stream, place, before, 1);
     if (stream_id_compare(id, stream->deleted) > 0) stream->deleted = id;
     if (stream->count == 0 || stream_id_compare(id, stream->first) == 0) find_first(stream);
@@ -475,7 +490,7 @@ static uint64_t trim_within(struct stream *stream, const struct stream_trim *tri
         flag_deleted(&packed, at, head.flags);
         removed++;
     }
-    tree_slot(place)->to = packed;
+    slot_set(tree_slot(place), packed);
     if (removed > 0) count_deleted(stream, place, before, (int64_t)removed);
     return removed;
 }
@@ -483,6 +498,7 @@ static uint64_t trim_within(struct stream *stream, const struct stream_trim *tri
 uint64_t stream_trim(struct stream *stream, const struct stream_trim *trim) {
     uint64_t removed = 0;
     if (trim->by == STREAM_TRIM_NOTHING) return 0;
+    stream_prepare(stream);
     for (struct tree_place place; (place = tree_first(&stream->nodes)).node != NULL;) {
         if (trim->by == STREAM_TRIM_LENGTH && stream->count <= trim->length) break;
         uint64_t entries = (uint64_t)integer_at(tree_slot(place)->to, count_at);

@@ -44,6 +44,9 @@ struct stream {
 
 struct stream *stream_create(void); /* NULL when out of memory */
 
+/* Before a field is written to directly, as what it was may have to come back (journal.h). */
+void stream_prepare(struct stream *stream);
+
 /* The id is above stream->last. texts are pairs of a field and its value. false when out of memory. */
 bool stream_append(struct stream *stream, struct stream_id id, const struct text *texts, uint32_t fields);
 /* Removes an entry by its id; whether it was there. It counts as deleted. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 
 /* ------------------------------------------------------------------ names */
@@ -47,12 +48,27 @@ static size_t names_bytes(const struct names *names) {
     return names->items == NULL ? 0 : memory_size(names->items);
 }
 
+static void keep(struct stream *stream) {
+    journal_keep(stream, sizeof *stream);
+}
+
+/* From that one on, and what stands behind the last. */
+static void names_keep(struct names *names, uint32_t index) {
+    uint32_t end = names->count < names->capacity ? names->count + 1 : names->count;
+    journal_keep(names, sizeof *names);
+    if (index < end) journal_keep(&names->items[index], (end - index) * sizeof(void *));
+}
+
 static bool names_add(struct stream *stream, struct names *names, void *item) {
     bool is_there;
+    if (!journal_room(8, sizeof *stream + 2 * sizeof *names + (names->count + 1) * sizeof(void *)))
+        return false;
+    keep(stream);
+    journal_keep(names, sizeof *names);
     if (names->count == names->capacity) {
         uint32_t capacity = names->capacity == 0 ? 1 : names->capacity * 2;
         size_t before = names_bytes(names);
-        void **items = realloc(names->items, capacity * sizeof(void *));
+        void **items = journal_realloc(names->items, capacity * sizeof(void *));
         if (items == NULL) return false;
         names->items = items;
         names->capacity = capacity;
@@ -60,6 +76,7 @@ static bool names_add(struct stream *stream, struct names *names, void *item) {
     }
     uint32_t index = names_index(names, *(struct text *)item, &is_there);
     assert(!is_there);
+    names_keep(names, index);
     memmove(&names->items[index + 1], &names->items[index], (names->count - index) * sizeof(void *));
     names->items[index] = item;
     names->count++;
@@ -68,7 +85,7 @@ static bool names_add(struct stream *stream, struct names *names, void *item) {
 
 static void names_clear(struct stream *stream, struct names *names) {
     stream->bytes -= names_bytes(names);
-    free(names->items);
+    journal_free(names->items);
     *names = (struct names){0};
 }
 
@@ -76,6 +93,8 @@ static void names_remove(struct stream *stream, struct names *names, const void 
     bool is_there;
     uint32_t index = names_index(names, *(const struct text *)item, &is_there);
     assert(is_there);
+    keep(stream);
+    names_keep(names, index);
     names->count--;
     memmove(&names->items[index], &names->items[index + 1], (names->count - index) * sizeof(void *));
     if (names->count == 0) names_clear(stream, names);
@@ -98,13 +117,13 @@ static void name_put(struct text *name, char *bytes, struct text from) {
 
 struct stream_group *group_create(struct stream *stream, struct text name, struct stream_id last,
                                   int64_t entries_read) {
-    struct stream_group *group = calloc(1, sizeof *group + name.length);
+    struct stream_group *group = journal_calloc(1, sizeof *group + name.length);
     if (group == NULL) return NULL;
     name_put(&group->name, group->bytes, name);
     group->last = last;
     group->entries_read = entries_read;
     if (!names_add(stream, &stream->groups, group)) {
-        free(group);
+        journal_free(group);
         return NULL;
     }
     stream->bytes += memory_size(group);
@@ -113,13 +132,13 @@ struct stream_group *group_create(struct stream *stream, struct text name, struc
 
 struct stream_consumer *consumer_create(struct stream *stream, struct stream_group *group, struct text name,
                                         int64_t now) {
-    struct stream_consumer *consumer = calloc(1, sizeof *consumer + name.length);
+    struct stream_consumer *consumer = journal_calloc(1, sizeof *consumer + name.length);
     if (consumer == NULL) return NULL;
     name_put(&consumer->name, consumer->bytes, name);
     consumer->seen = now;
     consumer->active = -1;
     if (!names_add(stream, &group->consumers, consumer)) {
-        free(consumer);
+        journal_free(consumer);
         return NULL;
     }
     stream->bytes += memory_size(consumer);
@@ -127,14 +146,17 @@ struct stream_consumer *consumer_create(struct stream *stream, struct stream_gro
 }
 
 static void item_free(struct stream *stream, void *item) {
+    keep(stream);
     stream->bytes -= memory_size(item);
-    free(item);
+    journal_free(item);
 }
 
 /* Frees about `budget` of what is pending, and of consumers. Returns true when the group has nothing left. */
 static bool group_empty(struct stream *stream, struct stream_group *group, size_t *budget) {
     struct stream_delivery *delivery;
     size_t before = group->pending.bytes;
+    keep(stream);
+    group_prepare(group);
     for (; *budget > 0 && (delivery = tree_drain(&group->pending)) != NULL; --*budget) {
         item_free(stream, delivery);
         stream->deliveries--;
@@ -181,6 +203,8 @@ bool groups_free_some(struct stream *stream, size_t budget) {
 static bool pending_add(struct stream *stream, struct tree *pending, struct stream_id id,
                         struct stream_delivery *delivery) {
     size_t before = pending->bytes;
+    if (!journal_room(2, sizeof *stream)) return false;
+    keep(stream);
     bool is_done = tree_add(pending, id, delivery);
     stream->bytes += pending->bytes - before; /* nodes may have grown, even if it failed */
     return is_done;
@@ -190,6 +214,7 @@ static struct stream_delivery *pending_remove(struct stream *stream, struct tree
                                               struct stream_id id) {
     size_t before = pending->bytes;
     struct stream_delivery *delivery = tree_remove(pending, id);
+    keep(stream);
     stream->bytes -= before - pending->bytes;
     return delivery;
 }
@@ -199,22 +224,23 @@ static bool delivery_move(struct stream *stream, struct stream_delivery *deliver
     if (delivery->consumer == to) return true;
     if (!pending_add(stream, &to->pending, id, delivery)) return false;
     pending_remove(stream, &delivery->consumer->pending, id);
+    delivery_prepare(delivery);
     delivery->consumer = to;
     return true;
 }
 
 static struct stream_delivery *delivery_create(struct stream *stream, struct stream_group *group,
                                                struct stream_consumer *consumer, struct stream_id id) {
-    struct stream_delivery *delivery = calloc(1, sizeof *delivery);
+    struct stream_delivery *delivery = journal_calloc(1, sizeof *delivery);
     if (delivery == NULL) return NULL;
     delivery->consumer = consumer;
     if (!pending_add(stream, &group->pending, id, delivery)) {
-        free(delivery);
+        journal_free(delivery);
         return NULL;
     }
     if (!pending_add(stream, &consumer->pending, id, delivery)) {
         pending_remove(stream, &group->pending, id);
-        free(delivery);
+        journal_free(delivery);
         return NULL;
     }
     stream->deliveries++;
@@ -248,11 +274,29 @@ void consumer_destroy(struct stream *stream, struct stream_group *group, struct 
 /* ------------------------------------------------------------------ how far it has come */
 
 void group_advance(const struct stream *stream, struct stream_group *group, struct stream_id id) {
+    group_prepare(group);
     if (group->entries_read != STREAM_UNKNOWN && !stream_has_gap(stream, id))
         group->entries_read++;
     else if (stream->added > 0)
         group->entries_read = stream_added_until(stream, id);
     group->last = id;
+}
+
+void group_prepare(struct stream_group *group) {
+    journal_keep(group, sizeof *group);
+}
+
+void consumer_prepare(struct stream_consumer *consumer) {
+    journal_keep(consumer, sizeof *consumer);
+}
+
+void delivery_prepare(struct stream_delivery *delivery) {
+    journal_keep(delivery, sizeof *delivery);
+}
+
+bool delivery_room(void) {
+    return journal_room(8, 2 * sizeof(struct stream_group) + 2 * sizeof(struct stream_consumer) +
+                               2 * sizeof(struct stream_delivery));
 }
 
 bool group_lag(const struct stream *stream, const struct stream_group *group, int64_t *lag) {

@@ -57,6 +57,13 @@ struct stream_delivery *delivery_put(struct stream *stream, struct stream_group 
 /* Returns whether it was pending. */
 bool delivery_remove(struct stream *stream, struct stream_group *group, struct stream_id id);
 
+/* Before a field is written to directly, as what it was may have to come back (journal.h). */
+void group_prepare(struct stream_group *group);
+void consumer_prepare(struct stream_consumer *consumer);
+void delivery_prepare(struct stream_delivery *delivery);
+/* For what may say that there was no memory: whether there is room to tell so of two of each. */
+bool delivery_room(void);
+
 /* The group has read the entry of this id, which is above what it had read. */
 void group_advance(const struct stream *stream, struct stream_group *group, struct stream_id id);
 /* How many entries it has still to read. false if that isn't known. */

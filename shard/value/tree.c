@@ -5,9 +5,11 @@
 #include "tree.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/journal.h"
 #include "../base/memory.h"
 
 /* With 24 bytes for the header and as many for each slot, sizes of 48, 96, 192, 384 and 768 bytes have no
@@ -16,6 +18,9 @@
 #define NODE_MOST 31u
 /* Two neighbours that have no more than this together become one. */
 #define JOIN_MOST 20u
+/* What a journal (journal.h) keeps of each level at most. */
+#define NOTES 12
+#define KEPT (2 * sizeof(struct tree_node) * 4 + NODE_MOST * sizeof(struct tree_slot))
 /* 15^16 ids are more than there is memory for. */
 #define HEIGHT_MOST 16u
 
@@ -31,7 +36,7 @@ static size_t node_size(uint32_t capacity) {
 }
 
 static struct tree_node *node_create(uint32_t capacity) {
-    struct tree_node *node = malloc(node_size(capacity));
+    struct tree_node *node = journal_malloc(node_size(capacity));
     if (node == NULL) return NULL;
     *node = (struct tree_node){.capacity = capacity};
     return node;
@@ -39,7 +44,18 @@ static struct tree_node *node_create(uint32_t capacity) {
 
 static void node_free(struct tree *tree, struct tree_node *node) {
     tree->bytes -= memory_size(node);
-    free(node);
+    journal_free(node);
+}
+
+/* Before the slots from that one on are written to, or the one behind the last is; or only the neighbours. */
+static void keep_slots(struct tree_node *node, uint32_t index) {
+    uint32_t end = node->count < node->capacity ? node->count + 1 : node->count;
+    journal_keep(node, offsetof(struct tree_node, slots));
+    if (index < end) journal_keep(&node->slots[index], (end - index) * sizeof node->slots[0]);
+}
+
+static void keep_header(struct tree_node *node) {
+    if (node != NULL) journal_keep(node, offsetof(struct tree_node, slots));
 }
 
 /* ------------------------------------------------------------------ finding */
@@ -124,12 +140,15 @@ static void find_path(const struct tree *tree, struct stream_id id, struct path 
 /* ------------------------------------------------------------------ adding */
 
 static void slot_insert(struct tree_node *node, uint32_t index, struct tree_slot slot) {
+    keep_slots(node, index);
     memmove(&node->slots[index + 1], &node->slots[index], (node->count - index) * sizeof slot);
     node->slots[index] = slot;
     node->count++;
 }
 
 static void link_behind(struct tree *tree, struct tree_node *node, struct tree_node *behind) {
+    keep_header(node);
+    keep_header(node->next);
     behind->previous = node;
     behind->next = node->next;
     if (node->next != NULL) node->next->previous = behind;
@@ -142,8 +161,11 @@ static bool node_grow(struct tree *tree, struct path *path, uint32_t level, uint
     struct tree_node *node = path->level[level].node;
     bool is_last = node == tree->last;
     size_t before = memory_size(node);
-    struct tree_node *larger = realloc(node, node_size(capacity));
+    struct tree_node *larger = journal_realloc(node, node_size(capacity));
     if (larger == NULL) return false;
+    if (level < tree->height) journal_keep(tree_slot(path->level[level + 1]), sizeof(struct tree_slot));
+    keep_header(larger->previous);
+    keep_header(larger->next);
     node = larger;
     node->capacity = capacity;
     tree->bytes = tree->bytes - before + memory_size(node);
@@ -173,7 +195,7 @@ static int make_nodes(struct tree *tree, struct path *path, struct tree_node *ma
         count++;
     }
     if (level > tree->height && (made[count] = node_create(3)) != NULL) return count + 1;
-    while (count > 0) free(made[--count]);
+    while (count > 0) journal_free(made[--count]);
     return -1;
 }
 
@@ -181,6 +203,7 @@ static int make_nodes(struct tree *tree, struct path *path, struct tree_node *ma
 static void node_split(struct tree *tree, struct tree_node *node, struct tree_node *behind, uint32_t level,
                        bool is_at_edge) {
     uint32_t kept = is_at_edge ? node->count : node->count / 2;
+    keep_header(node);
     behind->count = node->count - kept;
     memcpy(behind->slots, &node->slots[kept], behind->count * sizeof node->slots[0]);
     node->count = kept;
@@ -214,9 +237,11 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to) {
     struct tree_node *made[HEIGHT_MOST + 2] = {NULL};
     struct tree_slot slot = {id, to};
     struct tree_node *last = tree->last;
+    if (!journal_room(NOTES * (tree->height + 2), sizeof *tree + (tree->height + 2) * KEPT)) return false;
+    journal_keep(tree, sizeof *tree);
     if (tree->root == NULL) return add_first(tree, slot);
     if (last->count < last->capacity && stream_id_compare(last->slots[last->count - 1].id, id) < 0) {
-        last->slots[last->count++] = slot;
+        slot_insert(last, last->count, slot);
         tree->count++;
         return true;
     }
@@ -251,11 +276,14 @@ bool tree_add(struct tree *tree, struct stream_id id, void *to) {
 /* ------------------------------------------------------------------ removing */
 
 static void slot_remove(struct tree_node *node, uint32_t index) {
+    keep_slots(node, index);
     node->count--;
     memmove(&node->slots[index], &node->slots[index + 1], (node->count - index) * sizeof node->slots[0]);
 }
 
 static void unlink_leaf(struct tree *tree, struct tree_node *node) {
+    keep_header(node->previous);
+    keep_header(node->next);
     if (node->previous != NULL) node->previous->next = node->next;
     if (node->next != NULL) node->next->previous = node->previous;
     if (tree->last == node) tree->last = node->previous;
@@ -266,6 +294,8 @@ static bool join(struct tree *tree, struct tree_node *node, struct tree_slot *be
     struct tree_node *other = behind->to;
     uint32_t count = node->count + other->count;
     if (count > JOIN_MOST || count > node->capacity) return false;
+    journal_keep(node, node_size(node->capacity));
+    if (level > 0) journal_keep(&other->slots[0], sizeof other->slots[0]);
     if (level > 0)
         other->slots[0].id = behind->id; /* its own may be above what is in it, as long as it stands first */
     memcpy(&node->slots[node->count], other->slots, other->count * sizeof other->slots[0]);
@@ -292,6 +322,7 @@ void *tree_remove(struct tree *tree, struct stream_id id) {
     struct tree_place place = path.level[0];
     if (place.index == place.node->count || stream_id_compare(tree_slot(place)->id, id) != 0) return NULL;
     void *to = tree_slot(place)->to;
+    journal_keep(tree, sizeof *tree);
     tree->count--;
     for (uint32_t level = 0;; level++) {
         struct tree_node *node = path.level[level].node;
@@ -319,6 +350,7 @@ void *tree_remove(struct tree *tree, struct stream_id id) {
 /* The rightmost node of each level is emptied first. Parents may point to nodes that are gone, but only
  * behind what is left. */
 void *tree_drain(struct tree *tree) {
+    journal_keep(tree, sizeof *tree);
     while (tree->root != NULL) {
         struct tree_node *node = tree->root, *above = NULL;
         uint32_t level = tree->height;
@@ -326,6 +358,8 @@ void *tree_drain(struct tree *tree) {
             above = node;
             node = node->slots[node->count - 1].to;
         }
+        keep_header(node);
+        keep_header(above);
         if (node->count > 0) {
             tree->count--;
             return node->slots[--node->count].to;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "../base/journal.h"
 #include "../table/cursor.h"
 #include "../base/hash.h"
 
@@ -32,6 +33,29 @@ const struct value_kind *value_kind(enum type type) {
 
 void value_free(const struct value_kind *kind, void *value) {
     while (!kind->free_some(value, SIZE_MAX)) continue;
+}
+
+struct made {
+    const struct value_kind *kind;
+    void *value;
+};
+
+static void made_back(void *context, void *note) {
+    const struct made *made = note;
+    (void)context;
+    value_free(made->kind, made->value);
+}
+
+static const struct journal_kind made_kind = {.back = made_back};
+
+bool value_made(const struct value_kind *kind, void *value) {
+    struct made made = {kind, value};
+    if (journal_open == NULL || journal_note(journal_open, &made_kind, &made, sizeof made) != NULL)
+        return true;
+    struct journal *paused = journal_pause();
+    value_free(kind, value);
+    journal_resume(paused);
+    return false;
 }
 
 /* ------------------------------------------------------------------ hashing and drawing */

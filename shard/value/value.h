@@ -39,6 +39,10 @@ const struct value_kind *value_kind(enum type type);
 /* All at once: for small values, and where nobody waits. */
 void value_free(const struct value_kind *kind, void *value);
 
+/* A new form of a value that may have to be what it was (journal.h): made while the journal was paused, it is
+ * freed if that is taken back. false when out of memory: it has been freed. */
+bool value_made(const struct value_kind *kind, void *value);
+
 struct cursor_secret;
 
 /* A string within a value. */

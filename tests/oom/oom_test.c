@@ -1,17 +1,20 @@
 /* Memory runs out anywhere: for each case (cases.h), in each state, the n-th allocation of the command
  * fails, for every n until the command has none left to fail; and again so that all behind it fail, too.
- * Whichever it is, the reply is a whole one and the right one, or says that there was no memory, or is known
- * to be broken, by which the client is closed; with -OOM nothing has changed, else the command has done all
- * that it does; and what is counted is what is there.
+ * Whichever it is, the reply is a whole one and the right one, or says that there was no memory, or is
+ * known to be broken, by which the client is closed; with -OOM nothing has changed, else the command has
+ * done all that it does; and what is counted is what is there.
  *
- * SHARE=20 tries about one of 20 failures, drawn by SEED. CASE=text tries those cases that have it in them. */
+ * SHARE=20 tries about one of 20 failures, drawn by SEED. CASE=text tries those cases that have it in
+ * them. */
 #include "tests/engine.h"
 
 #include "cases.h"
 #include "digest.h"
 #include "failing.h"
 #include "server/command/command_table.h"
+#include "server/commands/commands.h"
 #include "server/config/config.h"
+#include "shard/scope/undo.h"
 #include "shard/value/value.h"
 
 #define NOW 1000000
@@ -31,6 +34,7 @@ struct attempt {
     int64_t after; /* below 0: nothing fails */
     enum failing how;
     bool has_failed;
+    struct write_scope *within; /* a scope of all shards; NULL: one of its own */
     struct reply reply;
 };
 
@@ -56,6 +60,33 @@ static void run_walk(const struct command *command, const struct call *call, str
     reply_free(&walk.items);
 }
 
+static void run_function(const struct command *command, const struct call *call, struct attempt *attempt) {
+    struct reply *reply = &attempt->reply;
+    gate_close_waiting(lane);
+    if (command->plain != NULL) {
+        begin(attempt);
+        command->plain(call, reply);
+        end(attempt);
+    } else if (command->walk != NULL) {
+        run_walk(command, call, attempt);
+    } else if (command->read != NULL) {
+        struct read_scope scope;
+        scope_all_read(&scope, lane, NOW);
+        begin(attempt);
+        command->read(&scope, call, reply);
+        end(attempt);
+        scope_end_read(&scope);
+    } else {
+        struct write_scope scope;
+        scope_all(&scope, lane, NOW);
+        begin(attempt);
+        command->write(&scope, call, reply);
+        end(attempt);
+        scope_end_write(&scope);
+    }
+    gate_open(lane);
+}
+
 /* Runs a row's function with every shard. */
 static const struct command *run_words(struct bulk *words, uint32_t count, struct attempt *attempt) {
     static uint32_t positions[WORDS_MOST];
@@ -77,29 +108,10 @@ static const struct command *run_words(struct bulk *words, uint32_t count, struc
     call.key_count = found < 0 ? 0 : (uint32_t)found;
     for (uint32_t i = 0; i < call.key_count; i++)
         keys[i] = keyspace_key(keyspace, 0, words[positions[i]].data, words[positions[i]].length);
-    gate_close_waiting(lane);
-    if (command->plain != NULL) {
-        begin(attempt);
-        command->plain(&call, reply);
-        end(attempt);
-    } else if (command->walk != NULL) {
-        run_walk(command, &call, attempt);
-    } else if (command->read != NULL) {
-        struct read_scope scope;
-        scope_all_read(&scope, lane, NOW);
-        begin(attempt);
-        command->read(&scope, &call, reply);
-        end(attempt);
-        scope_end_read(&scope);
-    } else {
-        struct write_scope scope;
-        scope_all(&scope, lane, NOW);
-        begin(attempt);
-        command->write(&scope, &call, reply);
-        end(attempt);
-        scope_end_write(&scope);
-    }
-    gate_open(lane);
+    if (attempt->within == NULL)
+        run_function(command, &call, attempt);
+    else if (command->write != NULL)
+        command->write(attempt->within, &call, reply);
     return command;
 }
 
@@ -334,6 +346,91 @@ static void every_command_on_keys_has_a_case(void **unused) {
     assert_int_equal(missing, 0);
 }
 
+/* ------------------------------------------------------------------ taking back */
+
+/* Whole databases come and go for good. */
+static bool can_be_taken_back(const char *line) {
+    return strncmp(line, "FLUSH", 5) != 0 && strncmp(line, "SWAPDB", 6) != 0;
+}
+
+static void run_within(struct write_scope *scope, const char *line, enum fullness state) {
+    struct attempt attempt = {.after = -1, .within = scope};
+    if (getenv("SHOW") != NULL) print_message("  %s\n", line);
+    run(*line == '?' || *line == '~' ? line + 1 : line, state, &attempt);
+    reply_free(&attempt.reply);
+}
+
+static void check_taken_back(enum fullness state, uint64_t before, const char *what) {
+    check_accounting(lane);
+    if (digest_of(lane) == before) return;
+    print_error("%s, %s: is not as before\n", what, state_names[state]);
+    wrong++;
+    build(state);
+}
+
+static void what_any_command_does_can_be_taken_back(void **unused) {
+    const char *wanted = getenv("CASE");
+    (void)unused;
+    wrong = 0;
+    for (enum fullness state = 0; state < STATE_COUNT; state++) {
+        build(state);
+        uint64_t before = digest_of(lane);
+        for (size_t i = 0; i < case_count; i++) {
+            struct write_scope scope;
+            struct undo undo;
+            if (!can_be_taken_back(cases[i])) continue;
+            if (wanted != NULL && strstr(cases[i], wanted) == NULL) continue;
+            gate_close_waiting(lane);
+            scope_all(&scope, lane, NOW);
+            undo_begin(&undo, &scope);
+            run_within(&scope, cases[i], state);
+            assert_true(undo_is_able(&undo));
+            undo_back(&undo);
+            assert_int_equal(scope.scope.changes, 0);
+            scope_end_write(&scope);
+            gate_open(lane);
+            check_taken_back(state, before, cases[i]);
+        }
+    }
+    assert_int_equal(wrong, 0);
+}
+
+#define SEQUENCES SCALED(1500, 300)
+#define SEQUENCE_MOST 8
+
+/* As a script does that starts again; and in it, others that do. What the inner ones end stays in the
+ * outer one's hands. */
+static void run_some(struct write_scope *scope, enum fullness state, int depth) {
+    struct undo undo;
+    undo_begin(&undo, scope);
+    for (uint64_t left = 1 + random_below(&chance, SEQUENCE_MOST); left > 0; left--) {
+        const char *line = cases[random_below(&chance, case_count)];
+        if (can_be_taken_back(line)) run_within(scope, line, state);
+        if (depth < 2 && random_below(&chance, 4) == 0) run_some(scope, state, depth + 1);
+    }
+    assert_true(undo_is_able(&undo));
+    undo_conclude(&undo, depth > 0 && random_below(&chance, 2) == 0);
+}
+
+static void any_row_of_commands_can_be_taken_back(void **unused) {
+    (void)unused;
+    if (getenv("CASE") != NULL) skip();
+    wrong = 0;
+    for (int i = 0; i < SEQUENCES && wrong == 0; i++) {
+        enum fullness state = (enum fullness)(i * STATE_COUNT / SEQUENCES);
+        struct write_scope scope;
+        if (i == 0 || state != (enum fullness)((i - 1) * STATE_COUNT / SEQUENCES)) build(state);
+        uint64_t before = digest_of(lane);
+        gate_close_waiting(lane);
+        scope_all(&scope, lane, NOW);
+        run_some(&scope, state, 0);
+        scope_end_write(&scope);
+        gate_open(lane);
+        check_taken_back(state, before, "a row of commands");
+    }
+    assert_int_equal(wrong, 0);
+}
+
 /* ------------------------------------------------------------------ tables */
 
 /* Of one shard, so that its table spills, links further buckets, grows and moves. */
@@ -374,7 +471,7 @@ static void a_table_that_gets_no_memory_stays_right(void **unused) {
 static int open_keyspace(void **state) {
     char *options[] = {(char *)(uintptr_t)"latchkey"};
     (void)state;
-    command_table_init();
+    commands_register();
     assert_true(config_load(1, options));
     value_limits.hash_listpack_entries = PACKED_ENTRIES;
     value_limits.set_intset_entries = PACKED_ENTRIES;
@@ -400,8 +497,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_does_all_or_nothing),
         cmocka_unit_test(every_command_on_keys_has_a_case),
+        cmocka_unit_test(what_any_command_does_can_be_taken_back),
+        cmocka_unit_test(any_row_of_commands_can_be_taken_back),
         cmocka_unit_test(a_table_that_gets_no_memory_stays_right),
     };
+    if (getenv("TEST") != NULL) cmocka_set_test_filter(getenv("TEST"));
     alarm(1800);
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
 }

@@ -24,9 +24,8 @@ static bool open_hash(struct write_scope *scope, const struct call *call, struct
 
 /* ------------------------------------------------------------------ writing */
 
-/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory: then those
- * before the one that failed are put, each whole. (To take them back, what they replaced would have to be
- * copied first, by every HSET.) */
+/* Puts pairs of arguments, from the second on. Returns how many are new, or -1 when out of memory: then
+ * some may have been put. */
 static int64_t put_pairs(struct opened *opened, const struct call *call) {
     int64_t created = 0;
     for (uint32_t i = 2; i + 1 < call->count; i += 2) {
@@ -38,19 +37,30 @@ static int64_t put_pairs(struct opened *opened, const struct call *call) {
     return created;
 }
 
+static bool set_all(struct write_scope *scope, const struct call *call, int64_t *created,
+                    struct reply *reply) {
+    struct opened opened;
+    if (!open_hash(scope, call, &opened, reply)) return false;
+    *created = put_pairs(&opened, call);
+    bool is_done = *created >= 0;
+    if (value_close(&opened, is_done ? call->count / 2 - 1 : 0, EVENT_HSET) && is_done) return true;
+    reply_error(reply, ERROR_NO_MEMORY);
+    return false;
+}
+
+/* All, or none; a single one is so by itself. */
 static bool set_pairs(struct write_scope *scope, const struct call *call, int64_t *created,
                       struct reply *reply) {
-    struct opened opened;
+    struct undo undo;
     if (call->count % 2 != 0) {
         reply_error_format(reply, "ERR wrong number of arguments for '%s' command", call->command->full_name);
         return false;
     }
-    if (!open_hash(scope, call, &opened, reply)) return false;
-    *created = put_pairs(&opened, call);
-    bool is_done = *created >= 0;
-    if (value_close(&opened, is_done ? call->count / 2 - 1 : 1, EVENT_HSET) && is_done) return true;
-    reply_error(reply, ERROR_NO_MEMORY);
-    return false;
+    if (call->count == 4) return set_all(scope, call, created, reply);
+    undo_begin(&undo, scope);
+    bool is_done = set_all(scope, call, created, reply);
+    undo_conclude(&undo, is_done);
+    return is_done;
 }
 
 static void command_hset(struct write_scope *scope, const struct call *call, struct reply *reply) {

@@ -22,6 +22,10 @@ bool value_view(const struct write_scope *scope, const struct key *key, enum typ
 
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
                 struct reply *reply) {
+    if (!undo_room(scope)) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return false;
+    }
     scope_edit(scope, key, &opened->edit);
     opened->type = type;
     opened->value = NULL;

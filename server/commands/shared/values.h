@@ -2,6 +2,7 @@
 #ifndef SERVER_COMMANDS_SHARED_VALUES_H
 #define SERVER_COMMANDS_SHARED_VALUES_H
 
+#include "shard/scope/undo.h"
 #include "shard/value/packed.h"
 #include "shard/value/value.h"
 #include "server/command/command.h"
@@ -27,12 +28,14 @@ struct opened {
     bool was_there;
 };
 
-/* Begins; or replies WRONGTYPE and returns false, and then there is nothing to end. */
+/* Begins; or replies WRONGTYPE (or, in an undo, that there is no memory to keep what was) and returns
+ * false, and then there is nothing to end. */
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
                 struct reply *reply);
-/* Ends it. `changes` is how many elements have come, gone or changed, as Redis counts them; 0: nothing has,
- * and nobody is told. A value that has become empty goes, and its key with it. If a new one can't be kept for
- * want of memory, it is freed, false is returned, and the reply is the caller's. */
+/* Ends it. A command that failed halfway says 0, and its undo goes back. `changes` is how many elements
+ * have come, gone or changed, as Redis counts them; 0: nothing has, and nobody is told. A value that has
+ * become empty goes, and its key with it. If a new one can't be kept for want of memory, it is freed,
+ * false is returned, and the reply is the caller's. */
 bool value_close(struct opened *opened, uint64_t changes, enum event event);
 /* The key gets this value, whatever it was, which counts as so many changes; an empty one, or NULL, removes
  * it. What STORE commands end with. Replies and returns false when out of memory; value is consumed in any

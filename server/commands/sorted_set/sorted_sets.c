@@ -85,22 +85,36 @@ static void reply_addition(const struct addition *addition, struct reply *reply)
         reply_double(reply, addition->score);
 }
 
-void sorted_add(struct write_scope *scope, const struct call *call, const struct additions *additions,
-                struct reply *reply) {
+/* Returns false if it fails; then some may have been added. */
+static bool add_all(struct write_scope *scope, const struct call *call, const struct additions *additions,
+                    struct reply *reply) {
     struct addition addition = {.flags = additions->flags, .is_passed_over = true};
     const double *score = additions->scores;
     struct opened opened;
-    if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return;
+    if (!value_open(scope, &call->keys[0], TYPE_ZSET, &opened, reply)) return false;
     if (opened.was_there || (addition.flags & ZADD_XX) == 0) {
         if (!opened.was_there) opened.value = sorted_create(1, call->arguments[additions->first].length);
         if (opened.value == NULL) addition.error = ERROR_NO_MEMORY;
         for (uint32_t i = additions->first; i < call->count && addition.error == NULL; i += additions->step)
             if (!add_one(&opened.value, text_of(&call->arguments[i]), *score++, &addition)) break;
     }
-    uint64_t changes = (uint64_t)(addition.added + addition.changed);
+    uint64_t changes = addition.error != NULL ? 0 : (uint64_t)(addition.added + addition.changed);
     if (!value_close(&opened, changes, (addition.flags & ZADD_INCR) != 0 ? EVENT_ZINCR : EVENT_ZADD))
         addition.error = ERROR_NO_MEMORY;
     reply_addition(&addition, reply);
+    return addition.error == NULL;
+}
+
+/* All, or none; a single one is so by itself. */
+void sorted_add(struct write_scope *scope, const struct call *call, const struct additions *additions,
+                struct reply *reply) {
+    struct undo undo;
+    if (call->count - additions->first <= additions->step) {
+        add_all(scope, call, additions, reply);
+        return;
+    }
+    undo_begin(&undo, scope);
+    undo_conclude(&undo, add_all(scope, call, additions, reply));
 }
 
 static void command_zadd(struct write_scope *scope, const struct call *call, struct reply *reply) {

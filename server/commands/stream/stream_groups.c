@@ -27,6 +27,7 @@ bool group_open(struct write_scope *scope, const struct key *key, const struct b
 }
 
 bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_t now) {
+    if (!delivery_room()) return false;
     opened->consumer = consumer_find(opened->group, text_of(name));
     if (opened->consumer == NULL) {
         opened->consumer = consumer_create(opened->stream, opened->group, text_of(name), now);
@@ -35,6 +36,7 @@ bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_
         opened->counted++;
         opened->event = EVENT_XGROUP_CREATECONSUMER;
     }
+    consumer_prepare(opened->consumer);
     opened->consumer->seen = now;
     return true;
 }
@@ -43,6 +45,10 @@ void group_close(struct opened_group *opened) {
     value_close(&opened->opened, opened->is_changed, opened->event);
     if (opened->counted > 0)
         scope_count_more(opened->opened.edit.scope, (int64_t)opened->counted - opened->is_changed);
+}
+
+void group_give_up(struct opened_group *opened) {
+    value_close(&opened->opened, 0, opened->event);
 }
 
 /* For the commands whose first argument is a key and whose second is a group: it is there, or the reply says
@@ -160,6 +166,7 @@ static void command_xgroup_setid(struct write_scope *scope, const struct call *c
     opened.is_changed = group_id(&call->arguments[4], opened.stream, false, &id);
     opened.event = EVENT_XGROUP_SETID;
     if (opened.is_changed) {
+        group_prepare(opened.group);
         opened.group->last = id;
         opened.group->entries_read = grouping.entries_read;
     }
@@ -372,6 +379,7 @@ enum claimed { CLAIM_DONE, CLAIM_NONE, CLAIM_GONE, CLAIM_FAILED };
 static enum claimed claim(struct claiming *claiming, struct stream_id id, struct reply *reply) {
     struct opened_group *opened = &claiming->opened;
     const struct stream_delivery *pending = tree_get(&opened->group->pending, id);
+    if (!delivery_room()) return CLAIM_FAILED;
     if (!stream_has(opened->stream, id)) {
         bool was_pending = delivery_remove(opened->stream, opened->group, id);
         opened->is_changed = opened->is_changed || was_pending;
@@ -382,7 +390,9 @@ static enum claimed claim(struct claiming *claiming, struct stream_id id, struct
     if (pending != NULL && claiming->idle > 0 && claiming->now - pending->time < claiming->idle)
         return CLAIM_NONE;
     struct stream_delivery *delivery = delivery_put(opened->stream, opened->group, opened->consumer, id);
-    if (delivery == NULL) return CLAIM_FAILED;
+    if (delivery == NULL || !delivery_room()) return CLAIM_FAILED;
+    delivery_prepare(delivery);
+    consumer_prepare(opened->consumer);
     if (pending == NULL) delivery->count = 1;
     delivery->time = claiming->time;
     if (claiming->retries >= 0)
@@ -449,42 +459,65 @@ static bool claim_options(const struct call *call, uint32_t at, struct claiming 
     return true;
 }
 
+/* Out of memory: closes the group, and the undo is to go back. */
+static bool claim_fail(struct claiming *claiming, struct reply *reply) {
+    group_give_up(&claiming->opened);
+    reply_error(reply, ERROR_NO_MEMORY);
+    return false;
+}
+
 /* Opens the group, and finds or makes the consumer. */
 static bool claim_begin(struct claiming *claiming, struct write_scope *scope, const struct call *call,
                         struct reply *reply) {
     struct opened_group *opened = &claiming->opened;
-    if (!group_open(scope, &call->keys[0], &call->arguments[2], opened)) return false;
+    if (!group_open(scope, &call->keys[0], &call->arguments[2], opened)) {
+        reply_error(reply, ERROR_NO_MEMORY); /* it was found before */
+        return false;
+    }
     opened->event = EVENT_XCLAIM;
+    if (!delivery_room()) return claim_fail(claiming, reply);
     if (stream_id_compare(claiming->last, opened->group->last) > 0) {
+        group_prepare(opened->group);
         opened->group->last = claiming->last;
         opened->is_changed = true;
         opened->counted++;
     }
-    if (group_consumer(opened, &call->arguments[3], call->now)) return true;
-    group_close(opened);
-    reply_error(reply, ERROR_NO_MEMORY);
-    return false;
+    return group_consumer(opened, &call->arguments[3], call->now) || claim_fail(claiming, reply);
+}
+
+/* false when out of memory: some may have been claimed. */
+static bool claim_all(struct claiming *claiming, struct write_scope *scope, const struct call *call,
+                      uint32_t ids_end, struct reply *reply) {
+    if (!claim_begin(claiming, scope, call, reply)) return false;
+    size_t mark = reply_defer(reply), found = 0;
+    for (uint32_t i = 5; i < ids_end; i++) {
+        struct stream_id id;
+        id_parse(&call->arguments[i], 0, true, NULL, &id);
+        enum claimed claimed = claim(claiming, id, reply);
+        if (claimed == CLAIM_FAILED) {
+            reply_truncate(reply, mark);
+            return claim_fail(claiming, reply);
+        }
+        found += claimed == CLAIM_DONE;
+    }
+    group_close(&claiming->opened);
+    reply_defer_array(reply, mark, found);
+    return true;
 }
 
 static void command_xclaim(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct claiming claiming = {.now = call->now, .time = -1, .retries = -1};
     struct stream_id id;
     uint32_t ids_end = 5;
-    size_t found = 0;
     if (!check_group(scope, call, reply)) return;
     if (!idle_parse(&call->arguments[4], &claiming.idle, reply,
                     "ERR Invalid min-idle-time argument for XCLAIM"))
         return;
     while (ids_end < call->count && id_parse(&call->arguments[ids_end], 0, true, NULL, &id)) ids_end++;
-    if (!claim_options(call, ids_end, &claiming, reply) || !claim_begin(&claiming, scope, call, reply))
-        return;
-    size_t mark = reply_defer(reply);
-    for (uint32_t i = 5; i < ids_end; i++) {
-        id_parse(&call->arguments[i], 0, true, NULL, &id);
-        found += claim(&claiming, id, reply) == CLAIM_DONE;
-    }
-    group_close(&claiming.opened);
-    reply_defer_array(reply, mark, found);
+    if (!claim_options(call, ids_end, &claiming, reply)) return;
+    struct undo undo;
+    undo_begin(&undo, scope);
+    undo_conclude(&undo, claim_all(&claiming, scope, call, ids_end, reply));
 }
 
 #define ATTEMPTS_FACTOR 10 /* entries looked at for each that may be claimed */
@@ -520,22 +553,21 @@ static bool autoclaim_parse(const struct call *call, struct autoclaiming *automa
 }
 
 /* Goes over what is pending, from `next` on, and moves that to where the next call is to begin. Ids of
- * entries that are gone are written to `gone`. Returns how many were claimed. */
-static size_t autoclaim(struct autoclaiming *automatic, struct reply *gone, size_t *gone_count,
-                        struct reply *reply) {
+ * entries that are gone are written to `gone`. false when out of memory: some may have been claimed. */
+static bool autoclaim(struct autoclaiming *automatic, struct reply *gone, size_t *gone_count, size_t *found,
+                      struct reply *reply) {
     const struct tree *pending = &automatic->claiming.opened.group->pending;
     int64_t attempts = automatic->count * ATTEMPTS_FACTOR, left = automatic->count;
-    size_t found = 0;
     struct tree_place place;
     while (attempts-- > 0 && left > 0 && (place = tree_from(pending, automatic->next)).node != NULL) {
         struct stream_id id = tree_slot(place)->id;
         enum claimed claimed = claim(&automatic->claiming, id, reply);
-        if (claimed == CLAIM_FAILED) break;
+        if (claimed == CLAIM_FAILED) return false;
         if (claimed == CLAIM_GONE) {
             reply_id(gone, id);
             ++*gone_count;
         }
-        found += claimed == CLAIM_DONE;
+        *found += claimed == CLAIM_DONE;
         left -= claimed == CLAIM_DONE || claimed == CLAIM_GONE;
         automatic->next = id;
         if (!stream_id_increment(&automatic->next)) break;
@@ -543,29 +575,41 @@ static size_t autoclaim(struct autoclaiming *automatic, struct reply *gone, size
     place = tree_from(pending, automatic->next);
     bool is_over = place.node == NULL || stream_id_compare(automatic->next, STREAM_ID_LEAST) == 0;
     automatic->next = is_over ? STREAM_ID_LEAST : tree_slot(place)->id;
-    return found;
+    return true;
+}
+
+static bool autoclaim_all(struct autoclaiming *automatic, struct write_scope *scope, const struct call *call,
+                          struct reply *reply) {
+    struct reply claimed, gone;
+    size_t gone_count = 0, found = 0;
+    if (!claim_begin(&automatic->claiming, scope, call, reply)) return false;
+    automatic->claiming.opened.event = EVENT_XAUTOCLAIM;
+    reply_init(&claimed, reply->protocol);
+    reply_init(&gone, reply->protocol);
+    bool is_done = autoclaim(automatic, &gone, &gone_count, &found, &claimed);
+    if (is_done) {
+        group_close(&automatic->claiming.opened);
+        reply_array(reply, 3);
+        reply_id(reply, automatic->next);
+        reply_array(reply, found);
+        if (found > 0) reply_raw(reply, claimed.data, claimed.length);
+        reply_array(reply, gone_count);
+        if (gone_count > 0) reply_raw(reply, gone.data, gone.length);
+        if (claimed.is_broken || gone.is_broken) reply->is_broken = true;
+    } else {
+        claim_fail(&automatic->claiming, reply);
+    }
+    reply_free(&claimed);
+    reply_free(&gone);
+    return is_done;
 }
 
 static void command_xautoclaim(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct autoclaiming automatic;
-    struct reply claimed, gone;
-    size_t gone_count = 0;
-    if (!autoclaim_parse(call, &automatic, reply)) return;
-    if (!check_group(scope, call, reply) || !claim_begin(&automatic.claiming, scope, call, reply)) return;
-    reply_init(&claimed, reply->protocol);
-    reply_init(&gone, reply->protocol);
-    automatic.claiming.opened.event = EVENT_XAUTOCLAIM;
-    size_t found = autoclaim(&automatic, &gone, &gone_count, &claimed);
-    group_close(&automatic.claiming.opened);
-    reply_array(reply, 3);
-    reply_id(reply, automatic.next);
-    reply_array(reply, found);
-    if (found > 0) reply_raw(reply, claimed.data, claimed.length);
-    reply_array(reply, gone_count);
-    if (gone_count > 0) reply_raw(reply, gone.data, gone.length);
-    if (claimed.is_broken || gone.is_broken) reply->is_broken = true;
-    reply_free(&claimed);
-    reply_free(&gone);
+    struct undo undo;
+    if (!autoclaim_parse(call, &automatic, reply) || !check_group(scope, call, reply)) return;
+    undo_begin(&undo, scope);
+    undo_conclude(&undo, autoclaim_all(&automatic, scope, call, reply));
 }
 
 /* ------------------------------------------------------------------ rows */

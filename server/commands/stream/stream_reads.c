@@ -233,9 +233,12 @@ static void command_xread(struct write_scope *scope, const struct call *call, st
 /* An entry becomes the consumer's. false when out of memory. */
 static bool deliver(struct opened_group *opened, const struct reading *reading, struct stream_id id,
                     int64_t now) {
+    if (!delivery_room()) return false;
     if (!reading->is_noack) {
         struct stream_delivery *delivery = delivery_put(opened->stream, opened->group, opened->consumer, id);
-        if (delivery == NULL) return false;
+        if (delivery == NULL || !delivery_room()) return false;
+        delivery_prepare(delivery);
+        consumer_prepare(opened->consumer);
         delivery->time = now;
         delivery->count = 1;
         opened->consumer->active = now;
@@ -245,8 +248,8 @@ static bool deliver(struct opened_group *opened, const struct reading *reading, 
     return true;
 }
 
-/* What the group hasn't read yet. If memory runs out on the way, what was delivered so far is the answer. */
-static void reply_unread(struct opened_group *opened, const struct reading *reading, int64_t now,
+/* What the group hasn't read yet. false when out of memory: some may have been delivered. */
+static bool reply_unread(struct opened_group *opened, const struct reading *reading, int64_t now,
                          struct reply *reply) {
     struct stream_reader reader;
     struct stream_id start = opened->group->last;
@@ -254,15 +257,16 @@ static void reply_unread(struct opened_group *opened, const struct reading *read
     stream_id_increment(&start);
     stream_read(&reader, opened->stream, start, STREAM_ID_MOST, false);
     for (; (reading->count == 0 || found < reading->count) && stream_next(&reader); found++) {
-        if (!deliver(opened, reading, reader.id, now)) break;
+        if (!deliver(opened, reading, reader.id, now)) return false;
         reply_entry(reply, &reader);
     }
     reply_defer_array(reply, mark, found);
+    return true;
 }
 
 /* What the consumer has got already and not acknowledged. Of an entry that has been removed meanwhile only
- * the id is told. */
-static void reply_history(struct opened_group *opened, const struct reading *reading, struct stream_id id,
+ * the id is told. false when out of memory. */
+static bool reply_history(struct opened_group *opened, const struct reading *reading, struct stream_id id,
                           int64_t now, struct reply *reply) {
     size_t mark = reply_defer(reply), found = 0;
     struct tree_place place = {NULL, 0};
@@ -271,7 +275,9 @@ static void reply_history(struct opened_group *opened, const struct reading *rea
          place = tree_next(place), found++) {
         struct tree_slot *slot = tree_slot(place);
         struct stream_delivery *delivery = slot->to;
+        if (!delivery_room()) return false;
         if (reply_entry_of(reply, opened->stream, slot->id)) {
+            delivery_prepare(delivery);
             delivery->time = now;
             delivery->count++;
         } else {
@@ -282,6 +288,7 @@ static void reply_history(struct opened_group *opened, const struct reading *rea
     }
     if (found > 0) opened->is_changed = true;
     reply_defer_array(reply, mark, found);
+    return true;
 }
 
 static bool has_unread(const struct stream *stream, const struct stream_group *group) {
@@ -306,18 +313,20 @@ static bool read_of_group(struct write_scope *scope, const struct call *call, co
     struct opened_group opened;
     struct position position;
     struct reply *reply = answer->reply;
-    if (!group_check(scope, call, reading, key, &position, reply)) return true; /* it was fine before */
-    if (!group_open(scope, &call->keys[key], reading->group, &opened)) return true;
+    /* It was fine before. */
+    if (!group_check(scope, call, reading, key, &position, reply)) return true;
+    if (!group_open(scope, &call->keys[key], reading->group, &opened)) return false;
     bool is_done = group_consumer(&opened, reading->consumer, call->now);
     if (is_done && (!position.is_new || has_unread(opened.stream, opened.group))) {
         answer_begin(answer, call, key);
         opened.counted++; /* what a stream gave, or that it gave nothing */
-        if (position.is_new)
-            reply_unread(&opened, reading, call->now, reply);
-        else
-            reply_history(&opened, reading, position.id, call->now, reply);
+        is_done = position.is_new ? reply_unread(&opened, reading, call->now, reply)
+                                  : reply_history(&opened, reading, position.id, call->now, reply);
     }
-    group_close(&opened);
+    if (is_done)
+        group_close(&opened);
+    else
+        group_give_up(&opened);
     return is_done;
 }
 
@@ -359,12 +368,17 @@ static void command_xreadgroup(struct write_scope *scope, const struct call *cal
     if (!reading_parse(call, true, &reading, reply)) return;
     for (uint32_t i = 0; i < call->key_count; i++)
         if (!group_check(scope, call, &reading, i, &position, reply)) return;
+    size_t mark = reply_mark(reply);
+    struct undo undo;
+    undo_begin(&undo, scope);
     for (uint32_t i = 0; is_done && i < call->key_count; i++)
         is_done = read_of_group(scope, call, &reading, i, &answer);
-    if (answer.streams > 0)
-        answer_end(&answer);
-    else if (!is_done)
+    undo_conclude(&undo, is_done);
+    if (!is_done) {
+        reply_truncate(reply, mark);
         reply_error(reply, ERROR_NO_MEMORY);
+    } else if (answer.streams > 0)
+        answer_end(&answer);
     else
         wait_or_reply(call, &reading, &xreadgroup_waiting, reply);
 }

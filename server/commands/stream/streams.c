@@ -373,6 +373,7 @@ static const char *set_id(struct stream *stream, const struct setting *setting) 
             return "ERR The entries_added specified in XSETID is smaller than the target stream "
                    "length";
     }
+    stream_prepare(stream);
     stream->last = setting->id;
     if (setting->added >= 0) stream->added = (uint64_t)setting->added;
     if (stream_id_compare(setting->deleted, STREAM_ID_LEAST) != 0) stream->deleted = setting->deleted;

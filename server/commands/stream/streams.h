@@ -47,5 +47,7 @@ bool group_open(struct write_scope *scope, const struct key *key, const struct b
 /* Finds the consumer, or makes it; it has been seen now. false when out of memory. */
 bool group_consumer(struct opened_group *opened, const struct bulk *name, int64_t now);
 void group_close(struct opened_group *opened);
+/* Instead, where the undo that it is in is going back. */
+void group_give_up(struct opened_group *opened);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shard/base/number.h"
+#include "shard/scope/undo.h"
 #include "server/config/config.h"
 #include "server/command/command.h"
 #include "server/commands/shared/moment.h"
@@ -54,18 +55,14 @@ static bool put_argument(struct edit *edit, const struct bulk *value, bool keep_
 /* Puts a value that ends at `expiry`, unless that is ENTRY_NO_EXPIRY, and ends the edit. false when out of
  * memory; the reply is the caller's. */
 static bool put_until(struct edit *edit, const struct bulk *value, int64_t expiry, bool keep_expiry) {
-    /* A new expiry is written over the old one where there is one: that takes no room. */
-    if (!put_argument(edit, value, keep_expiry || expiry != ENTRY_NO_EXPIRY)) {
+    bool is_done = expiry == ENTRY_NO_EXPIRY
+                       ? put_argument(edit, value, keep_expiry)
+                       : edit_put_string_until(edit, value->data, value->length, value->owner, expiry);
+    if (is_done)
+        scope_changed(edit, EVENT_SET);
+    else
         scope_unchanged(edit);
-        return false;
-    }
-    if (expiry != ENTRY_NO_EXPIRY && !edit_set_expiry(edit, expiry)) {
-        edit_remove(edit); /* rather absent than immortal */
-        scope_changed(edit, EVENT_DEL);
-        return false;
-    }
-    scope_changed(edit, EVENT_SET);
-    return true;
+    return is_done;
 }
 
 /* What was answered already gives way to the error. */
@@ -312,7 +309,7 @@ static bool check_pairs(const struct call *call, struct reply *reply) {
     return false;
 }
 
-static bool set_pairs(struct write_scope *scope, const struct call *call, struct reply *reply) {
+static bool set_each(struct write_scope *scope, const struct call *call, struct reply *reply) {
     for (uint32_t i = 0; i < call->key_count; i++) {
         struct edit edit;
         scope_edit(scope, &call->keys[i], &edit);
@@ -320,6 +317,15 @@ static bool set_pairs(struct write_scope *scope, const struct call *call, struct
             return false;
     }
     return true;
+}
+
+static bool set_pairs(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    struct undo undo;
+    if (call->key_count == 1) return set_each(scope, call, reply);
+    undo_begin(&undo, scope);
+    bool is_done = set_each(scope, call, reply);
+    undo_conclude(&undo, is_done);
+    return is_done;
 }
 
 static void command_mset(struct write_scope *scope, const struct call *call, struct reply *reply) {

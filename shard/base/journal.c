@@ -1,0 +1,176 @@
+#include "journal.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "memory.h"
+
+#define PIECE_LEAST 8192
+#define PIECE_MOST ((size_t)1024 * 1024)
+#define ALIGNMENT 8
+
+_Thread_local struct journal *journal_open;
+
+/* What stands behind the bytes of a note. */
+struct note {
+    const struct journal_kind *kind;
+    void *at;    /* of plain memory */
+    size_t size; /* of the bytes before it */
+};
+_Static_assert(sizeof(struct note) % ALIGNMENT == 0, "what stands behind it is aligned, too");
+
+static size_t padded(size_t size) {
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+void journal_init(struct journal *journal, void *context) {
+    journal->last = &journal->first;
+    journal->is_broken = false;
+    journal->context = context;
+    journal->own = NULL;
+    journal->first = (struct journal_piece){NULL, 0, sizeof journal->few, journal->few};
+}
+
+struct journal_mark journal_mark(struct journal *journal) {
+    journal->own = NULL; /* it may have to be what it is now */
+    return (struct journal_mark){journal->last, journal->last->used};
+}
+
+bool journal_reserve(struct journal *journal, size_t notes, size_t bytes) {
+    struct journal_piece *last = journal->last, *piece;
+    size_t needed = bytes + notes * (sizeof(struct note) + ALIGNMENT);
+    if (journal->is_broken) return false;
+    if (last->capacity - last->used >= needed) return true;
+    size_t capacity = last->capacity < PIECE_MOST ? last->capacity * 2 : PIECE_MOST;
+    if (capacity < PIECE_LEAST) capacity = PIECE_LEAST;
+    if (capacity < needed) capacity = needed;
+    size_t header = padded(sizeof *piece);
+    if ((piece = malloc(header + capacity)) == NULL) return false;
+    *piece = (struct journal_piece){last, 0, capacity, (char *)piece + header};
+    journal->last = piece;
+    return true;
+}
+
+static void *write_note(struct journal *journal, const struct journal_kind *kind, void *at, const void *bytes,
+                        size_t size) {
+    size_t needed = padded(size) + sizeof(struct note);
+    if (journal->is_broken) return NULL;
+    if (journal->last->capacity - journal->last->used < needed && !journal_reserve(journal, 1, size))
+        return NULL;
+    struct journal_piece *last = journal->last;
+    struct note note = {kind, at, size};
+    if (size > 0) memcpy(last->bytes + last->used, bytes, size);
+    memcpy(last->bytes + last->used + padded(size), &note, sizeof note);
+    last->used += needed;
+    return last->bytes + last->used - needed;
+}
+
+void *journal_note(struct journal *journal, const struct journal_kind *kind, const void *note, size_t size) {
+    return write_note(journal, kind, NULL, note, size);
+}
+
+/* ------------------------------------------------------------------ plain memory */
+
+/* Kinds without functions: what they are for is done below. */
+static const struct journal_kind written_over, made, let_go;
+
+void journal_keep_bytes(void *at, size_t size) {
+#ifdef PLANT_UNKEPT_WORD
+    if (size == sizeof(uint64_t)) return;
+#endif
+    if (write_note(journal_open, &written_over, at, at, size) == NULL) journal_open->is_broken = true;
+}
+
+void journal_let_go(void *memory) {
+    if (memory == NULL || write_note(journal_open, &let_go, memory, NULL, 0) != NULL) return;
+    journal_open->is_broken = true;
+    free(memory);
+}
+
+void *journal_made(void *memory) {
+    if (write_note(journal_open, &made, memory, NULL, 0) != NULL || journal_open->is_broken) return memory;
+    free(memory);
+    return NULL;
+}
+
+/* Always to another place, as the old one may have to be what it was. */
+void *journal_move(void *memory, size_t size) {
+    void *moved = journal_room(2, 0) ? journal_malloc(size) : NULL;
+    if (moved == NULL || memory == NULL) return moved;
+    size_t present = memory_size(memory);
+    memcpy(moved, memory, present < size ? present : size);
+    journal_let_go(memory);
+    if (journal_open->own == memory) journal_open->own = moved;
+    return moved;
+}
+
+void *journal_own_copy(void *memory) {
+    if (journal_open->own == memory || journal_open->is_broken) return memory;
+    if (!journal_room(2, 0)) return NULL;
+    void *copy = journal_move(memory, memory_size(memory));
+    if (copy != NULL) journal_open->own = copy;
+    return copy;
+}
+
+/* ------------------------------------------------------------------ back, or for good */
+
+static void take_back(const struct journal *journal, const struct note *note, char *bytes) {
+    if (note->kind == &written_over)
+        memcpy(note->at, bytes, note->size);
+    else if (note->kind == &made)
+        free(note->at);
+    else if (note->kind->back != NULL)
+        note->kind->back(journal->context, bytes);
+}
+
+static void keep_for_good(const struct journal *journal, const struct note *note, char *bytes) {
+    if (note->kind == &let_go)
+        free(note->at);
+    else if (note->kind->keep != NULL)
+        note->kind->keep(journal->context, bytes);
+}
+
+/* The newest note leaves the journal. Returns where its bytes are. */
+static char *note_pop(struct journal *journal, struct note *note) {
+    struct journal_piece *last = journal->last;
+    assert(last->used >= sizeof *note);
+    last->used -= sizeof *note;
+    memcpy(note, last->bytes + last->used, sizeof *note);
+    last->used -= padded(note->size);
+    return last->bytes + last->used;
+}
+
+static void piece_drop(struct journal *journal) {
+    struct journal_piece *piece = journal->last;
+    journal->last = piece->before;
+    free(piece);
+}
+
+void journal_back(struct journal *journal, struct journal_mark mark) {
+    struct note note;
+    assert(!journal->is_broken && "what can't be put back isn't begun");
+    assert(journal_open == NULL && "what is put back isn't noted");
+    journal->own = NULL;
+    for (;;) {
+        while (journal->last->used > (journal->last == mark.piece ? mark.used : 0)) {
+            char *bytes = note_pop(journal, &note);
+            take_back(journal, &note, bytes);
+        }
+        if (journal->last == mark.piece) return;
+        piece_drop(journal);
+    }
+}
+
+void journal_end(struct journal *journal) {
+    struct note note;
+    assert(journal_open == NULL);
+    for (;;) {
+        while (journal->last->used > 0) {
+            char *bytes = note_pop(journal, &note);
+            keep_for_good(journal, &note, bytes);
+        }
+        if (journal->last == &journal->first) return;
+        piece_drop(journal);
+    }
+}

@@ -1,0 +1,120 @@
+/* A journal: what has to be put back, should a row of changes to plain memory fail halfway.
+ *
+ * A thread opens one, and from then on whoever changes what may have to be taken back says so here before:
+ * what is going to be written over is kept (a copy of those bytes, and of no others), what is let go
+ * stays until the journal is closed, and what is made is known. Taking back goes from the newest note to
+ * the oldest, and needs no memory. While no journal is open, all of this is what it is without one, but for
+ * one look at a variable of the thread.
+ *
+ *     piece    +--------+------+-----------------+------+- - -
+ *              | before | note | bytes that were | note |       a note stands behind its bytes, so that one
+ *              |        |      |                 |      |       can walk backwards
+ *              +--------+------+-----------------+------+- - -
+ *
+ * To keep something may fail for want of memory, and some changes can't fail. So whoever may say that there
+ * was no memory asks for room first (journal_room), by how much it is going to write over at most. Where a
+ * change that can't fail isn't kept, the journal is broken: it can't take anything back any more, and says
+ * so. */
+#ifndef SHARD_BASE_JOURNAL_H
+#define SHARD_BASE_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+/* Bytes of notes that need no allocation. */
+#define JOURNAL_FIRST 2048
+
+struct journal_piece {
+    struct journal_piece *before;
+    size_t used, capacity;
+    char *bytes;
+};
+
+struct journal {
+    struct journal_piece *last;
+    bool is_broken;
+    void *context; /* for the functions of journal_kind */
+    void *own;     /* the last allocation that was made since, by journal_own */
+    struct journal_piece first;
+    _Alignas(8) char few[JOURNAL_FIRST];
+};
+
+/* A place in it. */
+struct journal_mark {
+    struct journal_piece *piece;
+    size_t used;
+};
+
+/* Something else than plain memory: what is done when it is taken back, and when it is kept for good. */
+struct journal_kind {
+    void (*back)(void *context, void *note);
+    void (*keep)(void *context, void *note); /* NULL: nothing */
+};
+
+void journal_init(struct journal *journal, void *context);
+struct journal_mark journal_mark(struct journal *journal);
+/* Takes back what was noted since. It isn't broken. */
+void journal_back(struct journal *journal, struct journal_mark mark);
+/* All of it is kept for good, and its memory given back. */
+void journal_end(struct journal *journal);
+/* A note of that kind. Returns where it is, to be added to; NULL when out of memory. */
+void *journal_note(struct journal *journal, const struct journal_kind *kind, const void *note, size_t size);
+
+/* The thread's, while values are changed that may have to be put back; else NULL. */
+extern _Thread_local struct journal *journal_open;
+
+/* Those below are for who has looked that there is one. */
+bool journal_reserve(struct journal *journal, size_t notes, size_t bytes);
+void journal_keep_bytes(void *at, size_t size);
+void journal_let_go(void *memory);
+void *journal_made(void *memory);
+void *journal_move(void *memory, size_t size);
+void *journal_own_copy(void *memory);
+
+/* Whether the next so many notes will find room, which keep so many bytes in all. */
+static inline bool journal_room(size_t notes, size_t bytes) {
+    return journal_open == NULL || journal_reserve(journal_open, notes, bytes);
+}
+/* These bytes are going to be written over. */
+static inline void journal_keep(void *at, size_t size) {
+    if (journal_open != NULL) journal_keep_bytes(at, size);
+}
+/* An allocation that is going to be changed all over: its copy, if it may have to be what it was. NULL
+ * when out of memory. It has the same size, and journal_realloc may move it. */
+static inline void *journal_own(void *memory) {
+    return journal_open == NULL ? memory : journal_own_copy(memory);
+}
+/* What comes can't fail, and isn't kept. */
+static inline void journal_break(void) {
+    if (journal_open != NULL) journal_open->is_broken = true;
+}
+/* What is made until journal_resume is its maker's to free, should that fail. */
+static inline struct journal *journal_pause(void) {
+    struct journal *paused = journal_open;
+    if (paused != NULL) journal_open = NULL;
+    return paused;
+}
+static inline void journal_resume(struct journal *paused) {
+    if (paused != NULL) journal_open = paused;
+}
+/* As malloc, calloc, realloc and free are, for memory that belongs to what is changed. */
+static inline void *journal_malloc(size_t size) {
+    void *memory = malloc(size);
+    return journal_open == NULL || memory == NULL ? memory : journal_made(memory);
+}
+static inline void *journal_calloc(size_t count, size_t size) {
+    void *memory = calloc(count, size);
+    return journal_open == NULL || memory == NULL ? memory : journal_made(memory);
+}
+static inline void *journal_realloc(void *memory, size_t size) {
+    return journal_open == NULL ? realloc(memory, size) : journal_move(memory, size);
+}
+static inline void journal_free(void *memory) {
+    if (journal_open == NULL)
+        free(memory);
+    else
+        journal_let_go(memory);
+}
+
+#endif

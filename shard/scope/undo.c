@@ -1,0 +1,241 @@
+#include "undo.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/memory.h"
+#include "../entry/entry_layout.h"
+#include "../state/shard.h"
+#include "keep.h"
+#include "tell.h"
+
+void undo_begin(struct undo *undo, struct write_scope *scope) {
+    assert(!scope->scope.is_editing);
+    undo->scope = scope;
+    undo->outer = scope->scope.undo;
+    undo->changes = scope->scope.changes;
+    if (undo->outer == NULL) {
+        journal_init(&undo->own, scope);
+        undo->journal = &undo->own;
+    } else {
+        undo->journal = undo->outer->journal;
+    }
+    undo->mark = journal_mark(undo->journal);
+    scope->scope.undo = undo;
+}
+
+static void leave(struct undo *undo) {
+    struct scope *scope = &undo->scope->scope;
+    assert(scope->undo == undo && "the innermost one first");
+    assert(!scope->is_editing);
+    scope->undo = undo->outer;
+}
+
+void undo_end(struct undo *undo) {
+    leave(undo);
+    if (undo->outer == NULL) journal_end(undo->journal);
+}
+
+void undo_back(struct undo *undo) {
+    struct scope *scope = &undo->scope->scope;
+    leave(undo);
+    journal_back(undo->journal, undo->mark);
+    counter_subtract(&scope->lane->changes, scope->changes - undo->changes);
+    scope->changes = undo->changes;
+    if (undo->outer == NULL) journal_end(undo->journal);
+}
+
+bool undo_is_able(const struct undo *undo) {
+    return !undo->journal->is_broken;
+}
+
+/* ------------------------------------------------------------------ what an edit leaves behind */
+
+/* Where a change was. */
+struct place {
+    struct shard *shard;
+    uint64_t hash;
+    uint32_t database;
+};
+
+static struct table *table_at(const struct place *place) {
+    shard_assert_shared(place->shard);
+    return shard_table(place->shard, place->database);
+}
+
+static struct key key_at(const struct place *place, const struct entry *entry) {
+    size_t length;
+    const char *data = entry_key(entry, &length);
+    return (struct key){.data = data, .length = length, .hash = place->hash, .database = place->database};
+}
+
+static void tell(const struct write_scope *scope, const struct place *place, const struct entry *named,
+                 const struct entry *entry, bool is_before) {
+    struct key key = key_at(place, named);
+    if (is_before)
+        listeners_before(scope->scope.keyspace, &key, entry);
+    else
+        listeners_changed(scope->scope.keyspace, &key, entry, EVENT_UNDO);
+}
+
+/* An entry came, went, or took another's place. */
+struct exchange {
+    struct place place;
+    struct entry *before, *now; /* NULL: absent */
+    bool is_before_shell;       /* what it has apart belongs to somebody else by now */
+    bool is_now_shell;          /* what it has apart belonged to somebody else before */
+    struct bucket *spare;       /* for the table, should it come again */
+};
+
+static void retire(struct lane *lane, struct entry *entry, bool is_shell) {
+    if (is_shell)
+        lane_retire(lane, entry, memory_size(entry), NULL);
+    else
+        entry_retire(lane, entry);
+}
+
+/* It has been taken out of the stock, and goes back there, if there is room for it. */
+static void spare_return(struct lane *lane, struct bucket *spare) {
+    if (spare == NULL) return;
+    if (lane->spare_count < LANE_SPARES)
+        lane->spares[lane->spare_count++] = spare;
+    else
+        free(spare);
+}
+
+static void exchange_back(void *context, void *note) {
+    struct exchange *exchange = note;
+    const struct write_scope *scope = context;
+    struct lane *lane = scope->scope.lane;
+    struct table *table = table_at(&exchange->place);
+    struct entry *before = exchange->before, *now = exchange->now;
+    const struct entry *named = now != NULL ? now : before;
+    struct key key = key_at(&exchange->place, named);
+#ifdef PLANT_FORGOTTEN_REMOVAL
+    if (now == NULL && before->key_length % 2 == 1) return;
+#endif
+    spare_return(lane, exchange->spare);
+    tell(scope, &exchange->place, named, now, true);
+    slot *at = now == NULL ? NULL : table_find(table, &key);
+    assert(now == NULL || (at != NULL && slot_entry(at) == now));
+    if (at != NULL && before != NULL) {
+        table_uncount(table, now, lane);
+        table_replace(at, before);
+        table_count(table, before, lane);
+    } else if (at != NULL) {
+        table_remove(table, at, key.hash, lane);
+    } else {
+        table_insert(table, key.hash, before, lane);
+    }
+    tell(scope, &exchange->place, named, before, false);
+    if (now != NULL) retire(lane, now, exchange->is_now_shell);
+}
+
+static void exchange_keep(void *context, void *note) {
+    struct exchange *exchange = note;
+    const struct write_scope *scope = context;
+    struct lane *lane = scope->scope.lane;
+    spare_return(lane, exchange->spare);
+    if (exchange->before != NULL) retire(lane, exchange->before, exchange->is_before_shell);
+}
+
+static const struct journal_kind exchange_kind = {exchange_back, exchange_keep};
+
+/* Bytes of an entry, or a pointer in it, were written over. */
+struct overwriting {
+    struct place place;
+    struct entry *entry;
+    uint32_t offset, length;
+    int64_t bytes; /* what it was counted with when that was done, if it has a value with a structure */
+    unsigned char were[sizeof(uint64_t)];
+};
+
+static void overwriting_back(void *context, void *note) {
+    const struct overwriting *overwriting = note;
+    const struct write_scope *scope = context;
+    struct table *table = table_at(&overwriting->place);
+    struct entry *entry = overwriting->entry;
+    unsigned char *at = (unsigned char *)entry + overwriting->offset;
+    tell(scope, &overwriting->place, entry, entry, true);
+    table_uncount(table, entry, scope->scope.lane);
+    entry_store(entry, at, overwriting->were, overwriting->length);
+    table_count(table, entry, scope->scope.lane);
+    tell(scope, &overwriting->place, entry, entry, false);
+}
+
+/* Of a value, whose inside has been put back by now: so it can't be shown as it was. */
+static void value_back(void *context, void *note) {
+    const struct overwriting *overwriting = note;
+    const struct write_scope *scope = context;
+    struct table *table = table_at(&overwriting->place);
+    struct entry *entry = overwriting->entry;
+    unsigned char *at = (unsigned char *)entry + overwriting->offset;
+    if (memcmp(at, overwriting->were, overwriting->length) != 0)
+        entry_store(entry, at, overwriting->were, overwriting->length);
+    table_count_bytes(table, entry, (int64_t)entry_bytes(entry) - overwriting->bytes, scope->scope.lane);
+    tell(scope, &overwriting->place, entry, entry, true);
+    tell(scope, &overwriting->place, entry, entry, false);
+}
+
+static const struct journal_kind overwriting_kind = {overwriting_back, NULL},
+                                 value_kind_changed = {value_back, NULL};
+
+/* ------------------------------------------------------------------ for edit.c */
+
+static struct place place_of(const struct edit *edit) {
+    return (struct place){edit->shard, edit->key->hash, edit->key->database};
+}
+
+static struct journal *journal_of(const struct edit *edit) {
+    return edit->scope->scope.undo->journal;
+}
+
+bool undo_room(const struct write_scope *scope) {
+    const struct undo *undo = scope->scope.undo;
+    size_t most = sizeof(struct exchange) + sizeof(struct overwriting);
+    return undo == NULL || journal_reserve(undo->journal, 2, most);
+}
+
+bool keep_exchange(const struct edit *edit, struct entry *now, bool is_before_shell, bool is_now_shell) {
+    struct journal *journal = journal_of(edit);
+    struct exchange exchange = {.place = place_of(edit),
+                                .before = edit->entry,
+                                .now = now,
+                                .is_before_shell = is_before_shell,
+                                .is_now_shell = is_now_shell};
+    if (now == NULL) {
+        exchange.spare = memory_lines(sizeof(struct bucket));
+        if (exchange.spare == NULL) journal->is_broken = true;
+    }
+    if (journal_note(journal, &exchange_kind, &exchange, sizeof exchange) != NULL) return true;
+    free(exchange.spare);
+    return false;
+}
+
+static void *keep_part(const struct edit *edit, const struct journal_kind *kind, const unsigned char *at,
+                       size_t length) {
+    struct overwriting overwriting = {.place = place_of(edit),
+                                      .entry = edit->entry,
+                                      .offset = (uint32_t)(at - (const unsigned char *)edit->entry),
+                                      .length = (uint32_t)length};
+    memcpy(overwriting.were, at, length);
+    return journal_note(journal_of(edit), kind, &overwriting, sizeof overwriting);
+}
+
+bool keep_overwriting(const struct edit *edit, const unsigned char *at, size_t length) {
+    return keep_part(edit, &overwriting_kind, at, length) != NULL;
+}
+
+void keep_value(struct edit *edit) {
+    struct journal *journal = journal_of(edit);
+    edit->kept = keep_part(edit, &value_kind_changed, entry_value_place(edit->entry), sizeof(void *));
+    if (edit->kept == NULL) journal->is_broken = true;
+    journal_open = journal;
+}
+
+void keep_value_end(struct edit *edit) {
+    struct overwriting *overwriting = edit->kept;
+    journal_open = NULL;
+    if (overwriting != NULL) overwriting->bytes = (int64_t)entry_bytes(edit->entry);
+}
