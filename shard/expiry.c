@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "scope/scope_take.h"
-#include "state/shard.h"
+#include "store/shard.h"
 
 /* Homes looked at, and entries removed, per time that a shard is held. */
 #define STRETCH 32

@@ -5,16 +5,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "entry/entry_layout.h"
 #include "base/memory.h"
+#include "evict/eviction.h"
 #include "scope/scope_take.h"
-#include "state/shard.h"
-#include "value/value.h"
+#include "store/shard.h"
 
-#define POSITION_BITS CURSOR_BITS
-/* Keys whose buckets are fetched before the first of their entries is: as many as a processor can wait for at
- * once, and some more. */
-#define PREFETCH_MOST 64
+static void seats_init(struct keyspace *keyspace) {
+    for (uint32_t i = 0; i < keyspace->gate.lane_count; i++) {
+        struct lane *lane = &keyspace->gate.lanes[i];
+        lane->keyspace = keyspace;
+        lane->budget = &keyspace->budget;
+        lane->account = &keyspace->budget.accounts[i];
+        lane->secret = &keyspace->secret;
+    }
+}
+
+static void shards_init(struct keyspace *keyspace) {
+    for (uint32_t i = 0; i < keyspace->shard_count; i++) {
+        struct shard *shard = &keyspace->shards[i];
+        rwlock_init(&shard->lock);
+        shard->number = i;
+        shard->count = keyspace->shard_count;
+        shard_assert_exclusive(shard); /* nobody else knows of it yet */
+        shard->tables = keyspace->tables + i;
+    }
+}
+
+static bool allocate(struct keyspace *keyspace, uint32_t lanes) {
+    size_t databases = keyspace->database_count;
+    keyspace->shards = memory_lines(keyspace->shard_count * sizeof *keyspace->shards);
+    keyspace->tables = calloc(keyspace->shard_count * databases, sizeof *keyspace->tables);
+    keyspace->used_databases = calloc(databases, sizeof *keyspace->used_databases);
+    keyspace->database_is_used = calloc(databases, sizeof *keyspace->database_is_used);
+    bool are_lanes_open =
+        gate_init(&keyspace->gate, lanes) && budget_open(&keyspace->budget, lanes) && eviction_open(keyspace);
+    return are_lanes_open && keyspace->shards != NULL && keyspace->tables != NULL &&
+           keyspace->used_databases != NULL && keyspace->database_is_used != NULL;
+}
+
+static void release(struct keyspace *keyspace) {
+    eviction_close(keyspace);
+    usage_destroy(&keyspace->usage);
+    budget_close(&keyspace->budget);
+    gate_destroy(&keyspace->gate);
+    free(keyspace->used_databases);
+    free(keyspace->database_is_used);
+    free(keyspace->tables);
+    free(keyspace->shards);
+    free(keyspace);
+}
 
 struct keyspace *keyspace_open(const struct keyspace_options *options) {
     uint32_t shards = options->shards == 0 ? 512 : options->shards;
@@ -27,116 +66,34 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     keyspace->shard_count = shards;
     keyspace->shard_bits = (uint32_t)__builtin_ctz(shards);
     keyspace->database_count = options->databases == 0 ? 16 : options->databases;
-    keyspace->lane_count = options->lanes == 0 ? 256 : options->lanes;
-    mutex_init(&keyspace->lanes_mutex);
-    mutex_init(&keyspace->gate.mutex);
-    atomic_init(&keyspace->epoch, 1);
-    eviction_init(&keyspace->eviction);
     atomic_init(&keyspace->expires_actively, true);
-    keyspace->shards = memory_lines(shards * sizeof *keyspace->shards);
-    keyspace->lanes = memory_lines(keyspace->lane_count * sizeof *keyspace->lanes);
-    keyspace->tables = calloc((size_t)shards * keyspace->database_count, sizeof *keyspace->tables);
-    keyspace->used_databases = calloc(keyspace->database_count, sizeof *keyspace->used_databases);
-    keyspace->database_is_used = calloc(keyspace->database_count, sizeof *keyspace->database_is_used);
+    usage_init(&keyspace->usage);
     int error = hash_secret_draw(&keyspace->secret, options->seed);
     if (error == 0) error = cursor_secret_draw(&keyspace->cursor_secret, options->seed);
-    if (keyspace->shards == NULL || keyspace->lanes == NULL || keyspace->tables == NULL ||
-        keyspace->used_databases == NULL || keyspace->database_is_used == NULL || error != 0) {
-        free(keyspace->used_databases);
-        free(keyspace->database_is_used);
-        free(keyspace->tables);
-        free(keyspace->shards);
-        free(keyspace->lanes);
-        free(keyspace);
+    if (!allocate(keyspace, options->lanes == 0 ? 256 : options->lanes) || error != 0) {
+        release(keyspace);
         errno = error != 0 ? error : ENOMEM;
         return NULL;
     }
-    for (uint32_t i = 0; i < keyspace->lane_count; i++) {
-        keyspace->lanes[i].keyspace = keyspace;
-        keyspace->lanes[i].number = i;
-    }
-    for (uint32_t i = 0; i < shards; i++) {
-        struct shard *shard = &keyspace->shards[i];
-        rwlock_init(&shard->lock);
-        shard->number = i;
-        shard->count = shards;
-        shard_assert_exclusive(shard); /* nobody else knows of it yet */
-        shard->tables = keyspace->tables + i;
-    }
+    seats_init(keyspace);
+    shards_init(keyspace);
     return keyspace;
 }
 
 /* Nobody is left who could hold a lock. */
-void keyspace_close(struct keyspace *keyspace) NO_THREAD_SAFETY_ANALYSIS {
-    for (uint32_t i = 0; i < keyspace->lane_count; i++) assert(!keyspace->lanes[i].is_attached);
+void keyspace_close(struct keyspace *keyspace) {
     for (uint32_t i = 0; i < keyspace->shard_count; i++)
         for (uint32_t database = 0; database < keyspace->database_count; database++) {
-            struct table *table = keyspace_peek_table(keyspace, i, database);
-            if (table == NULL) continue;
-            table_bury(table, NULL, UINT64_MAX);
+            struct table *table = keyspace_table_unheld(keyspace, i, database);
+            if (table != NULL) table_destroy(table);
         }
-    free(atomic_load(&keyspace->eviction.ghosts));
-    free(keyspace->used_databases);
-    free(keyspace->database_is_used);
-    free(keyspace->tables);
-    free(keyspace->shards);
-    free(keyspace->lanes);
-    free(keyspace);
+    release(keyspace);
 }
 
-uint32_t keyspace_shard_count(const struct keyspace *keyspace) {
-    return keyspace->shard_count;
-}
-
-uint32_t keyspace_database_count(const struct keyspace *keyspace) {
-    return keyspace->database_count;
-}
-
-uint64_t keyspace_hash(const struct keyspace *keyspace, const char *data, size_t length) {
-    return hash_bytes(&keyspace->secret, data, length);
-}
-
-uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash) {
-    return keyspace_shard(keyspace, hash)->number;
-}
-
-struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard) {
-    return &keyspace->shards[shard].lock;
-}
-
-uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock) {
-    return (uint32_t)((const struct shard *)((const char *)lock - offsetof(struct shard, lock)) -
-                      keyspace->shards);
-}
-
-uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position) {
-    return (uint32_t)(position >> (POSITION_BITS - keyspace->shard_bits));
-}
-
-uint64_t keyspace_shard_position(const struct keyspace *keyspace, uint32_t shard) {
-    return (uint64_t)shard << (POSITION_BITS - keyspace->shard_bits);
-}
-
-uint64_t keyspace_position_cursor(const struct keyspace *keyspace, uint64_t position) {
-    return cursor_of_place(&keyspace->cursor_secret, position);
-}
-
-uint64_t keyspace_cursor_position(const struct keyspace *keyspace, uint64_t cursor) {
-    return cursor_place(&keyspace->cursor_secret, cursor);
-}
-
-void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener) {
-    assert(keyspace->listener_count < KEYSPACE_LISTENERS);
-    assert(atomic_load(&keyspace->lanes_used) == 0 && "listeners come before lanes");
-    keyspace->listeners[keyspace->listener_count++] = *listener;
-}
-
-void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {
-    if (keyspace_database_is_used(keyspace, database) ||
-        atomic_exchange(&keyspace->database_is_used[database], true))
-        return;
-    uint32_t index = atomic_fetch_add(&keyspace->used_database_count, 1);
-    atomic_store(&keyspace->used_databases[index], database + 1);
+struct lane *lane_attach(struct keyspace *keyspace) {
+    struct lane *lane = gate_take_seat(&keyspace->gate);
+    if (lane != NULL) budget_use_account(&keyspace->budget, lane->number);
+    return lane;
 }
 
 /* ------------------------------------------------------------------ sums */
@@ -145,7 +102,7 @@ void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct ke
     *size = (struct keyspace_size){0};
     if (!keyspace_database_is_used(keyspace, database)) return;
     for (uint32_t i = 0; i < keyspace->shard_count; i++) {
-        const struct table *table = keyspace_peek_table(keyspace, i, database);
+        const struct table *table = keyspace_table_unheld(keyspace, i, database);
         if (table == NULL) continue;
         size->keys += counter_read(&table->keys);
         size->expiring += counter_read(&table->expiring);
@@ -159,26 +116,11 @@ void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct ke
     }
 }
 
-uint64_t keyspace_shard_keys(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = keyspace_peek_table(keyspace, shard, database);
-    return table == NULL ? 0 : counter_read(&table->keys);
-}
-
-uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = keyspace_peek_table(keyspace, shard, database);
-    return table == NULL ? 0 : counter_read(&table->expiring);
-}
-
-bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database) {
-    const struct table *table = keyspace_peek_table(keyspace, shard, database);
-    return table == NULL || table_is_settled(table);
-}
-
 void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *counts) {
     *counts = (struct keyspace_counts){0};
-    uint32_t used = atomic_load(&keyspace->lanes_used), expiring_lanes = 0;
+    uint32_t used = atomic_load(&keyspace->gate.lanes_used), expiring_lanes = 0;
     for (uint32_t i = 0; i < used; i++) {
-        const struct lane *lane = &keyspace->lanes[i];
+        const struct lane *lane = &keyspace->gate.lanes[i];
         uint64_t glance_hits = counter_read(&lane->glance_hits),
                  glance_misses = counter_read(&lane->glance_misses);
         counts->hits += counter_read(&lane->hits) + glance_hits;
@@ -193,7 +135,7 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
         counts->looks += counter_read(&lane->looks) + glance_hits + glance_misses;
         counts->failed_looks += counter_read(&lane->failed_looks);
         counts->gate_closings += counter_read(&lane->gate_closings);
-        counts->retired_bytes += counter_read(&lane->retired_bytes);
+        counts->retired_bytes += counter_read(&lane->account->retired_bytes);
         counts->retired_objects += counter_read(&lane->retired_objects);
         counts->freed_objects += counter_read(&lane->freed_objects);
         counts->expiry_cut_short += counter_read(&lane->expiry_cut_short);
@@ -213,12 +155,6 @@ static void tell_whole(struct keyspace *keyspace, const struct key *key, enum ev
             keyspace->listeners[i].changed(keyspace->listeners[i].context, key, NULL, event, other);
 }
 
-/* keyspace_find_tables looks without the lock: that a table goes is told before it is gone. */
-void shard_drop_table(struct keyspace *keyspace, struct shard *shard, uint32_t database) {
-    atomic_fetch_add(&keyspace->dropped_tables, 1);
-    shard_set_table(shard, database, NULL);
-}
-
 static void tell_flushed(struct keyspace *keyspace, const struct shard *shard, uint32_t database) {
     uint64_t hash = (uint64_t)shard->number << 1 << (63 - keyspace->shard_bits);
     assert(keyspace_shard(keyspace, hash) == shard);
@@ -231,15 +167,7 @@ static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t dat
     if (table == NULL) return 0;
     uint64_t keys = counter_read(&table->keys);
     shard_drop_table(lane->keyspace, shard, database);
-    counter_add(&lane->retired_bytes, counter_read(&table->bytes) + counter_read(&table->array_bytes));
-    counter_add(&lane->retired_objects, keys);
-    counter_subtract(&lane->entry_bytes, counter_read(&table->bytes));
-    counter_subtract(&lane->main_bytes, counter_read(&table->main_bytes));
-    counter_subtract(&lane->entries, keys);
-    counter_subtract(&lane->expiring, counter_read(&table->expiring));
-    table->next_grave = lane->flushed;
-    lane->flushed = table;
-    lane->is_flushed_sealed = false;
+    table_bury(table, lane);
     tell_flushed(lane->keyspace, shard, database);
     return keys;
 }
@@ -275,7 +203,7 @@ uint32_t keyspace_find_tables(const struct keyspace *keyspace, uint32_t database
     for (uint64_t dropped = 0, before = UINT64_MAX; found == 0 && dropped != before;) {
         before = atomic_load(&keyspace->dropped_tables);
         for (uint32_t number = 0; number < keyspace->shard_count; number++) {
-            if (keyspace_peek_table(keyspace, number, database) == NULL || shard_set_has(others, number))
+            if (keyspace_table_unheld(keyspace, number, database) == NULL || shard_set_has(others, number))
                 continue;
             found++;
             (void)shard_set_add(more, number);
@@ -303,59 +231,6 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
     counter_add(&all->scope.lane->changes, 1);
 }
 
-struct burial {
-    struct table *table;
-    struct lane *lane; /* NULL: there is time */
-};
-
-static void bury_slot(void *context, slot *at) {
-    struct burial *burial = context;
-    struct entry *entry = slot_entry(at);
-    counter_subtract(&burial->table->keys, 1);
-    counter_subtract(&burial->table->bytes, entry_bytes(entry));
-    if (burial->lane == NULL || entry_encoding(entry) != ENCODING_VALUE) {
-        entry_free(entry);
-        return;
-    }
-    /* It may be a large one, and then has slices of its own. */
-    lane_discard(burial->lane, value_kind(entry_type(entry)), entry_pointer(entry));
-    free(entry);
-}
-
-/* Counted in homes, so that a large table with few entries is no long work either. */
-bool table_bury(struct table *table, struct lane *lane, uint64_t homes) {
-    struct burial burial = {table, lane};
-    do {
-        table->buried = table_visit(table, table->buried, bury_slot, &burial);
-    } while (table->buried != 0 && --homes > 0);
-    if (table->buried != 0) return false;
-    table_free(table);
-    return true;
-}
-
 void keyspace_reclaim(struct lane *lane) {
     while (lane_reclaim(lane)) continue;
-}
-
-/* ------------------------------------------------------------------ prefetching */
-
-inline void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch) {
-    uint64_t number = keyspace_shard_number(lane->keyspace, hash);
-    const struct rwlock *lock = &lane->keyspace->shards[number].lock;
-    const struct table *table = keyspace_peek_table(lane->keyspace, number, database);
-    fetch->home = (struct home){NULL, 0};
-    fetch->voidings = lane->voidings;
-    fetch->database = database;
-    if (table != NULL && rwlock_peek(lock, &fetch->version))
-        fetch->home = table_home(table, hash, lock, fetch->version);
-}
-
-void keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count) {
-    struct fetch fetches[PREFETCH_MOST];
-    for (size_t now; count > 0; keys += now, count -= now) {
-        now = count < PREFETCH_MOST ? count : PREFETCH_MOST;
-        for (size_t i = 0; i < now; i++) fetch_home(lane, keys[i].hash, keys[i].database, &fetches[i]);
-        for (size_t i = 0; i < now; i++) fetch_entry(&fetches[i], keys[i].hash);
-        for (size_t i = 0; i < now; i++) fetch_spilled(&fetches[i], keys[i].hash);
-    }
 }

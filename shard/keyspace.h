@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lock/reclaim.h"
 #include "scope/scope.h"
+#include "store/listener.h"
+#include "store/place.h"
+#include "store/published.h"
 
 struct keyspace_options {
     uint32_t shards;    /* a power of two, at most 65536; 0: 512 */
@@ -21,28 +25,9 @@ struct keyspace *keyspace_open(const struct keyspace_options *options); /* NULL 
 /* No thread is attached any more. */
 void keyspace_close(struct keyspace *keyspace);
 
-uint32_t keyspace_shard_count(const struct keyspace *keyspace);
-uint32_t keyspace_database_count(const struct keyspace *keyspace);
-
-/* The keyed hash of a key's bytes. */
-uint64_t keyspace_hash(const struct keyspace *keyspace, const char *data, size_t length);
-static inline struct key keyspace_key(const struct keyspace *keyspace, uint32_t database, const char *data,
-                                      size_t length) {
-    struct key key = {data, length, keyspace_hash(keyspace, data, length), database, NULL};
-    return key;
-}
-uint32_t keyspace_shard_of(const struct keyspace *keyspace, uint64_t hash);
-
-/* A scan position (scope_scan) is a place in the order of all hashes, 52 bits wide, and so tells its
- * shard. */
-uint32_t keyspace_position_shard(const struct keyspace *keyspace, uint64_t position);
-uint64_t keyspace_shard_position(const struct keyspace *keyspace,
-                                 uint32_t shard); /* the first one of a shard */
-/* A position as somebody else may see it, and back: it is a piece of a hash, and enough of them give the
- * hash's secret away (cursor.h). 0 is 0; cursors are below 2^52, too, and each number below is some
- * position's. */
-uint64_t keyspace_position_cursor(const struct keyspace *keyspace, uint64_t position);
-uint64_t keyspace_cursor_position(const struct keyspace *keyspace, uint64_t cursor);
+/* Takes a seat for the calling thread. NULL when all are taken. lane_detach (lock/reclaim.h) gives it
+ * back. */
+struct lane *lane_attach(struct keyspace *keyspace);
 
 /* Sums over the shards of numbers that each publishes; each is right for its shard at some moment of the
  * call. No lock; the caller is inside the gate, so that no table goes away meanwhile. */
@@ -56,12 +41,6 @@ struct keyspace_size {
     uint64_t moves_most; /* the most entries that one operation has moved because a table grew or shrank */
 };
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size);
-/* Keys of one shard and database, as published. No lock. */
-uint64_t keyspace_shard_keys(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
-uint64_t keyspace_shard_expiring(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
-/* Whether its table has the size it should have, as published. No lock. */
-bool keyspace_shard_is_settled(const struct keyspace *keyspace, uint32_t shard, uint32_t database);
-
 /* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts
  * what they were then. */
 struct keyspace_counts {
@@ -93,22 +72,6 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second);
 /* Frees on this thread, before returning, all that this thread's lane has retired and nobody can see any more
  * (FLUSHALL SYNC). */
 void keyspace_reclaim(struct lane *lane);
-
-/* Who wants to know of changes. Registered before threads attach, never removed. Called while the shard is
- * held exclusively, so it must not wait, and must not take a scope. */
-struct keyspace_listener {
-    /* scope_edit found the entry: its value before the change (NULL: absent). May be followed by
-     * scope_unchanged. */
-    void (*before)(void *context, const struct key *key, const struct entry *entry);
-    /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and
-     * key->database tells the database. EVENT_SWAP: all shards are held; called twice, once for each
-     * database, with *other* set. EVENT_FLUSH: called for each shard that had a table of the database, as it
-     * goes; key->hash is one of that shard's. */
-    void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event,
-                    uint32_t other);
-    void *context;
-};
-void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);
 
 /* Switches active expiry (DEBUG SET-ACTIVE-EXPIRE). */
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool is_on);

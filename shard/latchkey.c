@@ -183,7 +183,7 @@ static void set_one(void *context, struct write_scope *scope) {
  * read_inside, leaves the gate to wait. */
 static bool make_room(struct lane *lane, const struct latchkey_item *item, bool *has_left) {
     if (!eviction_is_limited(lane)) return true;
-    size_t bytes = eviction_room_for(item->key_length + item->value_length);
+    size_t bytes = entry_room_for(item->key_length + item->value_length);
     while (!eviction_has_room(lane, bytes)) {
         enum room room = eviction_make_room(lane, bytes, wall_ms());
         if (room == ROOM_NONE) return false;

@@ -525,7 +525,7 @@ static void bulk_begin(struct connection *connection, struct run *run) {
     struct blob *blob = NULL;
     if (parser->bulk_length > BLOB_LEAST) {
         size_t capacity = bulk_capacity(parser, request_bulk_present(parser, run->length));
-        dispatch_make_room(worker, eviction_room_for(capacity));
+        dispatch_make_room(worker, entry_room_for(capacity));
         blob = blob_create(capacity);
     }
     if (!blob) {
@@ -543,7 +543,7 @@ static bool bulk_grow(struct connection *connection) {
     struct blob *blob = bulk_of(connection);
     size_t capacity = bulk_capacity(parser, blob->length), before = blob_bytes(blob);
     struct lane *lane = connection->worker->lane;
-    dispatch_make_room(connection->worker, eviction_room_for(capacity - blob->length));
+    dispatch_make_room(connection->worker, entry_room_for(capacity - blob->length));
     /* Old and new memory are there for the time that it takes to copy: what isn't on the lane's account is
      * taken for what the process needs, and that is left to it for a good while. */
     lane_charge(lane, (int64_t)capacity);

@@ -13,7 +13,8 @@
 #include <string.h>
 
 #include "shard/evict/eviction.h"
-#include "shard/lock/lane.h"
+#include "shard/keyspace.h"
+#include "shard/store/usage.h"
 #include "shard/scope/scope_take.h"
 #include "shard/value/value.h"
 #include "server/interest/blocking.h"
@@ -315,7 +316,7 @@ void dispatch_free(struct worker *worker) {
 
 void dispatch_enter(struct worker *worker) {
     worker->dispatcher->boundary_task = NULL; /* the wait was nobody's */
-    eviction_clock(worker->lane, worker->now, worker->now_monotonic);
+    usage_clock(worker->lane, worker->now, worker->now_monotonic);
     (void)enter(worker->dispatcher);
 }
 
@@ -612,7 +613,7 @@ static bool may_retire(struct run *run) {
 static size_t room_needed(const struct call *call) {
     size_t bytes = 0;
     for (uint32_t i = 1; i < call->count; i++)
-        if (call->arguments[i].owner == NULL) bytes += eviction_room_for(call->arguments[i].length);
+        if (call->arguments[i].owner == NULL) bytes += entry_room_for(call->arguments[i].length);
     return bytes;
 }
 
@@ -1316,7 +1317,7 @@ static void account_slow(const struct run *run, uint64_t nanoseconds) {
         note_slow(run, nanoseconds / 1000);
     if (nanoseconds >= 1000000) {
         worker->now = clock_wall_ms();
-        eviction_clock(worker->lane, worker->now, clock_monotonic_ms());
+        usage_clock(worker->lane, worker->now, clock_monotonic_ms());
         latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command",
                      (int64_t)(nanoseconds / 1000000), worker->now);
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "shard/lock/lane.h"
+#include "shard/keyspace.h"
 #include "shard/scope/scope_take.h"
 
 struct hold {

@@ -17,7 +17,7 @@
  *                                                         last used
  *                 +------+---------+----------------+
  *
- * Times are those of eviction_clock. They come around: after 9 hours, 24 days, 4 hours. So from time to time
+ * Times are those of usage_clock. They come around: after 9 hours, 24 days, 4 hours. So from time to time
  * all entries are gone over (eviction_tick), and what was long ago is written in a way that is good for
  * longer, or, in the end, as not that long ago.
  *

@@ -2,20 +2,12 @@
 
 #include <assert.h>
 
+#include "access.h"
 #include "entry_layout.h"
 #include "../base/memory.h"
 #include "../base/number.h"
-#include "../state/shard.h"
+#include "../lock/reclaim.h"
 #include "../value/value.h"
-
-static const char *const type_names[TYPE_COUNT] = {
-    [TYPE_STRING] = "string", [TYPE_LIST] = "list", [TYPE_SET] = "set",
-    [TYPE_ZSET] = "zset",     [TYPE_HASH] = "hash", [TYPE_STREAM] = "stream",
-};
-
-const char *type_name(enum type type) {
-    return type_names[type];
-}
 
 /* ------------------------------------------------------------------ reading */
 
@@ -63,6 +55,13 @@ size_t entry_bytes(const struct entry *entry) {
     if (entry_encoding(entry) == ENCODING_VALUE)
         bytes += value_kind(entry_type(entry))->bytes(entry_pointer(entry));
     return bytes;
+}
+
+/* Header and expiry of an entry; header of a blob, and the entry that refers to it. */
+#define ENTRY_OVERHEAD 32
+
+size_t entry_room_for(size_t bytes) {
+    return memory_good_size(bytes + ENTRY_OVERHEAD) + ENTRY_OVERHEAD;
 }
 
 static int64_t integer_of(const struct entry *entry) {
@@ -327,11 +326,26 @@ static void release_entry(void *entry) {
     entry_free(entry);
 }
 
+static void discard_value(struct lane *lane, const struct entry *entry) {
+    const struct value_kind *kind = value_kind(entry_type(entry));
+    void *value = entry_pointer(entry);
+    lane_discard(lane, value, kind->free_some, kind->count(value), kind->bytes(value));
+}
+
+void entry_discard(struct lane *lane, struct entry *entry) {
+    if (entry_encoding(entry) == ENCODING_VALUE) {
+        discard_value(lane, entry);
+        free(entry);
+    } else {
+        entry_free(entry);
+    }
+}
+
 /* Readers without a lock see the pointer to a value at most, and never follow it: that may be freed as soon
  * as there is time. */
 void entry_retire(struct lane *lane, struct entry *entry) {
     if (entry_encoding(entry) == ENCODING_VALUE) {
-        lane_discard(lane, value_kind(entry_type(entry)), entry_pointer(entry));
+        discard_value(lane, entry);
         lane_retire(lane, entry, memory_size(entry), NULL);
         return;
     }

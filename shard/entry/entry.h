@@ -25,9 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../value/type.h"
 #include "blob.h"
-
-enum type { TYPE_STRING, TYPE_LIST, TYPE_SET, TYPE_ZSET, TYPE_HASH, TYPE_STREAM, TYPE_COUNT };
 
 enum encoding {
     ENCODING_INTEGER, /* a string that is a canonical 64-bit integer */
@@ -51,9 +50,6 @@ struct entry {
     unsigned char rest[];
 };
 
-/* "string", "list", ... as TYPE answers. */
-const char *type_name(enum type type);
-
 enum type entry_type(const struct entry *entry);
 /* "int", "embstr", "raw", ... as OBJECT ENCODING answers. */
 const char *entry_encoding_name(const struct entry *entry);
@@ -61,8 +57,10 @@ const char *entry_encoding_name(const struct entry *entry);
 int64_t entry_expiry(const struct entry *entry);
 const char *entry_key(const struct entry *entry, size_t *length);
 /* Seconds since the last access that was counted; of those that are some hours ago to the minute, and not
- * more than 12 days. now: eviction_now. */
+ * more than 12 days. now: usage_now. */
 int64_t entry_idle_seconds(const struct entry *entry, int64_t now);
+/* What a value of so many bytes takes, with its entry, in the allocator's sizes. */
+size_t entry_room_for(size_t bytes);
 /* Bytes that the entry owns, as the allocator counts them. */
 size_t entry_bytes(const struct entry *entry);
 

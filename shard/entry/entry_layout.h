@@ -123,6 +123,14 @@ static inline bool entry_read_string(const struct entry *entry, struct entry_hea
  * sound. Returns the copy's bytes, a multiple of 8, or 0 if there is no room for it. */
 size_t entry_copy_words(const struct entry *entry, uint64_t *words, size_t room);
 
+/* Frees an entry that nobody sees; and one that others may still be looking at, when they have gone. What it
+ * has apart goes with it; a value with a structure, which may be large, in slices. */
+struct lane;
+void entry_free(struct entry *entry);
+void entry_retire(struct lane *lane, struct entry *entry);
+/* entry_free, but for a value with a structure, which gets slices of its own. */
+void entry_discard(struct lane *lane, struct entry *entry);
+
 /* Bytes of an entry whose value part has that many. */
 size_t entry_size(size_t key_length, bool expires, size_t value_bytes);
 /* An entry with its key and expiry, its value part still to be written. NULL when out of memory. */

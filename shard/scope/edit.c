@@ -6,7 +6,7 @@
 #include "../base/memory.h"
 #include "../base/number.h"
 #include "../entry/entry_layout.h"
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "inside.h"
 #include "keep.h"
 #include "scope_take.h"
@@ -61,7 +61,7 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
             edit->is_changed = false;
         }
     } else {
-        eviction_expect(scope->scope.lane, key->hash);
+        usage_expect(scope->scope.lane, key->hash);
     }
     tell_before(edit);
 }
@@ -101,8 +101,7 @@ static struct table *table_ensure(struct edit *edit) {
     keyspace_use_database(keyspace, edit->key->database);
     table = table_create(edit->shard->number, keyspace->shard_bits, edit->scope->scope.lane);
     if (table != NULL)
-        atomic_init(&table->access_epoch,
-                    atomic_load_explicit(&keyspace->eviction.epoch, memory_order_relaxed));
+        atomic_init(&table->access_epoch, atomic_load_explicit(&keyspace->usage.epoch, memory_order_relaxed));
     shard_assert_exclusive(edit->shard);
     if (table != NULL) shard_set_table(edit->shard, edit->key->database, table);
     return table;
@@ -122,8 +121,7 @@ static bool edit_place(struct edit *edit, struct entry *entry, bool is_shell) {
         struct table *table = table_ensure(edit);
         if (table == NULL || !table_reserve(table, lane)) return false;
         if (has_undo(edit) && !keep_exchange(edit, entry, false, is_shell)) return false;
-        access_write(
-            entry, eviction_first_access(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
+        access_write(entry, usage_of_new(lane, edit->key->hash, entry_bytes(entry), edit->scope->scope.now));
         edit->is_new = true;
         edit->place = (uint64_t)(uintptr_t)table_insert(table, edit->key->hash, entry, lane);
     }
@@ -261,7 +259,7 @@ size_t scope_stretch_bytes(const struct write_scope *scope, const struct key *ke
     size_t present = entry == NULL ? 0 : entry_string_length(entry);
     if (length < present) length = present;
     if (own_blob(entry, length) != NULL) return 0;
-    return eviction_room_for(entry == NULL || length == present ? length : roomy(length));
+    return entry_room_for(entry == NULL || length == present ? length : roomy(length));
 }
 
 char *edit_stretch_string(struct edit *edit, size_t length) {

@@ -4,7 +4,7 @@
 
 #include "../base/number.h"
 #include "../entry/entry_layout.h"
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "scope_take.h"
 
 inline __attribute__((always_inline)) void scope_glance(struct lane *lane, uint64_t hash, uint32_t database,
@@ -15,7 +15,7 @@ inline __attribute__((always_inline)) void scope_glance(struct lane *lane, uint6
     glance->lock = &keyspace->shards[number].lock;
     glance->home = (struct home){NULL, 0};
     glance->is_failed = !rwlock_peek(glance->lock, &glance->version);
-    const struct table *table = keyspace_peek_table(keyspace, number, database);
+    const struct table *table = keyspace_table_unheld(keyspace, number, database);
     if (table == NULL || glance->is_failed) return;
     glance->home = table_home(table, hash, glance->lock, glance->version);
     glance->is_failed = glance->home.bucket == NULL;
@@ -63,8 +63,8 @@ inline __attribute__((always_inline)) bool scope_glance_end(struct lane *lane, c
         return false;
     }
     counter_add(entry != NULL ? &lane->glance_hits : &lane->glance_misses, 1);
-    if (entry != NULL && eviction_notes_use(lane))
-        eviction_note_use(lane, (struct entry *)(uintptr_t)entry, moment_known(moment)->earliest);
+    if (entry != NULL && usage_is_noted(lane))
+        usage_note(lane, (struct entry *)(uintptr_t)entry, moment_known(moment)->earliest);
     return true;
 }
 
@@ -81,9 +81,9 @@ inline __attribute__((always_inline)) bool scope_overwrite(struct lane *lane, co
     if (!rwlock_try_exclusive_at(lock, glance->version)) return false;
     struct entry *entry = (struct entry *)(uintptr_t)seen;
     entry_store(entry, entry_value_place(entry), data, length);
-    if (eviction_notes_use(lane)) {
+    if (usage_is_noted(lane)) {
         struct moment moment = {0, 0};
-        eviction_note_use(lane, entry, moment_known(&moment)->earliest);
+        usage_note(lane, entry, moment_known(&moment)->earliest);
     }
     counter_add(&lane->exclusive_takes, 1);
     counter_add(&lane->changes, 1);

@@ -2,7 +2,7 @@
 #ifndef SHARD_SCOPE_INSIDE_H
 #define SHARD_SCOPE_INSIDE_H
 
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "scope_take.h"
 
 static inline void scope_begin(struct scope *scope, struct lane *lane, const struct shard_set *set,
@@ -20,6 +20,9 @@ static inline void scope_begin(struct scope *scope, struct lane *lane, const str
     lane->scopes++;
 }
 
+/* The shard is in the scope: what the analysis can't see in a set of locks is asserted here. */
+struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash);
+struct shard *scope_shard_exclusive(const struct scope *scope, uint64_t hash);
 /* Debug builds: the shard is one of those that the scope holds. */
 void scope_assert_held(const struct scope *scope, const struct shard *shard);
 
@@ -42,7 +45,7 @@ scope_find_slot(const struct scope *scope, const struct shard *shard, const stru
 
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
 static inline void scope_note_use(const struct scope *scope, const struct entry *entry) {
-    eviction_note_use(scope->lane, (struct entry *)(uintptr_t)entry, scope->now);
+    usage_note(scope->lane, (struct entry *)(uintptr_t)entry, scope->now);
 }
 
 /* The entry of a key as it is found without the lock: somebody may be changing it. The shard is noted, to be

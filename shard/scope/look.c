@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "../entry/entry_layout.h"
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "inside.h"
 #include "scope_take.h"
 
@@ -59,7 +59,7 @@ const struct entry *look_find(const struct scope *scope, const struct key *key) 
     look->seen[look->count].lock = &shard->lock;
     look->seen[look->count++].version = version;
     if (fetch_holds(fetch, scope->lane, key, version)) return home_find(fetch->home, key);
-    const struct table *table = keyspace_peek_table(scope->keyspace, shard->number, key->database);
+    const struct table *table = keyspace_table_unheld(scope->keyspace, shard->number, key->database);
     if (table == NULL) return NULL;
     struct home home = table_home(table, key->hash, &shard->lock, version);
     look->is_failed = home.bucket == NULL;

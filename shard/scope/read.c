@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "../entry/entry_layout.h"
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "inside.h"
 #include "scope_take.h"
 

@@ -1,7 +1,7 @@
 /* Walking a shard of a scope in the order of the hashes. */
 #include <assert.h>
 
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "inside.h"
 #include "scope_take.h"
 

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "../entry/entry.h"
-#include "../state/event.h"
+#include "../store/event.h"
 #include "../base/key.h"
 #include "../lock/rwlock.h"
 #include "shard_set.h"

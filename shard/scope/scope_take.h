@@ -7,10 +7,11 @@
 
 #include <sys/types.h>
 
-#include "../keyspace.h"
-#include "../lock/lane.h"
+#include "../lock/gate.h"
+#include "../lock/reclaim.h"
+#include "../store/fetch.h"
+#include "../store/place.h"
 #include "scope.h"
-#include "../table/table.h"
 
 /* Tries to take every shard of the set. On failure nothing is held, and *busy is the lock that was refused,
  * to be parked on (rwlock_park). The set must stay as it is while the scope lasts. now: unix time in
@@ -68,10 +69,6 @@ bool scope_glance_end(struct lane *lane, const struct glance *glance, const stru
 bool scope_overwrite(struct lane *lane, const struct glance *glance, const struct key *key, const char *data,
                      size_t length);
 
-/* A shard's lock, and the shard of a lock that was found busy. */
-struct rwlock *keyspace_lock(struct keyspace *keyspace, uint32_t shard);
-uint32_t keyspace_lock_number(const struct keyspace *keyspace, const struct rwlock *lock);
-
 /* Every shard exclusively, by the closed gate (gate_try_close returned true for this lane). scope_end_* ends
  * them; the gate stays closed. */
 void scope_all(struct write_scope *scope, struct lane *lane, int64_t now);
@@ -82,28 +79,5 @@ void scope_wait(struct lane *lane, struct rwlock *busy, bool is_exclusive);
 /* Enters the gate, sleeping while it is closed; closes it, sleeping until all are out. */
 void lane_enter_waiting(struct lane *lane);
 void gate_close_waiting(struct lane *lane);
-
-/* Fetching ahead: the lines that lookups of many keys will need are sent for in steps, as each line tells
- * where the next one is: the homes', the entries' or the spills', and then the spilled entries'. All keys
- * take each step together, so that memory is waited for once, and not in between their requests: a processor
- * can wait for several pages' addresses at a time, but goes no further than some hundred instructions beyond
- * the first. The lane is inside. No lock is needed: what is read may be stale, and is only a hint. The home
- * is more: a lookup goes on from it (key->fetch) if the lane is still inside and nobody has written to the
- * shard since, itself included as far as homes have moved. */
-struct fetch {
-    struct home home;           /* in no group: nothing is known */
-    uint32_t version, voidings; /* the shard's and the lane's when it was found */
-    uint32_t database;
-    bool is_spilled;
-};
-void fetch_home(const struct lane *lane, uint64_t hash, uint32_t database, struct fetch *fetch);
-static inline void fetch_entry(struct fetch *fetch, uint64_t hash) {
-    fetch->is_spilled = fetch->home.bucket != NULL && !home_prefetch(fetch->home, hash);
-}
-static inline void fetch_spilled(const struct fetch *fetch, uint64_t hash) {
-    if (fetch->is_spilled) home_prefetch_spilled(fetch->home, hash);
-}
-/* All steps. */
-void keyspace_prefetch(const struct lane *lane, const struct key *keys, size_t count);
 
 #endif

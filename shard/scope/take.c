@@ -8,7 +8,7 @@
 
 #include <assert.h>
 
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "inside.h"
 
 /* Taking one shard and giving it back. Bugs can be planted here and where PLANT_ stands below, to see that
@@ -106,12 +106,12 @@ void scope_end_write(struct write_scope *scope) {
 }
 
 void scope_all(struct write_scope *scope, struct lane *lane, int64_t now) {
-    assert(atomic_load(&lane->keyspace->gate.closed) == lane->number + 1);
+    assert(atomic_load(&lane->gate->closed) == lane->number + 1);
     scope_begin(&scope->scope, lane, NULL, now, true);
 }
 
 void scope_all_read(struct read_scope *scope, struct lane *lane, int64_t now) {
-    assert(atomic_load(&lane->keyspace->gate.closed) == lane->number + 1);
+    assert(atomic_load(&lane->gate->closed) == lane->number + 1);
     scope_begin(&scope->scope, lane, NULL, now, false);
 }
 #ifdef PLANT_TORN_MSET

@@ -2,7 +2,7 @@
 #ifndef SHARD_SCOPE_TELL_H
 #define SHARD_SCOPE_TELL_H
 
-#include "../state/shard.h"
+#include "../store/shard.h"
 
 static inline void listeners_before(const struct keyspace *keyspace, const struct key *key,
                                     const struct entry *entry) {

@@ -6,7 +6,7 @@
 
 #include "../base/memory.h"
 #include "../entry/entry_layout.h"
-#include "../state/shard.h"
+#include "../store/shard.h"
 #include "keep.h"
 #include "tell.h"
 

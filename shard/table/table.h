@@ -43,6 +43,7 @@
 
 #include "../entry/entry.h"
 #include "../base/key.h"
+#include "../lock/reclaim.h"
 
 struct crowd_node;
 struct lane;
@@ -83,10 +84,10 @@ struct table {
      * to a doubling, and either percentage is a step of two of them; but one leads from odd classes to odd
      * ones, the other from even to even. */
     uint16_t grow_at, grow_by;
-    uint32_t hash_shift;      /* high bits of the hash that all keys of the shard share */
-    struct table *next_grave; /* among the flushed tables of a lane */
-    uint64_t swept;           /* steps of table_sweep's present round */
-    uint64_t buried;          /* of a flushed table: the place that table_bury goes on at */
+    uint32_t hash_shift; /* high bits of the hash that all keys of the shard share */
+    struct grave grave;  /* of a flushed table, */
+    uint64_t swept;      /* steps of table_sweep's present round */
+    uint64_t buried;     /* and the place that its burial goes on at */
     /* Published: written with the shard held exclusively, read by anybody. */
     _Atomic uint64_t keys, expiring, expiry_sum, bytes, array_bytes, spill_buckets;
     _Atomic uint64_t main_bytes;   /* of entries in the main part (access.h) */
@@ -170,6 +171,11 @@ bool table_is_settled(const struct table *table);
 /* Brings a change of size some steps further, or begins to shrink, for a table that nobody changes just now.
  * true if it is still on its way. */
 bool table_settle(struct table *table, struct lane *lane);
+/* The end of a table with all that is in it, which nobody finds any more: it is counted as retired, and freed
+ * by lane_reclaim when nobody looks at it, either. */
+void table_bury(struct table *table, struct lane *lane);
+/* The same at once, for who knows that nobody is left to look at it; nothing is counted any more. */
+void table_destroy(struct table *table);
 /* An empty table, which nobody finds any more, goes once nobody looks at it. */
 void table_retire(struct table *table, struct lane *lane);
 

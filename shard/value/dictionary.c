@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/crowd.h"
+#include "../base/cursor.h"
 #include "../base/journal.h"
-#include "../table/crowd.h"
-#include "../table/cursor.h"
 #include "../base/memory.h"
 #include "value.h"
 

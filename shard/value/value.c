@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "../base/journal.h"
-#include "../table/cursor.h"
+#include "../base/cursor.h"
 #include "../base/hash.h"
+#include "../base/journal.h"
 
 struct value_limits value_limits = {
     .hash_listpack_entries = 512,
@@ -21,6 +21,15 @@ struct value_limits value_limits = {
     .stream_node_bytes = 4096,
     .stream_node_entries = 100,
 };
+
+static const char *const type_names[TYPE_COUNT] = {
+    [TYPE_STRING] = "string", [TYPE_LIST] = "list", [TYPE_SET] = "set",
+    [TYPE_ZSET] = "zset",     [TYPE_HASH] = "hash", [TYPE_STREAM] = "stream",
+};
+
+const char *type_name(enum type type) {
+    return type_names[type];
+}
 
 static const struct value_kind *const kinds[TYPE_COUNT] = {
     [TYPE_STRING] = NULL,   [TYPE_LIST] = &list_kind, [TYPE_ZSET] = &zset_kind,

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../entry/entry.h"
+#include "type.h"
 
 /* One per type. All but copy and free_some are O(1). */
 struct value_kind {

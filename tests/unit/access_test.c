@@ -2,8 +2,8 @@
  * that somebody sets changes it. */
 #include "tests/engine.h"
 
-#include "shard/evict/eviction.h"
-#include "shard/state/shard.h"
+#include "shard/evict/inside.h"
+#include "shard/store/shard.h"
 
 #define MINUTE INT64_C(60000)
 #define HOUR (60 * MINUTE)
@@ -30,8 +30,8 @@ static void close_all(void) {
 
 /* Until a round over all entries has ended. */
 static void tick(int64_t now) {
-    int64_t before = lane->aging_next;
-    for (int i = 0; i < 100 && lane->aging_next == before; i++) {
+    int64_t before = evictor_of(lane)->aging_next;
+    for (int i = 0; i < 100 && evictor_of(lane)->aging_next == before; i++) {
         lane_enter_waiting(lane);
         eviction_tick(lane, now);
         lane_leave(lane);
@@ -54,8 +54,8 @@ static int64_t look(int number, int64_t now, bool uses, bool is_counter) {
     lane_enter_waiting(lane);
     assert_true(scope_try_read(&scope, lane, &shards, now, &busy));
     const struct entry *entry = uses ? scope_read(&scope, &key) : scope_peek(&scope, &key);
-    int64_t found = is_counter ? eviction_frequency(lane, entry, now)
-                               : entry_idle_seconds(entry, eviction_now(lane, now));
+    int64_t found =
+        is_counter ? usage_frequency(lane, entry, now) : entry_idle_seconds(entry, usage_now(lane, now));
     scope_end_read(&scope);
     lane_leave(lane);
     return found;
@@ -139,11 +139,11 @@ static void a_clock_that_is_set_changes_no_idle_time(void **state) {
     static const int64_t jumps[] = {5 * HOUR, -9 * HOUR, 400 * HOUR, -1 * MINUTE};
     open_with(EVICTION_ALLKEYS_LRU, 1);
     int64_t wall = NOW, monotonic = 12345;
-    eviction_clock(lane, wall, monotonic);
+    usage_clock(lane, wall, monotonic);
     for (size_t i = 0; i < 4; i++) {
         wall += jumps[i] + 10000;
         monotonic += 10000;
-        eviction_clock(lane, wall, monotonic);
+        usage_clock(lane, wall, monotonic);
         assert_int_equal(idle(3, wall), 10 * (int64_t)(i + 1));
         look(4, wall, true, false);
         assert_int_equal(idle(4, wall), 0);
@@ -151,7 +151,7 @@ static void a_clock_that_is_set_changes_no_idle_time(void **state) {
     /* Time that has passed is none that was set. */
     wall += HOUR;
     monotonic += HOUR;
-    eviction_clock(lane, wall, monotonic);
+    usage_clock(lane, wall, monotonic);
     assert_int_equal(idle(3, wall), 40 + 3600);
     assert_int_equal(idle(4, wall), 3600);
     close_all();

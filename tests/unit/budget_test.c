@@ -3,7 +3,7 @@
 #include "tests/engine.h"
 
 #include "shard/evict/eviction.h"
-#include "shard/state/shard.h"
+#include "shard/store/shard.h"
 
 #define NOW INT64_C(4000000000000)
 #define LANES 6
@@ -31,7 +31,7 @@ static enum room try_room(struct lane *lane, size_t bytes) {
 
 /* What lanes keep for what they will need next. */
 static int64_t kept_at_most(void) {
-    return LANES * 2 * atomic_load(&keyspace->eviction.chunk);
+    return LANES * 2 * atomic_load(&keyspace->budget.chunk);
 }
 
 static void one_lane_allocates_what_another_frees(void **unused) {
@@ -99,7 +99,7 @@ static void any_mix_of_lanes_and_limits_leaves_the_sum_right(void **unused) {
             if (random_below(&state, 2) == 0) /* so that others keep nothing for themselves, or some do */
                 for (int i = 0; i < LANES; i++) lane_reclaim(lanes[i]);
             enum room room = try_room(lane, bytes);
-            int64_t hard = atomic_load(&keyspace->eviction.limit), kept = 0;
+            int64_t hard = atomic_load(&keyspace->budget.limit), kept = 0;
             for (int i = 0; i < LANES; i++) kept += lane_credit(lanes[i]) > 0 ? lane_credit(lanes[i]) : 0;
             if (room == ROOM_MADE)
                 assert_true(fits || had_credit);
@@ -142,7 +142,7 @@ static void writers_go_on_while_a_lowered_limit_is_reached(void **unused) {
         struct lane *lane = lanes[written % LANES];
         char key[24];
         size_t length = (size_t)sprintf(key, "new:%d", written);
-        for (int tries = 0; try_room(lane, eviction_room_for(length + sizeof value)) != ROOM_MADE; tries++) {
+        for (int tries = 0; try_room(lane, entry_room_for(length + sizeof value)) != ROOM_MADE; tries++) {
             assert_true(tries < 3);
             lane_reclaim(lane);
         }

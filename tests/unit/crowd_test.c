@@ -1,8 +1,8 @@
-/* shard/table/crowd.c against an array that knows which nodes are in; and its depth, whatever the order in
+/* shard/base/crowd.c against an array that knows which nodes are in; and its depth, whatever the order in
  * which they come. */
 #include "tests/engine.h"
 
-#include "shard/table/crowd.h"
+#include "shard/base/crowd.h"
 
 #define NODES 2000
 

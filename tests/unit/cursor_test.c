@@ -1,8 +1,8 @@
-/* shard/table/cursor.c: each place has a cursor of its own, from which it comes back, and which tells nothing
+/* shard/base/cursor.c: each place has a cursor of its own, from which it comes back, and which tells nothing
  * of it. */
 #include "tests/engine.h"
 
-#include "shard/table/cursor.h"
+#include "shard/base/cursor.h"
 
 static const uint64_t words[4] = {1, 2, 3, 4};
 

@@ -1,7 +1,7 @@
 /* shard/state/event.c: events have the names that clients of Redis's keyspace notifications know. */
 #include "tests/engine.h"
 
-#include "shard/state/event.h"
+#include "shard/store/event.h"
 
 static void events_have_the_names_of_redis(void **state) {
     (void)state;

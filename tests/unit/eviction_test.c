@@ -2,8 +2,8 @@
 #include "tests/engine.h"
 
 #include "shard/evict/eviction.h"
-#include "shard/evict/ghosts.h"
-#include "shard/state/shard.h"
+#include "shard/store/ghosts.h"
+#include "shard/store/shard.h"
 #include "shard/value/fields.h"
 
 #define NOW INT64_C(4000000000000) /* what has an expiry lives by the clock on the wall, too */
@@ -46,7 +46,7 @@ static bool set(int number, size_t length, int64_t expiry, int64_t now) {
     static const char value[1 << 20];
     char key[24];
     size_t key_length = (size_t)sprintf(key, "key:%d", number);
-    if (make_room(eviction_room_for(length + key_length), now) == ROOM_NONE) return false;
+    if (make_room(entry_room_for(length + key_length), now) == ROOM_NONE) return false;
     put(lane, 0, key, key_length, value, length, expiry, now);
     return true;
 }
@@ -165,7 +165,7 @@ static void the_main_part_is_counted_as_it_changes(void **unused) {
             tick(NOW);
         }
         if (step % 1000 == 0) {
-            assert_int_equal((int64_t)counter_read(&lane->main_bytes), main_by_walking());
+            assert_int_equal((int64_t)counter_read(&lane->account->main_bytes), main_by_walking());
             assert_int_equal(eviction_used(keyspace), bytes_by_walking());
             assert_true(eviction_used(keyspace) <= 300000);
         }
@@ -374,7 +374,7 @@ static void the_one_key_that_may_go_is_found(void **unused) {
     int number = 0;
     while (set(number, 100, ENTRY_NO_EXPIRY, NOW)) number++;
     char key[24];
-    for (int i = 0; make_room(eviction_room_for(210), NOW) == ROOM_NONE;
+    for (int i = 0; make_room(entry_room_for(210), NOW) == ROOM_NONE;
          i++) { /* the last one may have made a table grow */
         assert_true(drop(lane, 0, key, (size_t)sprintf(key, "key:%d", i), NOW));
         lane_reclaim(lane);
@@ -428,16 +428,16 @@ static void another_policy_finds_its_own_bits(void **unused) {
         for (int i = 0; i < 100; i++) use(i, NOW + 5000);
         for (int i = 0; i < 10; i++) tick(NOW + 5000);
         if (policies[k] == EVICTION_ALLKEYS_S3FIFO)
-            assert_int_equal((int64_t)counter_read(&lane->main_bytes), main_by_walking());
+            assert_int_equal((int64_t)counter_read(&lane->account->main_bytes), main_by_walking());
         if (policies[k] != EVICTION_ALLKEYS_LFU) continue;
         char text[24];
         struct key key = keyspace_key(keyspace, 0, text, (size_t)sprintf(text, "key:%d", 500));
         struct holding holding;
         hold_shards(&holding, lane, &key, 1, NOW);
         const struct entry *entry = scope_view(&holding.scope, &key);
-        assert_in_range(eviction_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST,
+        assert_in_range(usage_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST,
                         ACCESS_FREQUENCY_FIRST + 1);
-        assert_int_equal(eviction_frequency(lane, entry, NOW + 5000 + 60000 * 100), 0);
+        assert_int_equal(usage_frequency(lane, entry, NOW + 5000 + 60000 * 100), 0);
         hold_end(&holding);
     }
     close_all();
@@ -468,7 +468,7 @@ static void who_holds_still_leaves_ghosts_alone(void **unused) {
     (void)unused;
     open_with(EVICTION_ALLKEYS_S3FIFO, 1 << 20);
     tick(NOW);
-    struct ghosts *ghosts = atomic_load(&keyspace->eviction.ghosts);
+    struct ghosts *ghosts = atomic_load(&keyspace->usage.ghosts);
     assert_non_null(ghosts);
     for (int is_still = 1; is_still >= 0; is_still--) {
         uint32_t age;
@@ -476,7 +476,7 @@ static void who_holds_still_leaves_ghosts_alone(void **unused) {
         ghosts_add(ghosts, hash, 0);
         lane_enter_waiting(lane);
         if (is_still) lane_hold_still(lane);
-        eviction_first_access(lane, hash, 100, NOW);
+        usage_of_new(lane, hash, 100, NOW);
         lane_leave(lane);
         assert_int_equal(ghosts_take(ghosts, hash, 0, &age), is_still);
     }
@@ -565,9 +565,9 @@ static void a_database_is_known_once_it_has_had_a_key(void **unused) {
     hold_all_end(&holding);
     assert_int_equal(atomic_load(&keyspace->used_database_count), 4);
     assert_int_equal(keys_in(9999), 33);
-    assert_int_equal(counter_read(&lane->expiring), 50);
+    assert_int_equal(counter_read(&lane->account->expiring), 50);
     evict_down_to(100);
-    assert_int_equal(counter_read(&lane->expiring), 0);
+    assert_int_equal(counter_read(&lane->account->expiring), 0);
     assert_int_equal(counts_of(keyspace).evicted, 50);
     assert_int_equal(keys_in(0) + keys_in(9999) + keys_in(8000), 50);
     close_all();

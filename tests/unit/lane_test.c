@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "shard/base/memory.h"
-#include "shard/state/shard.h"
+#include "shard/store/shard.h"
 
 #define LANES 16
 

@@ -2,7 +2,7 @@
  * they saw was there at one moment. */
 #include "tests/engine.h"
 
-#include "shard/state/shard.h"
+#include "shard/store/shard.h"
 
 #define NOW 1000000
 #define SHARDS 16

@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "shard/state/shard.h"
+#include "shard/store/shard.h"
 
 #define NOW 1000000
 #define SHARDS 64

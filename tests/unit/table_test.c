@@ -2,10 +2,11 @@
  * bounded handful of entries per operation; and a walk by places meets everything that stays. */
 #include "tests/engine.h"
 
-#include "shard/table/crowd.h"
+#include "shard/evict/eviction.h"
+#include "shard/base/crowd.h"
 #include "shard/entry/entry_layout.h"
 #include "shard/base/memory.h"
-#include "shard/state/shard.h"
+#include "shard/store/shard.h"
 #include "shard/table/table.h"
 
 static struct keyspace *keyspace;
@@ -128,7 +129,7 @@ static void check_sums(const struct numbered *numbered) {
 }
 
 static void numbered_free(struct numbered *numbered) {
-    assert_true(table_bury(numbered->table, NULL, UINT64_MAX)); /* a sanitizer would see what it forgets */
+    table_destroy(numbered->table); /* a sanitizer would see what it forgets */
     free(numbered->entries);
     free(numbered->names);
     keyspace_reclaim(lane);
@@ -457,7 +458,7 @@ static void a_table_with_chains_is_freed_whole(void **state) {
         table_insert(table, key.hash, entry_create_integer(&key, ENTRY_NO_EXPIRY, i), lane);
     }
     assert_true(counter_read(&table->spill_buckets) > 0);
-    assert_true(table_bury(table, NULL, UINT64_MAX));
+    table_destroy(table);
 }
 
 static void a_replaced_entry_stands_in_the_same_slot(void **state) {
@@ -487,15 +488,22 @@ static void a_replaced_entry_stands_in_the_same_slot(void **state) {
 static void a_large_table_is_buried_in_slices(void **state) {
     (void)state;
     struct numbered numbered;
-    numbered_init(&numbered, 2000, 0);
-    for (uint64_t i = 0; i < 2000; i++) numbered_insert(&numbered, i);
-    uint64_t slices = 0, left = 2000;
-    while (!table_bury(numbered.table, NULL, 10)) {
-        assert_true(counter_read(&numbered.table->keys) < left);
-        left = counter_read(&numbered.table->keys);
+    keyspace_reclaim(lane);
+    int64_t used = eviction_used(keyspace); /* tables that were just destroyed are on the books */
+    numbered_init(&numbered, 8000, 0);
+    for (uint64_t i = 0; i < 8000; i++) numbered_insert(&numbered, i);
+    uint64_t slices = 0, left = 8000;
+    keyspace_reclaim(lane); /* the arrays that it has left */
+    table_bury(numbered.table, lane);
+    assert_int_equal(counts_of(keyspace).retired_objects, left);
+    while (lane_reclaim(lane)) {
+        assert_true(counts_of(keyspace).retired_objects < left);
+        left = counts_of(keyspace).retired_objects;
         slices++;
     }
-    assert_true(slices > 10);
+    assert_true(slices > 5);
+    assert_int_equal(counts_of(keyspace).retired_bytes, 0);
+    assert_int_equal(eviction_used(keyspace), used);
     free(numbered.entries);
     free(numbered.names);
     keyspace_reclaim(lane);

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "shard/base/number.h"
-#include "shard/evict/eviction.h"
+#include "shard/store/usage.h"
 #include "shard/keyspace.h"
 #include "server/base/glob.h"
 #include "server/base/log.h"
@@ -63,7 +63,7 @@ static void command_debug_object(const struct read_scope *scope, const struct ca
     if (entry_type(entry) == TYPE_STRING) entry_string(entry, &view);
     size_t references =
         view.blob == NULL ? 1 : atomic_load_explicit(&view.blob->references, memory_order_relaxed);
-    int64_t idle = entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now));
+    int64_t idle = entry_idle_seconds(entry, usage_now(scope->scope.lane, call->now));
     snprintf(text, sizeof text,
              "Value at:%p refcount:%zu encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
              (const void *)entry, references, entry_encoding_name(entry), serialized_length(entry),

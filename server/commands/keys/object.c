@@ -1,5 +1,5 @@
 /* OBJECT: how a key's value is held, and how it has been used. */
-#include "shard/evict/eviction.h"
+#include "shard/store/usage.h"
 #include "server/command/command.h"
 #include "server/config/config.h"
 
@@ -43,7 +43,7 @@ static void command_object_idletime(const struct read_scope *scope, const struct
         reply_error(reply, "ERR The allkeys-s3fifo maxmemory policy is selected, idle time not "
                            "tracked." POLICY_SWITCH);
     else
-        reply_integer(reply, entry_idle_seconds(entry, eviction_now(scope->scope.lane, call->now)));
+        reply_integer(reply, entry_idle_seconds(entry, usage_now(scope->scope.lane, call->now)));
 }
 
 static void command_object_freq(const struct read_scope *scope, const struct call *call,
@@ -51,7 +51,7 @@ static void command_object_freq(const struct read_scope *scope, const struct cal
     const struct entry *entry = object_entry(scope, call, reply);
     if (entry == NULL) return;
     if (policy_is_lfu())
-        reply_integer(reply, eviction_frequency(scope->scope.lane, entry, call->now));
+        reply_integer(reply, usage_frequency(scope->scope.lane, entry, call->now));
     else
         reply_error(reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
                            "tracked." POLICY_SWITCH);

@@ -45,7 +45,7 @@ size_t room_for_longest(const struct write_scope *scope, const struct call *call
         size_t length = entry != NULL && entry_type(entry) == TYPE_STRING ? entry_string_length(entry) : 0;
         if (length > longest) longest = length;
     }
-    return longest == 0 ? 0 : eviction_room_for(longest);
+    return longest == 0 ? 0 : entry_room_for(longest);
 }
 
 size_t room_for_append(const struct write_scope *scope, const struct call *call) {

@@ -1,7 +1,7 @@
 /* What happened to a key. The names are those of Redis's keyspace notifications
  * (https://redis.io/docs/latest/develop/use/keyspace-notifications/), where it has one. */
-#ifndef SHARD_STATE_EVENT_H
-#define SHARD_STATE_EVENT_H
+#ifndef SHARD_STORE_EVENT_H
+#define SHARD_STORE_EVENT_H
 
 enum event {
     EVENT_SET, /* the whole value was replaced */

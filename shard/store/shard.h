@@ -1,16 +1,19 @@
-/* What the files of shard/ share: a shard, the gate, and the keyspace. Not for others. */
-#ifndef SHARD_STATE_SHARD_H
-#define SHARD_STATE_SHARD_H
+/* What the files of shard/ share: a shard, and the keyspace. Not for others. */
+#ifndef SHARD_STORE_SHARD_H
+#define SHARD_STORE_SHARD_H
 
-#include "../table/cursor.h"
-#include "../evict/eviction.h"
+#include "../base/cursor.h"
 #include "../base/guard.h"
 #include "../base/hash.h"
-#include "../keyspace.h"
-#include "../lock/lane.h"
-#include "../base/mutex.h"
+#include "../budget/budget.h"
+#include "../lock/gate.h"
 #include "../lock/rwlock.h"
 #include "../table/table.h"
+#include "fetch.h"
+#include "listener.h"
+#include "place.h"
+#include "published.h"
+#include "usage.h"
 
 /* A shard starts a cache line of its own. */
 struct shard {
@@ -19,22 +22,14 @@ struct shard {
     /* Every count-th is one of its own: keyspace->tables. */
     _Atomic(struct table *) *tables GUARDED_BY(&lock);
 };
-
-struct gate {
-    /* Number of the lane that has closed it, plus one; 0 while it is open. */
-    _Alignas(64) _Atomic uint32_t closed;
-    _Atomic uint32_t wanted; /* by so many lanes, which have closed it, or were refused and wait to */
-    _Alignas(64) struct mutex mutex;
-    struct waiter *first GUARDED_BY(&mutex),
-        *last GUARDED_BY(&mutex); /* who waits for it to open, or for a lane to leave */
-};
+_Static_assert(sizeof(struct shard) == 64, "neighbours don't share a line");
 
 #define KEYSPACE_LISTENERS 8
 
 struct keyspace {
     struct hash_secret secret;
     struct cursor_secret cursor_secret;
-    uint32_t shard_count, shard_bits, database_count, lane_count;
+    uint32_t shard_count, shard_bits, database_count;
     struct shard *shards;
     /* By database and then by shard, as most keys are in the first database: a lookup has the pointer at hand
      * before the shard's line has come. NULL until the database is first written to in that shard. Atomic,
@@ -46,21 +41,16 @@ struct keyspace {
     _Atomic uint32_t *used_databases;
     _Atomic uint32_t used_database_count;
     _Atomic bool *database_is_used;
-    struct lane *lanes;          /* lane_count seats */
-    _Atomic uint32_t lanes_used; /* seats beyond were never taken */
-    struct mutex lanes_mutex;
-    _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
-    struct gate gate;
-    struct eviction eviction;
-    _Alignas(64) _Atomic uint64_t epoch;
     _Atomic bool expires_actively;
     struct keyspace_listener listeners[KEYSPACE_LISTENERS]; /* set before lanes attach */
     uint32_t listener_count;
+    _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
+    struct budget budget;
+    _Atomic int policy;       /* enum eviction_policy */
+    struct evictor *evictors; /* by lane: what each needs to find who has to go (../evict/inside.h) */
+    struct usage usage;
+    struct gate gate;
 };
-
-/* The shard is in the scope: what the analysis can't see in a set of locks is asserted here. */
-struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash);
-struct shard *scope_shard_exclusive(const struct scope *scope, uint64_t hash);
 
 static inline uint64_t keyspace_shard_number(const struct keyspace *keyspace, uint64_t hash) {
     return hash >> 1 >> (63 - keyspace->shard_bits);
@@ -71,8 +61,8 @@ static inline struct shard *keyspace_shard(const struct keyspace *keyspace, uint
 /* Without the lock: the caller is inside the gate, so that what is seen may be left meanwhile, but isn't
  * freed; or is the one who would flush. Sums without a lane are for threads that know that no flush is under
  * way. */
-static inline struct table *keyspace_peek_table(const struct keyspace *keyspace, uint64_t shard,
-                                                uint32_t database) {
+static inline struct table *keyspace_table_unheld(const struct keyspace *keyspace, uint64_t shard,
+                                                  uint32_t database) {
     return atomic_load_explicit(&keyspace->tables[(size_t)database * keyspace->shard_count + shard],
                                 memory_order_acquire);
 }
@@ -106,12 +96,8 @@ static inline void shard_set_table(struct shard *shard, uint32_t database, struc
 /* The database has no table in this shard any more. */
 void shard_drop_table(struct keyspace *keyspace, struct shard *shard, uint32_t database)
     REQUIRES(&shard->lock);
-
-/* Frees a dead table's entries, those of that many homes at a time; true when the table itself is gone.
- * Values with a structure are left to lane_discard, or freed with the rest if lane is NULL. */
-bool table_bury(struct table *table, struct lane *lane, uint64_t homes);
-void entry_free(struct entry *entry);
-/* entry.c: removes from the keyspace what belongs to an entry, now or when nobody can see it any more. */
-void entry_retire(struct lane *lane, struct entry *entry);
+/* The database has no table in this shard any more. */
+void shard_drop_table(struct keyspace *keyspace, struct shard *shard, uint32_t database)
+    REQUIRES(&shard->lock);
 
 #endif

@@ -9,8 +9,8 @@
  *
  * Plain memory, but for the words: used with the shard held, shared for const functions, exclusively for the
  * others. Nothing here allocates. */
-#ifndef SHARD_TABLE_CROWD_H
-#define SHARD_TABLE_CROWD_H
+#ifndef SHARD_BASE_CROWD_H
+#define SHARD_BASE_CROWD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

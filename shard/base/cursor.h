@@ -4,8 +4,8 @@
  * then make keys of one bucket. So a cursor is not the place but its image under a permutation of the numbers
  * below 2^52 that only we know: a Feistel network (Luby and Rackoff, 1988), with keys of its own. 0, where
  * each scan begins and ends, is its own image. */
-#ifndef SHARD_TABLE_CURSOR_H
-#define SHARD_TABLE_CURSOR_H
+#ifndef SHARD_BASE_CURSOR_H
+#define SHARD_BASE_CURSOR_H
 
 #include <stdint.h>
 

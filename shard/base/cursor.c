@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "../base/hash.h"
+#include "hash.h"
 
 #define HALF_BITS (CURSOR_BITS / 2)
 #define HALF_MASK ((UINT64_C(1) << HALF_BITS) - 1)

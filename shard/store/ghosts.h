@@ -8,8 +8,8 @@
  * A bucket is 16 ghosts, the newest first; buckets are in the order of hashes. Everything is relaxed atomics,
  * used by any number of threads without a lock: two that meet in a bucket may lose a ghost, and a tag may be
  * another key's. Either costs a wrong guess, nothing else. */
-#ifndef SHARD_EVICT_GHOSTS_H
-#define SHARD_EVICT_GHOSTS_H
+#ifndef SHARD_STORE_GHOSTS_H
+#define SHARD_STORE_GHOSTS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
