@@ -16,6 +16,7 @@ struct hold {
     struct write_scope scope;
     struct timespec until; /* monotonic */
     struct hold *next;
+    bool is_released;
     bool is_over;
 };
 
@@ -24,7 +25,6 @@ static pthread_cond_t ended; /* by the monotonic clock */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Guarded by mutex. */
 static struct hold *holds;
-static bool ends_now;
 
 static void init(void) {
     pthread_condattr_t attributes;
@@ -37,7 +37,7 @@ static void init(void) {
 static void *keep(void *argument) {
     struct hold *hold = argument;
     pthread_mutex_lock(&mutex);
-    while (!ends_now && pthread_cond_timedwait(&ended, &mutex, &hold->until) != ETIMEDOUT) continue;
+    while (!hold->is_released && pthread_cond_timedwait(&ended, &mutex, &hold->until) != ETIMEDOUT) continue;
     pthread_mutex_unlock(&mutex);
     scope_end_write(&hold->scope);
     lane_leave(hold->lane);
@@ -117,11 +117,15 @@ const char *hold_start(struct keyspace *keyspace, const struct key *key, double 
     return "ERR no thread could be started to hold the shard";
 }
 
-void hold_end_all(void) {
+void hold_release_all(void) {
     pthread_once(&once, init);
     pthread_mutex_lock(&mutex);
-    ends_now = true;
+    for (struct hold *hold = holds; hold != NULL; hold = hold->next) hold->is_released = true;
     pthread_cond_broadcast(&ended);
     pthread_mutex_unlock(&mutex);
+}
+
+void hold_end_all(void) {
+    hold_release_all();
     collect(true);
 }

@@ -1,5 +1,5 @@
-/* DEBUG HOLD: keeps one shard exclusively held by a thread of its own, so that tests can see what waits for
- * it and what doesn't. */
+/* DEBUG HOLD and RELEASE: one shard is exclusively held by a thread of its own, so that tests can see what
+ * waits for it and what doesn't. */
 #ifndef SERVER_RUN_HOLD_H
 #define SERVER_RUN_HOLD_H
 
@@ -13,7 +13,9 @@ struct keyspace;
  * or the error to reply (the shard is busy, no thread could be made): it never waits. The caller is inside
  * the gate. */
 const char *hold_start(struct keyspace *keyspace, const struct key *key, double seconds, int64_t now);
-/* Ends every hold now and waits for their threads: before the keyspace is closed. */
+/* Tells every hold to end now, and waits for none. */
+void hold_release_all(void);
+/* The same, and waits for their threads: before the keyspace is closed. */
 void hold_end_all(void);
 
 #endif

@@ -166,13 +166,14 @@ static void who_was_gone_before_it_began_to_wait_for_a_key_is_noticed(void **sta
     start((const char *const[]){"--enable-debug-command", "yes", "--balance-clients", "no", NULL});
     connect_to_both(two);
     struct resp3 *clients[4];
-    expect(two[0], "OK", "DEBUG HOLD held 0.5");
+    expect(two[0], "OK", "DEBUG HOLD held 600");
     for (int i = 0; i < 4; i++) {
         clients[i] = resp3_connect(server);
         RESP3_COMMAND(clients[i], "BLPOP", "held", "0");
     }
-    await_info(two[0], "parked_clients", 4); /* for the shard, or, if this took long, already for the key */
+    await_info(two[0], "parked_clients", 4);
     for (int i = 0; i < 4; i++) resp3_close(clients[i]);
+    expect(two[0], "OK", "DEBUG RELEASE");
     await_info(two[0], "connected_clients", 2);
     redisFree(two[0]);
     redisFree(two[1]);

@@ -904,10 +904,11 @@ static void who_only_closes_its_own_side_still_gets_its_replies(void **state) {
     resp3_close(connection);
     /* What waits for a shard is owed as well. */
     connection = resp3_connect(server);
-    expect(admin, "OK", "DEBUG HOLD k 1");
+    expect(admin, "OK", "DEBUG HOLD k 600");
     resp3_send_text(connection, "STRLEN k\r\nPING\r\n");
     await_info(admin, "parked_clients", 1);
     resp3_half_close(connection);
+    expect(admin, "OK", "DEBUG RELEASE");
     resp3_expect(connection, ":8388608\r\n+PONG\r\n");
     resp3_expect_end(connection);
     resp3_close(connection);

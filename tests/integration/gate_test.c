@@ -115,11 +115,12 @@ static void flushall_that_waits_is_not_stopped_by_client_pause(void **state) {
     struct server *server = start(NULL, NULL);
     redisContext *admin = server_connect(server), *flusher = server_connect_to(server, 1);
     expect(admin, "OK", "SET k 0");
-    expect(admin, "OK", "DEBUG HOLD k 0.3");
+    expect(admin, "OK", "DEBUG HOLD k 600");
     redisAppendCommand(flusher, "FLUSHALL");
     send_now(flusher);
     while (info_number(admin, "parked_clients") < 1) continue;
     expect(admin, "OK", "CLIENT PAUSE 100000 WRITE");
+    expect(admin, "OK", "DEBUG RELEASE");
     expect_next(flusher, "OK"); /* when the hold is over, however long the pause may be */
     expect(admin, "0", "DBSIZE");
     expect(admin, "OK", "CLIENT UNPAUSE");
@@ -218,10 +219,10 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     add_members(admin, "large", 0, LARGE);
     add_members(admin, "small", 0, 10);
     expect(admin, "OK", "SET k 0");
-    expect(admin, "OK", "DEBUG HOLD k 0.5");
+    expect(admin, "OK", "DEBUG HOLD k 600");
     redisAppendCommand(flusher, "FLUSHALL");
     send_now(flusher);
-    while (info_number(admin, "parked_clients") < 1 && !is_answered(flusher)) continue;
+    while (info_number(admin, "parked_clients") < 1) continue;
     /* In one pipeline: each of them begins when the one before is done. The last would find its elements if
      * it didn't wait. */
     redisAppendCommand(later, "SUNIONSTORE stored small");
@@ -232,6 +233,8 @@ static void what_takes_long_does_not_begin_while_flushall_waits(void **state) {
     for (int i = 1; i < MANY_KEYS; i++) words[i] = "large";
     redisAppendCommandArgv(counter, MANY_KEYS, words, NULL);
     send_now(counter);
+    while (info_number(admin, "parked_clients") < 3) continue;
+    expect(admin, "OK", "DEBUG RELEASE");
     redisReply *reply = NULL;
     assert_int_equal(redisGetReply(later, (void **)&reply), REDIS_OK);
     assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
@@ -257,12 +260,14 @@ static void what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its
     for (int round = 0; round < 5; round++) {
         add_members(admin, "large", 0, LARGE);
         expect(admin, "OK", "SET k 0");
-        expect(admin, "OK", "DEBUG HOLD k 0.1");
+        expect(admin, "OK", "DEBUG HOLD k 600");
         redisAppendCommand(later, "SUNIONSTORE k large");
         send_now(later);
-        while (info_number(admin, "parked_clients") < 1 && !is_answered(later)) continue;
+        while (info_number(admin, "parked_clients") < 1) continue;
         redisAppendCommand(flusher, "FLUSHALL");
         send_now(flusher);
+        while (info_number(admin, "parked_clients") < 2) continue;
+        expect(admin, "OK", "DEBUG RELEASE");
         redisReply *reply = NULL;
         assert_int_equal(redisGetReply(later, (void **)&reply), REDIS_OK);
         assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
@@ -321,14 +326,34 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* Its keys may share the held shard: then the next server has other hashes. */
-static bool sort_is_answered(const struct server *server, int seconds) {
+/* Holds a shard that has none of these keys. */
+static void hold_beside(redisContext *connection, const char *const *keys) {
+    bool is_apart = false;
+    for (int i = 0; !is_apart; i++) {
+        expect(connection, "OK", "DEBUG RELEASE");
+        redisReply *reply = redisCommand(connection, "DEBUG HOLD held:%d 600", i);
+        assert_non_null(reply);
+        is_apart = reply->type == REDIS_REPLY_STATUS; /* or the last one is on its way out */
+        freeReplyObject(reply);
+        for (const char *const *key = keys; *key != NULL && is_apart; key++) {
+            reply = redisCommand(connection, "DEBUG HOLD %s 0", *key);
+            assert_non_null(reply);
+            is_apart = reply->type == REDIS_REPLY_STATUS;
+            freeReplyObject(reply);
+        }
+    }
+}
+
+static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
+    (void)state;
+    struct server *server = start(NULL, NULL);
     redisContext *admin = server_connect_to(server, 0), *sorter = server_connect_to(server, 1);
     expect(admin, "3", "RPUSH l 1 2 3");
     expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10");
     expect(admin, "1", "HSET h_1 f one");
     expect(admin, "1", "HSET h_2 f two");
-    expect(admin, "OK", "DEBUG HOLD k %d", seconds);
+    hold_beside(admin, (const char *const[]){"l", "w_1", "w_2", "w_3", "h_1", "h_2", "h_3", "absent_1",
+                                             "absent_2", "absent_3", "d", NULL});
     expect(sorter, "[3, 1, 2]", "SORT l BY w_*");
     expect(sorter, "[2, two, 1, one, 3, (nil)]", "SORT l BY w_* DESC GET # GET h_*->f");
     expect(sorter, "[one]", "SORT l BY w_* LIMIT 1 1 GET h_*->f");
@@ -338,19 +363,10 @@ static bool sort_is_answered(const struct server *server, int seconds) {
     expect(sorter, "ERR One or more scores can't be converted into double", "SORT l BY h_*->f");
     expect(sorter, "3", "SORT l BY w_* STORE d");
     expect(sorter, "[3, 1, 2]", "LRANGE d 0 -1");
-    redisReply *reply = redisCommand(admin, "DEBUG HOLD k 0");
-    assert_non_null(reply);
-    bool is_in_time = strncmp(reply->str, "BUSY", 4) == 0; /* it is still held */
-    freeReplyObject(reply);
     assert_int_equal(info_number(admin, "parked_clients"), 0);
     redisFree(sorter);
     redisFree(admin);
-    return is_in_time;
-}
-
-static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
-    (void)state;
-    try_while_it_sleeps(sort_is_answered);
+    assert_int_equal(server_stop(server), 0);
 }
 
 /* Keys of databases 1 and 2 may share the held shard: then the next server has other hashes. */

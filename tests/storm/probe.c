@@ -28,24 +28,28 @@ static bool is_hold(const struct wire *wire, const char *key, double seconds, ch
     return is_answered && answer[0] == '+';
 }
 
-/* Whose shard is free while all the slow ones are held; and they still are when it has been found. */
+/* Tells all holds to end, and waits until a slow key's shard is seen to be free. */
+static void release_all(struct probe *probe) {
+    char answer[128];
+    wire_say(&probe->wire, "DEBUG RELEASE");
+    wire_finish(&probe->wire, OPEN_MS);
+    for (const char *const *key = storm_slow_keys; *key != NULL; key++)
+        while (!is_hold(&probe->wire, *key, 0, answer, sizeof answer) && strncmp(answer, "-BUSY", 5) == 0)
+            pace(1);
+}
+
+/* Whose shard is free while all the slow ones are held. */
 static bool find_key(struct probe *probe) {
     char answer[128];
-    for (int seconds = 1; seconds < 60; seconds *= 2) {
-        for (const char *const *key = storm_slow_keys; *key != NULL; key++)
-            is_hold(&probe->wire, *key, seconds, answer, sizeof answer);
-        bool is_found = false;
-        for (int i = 0; i < 1000 && !is_found; i++) {
-            snprintf(probe->key, sizeof probe->key, "probe:%u:%d", probe->worker, i);
-            is_found = is_hold(&probe->wire, probe->key, 0, answer, sizeof answer);
-        }
-        is_found = is_found && !is_hold(&probe->wire, storm_slow_keys[0], 0, answer, sizeof answer) &&
-                   strncmp(answer, "-BUSY", 5) == 0;
-        pace(900); /* until all are free again, or nearly */
-        for (int i = 1; i < seconds; i++) pace(999);
-        if (is_found) return true;
+    bool is_found = false;
+    for (const char *const *key = storm_slow_keys; *key != NULL; key++)
+        is_hold(&probe->wire, *key, 600, answer, sizeof answer);
+    for (int i = 0; i < 1000 && !is_found; i++) {
+        snprintf(probe->key, sizeof probe->key, "probe:%u:%d", probe->worker, i);
+        is_found = is_hold(&probe->wire, probe->key, 0, answer, sizeof answer);
     }
-    return false;
+    release_all(probe);
+    return is_found;
 }
 
 void probe_open(struct probe *probe, struct storm *storm, uint32_t worker) {

@@ -309,6 +309,8 @@ static void command_debug_help(const struct call *call, struct reply *reply) {
         "    set, map, attrib, push, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Accepted, and without effect: long elements are held as others are.",
+        "RELEASE",
+        "    End all that HOLD began.",
         "RELOAD [<option> ...]",
         "    An error: there are no files to load from.",
         "SET-ACTIVE-EXPIRE <0|1>",

@@ -42,6 +42,12 @@ static void command_debug_hold(struct worker *worker, struct task *task, const s
         reply_ok(reply);
 }
 
+static void command_debug_release(const struct call *call, struct reply *reply) {
+    (void)call;
+    hold_release_all();
+    reply_ok(reply);
+}
+
 /* Time passes, or somebody sets the clock: what tests can't wait for. */
 static void command_debug_clock(const struct call *call, struct reply *reply) {
     int64_t shift;
@@ -74,6 +80,7 @@ const struct command workers_commands[] = {
     {.name = "debug|clock", .arity = 4, .flags = DEBUG_FLAGS, .plain = command_debug_clock},
     {.name = "debug|worker", .arity = 2, .flags = DEBUG_FLAGS, .worker = command_debug_worker},
     {.name = "debug|hold", .arity = 4, .flags = DEBUG_FLAGS, .worker = command_debug_hold},
+    {.name = "debug|release", .arity = 2, .flags = DEBUG_FLAGS, .plain = command_debug_release},
     {.name = "debug|move-clients",
      .arity = 2,
      .flags = DEBUG_FLAGS,
