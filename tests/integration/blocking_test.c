@@ -235,20 +235,22 @@ static void the_server_ends_while_clients_wait(void **unused) {
 
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    /* A server each: one that fails leaves waiters behind, and they go with theirs. */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_there_is_taken_at_once),
-        cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(wrong_arguments_do_not_wait),
-        cmocka_unit_test(the_first_to_come_is_the_first_to_be_served),
-        cmocka_unit_test(who_waits_gets_it_before_the_next_request_of_a_pipeline),
-        cmocka_unit_test(moves_go_from_waiter_to_waiter),
-        cmocka_unit_test(a_move_to_a_key_of_another_type_is_an_error_for_who_waited),
-        cmocka_unit_test(a_value_of_another_type_is_not_what_was_waited_for),
-        cmocka_unit_test(however_a_key_is_filled_its_waiters_are_served),
-        cmocka_unit_test(unblock_ends_a_wait),
-        cmocka_unit_test(who_is_gone_gets_nothing),
-        cmocka_unit_test(many_waits_leave_nothing_behind),
-        cmocka_unit_test(the_server_ends_while_clients_wait),
+        cmocka_unit_test_setup_teardown(what_is_there_is_taken_at_once, start, stop),
+        cmocka_unit_test_setup_teardown(time_runs_out, start, stop),
+        cmocka_unit_test_setup_teardown(wrong_arguments_do_not_wait, start, stop),
+        cmocka_unit_test_setup_teardown(the_first_to_come_is_the_first_to_be_served, start, stop),
+        cmocka_unit_test_setup_teardown(who_waits_gets_it_before_the_next_request_of_a_pipeline, start, stop),
+        cmocka_unit_test_setup_teardown(moves_go_from_waiter_to_waiter, start, stop),
+        cmocka_unit_test_setup_teardown(a_move_to_a_key_of_another_type_is_an_error_for_who_waited, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_value_of_another_type_is_not_what_was_waited_for, start, stop),
+        cmocka_unit_test_setup_teardown(however_a_key_is_filled_its_waiters_are_served, start, stop),
+        cmocka_unit_test_setup_teardown(unblock_ends_a_wait, start, stop),
+        cmocka_unit_test_setup_teardown(who_is_gone_gets_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(many_waits_leave_nothing_behind, start, stop),
+        cmocka_unit_test_setup_teardown(the_server_ends_while_clients_wait, start, stop),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,9 +202,11 @@ static int stop(void **unused) {
 
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    /* A server each: one that fails leaves waiters behind, and they go with theirs. */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_element_is_delivered_exactly_once),
-        cmocka_unit_test(a_client_that_is_cut_takes_no_more_than_what_was_on_its_way),
+        cmocka_unit_test_setup_teardown(every_element_is_delivered_exactly_once, start, stop),
+        cmocka_unit_test_setup_teardown(a_client_that_is_cut_takes_no_more_than_what_was_on_its_way, start,
+                                        stop),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
