@@ -1,5 +1,6 @@
-/* A server and one client of it, for test programs that need no more: `start` and `stop` are the group's
- * setup and teardown. Three workers, so that what a test does besides comes to others as well. */
+/* A server and one client of it, for test programs that need no more: `start` and `stop` are the setup and
+ * teardown of a group, or of each test. Three workers, so that what a test does besides comes to others as
+ * well. */
 #ifndef TESTS_ONE_CLIENT_H
 #define TESTS_ONE_CLIENT_H
 
