@@ -21,7 +21,7 @@
 #include "server/config/config.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"
-#include "server/run/limit.h"
+#include "server/run/maxmemory.h"
 #include "server/net/listen.h"
 #include "server/base/log.h"
 #include "server/base/process.h"

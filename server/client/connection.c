@@ -591,7 +591,7 @@ static bool run_parse(struct connection *connection, struct run *run, size_t *co
         case REQUEST_ERROR:
             run->closes = run->is_protocol_error = true;
             if (connection->task.session.reply_mode == REPLY_OFF) return false;
-            reply_error_format(&connection->worker->reply, "ERR %s", connection->parser.error);
+            reply_error_format(&connection->worker->frame->reply, "ERR %s", connection->parser.error);
             return false;
         }
     }
@@ -607,7 +607,7 @@ static bool run_request(struct connection *connection, struct run *run, const st
         return false;
     }
     enum outcome outcome =
-        dispatch_request(worker, &connection->task, arguments, count, prepared, &worker->reply);
+        dispatch_request(worker, &connection->task, arguments, count, prepared, &worker->frame->reply);
     if (outcome == OUTCOME_PARKED) {
         connection->has_request = true;
         connection->request_bytes = consumed;
@@ -619,7 +619,7 @@ static bool run_request(struct connection *connection, struct run *run, const st
     run->input += consumed;
     run->commands++;
     run->closes = connection->task.session.closes_after_reply;
-    return !run->closes && !connection->is_resolving_close && !worker->reply.is_broken;
+    return !run->closes && !connection->is_resolving_close && !worker->frame->reply.is_broken;
 }
 
 /* The request that the parser has. */
@@ -632,13 +632,13 @@ static bool run_parsed(struct connection *connection, struct run *run, size_t co
 
 static bool run_has_share(const struct worker *worker, const struct run *run) {
     return run->commands < SHARE_COMMANDS && run->input < SHARE_INPUT &&
-           worker->reply.length + worker->reply.referenced_bytes < OUTPUT_SHARE;
+           worker->frame->reply.length + worker->frame->reply.referenced_bytes < OUTPUT_SHARE;
 }
 
 /* True if the connection may go on running. */
 static bool run_prepared(struct connection *connection, struct run *run, struct prepared *prepared) {
     struct worker *worker = connection->worker;
-    const struct batch *batch = &worker->batch;
+    const struct batch *batch = &worker->frame->batch;
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         if (i > 0 && !run_has_share(worker, run)) return true;
@@ -668,8 +668,8 @@ static void run_requests(struct connection *connection, struct run *run) {
         /* What an unknown client may send is less, and that is the parser's to know. */
         bool may_batch =
             request_is_idle(&connection->parser) && session_is_admitted(&connection->task.session);
-        if (may_batch) batch_parse(&connection->worker->batch, run->data, run->length, BATCH_REQUESTS);
-        if (may_batch && connection->worker->batch.count > 0) {
+        if (may_batch) batch_parse(&connection->worker->frame->batch, run->data, run->length, BATCH_REQUESTS);
+        if (may_batch && connection->worker->frame->batch.count > 0) {
             if (!run_batch(connection, run)) return;
             continue;
         }
@@ -710,7 +710,7 @@ static void connection_run_from(struct connection *connection, char *data, size_
     struct run run = {.data = data, .length = length};
     uint32_t arguments = connection->parser.capacity;
     connection->state = CONNECTION_RUNNING;
-    worker->reply.most = output_room(connection);
+    worker->frame->reply.most = output_room(connection);
     arguments_lend(worker, &connection->parser);
     run_requests(connection, &run);
     counter_add(&worker->commands, run.commands);
@@ -721,16 +721,16 @@ static void connection_run_from(struct connection *connection, char *data, size_
     if (run.is_parked) connection_parked(connection);
     arguments_take_back(worker, connection);
     arguments_count(connection, arguments);
-    if (connection->is_resolving_close || !is_kept || worker->reply.is_broken) {
-        bool is_over = worker->reply.is_over;
-        const char *why = !is_kept || (worker->reply.is_broken && !is_over) ? "out of memory" : NULL;
+    if (connection->is_resolving_close || !is_kept || worker->frame->reply.is_broken) {
+        bool is_over = worker->frame->reply.is_over;
+        const char *why = !is_kept || (worker->frame->reply.is_broken && !is_over) ? "out of memory" : NULL;
         if (why) log_write(LOG_WARNING, "Out of memory while serving a client; closing it");
-        reply_clear(&worker->reply, REPLY_KEEP);
+        reply_clear(&worker->frame->reply, REPLY_KEEP);
         if (is_over) output_refuse(connection);
         connection_close(connection, why);
         return;
     }
-    if (!output_send(connection, &worker->reply)) return;
+    if (!output_send(connection, &worker->frame->reply)) return;
     if (run.closes) {
         closing_begin(connection, run.is_protocol_error || run.length > 0);
     } else if (run.is_parked) {

@@ -6,7 +6,7 @@
 
 #include "shard/base/counter.h"
 #include "shard/base/hash.h"
-#include "shard/lock/lane.h"
+#include "shard/keyspace.h"
 #include "shard/base/mutex.h"
 #include "shard/scope/scope_take.h"
 #include "shard/value/value.h"

@@ -41,12 +41,4 @@ static inline struct inquiry_answer *inquiry_answer(struct inquiry *inquiry, con
     return &inquiry->answers[worker->number];
 }
 
-/* CLIENT PAUSE on one worker: until when (monotonic ms; 0 ends it), and whether only writes wait. On the
- * worker's thread. */
-void dispatch_pause(struct worker *worker, int64_t until, bool only_writes);
-/* Until when this worker's clients are paused (0: they aren't). */
-int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes);
-/* Requests that are parked now, over all connections of this worker. */
-uint64_t dispatch_parked_count(const struct worker *worker);
-
 #endif

@@ -669,7 +669,6 @@ static void worker_free(struct worker *worker) {
     loop_free(worker->loop);
     connection_ids_free(&worker->ids);
     free(worker->monitors);
-    reply_free(&worker->reply);
     free(worker->arguments);
     free(worker);
 }
@@ -682,7 +681,6 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, 
     worker->bell.ring = ring;
     worker->keyspace = keyspace;
     mailbox_init(&worker->mailbox);
-    reply_init(&worker->reply, 2);
     worker->listener_count = count;
     for (uint32_t i = 0; i < count; i++) {
         worker->listeners[i] = (struct stream){.fd = sockets[i], .is_unix = is_unix[i]};

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "resp/batch.h"
+#include "resp/request.h"
 #include "shard/lock/rwlock.h"
 #include "server/client/balance.h"
 #include "server/client/connection.h"
@@ -25,6 +25,7 @@
 struct keyspace;
 struct lane;
 struct dispatcher;
+struct frame;
 
 struct worker {
     uint32_t number; /* 0 .. worker_count()-1 */
@@ -36,6 +37,7 @@ struct worker {
     struct lane *lane; /* its seat at the keyspace; attached by dispatch_attach */
     /* dispatch's own per-worker state: statistics, queues of parked connections */
     struct dispatcher *dispatcher;
+    struct frame *frame;                               /* of the turn at hand */
     struct connection *connections, *connections_last; /* all, in the order in which it got them */
     struct connection_ids ids;                         /* the same ones */
     struct task *closed;                               /* to be freed at the end of the turn; by queue_next */
@@ -53,8 +55,6 @@ struct worker {
     bool is_inside;           /* between dispatch_enter and dispatch_leave: requests may run */
     bool is_stopping;
     bool is_drained;        /* stopping, and nothing is left to be answered or sent */
-    struct reply reply;     /* replies of the connection that is running, before they are sent */
-    struct batch batch;     /* requests ahead of the connection that is running */
     struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
     uint32_t arguments_capacity;
     struct stream listeners[LISTEN_MOST];

@@ -24,7 +24,7 @@
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
-#include "server/run/limit.h"
+#include "server/run/maxmemory.h"
 #include "server/net/listen.h"
 #include "server/base/process.h"
 #include "server/worker/worker.h"

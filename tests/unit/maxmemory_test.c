@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "server/run/limit.h"
+#include "server/run/maxmemory.h"
 
 #define MB (INT64_C(1) << 20)
 

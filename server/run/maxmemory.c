@@ -1,4 +1,4 @@
-#include "limit.h"
+#include "maxmemory.h"
 
 #include "shard/evict/eviction.h"
 #include "server/config/config.h"

@@ -1,7 +1,7 @@
 /* maxmemory: what is left of it for the keyspace, once what clients and the process itself use is taken
  * off. */
-#ifndef SERVER_RUN_LIMIT_H
-#define SERVER_RUN_LIMIT_H
+#ifndef SERVER_RUN_MAXMEMORY_H
+#define SERVER_RUN_MAXMEMORY_H
 
 #include <stdint.h>
 

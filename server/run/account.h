@@ -1,0 +1,16 @@
+/* Accounting: what is counted of a command that has run, how long it took, and who sees it (SLOWLOG, LATENCY,
+ * MONITOR). */
+#ifndef SERVER_RUN_ACCOUNT_H
+#define SERVER_RUN_ACCOUNT_H
+
+#include "dispatcher.h"
+
+/* The command has run, and its reply is whole. */
+void account(const struct execution *execution);
+/* Counts commands whose clock was to be shared with one that is not going to be timed. */
+void account_untimed(struct worker *worker);
+/* Behind the reply, or when a command begins to wait for a key: monitors are shown it. hears_itself: a
+ * monitor its own, behind its reply. */
+void feed_monitors(const struct execution *execution, bool hears_itself);
+
+#endif

@@ -1,0 +1,75 @@
+/* What dispatch keeps for itself: per worker, per execution, and from one dispatch of a request to the next.
+ * Only for the files of this room. */
+#ifndef SERVER_RUN_DISPATCHER_H
+#define SERVER_RUN_DISPATCHER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/command/command.h"
+#include "server/interest/blocking.h"
+#include "server/task/task.h"
+#include "server/worker/mailbox.h"
+#include "server/worker/worker.h"
+#include "frame.h"
+#include "outcome.h"
+
+struct prepared;
+struct statistics;
+
+/* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
+#define REFUSALS_MOST 64
+
+/* The tasks of one worker that wait for one lock (or the gate). */
+struct lock_queue {
+    struct waiter waiter;   /* first: a waiter is cast back */
+    struct message message; /* carries the wake-up */
+    struct worker *worker;
+    struct task_queue tasks;
+    _Atomic int state; /* enum wait_state, park.c's */
+};
+
+/* A worker's. */
+struct dispatcher {
+    struct keyspace *keyspace;
+    struct statistics *statistics;
+    struct lock_queue gate_queue;
+    struct lock_queue **shard_queues; /* by shard number; made on first use */
+    struct task *closer;              /* keeps the gate closed while it waits; NULL: nobody */
+    struct deadline_heap deadlines;   /* of this worker's waiters */
+    struct ended_waits ended_waits;
+    struct task_queue paused;
+    struct task_queue asking;    /* who waits for other workers' answers */
+    struct task_queue congested; /* writes that wait until enough of what was retired is freed */
+    uint32_t memory_wakes;       /* of those since somebody has been waiting without a break, */
+    int64_t memory_woken;        /* and the last of them, monotonic ms */
+    int64_t paused_until;        /* monotonic ms */
+    bool pauses_only_writes;
+    int64_t next_tick, next_expiry, next_limit;
+    bool is_above_limit; /* or eviction has other work left */
+};
+
+/* A request on its way through dispatch. */
+struct execution {
+    struct worker *worker;
+    struct dispatcher *dispatcher;
+    struct frame *frame;
+    struct task *task;
+    struct call call;
+    struct reply *reply;
+    const struct prepared *prepared; /* NULL: nothing is known yet */
+    struct key key;                  /* the one key, if that was prepared */
+    struct block block;              /* what the command would wait for */
+    struct blocked_client *blocked;  /* it waits for that */
+    struct further further;          /* if the row has COMMAND_FINDS */
+    bool is_rejected;                /* for want of memory, before it ran */
+};
+
+/* It can't go on, and has changed nothing: the client is told. */
+static inline enum outcome execution_lacks_memory(struct execution *execution) {
+    reply_error(execution->reply, ERROR_NO_MEMORY);
+    return OUTCOME_DONE;
+}
+
+#endif

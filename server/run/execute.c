@@ -1,0 +1,86 @@
+#include "execute.h"
+
+#include <assert.h>
+
+#include "shard/base/counter.h"
+#include "shard/keyspace.h"
+#include "under_way.h"
+
+/* Bytes of values that a command discards, above which its client waits for them if others have discarded
+ * much as well. */
+#define DISCARDED_MUCH 65536
+
+void execute_read(struct execution *execution, struct read_scope *scope) {
+    scope->scope.counts_access = !execution->call.session->is_no_touch;
+    execution->call.command->read(scope, &execution->call, execution->reply);
+}
+
+void execute_write(struct execution *execution, struct write_scope *scope) {
+    const struct lane *lane = execution->frame->lane;
+    struct call *call = &execution->call;
+    scope->scope.counts_access = !call->session->is_no_touch;
+    assert(call->command->write != NULL);
+    call->block = &execution->block;
+    size_t discarded = lane->discarded_bytes;
+    call->command->write(scope, call, execution->reply);
+    execution->task->has_discarded = lane->discarded_bytes > discarded + DISCARDED_MUCH;
+    call->block = NULL;
+}
+
+static void register_waiter(struct execution *execution, const struct write_scope *scope) {
+    const struct block *block = &execution->block;
+    const struct under_way *under_way = execution->task->under_way;
+    struct blocked_client *waiter =
+        blocking_register(execution->worker, execution->task, scope, &execution->call, block);
+    execution->blocked = waiter;
+    if (waiter == NULL)
+        reply_error(execution->reply, ERROR_NO_MEMORY);
+    else if (under_way != NULL && under_way->waits_again)
+        waiter->deadline = under_way->deadline;
+    else if (block->timeout > 0)
+        waiter->deadline = execution->worker->now_monotonic + block->timeout + 1; /* not a moment too early */
+}
+
+void execute_conclude(struct execution *execution, struct write_scope *scope) {
+    if (blocking_is_on()) blocking_serve(scope, scope->scope.held == NULL ? NULL : &execution->frame->shards);
+    if (execution->block.wants) register_waiter(execution, scope);
+}
+
+bool execute_without_lock(struct execution *execution) {
+    struct frame *frame = execution->frame;
+    struct read_scope scope;
+    if ((execution->call.command->flags & COMMAND_OPTIMISTIC) == 0 || execution->call.key_count > LOOK_SHARDS)
+        return false;
+    size_t mark = reply_mark(execution->reply);
+    scope_look(&scope, frame->lane, &frame->look, execution->call.now);
+    frame->look.is_long = (execution->call.command->flags & COMMAND_LONG) != 0;
+    execute_read(execution, &scope);
+    if (scope_end_look(&scope)) return true;
+    reply_truncate(execution->reply, mark);
+    reply_errors_clear(execution->reply);
+    return false;
+}
+
+/* ------------------------------------------------------------------ without shards */
+
+/* What the client calls itself may be another name then. */
+static void execute_for_session(struct execution *execution) {
+    struct session *session = &execution->task->session;
+    size_t before = session_bytes(session);
+    execution->call.command->session(session, &execution->call, execution->reply);
+    counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+}
+
+void execute_without_shards(struct execution *execution) {
+    const struct command *command = execution->call.command;
+    struct lane *lane = execution->frame->lane;
+    bool observes = (command->flags & COMMAND_SUMS) != 0 && !lane_is_inside(lane);
+    if (observes) lane_observe(lane);
+    if (command->plain != NULL)
+        command->plain(&execution->call, execution->reply);
+    else if (command->session != NULL)
+        execute_for_session(execution);
+    else
+        command->worker(execution->worker, execution->task, &execution->call, execution->reply);
+    if (observes) lane_leave(lane);
+}

@@ -1,0 +1,48 @@
+#include "memory.h"
+
+#include "park.h"
+
+static bool must_not_retire(const struct execution *execution) {
+    const struct lane *lane = execution->frame->lane;
+    return lane_is_congested(lane) || (execution->task->has_discarded && lane_is_littered(lane));
+}
+
+bool may_retire(struct execution *execution) {
+    struct lane *lane = execution->frame->lane;
+    if (!must_not_retire(execution)) return true;
+    if (lane_is_inside(lane)) lane_leave(lane);
+    lane_reclaim(lane);
+    if (!must_not_retire(execution)) return true;
+    task_queue_append(&execution->dispatcher->congested, execution->task);
+    task_park(execution->task, PARK_ON_MEMORY);
+    return false;
+}
+
+size_t room_needed(const struct call *call) {
+    size_t bytes = 0;
+    for (uint32_t i = 1; i < call->count; i++)
+        if (call->arguments[i].owner == NULL) bytes += entry_room_for(call->arguments[i].length);
+    return bytes;
+}
+
+enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made) {
+    struct lane *lane = execution->frame->lane;
+    for (int tries = 0; !*is_made; tries++) {
+        if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
+        enum room room = eviction_make_room(lane, bytes, execution->call.now);
+        *is_made = room == ROOM_MADE;
+        if (room == ROOM_NONE) {
+            reply_error(execution->reply, ERROR_OUT_OF_MEMORY);
+            execution->is_rejected = true;
+            return OUTCOME_DONE;
+        }
+        if (room != ROOM_LATER) continue;
+        lane_leave(lane);
+        lane_reclaim(lane);
+        if (tries == 0) continue;
+        task_queue_append(&execution->dispatcher->congested, execution->task);
+        task_park(execution->task, PARK_ON_MEMORY);
+        return OUTCOME_PARKED;
+    }
+    return OUTCOME_DONE;
+}

@@ -1,0 +1,25 @@
+/* Memory: what a command needs is made room for before its first lock, and a command waits that would leave
+ * more to be freed than is good. */
+#ifndef SERVER_RUN_MEMORY_H
+#define SERVER_RUN_MEMORY_H
+
+#include "shard/evict/eviction.h"
+#include "shard/keyspace.h"
+#include "dispatcher.h"
+
+/* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside,
+ * its task is parked, and this is false: what waits to be freed is bounded. */
+bool may_retire(struct execution *execution);
+
+/* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
+ * for when they came in. */
+size_t room_needed(const struct call *call);
+/* Makes room for so many bytes, if there isn't, by letting go what the policy says. If *is_made is false
+ * afterwards, that was not possible: the task is parked, or Redis's error is replied. No shard is held. */
+enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made);
+static inline enum outcome make_room(struct execution *execution, size_t bytes, bool *is_made) {
+    *is_made = eviction_has_room(execution->frame->lane, bytes);
+    return *is_made ? OUTCOME_DONE : let_go(execution, bytes, is_made);
+}
+
+#endif

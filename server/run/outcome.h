@@ -1,0 +1,11 @@
+/* How far a request has come. */
+#ifndef SERVER_RUN_OUTCOME_H
+#define SERVER_RUN_OUTCOME_H
+
+enum outcome {
+    OUTCOME_DONE, /* the reply is there (it may be empty: CLIENT REPLY OFF) */
+    /* the task was parked; the request is to be dispatched again once it is woken */
+    OUTCOME_PARKED,
+};
+
+#endif

@@ -1,0 +1,26 @@
+#include "pause.h"
+
+#include "dispatcher.h"
+#include "park.h"
+
+bool is_pausing(const struct worker *worker) {
+    return worker->dispatcher->paused_until > worker->now_monotonic;
+}
+
+bool is_paused(const struct worker *worker, const struct command *command) {
+    if (!is_pausing(worker)) return false;
+    return !worker->dispatcher->pauses_only_writes ||
+           (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
+}
+
+void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {
+    struct dispatcher *dispatcher = worker->dispatcher;
+    dispatcher->paused_until = until;
+    dispatcher->pauses_only_writes = only_writes;
+    wake_tasks(&dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
+}
+
+int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {
+    *only_writes = worker->dispatcher->pauses_only_writes;
+    return worker->dispatcher->paused_until;
+}

@@ -1,0 +1,34 @@
+/* Preparing: what is known of requests before their turn comes. */
+#ifndef SERVER_RUN_PREPARE_H
+#define SERVER_RUN_PREPARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shard/scope/scope_take.h"
+
+struct command;
+struct worker;
+
+/* What is known of a request before its turn comes. */
+struct prepared {
+    const struct command *command; /* NULL: nothing is */
+    bool has_key;                  /* its one key has been hashed */
+    bool shares_clock; /* the next one is of its kind, and both are short: they are timed together */
+    uint64_t hash;
+    struct fetch fetch;
+};
+/* Looks up the commands of the frame's batch and hashes their keys. prepared has room for BATCH_REQUESTS. */
+void dispatch_prepare(struct worker *worker, struct prepared *prepared);
+/* Before each DISPATCH_WINDOW requests of the batch, the first of which is number `at`: fetches into the
+ * cache what those behind them will look at, as if all were about that database. A processor waits for some
+ * dozens of lines at a time, so they are sent for while others are worked on: entries one window ahead, their
+ * homes two. */
+#define DISPATCH_WINDOW 4
+void dispatch_fetch(struct worker *worker, uint32_t database, struct prepared *prepared, uint32_t at);
+/* The same across connections, for the first request of each: collects, and then fetches. Inside the gate. */
+void dispatch_look_ahead(struct worker *worker, uint32_t database, char *data, size_t length);
+void dispatch_fetch_ahead(struct worker *worker);
+
+#endif

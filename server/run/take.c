@@ -1,0 +1,290 @@
+#include "take.h"
+
+#include <assert.h>
+
+#include "shard/evict/eviction.h"
+#include "shard/keyspace.h"
+#include "shard/value/value.h"
+#include "execute.h"
+#include "further.h"
+#include "memory.h"
+#include "park.h"
+#include "under_way.h"
+#include "wait.h"
+
+/* While somebody waits for the gate, what may take long is let begin if it goes over no more elements than
+ * this. */
+#define SHORT_ELEMENTS 4096
+/* So many bytes of a string are as much work as an element. */
+#define ELEMENT_BYTES 16
+
+/* A DEL of a million keys takes as long as any. */
+static bool is_long(const struct execution *execution) {
+    return (execution->call.command->flags & COMMAND_LONG) != 0 || execution->call.key_count > SHORT_ELEMENTS;
+}
+
+static bool is_small(const struct execution *execution, const struct scope *held) {
+    const struct read_scope scope = {*held};
+    uint64_t elements = execution->call.count;
+    for (uint32_t i = 0; i < execution->call.key_count && elements <= SHORT_ELEMENTS; i++) {
+        const struct entry *entry = scope_peek(&scope, &execution->call.keys[i]);
+        struct string_view view;
+        if (entry == NULL) continue;
+        if (entry_type(entry) == TYPE_STRING) {
+            entry_string(entry, &view);
+            elements += view.length / ELEMENT_BYTES;
+        } else {
+            elements += value_kind(entry_type(entry))->count(entry_value(entry));
+        }
+    }
+    return elements <= SHORT_ELEMENTS;
+}
+
+/* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor
+ * must anybody wait for the gate with it, so that it begins only when the gate isn't wanted. */
+static __attribute__((noinline)) enum beginning begin_long(const struct execution *execution,
+                                                           const struct scope *held) {
+    struct lane *lane = execution->frame->lane;
+    if (gate_is_wanted(lane)) return is_small(execution, held) ? BEGINS : BEGINS_LATER;
+    lane_hold_still(lane);
+    return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
+}
+
+static inline enum beginning begin(const struct execution *execution, const struct scope *held) {
+    return is_long(execution) ? begin_long(execution, held) : BEGINS;
+}
+
+/* Who has to wait too often takes the gate itself, so that those who want
+ * it can't keep it out for ever. And where the gate is wanted by another client of this worker, which is
+ * about to try again, that one must not be made to wait for this one's waiter: so this one just goes behind
+ * it. */
+bool begins_later(struct execution *execution, enum beginning beginning) {
+    struct worker *worker = execution->worker;
+    struct frame *frame = execution->frame;
+    lane_refresh(frame->lane);
+    if (beginning == BEGINS_AGAIN) return false;
+    execution->task->refusals++;
+    lane_leave(frame->lane);
+    bool goes_behind = frame->lane->wants_gate && !queue_is_waiting(&worker->dispatcher->gate_queue);
+    if (!goes_behind && !wait_until_unwanted(worker)) return !enter_or_park(worker, execution->task);
+    park_at_gate(worker, execution->task);
+    if (goes_behind) task_wake(execution->task);
+    return true;
+}
+
+/* The function itself. */
+static void run_read(struct execution *execution, struct read_scope *scope) {
+    execute_read(execution, scope);
+    scope_end_read(scope);
+    if (is_long(execution)) lane_refresh(execution->frame->lane);
+}
+
+static void run_write(struct execution *execution, struct write_scope *scope) {
+    execute_write(execution, scope);
+    execute_conclude(execution, scope);
+    scope_end_write(scope);
+    if (is_long(execution)) lane_refresh(execution->frame->lane);
+}
+
+/* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are
+ * taken along. */
+static bool foresees_more(const struct execution *execution) {
+    struct frame *frame = execution->frame;
+    shard_set_clear(&frame->more);
+    return blocking_foresee(&execution->call, &frame->shards, &frame->more);
+}
+
+/* false when out of memory: then there will be an attempt to take them when they are needed. */
+static bool take_more(struct frame *frame) {
+    for (uint32_t i = 0; i < frame->more.count; i++)
+        if (!shard_set_add(&frame->shards, frame->more.numbers[i])) return false;
+    return true;
+}
+
+static inline __attribute__((always_inline)) bool find_shards(struct execution *execution) {
+    struct frame *frame = execution->frame;
+    shard_set_clear(&frame->shards);
+    for (uint32_t i = 0; i < execution->call.key_count; i++)
+        if (!shard_set_add(&frame->shards, keyspace_shard_of(frame->keyspace, execution->call.keys[i].hash)))
+            return false;
+    const struct under_way *under_way = execution->call.further == NULL ? NULL : execution->task->under_way;
+    for (uint32_t i = 0; under_way != NULL && i < under_way->found.count; i++)
+        if (!shard_set_add(&frame->shards, under_way->found.numbers[i])) return false;
+    return true;
+}
+
+static bool take_free_for_write(struct execution *execution, struct write_scope *scope) {
+    struct frame *frame = execution->frame;
+    struct rwlock *busy;
+    bool may_foresee = true;
+    while (scope_try_write(scope, frame->lane, &frame->shards, execution->call.now, &busy)) {
+        if (!blocking_is_on() || !may_foresee || !foresees_more(execution)) return true;
+        scope_end_write(scope);
+        may_foresee = take_more(frame);
+    }
+    assert(false && "nobody holds a shard outside of the gate");
+    return false;
+}
+
+bool take_free_for_read(struct execution *execution, struct read_scope *scope) {
+    struct rwlock *busy;
+    bool is_taken =
+        scope_try_read(scope, execution->frame->lane, &execution->frame->shards, execution->call.now, &busy);
+    assert(is_taken && "nobody holds a shard outside of the gate");
+    return is_taken;
+}
+
+/* ------------------------------------------------------------------ by the gate */
+
+/* With every shard, by the gate. */
+static enum outcome run_with_all(struct execution *execution) {
+    struct lane *lane = execution->frame->lane;
+    if (execution->call.command->read != NULL) {
+        struct read_scope scope;
+        scope_all_read(&scope, lane, execution->call.now);
+        execute_read(execution, &scope);
+        scope_end_read(&scope);
+    } else {
+        struct write_scope scope;
+        scope_all(&scope, lane, execution->call.now);
+        execute_write(execution, &scope);
+        execute_conclude(execution, &scope);
+        scope_end_write(&scope);
+    }
+    open_gate(execution->worker, execution->task);
+    (void)further_end(execution, 0); /* with every shard it wants no more */
+    return wait_for_key(execution);
+}
+
+/* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others
+ * in again before it runs. */
+static enum outcome run_through_gate(struct execution *execution, bool *is_again) {
+    struct frame *frame = execution->frame;
+    struct read_scope read_scope;
+    struct write_scope write_scope;
+    bool is_write = execution->call.command->write != NULL;
+    gate_enter_closed(frame->lane);
+    if (!find_shards(execution) || !(is_write ? take_free_for_write(execution, &write_scope)
+                                              : take_free_for_read(execution, &read_scope))) {
+        lane_leave(frame->lane);
+        return run_with_all(execution);
+    }
+    /* Before others come in, who might want the gate: it is this one's turn. */
+    if (is_long(execution)) lane_hold_still(frame->lane);
+    open_gate(execution->worker, execution->task);
+    size_t mark = reply_mark(execution->reply);
+    if (is_write)
+        run_write(execution, &write_scope);
+    else
+        run_read(execution, &read_scope);
+    *is_again = !further_end(execution, mark);
+    return *is_again ? OUTCOME_DONE : wait_for_key(execution);
+}
+
+enum outcome run_with_gate(struct execution *execution, bool *is_again) {
+    *is_again = false;
+    if (!further_begin(execution)) return execution_lacks_memory(execution);
+    if (!close_gate(execution->worker, execution->task)) return OUTCOME_PARKED;
+    return wants_all(execution) ? run_with_all(execution) : run_through_gate(execution, is_again);
+}
+
+/* ------------------------------------------------------------------ one after the other */
+
+/* Where the shards are many, closing the gate is less work than trying each. */
+enum outcome run_with_database(struct execution *execution) {
+    struct frame *frame = execution->frame;
+    struct shard_set *shards = &frame->shards, *more = &frame->more;
+    struct write_scope scope;
+    bool is_again;
+    if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
+    shard_set_clear(shards);
+    for (bool is_held = false;;) {
+        struct rwlock *busy;
+        shard_set_clear(more);
+        uint32_t missing = keyspace_find_tables(frame->keyspace, execution->call.database, shards, more);
+        if (is_held && missing == 0) break;
+        if (is_held) scope_end_write(&scope);
+        if (more->count < missing || !take_more(frame)) return execution_lacks_memory(execution);
+        bool is_much = shards->count > keyspace_shard_count(frame->keyspace) / 2;
+        if (is_much || execution->task->refusals >= REFUSALS_MOST) return run_with_gate(execution, &is_again);
+        is_held = scope_try_write(&scope, frame->lane, shards, execution->call.now, &busy);
+        if (is_held) continue;
+        execution->task->refusals++;
+        if (park_on_lock(execution->worker, execution->task, busy, true)) return OUTCOME_PARKED;
+    }
+    run_write(execution, &scope);
+    return wait_for_key(execution);
+}
+
+/* What a command needs for what becomes of its operands, if that isn't there. */
+static size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
+    const struct lane *lane = execution->frame->lane;
+    const struct command *command = execution->call.command;
+    if (command->room == NULL || !eviction_is_limited(lane)) return 0;
+    size_t needed = command->room(scope, &execution->call) + room_needed(&execution->call);
+    return eviction_has_room(lane, needed) ? 0 : needed;
+}
+
+/* With the shards of its keys. */
+static enum outcome run_with_shards(struct execution *execution, bool *is_again) {
+    struct frame *frame = execution->frame;
+    bool is_exclusive = execution->call.command->write != NULL, may_foresee = true;
+    *is_again = false;
+    if (!further_begin(execution) || !find_shards(execution)) return execution_lacks_memory(execution);
+    size_t mark = reply_mark(execution->reply);
+    for (;;) {
+        struct rwlock *busy;
+        if (execution->task->refusals >= REFUSALS_MOST) return run_with_gate(execution, is_again);
+        if (is_exclusive) {
+            struct write_scope scope;
+            if (scope_try_write(&scope, frame->lane, &frame->shards, execution->call.now, &busy)) {
+                if (blocking_is_on() && may_foresee && foresees_more(execution)) {
+                    scope_end_write(&scope);
+                    may_foresee = take_more(frame);
+                    continue;
+                }
+                size_t needed = room_lacking(execution, &scope);
+                if (needed > 0) {
+                    bool is_made;
+                    scope_end_write(&scope);
+                    enum outcome outcome = make_room(execution, needed, &is_made);
+                    if (!is_made) return outcome;
+                    continue;
+                }
+                enum beginning beginning = begin(execution, &scope.scope);
+                if (beginning == BEGINS) {
+                    run_write(execution, &scope);
+                    *is_again = !further_end(execution, mark);
+                    return *is_again ? OUTCOME_DONE : wait_for_key(execution);
+                }
+                scope_end_write(&scope);
+                if (begins_later(execution, beginning)) return OUTCOME_PARKED;
+                continue;
+            }
+        } else {
+            struct read_scope scope;
+            if (scope_try_read(&scope, frame->lane, &frame->shards, execution->call.now, &busy)) {
+                enum beginning beginning = begin(execution, &scope.scope);
+                if (beginning == BEGINS) {
+                    run_read(execution, &scope);
+                    *is_again = !further_end(execution, mark);
+                    return OUTCOME_DONE;
+                }
+                scope_end_read(&scope);
+                if (begins_later(execution, beginning)) return OUTCOME_PARKED;
+                continue;
+            }
+        }
+        execution->task->refusals++;
+        if (park_on_lock(execution->worker, execution->task, busy, is_exclusive)) return OUTCOME_PARKED;
+    }
+}
+
+enum outcome run_with_keys(struct execution *execution) {
+    if (execute_without_lock(execution)) return OUTCOME_DONE;
+    bool is_again;
+    enum outcome outcome;
+    do outcome = run_with_shards(execution, &is_again);
+    while (is_again);
+    return outcome;
+}

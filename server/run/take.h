@@ -1,0 +1,36 @@
+/* Taking: the shards that a command needs, each by a try; and in them the command is executed.
+ *
+ *     a look, without any lock  ->  its shards, one after the other  ->  the gate, which is the lock of all
+ *
+ * If a shard is busy, what was taken is given back, and the task is parked on that lock, to try again. A
+ * request that was refused too often closes the gate, outside of which nobody holds a shard; it lets the
+ * others in again before it runs, unless it needs every shard. */
+#ifndef SERVER_RUN_TAKE_H
+#define SERVER_RUN_TAKE_H
+
+#include "dispatcher.h"
+
+static inline bool wants_all(const struct execution *execution) {
+    return (execution->call.command->flags & COMMAND_ALL_SHARDS) != 0;
+}
+
+/* The lane is inside the gate for the first. The command is done, or parked. */
+enum outcome run_with_keys(struct execution *execution);
+/* With every shard, or, for a closer, with its keys'. is_again: it is to be run with its keys' shards and
+ * with those that it has found meanwhile. */
+enum outcome run_with_gate(struct execution *execution, bool *is_again);
+/* With the shards that have a table of the call's database, however few they are: none, if it is empty. */
+enum outcome run_with_database(struct execution *execution);
+
+/* Whether what may take long may begin, now that it holds its shards. */
+enum beginning {
+    BEGINS,
+    BEGINS_AGAIN, /* with the shards given back */
+    BEGINS_LATER, /* likewise, when nobody wants the gate */
+};
+/* It doesn't begin, and has given its shards back. false: it is to begin at once; else its task is parked. */
+bool begins_later(struct execution *execution, enum beginning beginning);
+/* With the gate just closed and entered, the frame's shards are all free. */
+bool take_free_for_read(struct execution *execution, struct read_scope *scope);
+
+#endif

@@ -1,0 +1,68 @@
+#include "walk.h"
+
+#include "shard/keyspace.h"
+#include "park.h"
+#include "take.h"
+#include "under_way.h"
+
+/* With one shard. */
+static void walk_shard(struct execution *execution, struct walk *walk, struct read_scope *scope) {
+    scope->scope.counts_access = false;
+    execution->call.command->walk(scope, &execution->call, walk, execution->reply);
+    scope_end_read(scope);
+    if (walk->is_long) lane_refresh(execution->frame->lane);
+    execution->task->refusals = 0;
+}
+
+/* The next step. false: parked. */
+static bool walk_on(struct execution *execution, struct walk *walk) {
+    struct frame *frame = execution->frame;
+    struct lane *lane = frame->lane;
+    struct read_scope scope;
+    struct rwlock *busy;
+    shard_set_clear(&frame->shards);
+    shard_set_add(&frame->shards, walk->shard);
+    if (execution->task->is_closer || execution->task->refusals >= REFUSALS_MOST) {
+        if (!close_gate(execution->worker, execution->task)) return false;
+        gate_enter_closed(lane);
+        if (take_free_for_read(execution, &scope)) {
+            if (walk->is_long) lane_hold_still(lane);
+            open_gate(execution->worker, execution->task);
+            walk_shard(execution, walk, &scope);
+        }
+        return true;
+    }
+    if (lane_is_watched(lane)) lane_leave(lane);
+    if (!enter_or_park(execution->worker, execution->task)) return false;
+    lane_refresh(lane);
+    if (!scope_try_read(&scope, lane, &frame->shards, execution->call.now, &busy)) {
+        execution->task->refusals++;
+        return !park_on_lock(execution->worker, execution->task, busy, false);
+    }
+    if (walk->is_long) lane_hold_still(lane);
+    if (walk->is_long && gate_is_wanted(lane)) {
+        scope_end_read(&scope);
+        return !begins_later(execution, BEGINS_LATER);
+    }
+    walk_shard(execution, walk, &scope);
+    return true;
+}
+
+enum outcome run_walk(struct execution *execution) {
+    struct under_way *under_way = under_way_of(execution->task);
+    if (under_way == NULL) return execution_lacks_memory(execution);
+    struct walk *walk = &under_way->walk;
+    if (!under_way->is_walking) {
+        if (!enter_or_park(execution->worker, execution->task))
+            return OUTCOME_PARKED; /* it looks where there are keys */
+        under_way->is_walking = true;
+        reply_init(&walk->items, execution->call.protocol);
+        walk->items.most = execution->reply->most;
+        execution->call.command->walk(NULL, &execution->call, walk, execution->reply);
+    }
+    while (!walk->is_done && !walk->items.is_over)
+        if (!walk_on(execution, walk)) return OUTCOME_PARKED;
+    if (walk->items.is_over) execution->reply->is_broken = execution->reply->is_over = true;
+    under_way_end(execution->task);
+    return OUTCOME_DONE;
+}
