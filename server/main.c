@@ -158,7 +158,8 @@ static enum served serve(struct listening *listening) {
     if (signals < 0 || !keyspace) return SERVED_NOT;
     limit_start(keyspace);
     client_limit_start();
-    if (!blocking_start(keyspace)) return SERVED_NOT;
+    if (!interest_start(keyspace)) return SERVED_NOT;
+    blocking_start(keyspace);
     listening_may_change(listening);
     if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count))
         return SERVED_NOT;
@@ -179,6 +180,7 @@ static enum served serve(struct listening *listening) {
     }
     workers_join();
     blocking_stop();
+    interest_stop();
     keyspace_close(keyspace);
     close(signals);
     return SERVED;

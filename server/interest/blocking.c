@@ -1,11 +1,11 @@
 #include "blocking.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/base/counter.h"
-#include "shard/base/hash.h"
 #include "shard/keyspace.h"
 #include "shard/base/mutex.h"
 #include "shard/scope/scope_take.h"
@@ -13,19 +13,9 @@
 #include "server/task/task.h"
 #include "server/worker/worker.h"
 
-/* What a shard's lock guards, but that counters are read without. */
-struct shard_waiters {
-    struct waiter_key **buckets; /* chains of lines, the first of each */
-    uint32_t bucket_count, capacity, lines;
-    counter keys, keys_on_gone; /* different ones, and those with waiters that care if they go */
-    counter looks;              /* at lines and waiters, since the start */
-};
-
 static struct {
     struct keyspace *keyspace;
-    struct shard_waiters *shards;
-    struct hash_secret secret; /* of the tables alone: who chose keys of one shard has no long chain here */
-    _Atomic uint64_t count;    /* of waiters that are not freed yet */
+    _Atomic uint64_t count; /* of waiters that are not freed yet */
     struct mutex mutex;
     struct blocked_client *abandoned GUARDED_BY(&mutex); /* by workers that have ended */
 } registry = {.mutex = MUTEX_INITIALIZER};
@@ -39,16 +29,22 @@ static _Thread_local struct {
     uint64_t woken[WAKES / 64];
 } ready;
 
-static struct shard_waiters *waiters_of(uint64_t hash) {
-    return &registry.shards[keyspace_shard_of(registry.keyspace, hash)];
+static const struct interest_kind kind;
+
+static struct waiter_key *line_of(struct interest *interest) {
+    return (struct waiter_key *)((char *)interest - offsetof(struct waiter_key, interest));
 }
 
 static const struct key *key_of(const struct waiter_key *wait) {
-    return &wait->waiter->keys[wait->index];
+    return wait->interest.key;
 }
 
 static bool is_waiting(const struct blocked_client *waiter) {
     return atomic_load_explicit(&waiter->state, memory_order_acquire) == WAITER_WAITING;
+}
+
+static uint32_t index_of(const struct waiter_key *wait) {
+    return (uint32_t)(wait->interest.key - wait->waiter->keys);
 }
 
 static bool cares_if_gone(const struct blocked_client *waiter) {
@@ -69,122 +65,14 @@ static bool is_alike(const struct blocked_client *one, const struct blocked_clie
            (length == 0 || memcmp(one->subject->data, other->subject->data, length) == 0);
 }
 
-/* ------------------------------------------------------------------ a shard's table
- *
- * Linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", 1980): with each line
- * that comes one bucket is split, and with those that go two are joined, so that nobody who holds the shard
- * has to move what all the others have registered. */
-
-#define BUCKETS_LEAST 8
-
-static uint32_t power_within(uint32_t count) {
-    return UINT32_C(1) << (31 - __builtin_clz(count));
-}
-
-/* Whatever the database: MOVE and COPY fill a key's namesake. */
-static uint32_t place_of(const struct key *key) {
-    return (uint32_t)hash_bytes(&registry.secret, key->data, key->length);
-}
-
-static uint32_t bucket_of(const struct shard_waiters *shard, uint32_t place) {
-    uint32_t power = power_within(shard->bucket_count), bucket = place & (power - 1);
-    return bucket < shard->bucket_count - power ? place & (2 * power - 1) : bucket;
-}
-
-static bool buckets_resize(struct shard_waiters *shard, uint32_t capacity) {
-    struct waiter_key **buckets = realloc(shard->buckets, capacity * sizeof(struct waiter_key *));
-    if (buckets == NULL) return false;
-    shard->buckets = buckets;
-    shard->capacity = capacity;
-    return true;
-}
-
-/* Without memory chains get longer, which is harmless. */
-static void bucket_split(struct shard_waiters *shard) {
-    if (shard->bucket_count == shard->capacity &&
-        (shard->capacity > UINT32_MAX / 4 || !buckets_resize(shard, shard->capacity * 2)))
-        return;
-    uint32_t added = shard->bucket_count, from = added - power_within(added);
-    shard->buckets[added] = NULL;
-    shard->bucket_count++;
-    for (struct waiter_key **place = &shard->buckets[from], *line; (line = *place) != NULL;) {
-        if (bucket_of(shard, line->place) == from) {
-            place = &line->chain;
-            continue;
-        }
-        *place = line->chain;
-        line->chain = shard->buckets[added];
-        shard->buckets[added] = line;
+static struct waiter_key *line_find(const struct waiter_key *wait) {
+    for (struct interest *interest = interest_near(key_of(wait)); interest != NULL;
+         interest = interest_behind(interest)) {
+        if (interest->kind != &kind || !key_equals(interest->key, key_of(wait))) continue;
+        struct waiter_key *line = line_of(interest);
+        if (is_alike(line->waiter, wait->waiter)) return line;
     }
-}
-
-static void bucket_join(struct shard_waiters *shard) {
-    uint32_t last = --shard->bucket_count;
-    struct waiter_key **place = &shard->buckets[last - power_within(last)];
-    while (*place != NULL) place = &(*place)->chain;
-    *place = shard->buckets[last];
-}
-
-/* The lines that a key may be found among. */
-static struct waiter_key *lines_near(struct shard_waiters *shard, uint32_t place) {
-    counter_add(&shard->looks, 1);
-    return shard->lines == 0 ? NULL : shard->buckets[bucket_of(shard, place)];
-}
-static struct waiter_key *line_behind(struct shard_waiters *shard, const struct waiter_key *line) {
-    counter_add(&shard->looks, 1);
-    return line->chain;
-}
-
-static struct waiter_key *line_find(struct shard_waiters *shard, const struct waiter_key *wait) {
-    struct waiter_key *line = lines_near(shard, wait->place);
-    while (line != NULL && !(key_equals(key_of(line), key_of(wait)) && is_alike(line->waiter, wait->waiter)))
-        line = line_behind(shard, line);
-    return line;
-}
-
-/* Whether this line's key is the first, or the last, of its kind: of those that anybody waits for, or of
- * those with who cares if they go. */
-static bool is_only_of_key(const struct shard_waiters *shard, const struct waiter_key *line,
-                           bool among_caring) {
-    const struct waiter_key *other = shard->buckets[bucket_of(shard, line->place)];
-    for (; other != NULL; other = other->chain)
-        if (other != line && (!among_caring || cares_if_gone(other->waiter)) &&
-            key_equals(key_of(other), key_of(line)))
-            return false;
-    return true;
-}
-
-static bool line_insert(struct shard_waiters *shard, struct waiter_key *line) {
-    if (shard->buckets == NULL) {
-        if (!buckets_resize(shard, BUCKETS_LEAST)) return false;
-        memset(shard->buckets, 0, BUCKETS_LEAST * sizeof(struct waiter_key *));
-        shard->bucket_count = BUCKETS_LEAST;
-    }
-    if (is_only_of_key(shard, line, false)) counter_add(&shard->keys, 1);
-    if (cares_if_gone(line->waiter) && is_only_of_key(shard, line, true))
-        counter_add(&shard->keys_on_gone, 1);
-    struct waiter_key **bucket = &shard->buckets[bucket_of(shard, line->place)];
-    line->chain = *bucket;
-    *bucket = line;
-    if (++shard->lines > shard->bucket_count) bucket_split(shard);
-    return true;
-}
-
-/* It has been taken out of its chain. */
-static void line_removed(struct shard_waiters *shard, const struct waiter_key *line) {
-    if (is_only_of_key(shard, line, false)) counter_subtract(&shard->keys, 1);
-    if (cares_if_gone(line->waiter) && is_only_of_key(shard, line, true))
-        counter_subtract(&shard->keys_on_gone, 1);
-    if (--shard->lines == 0) {
-        free(shard->buckets);
-        shard->buckets = NULL;
-        shard->bucket_count = shard->capacity = 0;
-        return;
-    }
-    for (int i = 0; i < 2 && shard->bucket_count > BUCKETS_LEAST && shard->lines < shard->bucket_count / 2;
-         i++)
-        bucket_join(shard);
-    if (shard->bucket_count < shard->capacity / 4) buckets_resize(shard, shard->capacity / 2);
+    return NULL;
 }
 
 /* ------------------------------------------------------------------ lines to be served */
@@ -230,11 +118,10 @@ static bool is_linked(const struct waiter_key *wait) {
 /* false when out of memory. A key that the command names twice is waited for once: its own wait is then the
  * last of the line. */
 static bool link_wait(struct waiter_key *wait) {
-    struct shard_waiters *shard = waiters_of(key_of(wait)->hash);
-    struct waiter_key *first = line_find(shard, wait);
+    struct waiter_key *first = line_find(wait);
     if (first == NULL) {
         wait->previous = wait;
-        if (!line_insert(shard, wait)) return false;
+        if (!interest_insert(&wait->interest)) return false;
     } else {
         struct waiter_key *last = first->previous;
         if (last->waiter == wait->waiter) return true;
@@ -247,28 +134,24 @@ static bool link_wait(struct waiter_key *wait) {
     return true;
 }
 
-static void unlink_first(struct shard_waiters *shard, struct waiter_key *wait) {
-    struct waiter_key **place = &shard->buckets[bucket_of(shard, wait->place)], *next = wait->next;
-    while (*place != wait) place = &(*place)->chain;
+static void unlink_first(struct waiter_key *wait) {
+    struct waiter_key *next = wait->next;
     ready_replace(wait, next);
     if (next == NULL) {
-        *place = wait->chain;
-        line_removed(shard, wait);
+        interest_remove(&wait->interest);
         return;
     }
-    next->chain = wait->chain;
+    interest_replace(&wait->interest, &next->interest);
     next->previous = wait->previous;
-    *place = next;
 }
 
 /* Its shard is held exclusively. From here on a waiter that is done may be freed. */
 static void unlink_wait(struct waiter_key *wait) {
-    struct shard_waiters *shard = waiters_of(key_of(wait)->hash);
     struct waiter_key *next = wait->next;
     if (wait->previous->next == NULL) {
-        unlink_first(shard, wait);
+        unlink_first(wait);
     } else {
-        struct waiter_key *behind = next != NULL ? next : line_find(shard, wait);
+        struct waiter_key *behind = next != NULL ? next : line_find(wait);
         wait->previous->next = next;
         behind->previous = wait->previous;
     }
@@ -364,8 +247,8 @@ struct blocked_client *blocking_register(struct worker *worker, struct task *tas
     bool is_fine = true;
     for (uint32_t i = 0; is_fine && i < waited; i++) {
         waiter->waits[i].waiter = waiter;
-        waiter->waits[i].index = i;
-        waiter->waits[i].place = place_of(&waiter->keys[i]);
+        waiter->waits[i].interest =
+            (struct interest){.kind = &kind, .key = &waiter->keys[i], .in_absence = cares_if_gone(waiter)};
         is_fine = link_wait(&waiter->waits[i]);
     }
     if (is_fine) return waiter;
@@ -498,27 +381,6 @@ static bool matters_to(const struct waiter_key *line, const struct entry *entry)
     return cares_if_gone(line->waiter) || (entry != NULL && entry_type(entry) == line->waiter->type);
 }
 
-static void note_ready(struct shard_waiters *shard, const struct key *key, const struct entry *entry) {
-    for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
-         line = line_behind(shard, line))
-        if (key_equals(key_of(line), key) && matters_to(line, entry)) ready_append(line);
-}
-
-/* Keys of this database are other values now in a shard, or gone. Passed over if that can't matter. */
-static void note_database(struct shard_waiters *shard, uint32_t database, bool has_values) {
-    if (shard->lines == 0 || (!has_values && counter_read(&shard->keys_on_gone) == 0)) return;
-    for (uint32_t bucket = 0; bucket < shard->bucket_count; bucket++)
-        for (struct waiter_key *line = shard->buckets[bucket]; line != NULL; line = line_behind(shard, line))
-            if (key_of(line)->database == database && (has_values || cares_if_gone(line->waiter)))
-                ready_append(line);
-}
-
-/* The gate is closed: every shard is ours. */
-static void note_swapped(uint32_t database) {
-    for (uint32_t i = 0; i < keyspace_shard_count(registry.keyspace); i++)
-        note_database(&registry.shards[i], database, keyspace_shard_keys(registry.keyspace, i, database) > 0);
-}
-
 /* A call for one of the keys that it waits for. all: room for that key and the one that it needs besides. */
 static struct call call_of(const struct waiter_key *wait, int64_t now, struct key all[2]) {
     static const struct session nobody;
@@ -529,7 +391,7 @@ static struct call call_of(const struct waiter_key *wait, int64_t now, struct ke
         .count = waiter->count,
         .keys = all,
         .key_count = 1,
-        .key_index = wait->index,
+        .key_index = index_of(wait),
         .database = waiter->database,
         .protocol = waiter->protocol,
         .now = now,
@@ -561,47 +423,29 @@ void blocking_wake(void) {
 
 /* What has expired or been evicted went in a scope that serves nobody: who doesn't go on waiting is told at
  * once. It stays in its lines, one of which somebody may be going through. */
-static void refuse_waiters(struct shard_waiters *shard, const struct key *key) {
-    for (struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
-         line = line_behind(shard, line)) {
-        if (!cares_if_gone(line->waiter) || !key_equals(key_of(line), key)) continue;
-        for (struct waiter_key *wait = line; wait != NULL; wait = wait->next) {
-            struct key all[2];
-            if (!finish(wait->waiter, WAITER_SERVED)) continue;
-            struct call call = call_of(wait, 0, all);
-            wait->waiter->waiting->reply_gone(&call, &wait->waiter->reply);
-            send_answer(wait->waiter);
-        }
+static void refuse_line(struct waiter_key *line) {
+    if (!cares_if_gone(line->waiter)) return;
+    for (struct waiter_key *wait = line; wait != NULL; wait = wait->next) {
+        struct key all[2];
+        if (!finish(wait->waiter, WAITER_SERVED)) continue;
+        struct call call = call_of(wait, 0, all);
+        wait->waiter->waiting->reply_gone(&call, &wait->waiter->reply);
+        send_answer(wait->waiter);
     }
 }
 
-static void on_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
-                       uint32_t other) {
-    (void)context;
-    (void)other;
-    if (!blocking_is_on()) return;
-    if (event == EVENT_SWAP) {
-        note_swapped(key->database);
-        return;
-    }
-    struct shard_waiters *shard = waiters_of(key->hash);
-    if (shard->lines == 0) return;
-    if (event == EVENT_FLUSH)
-        note_database(shard, key->database,
-                      false); /* who cares for a key that is there stands in its shard */
-    else if (event == EVENT_EXPIRED || event == EVENT_EVICTED)
-        refuse_waiters(shard, key);
-    else
-        note_ready(shard, key, entry);
+static void on_changed(struct interest *interest, const struct entry *entry, enum event event) {
+    struct waiter_key *line = line_of(interest);
+    if (event == EVENT_EXPIRED || event == EVENT_EVICTED)
+        refuse_line(line);
+    else if (event == EVENT_SWAP || event == EVENT_FLUSH || matters_to(line, entry))
+        ready_append(line);
 }
 
-bool blocking_start(struct keyspace *keyspace) {
-    if (hash_secret_draw(&registry.secret, NULL) != 0) return false;
+static const struct interest_kind kind = {.changed = on_changed};
+
+void blocking_start(struct keyspace *keyspace) {
     registry.keyspace = keyspace;
-    registry.shards = calloc(keyspace_shard_count(keyspace), sizeof *registry.shards);
-    if (registry.shards == NULL) return false;
-    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed});
-    return true;
 }
 
 /* No other thread is left. Whoever waited when its worker ended is among the abandoned. */
@@ -615,23 +459,10 @@ void blocking_stop(void) {
     }
     registry.abandoned = NULL;
     mutex_unlock(&registry.mutex);
-    for (uint32_t i = 0; registry.shards != NULL && i < keyspace_shard_count(registry.keyspace); i++)
-        free(registry.shards[i].buckets);
-    free(registry.shards);
-    registry.shards = NULL;
 }
 
 bool blocking_is_on(void) {
     return atomic_load_explicit(&registry.count, memory_order_relaxed) > 0;
-}
-
-void blocking_counts(struct blocking_counts *counts) {
-    *counts = (struct blocking_counts){0, 0, 0};
-    for (uint32_t i = 0; i < keyspace_shard_count(registry.keyspace); i++) {
-        counts->keys += counter_read(&registry.shards[i].keys);
-        counts->keys_on_gone += counter_read(&registry.shards[i].keys_on_gone);
-        counts->looks += counter_read(&registry.shards[i].looks);
-    }
 }
 
 /* ------------------------------------------------------------------ serving */
@@ -661,16 +492,17 @@ static void foresee_waiter(struct foresight *foresight, const struct blocked_cli
 /* As many of the first waiters as there may be elements. Whatever the database: MOVE and COPY fill a key's
  * namesake. */
 static void foresee_key(struct foresight *foresight, const struct key *key, uint32_t elements) {
-    struct shard_waiters *shard = waiters_of(key->hash);
-    if (shard->lines == 0) return;
-    for (const struct waiter_key *line = lines_near(shard, place_of(key)); line != NULL;
-         line = line_behind(shard, line)) {
-        if (line->waiter->type != TYPE_LIST || key_of(line)->hash != key->hash) continue;
+    if (!interest_is_any(key)) return;
+    for (struct interest *interest = interest_near(key); interest != NULL;
+         interest = interest_behind(interest)) {
+        if (interest->kind != &kind || interest->key->hash != key->hash) continue;
+        const struct waiter_key *line = line_of(interest);
+        if (line->waiter->type != TYPE_LIST) continue;
         uint32_t left = elements;
         for (const struct waiter_key *wait = line; wait != NULL && left > 0 && foresight->looks > 0;
              wait = wait->next) {
             foresight->looks--;
-            counter_add(&shard->looks, 1);
+            interest_looked(key);
             if (!is_waiting(wait->waiter)) continue;
             left--;
             foresee_waiter(foresight, wait->waiter);
@@ -702,21 +534,6 @@ static bool hold_needs(struct write_scope *scope, struct shard_set *held,
     return is_held;
 }
 
-/* Runs the waiter's command for the key that was filled, and sends the reply. */
-static void serve_one(struct write_scope *scope, const struct waiter_key *wait, bool is_held) {
-    struct blocked_client *waiter = wait->waiter;
-    struct block block = {.wants = false};
-    struct key all[2];
-    if (is_held) {
-        struct call call = call_of(wait, scope->scope.now, all);
-        call.block = &block;
-        waiter->command->write(scope, &call, &waiter->reply);
-        assert(!block.wants && "there is something to take, or an error to tell");
-    }
-    waiter->looks_again = !is_held;
-    send_answer(waiter);
-}
-
 static bool is_ready(const struct waiter_key *wait, const struct entry *entry, int64_t now) {
     const struct blocked_client *waiter = wait->waiter;
     struct key all[2];
@@ -726,35 +543,51 @@ static bool is_ready(const struct waiter_key *wait, const struct entry *entry, i
     return waiter->waiting->is_ready(&call, entry);
 }
 
-/* In the order in which they came, as long as there is something that they wait for. */
-static void serve_line(struct write_scope *scope, struct shard_set *held, struct waiter_key *first) {
-    for (struct waiter_key *wait = first, *next; wait != NULL; wait = next) {
-        const struct read_scope reading = {scope->scope};
-        struct blocked_client *waiter = wait->waiter;
-        next = wait->next;
-        counter_add(&waiters_of(key_of(wait)->hash)->looks, 1);
-        if (is_waiting(waiter)) {
-            if (!is_ready(wait, scope_peek(&reading, key_of(wait)), scope->scope.now)) {
-                if (is_uniform(waiter)) return;
-                continue;
-            }
-            bool is_held = hold_needs(scope, held, waiter);
-            if (finish(waiter, WAITER_SERVED)) {
-                unlink_wait(wait);
-                serve_one(scope, wait, is_held);
-                continue;
-            }
+/* Claims a waiter that has something to take. false: somebody else has, or it was only told to look for
+ * itself. */
+static bool claim(struct serving *serving, struct write_scope *scope, struct shard_set *held,
+                  struct waiter_key *wait) {
+    struct blocked_client *waiter = wait->waiter;
+    bool is_held = hold_needs(scope, held, waiter), is_ours = finish(waiter, WAITER_SERVED);
+    unlink_wait(wait);
+    if (!is_ours) return false;
+    if (!is_held) {
+        waiter->looks_again = true;
+        send_answer(waiter);
+        return false;
+    }
+    serving->waiter = waiter;
+    serving->call = call_of(wait, scope->scope.now, serving->keys);
+    serving->reply = &waiter->reply;
+    return true;
+}
+
+/* In the order in which they came, as long as there is something that they wait for. What is served may fill
+ * another key (BLMOVE), whose line is then behind the others. */
+bool blocking_next(struct serving *serving, struct write_scope *scope, struct shard_set *held) {
+    const struct read_scope reading = {scope->scope};
+    for (;;) {
+        struct waiter_key *wait = serving->next;
+        if (wait == NULL) {
+            if (ready.first == NULL) return false;
+            wait = ready.first;
+            ready_replace(wait, NULL);
         }
-        unlink_wait(wait);
+        serving->next = wait->next;
+        interest_looked(key_of(wait));
+        if (!is_waiting(wait->waiter)) {
+            unlink_wait(wait);
+        } else if (is_ready(wait, scope_peek(&reading, key_of(wait)), scope->scope.now)) {
+            if (claim(serving, scope, held, wait)) return true;
+        } else if (is_uniform(wait->waiter)) {
+            serving->next = NULL; /* nor has anybody behind it */
+        }
     }
 }
 
-void blocking_serve(struct write_scope *scope, struct shard_set *held) {
-    /* What is served may fill another key (BLMOVE), whose line is then behind the others. */
-    for (struct waiter_key *line; (line = ready.first) != NULL;) {
-        ready_replace(line, NULL);
-        serve_line(scope, held, line);
-    }
+void blocking_served(struct serving *serving) {
+    assert(!serving->waiter->looks_again);
+    send_answer(serving->waiter);
 }
 
 /* ------------------------------------------------------------------ deadlines */

@@ -1,9 +1,10 @@
 /* Clients that wait for a key to be filled (BLPOP and its like).
  *
- * A command that finds nothing says so (struct block), and dispatch registers a waiter with its keys, while
- * their shards are still held. Who fills a key later serves its waiters before it answers or runs anything
- * else: the waiter's own command is run again, for that key alone, in the scope of the command that filled
- * it, and the reply travels to the waiter's worker by message.
+ * A command that finds nothing says so (struct block), and dispatch registers a waiter with its keys,
+ * while their shards are still held. Who fills a key later has its waiters served before it answers or
+ * runs anything else: blocking_next yields one after the other, dispatch runs the waiter's own command
+ * again, for that key alone, in the scope of the command that filled it, and the reply travels to the
+ * waiter's worker by message.
  *
  *              +-- claimed: somebody fills a key --> SERVED ----> the reply is on its way, and will be sent
  *     WAITING -|
@@ -11,16 +12,16 @@
  *
  * Who wins the exchange of the state owns the outcome.
  *
- * Each shard has a table of what is waited for in it, by key and by what would be enough (a list, a sorted
- * set, news for a group of a stream): whoever changes a key finds its waiters in one look, and whoever waits
- * for the same stands in one line, which is served from its head until nothing is left to take. Tables and
- * lines are guarded by the shards' locks. A waiter that isn't WAITING any more is nothing but memory there:
- * its own worker takes it out, shard by shard, as soon as it can have each, and then frees it.
+ * Clients that wait for the same (a key, and what would be enough: a list, a sorted set, news for a group
+ * of a stream) stand in one line, which is an interest in that key and is served from its head until
+ * nothing is left to take. Lines are guarded by the shards' locks. A waiter that isn't WAITING any more is
+ * nothing but memory there: its own worker takes it out, shard by shard, as soon as it can have each, and
+ * then frees it.
  *
  * A waiter may need further shards to be served (BLMOVE's destination). Whoever fills the key takes them
- * along as far as it can foresee them; where that didn't reach, the scope grows on the spot, by a try; and if
- * that fails, the waiter is told to look for itself, as if it had just come. So nobody is served with a shard
- * that isn't held. */
+ * along as far as it can foresee them; where that didn't reach, the scope grows on the spot, by a try; and
+ * if that fails, the waiter is told to look for itself, as if it had just come. So nobody is served with a
+ * shard that isn't held. */
 #ifndef SERVER_INTEREST_BLOCKING_H
 #define SERVER_INTEREST_BLOCKING_H
 
@@ -31,6 +32,7 @@
 #include "shard/keyspace.h"
 #include "server/command/command.h"
 #include "server/worker/mailbox.h"
+#include "interest.h"
 
 struct task;
 struct dispatcher;
@@ -39,16 +41,14 @@ struct worker;
 enum waiter_state { WAITER_WAITING, WAITER_SERVED, WAITER_CANCELLED };
 enum waiter_end { WAITER_TIMED_OUT, WAITER_UNBLOCKED, WAITER_REFUSED };
 
-/* A waiter's place in the line of those that wait for the same. The first of a line stands for it in its
- * shard's table. */
+/* A waiter's place in the line of those that wait for the same. The first of a line stands for it among its
+ * shard's interests. */
 struct waiter_key {
     struct blocked_client *waiter;
     struct waiter_key *next, *previous; /* in the line, oldest first; the first one's previous is the last */
+    struct interest interest; /* in its key, one of the waiter's; in the table if it is a line's first */
     /* Of a line's first: */
-    struct waiter_key *chain;                       /* the next line in the table's bucket */
     struct waiter_key *ready_next, *ready_previous; /* lines that somebody is about to serve */
-    uint32_t index;                                 /* among the keys of the command */
-    uint32_t place;                                 /* of the key in the table */
     bool is_ready;
     _Atomic bool is_linked; /* written with the shard held */
 };
@@ -83,19 +83,11 @@ struct blocked_client {
     struct waiter_key waits[];
 };
 
-/* Before any other thread. Listens for keys that are filled. */
-bool blocking_start(struct keyspace *keyspace);
+/* Before any other thread, when interests have been started. */
+void blocking_start(struct keyspace *keyspace);
 void blocking_stop(void);
 /* Anybody at all? Only a hint, for who holds no shard. */
 bool blocking_is_on(void);
-/* Sums over the shards. No lock. */
-struct blocking_counts {
-    uint64_t keys,
-        /* that are waited for, and those of them whose waiters would also be told that the key has gone */
-        keys_on_gone;
-    uint64_t looks; /* at waiters since the start: what they cost, where time says little */
-};
-void blocking_counts(struct blocking_counts *counts);
 
 /* Registers a waiter for a call that could not be answered. The shards of its keys are held exclusively. NULL
  * when out of memory. It is the caller's, on its worker, and goes to blocking_end. */
@@ -121,10 +113,21 @@ void blocking_abandon(struct ended_waits *ended);
  * whether there is one: then the scope has to be ended, and begun again with them. The keys' shards are held
  * exclusively. It looks at no more waiters than the call may serve, and so may miss some. */
 bool blocking_foresee(const struct call *call, const struct shard_set *held, struct shard_set *more);
-/* Serves waiters of what was filled on this thread since the last call, and of what that fills. held: the
- * scope's set, which may grow; NULL if it holds all shards. Workers that got a reply are woken by
- * blocking_wake, when the scope has ended. */
-void blocking_serve(struct write_scope *scope, struct shard_set *held);
+/* Going through the waiters of what was filled on this thread, and of what that fills; zeroed at first. */
+struct serving {
+    struct waiter_key *next; /* in the line at hand; NULL: the next line */
+    struct blocked_client *waiter;
+    struct key keys[2];
+    /* What is to be executed for the waiter, in the same scope, and where its reply goes. */
+    struct call call;
+    struct reply *reply;
+};
+/* The next one that has something to take, which is claimed. false: there is none left. held: the scope's
+ * set, which may grow; NULL if it holds all shards. */
+bool blocking_next(struct serving *serving, struct write_scope *scope, struct shard_set *held);
+/* Its call has been executed: the reply goes to its worker, which is woken by blocking_wake, when the
+ * scope has ended. */
+void blocking_served(struct serving *serving);
 void blocking_wake(void);
 
 /* A worker's waiters by deadline. */

@@ -15,14 +15,19 @@ void execute_read(struct execution *execution, struct read_scope *scope) {
     execution->call.command->read(scope, &execution->call, execution->reply);
 }
 
+/* One call, whoever it is for. */
+static inline void execute_call(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    assert(call->command->write != NULL && call->now == scope->scope.now);
+    call->command->write(scope, call, reply);
+}
+
 void execute_write(struct execution *execution, struct write_scope *scope) {
     const struct lane *lane = execution->frame->lane;
     struct call *call = &execution->call;
     scope->scope.counts_access = !call->session->is_no_touch;
-    assert(call->command->write != NULL);
     call->block = &execution->block;
     size_t discarded = lane->discarded_bytes;
-    call->command->write(scope, call, execution->reply);
+    execute_call(scope, call, execution->reply);
     execution->task->has_discarded = lane->discarded_bytes > discarded + DISCARDED_MUCH;
     call->block = NULL;
 }
@@ -41,8 +46,19 @@ static void register_waiter(struct execution *execution, const struct write_scop
         waiter->deadline = execution->worker->now_monotonic + block->timeout + 1; /* not a moment too early */
 }
 
+static __attribute__((noinline)) void serve_waiters(struct write_scope *scope, struct shard_set *held) {
+    struct serving serving = {.next = NULL};
+    while (blocking_next(&serving, scope, held)) {
+        struct block block = {.wants = false};
+        serving.call.block = &block;
+        execute_call(scope, &serving.call, serving.reply);
+        assert(!block.wants && "there is something to take, or an error to tell");
+        blocking_served(&serving);
+    }
+}
+
 void execute_conclude(struct execution *execution, struct write_scope *scope) {
-    if (blocking_is_on()) blocking_serve(scope, scope->scope.held == NULL ? NULL : &execution->frame->shards);
+    if (blocking_is_on()) serve_waiters(scope, scope->scope.held == NULL ? NULL : &execution->frame->shards);
     if (execution->block.wants) register_waiter(execution, scope);
 }
 

@@ -130,7 +130,8 @@ static void serve(void) {
     CHECK(keyspace != NULL);
     limit_start(keyspace);
     client_limit_start();
-    CHECK(blocking_start(keyspace));
+    CHECK(interest_start(keyspace));
+    blocking_start(keyspace);
     CHECK(workers_start(keyspace, 1, listening.sockets, listening.is_unix, listening.count));
     process_is_ready();
 }

@@ -39,7 +39,8 @@ static void chosen_keys_make_no_long_chain_of_waits(void **state) {
     (void)state;
     keyspace = keyspace_open(&(struct keyspace_options){.shards = 16, .databases = 1, .lanes = 2});
     assert_non_null(keyspace);
-    assert_true(blocking_start(keyspace));
+    assert_true(interest_start(keyspace));
+    blocking_start(keyspace);
     struct worker *worker = calloc(1, sizeof *worker);
     assert_non_null(worker);
     for (int i = 0; i < KEYS; i++) {
@@ -53,14 +54,15 @@ static void chosen_keys_make_no_long_chain_of_waits(void **state) {
     struct block block = {.wants = true, .type = TYPE_LIST};
     struct blocked_client *waiter = blocking_register(worker, NULL, NULL, &call, &block);
     assert_non_null(waiter);
-    struct blocking_counts counts;
-    blocking_counts(&counts);
+    struct interest_counts counts;
+    interest_count(&counts);
     assert_int_equal(counts.keys, KEYS);
     assert_true(counts.looks < KEYS * 8);
     end(worker, waiter);
-    blocking_counts(&counts);
+    interest_count(&counts);
     assert_int_equal(counts.keys, 0);
     blocking_stop();
+    interest_stop();
     free(worker);
     keyspace_close(keyspace);
 }

@@ -35,7 +35,8 @@ static void start(const char *backend) {
     keyspace = keyspace_open(&(struct keyspace_options){.shards = 16, .databases = 1, .lanes = 8});
     assert_non_null(keyspace);
     client_limit_start();
-    assert_true(blocking_start(keyspace));
+    assert_true(interest_start(keyspace));
+    blocking_start(keyspace);
     assert_true(workers_start(keyspace, 1, NULL, NULL, 0));
 }
 
@@ -44,6 +45,7 @@ static void stop(void) {
     assert_true(workers_await_end());
     workers_join();
     blocking_stop();
+    interest_stop();
     keyspace_close(keyspace);
 }
 

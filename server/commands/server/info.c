@@ -132,11 +132,11 @@ static void clients_section(struct info *info) {
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
     line(info, "monitor_clients:%u", atomic_load(&monitor_count));
-    struct blocking_counts waits;
-    blocking_counts(&waits);
+    struct interest_counts waits;
+    interest_count(&waits);
     ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table");
     line(info, "total_blocking_keys:%llu", (unsigned long long)waits.keys);
-    line(info, "total_blocking_keys_on_nokey:%llu", (unsigned long long)waits.keys_on_gone);
+    line(info, "total_blocking_keys_on_nokey:%llu", (unsigned long long)waits.keys_in_absence);
     line(info, "waiter_looks:%llu", (unsigned long long)waits.looks);
 }
 
