@@ -57,21 +57,24 @@ static uint64_t word_for(uint64_t tag, const struct entry *entry) {
            (entry_expiry(entry) != ENTRY_NO_EXPIRY ? EXPIRES : 0) | (uint64_t)(uintptr_t)entry;
 }
 
-void table_count_bytes(struct table *table, const struct entry *entry, int64_t more, struct lane *lane) {
-    uint64_t bytes = (uint64_t)more;
+static inline void tally_bytes(struct table *table, const struct entry *entry, struct lane *lane,
+                               uint64_t bytes) {
     counter_add(&table->bytes, bytes);
     counter_add(&lane->account->entry_bytes, bytes);
-    lane_charge(lane, more);
-    if (access_is_main(access_read(entry))) {
-        counter_add(&table->main_bytes, bytes);
-        counter_add(&lane->account->main_bytes, bytes);
-    }
+    lane_charge(lane, (int64_t)bytes);
+    if (!access_is_main(access_read(entry))) return;
+    counter_add(&table->main_bytes, bytes);
+    counter_add(&lane->account->main_bytes, bytes);
+}
+
+void table_count_bytes(struct table *table, const struct entry *entry, int64_t more, struct lane *lane) {
+    tally_bytes(table, entry, lane, (uint64_t)more);
 }
 
 /* sign: 1 or -1 (as unsigned numbers wrap). */
 static void tally(struct table *table, const struct entry *entry, struct lane *lane, uint64_t sign) {
     int64_t expiry = entry_expiry(entry);
-    table_count_bytes(table, entry, (int64_t)(entry_bytes(entry) * sign), lane);
+    tally_bytes(table, entry, lane, entry_bytes(entry) * sign);
     if (expiry == ENTRY_NO_EXPIRY) return;
     counter_add(&table->expiring, sign);
     counter_add(&lane->account->expiring, sign);
