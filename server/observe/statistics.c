@@ -176,38 +176,20 @@ static void workers_sum(struct worker_totals *totals) {
     *totals = (struct worker_totals){0};
     for (uint32_t i = 0; i < worker_count(); i++) {
         const struct worker *worker = worker_at(i);
-        totals->connections += counter_read(&worker->connections_total);
-        totals->commands += counter_read(&worker->commands);
-        totals->bytes_in += counter_read(&worker->bytes_in);
-        totals->bytes_out += counter_read(&worker->bytes_out);
-        totals->reads += counter_read(&worker->reads);
-        totals->writes += counter_read(&worker->writes);
+#define ADD(name, ...) totals->name += counter_read(&worker->name);
+        WORKER_COUNTERS(ADD)
+#undef ADD
         totals->busy_us += (uint64_t)(worker_cpu_seconds(worker) * 1e6);
-        totals->turns += counter_read(&worker->turns);
-        totals->output_limit_closes += counter_read(&worker->output_limit_closes);
-        totals->query_limit_closes += counter_read(&worker->query_limit_closes);
-        totals->evicted_clients += counter_read(&worker->evicted_clients);
-        totals->rejected_connections += counter_read(&worker->rejected_connections);
-        totals->moved += counter_read(&worker->moved);
     }
 }
 
 void statistics_workers(struct worker_totals *totals) {
     workers_sum(totals);
     pthread_mutex_lock(&mutex);
-    totals->connections -= worker_base.connections;
-    totals->commands -= worker_base.commands;
-    totals->bytes_in -= worker_base.bytes_in;
-    totals->bytes_out -= worker_base.bytes_out;
-    totals->reads -= worker_base.reads;
-    totals->writes -= worker_base.writes;
+#define SUBTRACT(name, ...) totals->name -= worker_base.name;
+    WORKER_COUNTERS(SUBTRACT)
+#undef SUBTRACT
     totals->busy_us -= worker_base.busy_us;
-    totals->turns -= worker_base.turns;
-    totals->output_limit_closes -= worker_base.output_limit_closes;
-    totals->query_limit_closes -= worker_base.query_limit_closes;
-    totals->evicted_clients -= worker_base.evicted_clients;
-    totals->rejected_connections -= worker_base.rejected_connections;
-    totals->moved -= worker_base.moved;
     pthread_mutex_unlock(&mutex);
 }
 

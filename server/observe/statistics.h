@@ -9,6 +9,7 @@
 #include "shard/base/counter.h"
 #include "shard/keyspace.h"
 #include "server/command/command.h"
+#include "server/worker/counters.h"
 #include "server/worker/worker.h"
 
 struct statistics; /* one worker's */
@@ -55,8 +56,10 @@ struct error_count {
 uint32_t statistics_errors(struct error_count *out, uint64_t *total);
 
 struct worker_totals {
-    uint64_t connections, commands, bytes_in, bytes_out, reads, writes, turns, busy_us /* processor time */,
-        output_limit_closes, query_limit_closes, evicted_clients, rejected_connections, moved;
+#define TOTAL(name, ...) uint64_t name;
+    WORKER_COUNTERS(TOTAL)
+#undef TOTAL
+    uint64_t busy_us; /* processor time */
 };
 void statistics_workers(struct worker_totals *totals);
 void statistics_keyspace(const struct keyspace *keyspace, struct keyspace_counts *counts);

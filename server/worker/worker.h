@@ -19,6 +19,7 @@
 #include "server/client/connection_ids.h"
 #include "server/net/listen.h"
 #include "server/net/loop.h"
+#include "counters.h"
 #include "mailbox.h"
 #include "server/base/recent.h"
 
@@ -69,9 +70,11 @@ struct worker {
     _Atomic uint64_t assigned;
     _Atomic int64_t turning_since; /* monotonic ms at which its turn began; 0: it waits for something to do */
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
-    _Atomic uint64_t connection_count, connections_total, bytes_in, bytes_out, reads, writes, commands, turns,
-        output_limit_closes, query_limit_closes, evicted_clients, rejected_connections,
-        moved /* connections that it gave to others */, parked /* connections whose request waits */,
+    _Atomic uint64_t connection_count;
+#define COUNTER(name, ...) counter name;
+    WORKER_COUNTERS(COUNTER)
+#undef COUNTER
+    _Atomic uint64_t parked /* connections whose request waits */,
         blocked /* of these, for a key or the end of a pause */, input_bytes /* held in input buffers */,
         wait_bytes /* in what waits for keys */, ended_bytes /* in what did, and is still to be freed */,
         name_bytes /* of what clients call themselves */, output_bytes /* owed */;

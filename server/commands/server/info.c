@@ -47,8 +47,8 @@ static void bytes_lines(struct info *info, const char *name, uint64_t bytes) {
     line(info, "%s_human:%s", name, human);
 }
 
-/* What Redis counts of things that don't exist here. Who reads INFO may expect the field, and 0 is its
- * value. */
+/* What Redis counts of things that don't exist here. A program that reads INFO may expect the field, and 0 is
+ * its value. */
 static void zero_lines(struct info *info, const char *const *names) {
     for (; *names != NULL; names++) line(info, "%s:0", *names);
 }
@@ -246,7 +246,7 @@ static void stats_section(struct info *info) {
     statistics_keyspace(info->call->keyspace, &counts);
     uint32_t error_codes = statistics_errors(errors, &error_total);
     rates_read(&rates);
-    line(info, "total_connections_received:%llu", (unsigned long long)totals.connections);
+    line(info, "total_connections_received:%llu", (unsigned long long)totals.connections_total);
     line(info, "total_commands_processed:%llu", (unsigned long long)totals.commands);
     line(info, "instantaneous_ops_per_sec:%llu", (unsigned long long)rates.commands);
     line(info, "total_net_input_bytes:%llu", (unsigned long long)totals.bytes_in);
@@ -290,12 +290,13 @@ static void stats_section(struct info *info) {
     line(info, "eventloop_duration_cmd_sum:%llu", (unsigned long long)statistics_commands_us());
     line(info, "instantaneous_eventloop_cycles_per_sec:%llu", (unsigned long long)rates.turns);
     line(info, "instantaneous_eventloop_duration_usec:%llu", (unsigned long long)rates.turn_us);
-    /* There is one user, who may do everything once the password is given. */
+    /* The one user may do everything once the password is given. */
     line(info, "acl_access_denied_auth:%llu",
          (unsigned long long)error_count_of(errors, error_codes, "WRONGPASS"));
     ZERO_LINES(info, "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel");
-    line(info, "worker_turns:%llu", (unsigned long long)totals.turns);
-    line(info, "worker_moved_connections:%llu", (unsigned long long)totals.moved);
+#define COUNTER_LINE(name, field) line(info, field ":%llu", (unsigned long long)totals.name);
+    WORKER_COUNTERS_OF_OURS(COUNTER_LINE)
+#undef COUNTER_LINE
     line(info, "shard_locks_exclusive:%llu", (unsigned long long)counts.exclusive_takes);
     line(info, "shard_locks_shared:%llu", (unsigned long long)counts.shared_takes);
     line(info, "shard_locks_busy:%llu", (unsigned long long)counts.busy_takes);
@@ -322,7 +323,7 @@ static void time_line(struct info *info, const char *name, struct timeval time) 
     line(info, "%s:%lld.%06lld", name, (long long)time.tv_sec, (long long)time.tv_usec);
 }
 
-/* The main thread starts and ends the others, and serves nobody; it has the process's number. */
+/* The main thread starts and ends the others, and serves no client; its number is the process's. */
 static void main_thread_lines(struct info *info) {
     unsigned long long user = 0, system = 0;
     char path[64];

@@ -1,0 +1,28 @@
+/* What a worker counts. */
+#ifndef SERVER_WORKER_COUNTERS_H
+#define SERVER_WORKER_COUNTERS_H
+
+#include "shard/base/counter.h"
+
+/* Counters that INFO shows where Redis has them among its fields: info.c names each there. */
+#define WORKER_COUNTERS_OF_REDIS(EACH)                                                                       \
+    EACH(connections_total)                                                                                  \
+    EACH(bytes_in)                                                                                           \
+    EACH(bytes_out)                                                                                          \
+    EACH(reads)                                                                                              \
+    EACH(writes)                                                                                             \
+    EACH(commands)                                                                                           \
+    EACH(turns)                                                                                              \
+    EACH(output_limit_closes)                                                                                \
+    EACH(query_limit_closes)                                                                                 \
+    EACH(evicted_clients)                                                                                    \
+    EACH(rejected_connections)
+
+/* Latchkey's own, each with its field of INFO, which tells the sum over all workers since CONFIG RESETSTAT. A
+ * new one is a row here, and a counter_add where it happens. */
+#define WORKER_COUNTERS_OF_OURS(EACH)                                                                        \
+    EACH(moved, "worker_moved_connections") /* connections that it gave to others */
+
+#define WORKER_COUNTERS(EACH) WORKER_COUNTERS_OF_REDIS(EACH) WORKER_COUNTERS_OF_OURS(EACH)
+
+#endif
