@@ -9,6 +9,7 @@
     EACH(strings_commands) \
     EACH(lcs_commands) \
     EACH(bits_commands) \
+    EACH(bitfields_commands) \
     EACH(keys_commands) \
     EACH(expiry_commands) \
     EACH(scan_commands) \

@@ -1,5 +1,5 @@
-/* What a write is going to need beside its arguments: as its operands are, and with their shards held. A row
- * names one of these (command->room). */
+/* What a write is going to need beside its arguments, judged by its operands while their shards are held. A
+ * row names one of these functions (command->room). */
 #ifndef SERVER_COMMANDS_SHARED_ROOM_H
 #define SERVER_COMMANDS_SHARED_ROOM_H
 
@@ -12,6 +12,6 @@ room_function
     room_for_least,   /* as the smallest of all but the first: an intersection */
     room_for_sum,     /* as all but the first: a union */
     room_for_longest, /* a string as long as the longest of all but the first */
-    room_for_append, room_for_setrange, room_for_setbit, room_for_bitfield;
+    room_for_append, room_for_setrange, room_for_setbit;
 
 #endif
