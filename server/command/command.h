@@ -61,7 +61,7 @@ struct further {
 /* How a command waits that isn't content with any value of its type (XREAD). Each function may be NULL.
  * `call` is that of a run to come, for one key. */
 struct waiting {
-    /* Would it have an answer, if that is the key's entry now (NULL: there is none)? */
+    /* Whether the command would have an answer if that were the key's entry (NULL: there is none). */
     bool (*is_ready)(const struct call *call, const struct entry *entry);
     /* What it answers when its key expires or is evicted; NULL: it goes on waiting. */
     void (*reply_gone)(const struct call *call, struct reply *reply);
@@ -69,8 +69,9 @@ struct waiting {
      * length, or 0 if the index-th is kept as it is. `call` is the first one. */
     size_t (*keep_argument)(const struct write_scope *scope, const struct call *call, uint32_t index,
                             char text[WAITING_TEXT]);
-    /* The index of the argument on which, with the key, alone depends whether there is an answer. Who has the
-     * same there stands in one line, and if the first has none, nobody behind has. NULL: each for itself. */
+    /* The index of the argument on which alone, beside the key, it depends whether there is an answer.
+     * Waiters with the same argument there stand in one line: if the first of them has no answer, those
+     * behind it have none either. NULL: each waiter stands for itself. */
     uint32_t (*subject)(const struct call *call);
 };
 
@@ -101,8 +102,7 @@ typedef void session_function(struct session *session, const struct call *call, 
  * may run; what must survive is kept in walk. call->arguments may have moved, their content not. */
 typedef void walk_function(const struct read_scope *scope, const struct call *call, struct walk *walk,
                            struct reply *reply);
-/* About this process or about connections: runs on the worker with the task at hand.
- * server/commands/client.c and server/commands/admin.c only. */
+/* About this process or about connections: runs on the worker with the task at hand. */
 typedef void worker_function(struct worker *worker, struct task *task, const struct call *call,
                              struct reply *reply);
 /* Asks every worker about its connections: `check` (if there is one) looks at the arguments first, and
@@ -158,7 +158,7 @@ enum command_flag {
     /* Ours: no shard is looked into, but what tables publish is summed up: their memory must stay for so
      * long. */
     COMMAND_SUMS = 1 << 29,
-    /* Ours: call->further is used. */
+    /* Ours: the function uses call->further. */
     COMMAND_FINDS = 1 << 30,
     /* COMMAND DOCS calls it a "syscmd". */
     COMMAND_SYSTEM = 1 << 26,
@@ -268,11 +268,11 @@ void reply_lines(struct reply *reply, const char *const *lines, size_t count);
 /* Redis's error for a subcommand that is unknown or has a wrong number of arguments, where a row alone can't
  * tell. */
 void reply_subcommand_error(const struct call *call, struct reply *reply);
-/* Replies the text, for which there may not have been enough memory, and frees it. */
+/* Replies the text and frees it; or an error, if there was no memory for all of it. */
 void reply_collected(struct reply *reply, struct reply *text);
-/* Replies WRONGTYPE and returns false if entry is not NULL and no string. */
+/* Replies WRONGTYPE and returns false if entry is not NULL and not a string. */
 bool check_string(const struct entry *entry, struct reply *reply);
-/* Likewise if it is there and of another type. */
+/* Replies WRONGTYPE and returns false if entry is not NULL and of another type. */
 bool check_type(const struct entry *entry, enum type type, struct reply *reply);
 
 #endif

@@ -151,7 +151,7 @@ static struct command *row_place(struct command *place, const struct command *ro
     return place;
 }
 
-/* They may stand in any file. Returns the place behind the last. */
+/* A command's subcommands, which may stand in any file, follow it. Returns the place behind the last. */
 static struct command *subcommands_place(struct command *parent, const struct command *const *files,
                                          size_t count) {
     struct command *place = parent + 1;
@@ -176,7 +176,7 @@ static size_t rows_count(const struct command *const *files, size_t count) {
 void command_table_init(const struct command *const *files, size_t count) {
     if (by_id != NULL) return;
     size_t rows = rows_count(files, count);
-    assert(rows < INDEX_SIZE / 4 && "the index stays sparse");
+    assert(rows > 0 && rows < INDEX_SIZE / 4 && "the index stays sparse");
     all = allocate(rows * sizeof *all);
     by_id = allocate(rows * sizeof(const struct command *));
     struct command *place = all;
@@ -206,7 +206,8 @@ bool command_table_rename(const char *from, const char *to) {
         return true;
     }
     struct command *command = entry->command;
-    entry->name.length = SIZE_MAX; /* matches nothing, and what comes behind it is found all the same */
+    entry->name.length =
+        SIZE_MAX; /* no name matches it any more; entries in slots behind it are found all the same */
     if (*to == '\0') {
         row_remove(command);
         return true;
@@ -303,7 +304,8 @@ bool command_check(const struct bulk *arguments, uint32_t count, const struct co
     if (found->subcommands != NULL && count > 1) {
         sub = command_find_subcommand(found, &arguments[1]);
         if (sub == NULL && !is_hiding) return reply_unknown_subcommand(arguments, reply);
-        /* A command that hides them has a function of its own that answers what none of them can. */
+        /* A command that hides its subcommands has a function of its own, which answers what none of them
+         * can. */
         if (sub != NULL && (!is_hiding || command_arity_fits(sub, count))) found = sub;
     }
     *command = found;
@@ -347,7 +349,7 @@ static int64_t keys_begin(const struct key_spec *spec, const struct bulk *argume
     if (spec->keyword == NULL) return spec->first;
     bool is_forward = spec->first > 0;
     int64_t at = is_forward ? spec->first : (int64_t)count + spec->first;
-    /* The last argument is none: keys would have to follow. */
+    /* The keyword can't be the last argument: keys would have to follow. */
     for (; at >= 1 && at + 1 < count; at += is_forward ? 1 : -1)
         if (argument_is(&arguments[at], spec->keyword)) return at + 1;
     return 0;

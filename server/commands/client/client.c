@@ -101,7 +101,7 @@ struct filter {
     bool is_old_form; /* CLIENT KILL ip:port */
 };
 
-/* Reads CLIENT KILL's arguments; with reply NULL they are known to be right. */
+/* Reads CLIENT KILL's arguments. With reply NULL they have been read before and are right. */
 static bool filter_read(struct filter *filter, const struct bulk *arguments, uint32_t count,
                         struct reply *reply) {
     *filter = (struct filter){.spares_asker = true};
@@ -183,7 +183,7 @@ static void command_client_kill_visit(struct worker *worker, struct inquiry *inq
         next = is_one ? NULL : connection->next;
         if (!filter_matches(&filter, connection, inquiry->asker)) continue;
         answer->number++;
-        /* The asker is told first, and closed then. */
+        /* A client that closes itself is answered before it is closed. */
         if (connection->task.session.id == inquiry->asker)
             connection->task.session.closes_after_reply = true;
         else
@@ -230,7 +230,7 @@ static bool command_client_list_check(const struct call *call, struct reply *rep
     return false;
 }
 
-/* A line of an answer: in front of it, which of the ids it is for, and how long it is. */
+/* Stands before each line of a worker's answer: which of the ids the line is for, and how long it is. */
 struct line_head {
     uint32_t position;
     size_t length;
@@ -276,7 +276,8 @@ static bool next_line(const struct reply *answer, size_t at, struct line_head *h
     return true;
 }
 
-/* In the order of the ids; each worker's lines are in that order. */
+/* Puts the workers' lines into the order in which the ids were given; each worker's lines are in that
+ * order. */
 static void merge_lines(const struct inquiry *inquiry, struct reply *lines) {
     size_t *at = calloc(inquiry->workers + 1U, sizeof *at);
     if (at == NULL) {
@@ -330,8 +331,8 @@ static bool command_client_unblock_check(const struct call *call, struct reply *
     return argument_integer(&call->arguments[2], &id, reply, NULL);
 }
 
-/* Blocked is who waits for a key to be filled (BLPOP); a request parked on a lock or by a pause isn't blocked
- * in this sense, as in Redis. */
+/* A client is blocked if it waits for a key to be filled (BLPOP); a request that is parked on a lock or by a
+ * pause isn't blocked in this sense, as in Redis. */
 static void command_client_unblock_visit(struct worker *worker, struct inquiry *inquiry) {
     int64_t id = 0;
     const struct bulk *argument = &inquiry->arguments[2];

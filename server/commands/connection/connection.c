@@ -1,5 +1,4 @@
-/* Commands of a client about its own session: who it is, how it wants to be spoken to, which database it
- * means. */
+/* Commands of a client about its own session: its user, its protocol, its database. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +30,7 @@ static void command_quit(struct session *session, const struct call *call, struc
     reply_ok(reply);
 }
 
-/* An index as SELECT, COPY, MOVE and SWAPDB take it is checked by each with its own words; this is
+/* SELECT, COPY, MOVE and SWAPDB each check the number of a database with words of their own; these are
  * SELECT's. */
 static void command_select(struct session *session, const struct call *call, struct reply *reply) {
     int64_t index;
@@ -44,7 +43,7 @@ static void command_select(struct session *session, const struct call *call, str
     reply_ok(reply);
 }
 
-/* What RESET and a new connection have in common. */
+/* Makes the session what it is on a new connection. */
 static void command_reset(struct worker *worker, struct task *task, const struct call *call,
                           struct reply *reply) {
     struct session *session = &task->session;
@@ -66,7 +65,8 @@ static void command_reset(struct worker *worker, struct task *task, const struct
 
 #define DEFAULT_USER "default"
 
-/* There is one user and one password, requirepass. Replies if it is refused. */
+/* There is one user, whose password is requirepass. Replies and returns false if that is not what is
+ * given. */
 static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,
                          struct reply *reply) {
     if (argument_equals(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {

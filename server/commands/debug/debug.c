@@ -15,7 +15,7 @@
 #include "server/base/log.h"
 #include "server/base/process.h"
 
-/* Whatever is none of the rows. */
+/* Runs for a subcommand that no row has. */
 static void command_debug(const struct call *call, struct reply *reply) {
     reply_subcommand_error(call, reply);
 }
@@ -35,8 +35,8 @@ static void argument_text(const struct bulk *argument, char *text, size_t size) 
 
 /* ------------------------------------------------------------------ looking into things */
 
-/* What the value would take in a dump of Redis's, were it not compressed: small integers as such,
- * else a length and the bytes. */
+/* How many bytes the value would take in a dump of Redis's that isn't compressed: small integers as such,
+ * otherwise a length and the bytes. */
 static size_t serialized_length(const struct entry *entry) {
     struct string_view view;
     int64_t value;
@@ -86,7 +86,7 @@ static void spread_take(struct spread *spread, const struct keyspace *keyspace, 
     }
 }
 
-/* HTSTATS database [FULL]: tables have no chains, so that the full account is the short one. */
+/* HTSTATS database [FULL]. Tables have no chains to tell of, so that FULL tells no more. */
 static void command_debug_htstats(const struct call *call, struct reply *reply) {
     struct keyspace_size size;
     struct spread spread;
@@ -126,7 +126,7 @@ static void command_debug_htstats(const struct call *call, struct reply *reply) 
 
 /* ------------------------------------------------------------------ doing things */
 
-/* With every shard held, so that the server stands still as Redis would. */
+/* Every shard is held meanwhile, so that the server stands still as Redis would. */
 static void command_debug_sleep(struct write_scope *scope, const struct call *call, struct reply *reply) {
     char text[64];
     (void)scope;
@@ -231,7 +231,8 @@ static void command_debug_change_repl_id(const struct call *call, struct reply *
     reply_ok(reply);
 }
 
-/* Redis prints the entries to its standard output, which is nobody's business while a shard is looked at. */
+/* Redis prints the entries to its standard output. Here nothing is printed while a shard is held: the reply
+ * tells the size. */
 static void command_debug_listpack(const struct read_scope *scope, const struct call *call,
                                    struct reply *reply) {
     char text[64];
@@ -252,7 +253,8 @@ struct unit {
     unsigned long long bytes;
 };
 
-/* A number of bytes, with a unit perhaps: below 4 GB, as of Redis's lists. */
+/* Whether the argument is a number of bytes, perhaps with a unit, below 4 GB, as Redis has it for its
+ * lists. */
 static bool threshold_is_right(const struct bulk *argument) {
     static const struct unit units[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1 << 10},
                                         {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
@@ -266,7 +268,7 @@ static bool threshold_is_right(const struct bulk *argument) {
     return false;
 }
 
-/* Long elements are kept no other way here: there is nothing to set. */
+/* Lists here keep long elements as they keep short ones: there is nothing to set. */
 static void command_debug_quicklist_packed_threshold(const struct call *call, struct reply *reply) {
     if (!debug_takes(call, 3, 3, reply)) return;
     if (threshold_is_right(&call->arguments[2]))

@@ -111,7 +111,7 @@ static bool digest_scored(void *context, const struct packed_text *member, doubl
     return true;
 }
 
-/* Ids, fields and values in order. */
+/* Mixes ids, fields and values in, in their order. */
 static void digest_stream(const struct digesting *digesting, const struct stream *stream) {
     struct stream_reader reader;
     struct packed_text name, value;

@@ -40,7 +40,7 @@ static void sample_map(struct reply *reply) {
     }
 }
 
-/* An attribute is no reply; what it belongs to follows it. */
+/* An attribute is not a reply itself: the reply that it belongs to follows it. */
 static void sample_attribute(struct reply *reply) {
     if (reply->protocol > 2) {
         reply_attribute(reply, 1);
@@ -52,7 +52,7 @@ static void sample_attribute(struct reply *reply) {
     reply_bulk_text(reply, "Some real reply following the attribute");
 }
 
-/* Nor is a push: a client that only takes note of it still waits for a reply. */
+/* A push is not a reply either: a client that has taken note of it still waits for one. */
 static void sample_push(struct reply *reply) {
     if (reply->protocol < 3) {
         reply_error(reply, "ERR RESP2 is not supported by this command");

@@ -48,7 +48,7 @@ static void command_debug_release(const struct call *call, struct reply *reply) 
     reply_ok(reply);
 }
 
-/* Time passes, or somebody sets the clock: what tests can't wait for. */
+/* Makes a clock jump, as if time had passed or an administrator had set it. */
 static void command_debug_clock(const struct call *call, struct reply *reply) {
     int64_t shift;
     bool is_wall = argument_is(&call->arguments[2], "WALL");

@@ -19,7 +19,7 @@
 
 /* ------------------------------------------------------------------ arguments and replies */
 
-/* Longitude and latitude. Replies what is wrong and returns false. */
+/* Reads longitude and latitude. Replies what is wrong and returns false. */
 static bool read_place(const struct bulk *arguments, struct place *place, struct reply *reply) {
     if (!score_parse(&arguments[0], &place->longitude) || !score_parse(&arguments[1], &place->latitude)) {
         reply_error(reply, ERROR_NOT_FLOAT);
@@ -30,7 +30,7 @@ static bool read_place(const struct bulk *arguments, struct place *place, struct
     return false;
 }
 
-/* What a length is multiplied with to be meters. */
+/* The factor from a unit of length to meters. */
 static bool read_unit(const struct bulk *argument, double *meters, struct reply *reply) {
     static const struct {
         const char *name;
@@ -103,7 +103,7 @@ static void command_geoadd(struct write_scope *scope, const struct call *call, s
     if (scores != few) free(scores);
 }
 
-/* false if there is no such member. */
+/* The member's place. false if there is no such member. */
 static bool member_place(const void *value, const struct bulk *member, struct place *place) {
     double score;
     if (value == NULL || !sorted_score(value, text_of(member), &score)) return false;
@@ -235,8 +235,8 @@ struct search {
     bool is_failed;
 };
 
-/* What the functions below make of an option: so many arguments, none if it isn't theirs, or an error was
- * replied. */
+/* What the functions below return for an option: how many arguments it has, 0 if they don't know it, or this
+ * if they have replied an error. */
 #define OPTION_REFUSED (-1)
 
 static int refuse(struct search *search, const char *error) {
@@ -244,7 +244,7 @@ static int refuse(struct search *search, const char *error) {
     return OPTION_REFUSED;
 }
 
-/* Of an absent key any member will do: there is nothing to be found around it. */
+/* With an absent key any member is accepted: nothing can be found around it. */
 static bool center_on_member(struct search *search, const struct bulk *member) {
     if (search->value == NULL || member_place(search->value, member, &search->area.center)) return true;
     reply_error(search->reply, ERROR_NO_MEMBER);
@@ -346,7 +346,8 @@ static bool read_options(struct search *search, uint32_t first) {
     return true;
 }
 
-/* What is before the options. Returns the index of the first one, or 0 if an error was replied. */
+/* Reads what stands before the options. Returns the index of the first option, or 0 if an error was
+ * replied. */
 static uint32_t read_head(struct search *search) {
     const struct bulk *arguments = search->call->arguments;
     switch (search->form) {
@@ -392,7 +393,7 @@ static bool is_complete(const struct search *search) {
 static bool search_parse(struct search *search) {
     uint32_t first = read_head(search);
     if (first == 0 || !read_options(search, first) || !is_complete(search)) return false;
-    /* So many of them means the nearest, unless any will do. */
+    /* COUNT means the nearest ones, unless ANY is given. */
     if (search->count > 0 && search->order == 0 && !search->is_any) search->order = 1;
     search->limit = search->is_any ? (size_t)search->count : SIZE_MAX;
     return true;
@@ -433,7 +434,7 @@ static int compare(const void *left, const void *right, void *context) {
     return one->turn < other->turn ? -1 : 1;
 }
 
-/* Returns how many are wanted of what was found. */
+/* Finds places and puts them into the order that is wanted. Returns how many of them are wanted. */
 static size_t look(struct search *search) {
     struct score_range ranges[AREA_RANGES_MOST];
     size_t count = area_ranges(&search->area, ranges);
@@ -490,7 +491,8 @@ static void store(struct write_scope *scope, const struct search *search, size_t
         reply_integer(search->reply, (int64_t)count);
 }
 
-/* The source's value has been read. Without a scope to write to, nothing is stored. */
+/* Searches the source's value, and replies or stores the result. `scope` is NULL if nothing is to be
+ * stored. */
 static void search_run(struct search *search, struct write_scope *scope) {
     if (!search_parse(search)) return;
     size_t count = search->value == NULL ? 0 : look(search);

@@ -15,7 +15,7 @@ struct cell {
     int steps;
 };
 
-/* What a cell covers, or an area's bounds. */
+/* The bounds of a cell, or of an area. */
 struct rectangle {
     double west, east, south, north;
 };
@@ -92,7 +92,7 @@ static struct rectangle cell_rectangle(struct cell cell) {
     };
 }
 
-/* Around the earth, if need be. */
+/* The cell so many columns and rows away, around the earth if need be. */
 static struct cell cell_beside(struct cell cell, int columns, int rows) {
     uint32_t mask = (UINT32_C(1) << cell.steps) - 1;
     if (columns != 0) cell.column = (cell.column + (uint32_t)columns) & mask;

@@ -30,9 +30,9 @@ struct place {
     double longitude, latitude; /* degrees */
 };
 
-/* Whether it is on the grid. Only such places are given to what follows. */
+/* Whether the place is on the grid. What follows takes only places that are. */
 bool place_is_valid(struct place place);
-/* Along the surface of a sphere, in meters. */
+/* The distance of two places along the surface of a sphere, in meters. */
 double place_distance(struct place one, struct place other);
 
 /* The place's number. */

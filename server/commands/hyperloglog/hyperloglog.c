@@ -16,7 +16,7 @@ static size_t sparse_most(void) {
     return (size_t)atomic_load_explicit(&config.hll_sparse_max_bytes, memory_order_relaxed);
 }
 
-/* The bytes of an entry that is one. Replies what is wrong and returns false. */
+/* The bytes of an entry that is a HyperLogLog. Replies what is wrong and returns false. */
 static bool view_hll(const struct entry *entry, struct string_view *view, struct reply *reply) {
     if (!check_string(entry, reply)) return false;
     entry_string(entry, view);
@@ -38,7 +38,7 @@ static bool put_hll(struct edit *edit, const struct hll *hll, enum event event, 
 
 /* ------------------------------------------------------------------ PFADD */
 
-/* Where nothing would be raised, nothing is copied. */
+/* Whether any element would raise a register. If none would, nothing is copied. */
 static bool raises_any(const struct string_view *view, const struct call *call) {
     for (uint32_t i = 2; i < call->count; i++) {
         uint8_t rank, value = 0;
@@ -68,7 +68,7 @@ static bool add_dense(struct edit *edit, const struct call *call, struct reply *
 }
 
 static void add_sparse(struct edit *edit, struct hll *hll, const struct call *call, struct reply *reply) {
-    int64_t raised = edit->entry == NULL; /* that there is one now counts, too */
+    int64_t raised = edit->entry == NULL; /* that there is a HyperLogLog now counts as a change, too */
     for (uint32_t i = 2; i < call->count; i++) {
         uint8_t rank;
         uint32_t index = hll_register_of(call->arguments[i].data, call->arguments[i].length, &rank);
@@ -112,7 +112,7 @@ static void command_pfadd(struct write_scope *scope, const struct call *call, st
 
 /* ------------------------------------------------------------------ PFCOUNT, PFMERGE */
 
-/* The highest of all sources' registers. Replies what is wrong and returns false. */
+/* Raises the registers to the highest of all sources'. Replies what is wrong and returns false. */
 static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32_t count, uint8_t *registers,
                        bool *is_dense, struct reply *reply) {
     *is_dense = false;
@@ -130,7 +130,7 @@ static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32
     return true;
 }
 
-/* What was counted is kept, where it is there for the next one. */
+/* The count is kept in the value, where the next PFCOUNT finds it. */
 static void keep_count(struct edit *edit, const struct string_view *view, uint64_t count) {
     struct hll hll;
     bool is_kept;
@@ -232,7 +232,7 @@ static size_t opcode_write(char out[32], const struct string_view *view, size_t 
     return (size_t)snprintf(out, 32, "%sZ:%d", blank, ((opcode & 0x3F) << 8 | low) + 1);
 }
 
-/* Twice: for the length, and into the reply. */
+/* Goes over the opcodes twice: for the length, and to write them into the reply. */
 static void reply_opcodes(const struct string_view *view, struct reply *reply) {
     char text[32];
     size_t length = 0;
@@ -246,7 +246,7 @@ static void reply_opcodes(const struct string_view *view, struct reply *reply) {
     }
 }
 
-/* GETREG and TODENSE, which change the encoding of what is sparse. */
+/* PFDEBUG GETREG and TODENSE, which make a sparse encoding a dense one. */
 static void debug_dense(struct edit *edit, const struct string_view *view, bool wants_registers,
                         struct reply *reply) {
     bool is_dense = hll_is_dense(view->data);

@@ -39,7 +39,7 @@ static bool parse_conditions(const struct call *call, unsigned *conditions, stru
     return true;
 }
 
-/* No expiry counts as one that is infinitely late. */
+/* A key without expiry counts as one that ends infinitely late. */
 static bool is_met(unsigned conditions, int64_t present, int64_t moment) {
     bool has_one = present != ENTRY_NO_EXPIRY;
     if ((conditions & WHEN_WITHOUT) != 0 && has_one) return false;

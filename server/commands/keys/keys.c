@@ -1,8 +1,8 @@
-/* Commands about keys as such, whatever their values: is it there, what is it, away with it, give
- * it another name.
+/* Commands about keys as such, whatever their values: whether a key is there, of which type it is, to delete
+ * it, to give it another name.
  *
- * What gives a value another place (RENAME, MOVE) puts it there and then takes it from where it was,
- * all under one scope; nothing large is copied. */
+ * Commands that give a value another place (RENAME, MOVE) put it there and then take it from where it was,
+ * under one scope; nothing large is copied. */
 #include <string.h>
 
 #include "shard/keyspace.h"
@@ -25,7 +25,7 @@ static void command_exists(const struct read_scope *scope, const struct call *ca
     reply_integer(reply, present);
 }
 
-/* The one command that a client with NO-TOUCH uses to touch after all. */
+/* TOUCH counts as a use of the key even for a client that has set NO-TOUCH. */
 static void command_touch(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct read_scope touching = *scope;
     int64_t present = 0;
@@ -42,7 +42,7 @@ static void command_type(const struct read_scope *scope, const struct call *call
 
 /* ------------------------------------------------------------------ away with it */
 
-/* Returns whether it was there. */
+/* Deletes the key. Returns whether it was there. */
 static bool key_remove(struct write_scope *scope, const struct key *key, enum event event) {
     struct edit edit;
     scope_edit(scope, key, &edit);
@@ -62,7 +62,7 @@ static void command_del(struct write_scope *scope, const struct call *call, stru
     reply_integer(reply, removed);
 }
 
-/* Freeing never happens under the lock, so that both commands are the same. */
+/* DEL and UNLINK are the same, as freeing never happens under the lock. */
 static void command_unlink(struct write_scope *scope, const struct call *call, struct reply *reply) {
     command_del(scope, call, reply);
 }
@@ -74,7 +74,7 @@ static bool key_is_same(const struct key *one, const struct key *other) {
            (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
 }
 
-/* A look at a key of a write command that leaves no hit or miss in the counts. */
+/* The entry of a key that a write command looks at without counting a hit or a miss. */
 static const struct entry *peek_held(const struct write_scope *scope, const struct key *key) {
     const struct read_scope reading = {scope->scope};
     return scope_peek(&reading, key);
@@ -83,7 +83,7 @@ static const struct entry *peek_held(const struct write_scope *scope, const stru
 enum placed { PLACED, PLACE_TAKEN, PLACE_NO_MEMORY };
 typedef bool edit_put(struct edit *edit, const struct entry *source);
 
-/* The key `to` gets the value and expiry of source, which is another key's. */
+/* Gives the key `to` the value and expiry of `source`, which is another key's entry. */
 static enum placed key_place(struct write_scope *scope, const struct key *to, const struct entry *source,
                              bool replaces, edit_put *put, enum event event) {
     struct edit edit;
@@ -100,8 +100,7 @@ static enum placed key_place(struct write_scope *scope, const struct key *to, co
     return PLACED;
 }
 
-/* Removes a key whose value has moved to another one. */
-/* It has been placed elsewhere. */
+/* Removes a key whose value has been put elsewhere. */
 static void key_leave(struct write_scope *scope, const struct key *key, enum event event) {
     struct edit edit;
     scope_edit(scope, key, &edit);

@@ -5,7 +5,8 @@
 
 /* ------------------------------------------------------------------ OBJECT */
 
-/* The entry of the key asked about, leaving no access on it; or replies null. */
+/* The entry of the key that is asked about, on which no access is left; NULL, and null is replied, if there
+ * is none. */
 static const struct entry *object_entry(const struct read_scope *scope, const struct call *call,
                                         struct reply *reply) {
     struct read_scope quiet = *scope;
@@ -57,7 +58,7 @@ static void command_object_freq(const struct read_scope *scope, const struct cal
                            "tracked." POLICY_SWITCH);
 }
 
-/* Only large strings are shared: between keys, and with replies that are being sent. */
+/* Only large strings have several holders: keys, and replies that are being sent. */
 static int64_t reference_count(const struct entry *entry) {
     struct string_view view = {.blob = NULL};
     if (entry_type(entry) == TYPE_STRING) entry_string(entry, &view);

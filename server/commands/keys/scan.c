@@ -14,10 +14,10 @@
 #include "server/command/command.h"
 #include "server/commands/shared/scanning.h"
 
-/* Entries looked at while a shard is held; then others may have it before the walk goes on. */
+/* So many entries are looked at while a shard is held; then others may have it before the walk goes on. */
 #define STRETCH 4096
-/* Likewise with a pattern that may take long to match each of them: one above that length, which can't be
- * found in time that is linear in the key's. */
+/* The same for a pattern that may take long to match each entry: one above that length, for which no way is
+ * known to match it in time that is linear in the key's length. */
 #define STRETCH_LONG 16
 #define PATTERN_LONG 64
 #define POSITION_BITS 52
@@ -126,7 +126,7 @@ static void scan_begin(const struct call *call, const struct scan *scan, struct 
     walk->shard = keyspace_position_shard(call->keyspace, walk->number[SCAN_POSITION]);
 }
 
-/* True if one stretch has visited all that the shard has: behind it are only empty buckets. */
+/* Whether one stretch has visited all that the shard has: behind it are only empty buckets. */
 static bool scan_is_whole(const struct call *call, const struct scan *scan) {
     uint32_t shard = scan->walk->shard;
     return scan->walk->number[SCAN_POSITION] == keyspace_shard_position(call->keyspace, shard) &&
@@ -179,8 +179,8 @@ struct keys {
     bool goes_on; /* in the middle of a shard */
 };
 
-/* Between two stretches the table may have changed its size, and the bucket at the position may
- * begin before it: what was visited already is known by its hash. So no key is listed twice. */
+/* Between two stretches the table may have changed its size, and the bucket at the position may begin before
+ * it: what was visited already is known by its hash, so that no key is listed twice. */
 static void keys_visit(void *context, const struct entry *entry) {
     struct keys *keys = context;
     size_t length;
@@ -230,8 +230,8 @@ static void command_keys(const struct read_scope *scope, const struct call *call
 /* Keys that a slice holds on average; most hold fewer than four times as many. */
 #define SLICE_KEYS 8
 #define SLICE_KEYS_MOST (4 * SLICE_KEYS)
-/* So many slices without luck mean that hardly any key of the shard still lives: then all are
- * looked at. */
+/* After so many empty slices hardly any key of the shard can still live: then all of the shard is looked
+ * at. */
 #define SLICE_DRAWS 64
 
 enum { RANDOM_STATE, RANDOM_FIRST, RANDOM_PHASE }; /* of walk->number */
@@ -245,14 +245,14 @@ static uint64_t random_next(struct walk *walk, uint64_t below) {
     return (uint64_t)((unsigned __int128)(word ^ word >> 31) * below >> 64);
 }
 
-/* Each thread's own sequence of beginnings. */
+/* Each thread has a sequence of its own. */
 static uint64_t random_seed(void) {
     static _Thread_local uint64_t seed;
     if (seed == 0 && getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) seed = clock_cycles();
     return seed += UINT64_C(0xD1B54A32D192ED03);
 }
 
-/* One out of those visited in a slice, each as likely (Vitter's reservoir of one). */
+/* One of the keys visited in a slice, each as likely (Vitter's reservoir of one). */
 struct draw {
     const struct keyspace *keyspace;
     struct walk *walk;
@@ -293,7 +293,7 @@ static const struct entry *draw_entry(const struct read_scope *scope, const stru
     return draw.entry;
 }
 
-/* Draws the shard. false: there are no keys. */
+/* Draws a shard. false if there are no keys. */
 static bool draw_shard(const struct call *call, struct walk *walk) {
     uint32_t count = keyspace_shard_count(call->keyspace);
     uint64_t keys = 0;

@@ -46,7 +46,7 @@ struct sorting {
     int64_t offset, limit;
     uint32_t gets; /* how many GETs there are */
     const struct key *store;
-    /* Elements, and what they are called by while they are sorted. */
+    /* The elements, and what they are called by while they are sorted. */
     struct element *elements;
     struct element **order;
     char *copies, *copies_end; /* of a list's elements, which are good for their visit only */
@@ -141,7 +141,7 @@ static const struct scope *scope_of(const struct sorting *sorting) {
     return sorting->reading != NULL ? &sorting->reading->scope : &sorting->writing->scope;
 }
 
-/* Whether the key may be looked up; if not, its shard is asked for. */
+/* Whether the key may be looked up: its shard is held. If it isn't, the shard is asked for. */
 static bool is_held(struct sorting *sorting, const struct key *key) {
     if (scope_holds(scope_of(sorting), key->hash)) return true;
     struct further *further = sorting->call->further;
@@ -156,7 +156,7 @@ static const struct entry *look_up(const struct sorting *sorting, const struct k
     return sorting->reading != NULL ? scope_read(sorting->reading, key) : scope_view(sorting->writing, key);
 }
 
-/* Points the text to its own digits: those of a copied struct are the other one's. */
+/* Makes the text point to its own digits: in a copied struct it points to those of the original. */
 static void text_settle(struct packed_text *text) {
     if (text->is_integer) text->data = text->digits;
 }
@@ -214,7 +214,7 @@ static bool pattern_value(struct sorting *sorting, const struct bulk *pattern,
 
 /* ------------------------------------------------------------------ copies */
 
-/* The text's bytes become the sorting's own. */
+/* Copies the text's bytes into the sorting's own memory. */
 static void keep_text(struct sorting *sorting, struct packed_text *text) {
     struct chunk *chunk = sorting->chunks;
     if (text->length == 0) text->data = "";
@@ -386,7 +386,7 @@ static uint64_t result_count(const struct sorting *sorting) {
     return (sorting->end - sorting->first) * (sorting->gets == 0 ? 1 : sorting->gets);
 }
 
-/* What is needed of other keys, and the elements themselves. */
+/* Copies what is needed of other keys, and the elements themselves. */
 static bool keep(struct sorting *sorting) {
     if (sorting->gets > 0) sorting->got = calloc(sorting->count * sorting->gets + 1, sizeof *sorting->got);
     if (sorting->gets > 0 && sorting->got == NULL) sorting->is_out_of_memory = true;
@@ -472,14 +472,14 @@ static bool is_sortable(const struct entry *entry) {
            entry_type(entry) == TYPE_ZSET;
 }
 
-/* Returns whether there is a result. */
+/* Makes the result. Returns whether there is one. */
 static bool sort(struct sorting *sorting) {
     const struct entry *entry = look_up(sorting, &sorting->call->keys[0]);
     if (!is_sortable(entry)) {
         reply_error(sorting->reply, ERROR_WRONG_TYPE);
         return false;
     }
-    /* A set has no order to keep; what is stored is to have one. */
+    /* A set has no order of its own, and what is stored is to have one that doesn't depend on chance. */
     if (sorting->keeps_order && entry != NULL && entry_type(entry) == TYPE_SET && sorting->store != NULL) {
         sorting->keeps_order = false;
         sorting->is_alphabetical = true;
@@ -488,7 +488,7 @@ static bool sort(struct sorting *sorting) {
     if (!load(sorting, entry)) return false;
     cut(sorting);
     if (!find(sorting)) return false;
-    /* GETs for elements that are not wanted are not worth copying. */
+    /* What GETs say of elements that are not wanted is not worth copying. */
     sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL &&
                               !sorting->keeps_order &&
                               (sorting->gets == 0 || sorting->end - sorting->first == sorting->count);

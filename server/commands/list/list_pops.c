@@ -52,7 +52,7 @@ static void command_rpop(struct write_scope *scope, const struct call *call, str
     pop(scope, call, false, reply);
 }
 
-/* ------------------------------------------------------------------ from the first list that has any */
+/* ------------------------------------------------------------------ from several keys */
 
 /* Takes up to `count` elements of a list and replies [key, element], or with has_count [key, [element,
  * ...]]. */
@@ -102,8 +102,9 @@ static bool copy_visited(void *context, const struct packed_text *text) {
     return false;
 }
 
-/* Moves an element from one list's end to another's, and replies it. It is pushed first: if there is no
- * memory for that, it hasn't left its list. Of one and the same list it leaves one end first. */
+/* Moves an element from one list's end to another's, and replies it. The element is pushed first: if there is
+ * no memory for that, it hasn't left its list. Where both are one list, it is pushed at one end before it
+ * leaves the other. */
 static enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to,
                                 bool from_front, bool to_front, struct reply *reply) {
     const void *source, *destination;
@@ -123,7 +124,7 @@ static enum popped move_element(struct write_scope *scope, const struct key *fro
         is_done = value_close(&opened, is_done, to_front ? EVENT_LPUSH : EVENT_RPUSH) && is_done;
     }
     if (is_done && value_open(scope, from, TYPE_LIST, &opened, reply)) {
-        /* In its own list it stands at an end that may have moved by one. */
+        /* If both are one list, the element stands at an end whose index may have moved by one. */
         bool is_same = list_count(opened.value) > size;
         uint64_t index = from_front ? (is_same && to_front) : size - 1 + (is_same && to_front);
         list_remove(&opened.value, index, 1);

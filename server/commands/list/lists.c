@@ -63,7 +63,7 @@ static void command_llen(const struct read_scope *scope, const struct call *call
         reply_integer(reply, value == NULL ? 0 : (int64_t)list_count(value));
 }
 
-/* An index that may be counted from the end. false if there is no such element. */
+/* Finds the place of an index that may be counted from the end. false if there is no such element. */
 static bool index_of(int64_t index, uint64_t count, uint64_t *place) {
     if (index < 0) index += (int64_t)count;
     *place = (uint64_t)index;

@@ -1,6 +1,6 @@
-/* COMMAND: the table of commands as clients see it. Everything is read from the rows (rows_*.c); what Redis
- * derives from other facts is derived here too, so that a row can't contradict itself: the categories that
- * flags imply, the range of keys that clients older than key specs go by. */
+/* COMMAND: the table of commands as clients see it. Everything is read from the rows; what Redis derives from
+ * other facts is derived here too, so that a row can't contradict itself: the categories that flags imply,
+ * the range of keys that clients older than key specs go by. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,8 +103,8 @@ static bool list_has(const char *list, const char *wanted) {
     return false;
 }
 
-/* Likewise of a row's history: a ';' ends an entry only before the next version, since texts have some of
- * their own. */
+/* The next entry of a row's history: a ';' ends an entry only before the next version, since the texts have
+ * some of their own. */
 static const char *next_entry(const char **history, size_t *length) {
     const char *entry = *history, *end = entry;
     if (entry == NULL || *entry == '\0') return NULL;
@@ -160,8 +160,8 @@ static bool is_plain(const struct key_spec *spec) {
     return spec->keyword == NULL && !spec->is_keynum && !spec->is_unknown;
 }
 
-/* First key, last key and step, as clients knew them before there were key specs: of a second spec, only what
- * goes on where the first ends. */
+/* First key, last key and step, as clients knew them before there were key specs: a second spec counts only
+ * if it goes on where the first ends. */
 static void reply_key_range(const struct command *command, struct reply *reply) {
     static const struct key_spec none;
     const struct key_spec *keys = command->keys;
@@ -233,7 +233,7 @@ static void reply_key_specs(const struct command *command, struct reply *reply) 
     }
 }
 
-/* 0 if there are none that clients are told of. */
+/* How many subcommands clients are told of. */
 static size_t subcommand_count(const struct command *command) {
     return (command->flags & COMMAND_HIDES_SUBCOMMANDS) != 0 ? 0 : command->subcommand_count;
 }
@@ -385,7 +385,7 @@ static void command_command_docs(const struct call *call, struct reply *reply) {
 /* Says whether a command is wanted by the filter's argument. */
 typedef bool filter_function(const struct command *command, const struct bulk *argument);
 
-/* There are no modules, so nothing is from one. */
+/* There are no modules that a command could be from. */
 static bool is_from_module(const struct command *command, const struct bulk *argument) {
     (void)command;
     (void)argument;
@@ -436,7 +436,7 @@ static void command_command_list(const struct call *call, struct reply *reply) {
 
 /* ------------------------------------------------------------------ COMMAND GETKEYS */
 
-/* The row that a whole command means. Its words are separate here, so a name with a '|' is none. */
+/* The row that a whole command means. Its words are separate here, so that a name with a '|' means none. */
 static const struct command *find_whole(const struct bulk *arguments, uint32_t count) {
     const struct command *command = command_find(&arguments[0]);
     if (command == NULL || command->parent != NULL) return NULL;

@@ -84,7 +84,7 @@ static void map_double(struct map *map, const char *name, double value) {
     map->count++;
 }
 
-/* How much more there is than should be, as a ratio and in bytes (which may be negative). */
+/* How much larger `whole` is than `part`, as a ratio and in bytes (which may be negative). */
 static void map_excess(struct map *map, const char *ratio_name, const char *bytes_name, uint64_t whole,
                        uint64_t part) {
     map_double(map, ratio_name, ratio(whole, part));
@@ -149,7 +149,7 @@ static void command_memory_stats(const struct call *call, struct reply *reply) {
     reply_defer_map(reply, mark, map.count);
 }
 
-/* A ratio says little about little memory: each finding also takes this many bytes. */
+/* A ratio says little about little memory: for each finding so many bytes must be concerned as well. */
 #define WORTH_A_WORD (10 * 1024 * 1024)
 #define TOO_LITTLE (5 * 1024 * 1024)
 

@@ -1,4 +1,4 @@
-/* SHUTDOWN: ends the server, when clients have got what they are owed or at once. */
+/* SHUTDOWN: ends the server, at once or when clients have got what they are owed. */
 #include "server/client/connection.h"
 #include "server/command/command.h"
 #include "server/worker/worker.h"

@@ -1,4 +1,4 @@
-/* TIME, and LOLWUT: the two that ask for nothing and know nothing of keys. */
+/* TIME and LOLWUT, which need nothing but the clock. */
 
 #include "shard/base/number.h"
 #include "server/base/clock.h"
@@ -13,7 +13,7 @@ static void command_time(const struct call *call, struct reply *reply) {
     reply_bulk_integer(reply, now % 1000000);
 }
 
-/* A key, as its bit is cut anew each time: LOLWUT [VERSION n] [width]. */
+/* Draws a key, whose bit is cut anew each time: LOLWUT [VERSION n] [width]. */
 static void command_lolwut(const struct call *call, struct reply *reply) {
     int64_t width = 24, version;
     uint32_t next = 1;

@@ -18,8 +18,8 @@ static struct text text_from(const struct packed_text *text) {
 
 /* ------------------------------------------------------------------ single members */
 
-/* Adds the arguments from the second on: all, or none when out of memory, for which it is noted which are
- * new. Returns how many are, or -1. */
+/* Adds the arguments from the second on: all of them, or none if memory runs out, for which it keeps note of
+ * those that are new. Returns how many are new, or -1. */
 static int64_t add_all(void **value, const struct call *call) {
     int64_t added = 0;
     unsigned char few[256], *is_new = call->count <= sizeof few ? few : malloc(call->count);
@@ -58,7 +58,7 @@ static void command_srem(struct write_scope *scope, const struct call *call, str
     reply_integer(reply, removed);
 }
 
-/* The member is added first: that may fail, and then it hasn't left its set. */
+/* The member is added first: if that fails, it hasn't left its set. */
 static void move(struct write_scope *scope, const struct call *call, struct text member,
                  struct reply *reply) {
     struct opened opened;
@@ -179,8 +179,8 @@ static void command_srandmember(const struct read_scope *scope, const struct cal
     }
 }
 
-/* Takes one out, after replying it: its text stands in memory of the set that is about to go, so what is
- * removed is the reply's copy. Without memory for that it stays. */
+/* Takes a member out, after replying it: its text stands in memory of the set, which may go with it, so that
+ * the text to remove is the reply's copy. If there was no memory for that copy, the member stays. */
 static void pop_one(struct opened *opened, struct reply *reply) {
     struct packed_text member;
     members_random(opened->value, &member);
@@ -233,7 +233,8 @@ static void sources_free(struct sources *sources) {
     free(sources->values);
 }
 
-/* Either scope is NULL. Replies and returns false if a key is of another type, or when out of memory. */
+/* Opens the sources; one of the two scopes is NULL. Replies and returns false if a key is of another type, or
+ * when out of memory. */
 static bool sources_read(const struct read_scope *reading, const struct write_scope *writing,
                          const struct key *keys, uint32_t count, struct sources *sources,
                          struct reply *reply) {
@@ -279,7 +280,7 @@ static bool look_in_others(void *context, const struct packed_text *member) {
     return search->found(search->context, member);
 }
 
-/* Finds what is in all of them; the smallest is gone through. */
+/* Finds the members that all sets have, going through the smallest set. */
 static void intersect(struct sources *sources, found_function *found, void *context) {
     if (sources->has_absent) return;
     qsort(sources->values, sources->count, sizeof *sources->values, compare_counts);
@@ -360,7 +361,7 @@ static bool reply_found(void *context, const struct packed_text *member) {
     return true;
 }
 
-/* The one operation that never finds a member twice: nothing has to be kept. */
+/* An intersection, unlike other operations, finds no member twice: nothing has to be kept. */
 static void command_sinter(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct sources sources;
     if (!sources_read(scope, NULL, call->keys, call->key_count, &sources, reply)) return;

@@ -62,7 +62,7 @@ static bool mpop_parse(const struct call *call, uint32_t first, const char *cons
     return is_fine;
 }
 
-/* From the first key that has something. Returns false if none has; true if there is a reply. */
+/* Takes from the first key that has something. Returns false if none has, true if there is a reply. */
 static bool pop_any(struct write_scope *scope, const struct call *call, pop_function *pop, bool is_first,
                     uint64_t count, bool is_many, struct reply *reply) {
     for (uint32_t i = 0; i < call->key_count; i++)

@@ -6,7 +6,7 @@
 #include "server/base/glob.h"
 #include "values.h"
 
-/* As strtoul reads it, to which a zero byte is the end. */
+/* Reads what strtoul reads, to which a zero byte is the end. */
 bool cursor_parse(const struct bulk *argument, uint64_t *cursor) {
     size_t at = 0, length = strnlen(argument->data, argument->length);
     bool is_negative = false;

@@ -5,7 +5,7 @@
 #include "server/command/command.h"
 #include "shard/value/packed.h"
 
-/* As strtoul reads it, and Redis lets it pass. */
+/* Reads a cursor as Redis does: what strtoul takes. */
 bool cursor_parse(const struct bulk *argument, uint64_t *cursor);
 
 /* One call of HSCAN, SSCAN or ZSCAN. */

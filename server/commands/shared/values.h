@@ -1,4 +1,5 @@
-/* What commands about values with a structure do first and last. */
+/* What commands do first and last with a value that has a structure: read it, open it for a change, put it
+ * back. */
 #ifndef SERVER_COMMANDS_SHARED_VALUES_H
 #define SERVER_COMMANDS_SHARED_VALUES_H
 
@@ -15,7 +16,7 @@ static inline struct text text_of(const struct bulk *argument) {
  * type. */
 bool value_read(const struct read_scope *scope, const struct key *key, enum type type, const void **value,
                 struct reply *reply);
-/* Likewise for a key that a write command only reads. */
+/* The same for a key that a write command only reads. */
 bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
                 struct reply *reply);
 
@@ -28,18 +29,18 @@ struct opened {
     bool was_there;
 };
 
-/* Begins; or replies WRONGTYPE (or, in an undo, that there is no memory to keep what was) and returns
- * false, and then there is nothing to end. */
+/* Opens the key's value for a change. If it is of another type, or if an undo has no memory to keep what was,
+ * that is replied and false is returned, and then there is nothing to close. */
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
                 struct reply *reply);
-/* Ends it. A command that failed halfway says 0, and its undo goes back. `changes` is how many elements
+/* Closes it. A command that failed halfway says 0, and its undo goes back. `changes` is how many elements
  * have come, gone or changed, as Redis counts them; 0: nothing has, and nobody is told. A value that has
  * become empty goes, and its key with it. If a new one can't be kept for want of memory, it is freed,
  * false is returned, and the reply is the caller's. */
 bool value_close(struct opened *opened, uint64_t changes, enum event event);
-/* The key gets this value, whatever it was, which counts as so many changes; an empty one, or NULL, removes
- * it. What STORE commands end with. Replies and returns false when out of memory; value is consumed in any
- * case. */
+/* Gives the key this value, whatever it had, which counts as so many changes; an empty one, or NULL, removes
+ * the key. What STORE commands end with. Replies and returns false when out of memory; the value is consumed
+ * in any case. */
 bool value_store(struct write_scope *scope, const struct key *key, enum type type, void *value,
                  uint64_t changes, enum event event, struct reply *reply);
 

@@ -8,7 +8,7 @@
 
 #include "shard/base/number.h"
 
-/* No text that is longer is a number that anybody means. */
+/* No number that is meant as one is longer. */
 #define NUMBER_MOST 512
 
 bool score_parse(const struct bulk *argument, double *score) {
@@ -28,7 +28,7 @@ bool score_parse(const struct bulk *argument, double *score) {
     return errno != ERANGE || (isfinite(*score) && fpclassify(*score) != FP_ZERO);
 }
 
-/* As Redis reads it: what strtod takes, up to a zero byte; nothing at all is 0. */
+/* Reads a number as Redis does: what strtod takes, up to a zero byte; an empty text is 0. */
 static bool bound_parse(const struct bulk *argument, double *score, bool *is_excluded) {
     char text[NUMBER_MOST], *end;
     *is_excluded = argument->length > 0 && argument->data[0] == '(';

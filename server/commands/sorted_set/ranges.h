@@ -14,16 +14,16 @@ struct range {
     double least, most;               /* scores */
     struct text first, last;          /* names, unless: */
     bool first_is_all, last_is_all;   /* "-" and "+" */
-    bool first_is_none, last_is_none; /* these the other way round: nothing is in it */
+    bool first_is_none, last_is_none; /* "+" as the first and "-" as the last: nothing is in it */
     bool excludes_first, excludes_last;
 };
 
 /* Reads both bounds, or replies what is wrong and returns false. */
 bool range_parse(enum range_kind kind, const struct bulk *first, const struct bulk *last, struct range *range,
                  struct reply *reply);
-/* The ranks that are in it: returns how many, from *rank on. */
+/* Finds the ranks that are in the range: returns how many, from *rank on. */
 uint64_t range_resolve(const struct range *range, const void *value, uint64_t *rank);
-/* A score: "1", "inf", "0x10". false if it is none. */
+/* Reads a score: "1", "inf", "0x10". false if it is none. */
 bool score_parse(const struct bulk *argument, double *score);
 
 #endif

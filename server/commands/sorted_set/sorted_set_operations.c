@@ -1,5 +1,5 @@
-/* What several sorted sets, or plain sets, whose members all score 1, have in common or not: ZUNION, ZINTER,
- * ZDIFF and what they store or count. */
+/* What several sorted sets have in common or not: ZUNION, ZINTER, ZDIFF and what they store or count. Plain
+ * sets count as sorted sets whose members all have a score of 1. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -209,8 +209,9 @@ static bool options_parse(struct job *job, const struct call *call, uint32_t at,
     return true;
 }
 
-/* From the number of keys, at argument `first`, on. Either scope is NULL. Reads the sources, and then the
- * options. Replies what is wrong and returns false; job_free in any case. */
+/* Reads the number of keys, at argument `first`, the keys, their values and the options behind them. One of
+ * the two scopes is NULL. Replies what is wrong and returns false; the caller ends with job_free in any
+ * case. */
 static bool job_begin(struct job *job, const struct read_scope *reading, const struct write_scope *writing,
                       const struct call *call, uint32_t first, struct reply *reply) {
     int64_t keys;
@@ -229,7 +230,7 @@ static bool job_begin(struct job *job, const struct read_scope *reading, const s
     }
     job->count = (uint32_t)keys;
     job->sources = malloc(job->count * sizeof *job->sources);
-    job->result = sorted_create(UINT64_MAX, 0); /* a large one keeps a -0 */
+    job->result = sorted_create(UINT64_MAX, 0); /* a large sorted set keeps a -0 */
     if (job->sources == NULL || job->result == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
         return false;

@@ -5,23 +5,23 @@
 #include "server/commands/shared/pops.h"
 #include "server/commands/shared/values.h"
 
-struct showing {
+struct taking {
     struct reply *reply;
     bool has_pairs; /* pairs of their own, or one flat row */
 };
 
 static bool reply_popped(void *context, const struct packed_text *member, double score) {
-    const struct showing *showing = context;
-    if (showing->has_pairs) reply_array(showing->reply, 2);
-    reply_element(showing->reply, member);
-    reply_double(showing->reply, score);
+    const struct taking *taking = context;
+    if (taking->has_pairs) reply_array(taking->reply, 2);
+    reply_element(taking->reply, member);
+    reply_double(taking->reply, score);
     return true;
 }
 
 static void take(struct opened *opened, bool is_lowest, uint64_t count, bool has_pairs, struct reply *reply) {
-    struct showing showing = {.reply = reply, .has_pairs = has_pairs};
+    struct taking taking = {.reply = reply, .has_pairs = has_pairs};
     uint64_t size = sorted_count(opened->value);
-    sorted_each(opened->value, is_lowest ? 0 : size - 1, count, !is_lowest, reply_popped, &showing);
+    sorted_each(opened->value, is_lowest ? 0 : size - 1, count, !is_lowest, reply_popped, &taking);
     sorted_remove_range(&opened->value, is_lowest ? 0 : size - count, count);
     value_close(opened, count, is_lowest ? EVENT_ZPOPMIN : EVENT_ZPOPMAX);
 }
@@ -55,8 +55,7 @@ static void command_zpopmax(struct write_scope *scope, const struct call *call, 
     pop(scope, call, false, reply);
 }
 
-/* ------------------------------------------------------------------ from the first sorted set that has
- * any */
+/* ------------------------------------------------------------------ from several keys */
 
 /* Takes up to `count` members and replies [key, member, score], or with has_pairs [key, [[member, score],
  * ...]]. */

@@ -13,7 +13,7 @@ struct request {
     int64_t offset, limit;
 };
 
-/* What the older commands leave open, ZRANGE's options say. */
+/* What the name of an older command says, and ZRANGE's options say. */
 struct form {
     bool is_open; /* BYSCORE, BYLEX and REV may follow */
     enum range_kind kind;
@@ -26,7 +26,7 @@ static bool read_limit(const struct call *call, uint32_t at, struct request *req
            argument_integer(&call->arguments[at + 2], &request->limit, reply, NULL);
 }
 
-/* The bounds are at `first` and behind it. */
+/* Reads bounds, which are at `first` and behind it, and options. */
 static bool request_parse_range(const struct call *call, uint32_t first, struct form form, bool stores,
                                 struct request *request, struct reply *reply) {
     bool is_kind_open = form.is_open, is_way_open = is_kind_open;
@@ -59,7 +59,7 @@ static bool request_parse_range(const struct call *call, uint32_t first, struct 
         return false;
     }
     request->is_backwards = form.is_backwards;
-    /* The other way round, the higher bound is named first. */
+    /* Where the range is backwards, the higher bound is named first. */
     bool is_swapped = form.is_backwards && form.kind != RANGE_RANK;
     const struct bulk *bounds = &call->arguments[first];
     return range_parse(form.kind, &bounds[is_swapped], &bounds[!is_swapped], &request->range, reply);

@@ -13,7 +13,7 @@
 
 /* ------------------------------------------------------------------ scores */
 
-/* Returns the index of the first score. */
+/* Reads the words before the scores. Returns the index of the first score. */
 static uint32_t zadd_flags(const struct call *call, uint32_t *flags) {
     static const struct {
         const char *name;
@@ -50,7 +50,7 @@ struct addition {
     const char *error;
 };
 
-/* One member. Returns false if it is to be the last: error says why. */
+/* Adds one member. Returns false if no further one is to be added: error says why. */
 static bool add_one(void **value, struct text member, double score, struct addition *addition) {
     double present;
     bool is_there = sorted_score(*value, member, &present);

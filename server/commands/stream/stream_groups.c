@@ -51,8 +51,8 @@ void group_give_up(struct opened_group *opened) {
     value_close(&opened->opened, 0, opened->event);
 }
 
-/* For the commands whose first argument is a key and whose second is a group: it is there, or the reply says
- * that it isn't. */
+/* Finds the group of a command whose first argument is a key and whose second is a group; or replies that it
+ * isn't there. */
 static bool find_group(const struct read_scope *scope, const struct call *call, const struct stream **stream,
                        const struct stream_group **group, struct reply *reply) {
     const void *value;
@@ -79,7 +79,7 @@ struct grouping {
     int64_t entries_read;
 };
 
-/* What follows the id of CREATE and SETID. */
+/* The options that follow the id of CREATE and SETID. */
 static bool grouping_parse(const struct call *call, bool is_create, struct grouping *grouping,
                            struct reply *reply) {
     *grouping = (struct grouping){false, STREAM_UNKNOWN};
@@ -271,7 +271,7 @@ struct asking {
     const struct bulk *consumer; /* NULL: any */
 };
 
-/* [IDLE ms] start end count [consumer]. In Redis's order. */
+/* [IDLE ms] start end count [consumer], read in Redis's order. */
 static bool asking_parse(const struct call *call, struct asking *asking, struct reply *reply) {
     uint32_t at = 3;
     *asking = (struct asking){0};
@@ -374,7 +374,7 @@ struct claiming {
 
 enum claimed { CLAIM_DONE, CLAIM_NONE, CLAIM_GONE, CLAIM_FAILED };
 
-/* CLAIM_GONE: it was pending, but is in the stream no more, and so isn't pending either from now on.
+/* CLAIM_GONE: the entry was pending, but is in the stream no more, and so isn't pending from now on either.
  * CLAIM_FAILED: out of memory. */
 static enum claimed claim(struct claiming *claiming, struct stream_id id, struct reply *reply) {
     struct opened_group *opened = &claiming->opened;
@@ -415,7 +415,7 @@ static bool idle_parse(const struct bulk *argument, int64_t *idle, struct reply 
     return true;
 }
 
-/* Of the options that come with a number. `known` is false if it is none of them. */
+/* Reads an option that comes with a number. `known` is false if it is none of these. */
 static bool claim_number(const struct call *call, uint32_t at, struct claiming *claiming, bool *is_known,
                          struct reply *reply) {
     const struct bulk *option = &call->arguments[at], *value = option + 1;
@@ -552,8 +552,8 @@ static bool autoclaim_parse(const struct call *call, struct autoclaiming *automa
     return true;
 }
 
-/* Goes over what is pending, from `next` on, and moves that to where the next call is to begin. Ids of
- * entries that are gone are written to `gone`. false when out of memory: some may have been claimed. */
+/* Goes over what is pending, from `next` on, and moves `next` to where the following call is to begin. Ids of
+ * entries that are gone are written to `gone`. Returns how many entries were claimed. */
 static bool autoclaim(struct autoclaiming *automatic, struct reply *gone, size_t *gone_count, size_t *found,
                       struct reply *reply) {
     const struct tree *pending = &automatic->claiming.opened.group->pending;

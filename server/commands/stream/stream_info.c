@@ -4,7 +4,7 @@
 #include "server/command/command.h"
 #include "streams.h"
 
-/* The call's stream; or the reply says that there is none. */
+/* Finds the call's stream; or replies that there is none. */
 static const struct stream *stream_of(const struct read_scope *scope, const struct call *call,
                                       struct reply *reply) {
     const void *value;
@@ -51,7 +51,7 @@ static void put_progress(const struct stream *stream, const struct stream_group 
         reply_null(reply);
 }
 
-/* The first `count` (0: all) that are pending; of a group with the consumer's name. */
+/* Replies the first `count` (0: all) entries that are pending; those of a group with the consumer's name. */
 static void put_pending(const struct tree *pending, uint64_t count, bool has_names, struct reply *reply) {
     put_integer(reply, "pel-count", pending->count);
     reply_bulk_text(reply, "pending");

@@ -1,8 +1,8 @@
 /* XREAD and XREADGROUP: what has come to several streams since an id, or waiting until something does.
  *
- * Each works through call->keys: when a waiting one is run again for a key, that is the only one, and
- * key_index tells whose id goes with it. What is replied is what a group's consumer gets: an entry is pending
- * before it is written. */
+ * Each works through call->keys: when a waiting command is run again for a key, that is its only one, and
+ * key_index tells which of the ids belongs to it. The reply is written last: an entry is pending before the
+ * group's consumer is told of it. */
 #include "shard/scope/scope.h"
 #include "server/command/command.h"
 #include "streams.h"
@@ -137,7 +137,7 @@ static void reply_no_group_to_read(const struct call *call, const struct bulk *g
 
 /* ------------------------------------------------------------------ replies */
 
-/* Streams that something was found in. */
+/* The streams in which something was found. */
 struct answer {
     struct reply *reply;
     size_t mark, streams;
@@ -157,7 +157,7 @@ static void answer_end(const struct answer *answer) {
         reply_defer_map(answer->reply, answer->mark, answer->streams);
 }
 
-/* What is done when nothing was found. */
+/* Waits, or replies that there is nothing. */
 static void wait_or_reply(const struct call *call, const struct reading *reading,
                           const struct waiting *waiting, struct reply *reply) {
     if (!reading->has_timeout || call->block == NULL)
@@ -178,7 +178,7 @@ static bool find_position(const struct write_scope *scope, const struct call *ca
     return position_parse(id_of_key(call, reading, key), false, value, position, reply);
 }
 
-/* Whether there is something to read for a waiter. Its arguments are those of a call that was fine. */
+/* Whether there is something to read for a command that waits. Its arguments have been found right. */
 static bool xread_is_ready(const struct call *call, const struct entry *entry) {
     struct reading reading;
     struct reply unused;
@@ -230,7 +230,7 @@ static void command_xread(struct write_scope *scope, const struct call *call, st
 
 /* ------------------------------------------------------------------ XREADGROUP */
 
-/* An entry becomes the consumer's. false when out of memory. */
+/* Makes the entry the consumer's. false when out of memory. */
 static bool deliver(struct opened_group *opened, const struct reading *reading, struct stream_id id,
                     int64_t now) {
     if (!delivery_room()) return false;
@@ -248,7 +248,8 @@ static bool deliver(struct opened_group *opened, const struct reading *reading, 
     return true;
 }
 
-/* What the group hasn't read yet. false when out of memory: some may have been delivered. */
+/* Replies what the group hasn't read yet. If memory runs out on the way, what was delivered so far is the
+ * answer. */
 static bool reply_unread(struct opened_group *opened, const struct reading *reading, int64_t now,
                          struct reply *reply) {
     struct stream_reader reader;
@@ -264,8 +265,8 @@ static bool reply_unread(struct opened_group *opened, const struct reading *read
     return true;
 }
 
-/* What the consumer has got already and not acknowledged. Of an entry that has been removed meanwhile only
- * the id is told. false when out of memory. */
+/* Replies what the consumer has got already and not acknowledged. Of an entry that has been removed meanwhile
+ * only the id is told. */
 static bool reply_history(struct opened_group *opened, const struct reading *reading, struct stream_id id,
                           int64_t now, struct reply *reply) {
     size_t mark = reply_defer(reply), found = 0;
@@ -295,7 +296,7 @@ static bool has_unread(const struct stream *stream, const struct stream_group *g
     return stream_has_after(stream, group->last);
 }
 
-/* Whatever its position says is said before anything is changed. */
+/* What is wrong with a position is replied before anything is changed. */
 static bool group_check(const struct write_scope *scope, const struct call *call,
                         const struct reading *reading, uint32_t key, struct position *position,
                         struct reply *reply) {
@@ -347,7 +348,7 @@ static void xreadgroup_reply_gone(const struct call *call, struct reply *reply) 
     if (reading_parse(call, true, &reading, reply)) reply_no_group_to_read(call, reading.group, 0, reply);
 }
 
-/* What one of a group's consumers has read is read for all of them. */
+/* What a consumer has read is read for its whole group. */
 static uint32_t xreadgroup_subject(const struct call *call) {
     struct reading reading;
     struct reply unused;

@@ -11,7 +11,7 @@
 
 /* ------------------------------------------------------------------ ids */
 
-/* What Redis takes for one, which is what strtoull does: blanks before it, a sign, zeros. */
+/* Reads a number as Redis does, which is as strtoull does: blanks before it, a sign, zeros. */
 static bool part_parse(const char *text, uint64_t *part) {
     int64_t number;
     char *end;
@@ -139,7 +139,7 @@ struct adding {
     uint32_t id_at; /* the argument's index */
 };
 
-/* The strategy, and how large the stream may get; *at is moved to the last argument of it. */
+/* Reads the strategy, and how large the stream may get; *at is moved to the last argument of it. */
 static bool trim_argument(const struct call *call, uint32_t *at, enum stream_trim_by by,
                           struct stream_trim *trim, struct reply *reply) {
     int64_t length;
@@ -232,7 +232,7 @@ static struct stream_id id_of_now(const struct stream *stream, int64_t now) {
     return id;
 }
 
-/* The id that the new entry gets. Returns what is wrong, or NULL. */
+/* Finds the id that the new entry gets. Returns what is wrong, or NULL. */
 static const char *id_choose(const struct stream *stream, const struct adding *adding, int64_t now,
                              struct stream_id *id) {
     if (stream_id_compare(stream->last, STREAM_ID_MOST) == 0)
@@ -264,7 +264,7 @@ static const char *append(struct stream *stream, struct stream_id id, const stru
     return error;
 }
 
-/* Into an open stream, which it makes if it has to. Returns what is wrong, or NULL. */
+/* Adds the entry to an open stream, which it makes if it has to. Returns what is wrong, or NULL. */
 static const char *add_entry(struct opened *opened, const struct call *call, const struct adding *adding,
                              struct stream_id *id) {
     if (opened->value == NULL) opened->value = stream_create();
@@ -320,7 +320,7 @@ static void command_xdel(struct write_scope *scope, const struct call *call, str
     struct stream_id id;
     int64_t removed = 0;
     if (!value_open(scope, &call->keys[0], TYPE_STREAM, &opened, reply)) return;
-    /* In Redis's order: of an absent key the ids aren't read. */
+    /* In Redis's order: if the key is absent, the ids aren't even looked at. */
     bool is_fine = !opened.was_there || ids_check(call, 2, reply);
     for (uint32_t i = 2; opened.was_there && is_fine && i < call->count; i++)
         removed += id_parse(&call->arguments[i], 0, true, NULL, &id) && stream_remove(opened.value, id);

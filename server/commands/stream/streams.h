@@ -11,24 +11,25 @@
  * has_sequence, unless NULL, allows "ms-*" and becomes false for it. */
 bool id_parse(const struct bulk *argument, uint64_t missing, bool is_strict, bool *has_sequence,
               struct stream_id *id);
-/* A strict one; or replies what is wrong, and returns false. */
+/* Reads a strict id; or replies what is wrong, and returns false. */
 bool id_argument(const struct bulk *argument, struct stream_id *id, struct reply *reply);
-/* All of the arguments from `first` on. */
+/* Reads all arguments from `first` on as strict ids. */
 bool ids_check(const struct call *call, uint32_t first, struct reply *reply);
-/* The bounds of a range, either of which may be excluded ("(ms-seq"); likewise. */
+/* Reads the bounds of a range, either of which may be excluded ("(ms-seq"); or replies what is wrong, and
+ * returns false. */
 bool id_start(const struct bulk *argument, struct stream_id *id, struct reply *reply);
 bool id_end(const struct bulk *argument, struct stream_id *id, struct reply *reply);
 
 size_t id_format(char text[WAITING_TEXT], struct stream_id id);
 void reply_id(struct reply *reply, struct stream_id id);
-/* The entry that the reader is at: its id, and its fields with their values. */
+/* Replies the entry that the reader is at: its id, and its fields with their values. */
 void reply_entry(struct reply *reply, struct stream_reader *reader);
-/* The entry of this id. false if it isn't there: nothing was replied. */
+/* Replies the entry of this id. false if it isn't there: then nothing was replied. */
 bool reply_entry_of(struct reply *reply, const struct stream *stream, struct stream_id id);
-/* At most `count` entries (0: all) of a range, as an array. */
+/* Replies at most `count` entries (0: all) of a range, as an array. */
 void reply_entries(struct reply *reply, const struct stream *stream, struct stream_id start,
                    struct stream_id end, bool is_backwards, uint64_t count);
-/* For what has to be a group, and isn't. */
+/* Replies that a group has to be there, and isn't. */
 void reply_no_group(struct reply *reply, const struct bulk *key, const struct bulk *group);
 
 /* Opens the stream of the call's only key and finds the group. false if it has replied already: then there is

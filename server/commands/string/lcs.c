@@ -57,7 +57,7 @@ static size_t matrix_stride(size_t rows) {
     return stride;
 }
 
-/* false when it is too large for the memory there is. */
+/* Allocates rows, and for each byte of a the bits of b. false if that is too much for the memory there is. */
 static bool matrix_allocate(struct matrix *matrix, bool goes_back) {
     uint16_t values = 0;
     for (size_t i = 0; i < matrix->a_length; i++)
@@ -91,7 +91,8 @@ static void row_after(const struct matrix *matrix, size_t i, const uint64_t *bef
     row_follow(before, row_in(matrix->equals, matrix, matrix->places[matrix->a[i - 1]]), row, matrix->words);
 }
 
-/* Returns L(a_length, b_length). Bits behind b's end stay 1, so that every 0 counts. */
+/* Goes over all rows and returns L(a_length, b_length). Bits behind b's end stay 1, so that every 0
+ * counts. */
 static size_t matrix_fill(struct matrix *matrix) {
     size_t rises = 0;
     for (size_t j = 0; j < matrix->b_length; j++)

@@ -15,7 +15,8 @@
 
 /* ------------------------------------------------------------------ shared by the commands below */
 
-/* A part of a value. Of a large one nothing is copied: the reply keeps the blob alive until it is sent. */
+/* Replies a part of a value. Nothing of a large one is copied: the reply keeps the blob alive until it is
+ * sent. */
 static void reply_view(struct reply *reply, const struct string_view *view, size_t first, size_t length) {
     if (view->blob == NULL || length <= BLOB_LEAST) {
         reply_bulk(reply, view->data + first, length);
@@ -36,8 +37,7 @@ static void reply_string(struct reply *reply, const struct entry *entry) {
     reply_view(reply, &view, 0, view.length);
 }
 
-/* Ends an edit that has done one thing, which may have failed for want of memory: then nothing has
- * changed. */
+/* Ends an edit that has done one thing. If that failed for want of memory, nothing has changed. */
 static bool edit_conclude(struct edit *edit, bool is_done, enum event event, struct reply *reply) {
     if (is_done) {
         scope_changed(edit, event);
@@ -65,7 +65,7 @@ static bool put_until(struct edit *edit, const struct bulk *value, int64_t expir
     return is_done;
 }
 
-/* What was answered already gives way to the error. */
+/* The answer that was written already gives way to the error. */
 static void reply_no_memory(struct reply *reply, size_t mark) {
     reply_truncate(reply, mark);
     reply_error(reply, ERROR_NO_MEMORY);
@@ -272,7 +272,7 @@ static void command_getex(struct write_scope *scope, const struct call *call, st
     if (!check_string(entry, reply)) return;
     if (options.time != NULL && !parse_moment(call, options.given, options.time, &expiry, reply)) return;
     reply_string(reply, entry);
-    /* Nothing asked for, or PERSIST of what has no expiry. */
+    /* No option was given, or PERSIST where there is no expiry. */
     if (expiry == ENTRY_NO_EXPIRY &&
         ((options.given & OPTION_PERSIST) == 0 || entry_expiry(entry) == ENTRY_NO_EXPIRY))
         return;
@@ -352,7 +352,7 @@ static void command_strlen(const struct read_scope *scope, const struct call *ca
     reply_integer(reply, entry == NULL ? 0 : (int64_t)entry_string_length(entry));
 }
 
-/* A place counted from the end becomes one counted from the start, and none lies before that. */
+/* Turns a place counted from the end into one counted from the start, and none lies before that. */
 static int64_t place_from_start(int64_t place, int64_t length) {
     if (place >= 0) return place;
     return place + length < 0 ? 0 : place + length;
@@ -385,7 +385,7 @@ static void command_substr(const struct read_scope *scope, const struct call *ca
     command_getrange(scope, call, reply);
 }
 
-/* Neither is negative, and `more` is the length of an argument: the sum fits. */
+/* Neither number is negative, and `more` is the length of an argument: the sum fits. */
 static bool check_length(uint64_t length, uint64_t more, struct reply *reply) {
     if (length + more <= (uint64_t)atomic_load_explicit(&config.proto_max_bulk_len, memory_order_relaxed))
         return true;
