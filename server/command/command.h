@@ -48,6 +48,11 @@ struct call {
 /* What a command may ask for that finds keys by looking (SORT's patterns), or that has work left when it
  * needs no shard any more. */
 struct further {
+    /* What the command has prepared, to be found here when it is run again; NULL: nothing. It is forgotten if
+     * there won't be another run, and counted to the client meanwhile. */
+    void *kept;
+    size_t kept_bytes;
+    void (*forget)(void *kept);
     /* Shards of keys that it found are added to these. If wants_shards is set then, whatever it has replied
      * is forgotten, and it is run again with them: it must not have changed anything. */
     struct shard_set *shards;
@@ -84,7 +89,8 @@ struct block {
     const struct waiting *waiting; /* NULL: for any value of the type */
 };
 
-/* The functions a row may have; each row fills exactly one. */
+/* The functions a row may have; each row fills exactly one, but for `read` and `write` of a command that
+ * writes only if it has a second key (SORT with STORE). */
 typedef void read_function(const struct read_scope *scope, const struct call *call, struct reply *reply);
 typedef void write_function(struct write_scope *scope, const struct call *call, struct reply *reply);
 /* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is

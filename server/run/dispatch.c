@@ -169,7 +169,7 @@ static enum outcome run_command(struct execution *execution) {
         enum outcome outcome = run_with_gate(execution, &is_again);
         if (!is_again) return outcome;
     } else {
-        if (command->write != NULL && !may_retire(execution)) return OUTCOME_PARKED;
+        if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
         if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
     }
     return run_with_keys(execution);
@@ -231,7 +231,9 @@ static void expect_one_reply(const struct execution *execution, size_t mark) {
 static void answer_without_memory(const struct execution *execution, size_t mark) {
     const struct command *command = execution->call.command;
     struct reply *reply = execution->reply;
-    if (!reply->is_broken || reply->is_over || (command->read == NULL && command->walk == NULL)) return;
+    if (!reply->is_broken || reply->is_over || call_writes(&execution->call) ||
+        (command->read == NULL && command->walk == NULL))
+        return;
     reply_truncate(reply, mark);
     reply->is_broken = false;
     reply_error(reply, ERROR_NO_MEMORY);
@@ -323,7 +325,8 @@ bool dispatch_unblock(struct task *task, bool is_error) {
 
 size_t dispatch_bytes(const struct task *task) {
     const struct under_way *under_way = task->under_way;
-    return under_way == NULL || under_way->blocked == NULL ? 0 : under_way->blocked->bytes;
+    if (under_way == NULL) return 0;
+    return (under_way->blocked == NULL ? 0 : under_way->blocked->bytes) + under_way->further.kept_bytes;
 }
 
 void dispatch_batch_end(struct worker *worker) {

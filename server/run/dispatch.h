@@ -49,7 +49,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
  * inquiries. */
 void dispatch_forget(struct worker *worker, struct task *task);
 
-/* Memory that its wait for a key takes. */
+/* Memory that its wait for a key takes, or what its request has prepared for its next run. */
 size_t dispatch_bytes(const struct task *task);
 
 /* Ends a wait for a key (CLIENT UNBLOCK), as if time were up, or with an error. false if the connection

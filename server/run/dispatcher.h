@@ -62,9 +62,13 @@ struct execution {
     struct key key;                  /* the one key, if that was prepared */
     struct block block;              /* what the command would wait for */
     struct blocked_client *blocked;  /* it waits for that */
-    struct further further;          /* if the row has COMMAND_FINDS */
     bool is_rejected;                /* for want of memory, before it ran */
 };
+
+/* Of a row with both functions: it writes if it has a second key (SORT ... STORE). */
+static inline bool call_writes(const struct call *call) {
+    return call->command->write != NULL && (call->command->read == NULL || call->key_count > 1);
+}
 
 /* It can't go on, and has changed nothing: the client is told. */
 static inline enum outcome execution_lacks_memory(struct execution *execution) {

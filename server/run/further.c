@@ -7,8 +7,8 @@ bool further_begin(struct execution *execution) {
     if ((execution->call.command->flags & COMMAND_FINDS) == 0) return true;
     struct under_way *under_way = under_way_of(execution->task);
     if (under_way == NULL) return false;
-    execution->further = (struct further){.shards = &under_way->found};
-    execution->call.further = &execution->further;
+    under_way->further.shards = &under_way->found;
+    execution->call.further = &under_way->further;
     return true;
 }
 

@@ -139,7 +139,7 @@ bool take_free_for_read(struct execution *execution, struct read_scope *scope) {
 /* With every shard, by the gate. */
 static enum outcome run_with_all(struct execution *execution) {
     struct lane *lane = execution->frame->lane;
-    if (execution->call.command->read != NULL) {
+    if (!call_writes(&execution->call)) {
         struct read_scope scope;
         scope_all_read(&scope, lane, execution->call.now);
         execute_read(execution, &scope);
@@ -162,7 +162,7 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
     struct frame *frame = execution->frame;
     struct read_scope read_scope;
     struct write_scope write_scope;
-    bool is_write = execution->call.command->write != NULL;
+    bool is_write = call_writes(&execution->call);
     gate_enter_closed(frame->lane);
     if (!find_shards(execution) || !(is_write ? take_free_for_write(execution, &write_scope)
                                               : take_free_for_read(execution, &read_scope))) {
@@ -228,7 +228,7 @@ static size_t room_lacking(const struct execution *execution, const struct write
 /* With the shards of its keys. */
 static enum outcome run_with_shards(struct execution *execution, bool *is_again) {
     struct frame *frame = execution->frame;
-    bool is_exclusive = execution->call.command->write != NULL, may_foresee = true;
+    bool is_exclusive = call_writes(&execution->call), may_foresee = true;
     *is_again = false;
     if (!further_begin(execution) || !find_shards(execution)) return execution_lacks_memory(execution);
     size_t mark = reply_mark(execution->reply);

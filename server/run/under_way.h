@@ -22,7 +22,8 @@ struct under_way {
     bool waits_again;
     struct walk walk;
     bool is_walking;
-    struct shard_set found; /* shards of keys that a command with COMMAND_FINDS has found */
+    struct further further; /* of a command with COMMAND_FINDS: what it has asked for, */
+    struct shard_set found; /* and the shards of keys that it has found */
 };
 
 /* The task's, made if there is none yet. NULL: no memory. */

@@ -369,6 +369,44 @@ static void sort_by_other_keys_waits_for_no_shard_but_theirs(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* It has copied the list, and waits for the shard of a weight meanwhile; which may be the list's, too, and
+ * then the next server has other hashes. */
+static bool sort_sees_a_change(const struct server *server, int seconds) {
+    redisContext *admin = server_connect_to(server, 0), *leaver = server_connect_to(server, 1), *sorters[3];
+    expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10 w_4 40");
+    expect(admin, "3", "RPUSH l 1 2 3");
+    expect(admin, "2", "SADD s 1 2");
+    expect(admin, "3", "RPUSH same 1 2 3");
+    expect(admin, "OK", "DEBUG HOLD w_2 %d", seconds);
+    static const char *const questions[] = {"SORT l BY w_*", "SORT s BY w_* DESC GET # GET w_*",
+                                            "SORT same BY w_*"};
+    for (int i = 0; i < 3; i++) {
+        sorters[i] = server_connect_to(server, 1 + i % 2);
+        redisAppendCommand(sorters[i], questions[i]);
+        send_now(sorters[i]);
+    }
+    redisAppendCommand(leaver, "SORT l BY w_*");
+    send_now(leaver);
+    while (info_number(admin, "parked_clients") < 4 && !is_answered(leaver)) continue;
+    redisFree(leaver);
+    expect(admin, "OK", "LSET l 0 4");
+    expect(admin, "1", "SADD s 3");
+    redisReply *reply = redisCommand(admin, "DEBUG HOLD w_2 0");
+    assert_non_null(reply);
+    bool is_in_time = strncmp(reply->str, "BUSY", 4) == 0; /* it is still held */
+    freeReplyObject(reply);
+    static const char *const answers[] = {"[3, 2, 4]", "[2, 30, 1, 20, 3, 10]", "[3, 1, 2]"};
+    for (int i = 0; i < 3 && is_in_time; i++) expect_next(sorters[i], answers[i]);
+    for (int i = 0; i < 3; i++) redisFree(sorters[i]);
+    redisFree(admin);
+    return is_in_time;
+}
+
+static void sort_sees_what_its_list_has_become_while_it_waited(void **state) {
+    (void)state;
+    try_while_it_sleeps(sort_sees_a_change);
+}
+
 /* Keys of databases 1 and 2 may share the held shard: then the next server has other hashes. */
 static bool flushdb_is_answered(const struct server *server, int seconds) {
     redisContext *admin = server_connect_to(server, 0), *flusher = server_connect_to(server, 1),
@@ -426,6 +464,7 @@ int main(void) {
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
+        cmocka_unit_test(sort_sees_what_its_list_has_become_while_it_waited),
         cmocka_unit_test(flushdb_waits_for_no_shard_but_those_of_its_own_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

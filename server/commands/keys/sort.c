@@ -3,7 +3,11 @@
  * Patterns name keys that can't be known before: those whose shards aren't held are found first, and asked
  * for (struct further). Then what is needed of them is copied, and the sorting itself is done when no shard
  * is held any more, unless the result is stored, or only a part of it is wanted and the rest need not be
- * fetched. */
+ * fetched.
+ *
+ * Such keys may lie in all shards, and everybody waits while these are held. So whatever can be done before
+ * is: memory is allocated, the elements are copied and their keys hashed when no more than their own shard is
+ * held, and if they are still the same afterwards, all that is left to do is to fetch the weights. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -11,6 +15,7 @@
 #include <string.h>
 
 #include "shard/keyspace.h"
+#include "shard/store/fetch.h"
 #include "shard/value/fields.h"
 #include "shard/value/list.h"
 #include "shard/value/members.h"
@@ -20,6 +25,9 @@
 #include "server/commands/shared/room.h"
 
 #define NUMBER_MOST 512
+/* Keys whose lines are sent for together, and how long their names may be. */
+#define WINDOW 32
+#define NAME_FEW 128
 
 struct element {
     struct packed_text text;
@@ -46,11 +54,14 @@ struct sorting {
     int64_t offset, limit;
     uint32_t gets; /* how many GETs there are */
     const struct key *store;
-    /* The elements, and what they are called by while they are sorted. */
+    /* Elements, and what they are called by while they are sorted. */
     struct element *elements;
     struct element **order;
     char *copies, *copies_end; /* of a list's elements, which are good for their visit only */
     struct chunk *chunks;      /* of whatever is needed when no shard is held any more */
+    uint64_t *hashes;          /* of the keys that BY names, in the order of elements; NULL: not known yet */
+    size_t bytes;              /* that these take */
+    bool owns_texts;           /* the elements' bytes have been copied */
     bool finishes_later, is_out_of_memory, wants_shards;
     /* for each element what each GET says, if it finishes later; without data: nothing */
     struct packed_text *got;
@@ -141,22 +152,21 @@ static const struct scope *scope_of(const struct sorting *sorting) {
     return sorting->reading != NULL ? &sorting->reading->scope : &sorting->writing->scope;
 }
 
-/* Whether the key may be looked up: its shard is held. If it isn't, the shard is asked for. */
-static bool is_held(struct sorting *sorting, const struct key *key) {
-    if (scope_holds(scope_of(sorting), key->hash)) return true;
+/* The key's shard is asked for, if it isn't held. */
+static void want(struct sorting *sorting, uint64_t hash) {
+    if (scope_holds(scope_of(sorting), hash)) return;
     struct further *further = sorting->call->further;
     assert(further != NULL && "who may not ask for shards holds them all");
     sorting->wants_shards = true;
-    if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, key->hash)))
+    if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, hash)))
         sorting->is_out_of_memory = true;
-    return false;
 }
 
 static const struct entry *look_up(const struct sorting *sorting, const struct key *key) {
     return sorting->reading != NULL ? scope_read(sorting->reading, key) : scope_view(sorting->writing, key);
 }
 
-/* Makes the text point to its own digits: in a copied struct it points to those of the original. */
+/* Points the text to its own digits: those of a copied struct are the other one's. */
 static void text_settle(struct packed_text *text) {
     if (text->is_integer) text->data = text->digits;
 }
@@ -176,45 +186,82 @@ static bool entry_text(const struct entry *entry, struct packed_text *text) {
     return true;
 }
 
-/* "#" is the element itself, "w_*" a string, "h_*->f" the field of a hash. false if there is no such
- * thing. */
-static bool pattern_value(struct sorting *sorting, const struct bulk *pattern,
+/* "#" is the element itself, "w_*" a string, "h_*->f" the field of a hash; anything else is nothing. */
+struct pattern {
+    bool is_element, is_key;
+    struct text before, behind; /* the star, in the key's name */
+    struct text field;          /* data NULL: none */
+};
+
+static struct pattern pattern_of(const struct bulk *text) {
+    struct pattern pattern = {.is_element = text->length == 1 && text->data[0] == '#',
+                              .is_key = has_star(text)};
+    if (!pattern.is_key) return pattern;
+    const char *star = memchr(text->data, '*', text->length), *end = text->data + text->length;
+    const char *arrow = memmem(star + 1, (size_t)(end - star - 1), "->", 2);
+    if (arrow != NULL && arrow + 2 < end) {
+        pattern.field = (struct text){arrow + 2, (size_t)(end - arrow - 2)};
+        end = arrow;
+    }
+    pattern.before = (struct text){text->data, (size_t)(star - text->data)};
+    pattern.behind = (struct text){star + 1, (size_t)(end - star - 1)};
+    return pattern;
+}
+
+/* The name of an element's key, in `few` if it has room there; else it is to be freed. */
+struct name {
+    char *data;
+    size_t length;
+    char few[NAME_FEW];
+};
+
+static bool name_of(struct sorting *sorting, const struct pattern *pattern, const struct packed_text *element,
+                    struct name *name) {
+    size_t before = pattern->before.length, behind = pattern->behind.length;
+    name->length = before + element->length + behind;
+    name->data = name->length <= sizeof name->few ? name->few : malloc(name->length);
+    if (name->data == NULL) {
+        sorting->is_out_of_memory = true;
+        return false;
+    }
+    memcpy(name->data, pattern->before.data, before);
+    if (element->length > 0) memcpy(name->data + before, element->data, element->length);
+    memcpy(name->data + before + element->length, pattern->behind.data, behind);
+    return true;
+}
+
+static void name_free(struct name *name) {
+    if (name->data != name->few) free(name->data);
+}
+
+static bool key_value(struct sorting *sorting, const struct pattern *pattern, const struct key *key,
+                      struct packed_text *text) {
+    const struct entry *entry = look_up(sorting, key);
+    if (pattern->field.data == NULL) return entry_text(entry, text);
+    return entry != NULL && entry_type(entry) == TYPE_HASH &&
+           fields_get(entry_value(entry), pattern->field, text);
+}
+
+/* false if there is no such thing. */
+static bool pattern_value(struct sorting *sorting, const struct pattern *pattern,
                           const struct packed_text *element, struct packed_text *text) {
-    if (pattern->length == 1 && pattern->data[0] == '#') {
+    struct name name;
+    if (pattern->is_element) {
         *text = *element;
         text_settle(text);
         return true;
     }
-    if (!has_star(pattern)) return false;
-    const char *star = memchr(pattern->data, '*', pattern->length), *end = pattern->data + pattern->length;
-    const char *arrow = memmem(star + 1, (size_t)(end - star - 1), "->", 2);
-    struct text field = {NULL, 0};
-    if (arrow != NULL && arrow + 2 < end) {
-        field = (struct text){arrow + 2, (size_t)(end - arrow - 2)};
-        end = arrow;
-    }
-    size_t before = (size_t)(star - pattern->data), behind = (size_t)(end - star - 1),
-           length = before + element->length + behind;
-    char few[256], *name = length <= sizeof few ? few : malloc(length);
-    if (name == NULL) {
-        sorting->is_out_of_memory = true;
-        return false;
-    }
-    memcpy(name, pattern->data, before);
-    if (element->length > 0) memcpy(name + before, element->data, element->length);
-    memcpy(name + before + element->length, star + 1, behind);
-    const struct key key = keyspace_key(sorting->call->keyspace, sorting->call->database, name, length);
-    const struct entry *entry = is_held(sorting, &key) ? look_up(sorting, &key) : NULL;
-    if (name != few) free(name);
-    if (field.data == NULL) return entry_text(entry, text);
-    if (entry == NULL || entry_type(entry) != TYPE_HASH || !fields_get(entry_value(entry), field, text))
-        return false;
-    return true;
+    if (!pattern->is_key || !name_of(sorting, pattern, element, &name)) return false;
+    const struct key key =
+        keyspace_key(sorting->call->keyspace, sorting->call->database, name.data, name.length);
+    bool is_there = key_value(sorting, pattern, &key, text);
+    name_free(&name);
+    return is_there;
 }
 
 /* ------------------------------------------------------------------ copies */
 
-/* Copies the text's bytes into the sorting's own memory. */
+/* The text's bytes become the sorting's own. */
 static void keep_text(struct sorting *sorting, struct packed_text *text) {
     struct chunk *chunk = sorting->chunks;
     if (text->length == 0) text->data = "";
@@ -229,6 +276,7 @@ static void keep_text(struct sorting *sorting, struct packed_text *text) {
         }
         *chunk = (struct chunk){.next = sorting->chunks, .capacity = capacity};
         sorting->chunks = chunk;
+        sorting->bytes += sizeof *chunk + capacity;
     }
     memcpy(chunk->bytes + chunk->used, text->data, text->length);
     text->data = chunk->bytes + chunk->used;
@@ -236,6 +284,33 @@ static void keep_text(struct sorting *sorting, struct packed_text *text) {
 }
 
 /* ------------------------------------------------------------------ elements */
+
+typedef bool visit_text(void *context, const struct packed_text *text);
+
+struct scored_visit {
+    visit_text *visit;
+    void *context;
+};
+
+static bool visit_scored(void *context, const struct packed_text *text, double score) {
+    const struct scored_visit *scored = context;
+    (void)score;
+    return scored->visit(scored->context, text);
+}
+
+/* Visits the elements in the order in which they are, until `visit` returns false. */
+static void each_element(const struct sorting *sorting, const struct entry *entry, visit_text *visit,
+                         void *context) {
+    const void *value = entry_value(entry);
+    bool is_backwards = sorting->keeps_order && sorting->is_descending;
+    uint64_t count = value_kind(entry_type(entry))->count(value), first = is_backwards ? count - 1 : 0;
+    struct scored_visit scored = {visit, context};
+    switch (entry_type(entry)) {
+    case TYPE_LIST: list_each(value, first, count, is_backwards, visit, context); break;
+    case TYPE_SET: members_each(value, visit, context); break;
+    default: sorted_each(value, first, count, is_backwards, visit_scored, &scored);
+    }
+}
 
 static bool load_one(void *context, const struct packed_text *text) {
     struct sorting *sorting = context;
@@ -262,42 +337,67 @@ static bool load_copy(void *context, const struct packed_text *text) {
     return load_one(sorting, &copy);
 }
 
-static bool load_list(struct sorting *sorting, const void *value, bool is_backwards) {
-    uint64_t count = list_count(value), first = is_backwards ? count - 1 : 0;
-    size_t bytes = 1;
-    list_each(value, first, count, is_backwards, add_length, &bytes);
-    sorting->copies = sorting->copies_end = malloc(bytes);
-    if (sorting->copies == NULL) {
-        reply_error(sorting->reply, ERROR_NO_MEMORY);
-        return false;
+static void forget_elements(struct sorting *sorting) {
+    for (struct chunk *chunk = sorting->chunks, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        free(chunk);
     }
-    list_each(value, first, count, is_backwards, load_copy, sorting);
-    return true;
-}
-
-static bool load_scored(void *context, const struct packed_text *text, double score) {
-    (void)score;
-    return load_one(context, text);
+    free(sorting->elements);
+    free(sorting->copies);
+    free(sorting->order);
+    free(sorting->hashes);
+    sorting->chunks = NULL;
+    sorting->elements = NULL;
+    sorting->copies = sorting->copies_end = NULL;
+    sorting->order = NULL;
+    sorting->hashes = NULL;
+    sorting->count = 0;
+    sorting->bytes = 0;
+    sorting->owns_texts = false;
 }
 
 static bool load(struct sorting *sorting, const struct entry *entry) {
-    const void *value = entry == NULL ? NULL : entry_value(entry);
-    uint64_t count = value == NULL ? 0 : value_kind(entry_type(entry))->count(value);
+    uint64_t count = entry == NULL ? 0 : value_kind(entry_type(entry))->count(entry_value(entry));
+    bool is_list = entry != NULL && entry_type(entry) == TYPE_LIST;
+    size_t bytes = 1;
+    if (is_list) each_element(sorting, entry, add_length, &bytes);
     sorting->elements = malloc((count + 1) * sizeof *sorting->elements);
     sorting->order = malloc((count + 1) * sizeof(struct element *));
-    if (sorting->elements == NULL || sorting->order == NULL) {
+    if (is_list) sorting->copies = sorting->copies_end = malloc(bytes);
+    if (sorting->elements == NULL || sorting->order == NULL || (is_list && sorting->copies == NULL)) {
         reply_error(sorting->reply, ERROR_NO_MEMORY);
         return false;
     }
-    if (count == 0) return true;
-    bool is_backwards = sorting->keeps_order && sorting->is_descending;
-    uint64_t first = is_backwards ? count - 1 : 0;
-    if (entry_type(entry) == TYPE_LIST) return load_list(sorting, value, is_backwards);
-    if (entry_type(entry) == TYPE_SET)
-        members_each(value, load_one, sorting);
-    else
-        sorted_each(value, first, count, is_backwards, load_scored, sorting);
+    sorting->bytes = (count + 1) * (sizeof *sorting->elements + sizeof(struct element *)) + bytes;
+    sorting->owns_texts = is_list;
+    if (count > 0) each_element(sorting, entry, is_list ? load_copy : load_one, sorting);
     return true;
+}
+
+struct comparison {
+    const struct sorting *sorting;
+    uint64_t count; /* that are the same */
+};
+
+static bool compare_one(void *context, const struct packed_text *text) {
+    struct comparison *comparison = context;
+    if (comparison->count == comparison->sorting->count) return false;
+    const struct packed_text *known = &comparison->sorting->elements[comparison->count].text;
+    bool is_same = text->is_integer && known->is_integer
+                       ? text->integer == known->integer
+                       : text->length == known->length &&
+                             (text->length == 0 || memcmp(text->data, known->data, text->length) == 0);
+    if (is_same) comparison->count++;
+    return is_same;
+}
+
+/* Whether these are still the elements, in this order. */
+static bool is_current(const struct sorting *sorting, const struct entry *entry) {
+    struct comparison comparison = {sorting, 0};
+    if (entry == NULL || value_kind(entry_type(entry))->count(entry_value(entry)) != sorting->count)
+        return false;
+    each_element(sorting, entry, compare_one, &comparison);
+    return comparison.count == sorting->count;
 }
 
 static double number_of(const struct packed_text *text, bool *is_bad) {
@@ -312,41 +412,104 @@ static double number_of(const struct packed_text *text, bool *is_bad) {
     return score;
 }
 
+static void find_by(struct sorting *sorting) {
+    const struct pattern pattern = pattern_of(sorting->by);
+    if (!pattern.is_key || sorting->count == 0) return;
+    sorting->hashes = malloc(sorting->count * sizeof *sorting->hashes);
+    if (sorting->hashes == NULL) {
+        sorting->is_out_of_memory = true;
+        return;
+    }
+    sorting->bytes += sorting->count * sizeof *sorting->hashes;
+    for (uint64_t i = 0; i < sorting->count; i++) {
+        struct name name;
+        if (!name_of(sorting, &pattern, &sorting->elements[i].text, &name)) return;
+        sorting->hashes[i] = keyspace_hash(sorting->call->keyspace, name.data, name.length);
+        name_free(&name);
+        want(sorting, sorting->hashes[i]);
+    }
+}
+
+static void find_gets(struct sorting *sorting, const struct packed_text *element) {
+    uint32_t at = 2;
+    for (const struct bulk *get; (get = next_get(sorting->call, &at)) != NULL;) {
+        const struct pattern pattern = pattern_of(get);
+        struct name name;
+        if (!pattern.is_key || !name_of(sorting, &pattern, element, &name)) continue;
+        want(sorting, keyspace_hash(sorting->call->keyspace, name.data, name.length));
+        name_free(&name);
+    }
+}
+
+/* What has been prepared is kept for the next run. */
+static bool keep_elements(struct sorting *sorting) {
+    for (uint64_t i = 0; !sorting->owns_texts && i < sorting->count && !sorting->is_out_of_memory; i++)
+        keep_text(sorting, &sorting->elements[i].text);
+    sorting->owns_texts = true;
+    return !sorting->is_out_of_memory;
+}
+
 /* Asks for the shards of all keys that the patterns name. Returns whether all are held. */
 static bool find(struct sorting *sorting) {
     uint32_t shards = keyspace_shard_count(sorting->call->keyspace);
     const struct scope *scope = scope_of(sorting);
     if (scope->held == NULL || scope->held->count == shards) return true;
-    for (uint64_t i = 0; i < sorting->count && !sorting->is_out_of_memory; i++) {
-        const struct packed_text *element = &sorting->order[i]->text;
-        struct packed_text text;
-        uint32_t at = 2;
-        if (sorting->by != NULL) pattern_value(sorting, sorting->by, element, &text);
-        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL;)
-            pattern_value(sorting, pattern, element, &text);
-        if (sorting->call->further->shards->count == shards) break;
+    if (sorting->by != NULL && sorting->hashes == NULL) find_by(sorting);
+    for (uint64_t i = 0; sorting->gets > 0 && i < sorting->count && !sorting->is_out_of_memory; i++) {
+        find_gets(sorting, &sorting->elements[i].text);
+        if (sorting->wants_shards && sorting->call->further->shards->count == shards) break;
     }
-    if (sorting->is_out_of_memory)
+    if (!sorting->wants_shards && !sorting->is_out_of_memory) return true;
+    if (sorting->is_out_of_memory || !keep_elements(sorting))
         reply_error(sorting->reply, ERROR_NO_MEMORY);
     else
-        sorting->call->further->wants_shards = sorting->wants_shards;
-    return !sorting->wants_shards && !sorting->is_out_of_memory;
+        sorting->call->further->wants_shards = true;
+    return false;
+}
+
+/* With what it is to be sorted by, if there is that. */
+static void weigh_one(struct sorting *sorting, struct element *element) {
+    if (!sorting->is_alphabetical)
+        element->score = number_of(&element->by, &sorting->is_bad_number);
+    else if (sorting->finishes_later && sorting->by != NULL)
+        keep_text(sorting, &element->by);
+}
+
+static void weigh_by_keys(struct sorting *sorting, const struct pattern *pattern) {
+    const struct call *call = sorting->call;
+    struct name names[WINDOW];
+    struct key keys[WINDOW];
+    for (uint64_t from = 0; from < sorting->count && !sorting->is_out_of_memory;) {
+        uint32_t count = 0;
+        for (; count < WINDOW && from + count < sorting->count; count++) {
+            uint64_t at = from + count;
+            struct name *name = &names[count];
+            if (!name_of(sorting, pattern, &sorting->elements[at].text, name)) break;
+            uint64_t hash = sorting->hashes != NULL ? sorting->hashes[at]
+                                                    : keyspace_hash(call->keyspace, name->data, name->length);
+            keys[count] = (struct key){name->data, name->length, hash, call->database, NULL};
+        }
+        keyspace_prefetch(scope_of(sorting)->lane, keys, count);
+        for (uint32_t i = 0; i < count; i++, from++) {
+            struct element *element = &sorting->elements[from];
+            element->has_by = key_value(sorting, pattern, &keys[i], &element->by);
+            if (element->has_by) weigh_one(sorting, element);
+            name_free(&names[i]);
+        }
+    }
 }
 
 static void weigh(struct sorting *sorting) {
+    struct pattern pattern = {.is_element = true};
+    if (sorting->by != NULL) pattern = pattern_of(sorting->by);
+    if (pattern.is_key) {
+        weigh_by_keys(sorting, &pattern);
+        return;
+    }
     for (uint64_t i = 0; i < sorting->count; i++) {
-        struct element *element = sorting->order[i];
-        element->has_by =
-            sorting->by == NULL || pattern_value(sorting, sorting->by, &element->text, &element->by);
-        if (!element->has_by) continue;
-        if (sorting->by == NULL) {
-            element->by = element->text;
-            text_settle(&element->by);
-        }
-        if (!sorting->is_alphabetical)
-            element->score = number_of(&element->by, &sorting->is_bad_number);
-        else if (sorting->finishes_later && sorting->by != NULL)
-            keep_text(sorting, &element->by);
+        struct element *element = &sorting->elements[i];
+        element->has_by = pattern_value(sorting, &pattern, &element->text, &element->by);
+        if (element->has_by) weigh_one(sorting, element);
     }
 }
 
@@ -386,27 +549,32 @@ static uint64_t result_count(const struct sorting *sorting) {
     return (sorting->end - sorting->first) * (sorting->gets == 0 ? 1 : sorting->gets);
 }
 
-/* Copies what is needed of other keys, and the elements themselves. */
+/* What GETs say of an element. */
+static void keep_gets(struct sorting *sorting, uint64_t element) {
+    uint32_t at = 2, k = 0;
+    for (const struct bulk *get; (get = next_get(sorting->call, &at)) != NULL; k++) {
+        struct packed_text *text = &sorting->got[element * sorting->gets + k];
+        const struct pattern pattern = pattern_of(get);
+        if (pattern_value(sorting, &pattern, &sorting->elements[element].text, text))
+            keep_text(sorting, text);
+        else
+            text->data = NULL;
+    }
+}
+
+/* What is needed of other keys, and the elements themselves. */
 static bool keep(struct sorting *sorting) {
-    if (sorting->gets > 0) sorting->got = calloc(sorting->count * sorting->gets + 1, sizeof *sorting->got);
-    if (sorting->gets > 0 && sorting->got == NULL) sorting->is_out_of_memory = true;
-    bool is_list = sorting->copies != NULL;
-    for (uint64_t i = 0; i < sorting->count && !sorting->is_out_of_memory; i++) {
+    if (!keep_elements(sorting)) return false;
+    if (sorting->gets > 0) {
+        sorting->got = calloc(sorting->count * sorting->gets + 1, sizeof *sorting->got);
+        if (sorting->got == NULL) return false;
+    }
+    for (uint64_t i = 0; sorting->gets > 0 && i < sorting->count && !sorting->is_out_of_memory; i++)
+        keep_gets(sorting, i);
+    for (uint64_t i = 0; sorting->by == NULL && i < sorting->count; i++) {
         struct element *element = &sorting->elements[i];
-        uint32_t at = 2, k = 0;
-        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL; k++) {
-            struct packed_text *text = &sorting->got[i * sorting->gets + k];
-            if (pattern_value(sorting, pattern, &element->text, text))
-                keep_text(sorting, text);
-            else
-                text->data = NULL;
-        }
-        bool is_own_weight = sorting->by == NULL;
-        if (!is_list) keep_text(sorting, &element->text);
-        if (is_own_weight) {
-            element->by = element->text;
-            text_settle(&element->by);
-        }
+        element->by = element->text;
+        text_settle(&element->by);
     }
     return !sorting->is_out_of_memory;
 }
@@ -435,8 +603,10 @@ static bool each_result(struct sorting *sorting, take_function *take, void *cont
         if (sorting->gets == 0 && !take(context, element)) return false;
         uint32_t at = 2;
         struct packed_text text;
-        for (const struct bulk *pattern; (pattern = next_get(sorting->call, &at)) != NULL;)
-            if (!take(context, pattern_value(sorting, pattern, element, &text) ? &text : NULL)) return false;
+        for (const struct bulk *get; (get = next_get(sorting->call, &at)) != NULL;) {
+            const struct pattern pattern = pattern_of(get);
+            if (!take(context, pattern_value(sorting, &pattern, element, &text) ? &text : NULL)) return false;
+        }
     }
     return true;
 }
@@ -472,23 +642,27 @@ static bool is_sortable(const struct entry *entry) {
            entry_type(entry) == TYPE_ZSET;
 }
 
-/* Makes the result. Returns whether there is one. */
+/* Returns whether there is a result. */
 static bool sort(struct sorting *sorting) {
     const struct entry *entry = look_up(sorting, &sorting->call->keys[0]);
     if (!is_sortable(entry)) {
         reply_error(sorting->reply, ERROR_WRONG_TYPE);
         return false;
     }
-    /* A set has no order of its own, and what is stored is to have one that doesn't depend on chance. */
+    /* A set has no order to keep; what is stored is to have one. */
     if (sorting->keeps_order && entry != NULL && entry_type(entry) == TYPE_SET && sorting->store != NULL) {
         sorting->keeps_order = false;
         sorting->is_alphabetical = true;
         sorting->by = NULL;
     }
-    if (!load(sorting, entry)) return false;
+    bool is_loaded = sorting->elements != NULL && is_current(sorting, entry);
+    if (!is_loaded) {
+        forget_elements(sorting);
+        if (!load(sorting, entry)) return false;
+    }
     cut(sorting);
     if (!find(sorting)) return false;
-    /* What GETs say of elements that are not wanted is not worth copying. */
+    /* GETs for elements that are not wanted are not worth copying. */
     sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL &&
                               !sorting->keeps_order &&
                               (sorting->gets == 0 || sorting->end - sorting->first == sorting->count);
@@ -508,15 +682,13 @@ static bool sort(struct sorting *sorting) {
 }
 
 static void sorting_end(struct sorting *sorting) {
-    for (struct chunk *chunk = sorting->chunks, *next; chunk != NULL; chunk = next) {
-        next = chunk->next;
-        free(chunk);
-    }
+    forget_elements(sorting);
     free(sorting->got);
-    free(sorting->elements);
-    free(sorting->copies);
-    free(sorting->order);
     free(sorting);
+}
+
+static void forget(void *kept) {
+    sorting_end(kept);
 }
 
 static void reply_results(struct sorting *sorting) {
@@ -533,15 +705,36 @@ static void finish(void *context, const struct call *call, struct reply *reply) 
     sorting_end(sorting);
 }
 
+/* A new one, with what the run before has prepared, if there was one. */
+static struct sorting *sorting_begin(const struct call *call) {
+    struct sorting *sorting = call->further == NULL ? NULL : call->further->kept;
+    if (sorting == NULL) return calloc(1, sizeof *sorting);
+    call->further->kept = NULL;
+    call->further->kept_bytes = 0;
+    *sorting = (struct sorting){.elements = sorting->elements,
+                                .order = sorting->order,
+                                .copies = sorting->copies,
+                                .copies_end = sorting->copies_end,
+                                .chunks = sorting->chunks,
+                                .hashes = sorting->hashes,
+                                .bytes = sorting->bytes,
+                                .owns_texts = sorting->owns_texts,
+                                .count = sorting->count};
+    return sorting;
+}
+
 static void run(const struct read_scope *reading, struct write_scope *writing, const struct call *call,
                 struct reply *reply) {
-    struct sorting *sorting = malloc(sizeof *sorting);
+    struct sorting *sorting = sorting_begin(call);
     if (sorting == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
-    *sorting =
-        (struct sorting){.call = call, .reading = reading, .writing = writing, .reply = reply, .limit = -1};
+    sorting->call = call;
+    sorting->reading = reading;
+    sorting->writing = writing;
+    sorting->reply = reply;
+    sorting->limit = -1;
     if (parse(sorting) && sort(sorting)) {
         if (sorting->finishes_later) {
             call->further->finish = finish;
@@ -553,10 +746,16 @@ static void run(const struct read_scope *reading, struct write_scope *writing, c
         else
             reply_results(sorting);
     }
+    if (call->further != NULL && call->further->wants_shards) {
+        call->further->kept = sorting;
+        call->further->kept_bytes = sizeof *sorting + sorting->bytes;
+        call->further->forget = forget;
+        return;
+    }
     sorting_end(sorting);
 }
 
-static void command_sort(struct write_scope *scope, const struct call *call, struct reply *reply) {
+void command_sort(struct write_scope *scope, const struct call *call, struct reply *reply) {
     run(NULL, scope, call, reply);
 }
 
@@ -573,6 +772,7 @@ const struct command sort_commands[] = {
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
               {.flags = KEY_RO | KEY_ACCESS, .is_unknown = true},
               {.flags = KEY_OW | KEY_UPDATE, .is_unknown = true}},
+     .read = command_sort_ro, /* without STORE */
      .write = command_sort,
      .room = room_for_first,
      .find_keys = sort_find_keys,
