@@ -152,6 +152,8 @@ enum command_flag {
     COMMAND_ALL_SHARDS = 1 << 24,
     /* Ours, with it: but those that have no table of the session's database will do without (FLUSHDB). */
     COMMAND_ONE_DATABASE = 1 << 23,
+    /* Ours: may leave a request without an answer, as Redis does (MONITOR of a client that is a monitor). */
+    COMMAND_MAY_BE_SILENT = 1 << 22,
     /* Ours: clients are told of one command without subcommands, although dispatch knows them as rows
      * (DEBUG). */
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,

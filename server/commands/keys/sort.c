@@ -158,6 +158,7 @@ static void want(struct sorting *sorting, uint64_t hash) {
     struct further *further = sorting->call->further;
     assert(further != NULL && "who may not ask for shards holds them all");
     sorting->wants_shards = true;
+    if (further->shards->count == keyspace_shard_count(sorting->call->keyspace)) return; /* all are */
     if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, hash)))
         sorting->is_out_of_memory = true;
 }

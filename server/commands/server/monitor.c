@@ -5,6 +5,7 @@
 static void command_monitor(struct worker *worker, struct task *task, const struct call *call,
                             struct reply *reply) {
     (void)call;
+    if (task->session.is_monitor) return;
     if (monitor_add(worker, task))
         reply_ok(reply);
     else
@@ -16,7 +17,7 @@ static void command_monitor(struct worker *worker, struct task *task, const stru
 const struct command monitor_commands[] = {
     {.name = "monitor",
      .arity = 1,
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_MAY_BE_SILENT,
      .worker = command_monitor,
      .since = "1.0.0",
      .group = "server",
