@@ -273,8 +273,10 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     const struct under_way *under_way = task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
-    bool is_exempt = task->is_closer || session->is_monitor;
-    if (is_paused(worker, call->command) && under_way == NULL && !is_exempt) {
+    /* One that has begun goes on, but for one that has only found out so far which shards it needs. */
+    bool has_begun = under_way != NULL && under_way->further.shards == NULL;
+    bool is_exempt = task->is_closer || session->is_monitor || has_begun;
+    if (is_paused(worker, call->command) && !is_exempt) {
         task_queue_append(&dispatcher->paused, task);
         task_park(task, PARK_ON_PAUSE);
         return OUTCOME_PARKED;

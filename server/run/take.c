@@ -156,6 +156,15 @@ static enum outcome run_with_all(struct execution *execution) {
     return wait_for_key(execution);
 }
 
+/* What a command needs for what becomes of its operands, if that isn't there. */
+static size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
+    const struct lane *lane = execution->frame->lane;
+    const struct command *command = execution->call.command;
+    if (command->room == NULL || !eviction_is_limited(lane)) return 0;
+    size_t needed = command->room(scope, &execution->call) + room_needed(&execution->call);
+    return eviction_has_room(lane, needed) ? 0 : needed;
+}
+
 /* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others
  * in again before it runs. */
 static enum outcome run_through_gate(struct execution *execution, bool *is_again) {
@@ -168,6 +177,15 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
                                               : take_free_for_read(execution, &read_scope))) {
         lane_leave(frame->lane);
         return run_with_all(execution);
+    }
+    size_t needed = is_write ? room_lacking(execution, &write_scope) : 0;
+    if (needed > 0) { /* others may have some of it, so it is an ordinary request again until it is made */
+        bool is_made;
+        scope_end_write(&write_scope);
+        open_gate(execution->worker, execution->task);
+        enum outcome outcome = make_room(execution, needed, &is_made);
+        *is_again = is_made;
+        return outcome;
     }
     /* Before others come in, who might want the gate: it is this one's turn. */
     if (is_long(execution)) lane_hold_still(frame->lane);
@@ -214,15 +232,6 @@ enum outcome run_with_database(struct execution *execution) {
     }
     run_write(execution, &scope);
     return wait_for_key(execution);
-}
-
-/* What a command needs for what becomes of its operands, if that isn't there. */
-static size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
-    const struct lane *lane = execution->frame->lane;
-    const struct command *command = execution->call.command;
-    if (command->room == NULL || !eviction_is_limited(lane)) return 0;
-    size_t needed = command->room(scope, &execution->call) + room_needed(&execution->call);
-    return eviction_has_room(lane, needed) ? 0 : needed;
 }
 
 /* With the shards of its keys. */

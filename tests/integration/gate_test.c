@@ -407,6 +407,36 @@ static void sort_sees_what_its_list_has_become_while_it_waited(void **state) {
     try_while_it_sleeps(sort_sees_a_change);
 }
 
+/* It has found its shards and waits for one when the pause begins: what it stores would come too late. The
+ * reader waits behind it on the same worker, so that both have had their turn when it is answered. */
+static void sort_that_has_found_its_shards_stores_nothing_while_writes_are_paused(void **state) {
+    (void)state;
+    struct server *server = start(NULL, NULL);
+    redisContext *admin = server_connect_to(server, 0), *sorter = server_connect_to(server, 1),
+                 *reader = server_connect_to(server, 1);
+    expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10");
+    expect(admin, "3", "RPUSH l 1 2 3");
+    expect(admin, "OK", "DEBUG HOLD w_2 0.3");
+    redisAppendCommand(sorter, "SORT l BY w_* STORE d");
+    send_now(sorter);
+    while (info_number(admin, "parked_clients") < 1) continue;
+    redisAppendCommand(reader, "GET w_2");
+    send_now(reader);
+    while (info_number(admin, "parked_clients") < 2) continue;
+    expect(admin, "OK", "CLIENT PAUSE 100000 WRITE");
+    expect_next(reader, "30");
+    expect(admin, "0", "EXISTS d");
+    assert_false(is_answered(sorter));
+    expect(admin, "OK", "CLIENT UNPAUSE");
+    expect_next(sorter, "3");
+    expect(admin, "[3, 1, 2]", "LRANGE d 0 -1");
+    assert_int_equal(info_number(admin, "parked_clients"), 0);
+    redisFree(reader);
+    redisFree(sorter);
+    redisFree(admin);
+    assert_int_equal(server_stop(server), 0);
+}
+
 /* Keys of databases 1 and 2 may share the held shard: then the next server has other hashes. */
 static bool flushdb_is_answered(const struct server *server, int seconds) {
     redisContext *admin = server_connect_to(server, 0), *flusher = server_connect_to(server, 1),
@@ -465,6 +495,7 @@ int main(void) {
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
         cmocka_unit_test(sort_sees_what_its_list_has_become_while_it_waited),
+        cmocka_unit_test(sort_that_has_found_its_shards_stores_nothing_while_writes_are_paused),
         cmocka_unit_test(flushdb_waits_for_no_shard_but_those_of_its_own_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
