@@ -14,7 +14,7 @@
  * to the control group; and holes in the allocator's pages count up to such a part of maxmemory: they grow as
  * keys go, and more keys must not go for that. */
 #define KERNEL_SHARE 20
-#define HOLES_SHARE 10
+#define HOLES_SHARE 4
 
 static struct keyspace *limited; /* both set before there is a second thread */
 static int64_t available;
