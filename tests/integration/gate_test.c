@@ -326,6 +326,35 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
+/* Each member of the first was looked for in each of the others (100 million times), where their members are soon
+ * taken out. */
+static void a_difference_of_many_small_sets_is_as_soon_there_as_their_union(void **state) {
+    (void)state;
+    enum { COUNT = 10000 };
+    static const char *words[COUNT + 3];
+    struct server *server = start(NULL, NULL);
+    redisContext *connection = server_connect(server);
+    add_members(connection, "large", 0, COUNT);
+    expect(connection, "2", "SADD small -1 7");
+    expect(connection, "2", "ZADD sorted 1 -1 2 7");
+    static const char *const commands[][3] = {
+        {"SUNION", NULL, "small"}, {"SDIFF", NULL, "small"}, {"ZDIFF", "10001", "sorted"}};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        int count = 0;
+        words[count++] = commands[i][0];
+        if (commands[i][1] != NULL) words[count++] = commands[i][1];
+        words[count++] = "large";
+        for (int k = 0; k < COUNT; k++) words[count++] = commands[i][2];
+        redisReply *reply = redisCommandArgv(connection, count, words, NULL);
+        assert_non_null(reply);
+        assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+        assert_int_equal(reply->elements, i == 0 ? COUNT + 1 : COUNT - 1);
+        freeReplyObject(reply);
+    }
+    redisFree(connection);
+    assert_int_equal(server_stop(server), 0);
+}
+
 /* Holds a shard that has none of these keys. */
 static void hold_beside(redisContext *connection, const char *const *keys) {
     bool is_apart = false;
@@ -493,6 +522,7 @@ int main(void) {
         cmocka_unit_test(what_takes_long_is_not_in_the_way_of_who_waits_for_all_shards_on_its_worker),
         cmocka_unit_test(a_walk_that_is_refused_again_and_again_gets_its_turn),
         cmocka_unit_test(lcs_of_long_strings_is_refused_as_in_redis),
+        cmocka_unit_test(a_difference_of_many_small_sets_is_as_soon_there_as_their_union),
         cmocka_unit_test(sort_by_other_keys_waits_for_no_shard_but_theirs),
         cmocka_unit_test(sort_sees_what_its_list_has_become_while_it_waited),
         cmocka_unit_test(sort_that_has_found_its_shards_stores_nothing_while_writes_are_paused),

@@ -129,13 +129,41 @@ static bool intersect(void *context, const struct packed_text *text, double scor
     return job_put(job, member, score);
 }
 
-static bool subtract(void *context, const struct packed_text *text, double score) {
+static bool put(void *context, const struct packed_text *text, double score) {
+    return job_put(context, (struct text){text->data, text->length}, score);
+}
+
+static bool take_out(void *context, const struct packed_text *text, double score) {
+    struct job *job = context;
+    (void)score;
+    sorted_remove(&job->result, (struct text){text->data, text->length});
+    return sorted_count(job->result) > 0;
+}
+
+static bool put_if_nowhere_else(void *context, const struct packed_text *text, double score) {
     struct job *job = context;
     struct text member = {text->data, text->length};
     double other;
     for (uint32_t i = 1; i < job->count; i++)
         if (source_score(&job->sources[i], member, &other)) return true;
     return job_put(job, member, score);
+}
+
+/* As in SDIFF. */
+static void subtract(struct job *job) {
+    uint64_t looks = 0, members = 0;
+    for (uint32_t i = 0; i < job->count; i++) {
+        if (job->sources[i].value == NULL) continue;
+        looks += source_count(&job->sources[0]);
+        members += source_count(&job->sources[i]);
+    }
+    if (looks / 2 <= members) {
+        source_each(&job->sources[0], put_if_nowhere_else, job);
+        return;
+    }
+    source_each(&job->sources[0], put, job);
+    for (uint32_t i = 1; i < job->count && !job->is_failed && sorted_count(job->result) > 0; i++)
+        source_each(&job->sources[i], take_out, job);
 }
 
 static void job_run(struct job *job) {
@@ -149,7 +177,7 @@ static void job_run(struct job *job) {
         }
         break;
     case OPERATION_INTER: source_each(&job->sources[0], intersect, job); break;
-    case OPERATION_DIFF: source_each(&job->sources[0], subtract, job); break;
+    case OPERATION_DIFF: subtract(job); break;
     }
 }
 
