@@ -1,4 +1,4 @@
-/* shard/state/event.c: events have the names that clients of Redis's keyspace notifications know. */
+/* shard/store/event.c: events have the names that clients of Redis's keyspace notifications know. */
 #include "tests/engine.h"
 
 #include "shard/store/event.h"

@@ -1,5 +1,5 @@
-/* shard/expiry.c and the lazy half in scope.c: an expired key is absent at once, removed by who may, gone
- * from memory after some slices, and nothing goes too early. */
+/* shard/expiry.c and the lazy half in shard/scope/: an expired key is absent at once, removed by who may,
+ * gone from memory after some slices, and nothing goes too early. */
 #include "tests/engine.h"
 
 #include <sched.h>
