@@ -214,8 +214,8 @@ fail:;
     return false;
 }
 
-/* true, or a reason. */
-static bool rewrite(char *const *present, char *why) {
+/* true, or a reason. `count` options have these texts at present. */
+static bool rewrite(char *const *present, int count, char *why) {
     char *written[MOST_OPTIONS] = {NULL};
     bool is_changed[MOST_OPTIONS] = {false};
     struct reading reading = {.values = written};
@@ -234,7 +234,7 @@ static bool rewrite(char *const *present, char *why) {
     } else if (is_fine && errno != ENOENT) { /* one that was removed is written anew */
         is_fine = refuse(why, "%s", strerror(errno));
     }
-    for (int i = 0; i < option_count() && is_fine; i++) is_changed[i] = strcmp(written[i], present[i]) != 0;
+    for (int i = 0; i < count && is_fine; i++) is_changed[i] = strcmp(written[i], present[i]) != 0;
     if (is_fine && !file_replace(&text, present, is_changed, &status))
         is_fine = refuse(why, "%s", strerror(errno));
     lines_free(&text);
@@ -245,6 +245,7 @@ static bool rewrite(char *const *present, char *why) {
 
 void config_rewrite(struct reply *reply) {
     char *present[MOST_OPTIONS] = {NULL};
+    const int count = option_count();
     char why[WHY_SIZE] = "out of memory";
     bool is_fine = true;
     if (!*config_file()) {
@@ -253,9 +254,9 @@ void config_rewrite(struct reply *reply) {
     }
     mutex_lock(&rewrite_mutex);
     mutex_lock(&values_mutex);
-    for (int i = 0; i < option_count() && is_fine; i++) is_fine = (present[i] = strdup(values[i])) != NULL;
+    for (int i = 0; i < count && is_fine; i++) is_fine = (present[i] = strdup(values[i])) != NULL;
     mutex_unlock(&values_mutex);
-    is_fine = is_fine && rewrite(present, why);
+    is_fine = is_fine && rewrite(present, count, why);
     mutex_unlock(&rewrite_mutex);
     values_free(present);
 
