@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "evict/eviction.h"
 #include "scope/scope_take.h"
+#include "scope/tell.h"
 #include "store/shard.h"
 
 static void seats_init(struct keyspace *keyspace) {
@@ -149,26 +150,16 @@ void keyspace_counts(const struct keyspace *keyspace, struct keyspace_counts *co
 
 /* ------------------------------------------------------------------ whole databases */
 
-static void tell_whole(struct keyspace *keyspace, const struct key *key, enum event event, uint32_t other) {
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].changed != NULL)
-            keyspace->listeners[i].changed(keyspace->listeners[i].context, key, NULL, event, other);
-}
-
-static void tell_flushed(struct keyspace *keyspace, const struct shard *shard, uint32_t database) {
-    uint64_t hash = (uint64_t)shard->number << 1 << (63 - keyspace->shard_bits);
-    assert(keyspace_shard(keyspace, hash) == shard);
-    tell_whole(keyspace, &(struct key){.database = database, .hash = hash}, EVENT_FLUSH, database);
-}
-
-static uint64_t flush_shard(struct lane *lane, struct shard *shard, uint32_t database)
+static uint64_t flush_shard(struct write_scope *scope, struct shard *shard, uint32_t database)
     REQUIRES(&shard->lock) {
+    const struct region region = {shard->number, database, EVENT_FLUSH, database};
     struct table *table = shard_table(shard, database);
     if (table == NULL) return 0;
     uint64_t keys = counter_read(&table->keys);
-    shard_drop_table(lane->keyspace, shard, database);
-    table_bury(table, lane);
-    tell_flushed(lane->keyspace, shard, database);
+    tell_before_all(scope, &region);
+    shard_drop_table(scope->scope.keyspace, shard, database);
+    table_bury(table, scope->scope.lane);
+    tell_changed_all(scope, &region);
     return keys;
 }
 
@@ -185,7 +176,7 @@ uint64_t keyspace_flush(struct write_scope *held, uint32_t database) {
         for (uint32_t at = 0; at < shards; at++) {
             struct shard *shard = &keyspace->shards[scope->held == NULL ? at : scope->held->numbers[at]];
             shard_assert_exclusive(shard);
-            keys += flush_shard(scope->lane, shard, i);
+            keys += flush_shard(held, shard, i);
         }
     }
     scope->changes += keys;
@@ -213,20 +204,30 @@ uint32_t keyspace_find_tables(const struct keyspace *keyspace, uint32_t database
     return found;
 }
 
+static void swap_shard(struct write_scope *scope, struct shard *shard, uint32_t first, uint32_t second)
+    REQUIRES(&shard->lock) {
+    const struct region one = {shard->number, first, EVENT_SWAP, second},
+                        other = {shard->number, second, EVENT_SWAP, first};
+    struct table *table = shard_table(shard, first);
+    if (table == NULL && shard_table(shard, second) == NULL) return;
+    tell_before_all(scope, &one);
+    tell_before_all(scope, &other);
+    shard_set_table(shard, first, shard_table(shard, second));
+    shard_set_table(shard, second, table);
+    tell_changed_all(scope, &one);
+    tell_changed_all(scope, &other);
+}
+
 void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second) {
     struct keyspace *keyspace = all->scope.keyspace;
     assert(all->scope.held == NULL && "the gate is closed");
     keyspace_use_database(keyspace, first);
     keyspace_use_database(keyspace, second);
-    for (uint32_t number = 0; number < keyspace->shard_count; number++) {
+    for (uint32_t number = 0; number < keyspace->shard_count && first != second; number++) {
         struct shard *shard = &keyspace->shards[number];
         shard_assert_exclusive(shard);
-        struct table *table = shard_table(shard, first);
-        shard_set_table(shard, first, shard_table(shard, second));
-        shard_set_table(shard, second, table);
+        swap_shard(all, shard, first, second);
     }
-    tell_whole(keyspace, &(struct key){.database = first}, EVENT_SWAP, second);
-    tell_whole(keyspace, &(struct key){.database = second}, EVENT_SWAP, first);
     all->scope.changes++;
     counter_add(&all->scope.lane->changes, 1);
 }

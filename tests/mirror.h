@@ -63,33 +63,73 @@ static inline bool copies_equal(const struct copy *a, const struct copy *b) {
     return a->expiry == b->expiry && a->checksum == b->checksum && a->length == b->length;
 }
 
-static inline void mirror_before(void *context, const struct key *key, const struct entry *entry) {
+static inline void mirror_before(void *context, struct write_scope *scope, const struct key *key,
+                                 const struct entry *entry) {
     struct mirror *mirror = context;
     struct copy now = copy_of(entry);
+    CHECK(scope_holds(&scope->scope, key->hash));
     CHECK(copies_equal(mirror_copy(mirror, key->database, key->data, key->length), &now));
 }
 
-static inline void mirror_changed(void *context, const struct key *key, const struct entry *entry,
-                                  enum event event, uint32_t other) {
+static inline void mirror_changed(void *context, struct write_scope *scope, const struct key *key,
+                                  const struct entry *entry, enum event event, bool is_new) {
     struct mirror *mirror = context;
+    struct copy *copy = mirror_copy(mirror, key->database, key->data, key->length);
+    bool is_removal = event == EVENT_DEL || event == EVENT_EXPIRED || event == EVENT_EVICTED ||
+                      event == EVENT_RENAME_FROM || event == EVENT_MOVE_FROM;
     atomic_fetch_add(&mirror->told[event], 1);
-    if (event == EVENT_FLUSH) {
-        CHECK(key->data == NULL && entry == NULL);
-        for (int i = 0; i < MIRROR_NAMES; i++)
-            if (mirror->shards[i] == keyspace_shard_of(mirror->keyspace, key->hash))
-                mirror->copies[key->database][i].is_present = false;
-    } else if (event == EVENT_SWAP) {
-        static struct copy held[MIRROR_NAMES]; /* the gate is closed */
-        CHECK(key->data == NULL && entry == NULL);
-        if (key->database > other) return; /* told for both: once is enough */
-        memcpy(held, mirror->copies[key->database], sizeof held);
-        memcpy(mirror->copies[key->database], mirror->copies[other], sizeof held);
-        memcpy(mirror->copies[other], held, sizeof held);
-    } else {
-        bool is_removal = event == EVENT_DEL || event == EVENT_EXPIRED || event == EVENT_EVICTED ||
-                          event == EVENT_RENAME_FROM || event == EVENT_MOVE_FROM;
-        CHECK((entry == NULL) == is_removal);
-        *mirror_copy(mirror, key->database, key->data, key->length) = copy_of(entry);
+    CHECK(scope_holds(&scope->scope, key->hash));
+    CHECK((entry == NULL) == is_removal);
+    CHECK(is_new == (entry != NULL && !copy->is_present));
+    *copy = copy_of(entry);
+}
+
+struct mirror_region {
+    struct mirror *mirror;
+    uint32_t database;
+    int keys;
+};
+
+static inline void mirror_region_entry(void *context, const struct entry *entry) {
+    struct mirror_region *region = context;
+    size_t length;
+    const char *data = entry_key(entry, &length);
+    struct copy now = copy_of(entry);
+    CHECK(copies_equal(mirror_copy(region->mirror, region->database, data, length), &now));
+    region->keys++;
+}
+
+/* What is about to go, or to move, is still there, and is what was told of it. */
+static inline void mirror_before_all(void *context, struct write_scope *scope, const struct region *region) {
+    struct mirror *mirror = context;
+    struct mirror_region there = {mirror, region->database, 0};
+    uint64_t position = keyspace_shard_position(mirror->keyspace, region->shard);
+    int present = 0;
+    while (position != SCOPE_SCAN_END)
+        position = scope_scan(&scope->reading, region->shard, region->database, position, 64,
+                              mirror_region_entry, &there);
+    for (int i = 0; i < MIRROR_NAMES; i++) {
+        const struct copy *copy = &mirror->copies[region->database][i];
+        present += mirror->shards[i] == region->shard && copy->is_present &&
+                   (copy->expiry == ENTRY_NO_EXPIRY || copy->expiry > scope->scope.now);
+    }
+    CHECK(there.keys == present);
+}
+
+static inline void mirror_changed_all(void *context, struct write_scope *scope, const struct region *region) {
+    struct mirror *mirror = context;
+    (void)scope;
+    atomic_fetch_add(&mirror->told[region->event], 1);
+    for (int i = 0; i < MIRROR_NAMES; i++) {
+        struct copy *copy = &mirror->copies[region->database][i];
+        if (mirror->shards[i] != region->shard) continue;
+        if (region->event == EVENT_FLUSH) {
+            copy->is_present = false;
+        } else if (region->database < region->other) { /* told for both: once is enough */
+            struct copy moved = *copy;
+            *copy = mirror->copies[region->other][i];
+            mirror->copies[region->other][i] = moved;
+        }
     }
 }
 
@@ -105,7 +145,9 @@ static inline struct mirror *mirror_open(uint32_t shards, uint32_t databases, ui
             keyspace_shard_of(mirror->keyspace, keyspace_hash(mirror->keyspace, name, length));
     }
     atomic_init(&mirror->now, MIRROR_TIME_BEGINS);
-    keyspace_listen(mirror->keyspace, &(struct keyspace_listener){mirror_before, mirror_changed, mirror});
+    keyspace_listen(mirror->keyspace,
+                    &(struct keyspace_listener){mirror_before, mirror_changed, mirror_before_all,
+                                                mirror_changed_all, mirror});
     return mirror;
 }
 
@@ -206,7 +248,7 @@ static inline void editor_transfer(struct editor *editor, struct write_scope *sc
                                    const struct key *to) {
     bool is_same = from->database == to->database && from->length == to->length &&
                    memcmp(from->data, to->data, to->length) == 0;
-    const struct entry *source = scope_view(scope, from);
+    const struct entry *source = scope_read(&scope->reading, from);
     if (source == NULL || is_same) return;
     static const enum event events[3][2] = {
         {EVENT_RENAME_FROM, EVENT_RENAME_TO}, {EVENT_MOVE_FROM, EVENT_MOVE_TO}, {EVENT_COUNT, EVENT_COPY_TO}};

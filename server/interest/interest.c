@@ -176,31 +176,26 @@ static void tell_database(struct shard_interests *shard, uint32_t database, bool
                 interest->kind->changed(interest, NULL, event);
 }
 
-/* The gate is closed: every shard is ours. */
-static void tell_swapped(uint32_t database) {
-    for (uint32_t i = 0; i < keyspace_shard_count(registry.keyspace); i++)
-        tell_database(&registry.shards[i], database, keyspace_shard_keys(registry.keyspace, i, database) > 0,
-                      EVENT_SWAP);
-}
-
-static void on_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
-                       uint32_t other) {
+static void on_changed(void *context, struct write_scope *scope, const struct key *key,
+                       const struct entry *entry, enum event event, bool is_new) {
     (void)context;
-    (void)other;
+    (void)scope;
+    (void)is_new;
     if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
-    if (event == EVENT_SWAP) {
-        tell_swapped(key->database);
-        return;
-    }
-    struct shard_interests *shard = interests_of(key);
-    if (shard->count == 0) return;
-    if (event == EVENT_FLUSH) { /* what matters of a key that is there stands in its shard */
-        tell_database(shard, key->database, false, event);
-        return;
-    }
+    if (interests_of(key)->count == 0) return;
     for (struct interest *interest = interest_near(key); interest != NULL;
          interest = interest_behind(interest))
         if (key_equals(interest->key, key)) interest->kind->changed(interest, entry, event);
+}
+
+/* What a swap brings may be what an interest waits for. A flush brings nothing, but what matters of a key that
+ * is there stands in its shard. */
+static void on_changed_all(void *context, struct write_scope *scope, const struct region *region) {
+    (void)context;
+    (void)scope;
+    if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
+    tell_database(&registry.shards[region->shard], region->database,
+                  keyspace_shard_keys(registry.keyspace, region->shard, region->database) > 0, region->event);
 }
 
 bool interest_start(struct keyspace *keyspace) {
@@ -208,7 +203,8 @@ bool interest_start(struct keyspace *keyspace) {
     registry.keyspace = keyspace;
     registry.shards = calloc(keyspace_shard_count(keyspace), sizeof *registry.shards);
     if (registry.shards == NULL) return false;
-    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed});
+    keyspace_listen(keyspace,
+                    &(struct keyspace_listener){.changed = on_changed, .changed_all = on_changed_all});
     return true;
 }
 

@@ -12,14 +12,6 @@
 #include "scope_take.h"
 #include "tell.h"
 
-static void tell_before(const struct edit *edit) {
-    listeners_before(edit->scope->scope.keyspace, edit->key, edit->entry);
-}
-
-static void tell_changed(const struct edit *edit, enum event event) {
-    listeners_changed(edit->scope->scope.keyspace, edit->key, edit->entry, event);
-}
-
 static bool has_undo(const struct edit *edit) {
     return edit->scope->scope.undo != NULL;
 }
@@ -54,16 +46,16 @@ void scope_edit(struct write_scope *scope, const struct key *key, struct edit *e
         edit->place = (uint64_t)(uintptr_t)at;
         edit->entry = slot_entry(at);
         if (slot_expires(at) && entry_expiry(edit->entry) <= scope->scope.now) {
-            tell_before(edit);
+            tell_before(scope, key, edit->entry);
             entry_retire(scope->scope.lane, edit_unlink(edit)); /* for good: it is absent either way */
-            tell_changed(edit, EVENT_EXPIRED);
+            tell_changed(scope, key, NULL, EVENT_EXPIRED, false);
             counter_add(&scope->scope.lane->expired, 1);
             edit->is_changed = false;
         }
     } else {
         usage_expect(scope->scope.lane, key->hash);
     }
-    tell_before(edit);
+    tell_before(scope, key, edit->entry);
 }
 
 void scope_changed(struct edit *edit, enum event event) {
@@ -74,7 +66,7 @@ void scope_changed(struct edit *edit, enum event event) {
     scope->changes++;
     counter_add(&scope->lane->changes, 1);
     if (edit->entry != NULL && scope->counts_access && !edit->is_new) scope_note_use(scope, edit->entry);
-    tell_changed(edit, event);
+    tell_changed(edit->scope, edit->key, edit->entry, event, edit->is_new && edit->entry != NULL);
 #ifdef PLANT_TORN_MSET
     if (event == EVENT_SET) scope_tear(scope);
 #endif
@@ -253,8 +245,7 @@ static struct blob *own_blob(const struct entry *entry, size_t length) {
 }
 
 size_t scope_stretch_bytes(const struct write_scope *scope, const struct key *key, size_t length) {
-    const struct read_scope reading = {scope->scope};
-    const struct entry *entry = scope_peek(&reading, key);
+    const struct entry *entry = scope_peek(&scope->reading, key);
     if (entry != NULL && entry_type(entry) != TYPE_STRING) return 0;
     size_t present = entry == NULL ? 0 : entry_string_length(entry);
     if (length < present) length = present;

@@ -37,14 +37,10 @@ static inline void count_read(const struct scope *scope, const struct entry *ori
     if (original != NULL && scope->counts_access) scope_note_use(scope, original);
 }
 
-static const struct entry *read(const struct scope *scope, const struct key *key) {
-    const struct entry *original = find(scope, key), *entry = shown(scope, original);
-    count_read(scope, entry != NULL ? original : NULL);
-    return entry;
-}
-
 const struct entry *scope_read(const struct read_scope *scope, const struct key *key) {
-    return read(&scope->scope, key);
+    const struct entry *original = find(&scope->scope, key), *entry = shown(&scope->scope, original);
+    count_read(&scope->scope, entry != NULL ? original : NULL);
+    return entry;
 }
 
 /* The header stays as it is while others can see the entry, but for its access (entry_layout.h). */
@@ -73,8 +69,4 @@ void plain_string_copy(const struct plain_string *plain, char *out) {
 
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key) {
     return shown(&scope->scope, find(&scope->scope, key));
-}
-
-const struct entry *scope_view(const struct write_scope *scope, const struct key *key) {
-    return read(&scope->scope, key);
 }

@@ -69,9 +69,14 @@ struct scope {
 struct read_scope {
     struct scope scope;
 };
+/* Which is one to read through as well: BITOP reads its sources so. */
 struct write_scope {
-    struct scope scope;
+    union {
+        struct scope scope;
+        struct read_scope reading;
+    };
 };
+_Static_assert(offsetof(struct read_scope, scope) == 0, "a write scope's own is also that of its reading");
 
 /* ------------------------------------------------------------------ reading */
 
@@ -91,8 +96,6 @@ void plain_string_copy(const struct plain_string *plain, char *out);
 /* The same as scope_read, leaving no trace: for commands that look at a key without using its value (TTL,
  * TYPE, OBJECT, DEBUG). */
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key);
-/* For a write command that reads keys it does not edit (BITOP's sources). Counts like scope_read. */
-const struct entry *scope_view(const struct write_scope *scope, const struct key *key);
 
 /* Whether it may be asked for keys with that hash: their shard is in the scope. */
 bool scope_holds(const struct scope *scope, uint64_t hash);

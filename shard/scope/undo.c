@@ -70,15 +70,6 @@ static struct key key_at(const struct place *place, const struct entry *entry) {
     return (struct key){.data = data, .length = length, .hash = place->hash, .database = place->database};
 }
 
-static void tell(const struct write_scope *scope, const struct place *place, const struct entry *named,
-                 const struct entry *entry, bool is_before) {
-    struct key key = key_at(place, named);
-    if (is_before)
-        listeners_before(scope->scope.keyspace, &key, entry);
-    else
-        listeners_changed(scope->scope.keyspace, &key, entry, EVENT_UNDO);
-}
-
 /* An entry came, went, or took another's place. */
 struct exchange {
     struct place place;
@@ -106,7 +97,7 @@ static void spare_return(struct lane *lane, struct bucket *spare) {
 
 static void exchange_back(void *context, void *note) {
     struct exchange *exchange = note;
-    const struct write_scope *scope = context;
+    struct write_scope *scope = context;
     struct lane *lane = scope->scope.lane;
     struct table *table = table_at(&exchange->place);
     struct entry *before = exchange->before, *now = exchange->now;
@@ -116,7 +107,7 @@ static void exchange_back(void *context, void *note) {
     if (now == NULL && before->key_length % 2 == 1) return;
 #endif
     spare_return(lane, exchange->spare);
-    tell(scope, &exchange->place, named, now, true);
+    tell_before(scope, &key, now);
     slot *at = now == NULL ? NULL : table_find(table, &key);
     assert(now == NULL || (at != NULL && slot_entry(at) == now));
     if (at != NULL && before != NULL) {
@@ -128,13 +119,13 @@ static void exchange_back(void *context, void *note) {
     } else {
         table_insert(table, key.hash, before, lane);
     }
-    tell(scope, &exchange->place, named, before, false);
+    tell_changed(scope, &key, before, EVENT_UNDO, now == NULL && before != NULL);
     if (now != NULL) retire(lane, now, exchange->is_now_shell);
 }
 
 static void exchange_keep(void *context, void *note) {
     struct exchange *exchange = note;
-    const struct write_scope *scope = context;
+    struct write_scope *scope = context;
     struct lane *lane = scope->scope.lane;
     spare_return(lane, exchange->spare);
     if (exchange->before != NULL) retire(lane, exchange->before, exchange->is_before_shell);
@@ -153,29 +144,31 @@ struct overwriting {
 
 static void overwriting_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
-    const struct write_scope *scope = context;
+    struct write_scope *scope = context;
     struct table *table = table_at(&overwriting->place);
     struct entry *entry = overwriting->entry;
+    struct key key = key_at(&overwriting->place, entry);
     unsigned char *at = (unsigned char *)entry + overwriting->offset;
-    tell(scope, &overwriting->place, entry, entry, true);
+    tell_before(scope, &key, entry);
     table_uncount(table, entry, scope->scope.lane);
     entry_store(entry, at, overwriting->were, overwriting->length);
     table_count(table, entry, scope->scope.lane);
-    tell(scope, &overwriting->place, entry, entry, false);
+    tell_changed(scope, &key, entry, EVENT_UNDO, false);
 }
 
 /* Of a value, whose inside has been put back by now: so it can't be shown as it was. */
 static void value_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
-    const struct write_scope *scope = context;
+    struct write_scope *scope = context;
     struct table *table = table_at(&overwriting->place);
     struct entry *entry = overwriting->entry;
+    struct key key = key_at(&overwriting->place, entry);
     unsigned char *at = (unsigned char *)entry + overwriting->offset;
     if (memcmp(at, overwriting->were, overwriting->length) != 0)
         entry_store(entry, at, overwriting->were, overwriting->length);
     table_count_bytes(table, entry, (int64_t)entry_bytes(entry) - overwriting->bytes, scope->scope.lane);
-    tell(scope, &overwriting->place, entry, entry, true);
-    tell(scope, &overwriting->place, entry, entry, false);
+    tell_before(scope, &key, entry);
+    tell_changed(scope, &key, entry, EVENT_UNDO, false);
 }
 
 static const struct journal_kind overwriting_kind = {overwriting_back, NULL},

@@ -1,25 +1,42 @@
-/* Who wants to know of changes. */
+/* Who wants to know of changes.
+ *
+ * Nothing changes in the keyspace but between the two calls for it: `before` and `changed` of one key,
+ * `before_all` and `changed_all` of all keys that a database has in a shard. They are called while the shard
+ * is held exclusively, by the scope that they are given: so they must not wait, take a scope, or edit.
+ *
+ * A listener leaves NULL what it doesn't want to know. Registered before threads attach, never removed. */
 #ifndef SHARD_STORE_LISTENER_H
 #define SHARD_STORE_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "../base/key.h"
 #include "../entry/entry.h"
 #include "event.h"
 
 struct keyspace;
+struct write_scope;
 
-/* Registered before threads attach, never removed. Called while the shard is
- * held exclusively, so it must not wait, and must not take a scope. */
+/* All that a database has in a shard. */
+struct region {
+    uint32_t shard, database;
+    enum event event; /* EVENT_FLUSH: it goes. EVENT_SWAP: it changes places with what `other` has there */
+    uint32_t other;
+};
+
 struct keyspace_listener {
-    /* scope_edit found the entry: its value before the change (NULL: absent). May be followed by
-     * scope_unchanged. */
-    void (*before)(void *context, const struct key *key, const struct entry *entry);
-    /* scope_changed: what it is now (NULL: absent). For EVENT_FLUSH and EVENT_SWAP key->data is NULL and
-     * key->database tells the database. EVENT_SWAP: all shards are held; called twice, once for each
-     * database, with *other* set. EVENT_FLUSH: called for each shard that had a table of the database, as it
-     * goes; key->hash is one of that shard's. */
-    void (*changed)(void *context, const struct key *key, const struct entry *entry, enum event event,
-                    uint32_t other);
+    /* The key's value as it is (NULL: absent). May be followed by no change. */
+    void (*before)(void *context, struct write_scope *scope, const struct key *key,
+                   const struct entry *entry);
+    /* What it is now. is_new: it was absent before, and isn't any more. */
+    void (*changed)(void *context, struct write_scope *scope, const struct key *key,
+                    const struct entry *entry, enum event event, bool is_new);
+    /* Its values are as they are, to be read through the scope (scope_scan, scope_peek). A swap is told for
+     * both databases before anything moves; then for both when it has. Where a region has no table nothing is
+     * told of a flush, and of a swap only if neither has one. */
+    void (*before_all)(void *context, struct write_scope *scope, const struct region *region);
+    void (*changed_all)(void *context, struct write_scope *scope, const struct region *region);
     void *context;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);

@@ -341,7 +341,7 @@ static void a_copy_has_value_form_and_expiry_of_its_source(void **state) {
                 assert_true(edit_set_expiry(&edit, expiry));
                 const char *encoding = entry_encoding_name(edit.entry);
                 scope_changed(&edit, EVENT_SET);
-                const struct entry *source = scope_view(&holding.scope, &keys[0]);
+                const struct entry *source = scope_read(&holding.scope.reading, &keys[0]);
                 scope_edit(&holding.scope, &keys[1], &edit);
                 assert_true(edit_put_copy(&edit, source));
                 expect_entry(edit.entry, &keys[1], content, size, expiry);

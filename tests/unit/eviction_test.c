@@ -434,7 +434,7 @@ static void another_policy_finds_its_own_bits(void **unused) {
         struct key key = keyspace_key(keyspace, 0, text, (size_t)sprintf(text, "key:%d", 500));
         struct holding holding;
         hold_shards(&holding, lane, &key, 1, NOW);
-        const struct entry *entry = scope_view(&holding.scope, &key);
+        const struct entry *entry = scope_read(&holding.scope.reading, &key);
         assert_in_range(usage_frequency(lane, entry, NOW + 5000), ACCESS_FREQUENCY_FIRST,
                         ACCESS_FREQUENCY_FIRST + 1);
         assert_int_equal(usage_frequency(lane, entry, NOW + 5000 + 60000 * 100), 0);

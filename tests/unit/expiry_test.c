@@ -13,18 +13,21 @@ static struct lane *lane, *other_lane;
 static _Atomic uint64_t expired_told, early;
 static int64_t told_now; /* the time of the scopes in use */
 
-static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
-                         uint32_t other) {
+static void note_changed(void *context, struct write_scope *scope, const struct key *key,
+                         const struct entry *entry, enum event event, bool is_new) {
     (void)context;
+    (void)scope;
     (void)key;
     (void)entry;
-    (void)other;
+    (void)is_new;
     if (event == EVENT_EXPIRED) atomic_fetch_add(&expired_told, 1);
 }
 
 /* Called with the value before it goes: the one that an expiry removes is due. */
-static void note_before(void *context, const struct key *key, const struct entry *entry) {
+static void note_before(void *context, struct write_scope *scope, const struct key *key,
+                        const struct entry *entry) {
     (void)context;
+    (void)scope;
     (void)key;
     if (entry != NULL && entry_expiry(entry) != ENTRY_NO_EXPIRY && entry_expiry(entry) > told_now)
         atomic_fetch_add(&early, 1);
@@ -33,7 +36,7 @@ static void note_before(void *context, const struct key *key, const struct entry
 static int open_keyspace(void **state) {
     (void)state;
     keyspace = keyspace_with(SHARDS, DATABASES, 21);
-    keyspace_listen(keyspace, &(struct keyspace_listener){note_before, note_changed, NULL});
+    keyspace_listen(keyspace, &(struct keyspace_listener){.before = note_before, .changed = note_changed});
     lane = lane_attach(keyspace);
     other_lane = lane_attach(keyspace);
     return 0;

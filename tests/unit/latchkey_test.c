@@ -118,11 +118,12 @@ static void a_new_value_is_the_same_however_it_takes_its_place(void **state) {
     }
 }
 
-static void count_change(void *context, const struct key *key, const struct entry *entry, enum event event,
-                         uint32_t other) {
+static void count_change(void *context, struct write_scope *scope, const struct key *key,
+                         const struct entry *entry, enum event event, bool is_new) {
+    (void)scope;
     (void)key;
     (void)entry;
-    (void)other;
+    (void)is_new;
     if (event == EVENT_SET) (*(int *)context)++;
 }
 
@@ -130,7 +131,7 @@ static void who_listens_hears_of_every_value(void **state) {
     (void)state;
     int heard = 0;
     struct keyspace *told = keyspace_open(&(struct keyspace_options){.shards = 4});
-    keyspace_listen(told, &(struct keyspace_listener){NULL, count_change, &heard});
+    keyspace_listen(told, &(struct keyspace_listener){.changed = count_change, .context = &heard});
     struct lane *seat = lane_attach(told);
     struct latchkey_item it = item("k", "thirty bytes, which are embstr");
     for (int i = 1; i <= 3; i++) {

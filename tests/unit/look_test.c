@@ -258,7 +258,7 @@ static void a_writer_finds_what_it_has_moved_itself(void **state) {
         scope_edit(&writing, &key, &edit);
         assert_true(edit_put_string(&edit, names[put], key.length, NULL, false));
         scope_changed(&edit, EVENT_SET);
-        check_value(scope_view(&writing, &first), "first");
+        check_value(scope_read(&writing.reading, &first), "first");
         put++;
     }
     scope_end_write(&writing);

@@ -17,7 +17,8 @@ struct told {
     bool is_present;
     char value[64];
     enum event event;
-    uint32_t other;
+    bool is_new;
+    uint32_t other, entries; /* of a region: what is in it */
 };
 
 #define TOLD_MOST 1024
@@ -26,40 +27,66 @@ static int told_count;
 static struct keyspace *keyspace;
 static struct lane *lane, *other_lane;
 
-static void note(bool is_before, const struct key *key, const struct entry *entry, enum event event,
-                 uint32_t other) {
+static struct told *note(bool is_before, const struct key *key, const struct entry *entry, enum event event) {
     CHECK(told_count < TOLD_MOST);
     struct told *now = &told[told_count++];
     *now = (struct told){.is_before = is_before,
                          .database = key->database,
                          .shard = keyspace_shard_of(keyspace, key->hash),
                          .is_present = entry != NULL,
-                         .event = event,
-                         .other = other};
+                         .event = event};
     if (key->data != NULL) snprintf(now->key, sizeof now->key, "%.*s", (int)key->length, key->data);
-    if (entry == NULL) return;
+    if (entry == NULL) return now;
     struct string_view view;
     entry_string(entry, &view);
     snprintf(now->value, sizeof now->value, "%.*s", (int)view.length, view.data);
+    return now;
 }
 
-static void note_before(void *context, const struct key *key, const struct entry *entry) {
-    CHECK(context == told);
-    note(true, key, entry, EVENT_COUNT, 0);
+static void note_before(void *context, struct write_scope *scope, const struct key *key,
+                        const struct entry *entry) {
+    CHECK(context == told && scope_holds(&scope->scope, key->hash));
+    note(true, key, entry, EVENT_COUNT);
 }
 
-static void note_changed(void *context, const struct key *key, const struct entry *entry, enum event event,
-                         uint32_t other) {
+static void note_changed(void *context, struct write_scope *scope, const struct key *key,
+                         const struct entry *entry, enum event event, bool is_new) {
+    CHECK(context == told && scope_holds(&scope->scope, key->hash));
+    note(false, key, entry, event)->is_new = is_new;
+}
+
+static void count_region_entry(void *context, const struct entry *entry) {
+    (void)entry;
+    ++*(uint32_t *)context;
+}
+
+static void note_all(bool is_before, struct write_scope *scope, const struct region *region) {
+    struct key key = {.database = region->database};
+    struct told *now = note(is_before, &key, NULL, region->event);
+    now->shard = region->shard;
+    now->other = region->other;
+    uint64_t position = keyspace_shard_position(keyspace, region->shard);
+    while (position != SCOPE_SCAN_END)
+        position = scope_scan(&scope->reading, region->shard, region->database, position, 64,
+                              count_region_entry, &now->entries);
+}
+
+static void note_before_all(void *context, struct write_scope *scope, const struct region *region) {
     CHECK(context == told);
-    note(false, key, entry, event, other);
+    note_all(true, scope, region);
+}
+
+static void note_changed_all(void *context, struct write_scope *scope, const struct region *region) {
+    CHECK(context == told);
+    note_all(false, scope, region);
 }
 
 static int open_keyspace(void **state) {
     (void)state;
     keyspace = keyspace_with(SHARDS, 4, 5);
-    keyspace_listen(keyspace, &(struct keyspace_listener){note_before, note_changed, told});
-    keyspace_listen(keyspace,
-                    &(struct keyspace_listener){NULL, NULL, NULL}); /* who wants to know of nothing may */
+    keyspace_listen(keyspace, &(struct keyspace_listener){note_before, note_changed, note_before_all,
+                                                          note_changed_all, told});
+    keyspace_listen(keyspace, &(struct keyspace_listener){NULL}); /* who wants to know of nothing may */
     lane = lane_attach(keyspace);
     other_lane = lane_attach(keyspace);
     return 0;
@@ -379,7 +406,7 @@ static void hits_misses_and_peeks_are_told_apart(void **state) {
     assert_int_equal(counts_of(keyspace).hits, before.hits);
     assert_int_equal(counts_of(keyspace).misses, before.misses);
     assert_non_null(scope_read(&reader, &keys[0]));
-    assert_non_null(scope_view(&holding.scope, &keys[0]));
+    assert_non_null(scope_read(&holding.scope.reading, &keys[0]));
     assert_null(scope_read(&reader, &keys[1]));
     assert_int_equal(counts_of(keyspace).hits, before.hits + 2);
     assert_int_equal(counts_of(keyspace).misses, before.misses + 1);
@@ -397,7 +424,7 @@ static void a_key_is_another_one_in_each_database(void **state) {
     hold_shards(&holding, lane, &key, 1, NOW);
     for (uint32_t database = 0; database < 4; database++) {
         key.database = database;
-        const struct entry *entry = scope_view(&holding.scope, &key);
+        const struct entry *entry = scope_read(&holding.scope.reading, &key);
         if (database == 3) {
             assert_null(entry);
             continue;
@@ -553,11 +580,16 @@ static void looking_at_an_expired_key_through_an_edit_removes_it(void **state) {
     assert_int_equal(size_of(lane, 0).keys, 0);
 }
 
-static void swap_is_told_by_database_and_flush_by_shard(void **state) {
+static void expect_region(int at, bool is_before, enum event event, uint32_t database, uint32_t entries) {
+    expect_told(at, is_before, "", NULL, event);
+    assert_int_equal(told[at].database, database);
+    assert_int_equal(told[at].shard, keyspace_shard_of(keyspace, key_of("k").hash));
+    assert_int_equal(told[at].entries, entries);
+}
+
+static void flush_and_swap_show_what_was_and_tell_what_is(void **state) {
     (void)state;
     struct holding holding;
-    uint32_t shard = keyspace_shard_of(keyspace, key_of("k").hash);
-    told_count = 0;
     hold_all(&holding, lane, NOW);
     keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES);
     hold_all_end(&holding);
@@ -568,16 +600,37 @@ static void swap_is_told_by_database_and_flush_by_shard(void **state) {
     assert_int_equal(keyspace_flush(&holding.scope, 1), 0);
     assert_int_equal(keyspace_flush(&holding.scope, KEYSPACE_ALL_DATABASES), 1);
     hold_all_end(&holding);
-    assert_int_equal(told_count, 3);
-    expect_told(0, false, "", NULL, EVENT_SWAP);
-    assert_int_equal(told[0].database, 1);
+    assert_int_equal(told_count, 6);
+    expect_region(0, true, EVENT_SWAP, 1, 1);
     assert_int_equal(told[0].other, 2);
-    expect_told(1, false, "", NULL, EVENT_SWAP);
-    assert_int_equal(told[1].database, 2);
+    expect_region(1, true, EVENT_SWAP, 2, 0);
     assert_int_equal(told[1].other, 1);
-    expect_told(2, false, "", NULL, EVENT_FLUSH);
-    assert_int_equal(told[2].database, 2);
-    assert_int_equal(told[2].shard, shard);
+    expect_region(2, false, EVENT_SWAP, 1, 0);
+    expect_region(3, false, EVENT_SWAP, 2, 1);
+    expect_region(4, true, EVENT_FLUSH, 2, 1);
+    expect_region(5, false, EVENT_FLUSH, 2, 0);
+}
+
+static void who_listens_is_told_which_keys_are_new(void **state) {
+    (void)state;
+    drop(lane, 0, "k", 1, NOW);
+    told_count = 0;
+    put(lane, 0, "k", 1, "one", 3, NOW + 10, NOW);
+    put(lane, 0, "k", 1, "two", 3, NOW + 10, NOW + 1);
+    put(lane, 0, "k", 1, "three", 5, ENTRY_NO_EXPIRY, NOW + 20);
+    drop(lane, 0, "k", 1, NOW + 21);
+    static const struct {
+        enum event event;
+        bool is_new;
+    } expected[] = {
+        {EVENT_SET, true}, {EVENT_SET, false}, {EVENT_EXPIRED, false}, {EVENT_SET, true}, {EVENT_DEL, false}};
+    int at = 0;
+    for (int i = 0; i < told_count; i++) {
+        if (told[i].is_before) continue;
+        assert_int_equal(told[i].event, expected[at].event);
+        assert_int_equal(told[i].is_new, expected[at++].is_new);
+    }
+    assert_int_equal(at, 5);
 }
 
 static void prefetching_needs_no_lock_and_changes_nothing(void **state) {
@@ -624,7 +677,7 @@ static void read_outside_the_scope(void *context) {
     struct holding holding;
     (void)context;
     hold_shards(&holding, lane, &held, 1, NOW);
-    scope_view(&holding.scope, &other);
+    scope_read(&holding.scope.reading, &other);
 }
 
 static void scan_outside_the_scope(void *context) {
@@ -764,7 +817,7 @@ static void expire_what_is_absent(void *context) {
 
 static void listen_late(void *context) {
     (void)context;
-    keyspace_listen(keyspace, &(struct keyspace_listener){NULL, NULL, NULL});
+    keyspace_listen(keyspace, &(struct keyspace_listener){NULL});
 }
 
 static void close_with_a_lane(void *context) {
@@ -823,7 +876,8 @@ int main(void) {
         TEST(an_edit_tells_what_was_and_what_has_become),
         TEST(an_edit_of_an_expired_key_tells_of_its_end_first),
         TEST(looking_at_an_expired_key_through_an_edit_removes_it),
-        TEST(swap_is_told_by_database_and_flush_by_shard),
+        TEST(flush_and_swap_show_what_was_and_tell_what_is),
+        TEST(who_listens_is_told_which_keys_are_new),
         TEST(prefetching_needs_no_lock_and_changes_nothing),
         TEST(breaking_the_rules_aborts_a_debug_build),
     };

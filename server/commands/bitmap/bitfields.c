@@ -280,7 +280,7 @@ static void command_bitfield(struct write_scope *scope, const struct call *call,
     struct edit edit;
     if (!survey_fields(call, &survey, reply)) return;
     if (!survey.writes) {
-        bitfield_look(scope_view(scope, &call->keys[0]), call, &survey, reply);
+        bitfield_look(scope_read(&scope->reading, &call->keys[0]), call, &survey, reply);
         return;
     }
     scope_edit(scope, &call->keys[0], &edit);

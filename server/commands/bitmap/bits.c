@@ -348,7 +348,7 @@ static void command_bitop(struct write_scope *scope, const struct call *call, st
     size_t length = 0;
     if (!parse_operation(call, &operation, reply)) return;
     for (uint32_t i = 1; i < call->key_count; i++) {
-        const struct entry *entry = scope_view(scope, &call->keys[i]);
+        const struct entry *entry = scope_read(&scope->reading, &call->keys[i]);
         if (!check_string(entry, reply)) return;
         size_t source = entry == NULL ? 0 : entry_string_length(entry);
         if (length < source) length = source;

@@ -118,7 +118,7 @@ static bool merge_keys(struct write_scope *scope, const struct key *keys, uint32
     *is_dense = false;
     for (uint32_t i = 0; i < count; i++) {
         struct string_view view;
-        const struct entry *entry = scope_view(scope, &keys[i]);
+        const struct entry *entry = scope_read(&scope->reading, &keys[i]);
         if (entry == NULL) continue;
         if (!view_hll(entry, &view, reply)) return false;
         if (!hll_merge(view.data, view.length, registers)) {

@@ -177,7 +177,7 @@ static void command_copy(struct write_scope *scope, const struct call *call, str
         reply_error(reply, ERROR_SAME_OBJECT);
         return;
     }
-    const struct entry *source = scope_view(scope, &call->keys[0]);
+    const struct entry *source = scope_read(&scope->reading, &call->keys[0]);
     enum placed placed = source == NULL
                              ? PLACE_TAKEN
                              : key_place(scope, &destination, source, replaces, edit_put_copy, EVENT_COPY_TO);

@@ -77,7 +77,7 @@ static void move(struct write_scope *scope, const struct call *call, struct text
 
 static void command_smove(struct write_scope *scope, const struct call *call, struct reply *reply) {
     const void *source, *destination;
-    const struct entry *entry = scope_view(scope, &call->keys[0]);
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
     struct text member = text_of(&call->arguments[3]);
     if (entry == NULL) {
         reply_integer(reply, 0);

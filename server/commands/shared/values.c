@@ -17,7 +17,7 @@ bool value_read(const struct read_scope *scope, const struct key *key, enum type
 
 bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
                 struct reply *reply) {
-    return take_value(scope_view(scope, key), type, value, reply);
+    return take_value(scope_read(&scope->reading, key), type, value, reply);
 }
 
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,

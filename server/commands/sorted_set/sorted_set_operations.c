@@ -266,7 +266,7 @@ static bool job_begin(struct job *job, const struct read_scope *reading, const s
     const struct key *names = call->keys + (call->key_count - job->count);
     for (uint32_t i = 0; i < job->count; i++) {
         const struct entry *entry =
-            reading != NULL ? scope_read(reading, &names[i]) : scope_view(writing, &names[i]);
+            reading != NULL ? scope_read(reading, &names[i]) : scope_read(&writing->reading, &names[i]);
         if (!source_take(entry, &job->sources[i], reply)) return false;
     }
     return options_parse(job, call, first + 1 + job->count, writing != NULL, reply);

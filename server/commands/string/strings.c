@@ -170,7 +170,7 @@ static void set_with_options(struct write_scope *scope, const struct call *call,
     if (!parse_options(call, 3, OPTIONS_OF_SET, &options, reply)) return;
     if (options.time != NULL && !parse_moment(call, options.given, options.time, &expiry, reply)) return;
     if ((options.given & OPTION_GET) != 0) {
-        const struct entry *entry = scope_view(scope, &call->keys[0]);
+        const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
         if (!check_string(entry, reply)) return;
         if (entry == NULL)
             reply_null(reply);
@@ -234,7 +234,7 @@ static void command_psetex(struct write_scope *scope, const struct call *call, s
 static void command_getset(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct edit edit;
     size_t mark = reply_mark(reply);
-    const struct entry *entry = scope_view(scope, &call->keys[0]);
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
     if (!check_string(entry, reply)) return;
     if (entry == NULL)
         reply_null(reply);
@@ -246,7 +246,7 @@ static void command_getset(struct write_scope *scope, const struct call *call, s
 
 static void command_getdel(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct edit edit;
-    const struct entry *entry = scope_view(scope, &call->keys[0]);
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
     if (!check_string(entry, reply)) return;
     if (entry == NULL) {
         reply_null(reply);
@@ -264,7 +264,7 @@ static void command_getex(struct write_scope *scope, const struct call *call, st
     int64_t expiry = ENTRY_NO_EXPIRY;
     size_t mark = reply_mark(reply);
     if (!parse_options(call, 2, OPTIONS_OF_GETEX, &options, reply)) return;
-    const struct entry *entry = scope_view(scope, &call->keys[0]);
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
     if (entry == NULL) {
         reply_null(reply);
         return;
