@@ -3,25 +3,21 @@
  *     build/release/bench/load --port 6379 --case get --clients 50 --pipeline 16 --value 64 --keys 10000
  *         --prefill --seconds 2
  *
- *     --host ADDRESS --port N    where the server is (127.0.0.1, 6379)      --unix PATH        or its unix
- *                                socket
- *     --case NAME                get, set, incr, mget, ping                 --protocol NAME    resp or
- *                                memcached (get and set)
- *     --clients N --threads N    connections, and the threads that          --pipeline N       requests that
- *                                are sent at once; the next
- *                                have them (50, 1)                                             ones follow
- *                                    when all are answered (1)
- *     --value BYTES              (64)                                       --mget-keys N      keys of one
- *                                MGET (10)
- *     --keys N --first-key N     the keys are N from that number on         --distribution D   uniform; hot:
- *                                90 % of requests to 1 % of
- *                                (10000, 0)                                                    keys; zipf:
- *                                    exponent 0.99
- *     --prefill                  sets every key first; with                 --ttl SECONDS      keys that are
- *                                set live so long (0: always) --seconds 0 that is all
+ *     --host ADDRESS --port N    where the server is (127.0.0.1, 6379)
+ *     --unix PATH                or its unix socket
+ *     --protocol NAME            resp or memcached (get and set)
+ *     --case NAME                get, set, incr, mget, ping
+ *     --clients N --threads N    connections, and the threads that have them (50, 1)
+ *     --pipeline N               requests that are sent at once; the next follow when all are answered (1)
+ *     --value BYTES              (64)
+ *     --mget-keys N              keys of one MGET (10)
+ *     --keys N --first-key N     the keys are N from that number on (10000, 0)
+ *     --distribution D           uniform; hot: 90 % of requests to 1 % of keys; zipf: exponent 0.99
+ *     --prefill                  sets every key first; with --seconds 0 that is all
+ *     --ttl SECONDS              keys that are set live so long (0: always)
  *     --expire-at MS             or until that Unix time (resp only)
- *     --seconds S                how long is measured, after                --requests N       or so many
- *                                requests, all measured --warmup S (1, 0.2)
+ *     --seconds S --warmup S     how long is measured, and how long it runs before (1, 0.2)
+ *     --requests N               or so many requests, all measured
  *     --pid N                    tells the CPU time of that process over the measured time, from the
  *                                scheduler's counters
  *     --seed N                   for the choice of keys

@@ -3,11 +3,12 @@
  *
  *     build/release/bench/replay --port 6379 --workload web07 --value 64 --share 1000000
  *
- *     --port N           of 127.0.0.1               --workload NAME    as bench/simulate knows them
- *     --value BYTES      (64); those of a mixed     --share BYTES      maxmemory is set to what the server
- *                                                   uses when empty and this;
- *                        workload are around it                       0: to no limit
- *     --traces FOLDER    (bench/traces)             --policy NAME      maxmemory-policy is set to it
+ *     --port N           of 127.0.0.1
+ *     --workload NAME    as bench/simulate knows them
+ *     --value BYTES      (64); those of a mixed workload are around it
+ *     --share BYTES      maxmemory is set to what the server uses when empty and this; 0: to no limit
+ *     --traces FOLDER    (bench/traces)
+ *     --policy NAME      maxmemory-policy is set to it
  *     --fill N           doesn't replay, but sets the first N objects, to see what they cost
  *
  * The order is that of the workload. GETs are sent together only as long as none of them asks for a key

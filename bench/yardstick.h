@@ -4,8 +4,7 @@
  * As many shards as the engine has, chosen by the same bits of the same hash; each has a pthread_rwlock_t and
  * a chained hash table:
  *
- *     shard     rwlock | buckets --> [ node | NULL | node | ... ]     a power of two, never fewer than there
- *               are nodes
+ *     shard     rwlock | buckets --> [ node | NULL | node | ... ]     a power of two, at least the nodes
  *                                       |
  *     node      next | hash | lengths | key | value                   one allocation, of the same allocator
  *

@@ -3,8 +3,8 @@
  *
  *     struct keyspace *cache = keyspace_open(&(struct keyspace_options){.shards = 256});
  *     struct lane *lane = lane_attach(cache);                         // once per thread
- *     latchkey_set(lane, &(struct latchkey_item){.key = "k", .key_length = 1, .value = "v", .value_length =
- *         1, .lives = 60000});
+ *     struct latchkey_item item = {.key = "k", .key_length = 1, .value = "v", .value_length = 1};
+ *     latchkey_set(lane, &item);
  *     char value[64];
  *     ssize_t length = latchkey_get(lane, "k", 1, value, sizeof value);
  *     lane_detach(lane);
@@ -48,6 +48,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "evict/eviction.h"
 #include "keyspace.h"
 #include "lock/lane.h"
 #include "scope/scope.h"

@@ -1,9 +1,8 @@
 /* Owner mode: the shards are divided among threads, and who wants something of a shard sends its owner a
  * message.
  *
- *     caller                                       owner 0 (shards 0 .. 255)           owner 1 (shards 256
- *                                                  .. 511)
- *       32 queries, sorted by their owners  --->     mailbox: message <- message         mailbox: (asleep)
+ *     caller                                       owner 0 (shards 0-255)       owner 1 (shards 256-511)
+ *       32 queries, sorted by their owners  --->     mailbox: message, message    mailbox: (asleep)
  *       spins, then sleeps                  <---     answers all, wakes the caller
  *
  * The last of the four cures of a shared map, beside one lock, a lock per shard and readers without a lock:
@@ -12,8 +11,7 @@
  * bench/engine measures; the other calls of latchkey.h may be mixed with these, since the owners take their
  * shards' locks like anybody.
  *
- *     struct owners *owners = owner_open(cache, 4);                   // four threads, each with a lane of
- *         its own
+ *     struct owners *owners = owner_open(cache, 4);                   // four threads with a lane each
  *     owner_get_many(owners, queries, count);                         // any thread; it needs no lane
  *     owner_close(owners);                                            // before keyspace_close */
 #ifndef BENCH_OWNER_OWNER_H

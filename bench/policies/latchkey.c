@@ -4,9 +4,8 @@
  *
  *     +------+-------+----------+      main   the entry is in the main part, else in the small one
  *     | main | count | stamp    |      count  hits, up to 3; in the main part one a tick at most
- *     | 1    | 2     | 13 bits  |      stamp  in ticks: when it was inserted; in the main part, when it was
- *                                             last used
- *     +------+-------+----------+
+ *     | 1    | 2     | 13 bits  |      stamp  in ticks: when it was inserted; in the main part, when it
+ *     +------+-------+----------+             was last used
  *
  * - A tick passes with every so many insertions as make a 128th of the residents.
  * - Inserted is into the main part while that has less than its share, or if the key is a ghost that was used

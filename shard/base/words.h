@@ -2,9 +2,8 @@
  * what somebody may be writing in the same way (entry_store). What it has read counts only if the shard's
  * version is the same afterwards.
  *
- *     12 bytes at offset 12     |  .  .  .  .  .  .  .  .  |  .  .  .  .  a  b  c  d  |  e  f  g  h  i  j  k
- *                                                          l |
- *                               0                          8                          16
+ *     at offset 12:   |  .  .  .  .  .  .  .  .  |  .  .  .  .  a  b  c  d  |  e  f  g  h  i  j  k  l  |
+ *                     0                          8                          16
  *
  * The words that the bytes stand in are read whole, so the allocation ends with a word (entry_size). The
  * acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check

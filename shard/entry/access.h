@@ -1,21 +1,19 @@
 /* The 16 bits of an entry that tell how it has been used, in the form that the eviction policy at work wants.
  *
- *     none                                                nothing is noted: no policy was ever asked for
+ *     none        nothing is noted: no policy was ever asked for
+ *
  *     seconds     +---+-----------------------------+     lru, random, ttl, noeviction: the second of the
- *                                                         last use, modulo 2^15; or, once that is some
- *                 | 0 | second                      |     hours ago, which 64 seconds it fell into, likewise
- *                 | 1 | 64 seconds                  |
- *                 +---+-----------------------------+
+ *                 | 0 | second                      |     last use, modulo 2^15; or, once that is some
+ *                 | 1 | 64 seconds                  |     hours ago, which 64 seconds it fell into,
+ *                 +---+-----------------------------+     likewise
+ *
  *     frequency   +----------------+----------------+     lfu: a logarithmic counter of uses (Morris, CACM
- *                                                         1978), which loses one for every
- *                 | minute, 8 bits | counter, 8     |     so many minutes; the minute is that of the last
- *                                                         loss, modulo 2^8
- *                 +----------------+----------------+
+ *                 | minute, 8 bits | counter, 8     |     1978), which loses one for every so many minutes;
+ *                 +----------------+----------------+     the minute is that of the last loss, modulo 2^8
+ *
  *     queues      +------+---------+----------------+     s3fifo: in the main part or the small one; uses,
- *                                                         up to 3; in ticks (eviction.h), when
- *                 | main | count,2 | stamp, 13      |     it was inserted, or in the main part, when it was
- *                                                         last used
- *                 +------+---------+----------------+
+ *                 | main | count,2 | stamp, 13      |     up to 3; in ticks (usage.h), when it was inserted,
+ *                 +------+---------+----------------+     or in the main part, when it was last used
  *
  * Times are those of usage_clock. They come around: after 9 hours, 24 days, 4 hours. So from time to time
  * all entries are gone over (eviction_tick), and what was long ago is written in a way that is good for
@@ -39,6 +37,8 @@ enum access_form { ACCESS_NONE, ACCESS_SECONDS, ACCESS_FREQUENCY, ACCESS_QUEUES 
 #define ACCESS_STAMP_BITS 13
 #define ACCESS_STAMP_MASK ((1u << ACCESS_STAMP_BITS) - 1)
 #define ACCESS_COUNT_MOST 3u
+_Static_assert((ACCESS_MAIN ^ ACCESS_COUNT_MOST << ACCESS_STAMP_BITS ^ ACCESS_STAMP_MASK) == 0xFFFFu,
+               "the parts of a queued access fill its 16 bits");
 /* What a new key's counter begins with, so that it is not the first to go. */
 #define ACCESS_FREQUENCY_FIRST 5u
 

@@ -3,9 +3,10 @@
  * else. Network input above this size is received straight into one.
  *
  *     +------------+--------+-------- - - - --------+------+
- *     | references | length | data ...              | 1 B  |   the spare byte lets a parser see the byte
- *                                                          behind
- *     +------------+--------+-------- - - - --------+------+ */
+ *     | references | length | data ...              | 1 B  |
+ *     +------------+--------+-------- - - - --------+------+
+ *
+ * The spare byte lets a parser see the byte behind. */
 #ifndef SHARD_ENTRY_BLOB_H
 #define SHARD_ENTRY_BLOB_H
 

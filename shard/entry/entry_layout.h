@@ -10,6 +10,9 @@
 
 #define KIND_EXPIRES 0x80u
 #define KEY_LENGTH_LONG 255u
+_Static_assert(sizeof(struct entry) == sizeof(uint64_t) && offsetof(struct entry, rest) == sizeof(uint64_t),
+               "the header is one word, which a reader without a lock reads at once");
+_Static_assert(TYPE_COUNT <= 16 && ENCODING_VALUE <= 7, "type, encoding and expiry fit a byte");
 /* As OBJECT ENCODING shows them: strings up to this many bytes are "embstr". */
 #define SHORT_MOST 44
 

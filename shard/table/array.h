@@ -19,6 +19,10 @@
 #define TAG_SHIFT 50
 #define TAG_LOW UINT64_C(0x3FFF)
 #define TAG_MASK (TAG_LOW << TAG_SHIFT)
+_Static_assert((TAG_MASK ^ MAIN ^ EXPIRES ^ ADDRESS_MASK ^ SPILLED ^ HOME_MASK) == UINT64_MAX &&
+                   TAG_SHIFT + 14 == 64,
+               "a slot's parts fill its word and don't overlap");
+_Static_assert(GROUP_HOMES <= HOME_MASK, "a home's number fits its bits");
 #define SPILL_SLOTS (BUCKET_SLOTS - 1) /* the last word of a spill bucket is its link */
 
 static inline uint64_t word_of(const slot *at) {

@@ -2,22 +2,24 @@
  * words.
  *
  *     group    +--------+--------+--------+--------+--------+--------+--------+--------+
- *     512 B    | home 0 | home 1 | home 2 | home 3 | home 4 | home 5 | home 6 |  spill |     one cache line
- *              each +--------+--------+--------+--------+--------+--------+--------+--------+
- *     home     | slot | slot | slot | slot | slot | slot | slot | slot |
- *     spill    | slot | slot | slot | slot | slot | slot | slot | link |      link: a further spill bucket,
- *              or 0
+ *     512 B    | home 0 | home 1 | home 2 | home 3 | home 4 | home 5 | home 6 |  spill |    a cache line each
+ *              +--------+--------+--------+--------+--------+--------+--------+--------+
+ *     home     | slot   | slot   | slot   | slot   | slot   | slot   | slot   | slot   |
+ *     spill    | slot   | slot   | slot   | slot   | slot   | slot   | slot   | link   |
+ *              +--------+--------+--------+--------+--------+--------+--------+--------+
  *
- *     slot     63        50  49     48        47                     4  3        2        0
- *              +-----------+------+----------+------------------------+----------+---------+
- *              | tag       | main | expires  | entry's address        | spilled  | home    |
- *              +-----------+------+----------+------------------------+----------+---------+
+ *     slot     63        50  49     48         47                     4  3          2        0
+ *              +-----------+------+-----------+------------------------+-----------+---------+
+ *              | tag       | main | expires   | entry's address        | spilled   | home    |
+ *              +-----------+------+-----------+------------------------+-----------+---------+
  *
+ * link     a further spill bucket, or 0
  * tag      the 14 low bits of the hash; the bucket is chosen by the high ones
  * main     as the entry's access has it (access.h), so that eviction need not look at entries of the other
  *          part
- * expires the entry has an expiry, so that expiry cycles need not look at the others spilled in the last slot
- * of a home bucket (even if that slot is empty): entries of this home stand in the spill
+ * expires  the entry has an expiry, so that expiry cycles need not look at the others
+ * spilled  in the last slot of a home bucket (even if that slot is empty): entries of this home stand in the
+ *          spill
  * home     in a spill slot: which of the seven homes the entry belongs to
  *
  * A key's place is its hash without the shard's bits, cut to what a scan cursor holds; its home is place x
@@ -66,6 +68,9 @@ struct group {
     struct bucket homes[GROUP_HOMES];
     struct bucket spill;
 };
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
+_Static_assert(sizeof(struct group) == (GROUP_HOMES + 1) * sizeof(struct bucket),
+               "and a group a row of them");
 
 /* Atomic, since they are read without the lock, too; what was read then counts only if the shard's version is
  * the same afterwards. */

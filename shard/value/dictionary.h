@@ -6,10 +6,13 @@
  * one bucket is split in two at a time, so that no operation moves more than one bucket's items, whatever the
  * size, and the load is always the same. A bucket is an array of words, exactly as long as it needs to be:
  *
- *     directory   -> segment of 512 words    +-----------+---------------------+      bucket word   63
- *                                            48 47 0
- *                                            | count, 16 | array's address, 48 |                    | tag,
- *                                                16 | item's address, 48 |
+ *     directory -> segment of 512 words      63        48 47                    0
+ *                                            +-----------+---------------------+
+ *                                            | count, 16 | array's address, 48 |
+ *                                            +-----------+---------------------+
+ *     bucket    -> array of `count` words    63        48 47                    0
+ *                                            +-----------+---------------------+
+ *                                            | tag, 16   | item's address, 48  |
  *                                            +-----------+---------------------+
  *
  * so that a miss seldom touches an item. Items that would make a bucket too long stand in a tree (crowd.h),

@@ -5,14 +5,18 @@
  * it, and a sorted set is a geographic index. (G. M. Morton, A Computer Oriented Geodetic Data Base, 1966.)
  *
  *     step 1   +----+----+      step 2   +----+----+----+----+
- *              | 01 | 11 |               |0101|0111|1101|1111|    All places of a cell have the bits of the
- *                                        cell in front,
- *              +----+----+               +----+----+----+----+    so a cell is one range of scores. An area
- *                                        is looked for in
- *              | 00 | 10 |               |0100|0110|1100|1110|    the cell of its center and the eight
- *                                        around it, with
- *              +----+----+               +----+----+----+----+    cells just large enough that these nine
- *                                        cover it.
+ *              |    |    |               |0101|0111|1101|1111|
+ *              | 01 | 11 |               +----+----+----+----+
+ *              |    |    |               |0100|0110|1100|1110|
+ *              +----+----+               +----+----+----+----+
+ *              |    |    |               |0001|0011|1001|1011|
+ *              | 00 | 10 |               +----+----+----+----+
+ *              |    |    |               |0000|0010|1000|1010|
+ *              +----+----+               +----+----+----+----+
+ *
+ * All places of a cell have the bits of the cell in front, so a cell is one range of scores. An area is
+ * looked for in the cell of its center and the eight around it, with cells just large enough that these nine
+ * cover it.
  *
  * The grid is that of Web Mercator, so latitudes end at 85 degrees. Numbers, distances and the order of the
  * cells agree with Redis's to the last bit. */
