@@ -15,6 +15,8 @@
 
 #include "shard/keyspace.h"
 #include "server/client/client_limit.h"
+#include "server/client/listeners.h"
+#include "server/client/serve.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
@@ -64,7 +66,7 @@ static bool listen_on(const char *words, int port) {
     uint32_t dropped_count = 0;
     bool is_done = listen_change(present, words, port, dropped, &dropped_count);
     /* If it isn't done, workers may have seen sockets shut down that listen again by now. */
-    if (!workers_listen(present, dropped, dropped_count)) {
+    if (!listeners_change(present, dropped, dropped_count)) {
         log_write(LOG_WARNING,
                   "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
         return false;
@@ -161,8 +163,7 @@ static enum served serve(struct listening *listening) {
     if (!interest_start(keyspace)) return SERVED_NOT;
     blocking_start(keyspace);
     listening_may_change(listening);
-    if (!workers_start(keyspace, workers, listening->sockets, listening->is_unix, listening->count))
-        return SERVED_NOT;
+    if (!serve_start(keyspace, workers, listening)) return SERVED_NOT;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
     supervisor_tell("READY=1\nSTATUS=Ready to accept connections\n");

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "resp/reply.h"
 #include "server/task/task.h"
 #include "server/worker/worker.h"
 

@@ -11,7 +11,7 @@
 #include "server/config/config.h"
 #include "connection.h"
 #include "server/run/dispatch.h"
-#include "server/worker/worker.h"
+#include "clients.h"
 
 /* Of each name, where a line is to fit: the rest of it is below 1,024 bytes. */
 #define NAMES_CUT 32

@@ -7,8 +7,8 @@
 
 #include "shard/base/counter.h"
 #include "server/config/config.h"
-#include "connection.h"
-#include "server/worker/worker.h"
+#include "handover.h"
+#include "clients.h"
 
 #define INTERVAL_MS 50
 /* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a
@@ -66,12 +66,12 @@ enum balance_advice balance_advise(const struct balance_load *own, const struct 
 /* ------------------------------------------------------------------ moving */
 
 static void call_off(struct worker *worker) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     while (balance->leaving_count > 0) connection_stay(balance->leaving[--balance->leaving_count]);
 }
 
 void balance_forget(struct worker *worker, const struct connection *connection) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     for (uint32_t i = 0; i < balance->leaving_count; i++)
         if (balance->leaving[i] == connection) {
             balance->leaving[i] = balance->leaving[--balance->leaving_count];
@@ -80,9 +80,9 @@ void balance_forget(struct worker *worker, const struct connection *connection) 
 }
 
 static void see_off(struct worker *worker) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     for (uint32_t i = balance->leaving_count; i-- > 0;) {
-        if (!worker_hand_over(balance->leaving[i], balance->destination)) continue;
+        if (!handover_connection(balance->leaving[i], balance->destination)) continue;
         balance->leaving[i] = balance->leaving[--balance->leaving_count];
         counter_add(&worker->moved, 1);
     }
@@ -95,20 +95,20 @@ static bool is_active(const struct connection *connection) {
 
 static uint32_t count_active(const struct worker *worker) {
     uint32_t count = 0, looked = 0;
-    for (const struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST;
-         connection = connection->previous, looked++)
+    for (const struct connection *connection = worker->clients->connections_last;
+         connection && looked < LOOKED_MOST; connection = connection->previous, looked++)
         count += is_active(connection);
     return count;
 }
 
 /* Up to `count` that may, of those that came last. */
 static void send_away(struct worker *worker, uint32_t count, bool only_active, struct worker *destination) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     balance->destination = destination;
     balance->leave_until = worker->now_monotonic + INTERVAL_MS;
     uint32_t looked = 0;
-    for (struct connection *connection = worker->connections_last; connection && looked < LOOKED_MOST;
-         connection = connection->previous, looked++) {
+    for (struct connection *connection = worker->clients->connections_last;
+         connection && looked < LOOKED_MOST; connection = connection->previous, looked++) {
         if (balance->leaving_count >= count || balance->leaving_count == BALANCE_LEAVING_MOST) return;
         if (connection->is_leaving || !connection_may_leave(connection) ||
             (only_active && !is_active(connection)))
@@ -120,7 +120,8 @@ static void send_away(struct worker *worker, uint32_t count, bool only_active, s
 
 void balance_evacuate(struct worker *worker, struct worker *destination) {
     call_off(worker);
-    if (!worker->is_stopping && destination != worker) send_away(worker, UINT32_MAX, false, destination);
+    if (!worker->clients->is_stopping && destination != worker)
+        send_away(worker, UINT32_MAX, false, destination);
 }
 
 /* ------------------------------------------------------------------ measuring */
@@ -141,7 +142,7 @@ static uint32_t share_of(uint64_t nanoseconds, int64_t milliseconds) {
 
 /* True if there is something to act on. */
 static bool measure(struct worker *worker) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     int64_t now = worker->now_monotonic, elapsed = now - balance->measured_from;
     uint64_t ran = 0, waited = 0;
     if (!schedstat_read(balance->schedstat, &ran, &waited)) return false;
@@ -160,11 +161,11 @@ static bool measure(struct worker *worker) {
 }
 
 bool balance_is_in_doubt(const struct worker *worker) {
-    return atomic_load_explicit(&worker->balance.shunned_until, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&worker->clients->balance.shunned_until, memory_order_relaxed) != 0;
 }
 
 static struct balance_load load_of(const struct worker *worker, int64_t now) {
-    const struct balance *balance = &worker->balance;
+    const struct balance *balance = &worker->clients->balance;
     return (struct balance_load){
         .is_known = now - atomic_load_explicit(&balance->measured_at, memory_order_relaxed) < STALE_MS,
         .running = atomic_load_explicit(&balance->running, memory_order_relaxed),
@@ -177,7 +178,7 @@ static struct balance_load load_of(const struct worker *worker, int64_t now) {
 
 /* For longer each time that this happens while it is in doubt. */
 static void be_shunned(struct worker *worker) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     int64_t now = worker->now_monotonic,
             until = atomic_load_explicit(&balance->shunned_until, memory_order_relaxed);
     balance->calm = 0;
@@ -189,8 +190,8 @@ static void be_shunned(struct worker *worker) {
 }
 
 static void be_trusted(struct worker *worker) {
-    worker->balance.calm = 0;
-    atomic_store_explicit(&worker->balance.shunned_until, 0, memory_order_relaxed);
+    worker->clients->balance.calm = 0;
+    atomic_store_explicit(&worker->clients->balance.shunned_until, 0, memory_order_relaxed);
 }
 
 static void act(struct worker *worker) {
@@ -205,10 +206,11 @@ static void act(struct worker *worker) {
     }
     struct balance_load own = load_of(worker, now);
     enum balance_advice advice = balance_advise(&own, others, looked, &best);
-    worker->balance.busy = own.running >= SATURATED ? worker->balance.busy + 1 : 0;
+    worker->clients->balance.busy = own.running >= SATURATED ? worker->clients->balance.busy + 1 : 0;
     if (own.waiting >= STARVED)
-        worker->balance.calm = 0;
-    else if (own.running >= BUSY && balance_is_in_doubt(worker) && ++worker->balance.calm >= CALM_LEAST)
+        worker->clients->balance.calm = 0;
+    else if (own.running >= BUSY && balance_is_in_doubt(worker) &&
+             ++worker->clients->balance.calm >= CALM_LEAST)
         be_trusted(worker);
     if (advice == BALANCE_STAY) return;
     uint32_t active = count_active(worker);
@@ -218,21 +220,22 @@ static void act(struct worker *worker) {
         uint64_t fit = (uint64_t)active * (1000 - used(&others[best])) / (own.running + 1);
         be_shunned(worker);
         send_away(worker, fit < active ? (uint32_t)fit + 1 : active, true, candidates[best]);
-    } else if (active > 1 && worker->balance.busy >= SATURATED_LEAST) {
-        worker->balance.busy = 0;
+    } else if (active > 1 && worker->clients->balance.busy >= SATURATED_LEAST) {
+        worker->clients->balance.busy = 0;
         send_away(worker, (active + 3) / 4, true, candidates[best]);
     }
 }
 
 void balance_turn(struct worker *worker) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->clients->balance;
     if (balance->leaving_count > 0) see_off(worker);
     if (balance->leaving_count > 0 && worker->now_monotonic >= balance->leave_until) {
         /* They are read again, in the next turns, before others are chosen. */
         call_off(worker);
         balance->measure_again = worker->now_monotonic + INTERVAL_MS;
     }
-    if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again || worker->is_stopping)
+    if (balance->schedstat < 0 || worker->now_monotonic < balance->measure_again ||
+        worker->clients->is_stopping)
         return;
     if (!atomic_load_explicit(&config.balance_clients, memory_order_relaxed)) {
         be_trusted(worker);
@@ -243,11 +246,11 @@ void balance_turn(struct worker *worker) {
 }
 
 int balance_patience(const struct worker *worker) {
-    return worker->balance.leaving_count > 0 ? PATIENCE_MS : -1;
+    return worker->clients->balance.leaving_count > 0 ? PATIENCE_MS : -1;
 }
 
 void balance_start(struct worker *worker) {
-    worker->balance.schedstat =
+    worker->clients->balance.schedstat =
         worker_count() > 1 ? open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
 }
 
@@ -256,6 +259,6 @@ void balance_stop(struct worker *worker) {
 }
 
 void balance_end(struct worker *worker) {
-    if (worker->balance.schedstat >= 0) close(worker->balance.schedstat);
-    worker->balance.schedstat = -1;
+    if (worker->clients->balance.schedstat >= 0) close(worker->clients->balance.schedstat);
+    worker->clients->balance.schedstat = -1;
 }

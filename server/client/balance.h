@@ -1,6 +1,6 @@
 /* Balance: which worker a connection is served by, when processors are not all alike.
  *
- * Connections are dealt out evenly (worker.c), and that is right as long as every worker has a processor when
+ * Connections are dealt out evenly (listeners.h), and that is right as long as every worker has a processor when
  * it wants one. Where others compete for processors (clients on the same machine, more workers than cores),
  * one worker waits for its processor, and its clients with it, while another has nothing to do and sleeps.
  * The kernel knows: it counts how long a thread has run and how long it was ready and had to wait

@@ -6,7 +6,7 @@
 #include "shard/base/counter.h"
 #include "server/config/config.h"
 #include "server/base/log.h"
-#include "server/worker/worker.h"
+#include "clients.h"
 
 #define NOBODY (-1)
 /* Where nobody may be closed, looking for somebody is put off for so long. */
@@ -69,7 +69,7 @@ static void evict(struct connection *connection) {
 }
 
 static void close_largest(struct worker *worker, int highest) {
-    for (struct connection *connection = worker->connections, *next; connection != NULL && is_over();
+    for (struct connection *connection = worker->clients->connections, *next; connection != NULL && is_over();
          connection = next) {
         next = connection->next;
         if (class_of(connection) >= highest) evict(connection);
@@ -78,7 +78,7 @@ static void close_largest(struct worker *worker, int highest) {
 
 static int find_largest(const struct worker *worker) {
     int highest = NOBODY;
-    for (const struct connection *connection = worker->connections; connection != NULL;
+    for (const struct connection *connection = worker->clients->connections; connection != NULL;
          connection = connection->next) {
         int class = class_of(connection);
         if (class > highest) highest = class;
@@ -123,8 +123,8 @@ static void close_own(struct worker *worker) {
 /* When a worker has ended, its messages are no longer read, and a round comes to an end with it: so do its
  * clients. */
 void client_limit_check(struct worker *worker) {
-    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 || worker->is_stopping ||
-        !is_over())
+    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 ||
+        worker->clients->is_stopping || !is_over())
         return;
     if (worker->now_monotonic < atomic_load(&round.rests_until)) return;
     if (atomic_exchange(&round.is_running, true)) {

@@ -35,7 +35,7 @@
 #include "server/base/log.h"
 #include "output.h"
 #include "stranger.h"
-#include "server/worker/worker.h"
+#include "clients.h"
 
 /* A turn's share of one connection. */
 #define SHARE_COMMANDS 1024
@@ -250,7 +250,7 @@ static void receiving_update(struct connection *connection) {
 static void connection_ready(struct connection *connection) {
     assert(connection->state != CONNECTION_CLOSED);
     connection->state = CONNECTION_READY;
-    task_queue_append(&connection->worker->ready, &connection->task);
+    task_queue_append(&connection->worker->clients->ready, &connection->task);
 }
 
 /* Its request was parked, and may have been woken since. */
@@ -274,14 +274,14 @@ static void parked_end(struct connection *connection, enum park_reason reason) {
 static void connection_link(struct connection *connection) {
     struct worker *worker = connection->worker;
     connection->next = NULL;
-    connection->previous = worker->connections_last;
-    if (worker->connections_last)
-        worker->connections_last->next = connection;
+    connection->previous = worker->clients->connections_last;
+    if (worker->clients->connections_last)
+        worker->clients->connections_last->next = connection;
     else
-        worker->connections = connection;
-    worker->connections_last = connection;
+        worker->clients->connections = connection;
+    worker->clients->connections_last = connection;
     connection->is_unlinked = false;
-    connection_ids_add(&worker->ids, connection);
+    connection_ids_add(&worker->clients->ids, connection);
     counter_add(&worker->connection_count, 1);
     counter_add(&worker->name_bytes, session_bytes(&connection->task.session));
 }
@@ -319,23 +319,23 @@ static void connection_unlink(struct connection *connection) {
     if (connection->is_unlinked) return;
     connection->is_unlinked = true;
     if (connection->is_leaving) balance_forget(worker, connection);
-    if (worker->sweep == connection) worker->sweep = connection->next;
+    if (worker->clients->sweep == connection) worker->clients->sweep = connection->next;
     if (connection->previous)
         connection->previous->next = connection->next;
     else
-        worker->connections = connection->next;
+        worker->clients->connections = connection->next;
     if (connection->next)
         connection->next->previous = connection->previous;
     else
-        worker->connections_last = connection->previous;
-    connection_ids_remove(&worker->ids, connection);
+        worker->clients->connections_last = connection->previous;
+    connection_ids_remove(&worker->clients->ids, connection);
     counter_subtract(&worker->connection_count, 1);
     counter_subtract(&worker->name_bytes, session_bytes(&connection->task.session));
 }
 
 /* Its place among maxclients is free again. */
 static void seat_release(struct worker *worker) {
-    atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&worker->clients->assigned, 1, memory_order_relaxed);
 }
 
 /* Gives up the request at hand, finished or not, and all input. */
@@ -371,8 +371,8 @@ void connection_close(struct connection *connection, const char *why) {
     connection_unlink(connection);
     seat_release(worker);
     assert(connection->task.queue == NULL);
-    connection->task.queue_next = worker->closed;
-    worker->closed = &connection->task;
+    connection->task.queue_next = worker->clients->closed;
+    worker->clients->closed = &connection->task;
 }
 
 void connection_free(struct connection *connection) {
@@ -404,9 +404,9 @@ static void closing_finish(struct connection *connection, bool expects_more) {
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
     connection_unlink(
         connection); /* but its place is taken: who quits and stays is still a client too many */
-    task_queue_append(&connection->worker->lingering, &connection->task);
+    task_queue_append(&connection->worker->clients->lingering, &connection->task);
 #ifdef PLANT_TWICE_QUEUED
-    task_queue_append(&connection->worker->lingering, &connection->task);
+    task_queue_append(&connection->worker->clients->lingering, &connection->task);
 #endif
 }
 
@@ -479,20 +479,20 @@ struct run {
 /* The connection that runs has the worker's memory for arguments, unless an unfinished request holds some of
  * its own. */
 static void arguments_lend(struct worker *worker, struct request_parser *parser) {
-    if (parser->arguments || !worker->arguments) return;
-    parser->arguments = worker->arguments;
-    parser->capacity = worker->arguments_capacity;
-    worker->arguments = NULL;
+    if (parser->arguments || !worker->clients->arguments) return;
+    parser->arguments = worker->clients->arguments;
+    parser->capacity = worker->clients->arguments_capacity;
+    worker->clients->arguments = NULL;
 }
 
 static void arguments_take_back(struct worker *worker, struct connection *connection) {
     struct request_parser *parser = &connection->parser;
     if (connection->has_request || !request_is_idle(parser) || !parser->arguments) return;
-    if (worker->arguments || parser->capacity > ARGUMENTS_KEEP) {
+    if (worker->clients->arguments || parser->capacity > ARGUMENTS_KEEP) {
         free(parser->arguments);
     } else {
-        worker->arguments = parser->arguments;
-        worker->arguments_capacity = parser->capacity;
+        worker->clients->arguments = parser->arguments;
+        worker->clients->arguments_capacity = parser->capacity;
     }
     parser->arguments = NULL;
     parser->capacity = 0;
@@ -825,7 +825,7 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
         if (input_is_within_limits(connection) && !is_whole) bulk_await(connection);
         return;
     }
-    bool runs = connection->state == CONNECTION_READING && worker->is_inside;
+    bool runs = connection->state == CONNECTION_READING && worker->clients->is_inside;
     size_t kept = connection->input_length;
     if (runs && kept <= LOOP_HEADROOM && (kept <= received || kept <= INPUT_LEAST)) {
         if (kept) memcpy(data - kept, connection->input + connection->input_start, kept);
@@ -908,8 +908,8 @@ static void flush_later(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (connection->is_flush_due || connection->stream.is_sending) return;
     connection->is_flush_due = true;
-    connection->flush_next = worker->flush;
-    worker->flush = connection;
+    connection->flush_next = worker->clients->flush;
+    worker->clients->flush = connection;
 }
 
 void connection_push(struct connection *connection, const char *data, size_t length) {

@@ -11,7 +11,7 @@
 #include "server/config/config.h"
 #include "server/base/log.h"
 #include "server/net/loop.h"
-#include "server/worker/worker.h"
+#include "clients.h"
 
 /* Room of a block for small bytes that follow each other. */
 #define BLOCK_LEAST 2048
@@ -51,8 +51,8 @@ static void sent_add(struct connection *connection, size_t length) {
 }
 
 static void soft_limit_mark(struct connection *connection, int64_t since) {
-    if (!connection->soft_limit_since && since) connection->worker->over_soft_limit++;
-    if (connection->soft_limit_since && !since) connection->worker->over_soft_limit--;
+    if (!connection->soft_limit_since && since) connection->worker->clients->over_soft_limit++;
+    if (connection->soft_limit_since && !since) connection->worker->clients->over_soft_limit--;
     connection->soft_limit_since = since;
 }
 
@@ -213,8 +213,8 @@ bool output_flush(struct connection *connection) {
         if (total >= FLUSH_MOST && connection->output && !connection->is_flush_due) {
             /* The others' turn; the rest goes on at the turn's end. */
             connection->is_flush_due = true;
-            connection->flush_next = worker->flush;
-            worker->flush = connection;
+            connection->flush_next = worker->clients->flush;
+            worker->clients->flush = connection;
             break;
         }
     }

@@ -5,7 +5,7 @@
 
 #include "connection.h"
 #include "server/base/log.h"
-#include "server/worker/worker.h"
+#include "clients.h"
 
 /* A page can try as often as it likes, and must not fill the log. */
 #define QUIET_MS 60000

@@ -20,6 +20,7 @@
 
 #include "server/interest/blocking.h"
 #include "server/client/client_limit.h"
+#include "server/client/serve.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
@@ -132,7 +133,7 @@ static void serve(void) {
     client_limit_start();
     CHECK(interest_start(keyspace));
     blocking_start(keyspace);
-    CHECK(workers_start(keyspace, 1, listening.sockets, listening.is_unix, listening.count));
+    CHECK(serve_start(keyspace, 1, &listening));
     process_is_ready();
 }
 

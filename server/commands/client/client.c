@@ -7,7 +7,7 @@
 #include "shard/base/number.h"
 #include "server/run/dispatch.h"
 #include "server/worker/inquiry.h"
-#include "server/worker/worker.h"
+#include "server/client/clients.h"
 #include "server/command/command.h"
 
 static void command_client_help(const struct call *call, struct reply *reply) {
@@ -178,7 +178,7 @@ static void command_client_kill_visit(struct worker *worker, struct inquiry *inq
     filter_read(&filter, inquiry->arguments, inquiry->count, &answer->text);
     bool is_one = filter.id != 0;
     struct connection *first =
-        is_one ? worker_find_connection(worker, (uint64_t)filter.id) : worker->connections;
+        is_one ? clients_find(worker, (uint64_t)filter.id) : worker->clients->connections;
     for (struct connection *connection = first, *next; connection != NULL; connection = next) {
         next = is_one ? NULL : connection->next;
         if (!filter_matches(&filter, connection, inquiry->asker)) continue;
@@ -240,7 +240,7 @@ static void list_by_id(struct worker *worker, struct inquiry *inquiry, struct re
     for (uint32_t i = 3; i < inquiry->count; i++) {
         int64_t id = 0;
         number_parse(inquiry->arguments[i].data, inquiry->arguments[i].length, &id);
-        const struct connection *found = worker_find_connection(worker, (uint64_t)id);
+        const struct connection *found = clients_find(worker, (uint64_t)id);
         if (found == NULL) continue;
         struct line_head head = {.position = i};
         size_t mark = out->length;
@@ -264,7 +264,7 @@ static void command_client_list_visit(struct worker *worker, struct inquiry *inq
     }
     if (inquiry->count > 2 && !argument_is(&inquiry->arguments[3], "normal"))
         return; /* of a type that nobody has */
-    for (const struct connection *connection = worker->connections; connection != NULL;
+    for (const struct connection *connection = worker->clients->connections; connection != NULL;
          connection = connection->next)
         write_description(out, connection);
 }
@@ -336,9 +336,8 @@ static bool command_client_unblock_check(const struct call *call, struct reply *
 static void command_client_unblock_visit(struct worker *worker, struct inquiry *inquiry) {
     int64_t id = 0;
     const struct bulk *argument = &inquiry->arguments[2];
-    struct connection *connection = number_parse(argument->data, argument->length, &id)
-                                        ? worker_find_connection(worker, (uint64_t)id)
-                                        : NULL;
+    struct connection *connection =
+        number_parse(argument->data, argument->length, &id) ? clients_find(worker, (uint64_t)id) : NULL;
     bool is_error = inquiry->count == 4 && argument_is(&inquiry->arguments[3], "ERROR");
     inquiry_answer(inquiry, worker)->number =
         connection != NULL && dispatch_unblock(&connection->task, is_error);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "shard/keyspace.h"
+#include "server/client/balance.h"
 #include "server/base/clock.h"
 #include "server/run/hold.h"
 #include "server/worker/worker.h"

@@ -18,6 +18,7 @@
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/process.h"
+#include "server/net/loop.h"
 #include "server/observe/rates.h"
 #include "server/observe/statistics.h"
 #include "server/base/version.h"

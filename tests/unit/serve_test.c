@@ -1,5 +1,5 @@
 /* Workers in this process, so that their loops can be made deaf: clients that go are noticed all the same. */
-#include "server/worker/worker.h"
+#include "server/client/clients.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 
 #include "server/interest/blocking.h"
 #include "server/client/client_limit.h"
+#include "server/client/serve.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
@@ -37,7 +38,7 @@ static void start(const char *backend) {
     client_limit_start();
     assert_true(interest_start(keyspace));
     blocking_start(keyspace);
-    assert_true(workers_start(keyspace, 1, NULL, NULL, 0));
+    assert_true(serve_start(keyspace, 1, &(struct listening){.count = 0}));
 }
 
 static void stop(void) {
@@ -59,7 +60,7 @@ struct arrival {
 static void arrive(struct worker *worker, struct message *message) {
     struct arrival *arrival = (struct arrival *)message;
     char data[LOOP_HEADROOM + 256];
-    atomic_fetch_add(&worker->assigned, 1);
+    atomic_fetch_add(&worker->clients->assigned, 1);
     struct connection *connection = connection_open(worker, arrival->fd, true);
     strcpy(data + LOOP_HEADROOM, arrival->input);
     if (*arrival->input != '\0')
@@ -71,11 +72,11 @@ static _Atomic bool is_deaf;
 /* The loop hears nothing of it from now on, as if the kernel had forgotten. Once the connection has
  * settled. */
 static void make_deaf(struct worker *worker, struct message *message) {
-    if (worker->connections->state != CONNECTION_READING) {
+    if (worker->clients->connections->state != CONNECTION_READING) {
         worker_send(worker, message);
         return;
     }
-    loop_release(worker->loop, &worker->connections->stream);
+    loop_release(worker->loop, &worker->clients->connections->stream);
     atomic_store(&is_deaf, true);
 }
 

@@ -1,0 +1,54 @@
+/* A worker's clients: its connections, and where its turn is.
+ *
+ * The worker itself knows nothing of them; this hangs from it. A turn: wait; take the time; drain the mailbox;
+ * enter the gate, if it is open; run the ready connections, each for a bounded number of commands; leave the
+ * gate (which is also the point where memory retired by others may be freed); timers; free closed connections
+ * (turn.h). */
+#ifndef SERVER_CLIENT_CLIENTS_H
+#define SERVER_CLIENT_CLIENTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/net/listen.h"
+#include "server/net/loop.h"
+#include "server/worker/worker.h"
+#include "balance.h"
+#include "connection.h"
+#include "connection_ids.h"
+
+struct clients {
+    /* Its own thread's. */
+    struct connection *connections, *connections_last; /* all, in the order in which it got them */
+    struct connection_ids ids;                         /* the same ones */
+    struct task *closed;                               /* to be freed at the end of the turn; by queue_next */
+    struct connection *flush; /* with output to be sent at the end of the turn; by flush_next */
+    struct connection *sweep; /* where the check of all connections goes on; NULL: at the first */
+    struct balance balance;
+    struct task_queue ready;
+    /* all was sent, and the client should close: no longer among the connections */
+    struct task_queue lingering;
+    int64_t next_tick;        /* monotonic ms */
+    int64_t listen_again;     /* monotonic ms; 0: it is listening */
+    uint32_t over_soft_limit; /* connections that are */
+    bool is_inside;           /* between dispatch_enter and dispatch_leave: requests may run */
+    bool is_stopping;
+    bool is_drained;        /* stopping, and nothing is left to be answered or sent */
+    struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
+    uint32_t arguments_capacity;
+    struct stream listeners[LISTEN_MOST];
+    uint32_t listener_count;
+    /* Read by all workers. */
+    /* Connections it has or will get: the one number that others change, when they take a connection for
+     * it. */
+    _Atomic uint64_t assigned;
+    _Atomic int64_t turning_since; /* monotonic ms at which its turn began; 0: it waits for something to do */
+};
+
+/* Its connection with that id (unique over all workers), or NULL. On its thread. */
+static inline struct connection *clients_find(const struct worker *worker, uint64_t id) {
+    return connection_ids_find(&worker->clients->ids, id);
+}
+
+#endif
