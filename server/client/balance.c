@@ -2,13 +2,15 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "shard/base/counter.h"
 #include "server/config/config.h"
-#include "handover.h"
 #include "clients.h"
+#include "handover.h"
 
 #define INTERVAL_MS 50
 /* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a
@@ -38,6 +40,30 @@
 #define LOOKED_MOST 1024
 #define WORKERS_LOOKED 64
 
+/* Connections that can be leaving at a time. */
+#define LEAVING_MOST 256
+
+/* A worker's part. Its own thread's, but for what is published. */
+struct balance {
+    /* descriptor, or -1 where the kernel doesn't count: then nothing is ever moved (nor with `balance-clients
+     * no`) */
+    int schedstat;
+    int64_t measure_again; /* monotonic ms */
+    int64_t measured_from; /* the last reading: monotonic ms, and ns since the thread began */
+    uint64_t ran, waited;
+    int64_t shun_for;    /* ms; how long it was shunned the last time */
+    uint32_t busy;       /* intervals in a row in which it never rested */
+    uint32_t calm;       /* intervals in which it worked and was not starved, since it was */
+    int64_t leave_until; /* monotonic ms; who is not gone by then stays */
+    uint32_t leaving_count;
+    struct connection *leaving[LEAVING_MOST];
+    struct worker *destination;
+    /* Published. */
+    _Atomic int64_t measured_at;       /* monotonic ms of the last measurement */
+    _Atomic uint32_t running, waiting; /* of the interval before it, in thousandths */
+    _Atomic int64_t shunned_until;     /* monotonic ms; 0: it isn't in doubt */
+};
+
 /* ------------------------------------------------------------------ what to do */
 
 static bool has_spare_time(const struct balance_load *load) {
@@ -66,23 +92,21 @@ enum balance_advice balance_advise(const struct balance_load *own, const struct 
 /* ------------------------------------------------------------------ moving */
 
 static void call_off(struct worker *worker) {
-    struct balance *balance = &worker->clients->balance;
-    while (balance->leaving_count > 0) connection_stay(balance->leaving[--balance->leaving_count]);
+    struct balance *balance = worker->clients->balance;
+    while (balance->leaving_count > 0) handover_call_off(balance->leaving[--balance->leaving_count]);
 }
 
-void balance_forget(struct worker *worker, const struct connection *connection) {
-    struct balance *balance = &worker->clients->balance;
-    for (uint32_t i = 0; i < balance->leaving_count; i++)
-        if (balance->leaving[i] == connection) {
+/* Those that were closed meanwhile are freed at the turn's end. */
+static void forget_closed(struct balance *balance) {
+    for (uint32_t i = balance->leaving_count; i-- > 0;)
+        if (balance->leaving[i]->is_unlinked)
             balance->leaving[i] = balance->leaving[--balance->leaving_count];
-            return;
-        }
 }
 
 static void see_off(struct worker *worker) {
-    struct balance *balance = &worker->clients->balance;
+    struct balance *balance = worker->clients->balance;
     for (uint32_t i = balance->leaving_count; i-- > 0;) {
-        if (!handover_connection(balance->leaving[i], balance->destination)) continue;
+        if (!handover_finish(balance->leaving[i], balance->destination)) continue;
         balance->leaving[i] = balance->leaving[--balance->leaving_count];
         counter_add(&worker->moved, 1);
     }
@@ -103,18 +127,18 @@ static uint32_t count_active(const struct worker *worker) {
 
 /* Up to `count` that may, of those that came last. */
 static void send_away(struct worker *worker, uint32_t count, bool only_active, struct worker *destination) {
-    struct balance *balance = &worker->clients->balance;
+    struct balance *balance = worker->clients->balance;
     balance->destination = destination;
     balance->leave_until = worker->now_monotonic + INTERVAL_MS;
     uint32_t looked = 0;
     for (struct connection *connection = worker->clients->connections_last;
          connection && looked < LOOKED_MOST; connection = connection->previous, looked++) {
-        if (balance->leaving_count >= count || balance->leaving_count == BALANCE_LEAVING_MOST) return;
-        if (connection->is_leaving || !connection_may_leave(connection) ||
+        if (balance->leaving_count >= count || balance->leaving_count == LEAVING_MOST) return;
+        if (connection->is_leaving || !handover_is_possible(connection) ||
             (only_active && !is_active(connection)))
             continue;
         balance->leaving[balance->leaving_count++] = connection;
-        connection_leave(connection);
+        handover_begin(connection);
     }
 }
 
@@ -142,7 +166,7 @@ static uint32_t share_of(uint64_t nanoseconds, int64_t milliseconds) {
 
 /* True if there is something to act on. */
 static bool measure(struct worker *worker) {
-    struct balance *balance = &worker->clients->balance;
+    struct balance *balance = worker->clients->balance;
     int64_t now = worker->now_monotonic, elapsed = now - balance->measured_from;
     uint64_t ran = 0, waited = 0;
     if (!schedstat_read(balance->schedstat, &ran, &waited)) return false;
@@ -161,11 +185,11 @@ static bool measure(struct worker *worker) {
 }
 
 bool balance_is_in_doubt(const struct worker *worker) {
-    return atomic_load_explicit(&worker->clients->balance.shunned_until, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&worker->clients->balance->shunned_until, memory_order_relaxed) != 0;
 }
 
 static struct balance_load load_of(const struct worker *worker, int64_t now) {
-    const struct balance *balance = &worker->clients->balance;
+    const struct balance *balance = worker->clients->balance;
     return (struct balance_load){
         .is_known = now - atomic_load_explicit(&balance->measured_at, memory_order_relaxed) < STALE_MS,
         .running = atomic_load_explicit(&balance->running, memory_order_relaxed),
@@ -178,7 +202,7 @@ static struct balance_load load_of(const struct worker *worker, int64_t now) {
 
 /* For longer each time that this happens while it is in doubt. */
 static void be_shunned(struct worker *worker) {
-    struct balance *balance = &worker->clients->balance;
+    struct balance *balance = worker->clients->balance;
     int64_t now = worker->now_monotonic,
             until = atomic_load_explicit(&balance->shunned_until, memory_order_relaxed);
     balance->calm = 0;
@@ -190,8 +214,8 @@ static void be_shunned(struct worker *worker) {
 }
 
 static void be_trusted(struct worker *worker) {
-    worker->clients->balance.calm = 0;
-    atomic_store_explicit(&worker->clients->balance.shunned_until, 0, memory_order_relaxed);
+    worker->clients->balance->calm = 0;
+    atomic_store_explicit(&worker->clients->balance->shunned_until, 0, memory_order_relaxed);
 }
 
 static void act(struct worker *worker) {
@@ -206,11 +230,11 @@ static void act(struct worker *worker) {
     }
     struct balance_load own = load_of(worker, now);
     enum balance_advice advice = balance_advise(&own, others, looked, &best);
-    worker->clients->balance.busy = own.running >= SATURATED ? worker->clients->balance.busy + 1 : 0;
+    worker->clients->balance->busy = own.running >= SATURATED ? worker->clients->balance->busy + 1 : 0;
     if (own.waiting >= STARVED)
-        worker->clients->balance.calm = 0;
+        worker->clients->balance->calm = 0;
     else if (own.running >= BUSY && balance_is_in_doubt(worker) &&
-             ++worker->clients->balance.calm >= CALM_LEAST)
+             ++worker->clients->balance->calm >= CALM_LEAST)
         be_trusted(worker);
     if (advice == BALANCE_STAY) return;
     uint32_t active = count_active(worker);
@@ -220,14 +244,15 @@ static void act(struct worker *worker) {
         uint64_t fit = (uint64_t)active * (1000 - used(&others[best])) / (own.running + 1);
         be_shunned(worker);
         send_away(worker, fit < active ? (uint32_t)fit + 1 : active, true, candidates[best]);
-    } else if (active > 1 && worker->clients->balance.busy >= SATURATED_LEAST) {
-        worker->clients->balance.busy = 0;
+    } else if (active > 1 && worker->clients->balance->busy >= SATURATED_LEAST) {
+        worker->clients->balance->busy = 0;
         send_away(worker, (active + 3) / 4, true, candidates[best]);
     }
 }
 
 void balance_turn(struct worker *worker) {
-    struct balance *balance = &worker->clients->balance;
+    struct balance *balance = worker->clients->balance;
+    forget_closed(balance);
     if (balance->leaving_count > 0) see_off(worker);
     if (balance->leaving_count > 0 && worker->now_monotonic >= balance->leave_until) {
         /* They are read again, in the next turns, before others are chosen. */
@@ -246,11 +271,19 @@ void balance_turn(struct worker *worker) {
 }
 
 int balance_patience(const struct worker *worker) {
-    return worker->clients->balance.leaving_count > 0 ? PATIENCE_MS : -1;
+    return worker->clients->balance->leaving_count > 0 ? PATIENCE_MS : -1;
+}
+
+bool balance_create(struct worker *worker) {
+    return (worker->clients->balance = calloc(1, sizeof(struct balance))) != NULL;
+}
+
+void balance_free(struct worker *worker) {
+    free(worker->clients->balance);
 }
 
 void balance_start(struct worker *worker) {
-    worker->clients->balance.schedstat =
+    worker->clients->balance->schedstat =
         worker_count() > 1 ? open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
 }
 
@@ -259,6 +292,6 @@ void balance_stop(struct worker *worker) {
 }
 
 void balance_end(struct worker *worker) {
-    if (worker->clients->balance.schedstat >= 0) close(worker->clients->balance.schedstat);
-    worker->clients->balance.schedstat = -1;
+    if (worker->clients->balance->schedstat >= 0) close(worker->clients->balance->schedstat);
+    worker->clients->balance->schedstat = -1;
 }

@@ -23,37 +23,14 @@
 #ifndef SERVER_CLIENT_BALANCE_H
 #define SERVER_CLIENT_BALANCE_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct connection;
 struct worker;
 
-/* Connections that can be leaving at a time. */
-#define BALANCE_LEAVING_MOST 256
-
-/* A worker's part. Its own thread's, but for what is published. */
-struct balance {
-    /* descriptor, or -1 where the kernel doesn't count: then nothing is ever moved (nor with `balance-clients
-     * no`) */
-    int schedstat;
-    int64_t measure_again; /* monotonic ms */
-    int64_t measured_from; /* the last reading: monotonic ms, and ns since the thread began */
-    uint64_t ran, waited;
-    int64_t shun_for;    /* ms; how long it was shunned the last time */
-    uint32_t busy;       /* intervals in a row in which it never rested */
-    uint32_t calm;       /* intervals in which it worked and was not starved, since it was */
-    int64_t leave_until; /* monotonic ms; who is not gone by then stays */
-    uint32_t leaving_count;
-    struct connection *leaving[BALANCE_LEAVING_MOST];
-    struct worker *destination;
-    /* Published. */
-    _Atomic int64_t measured_at;       /* monotonic ms of the last measurement */
-    _Atomic uint32_t running, waiting; /* of the interval before it, in thousandths */
-    _Atomic int64_t shunned_until;     /* monotonic ms; 0: it isn't in doubt */
-};
-
+/* Its part of a worker's clients: false without memory. */
+bool balance_create(struct worker *worker);
+void balance_free(struct worker *worker);
 /* On the worker's thread: at its start, after each turn, when it begins to stop (whoever is leaving stays),
  * and at its end. */
 void balance_start(struct worker *worker);
@@ -63,8 +40,6 @@ void balance_turn(struct worker *worker);
 int balance_patience(const struct worker *worker);
 void balance_stop(struct worker *worker);
 void balance_end(struct worker *worker);
-/* A connection that was leaving is closed. */
-void balance_forget(struct worker *worker, const struct connection *connection);
 /* Begins to move all of a worker's connections that can leave, and as many as can at a time, to that other
  * one. */
 void balance_evacuate(struct worker *worker, struct worker *destination);

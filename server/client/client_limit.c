@@ -26,32 +26,10 @@ static struct {
     int highest;     /* class of size: the highest bit of its bytes; NOBODY */
 } round;
 
-int64_t client_limit_bytes(void) {
-    int64_t limit = atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed);
-    if (limit >= 0) return limit;
-    /* In percent. */
-    return atomic_load_explicit(&config.maxmemory, memory_order_relaxed) / 100 * -limit;
-}
-
-/* Without what waits have left behind: closing one more client wouldn't give it back any sooner. */
-static uint64_t memory_of(const struct worker *worker) {
-    return counter_read(&worker->connection_count) * sizeof(struct connection) +
-           counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
-           counter_read(&worker->wait_bytes) + counter_read(&worker->name_bytes) +
-           atomic_load_explicit(&worker->monitor_mail, memory_order_relaxed);
-}
-
-uint64_t clients_memory(void) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < worker_count(); i++)
-        sum += memory_of(worker_at(i)) + counter_read(&worker_at(i)->ended_bytes);
-    return sum;
-}
-
 static bool is_over(void) {
-    int64_t limit = client_limit_bytes();
+    int64_t limit = clients_memory_most();
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < worker_count(); i++) sum += memory_of(worker_at(i));
+    for (uint32_t i = 0; i < worker_count(); i++) sum += clients_memory_of(worker_at(i));
     return limit > 0 && sum > (uint64_t)limit;
 }
 
@@ -113,7 +91,7 @@ static void round_handle(struct worker *worker, struct message *message) {
 /* The round is held up by one worker: meanwhile each of the others, if it has more than its share, sees to
  * its own. */
 static void close_own(struct worker *worker) {
-    while (is_over() && memory_of(worker) > (uint64_t)client_limit_bytes() / worker_count()) {
+    while (is_over() && clients_memory_of(worker) > (uint64_t)clients_memory_most() / worker_count()) {
         int largest = find_largest(worker);
         if (largest == NOBODY) return;
         close_largest(worker, largest);
@@ -123,9 +101,14 @@ static void close_own(struct worker *worker) {
 /* When a worker has ended, its messages are no longer read, and a round comes to an end with it: so do its
  * clients. */
 void client_limit_check(struct worker *worker) {
-    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 ||
-        worker->clients->is_stopping || !is_over())
+    struct clients *clients = worker->clients;
+    if (atomic_load_explicit(&config.maxmemory_clients, memory_order_relaxed) == 0 || clients->is_stopping)
         return;
+    /* The others' sums are on lines that they write all the time, and a turn may take a few microseconds. A
+     * worker has turns, hz times a second, even if nothing comes. */
+    if (clients->limit_checked == worker->now_monotonic) return;
+    clients->limit_checked = worker->now_monotonic;
+    if (!is_over()) return;
     if (worker->now_monotonic < atomic_load(&round.rests_until)) return;
     if (atomic_exchange(&round.is_running, true)) {
         if (worker->now_monotonic - atomic_load(&round.began) > ROUND_MS) close_own(worker);

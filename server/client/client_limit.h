@@ -1,8 +1,8 @@
 /* maxmemory-clients: what all clients together may use. Beyond it the largest are closed first, so that many
  * clients whose replies pile up can't push out the data, as Redis 7 has it.
  *
- * Each worker publishes what its connections use; whoever finds at its turn's end that the sum is too much
- * begins a round, of which there is one at a time. It is a message that goes from worker to worker: once
+ * Each worker publishes what its connections use; a worker that finds at its turn's end that the sum is too
+ * much begins a round, of which there is one at a time. It is a message that goes from worker to worker: once
  * around to learn the size of the largest client, as a power of two, and once more to close clients of that
  * size, until the sum fits; and so on. So sizes decide over all workers, to a factor of two as in Redis,
  * nobody is closed who need not be, and no worker touches another's connection. Who has said CLIENT NO-EVICT
@@ -16,11 +16,7 @@ struct worker;
 
 /* Before there is a second thread. */
 void client_limit_start(void);
-/* Bytes that all clients may use: 0 is no limit. Any thread. */
-int64_t client_limit_bytes(void);
-/* What all clients use now. Any thread. */
-uint64_t clients_memory(void);
-/* At the end of a worker's turn. */
+/* At the end of a worker's turn; looks once in a millisecond. */
 void client_limit_check(struct worker *worker);
 
 #endif

@@ -14,9 +14,10 @@
 #include "server/net/listen.h"
 #include "server/net/loop.h"
 #include "server/worker/worker.h"
-#include "balance.h"
 #include "connection.h"
 #include "connection_ids.h"
+
+struct balance;
 
 struct clients {
     /* Its own thread's. */
@@ -25,11 +26,12 @@ struct clients {
     struct task *closed;                               /* to be freed at the end of the turn; by queue_next */
     struct connection *flush; /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep; /* where the check of all connections goes on; NULL: at the first */
-    struct balance balance;
+    struct balance *balance;
     struct task_queue ready;
     /* all was sent, and the client should close: no longer among the connections */
     struct task_queue lingering;
     int64_t next_tick;        /* monotonic ms */
+    int64_t limit_checked;    /* monotonic ms; client_limit.c's */
     int64_t listen_again;     /* monotonic ms; 0: it is listening */
     uint32_t over_soft_limit; /* connections that are */
     bool is_inside;           /* between dispatch_enter and dispatch_leave: requests may run */
@@ -50,5 +52,21 @@ struct clients {
 static inline struct connection *clients_find(const struct worker *worker, uint64_t id) {
     return connection_ids_find(&worker->clients->ids, id);
 }
+
+/* Among the worker's connections, to which it belongs by now; and no longer. In the second case its own `next`
+ * stays, for whoever is just going through the list, and a second call does nothing. */
+void clients_add(struct connection *connection);
+void clients_remove(struct connection *connection);
+/* Its place among maxclients is free again. */
+void clients_seat_release(struct worker *worker);
+/* Sends what the connection is owed at the end of the turn. */
+void clients_flush_later(struct connection *connection);
+
+/* Bytes that all clients may use (maxmemory-clients): 0 is no limit. Any thread. */
+int64_t clients_memory_most(void);
+/* What all clients use now, and what a worker's do without what waits have left behind: closing one more
+ * client wouldn't give that back any sooner. Any thread. */
+uint64_t clients_memory(void);
+uint64_t clients_memory_of(const struct worker *worker);
 
 #endif

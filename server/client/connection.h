@@ -30,7 +30,7 @@ struct worker;
 
 enum connection_state {
     CONNECTION_READING,
-    CONNECTION_READY, /* has bytes to run, waits for its turn in worker->ready */
+    CONNECTION_READY, /* has bytes to run, waits for its turn in clients->ready */
     CONNECTION_RUNNING,
     CONNECTION_PARKED, /* its request waits for something; costs nothing */
     CONNECTION_BLOCKED_ON_WRITE,
@@ -129,18 +129,6 @@ void connection_last_call(struct connection *connection);
  * it what was sent. */
 void connection_discard_input(struct connection *connection);
 
-/* Handing over to another worker. connection_leave stops its receiving; once connection_has_left says that
- * nothing of it is under way here, it is nobody's, and connection_arrive makes it the other worker's.
- * connection_stay calls it off before that. */
-bool connection_may_leave(
-    const struct connection
-        *connection); /* just now: between requests, with nothing owed and nobody waiting for it */
-void connection_leave(struct connection *connection);
-void connection_stay(struct connection *connection);
-bool connection_has_left(struct connection *connection);
-/* false: the loop can't take it, and it is closed and freed. */
-bool connection_arrive(struct connection *connection, struct worker *worker);
-
 /* Sends bytes to a client outside its own requests (MONITOR's lines, pushes). Enforces the output limit, by
  * which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */
 void connection_push(struct connection *connection, const char *data, size_t length);
@@ -162,11 +150,10 @@ void connection_origin(const struct connection *connection, char *out, size_t si
 bool connection_is_local(const struct connection *connection);
 /* What it uses: itself, the request that is coming in, and what it is owed. */
 size_t connection_memory(const struct connection *connection);
-/* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...". */
-/* Returns the line's length; if it is not less than `size`, long names are cut in what was written, and what
+/* The client as CLIENT LIST and the log show it: "id=3 addr=127.0.0.1:50000 ...".
+ *
+ * Returns the line's length; if it is not less than `size`, long names are cut in what was written, and what
  * follows them isn't. */
 size_t connection_describe(const struct connection *connection, char *out, size_t size);
-/* By a unix socket or from a loopback address. */
-bool connection_is_local(const struct connection *connection);
 
 #endif

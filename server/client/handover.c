@@ -1,9 +1,13 @@
 #include "handover.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "server/base/log.h"
 #include "clients.h"
+#include "connection_parts.h"
 
 struct handover {
     struct message message;
@@ -11,6 +15,49 @@ struct handover {
     int fd;
     bool is_unix;
 };
+
+bool handover_is_possible(const struct connection *connection) {
+    return connection->state == CONNECTION_READING && connection->input_length == 0 &&
+           !connection->has_request && !input_bulk(connection) && request_is_idle(&connection->parser) &&
+           !connection->output && !connection->soft_limit_since && !connection->task.under_way &&
+           !connection->task.queue && !connection->is_flush_due && !connection->is_ended &&
+           !connection->is_last_call && !connection->task.session.is_monitor &&
+           !connection->task.session.closes_after_reply && !connection->stream.is_bulky &&
+           !connection->stream.is_sending;
+}
+
+void handover_begin(struct connection *connection) {
+    connection->is_leaving = true;
+    connection_receiving_update(connection);
+}
+
+void handover_call_off(struct connection *connection) {
+    connection->is_leaving = false;
+    connection_receiving_update(connection);
+}
+
+static bool has_left(struct connection *connection) {
+    if (!handover_is_possible(connection) || !loop_release(connection->worker->loop, &connection->stream))
+        return false;
+    connection->is_leaving = false; /* first: nobody need be told */
+    clients_remove(connection);
+    clients_seat_release(connection->worker);
+    return true;
+}
+
+static bool arrive(struct connection *connection, struct worker *worker) {
+    int fd = connection->stream.fd;
+    connection->worker = worker;
+    if (!loop_add(worker->loop, &connection->stream, fd)) {
+        log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number,
+                  strerror(errno));
+        close(fd);
+        connection_free(connection);
+        return false;
+    }
+    clients_add(connection);
+    return true;
+}
 
 static void adopt(struct worker *worker, int fd, bool is_unix) {
     if (worker->clients->is_stopping) {
@@ -25,7 +72,7 @@ static void handover_handle(struct worker *worker, struct message *message) {
     struct handover *handover = (struct handover *)message;
     if (!handover->connection)
         adopt(worker, handover->fd, handover->is_unix);
-    else if (!connection_arrive(handover->connection, worker))
+    else if (!arrive(handover->connection, worker))
         atomic_fetch_sub_explicit(&worker->clients->assigned, 1, memory_order_relaxed);
     else if (worker->clients->is_stopping)
         connection_last_call(handover->connection);
@@ -44,11 +91,11 @@ void handover_new(struct worker *worker, struct worker *home, int fd, bool is_un
     worker_send(home, &handover->message);
 }
 
-bool handover_connection(struct connection *connection, struct worker *destination) {
+bool handover_finish(struct connection *connection, struct worker *destination) {
     struct handover *handover = malloc(sizeof *handover);
     if (!handover) return false;
     *handover = (struct handover){.message.handle = handover_handle, .connection = connection};
-    bool may_move = workers_move_begin(), goes = may_move && connection_has_left(connection);
+    bool may_move = workers_move_begin(), goes = may_move && has_left(connection);
     if (goes) {
         atomic_fetch_add_explicit(&destination->clients->assigned, 1, memory_order_relaxed);
         worker_send(destination, &handover->message);

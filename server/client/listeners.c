@@ -10,6 +10,7 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/config/config.h"
+#include "balance.h"
 #include "clients.h"
 #include "handover.h"
 

@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/base/log.h"
 #include "server/run/dispatch.h"
+#include "balance.h"
 #include "clients.h"
 #include "handover.h"
 #include "listeners.h"
@@ -69,7 +70,10 @@ static void stop(struct worker *worker) {
 static bool on_create(struct worker *worker, const void *context) {
     const struct listening *listening = context;
     struct clients *clients = worker->clients = memory_lines(sizeof *clients);
-    if (!clients) return false;
+    if (!clients || !balance_create(worker)) {
+        log_write(LOG_WARNING, "Out of memory for worker %u", worker->number);
+        return false;
+    }
     clients->listener_count = listening->count;
     for (uint32_t i = 0; i < listening->count; i++)
         clients->listeners[i] =
@@ -109,6 +113,7 @@ static void on_free(struct worker *worker) {
     if (!clients) return;
     connection_ids_free(&clients->ids);
     free(clients->arguments);
+    balance_free(worker);
     free(clients);
 }
 

@@ -3,9 +3,7 @@
 #include <stdatomic.h>
 #include <strings.h>
 
-#include "connection.h"
 #include "server/base/log.h"
-#include "clients.h"
 
 /* A page can try as often as it likes, and must not fill the log. */
 #define QUIET_MS 60000
@@ -17,18 +15,16 @@ bool stranger_is_http(const struct bulk *name) {
            (name->length == 5 && strncasecmp(name->data, "Host:", 5) == 0);
 }
 
-void stranger_turn_away(struct connection *connection) {
-    int64_t now = connection->worker->now_monotonic, quiet = atomic_load(&quiet_until);
-    if (now >= quiet && atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS)) {
-        char peer[TASK_ADDRESS];
-        connection_peer(connection, peer, sizeof peer);
-        log_write(LOG_WARNING,
-                  "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: "
-                  "commands to Latchkey. "
-                  "This is likely due to an attacker attempting to use Cross Protocol Scripting to "
-                  "compromise your server. "
-                  "Connection from %s aborted.",
-                  peer);
-    }
-    connection_close(connection, NULL);
+bool stranger_is_news(int64_t now) {
+    int64_t quiet = atomic_load(&quiet_until);
+    return now >= quiet && atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS);
+}
+
+void stranger_log(const char *peer) {
+    log_write(
+        LOG_WARNING,
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to "
+        "Latchkey. This is likely due to an attacker attempting to use Cross Protocol Scripting to "
+        "compromise your server. Connection from %s aborted.",
+        peer);
 }

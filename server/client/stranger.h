@@ -5,14 +5,15 @@
 #define SERVER_CLIENT_STRANGER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "resp/request.h"
 
-struct connection;
-
 /* Whether a request of that first argument is a line of HTTP's. */
 bool stranger_is_http(const struct bulk *name);
-/* Closes the connection that is running, without an answer, and logs it, at most once a minute. */
-void stranger_turn_away(struct connection *connection);
+/* Whether such a request is to be logged: that is done at most once a minute. Any thread. now: monotonic ms */
+bool stranger_is_news(int64_t now);
+/* Logs that the client at `peer` sent one. */
+void stranger_log(const char *peer);
 
 #endif

@@ -4,6 +4,7 @@
 #include "server/base/clock.h"
 #include "server/run/dispatch.h"
 #include "client_limit.h"
+#include "balance.h"
 #include "clients.h"
 #include "listeners.h"
 #include "sweep.h"

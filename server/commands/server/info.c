@@ -14,7 +14,7 @@
 #include "server/interest/blocking.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
-#include "server/client/client_limit.h"
+#include "server/client/clients.h"
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/process.h"
@@ -197,7 +197,7 @@ static void memory_section(struct info *info) {
                "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
     ZERO_LINES(info, "mem_cluster_links", "mem_aof_buffer");
-    line(info, "maxmemory_clients:%lld", (long long)client_limit_bytes());
+    line(info, "maxmemory_clients:%lld", (long long)clients_memory_most());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
     line(info, "lazyfree_pending_objects:%llu", (unsigned long long)counts.retired_objects);

@@ -1,23 +1,22 @@
 /* A reply is bytes with references to values among them, and so falls into pieces: bytes, reference, bytes,
  * ... Pieces go to the socket in as few system calls as there may be; what is left becomes blocks. A long
  * rest isn't copied: the blocks take over the reply's buffer, and the worker's reply begins a new one. */
-#include "output.h"
+#include "connection_output.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/base/counter.h"
-#include "client_limit.h"
 #include "server/config/config.h"
 #include "server/base/log.h"
 #include "server/net/loop.h"
 #include "clients.h"
+#include "connection_parts.h"
 
 /* Room of a block for small bytes that follow each other. */
 #define BLOCK_LEAST 2048
 /* From here on a rest is taken over rather than copied. */
 #define TAKE_LEAST 16384
-#define REPLY_KEEP ((size_t)64 * 1024)
 /* What a client without password may be owed: it has been told that it needs one. */
 #define UNAUTHENTICATED_OWED_MOST ((size_t)64 * 1024)
 /* What one connection may send in a turn of what it is owed. */
@@ -88,7 +87,7 @@ void output_refuse(struct connection *connection) {
 size_t output_room(const struct connection *connection) {
     size_t room = SIZE_MAX - OUTPUT_SHARE;
     int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed),
-            all = client_limit_bytes();
+            all = clients_memory_most();
     size_t owed = connection->output_bytes;
     if (hard > 0) room = (size_t)hard > owed ? (size_t)hard - owed : 0;
     if (all > 0 && (size_t)all < room)
@@ -210,11 +209,8 @@ bool output_flush(struct connection *connection) {
         blocks_sent(connection, (size_t)sent);
         total += (size_t)sent;
         if ((size_t)sent < asked) break; /* sendable() will come */
-        if (total >= FLUSH_MOST && connection->output && !connection->is_flush_due) {
-            /* The others' turn; the rest goes on at the turn's end. */
-            connection->is_flush_due = true;
-            connection->flush_next = worker->clients->flush;
-            worker->clients->flush = connection;
+        if (total >= FLUSH_MOST && connection->output) {
+            clients_flush_later(connection); /* the others' turn; the rest goes on at the turn's end */
             break;
         }
     }

@@ -1,8 +1,8 @@
 /* Output: what a connection is owed. Replies of a run go to the socket at once; what it does not take waits
  * in blocks, values by reference. Each function closes the connection if it is broken or owes more than it
  * may, and then returns false. */
-#ifndef SERVER_CLIENT_OUTPUT_H
-#define SERVER_CLIENT_OUTPUT_H
+#ifndef SERVER_CLIENT_CONNECTION_OUTPUT_H
+#define SERVER_CLIENT_CONNECTION_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

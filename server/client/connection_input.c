@@ -1,0 +1,211 @@
+/* Input: what has been received of a client and not been run yet.
+ *
+ * Requests are parsed where their bytes are: in the loop's memory as a rule. What is left over there (an
+ * unfinished request, requests beyond the turn's share, a parked one) is kept in `input`. When more comes, a
+ * short leftover is put back in front of the new bytes (LOOP_HEADROOM), a long one takes the new bytes behind
+ * it, so that every byte is moved a bounded number of times. A large argument gets memory of its own, which
+ * may become its value; that grows as the argument comes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/base/counter.h"
+#include "shard/entry/entry.h"
+#include "shard/lock/lane.h"
+#include "server/base/log.h"
+#include "server/config/config.h"
+#include "server/run/dispatch.h"
+#include "clients.h"
+#include "connection_parts.h"
+
+/* An input buffer above this is not kept for a few bytes. */
+#define INPUT_ROOMY 65536
+/* What a client without password may send before it says one, as in Redis. */
+#define UNAUTHENTICATED_INPUT_MOST ((size_t)1024 * 1024)
+
+/* Arguments of a parked request point into the memory that its bytes are in. */
+static void arguments_rebase(struct connection *connection, const char *from, char *to) {
+    if (!connection->has_request || from == to) return;
+    struct request_parser *parser = &connection->parser;
+    for (uint32_t i = 0; i < parser->count; i++) {
+        struct bulk *argument = &parser->arguments[i];
+        if (argument->owner) continue;
+        argument->data = to + ((uintptr_t)argument->data - (uintptr_t)from);
+    }
+}
+
+/* Large arguments count as the lane's memory, and as the client's, while they are only that; what has become
+ * a value is counted for its entry as well. */
+static void owned_bytes_add(struct connection *connection, size_t bytes) {
+    struct worker *worker = connection->worker;
+    connection->owned_bytes += bytes;
+    lane_charge(worker->lane, (int64_t)bytes);
+    counter_add(&worker->input_bytes, bytes);
+    recent_note(&worker->recent_input, worker->now_monotonic,
+                connection->input_capacity + connection->owned_bytes);
+}
+
+void input_owners_release(struct connection *connection) {
+    size_t bytes = connection->owned_bytes;
+    if (bytes == 0) return;
+    connection->owned_bytes = 0;
+    request_owners(&connection->parser, blob_release);
+    lane_charge(connection->worker->lane, -(int64_t)bytes); /* when it is free */
+    counter_subtract(&connection->worker->input_bytes, bytes);
+}
+
+struct blob *input_bulk(const struct connection *connection) {
+    return connection->parser.apart_owner;
+}
+
+void input_free(struct connection *connection) {
+    counter_subtract(&connection->worker->input_bytes, connection->input_capacity);
+    free(connection->input);
+    connection->input = NULL;
+    connection->input_start = connection->input_length = connection->input_capacity = 0;
+}
+
+/* Puts the input into new memory of that size. */
+static bool input_resize(struct connection *connection, size_t capacity) {
+    char *memory = malloc(capacity);
+    if (!memory) return false;
+    size_t length = connection->input_length;
+    if (length) { /* if not, a parked request's arguments are not in there yet */
+        char *from = connection->input + connection->input_start;
+        memcpy(memory, from, length);
+        arguments_rebase(connection, from, memory);
+    }
+    input_free(connection);
+    connection->input = memory;
+    connection->input_length = length;
+    connection->input_capacity = capacity;
+    counter_add(&connection->worker->input_bytes, capacity);
+    recent_note(&connection->worker->recent_input, connection->worker->now_monotonic, capacity);
+    return true;
+}
+
+/* Makes room for so many bytes behind the input, and for the one that the parser may look at. */
+static bool input_reserve(struct connection *connection, size_t more) {
+    size_t needed = connection->input_length + more + 1;
+    if (connection->input_start + needed <= connection->input_capacity) return true;
+    /* Moving pays if what has been run is at least as long as what moves. */
+    if (needed <= connection->input_capacity && connection->input_start >= connection->input_length) {
+        char *from = connection->input + connection->input_start;
+        memmove(connection->input, from, connection->input_length);
+        if (connection->input_length) arguments_rebase(connection, from, connection->input);
+        connection->input_start = 0;
+        return true;
+    }
+    size_t capacity = connection->input_length * 2;
+    if (capacity < INPUT_LEAST) capacity = INPUT_LEAST;
+    return input_resize(connection, capacity > needed ? capacity : needed);
+}
+
+bool input_append(struct connection *connection, const char *data, size_t length) {
+    if (!input_reserve(connection, length)) return false;
+    memcpy(connection->input + connection->input_start + connection->input_length, data, length);
+    connection->input_length += length;
+    return true;
+}
+
+bool input_keep(struct connection *connection, char *data, size_t length, bool is_input) {
+    if (is_input) {
+        connection->input_start = (size_t)(data - connection->input);
+        connection->input_length = length;
+    } else if (length) {
+        if (!input_append(connection, data, length)) return false;
+        arguments_rebase(connection, data, connection->input + connection->input_start);
+    }
+    if (connection->input_length == 0) {
+        input_free(connection);
+    } else if (connection->input_capacity > INPUT_ROOMY &&
+               connection->input_length < connection->input_capacity / 8) {
+        input_resize(connection, connection->input_length + INPUT_LEAST); /* if not, it just stays roomy */
+    }
+    return true;
+}
+
+/* What waits to be run, and the argument that is being received, count, as in Redis. */
+bool input_is_within_limits(struct connection *connection) {
+    size_t held = connection->input_length, missing = 0;
+    if (input_bulk(connection)) {
+        request_bulk_space(&connection->parser, &missing);
+        held += input_bulk(connection)->length - missing;
+    }
+    int64_t limit = atomic_load_explicit(&config.client_query_buffer_limit, memory_order_relaxed);
+    if ((limit <= 0 || held <= (size_t)limit) &&
+        (held <= UNAUTHENTICATED_INPUT_MOST || session_is_admitted(&connection->task.session))) {
+        return true;
+    }
+    char client[512];
+    connection_describe(connection, client, sizeof client);
+    log_write(
+        LOG_WARNING,
+        "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run yet)",
+        client, held);
+    counter_add(&connection->worker->query_limit_closes, 1);
+    connection_close(connection, NULL);
+    return false;
+}
+
+/* ------------------------------------------------------------------ large arguments */
+
+/* What an argument of which so much has come may have: announcing it costs a client nothing, so that gives no
+ * more than one receive brings. Rounded so that the allocation, and not the bytes in it, is a power of two,
+ * as far as they are. */
+static size_t bulk_capacity(const struct request_parser *parser, size_t present) {
+    size_t own = sizeof(struct blob) + 1, bytes = (present + own) * 2;
+    size_t announced = (size_t)parser->bulk_length,
+           capacity = (bytes > LOOP_RECEIVE_MOST ? bytes : LOOP_RECEIVE_MOST) - own;
+    return capacity < announced ? capacity : announced;
+}
+
+void input_bulk_begin(struct connection *connection, char *data, size_t *length) {
+    struct request_parser *parser = &connection->parser;
+    struct worker *worker = connection->worker;
+    struct blob *blob = NULL;
+    if (parser->bulk_length > BLOB_LEAST) {
+        size_t capacity = bulk_capacity(parser, request_bulk_present(parser, *length));
+        dispatch_make_room(worker, entry_room_for(capacity));
+        blob = blob_create(capacity);
+    }
+    if (!blob) {
+        request_decline_bulk(parser);
+        return;
+    }
+    request_receive_bulk(parser, blob->data, blob->length, blob, data, length);
+    loop_expect_bulk(worker->loop, &connection->stream);
+    owned_bytes_add(connection, blob_bytes(blob));
+}
+
+/* Its memory is full, and more is announced. False if the connection is closed for want of memory. */
+static bool bulk_grow(struct connection *connection) {
+    struct request_parser *parser = &connection->parser;
+    struct blob *blob = input_bulk(connection);
+    size_t capacity = bulk_capacity(parser, blob->length), before = blob_bytes(blob);
+    struct lane *lane = connection->worker->lane;
+    dispatch_make_room(connection->worker, entry_room_for(capacity - blob->length));
+    /* Old and new memory are there for the time that it takes to copy: what isn't on the lane's account is
+     * taken for what the process needs, and that is left to it for a good while. */
+    lane_charge(lane, (int64_t)capacity);
+    blob = blob_grow(blob, capacity);
+    if (!blob) {
+        lane_charge(lane, -(int64_t)capacity);
+        log_write(LOG_WARNING, "Out of memory while receiving from a client; closing it");
+        connection_close(connection, "out of memory");
+        return false;
+    }
+    request_move_bulk(parser, blob->data, capacity, blob);
+    owned_bytes_add(connection, blob_bytes(blob) - before);
+    lane_charge(lane, -(int64_t)capacity);
+    return true;
+}
+
+void input_bulk_await(struct connection *connection) {
+    size_t missing;
+    char *space = request_bulk_space(&connection->parser, &missing);
+    if (missing == 0) {
+        if (!bulk_grow(connection)) return;
+        space = request_bulk_space(&connection->parser, &missing);
+    }
+    loop_receive_into(connection->worker->loop, &connection->stream, space, missing);
+}
