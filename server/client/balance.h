@@ -1,9 +1,9 @@
 /* Balance: which worker a connection is served by, when processors are not all alike.
  *
- * Connections are dealt out evenly (listeners.h), and that is right as long as every worker has a processor when
- * it wants one. Where others compete for processors (clients on the same machine, more workers than cores),
- * one worker waits for its processor, and its clients with it, while another has nothing to do and sleeps.
- * The kernel knows: it counts how long a thread has run and how long it was ready and had to wait
+ * Connections are dealt out evenly (listeners.h), and that is right as long as every worker has a processor
+ * when it wants one. Where others compete for processors (clients on the same machine, more workers than
+ * cores), one worker waits for its processor, and its clients with it, while another has nothing to do and
+ * sleeps. The kernel knows: it counts how long a thread has run and how long it was ready and had to wait
  * (schedstat). Each worker reads that of its own thread every INTERVAL, publishes it, and acts on it for
  * itself:
  *

@@ -1,9 +1,9 @@
 /* A worker's clients: its connections, and where its turn is.
  *
- * The worker itself knows nothing of them; this hangs from it. A turn: wait; take the time; drain the mailbox;
- * enter the gate, if it is open; run the ready connections, each for a bounded number of commands; leave the
- * gate (which is also the point where memory retired by others may be freed); timers; free closed connections
- * (turn.h). */
+ * The worker itself knows nothing of them; this hangs from it. A turn: wait; take the time; drain the
+ * mailbox; enter the gate, if it is open; run the ready connections, each for a bounded number of commands;
+ * leave the gate (which is also the point where memory retired by others may be freed); timers; free closed
+ * connections (turn.h). */
 #ifndef SERVER_CLIENT_CLIENTS_H
 #define SERVER_CLIENT_CLIENTS_H
 
@@ -53,8 +53,8 @@ static inline struct connection *clients_find(const struct worker *worker, uint6
     return connection_ids_find(&worker->clients->ids, id);
 }
 
-/* Among the worker's connections, to which it belongs by now; and no longer. In the second case its own `next`
- * stays, for whoever is just going through the list, and a second call does nothing. */
+/* Among the worker's connections, to which it belongs by now; and no longer. In the second case its own
+ * `next` stays, for whoever is just going through the list, and a second call does nothing. */
 void clients_add(struct connection *connection);
 void clients_remove(struct connection *connection);
 /* Its place among maxclients is free again. */

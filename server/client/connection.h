@@ -79,7 +79,7 @@ struct connection {
     /* memory of the large arguments of the request at hand, which are apart: what was counted for them */
     size_t owned_bytes;
     struct output_block *output, *output_last;
-    size_t output_bytes; /* owed, references included */
+    size_t output_bytes; /* of the blocks, with what they refer to and have not sent */
     /* those with output from outside their own requests, sent at the turn's end */
     struct connection *flush_next;
     int64_t soft_limit_since;     /* monotonic ms when output passed the soft limit; 0: it hasn't */

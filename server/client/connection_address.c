@@ -101,9 +101,9 @@ static size_t arguments_owned(const struct request_parser *parser) {
 
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
-    return sizeof *connection + connection->input_capacity + connection->output_bytes + arguments +
-           connection->owned_bytes + session_bytes(&connection->task.session) +
-           dispatch_bytes(&connection->task);
+    return sizeof *connection + connection->input_capacity + connection->output_bytes +
+           connection->stream.kept + arguments + connection->owned_bytes +
+           session_bytes(&connection->task.session) + dispatch_bytes(&connection->task);
 }
 
 /* A client may give itself and its library names of any length. */
@@ -117,7 +117,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
     int64_t now = connection->worker->now_monotonic;
-    size_t blocks = 0;
+    size_t blocks = connection->stream.kept > 0, owed = connection->output_bytes + connection->stream.kept;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
     /* An argument that is being received apart is input; once it is whole it is an argument. */
     size_t apart = parser->apart == NULL ? 0 : parser->apart_filled,
@@ -133,7 +133,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
         session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
         (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
-        input, input_free, arguments, blocks, connection->output_bytes, connection_memory(connection),
+        input, input_free, arguments, blocks, owed, connection_memory(connection),
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
         connection->task.last_command ? connection->task.last_command->full_name : "NULL", session->protocol,
         names_most, text_or_empty(library->name), names_most, text_or_empty(library->version));

@@ -3,6 +3,7 @@
  * rest isn't copied: the blocks take over the reply's buffer, and the worker's reply begins a new one. */
 #include "connection_output.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,20 +56,25 @@ static void soft_limit_mark(struct connection *connection, int64_t since) {
     connection->soft_limit_since = since;
 }
 
+/* With what the loop keeps for it. */
+static size_t memory_owed(const struct connection *connection) {
+    return connection->output_bytes + connection->stream.kept;
+}
+
 bool output_check(struct connection *connection) {
     int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed);
     int64_t soft = atomic_load_explicit(&config.client_output_buffer_limit_soft, memory_order_relaxed);
     int64_t seconds =
         atomic_load_explicit(&config.client_output_buffer_limit_soft_seconds, memory_order_relaxed);
+    size_t owed = memory_owed(connection);
     int64_t now = connection->worker->now_monotonic;
-    bool is_over_soft = soft > 0 && connection->output_bytes > (size_t)soft;
+    bool is_over_soft = soft > 0 && owed > (size_t)soft;
     if (!is_over_soft)
         soft_limit_mark(connection, 0);
     else if (!connection->soft_limit_since)
         soft_limit_mark(connection, now);
-    bool is_over_hard = (hard > 0 && connection->output_bytes > (size_t)hard) ||
-                        (connection->output_bytes > UNAUTHENTICATED_OWED_MOST &&
-                         !session_is_admitted(&connection->task.session));
+    bool is_over_hard = (hard > 0 && owed > (size_t)hard) ||
+                        (owed > UNAUTHENTICATED_OWED_MOST && !session_is_admitted(&connection->task.session));
     if (!is_over_hard && !(is_over_soft && now - connection->soft_limit_since > seconds * 1000)) return true;
     output_refuse(connection);
     return false;
@@ -88,7 +94,7 @@ size_t output_room(const struct connection *connection) {
     size_t room = SIZE_MAX - OUTPUT_SHARE;
     int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed),
             all = clients_memory_most();
-    size_t owed = connection->output_bytes;
+    size_t owed = memory_owed(connection);
     if (hard > 0) room = (size_t)hard > owed ? (size_t)hard - owed : 0;
     if (all > 0 && (size_t)all < room)
         room = (size_t)all; /* with what is owed it may be more: then the largest client is found */
@@ -101,6 +107,7 @@ static struct output_block *block_append(struct connection *connection, size_t c
     struct output_block *block = malloc(sizeof *block + capacity);
     if (!block) return NULL;
     *block = (struct output_block){.capacity = capacity, .data = (char *)(block + 1)};
+    owed_add(connection, sizeof *block + capacity);
     if (connection->output_last)
         connection->output_last->next = block;
     else
@@ -129,21 +136,26 @@ static bool append_copy(struct connection *connection, const char *data, size_t 
     }
     memcpy((char *)(last + 1) + last->length, data, length);
     last->length += length;
-    owed_add(connection, length);
     return true;
+}
+
+/* Of a reference: bytes that count until they are sent. A block's own room counts as long as it is there. */
+static size_t referenced_left(const struct output_block *block) {
+    return block->capacity ? 0 : block->length - block->sent;
 }
 
 static void block_drop(struct connection *connection) {
     struct output_block *block = connection->output;
     connection->output = block->next;
     if (!connection->output) connection->output_last = NULL;
+    owed_subtract(connection, sizeof *block + block->capacity + referenced_left(block));
     if (block->release) block->release(block->owner);
     free(block);
 }
 
 void output_free(struct connection *connection) {
     while (connection->output) block_drop(connection);
-    owed_subtract(connection, connection->output_bytes);
+    assert(connection->output_bytes == 0 && "what was counted for a block is given back with it");
     soft_limit_mark(connection, 0);
 }
 
@@ -180,12 +192,12 @@ static int blocks_collect(const struct connection *connection, struct iovec *par
 }
 
 static void blocks_sent(struct connection *connection, size_t length) {
-    owed_subtract(connection, length);
     sent_add(connection, length);
     while (connection->output) {
         struct output_block *block = connection->output;
         size_t left = block->length - block->sent;
         if (length < left) {
+            if (!block->capacity) owed_subtract(connection, length);
             block->sent += length;
             return;
         }

@@ -1,5 +1,5 @@
-/* Running: a pass over the requests that a connection has, at most a turn's share of them, and what becomes of
- * it afterwards. */
+/* Running: a pass over the requests that a connection has, at most a turn's share of them, and what becomes
+ * of it afterwards. */
 #include <stdlib.h>
 
 #include "shard/base/counter.h"

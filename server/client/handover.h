@@ -1,5 +1,5 @@
-/* Connections on their way to the worker that will have them: new ones, and those that another worker had. They
- * travel by mailbox. */
+/* Connections on their way to the worker that will have them: new ones, and those that another worker had.
+ * They travel by mailbox. */
 #ifndef SERVER_CLIENT_HANDOVER_H
 #define SERVER_CLIENT_HANDOVER_H
 

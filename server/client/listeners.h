@@ -23,8 +23,8 @@ void listeners_tick(struct worker *worker);
 void listeners_end(struct worker *worker);
 
 /* Has all workers listen on these sockets and no others. `dropped` are closed when nobody listens on them any
- * more; the others stay the caller's. One call at a time; between serve_start and workers_join. false if there
- * is no memory, and then nothing has changed. */
+ * more; the others stay the caller's. One call at a time; between serve_start and workers_join. false if
+ * there is no memory, and then nothing has changed. */
 bool listeners_change(const struct listening *listening, const int *dropped, uint32_t dropped_count);
 /* No worker runs any more: a message to listen elsewhere came too late. False if it is of another kind. */
 bool listeners_lost(struct message *message);

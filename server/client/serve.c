@@ -1,6 +1,6 @@
-/* Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns until
- * nothing is unanswered or unsent. A request of one worker may wait for an answer of another, so that all of
- * them keep turning until the last is done, or the time is over. */
+/* Stopping. Each worker stops listening, receives what has arrived up to now, and goes on with its turns
+ * until nothing is unanswered or unsent. A request of one worker may wait for an answer of another, so that
+ * all of them keep turning until the last is done, or the time is over. */
 #include "serve.h"
 
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 
 /* Whether a request of that first argument is a line of HTTP's. */
 bool stranger_is_http(const struct bulk *name);
-/* Whether such a request is to be logged: that is done at most once a minute. Any thread. now: monotonic ms */
+/* Whether such a request is to be logged: at most one in a minute is. now: monotonic ms. Any thread. */
 bool stranger_is_news(int64_t now);
 /* Logs that the client at `peer` sent one. */
 void stranger_log(const char *peer);

@@ -1,5 +1,5 @@
-/* What is to be done for connections as time goes by, ten times a second: those that linger are closed, and all
- * are looked at once a second, so that a client that has gone is found whatever the kernel told. */
+/* What is to be done for connections as time goes by, ten times a second: those that linger are closed, and
+ * all are looked at once a second, so that a client that has gone is found whatever the kernel told. */
 #ifndef SERVER_CLIENT_SWEEP_H
 #define SERVER_CLIENT_SWEEP_H
 

@@ -96,6 +96,10 @@ bool loop_release(struct loop *loop, struct stream *stream) {
     return loop->backend->release(loop, stream);
 }
 
+uint64_t loop_kept(const struct loop *loop) {
+    return counter_read(&loop->kept);
+}
+
 void loop_close(struct loop *loop, struct stream *stream) {
     loop->backend->close(loop, stream);
 }

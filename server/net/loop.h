@@ -26,16 +26,18 @@ struct loop;
 struct stream {
     int fd;
     uint32_t interest; /* the back end's own: what it has asked the kernel for, or where it keeps that */
-    bool is_listening;
-    bool is_receiving; /* wants bytes */
-    bool is_sending;   /* not all could be sent; `sendable` is due */
-    bool is_closed;    /* loop_close was called; no handler is called any more */
-    bool is_detached;  /* the kernel isn't asked about it at all, until it receives or sends again */
-    bool is_bulky;     /* loop_expect_bulk was called, and what it says still holds */
-    bool is_unix;      /* a unix socket: the owner's to set and to know */
-    char *space;       /* if not NULL, the next bytes go here */
+    uint32_t kept;     /* memory of what loop_send took, and the socket had no room for yet */
+    bool is_listening : 1;
+    bool is_receiving : 1; /* wants bytes */
+    bool is_sending : 1;   /* not all could be sent; `sendable` is due */
+    bool is_closed : 1;    /* loop_close was called; no handler is called any more */
+    bool is_detached : 1;  /* the kernel isn't asked about it at all, until it receives or sends again */
+    bool is_bulky : 1;     /* loop_expect_bulk was called, and what it says still holds */
+    bool is_unix : 1;      /* a unix socket: the owner's to set and to know */
+    char *space;           /* if not NULL, the next bytes go here */
     size_t space_length;
 };
+_Static_assert(sizeof(struct stream) <= 32, "each connection has one, and most are idle");
 
 struct loop_handlers {
     /* A new connection on a listening stream. fd is non-blocking and close-on-exec, and now the handler's. fd
@@ -90,6 +92,9 @@ ssize_t loop_send(struct loop *loop, struct stream *stream, const struct iovec *
 /* Hands what loop_send took to the socket, before something else is done with it, like shutdown. false: it
  * has no room for all of it, and sendable() will come. */
 bool loop_flush(struct loop *loop, struct stream *stream);
+/* Memory of what it keeps for all its streams because sockets had no room for it: the sum of their `kept`.
+ * Any thread. */
+uint64_t loop_kept(const struct loop *loop);
 /* Parts with a stream that has nothing unsent. True when the kernel does nothing for it here any more and all
  * that it did has been delivered: then the fd is the caller's again, for another loop to take. Else what is
  * under way is being stopped; call again after the next turn. What had arrived may be delivered meanwhile,

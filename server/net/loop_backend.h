@@ -3,6 +3,7 @@
 #ifndef SERVER_NET_LOOP_BACKEND_H
 #define SERVER_NET_LOOP_BACKEND_H
 
+#include "shard/base/counter.h"
 #include "loop.h"
 
 struct loop_backend {
@@ -31,6 +32,7 @@ struct loop {
     const struct loop_backend *backend;
     struct loop_handlers handlers;
     void *context;
+    counter kept; /* sum of the streams' `kept`; its own thread writes */
 };
 
 extern const struct loop_backend loop_uring, loop_epoll;

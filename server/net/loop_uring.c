@@ -234,7 +234,7 @@ static void uring_close(struct loop *loop, struct stream *stream) {
     if (stream->is_closed) return;
     uring_flush(loop, stream);
     struct slot *slot = &self->slots[stream->interest];
-    uring_rest_drop(slot);
+    uring_rest_drop(self, slot);
     slot->stream = NULL;
     uring_slot_change(self, stream->interest);
     stream->is_closed = true;

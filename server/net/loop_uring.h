@@ -143,7 +143,7 @@ void uring_send_answered(struct uring_loop *self, const struct bundle *bundle, i
 /* The socket has room again: sends the slot's rest. False if not all of it went, and the stream is told of an
  * error later. */
 bool uring_rest_send(struct uring_loop *self, uint32_t number);
-void uring_rest_drop(struct slot *slot);
+void uring_rest_drop(struct uring_loop *self, struct slot *slot);
 /* All that was in it has been handed over. */
 void uring_outbox_empty(struct uring_loop *self);
 

@@ -5,6 +5,7 @@
  * says something only if it did not take all: then the rest is kept here until the socket has room. Its
  * answers are looked at after each hand-over, before anything else is sent, so a stream's bytes stay in order
  * if only one request of it is in the outbox. Many bytes go by sendmsg at once. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,25 @@
 
 #include "loop_uring.h"
 
-void uring_rest_drop(struct slot *slot) {
+void uring_rest_drop(struct uring_loop *self, struct slot *slot) {
+    if (!slot->rest) return;
+    counter_subtract(&self->loop.kept, slot->stream->kept);
+    slot->stream->kept = 0;
     free(slot->rest);
     slot->rest = NULL;
+}
+
+/* For what the socket didn't take of a stream's bytes: their memory counts until they are sent. */
+static bool rest_keep(struct uring_loop *self, struct slot *slot, const char *data, uint32_t length) {
+    size_t size = sizeof *slot->rest + length;
+    assert(!slot->rest && slot->stream->kept == 0 && "a stream that is owed a rest takes no more");
+    slot->rest = malloc(size);
+    if (!slot->rest) return false;
+    *slot->rest = (struct rest){.length = length};
+    memcpy(slot->rest->data, data, length);
+    slot->stream->kept = (uint32_t)size;
+    counter_add(&self->loop.kept, size);
+    return true;
 }
 
 /* The stream is told when the answers are delivered, and by its next loop_send. */
@@ -36,14 +53,10 @@ void uring_send_answered(struct uring_loop *self, const struct bundle *bundle, i
     }
     uint32_t sent = result > 0 ? (uint32_t)result : 0;
     if (sent >= bundle->length) return;
-    uint32_t length = bundle->length - sent;
-    slot->rest = malloc(sizeof *slot->rest + length);
-    if (!slot->rest) {
+    if (!rest_keep(self, slot, self->outbox + bundle->start + sent, bundle->length - sent)) {
         send_failed(self, bundle->slot, ENOMEM);
         return;
     }
-    *slot->rest = (struct rest){.length = length};
-    memcpy(slot->rest->data, self->outbox + bundle->start + sent, length);
     slot->stream->is_sending = true;
     uring_slot_change(self, bundle->slot);
 }
@@ -61,7 +74,7 @@ bool uring_rest_send(struct uring_loop *self, uint32_t number) {
     ssize_t sent = stream_send(slot->stream, &part, 1);
     if (sent > 0) rest->sent += (uint32_t)sent;
     if (slot->stream->is_sending) return false;
-    uring_rest_drop(slot);
+    uring_rest_drop(self, slot);
     if (sent < 0) send_failed(self, number, (int)-sent);
     return sent >= 0;
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -109,6 +111,50 @@ static void what_has_come_of_a_request_is_in_qbuf_however_long_it_will_be(void *
     resp3_close(one);
     resp3_close(other);
     stop(server);
+}
+
+/* As much as a client may be owed and still be run. Large replies are sent by reference, each in a block of
+ * its own; of small ones the loop keeps what the socket has no room for. */
+static void expect_all_counted(const char *backend, size_t value_length, int requests) {
+    struct server *server = server_start(
+        (const char *const[]){"--threads", "1", "--io-backend", backend, "--unixsocket", "socket", NULL});
+    char path[128], *value = malloc(value_length + 1);
+    snprintf(path, sizeof path, "%s/socket", server->directory);
+    struct resp3 *one = resp3_connect_path(path), *other = resp3_connect(server);
+    assert_non_null(value);
+    memset(value, 'v', value_length);
+    value[value_length] = '\0';
+    RESP3_COMMAND(one, "SET", "k", value);
+    resp3_expect(one, "+OK\r\n");
+    for (int i = 0; i < requests; i++) /* and nothing is read */
+        assert_int_equal(send(one->fd, "GET k\r\n", 7, MSG_NOSIGNAL), 7);
+    char header[32];
+    size_t made = (size_t)requests * (value_length + (size_t)sprintf(header, "$%zu\r\n\r\n", value_length));
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    for (;;) {
+        int in_socket = 0;
+        char *list = ask(other, "CLIENT LIST ID 1");
+        long memory = number_of(list, "omem"), blocks = number_of(list, "oll");
+        free(list);
+        assert_int_equal(ioctl(one->fd, FIONREAD, &in_socket), 0);
+        long owed = (long)made - in_socket;
+        if (blocks > 0 && memory >= owed + blocks * 8) break;
+        if (now_us() > deadline)
+            fail_msg("%s: %zu bytes, of which %d are in the socket, but omem=%ld oll=%ld", backend, made,
+                     in_socket, memory, blocks);
+    }
+    free(value);
+    resp3_close(one);
+    resp3_close(other);
+    stop(server);
+}
+
+static void all_that_a_client_is_owed_is_in_omem_wherever_it_is_kept(void **state) {
+    (void)state;
+    expect_all_counted("io_uring", 20000, 20);
+    expect_all_counted("epoll", 20000, 20);
+    expect_all_counted("io_uring", 100, 3000);
+    expect_all_counted("epoll", 100, 3000);
 }
 
 static void clients_are_listed_in_the_order_of_the_ids_asked_for(void **state) {
@@ -227,6 +273,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_name_hides_no_field_and_no_other_client),
         cmocka_unit_test(what_has_come_of_a_request_is_in_qbuf_however_long_it_will_be),
+        cmocka_unit_test(all_that_a_client_is_owed_is_in_omem_wherever_it_is_kept),
         cmocka_unit_test(clients_are_listed_in_the_order_of_the_ids_asked_for),
         cmocka_unit_test(clients_are_found_by_their_ids_after_they_have_moved),
         cmocka_unit_test(many_ids_cost_little_more_among_many_clients),

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -760,6 +761,25 @@ static void rest_of_a_full_socket_follows_when_it_has_room(void **state) {
     }
 }
 
+static void what_is_kept_for_a_full_socket_counts_until_it_is_sent_or_closed(void **state) {
+    (void)state;
+    struct end *end = end_open(false), *other = end_open(false);
+    int in_socket = 0;
+    size_t unsent = send_until_full(end, 1, 1000);
+    assert_int_equal(ioctl(end->peer, FIONREAD, &in_socket), 0);
+    unsent -= (size_t)in_socket;
+    assert_in_range(end->stream.kept, unsent, unsent > 0 ? unsent + 64 : 0);
+    assert_int_equal(loop_kept(loop), end->stream.kept);
+    TURN_UNTIL((peer_sees_end(end), end->sendable_count > 0));
+    assert_int_equal(end->stream.kept, 0);
+    assert_int_equal(loop_kept(loop), 0);
+    send_until_full(other, 1, 1000);
+    loop_close(loop, &other->stream);
+    assert_int_equal(loop_kept(loop), 0);
+    end_free(end);
+    end_free(other);
+}
+
 static void sending_to_a_broken_connection_fails(void **state) {
     (void)state;
     struct end *end = end_open(false);
@@ -1130,6 +1150,7 @@ static const struct CMUnitTest tests[] = {
     TEST(space_of_a_closed_stream_is_not_written_to),
     TEST(bytes_sent_in_a_turn_leave_with_it_in_order),
     TEST(rest_of_a_full_socket_follows_when_it_has_room),
+    TEST(what_is_kept_for_a_full_socket_counts_until_it_is_sent_or_closed),
     TEST(sending_to_a_broken_connection_fails),
     TEST(flush_hands_over_at_once),
     TEST(flush_waits_for_room),

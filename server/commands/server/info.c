@@ -111,7 +111,7 @@ static void clients_section(struct info *info) {
     int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
-        output += counter_read(&worker_at(i)->output_bytes);
+        output += counter_read(&worker_at(i)->output_bytes) + loop_kept(worker_at(i)->loop);
         waiting += counter_read(&worker_at(i)->wait_bytes) + counter_read(&worker_at(i)->ended_bytes);
         names += counter_read(&worker_at(i)->name_bytes);
         parked += counter_read(&worker_at(i)->parked);

@@ -7,6 +7,7 @@
 #include "shard/keyspace.h"
 #include "server/base/process.h"
 #include "server/command/command.h"
+#include "server/net/loop.h"
 #include "server/worker/worker.h"
 
 /* ------------------------------------------------------------------ MEMORY USAGE */
@@ -52,6 +53,7 @@ static void survey_take(struct survey *survey, const struct keyspace *keyspace) 
     for (uint32_t i = 0; i < worker_count(); i++)
         survey->clients += atomic_load_explicit(&worker_at(i)->input_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->output_bytes, memory_order_relaxed) +
+                           loop_kept(worker_at(i)->loop) +
                            atomic_load_explicit(&worker_at(i)->wait_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->ended_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->name_bytes, memory_order_relaxed);
