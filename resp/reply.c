@@ -83,6 +83,57 @@ void reply_raw(struct reply *reply, const char *data, size_t length) {
     reply->length += length;
 }
 
+/* Room for one more, or so many; false when broken. */
+static bool references_room(struct reply *reply, uint32_t more) {
+    if (reply->is_broken) return false;
+    if (more <= reply->reference_capacity - reply->reference_count) return true;
+    uint32_t capacity = reply->reference_capacity == 0 ? 8 : reply->reference_capacity * 2;
+    while (capacity - reply->reference_count < more) capacity *= 2;
+    struct reply_reference *references = realloc(reply->references, capacity * sizeof *references);
+    if (references == NULL) {
+        reply->is_broken = true;
+        return false;
+    }
+    reply->references = references;
+    reply->reference_capacity = capacity;
+    return true;
+}
+
+void reply_append(struct reply *reply, struct reply *other) {
+    if (other->is_broken) {
+        reply->is_broken = true;
+        reply->is_over = reply->is_over || other->is_over;
+    }
+    reply->error_count += other->error_count;
+    if (other->error_count > 0) memcpy(reply->error_code, other->error_code, sizeof reply->error_code);
+    if (reply->length == 0 && reply->reference_count == 0 && !reply->is_broken) {
+        struct reply here = *reply;
+        *reply = *other;
+        reply->protocol = here.protocol;
+        reply->most = here.most;
+        reply->error_count = here.error_count;
+        memcpy(reply->error_code, here.error_code, sizeof reply->error_code);
+        *other = (struct reply){.data = here.data,
+                                .capacity = here.capacity,
+                                .references = here.references,
+                                .reference_capacity = here.reference_capacity,
+                                .protocol = here.protocol};
+        return;
+    }
+    size_t offset = reply->length;
+    reply_raw(reply, other->data, other->length);
+    if (!references_room(reply, other->reference_count)) return;
+    for (uint32_t i = 0; i < other->reference_count; i++) {
+        struct reply_reference *moved = &reply->references[reply->reference_count++];
+        *moved = other->references[i];
+        moved->offset += offset;
+        reply->referenced_bytes += moved->length;
+    }
+    other->reference_count = 0;
+    other->referenced_bytes = 0;
+    other->length = 0;
+}
+
 /* Straight to where they belong: a number of two digits is what most bulks begin with, and a detour would
  * take longer than they do. */
 static inline size_t digits_write(char *out, uint64_t value) {
@@ -174,17 +225,7 @@ void reply_bulk_format(struct reply *reply, const char *format, ...) {
 
 void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner,
                           void (*release)(void *)) {
-    if (!reply->is_broken && reply->reference_count == reply->reference_capacity) {
-        uint32_t capacity = reply->reference_capacity == 0 ? 8 : reply->reference_capacity * 2;
-        struct reply_reference *references = realloc(reply->references, capacity * sizeof *references);
-        if (references == NULL)
-            reply->is_broken = true;
-        else {
-            reply->references = references;
-            reply->reference_capacity = capacity;
-        }
-    }
-    if (reply->is_broken) {
+    if (!references_room(reply, 1)) {
         release(owner);
         return;
     }

@@ -42,11 +42,15 @@ static uint32_t shards_choose(uint32_t workers) {
     return shards;
 }
 
+static uint32_t long_threads(void) {
+    return (uint32_t)atomic_load_explicit(&config.long_threads, memory_order_relaxed);
+}
+
 static struct keyspace *keyspace_start(uint32_t workers) {
     struct keyspace_options options = {
         .shards = shards_choose(workers),
         .databases = (uint32_t)atomic_load_explicit(&config.databases, memory_order_relaxed),
-        .lanes = workers + 8,
+        .lanes = workers + long_threads() + 8,
     };
     struct keyspace *keyspace = keyspace_open(&options);
     if (!keyspace)
@@ -163,7 +167,7 @@ static enum served serve(struct listening *listening) {
     if (!interest_start(keyspace)) return SERVED_NOT;
     blocking_start(keyspace);
     listening_may_change(listening);
-    if (!serve_start(keyspace, workers, listening)) return SERVED_NOT;
+    if (!serve_start(keyspace, workers, long_threads(), listening)) return SERVED_NOT;
     process_is_ready();
     log_write(LOG_NOTICE, "Ready to accept connections");
     supervisor_tell("READY=1\nSTATUS=Ready to accept connections\n");

@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/base/log.h"
 #include "server/run/dispatch.h"
+#include "server/run/long_work.h"
 #include "balance.h"
 #include "clients.h"
 #include "handover.h"
@@ -108,7 +109,7 @@ static void on_free(struct worker *worker) {
     struct clients *clients = worker->clients;
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox)))
-        if (!handover_lost(message)) listeners_lost(message);
+        if (!handover_lost(message) && !errand_lost(message)) listeners_lost(message);
     dispatch_free(worker);
     if (!clients) return;
     connection_ids_free(&clients->ids);
@@ -130,7 +131,8 @@ static void on_timeout_changed(void) {
     for (uint32_t i = 0; i < worker_count(); i++) worker_wake(worker_at(i));
 }
 
-bool serve_start(struct keyspace *keyspace, uint32_t count, const struct listening *listening) {
+bool serve_start(struct keyspace *keyspace, uint32_t count, uint32_t long_threads,
+                 const struct listening *listening) {
     config_on_change("timeout", on_timeout_changed); /* before there is a thread that could change it */
-    return workers_start(keyspace, count, &work, listening);
+    return workers_start(keyspace, count, &work, listening, long_threads, &long_work);
 }

@@ -27,7 +27,8 @@
 #define SHARDS_PER_THREAD 256
 #define MOST_SHARDS 65536
 #define SHARD_MEMORY (INT64_C(256) << 10) /* at least so much of maxmemory for each */
-#define MOST_THREADS 240                  /* the keyspace has 256 lanes; others than workers need some */
+#define MOST_THREADS 192                  /* the keyspace has 256 lanes; others than workers need some */
+#define MOST_LONG_THREADS 48              /* a quarter of them */
 #define DESCRIPTORS_RESERVED 32           /* as in Redis, that a limit of open files means as many clients */
 #define DESCRIPTORS_SHARED 24             /* stdio, listeners, signals, log, and what is open for a moment */
 #define DESCRIPTORS_PER_THREAD 4
@@ -64,6 +65,11 @@ static int64_t resolve_threads(void) {
     if (sched_getaffinity(0, sizeof available, &available) == 0) count = CPU_COUNT(&available);
     if (count < 1) count = 1;
     return count < MOST_THREADS ? count : MOST_THREADS;
+}
+
+static int64_t resolve_long_threads(void) {
+    int64_t threads = atomic_load_explicit(&config.threads, memory_order_relaxed);
+    return threads < 8 ? 1 : threads / 4;
 }
 
 static int64_t resolve_shards(void) {
@@ -190,8 +196,10 @@ static bool apply_requirepass(const char *value, char *why) {
 /* Raises the limit of open files for `clients` as far as allowed. Returns for how many clients it
  * is enough. */
 static int64_t descriptors_provide(int64_t clients) {
-    rlim_t needed = DESCRIPTORS_SHARED + DESCRIPTORS_PER_THREAD * (rlim_t)atomic_load_explicit(
-                                                                      &config.threads, memory_order_relaxed);
+    rlim_t needed =
+        DESCRIPTORS_SHARED +
+        DESCRIPTORS_PER_THREAD * (rlim_t)(atomic_load_explicit(&config.threads, memory_order_relaxed) +
+                                          atomic_load_explicit(&config.long_threads, memory_order_relaxed));
     rlim_t reserved = needed > DESCRIPTORS_RESERVED ? needed : DESCRIPTORS_RESERVED;
     rlim_t wanted = (rlim_t)clients + reserved;
     struct rlimit limit;

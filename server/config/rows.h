@@ -21,6 +21,8 @@ CHOICE("supervised", supervised, "no", supervised_names, IMMUTABLE)
 /* Never 0 for those who read it: "as many as fit" is resolved. */
 INTEGER("threads", threads, "0", 0, MOST_THREADS, IMMUTABLE, .resolve = resolve_threads, .show = show_number,
         .help = "threads that serve clients; 0: one per CPU")
+INTEGER("long-threads", long_threads, "0", 0, MOST_LONG_THREADS, IMMUTABLE, .resolve = resolve_long_threads,
+        .show = show_number)
 /* loop_create wants the text. */
 CHOICE("io-backend", io_backend, "auto", backend_names, IMMUTABLE)
 

@@ -25,6 +25,8 @@
 #include "execute.h"
 #include "inquire.h"
 #include "keys.h"
+#include "leave.h"
+#include "long_work.h"
 #include "memory.h"
 #include "park.h"
 #include "take.h"
@@ -143,12 +145,17 @@ static enum outcome run_command(struct execution *execution) {
     struct under_way *under_way = execution->task->under_way;
     if (under_way != NULL && under_way->blocked != NULL && wait_answer(execution, under_way))
         return OUTCOME_DONE;
+    if (under_way != NULL && under_way->errand != NULL) {
+        leave_answer(execution, under_way);
+        return OUTCOME_DONE;
+    }
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
         execute_without_shards(execution);
         return OUTCOME_DONE;
     }
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
+    if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!find_keys(execution)) return execution_lacks_memory(execution);
 #ifdef PLANT_CLOSED_GATE
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
@@ -197,7 +204,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->prepared = NULL;
     execution->block.wants = false;
     execution->blocked = NULL;
-    execution->is_rejected = false;
+    execution->is_rejected = execution->is_errands = execution->stays = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;
@@ -219,7 +226,8 @@ static void expect_one_reply(const struct execution *execution, size_t mark) {
         return; /* looking at all of it would cost as much as a small request */
 #endif
     if (execution->reply->is_broken || session->reply_mode != REPLY_ON || session->closes_after_reply) return;
-    if (execution->reply->length == mark && (execution->call.command->flags & COMMAND_MAY_BE_SILENT) != 0) return;
+    if (execution->reply->length == mark && (execution->call.command->flags & COMMAND_MAY_BE_SILENT) != 0)
+        return;
     assert(reply_is_one(execution->reply, mark));
     if (execution->reply->length > mark) return;
     log_write(LOG_WARNING, "'%s' gave no answer: its client is told so. This is a fault of Latchkey's.",
@@ -274,7 +282,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
     /* One that has begun goes on, but for one that has only found out so far which shards it needs. */
-    bool has_begun = under_way != NULL && under_way->further.shards == NULL;
+    bool has_begun = under_way != NULL && (under_way->further.shards == NULL || under_way->errand != NULL);
     bool is_exempt = task->is_closer || session->is_monitor || has_begun;
     if (is_paused(worker, call->command) && !is_exempt) {
         task_queue_append(&dispatcher->paused, task);
@@ -291,8 +299,8 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     closer_give_up(worker, task); /* it had no memory to try again */
     answer_without_memory(&execution, mark);
     expect_one_reply(&execution, mark);
-    account(&execution);
-    bool is_monitored = monitor_is_on() && !has_waited && !execution.is_rejected;
+    if (!execution.is_errands) account(&execution);
+    bool is_monitored = monitor_is_on() && !has_waited && !execution.is_rejected && !execution.is_errands;
     bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF &&
                         session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark);
@@ -313,6 +321,7 @@ void dispatch_forget(struct worker *worker, struct task *task) {
         wait_end(worker, under_way);
     }
     if (under_way->inquiry != NULL) inquiry_leave(under_way);
+    if (under_way->errand != NULL) errand_leave(under_way->errand);
     under_way_end(task);
 }
 
@@ -329,7 +338,8 @@ bool dispatch_unblock(struct task *task, bool is_error) {
 size_t dispatch_bytes(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (under_way == NULL) return 0;
-    return (under_way->blocked == NULL ? 0 : under_way->blocked->bytes) + under_way->further.kept_bytes;
+    return (under_way->blocked == NULL ? 0 : under_way->blocked->bytes) +
+           (under_way->errand == NULL ? 0 : errand_bytes(under_way->errand)) + under_way->further.kept_bytes;
 }
 
 void dispatch_batch_end(struct worker *worker) {

@@ -63,6 +63,8 @@ struct execution {
     struct block block;              /* what the command would wait for */
     struct blocked_client *blocked;  /* it waits for that */
     bool is_rejected;                /* for want of memory, before it ran */
+    bool is_errands;                 /* it ran on another thread, and is counted there */
+    bool stays;                      /* there was no memory for that */
 };
 
 /* Of a row with both functions: it writes if it has a second key (SORT ... STORE). */

@@ -7,6 +7,7 @@
 #include "shard/value/value.h"
 #include "execute.h"
 #include "further.h"
+#include "leave.h"
 #include "memory.h"
 #include "park.h"
 #include "under_way.h"
@@ -23,10 +24,10 @@ static bool is_long(const struct execution *execution) {
     return (execution->call.command->flags & COMMAND_LONG) != 0 || execution->call.key_count > SHORT_ELEMENTS;
 }
 
-static bool is_small(const struct execution *execution, const struct scope *held) {
+static bool is_small(const struct execution *execution, const struct scope *held, uint64_t most) {
     const struct read_scope scope = {*held};
     uint64_t elements = execution->call.count;
-    for (uint32_t i = 0; i < execution->call.key_count && elements <= SHORT_ELEMENTS; i++) {
+    for (uint32_t i = 0; i < execution->call.key_count && elements <= most; i++) {
         const struct entry *entry = scope_peek(&scope, &execution->call.keys[i]);
         struct string_view view;
         if (entry == NULL) continue;
@@ -37,7 +38,7 @@ static bool is_small(const struct execution *execution, const struct scope *held
             elements += value_kind(entry_type(entry))->count(entry_value(entry));
         }
     }
-    return elements <= SHORT_ELEMENTS;
+    return elements <= most;
 }
 
 /* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor
@@ -45,7 +46,8 @@ static bool is_small(const struct execution *execution, const struct scope *held
 static __attribute__((noinline)) enum beginning begin_long(const struct execution *execution,
                                                            const struct scope *held) {
     struct lane *lane = execution->frame->lane;
-    if (gate_is_wanted(lane)) return is_small(execution, held) ? BEGINS : BEGINS_LATER;
+    if (may_leave(execution) && !is_small(execution, held, LONG_ELEMENTS)) return BEGINS_ELSEWHERE;
+    if (gate_is_wanted(lane)) return is_small(execution, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);
     return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
 }
@@ -61,6 +63,7 @@ static inline enum beginning begin(const struct execution *execution, const stru
 bool begins_later(struct execution *execution, enum beginning beginning) {
     struct worker *worker = execution->worker;
     struct frame *frame = execution->frame;
+    if (beginning == BEGINS_ELSEWHERE) return leave(execution);
     lane_refresh(frame->lane);
     if (beginning == BEGINS_AGAIN) return false;
     execution->task->refusals++;
@@ -187,9 +190,19 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
         *is_again = is_made;
         return outcome;
     }
+    bool leaves = is_long(execution) && may_leave(execution) &&
+                  !is_small(execution, is_write ? &write_scope.scope : &read_scope.scope, LONG_ELEMENTS);
     /* Before others come in, who might want the gate: it is this one's turn. */
-    if (is_long(execution)) lane_hold_still(frame->lane);
+    if (is_long(execution) && !leaves) lane_hold_still(frame->lane);
     open_gate(execution->worker, execution->task);
+    if (leaves) {
+        if (is_write)
+            scope_end_write(&write_scope);
+        else
+            scope_end_read(&read_scope);
+        *is_again = !leave(execution);
+        return *is_again ? OUTCOME_DONE : OUTCOME_PARKED;
+    }
     size_t mark = reply_mark(execution->reply);
     if (is_write)
         run_write(execution, &write_scope);

@@ -25,8 +25,9 @@ enum outcome run_with_database(struct execution *execution);
 /* Whether what may take long may begin, now that it holds its shards. */
 enum beginning {
     BEGINS,
-    BEGINS_AGAIN, /* with the shards given back */
-    BEGINS_LATER, /* likewise, when nobody wants the gate */
+    BEGINS_AGAIN,     /* with the shards given back */
+    BEGINS_LATER,     /* likewise, when nobody wants the gate */
+    BEGINS_ELSEWHERE, /* likewise, on another thread */
 };
 /* It doesn't begin, and has given its shards back. false: it is to begin at once; else its task is parked. */
 bool begins_later(struct execution *execution, enum beginning beginning);

@@ -65,7 +65,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         lane_trim(lane);
     }
     bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);
-    bool may_expire = dispatcher->closer == NULL && !is_pausing(worker);
+    bool may_expire = dispatcher->closer == NULL && !worker->is_aside && !is_pausing(worker);
     if (may_expire && (expires_now || (dispatcher->next_expiry != 0 && is_idle))) {
         dispatcher->next_expiry = 0;
         expire_some(worker, expires_now);

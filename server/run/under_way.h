@@ -1,5 +1,5 @@
 /* What a task's request keeps from one dispatch to the next, while it is parked: a walk, an inquiry, a
- * wait for a key, shards that it has found. Most requests are done at once and keep nothing. */
+ * wait for a key, an errand, shards that it has found. Most requests are done at once and keep nothing. */
 #ifndef SERVER_RUN_UNDER_WAY_H
 #define SERVER_RUN_UNDER_WAY_H
 
@@ -11,6 +11,7 @@
 #include "server/task/task.h"
 
 struct blocked_client;
+struct errand;
 struct inquiry;
 
 struct under_way {
@@ -18,6 +19,7 @@ struct under_way {
     int64_t answers_until;          /* monotonic ms */
     bool is_unanswered;             /* the inquiry goes on without it */
     struct blocked_client *blocked; /* or */
+    struct errand *errand;          /* or */
     int64_t deadline;               /* of a wait that begins again; monotonic ms */
     bool waits_again;
     struct walk walk;

@@ -1,9 +1,14 @@
 #include "walk.h"
 
 #include "shard/keyspace.h"
+#include "server/base/clock.h"
+#include "leave.h"
 #include "park.h"
 #include "take.h"
 #include "under_way.h"
+
+/* A walk that has taken so long lets its worker's other clients go first. */
+#define WALK_SLICE_NS 1000000
 
 /* With one shard. */
 static void walk_shard(struct execution *execution, struct walk *walk, struct read_scope *scope) {
@@ -48,6 +53,14 @@ static bool walk_on(struct execution *execution, struct walk *walk) {
     return true;
 }
 
+/* Inside the gate. */
+static bool is_long_walk(const struct execution *execution) {
+    struct keyspace_size size;
+    if ((execution->call.command->flags & COMMAND_LONG) == 0 || !may_leave(execution)) return false;
+    keyspace_size(execution->frame->keyspace, execution->call.database, &size);
+    return size.keys > LONG_ELEMENTS;
+}
+
 enum outcome run_walk(struct execution *execution) {
     struct under_way *under_way = under_way_of(execution->task);
     if (under_way == NULL) return execution_lacks_memory(execution);
@@ -55,13 +68,20 @@ enum outcome run_walk(struct execution *execution) {
     if (!under_way->is_walking) {
         if (!enter_or_park(execution->worker, execution->task))
             return OUTCOME_PARKED; /* it looks where there are keys */
+        if (is_long_walk(execution) && leave(execution)) return OUTCOME_PARKED;
         under_way->is_walking = true;
         reply_init(&walk->items, execution->call.protocol);
         walk->items.most = execution->reply->most;
         execution->call.command->walk(NULL, &execution->call, walk, execution->reply);
     }
-    while (!walk->is_done && !walk->items.is_over)
+    uint64_t began = clock_cycles();
+    while (!walk->is_done && !walk->items.is_over) {
         if (!walk_on(execution, walk)) return OUTCOME_PARKED;
+        if (walk->is_done || clock_cycles_to_ns(clock_cycles() - began) < WALK_SLICE_NS) continue;
+        task_park(execution->task, PARK_ON_OTHERS);
+        task_wake(execution->task); /* behind those that are ready */
+        return OUTCOME_PARKED;
+    }
     if (walk->items.is_over) execution->reply->is_broken = execution->reply->is_over = true;
     under_way_end(execution->task);
     return OUTCOME_DONE;

@@ -25,6 +25,8 @@ enum park_reason {
     PARK_ON_PAUSE,   /* CLIENT PAUSE */
     PARK_ON_MEMORY,  /* too much waits to be freed */
     PARK_ON_KEY,     /* a key is to be filled (BLPOP) */
+    PARK_ON_ERRAND,  /* it takes long, and is done by another thread */
+    PARK_ON_OTHERS,  /* it has taken a while, and lets its worker's other tasks run in between */
 };
 
 /* Enough for any address. */

@@ -27,9 +27,9 @@
 
 /* All of them. Set up by workers_start before the first thread and freed by workers_join after the last. */
 static struct {
-    struct worker **workers;
-    uint32_t count;
-    const struct worker_work *work;
+    struct worker **workers; /* those that serve, and behind them those aside */
+    uint32_t count, aside;   /* how many serve, and how many don't */
+    uint32_t created;        /* of all of them */
     int stopping_fd, ended_fd;
     _Atomic int64_t stop_at; /* monotonic ms by which all have ended; 0: not stopping */
     _Atomic uint32_t drained, ended;
@@ -52,6 +52,10 @@ struct worker *worker_self(void) {
 
 uint32_t worker_count(void) {
     return all.count;
+}
+
+uint32_t workers_aside_count(void) {
+    return all.aside;
 }
 
 struct worker *worker_at(uint32_t number) {
@@ -123,13 +127,17 @@ void workers_move_end(void) {
 
 /* ------------------------------------------------------------------ the end */
 
+static void wake_all(void) {
+    for (uint32_t i = 0; i < all.created; i++) worker_wake(all.workers[i]);
+}
+
 void workers_stop(int64_t milliseconds) {
     int64_t none = 0;
     if (!atomic_compare_exchange_strong(&all.stop_at, &none, clock_monotonic_ms() + milliseconds)) return;
     uint64_t one = 1;
     if (write(all.stopping_fd, &one, sizeof one) < 0)
         log_write(LOG_WARNING, "Can't tell that the workers stop: %s", strerror(errno));
-    for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
+    wake_all();
 }
 
 int64_t workers_stop_at(void) {
@@ -137,8 +145,7 @@ int64_t workers_stop_at(void) {
 }
 
 void workers_drained_add(void) {
-    if (atomic_fetch_add(&all.drained, 1) + 1 < all.count) return;
-    for (uint32_t i = 0; i < all.count; i++) worker_wake(all.workers[i]);
+    if (atomic_fetch_add(&all.drained, 1) + 1 == all.count) wake_all();
 }
 
 bool workers_are_drained(void) {
@@ -164,7 +171,7 @@ bool workers_await_end(void) {
 
 static void report_end(void) {
     uint64_t one = 1;
-    if (atomic_fetch_add(&all.ended, 1) + 1 == all.count && write(all.ended_fd, &one, sizeof one) < 0) {
+    if (atomic_fetch_add(&all.ended, 1) + 1 == all.created && write(all.ended_fd, &one, sizeof one) < 0) {
         log_write(LOG_WARNING, "Can't report the end of the workers: %s", strerror(errno));
     }
 }
@@ -185,40 +192,44 @@ static void *worker_run(void *argument) {
     struct worker *worker = argument;
     self = worker;
     char name[16];
-    snprintf(name, sizeof name, "latchkey-w%u", worker->number);
+    bool serves = worker->number < all.count;
+    snprintf(name, sizeof name, serves ? "latchkey-w%u" : "latchkey-l%u",
+             serves ? worker->number : worker->number - all.count);
     pthread_setname_np(pthread_self(), name);
     process_worker_begins(worker->number);
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
-    bool is_serving = all.work->begin(worker);
+    bool is_serving = worker->work->begin(worker);
     report_start(is_serving);
-    if (is_serving) all.work->serve(worker);
+    if (is_serving) worker->work->serve(worker);
     report_end();
     return NULL;
 }
 
 static void worker_free(struct worker *worker) {
     if (!worker) return;
-    all.work->free(worker);
+    worker->work->free(worker);
     loop_free(worker->loop);
     free(worker->monitors);
     free(worker);
 }
 
-static struct worker *worker_create(uint32_t number, struct keyspace *keyspace, const void *context) {
+static struct worker *worker_create(uint32_t number, struct keyspace *keyspace,
+                                    const struct worker_work *work, const void *context) {
     struct worker *worker = memory_lines(sizeof *worker);
     if (!worker) return NULL;
     worker->number = number;
+    worker->work = work;
     worker->bell.ring = ring;
     worker->keyspace = keyspace;
     mailbox_init(&worker->mailbox);
     char backend[32];
     config_text("io-backend", backend, sizeof backend);
-    worker->loop = loop_create(backend, all.work->handlers, worker);
+    worker->loop = loop_create(backend, work->handlers, worker);
     if (!worker->loop)
         log_write(LOG_WARNING, "Can't create a loop for worker %u (io-backend %s): %s", number, backend,
                   strerror(errno));
-    if (worker->loop && all.work->create(worker, context)) return worker;
+    if (worker->loop && work->create(worker, context)) return worker;
     worker_free(worker);
     return NULL;
 }
@@ -230,7 +241,7 @@ static bool threads_create(void) {
     pthread_sigmask(SIG_SETMASK, &every, &before);
     uint32_t created = 0;
     int error = 0;
-    while (created < all.count && error == 0) {
+    while (created < all.created && error == 0) {
         error = pthread_create(&all.workers[created]->thread, NULL, worker_run, all.workers[created]);
         if (error == 0) created++;
     }
@@ -238,7 +249,7 @@ static bool threads_create(void) {
     if (error) log_write(LOG_WARNING, "Can't create a thread for worker %u: %s", created, strerror(error));
     pthread_mutex_lock(&all.mutex);
     while (all.started + all.failed < created) pthread_cond_wait(&all.started_changed, &all.mutex);
-    bool is_done = all.started == all.count;
+    bool is_done = all.started == all.created;
     pthread_mutex_unlock(&all.mutex);
     if (is_done) return true;
     workers_stop(0);
@@ -247,12 +258,12 @@ static bool threads_create(void) {
 }
 
 static void workers_free(void) {
-    for (uint32_t i = 0; i < all.count; i++) worker_free(all.workers[i]);
+    for (uint32_t i = 0; i < all.created; i++) worker_free(all.workers[i]);
     free(all.workers);
     if (all.stopping_fd >= 0) close(all.stopping_fd);
     if (all.ended_fd >= 0) close(all.ended_fd);
     all.workers = NULL;
-    all.count = all.started = all.failed = 0;
+    all.count = all.aside = all.created = all.started = all.failed = 0;
     all.stopping_fd = all.ended_fd = -1;
     atomic_store(&all.stop_at, 0);
     atomic_store(&all.drained, 0);
@@ -261,16 +272,18 @@ static void workers_free(void) {
 }
 
 bool workers_start(struct keyspace *keyspace, uint32_t count, const struct worker_work *work,
-                   const void *context) {
-    all.work = work;
+                   const void *context, uint32_t aside, const struct worker_work *aside_work) {
+    all.count = count;
+    all.aside = aside;
     all.stopping_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    all.workers = calloc(count, sizeof *all.workers);
+    all.workers = calloc(count + aside, sizeof *all.workers);
     bool is_created = all.stopping_fd >= 0 && all.ended_fd >= 0 && all.workers;
-    for (uint32_t i = 0; is_created && i < count; i++) {
-        all.workers[i] = worker_create(i, keyspace, context);
+    while (is_created && all.created < count + aside) {
+        uint32_t i = all.created;
+        all.workers[i] = worker_create(i, keyspace, i < count ? work : aside_work, context);
         if (all.workers[i])
-            all.count++;
+            all.created++;
         else
             is_created = false;
     }
@@ -279,16 +292,17 @@ bool workers_start(struct keyspace *keyspace, uint32_t count, const struct worke
         workers_free();
         return false;
     }
-    log_write(LOG_NOTICE, "%u workers, loop: %s", count, loop_backend_name(all.workers[0]->loop));
+    log_write(LOG_NOTICE, "%u workers and %u for long commands, loop: %s", count, aside,
+              loop_backend_name(all.workers[0]->loop));
     return true;
 }
 
 void workers_abandon(void) {
-    for (uint32_t i = 0; i < all.count; i++) pthread_detach(all.workers[i]->thread);
+    for (uint32_t i = 0; i < all.created; i++) pthread_detach(all.workers[i]->thread);
 }
 
 void workers_join(void) {
-    for (uint32_t i = 0; i < all.count; i++) pthread_join(all.workers[i]->thread, NULL);
+    for (uint32_t i = 0; i < all.created; i++) pthread_join(all.workers[i]->thread, NULL);
     workers_free();
 }
 

@@ -27,7 +27,9 @@ struct loop_handlers;
 struct task;
 
 struct worker {
-    uint32_t number; /* 0 .. worker_count()-1 */
+    uint32_t number; /* 0 .. worker_count()-1; of those aside, the numbers after these */
+    bool is_aside;   /* it serves no clients */
+    const struct worker_work *work;
     pthread_t thread;
     struct loop *loop;
     struct mailbox mailbox;
@@ -71,9 +73,10 @@ struct worker_work {
     void (*free)(struct worker *worker);
 };
 
-/* Starts `count` workers; returns when all serve. false with a logged reason. context: for create. */
+/* Starts `count` workers, and as many `aside` as are wanted, which have other work and serve no clients;
+ * returns when all run. false with a logged reason. context: for create. */
 bool workers_start(struct keyspace *keyspace, uint32_t count, const struct worker_work *work,
-                   const void *context);
+                   const void *context, uint32_t aside, const struct worker_work *aside_work);
 /* Asks all to stop accepting, answer what was received, send what is owed (at most `milliseconds`), close and
  * end. Any thread; only the first call counts. */
 void workers_stop(int64_t milliseconds);
@@ -94,7 +97,8 @@ bool workers_await_end(void);
 void workers_join(void);
 /* In its place, when the process is about to end without those that have not ended. */
 void workers_abandon(void);
-uint32_t worker_count(void);
+uint32_t worker_count(void); /* of those that serve */
+uint32_t workers_aside_count(void);
 struct worker *worker_at(uint32_t number);
 uint64_t workers_connection_count(void);
 /* The worker that runs this thread, or NULL. */

@@ -133,7 +133,7 @@ static void serve(void) {
     client_limit_start();
     CHECK(interest_start(keyspace));
     blocking_start(keyspace);
-    CHECK(serve_start(keyspace, 1, &listening));
+    CHECK(serve_start(keyspace, 1, 1, &listening));
     process_is_ready();
 }
 

@@ -38,7 +38,7 @@ static void start(const char *backend) {
     client_limit_start();
     assert_true(interest_start(keyspace));
     blocking_start(keyspace);
-    assert_true(serve_start(keyspace, 1, &(struct listening){.count = 0}));
+    assert_true(serve_start(keyspace, 1, 1, &(struct listening){.count = 0}));
 }
 
 static void stop(void) {

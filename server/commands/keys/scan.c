@@ -358,7 +358,7 @@ static void command_randomkey(const struct read_scope *scope, const struct call 
 const struct command scan_commands[] = {
     {.name = "keys",
      .arity = 2,
-     .flags = COMMAND_READONLY,
+     .flags = COMMAND_READONLY | COMMAND_LONG,
      .walk = command_keys,
      .categories = "keyspace dangerous",
      .since = "1.0.0",

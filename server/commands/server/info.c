@@ -21,6 +21,7 @@
 #include "server/net/loop.h"
 #include "server/observe/rates.h"
 #include "server/observe/statistics.h"
+#include "server/run/long_work.h"
 #include "server/base/version.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
@@ -102,6 +103,7 @@ static void server_section(struct info *info) {
     line(info, "io_threads_active:0");
     listener_lines(info);
     line(info, "worker_threads:%u", worker_count());
+    line(info, "long_threads:%u", workers_aside_count());
     line(info, "shards:%u", keyspace_shard_count(info->call->keyspace));
 }
 
@@ -249,6 +251,7 @@ static void stats_section(struct info *info) {
     rates_read(&rates);
     line(info, "total_connections_received:%llu", (unsigned long long)totals.connections_total);
     line(info, "total_commands_processed:%llu", (unsigned long long)totals.commands);
+    line(info, "long_commands_processed:%llu", (unsigned long long)errands_sent());
     line(info, "instantaneous_ops_per_sec:%llu", (unsigned long long)rates.commands);
     line(info, "total_net_input_bytes:%llu", (unsigned long long)totals.bytes_in);
     line(info, "total_net_output_bytes:%llu", (unsigned long long)totals.bytes_out);

@@ -1,0 +1,28 @@
+/* Leaving: an execution that may take long becomes an errand of a long thread, and its task is parked until
+ * that has come back. */
+#ifndef SERVER_RUN_LEAVE_H
+#define SERVER_RUN_LEAVE_H
+
+#include "dispatcher.h"
+
+struct under_way;
+
+/* More elements than so many are worth another thread's time: beside less, getting there takes long. */
+#define LONG_ELEMENTS 32768
+
+/* Whether long work of this request could be another thread's. */
+static inline bool may_leave(const struct execution *execution) {
+    return !execution->worker->is_aside && !execution->stays &&
+           (execution->call.command->flags & COMMAND_BLOCKING) == 0;
+}
+/* Of a request with so many arguments not even the keys are looked for here. */
+static inline bool is_long_at_once(const struct execution *execution) {
+    return execution->call.count > LONG_ELEMENTS && may_leave(execution);
+}
+
+/* It holds no shard. false: there is no memory for leaving, and it stays. */
+bool leave(struct execution *execution);
+/* Replies what the errand has brought. */
+void leave_answer(struct execution *execution, struct under_way *under_way);
+
+#endif

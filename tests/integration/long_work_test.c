@@ -1,0 +1,269 @@
+/* Commands that take long leave their worker: its other clients go on, and their own client notices nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <poll.h>
+
+#include "tests/support.h"
+
+/* Elements of one value: two of them are enough for another thread. */
+#define MANY 40000
+#define AT_ONCE 1000
+
+static struct server *server;
+static redisContext *client, *other;
+
+static int start(void **state) {
+    (void)state;
+    server = server_start((const char *const[]){"--threads", "1", "--enable-debug-command", "yes", NULL});
+    client = server_connect(server);
+    other = server_connect(server);
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    redisFree(client);
+    redisFree(other);
+    return server_stop(server);
+}
+
+/* A command and `count` numbers behind it, each with a prefix, sent and not waited for. */
+static void send_many(redisContext *connection, const char *command, const char *key, const char *prefix,
+                      int first, int count) {
+    int fixed = key == NULL ? 1 : 2;
+    const char **arguments = malloc((size_t)(count + fixed) * sizeof *arguments);
+    char(*texts)[24] = malloc((size_t)count * sizeof *texts);
+    assert_non_null(arguments);
+    assert_non_null(texts);
+    arguments[0] = command;
+    if (key != NULL) arguments[1] = key;
+    for (int i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof texts[i], "%s%d", prefix, first + i);
+        arguments[fixed + i] = texts[i];
+    }
+    assert_int_equal(redisAppendCommandArgv(connection, count + fixed, arguments, NULL), REDIS_OK);
+    free(texts);
+    free(arguments);
+}
+
+static void send_now(redisContext *connection) {
+    for (int is_done = 0; !is_done;) assert_int_equal(redisBufferWrite(connection, &is_done), REDIS_OK);
+}
+
+static redisReply *next(redisContext *connection) {
+    void *reply = NULL;
+    assert_int_equal(redisGetReply(connection, &reply), REDIS_OK);
+    return reply;
+}
+
+static void expect_next(redisContext *connection, const char *expected) {
+    redisReply *reply = next(connection);
+    char *text = reply_text(reply);
+    assert_string_equal(text, expected);
+    free(text);
+    freeReplyObject(reply);
+}
+
+static void fill_set(const char *key, int first, int count) {
+    for (int i = 0; i < count; i += AT_ONCE) {
+        send_many(client, "SADD", key, "", first + i, AT_ONCE);
+        freeReplyObject(next(client));
+    }
+}
+
+static void fill_list(const char *key, int count) {
+    for (int i = 0; i < count; i += AT_ONCE) {
+        send_many(client, "RPUSH", key, "", i, AT_ONCE);
+        freeReplyObject(next(client));
+    }
+}
+
+static bool has_answer(const redisContext *connection) {
+    struct pollfd watched = {.fd = connection->fd, .events = POLLIN};
+    return poll(&watched, 1, 0) > 0;
+}
+
+static int64_t sent_away(void) {
+    return info_number(other, "long_commands_processed");
+}
+
+/* ------------------------------------------------------------------ who goes on */
+
+static void other_clients_of_the_same_worker_are_answered_during_a_long_command(void **state) {
+    (void)state;
+    fill_set("a", 0, 3 * MANY);
+    fill_set("b", MANY, 3 * MANY);
+    int64_t before = sent_away();
+    int answered = 0;
+    redisAppendCommand(client, "SUNIONSTORE k a b");
+    send_now(client);
+    while (!has_answer(client)) {
+        expect(other, "PONG", "PING");
+        answered++;
+    }
+    expect_next(client, "160000");
+    assert_true(answered > 2); /* one might have come before it */
+    assert_int_equal(sent_away() - before, 1);
+    expect(other, "160000", "SCARD k");
+}
+
+static void what_is_small_stays(void **state) {
+    (void)state;
+    fill_set("a", 0, AT_ONCE);
+    fill_set("b", 0, AT_ONCE);
+    int64_t before = sent_away();
+    expect(client, "1000", "SUNIONSTORE k a b");
+    expect(client, "3", "DBSIZE");
+    assert_int_equal(sent_away() - before, 0);
+}
+
+/* ------------------------------------------------------------------ what its client sees */
+
+static void a_pipeline_keeps_its_order_around_a_long_command(void **state) {
+    (void)state;
+    fill_list("l", MANY);
+    int64_t before = sent_away();
+    redisAppendCommand(client, "ECHO first");
+    redisAppendCommand(client, "LRANGE l 0 -1");
+    redisAppendCommand(client, "RPUSH l last");
+    redisAppendCommand(client, "LRANGE l 0 -1");
+    redisAppendCommand(client, "ECHO second");
+    expect_next(client, "first");
+    for (int i = 0; i < 2; i++) {
+        redisReply *reply = next(client);
+        assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+        assert_int_equal(reply->elements, MANY + i);
+        assert_string_equal(reply->element[MANY - 1]->str, "39999");
+        freeReplyObject(reply);
+        if (i == 0) expect_next(client, "40001");
+    }
+    expect_next(client, "second");
+    assert_int_equal(sent_away() - before, 2);
+}
+
+static void errors_and_reply_modes_are_the_same_as_elsewhere(void **state) {
+    (void)state;
+    fill_list("l", MANY);
+    fill_set("s", 0, MANY);
+    expect(client, "WRONGTYPE Operation against a key holding the wrong kind of value", "SUNIONSTORE k s l");
+    redisAppendCommand(client, "CLIENT REPLY SKIP");
+    redisAppendCommand(client, "SUNIONSTORE k s s");
+    redisAppendCommand(client, "SCARD k");
+    expect_next(client, "40000");
+    expect(client, "OK", "SELECT 1");
+    expect(client, "0", "SUNIONSTORE k s s");
+}
+
+static void a_long_command_is_counted_and_shown_once(void **state) {
+    (void)state;
+    fill_set("a", 0, MANY);
+    redisContext *monitor = server_connect(server);
+    expect(client, "OK", "CLIENT SETNAME me");
+    expect(client, "OK", "CONFIG SET slowlog-log-slower-than 0");
+    expect(client, "OK", "SLOWLOG RESET");
+    expect(monitor, "OK", "MONITOR");
+    expect(client, "40000", "SUNIONSTORE k a");
+    redisReply *line = next(monitor);
+    assert_non_null(strstr(line->str, "\"SUNIONSTORE\" \"k\" \"a\""));
+    freeReplyObject(line);
+    expect(client, "PONG", "PING");
+    line = next(monitor);
+    assert_null(strstr(line->str, "SUNIONSTORE"));
+    freeReplyObject(line);
+    redisFree(monitor);
+    redisReply *log = redisCommand(client, "SLOWLOG GET 10");
+    int found = 0;
+    for (size_t i = 0; i < log->elements; i++) {
+        const redisReply *entry = log->element[i];
+        if (strcmp(entry->element[3]->element[0]->str, "SUNIONSTORE") != 0) continue;
+        assert_string_equal(entry->element[5]->str, "me");
+        found++;
+    }
+    assert_int_equal(found, 1);
+    freeReplyObject(log);
+    redisReply *info = redisCommand(client, "INFO commandstats");
+    assert_non_null(strstr(info->str, "cmdstat_sunionstore:calls=1,"));
+    freeReplyObject(info);
+}
+
+/* ------------------------------------------------------------------ with others */
+
+static void clients_that_wait_are_served_by_a_long_command(void **state) {
+    (void)state;
+    redisContext *waiting = connect_and_wait(server, other, "BLPOP l 0");
+    send_many(client, "RPUSH", "l", "", 0, MANY);
+    send_now(client);
+    expect_answer(waiting, "[l, 0]");
+    expect_next(client, "40000");
+    expect(other, "39999", "LLEN l");
+}
+
+static void a_long_command_waits_for_a_shard_that_is_held(void **state) {
+    (void)state;
+    fill_set("a", 0, MANY);
+    expect(other, "OK", "DEBUG HOLD key7 1");
+    send_many(client, "DEL", NULL, "key", 0, MANY);
+    send_now(client);
+    expect(other, "PONG", "PING");
+    expect_next(client, "0");
+}
+
+static void a_client_may_go_while_its_long_command_runs(void **state) {
+    (void)state;
+    fill_set("a", 0, MANY);
+    for (int i = 0; i < 5; i++) {
+        redisContext *leaving = server_connect(server);
+        redisAppendCommand(leaving, "SUNIONSTORE k a");
+        redisAppendCommand(leaving, "SUNIONSTORE k a");
+        send_now(leaving);
+        redisFree(leaving);
+    }
+    redisContext *killed = server_connect(server);
+    int64_t id = ask_integer(killed, "CLIENT ID");
+    send_many(killed, "DEL", NULL, "key", 0, MANY);
+    send_now(killed);
+    redisReply *reply = redisCommand(other, "CLIENT KILL ID %lld", (long long)id);
+    freeReplyObject(reply);
+    await_info(other, "connected_clients", 2);
+    redisFree(killed);
+}
+
+static void the_server_ends_while_long_commands_are_under_way(void **state) {
+    (void)state;
+    fill_set("a", 0, MANY);
+    for (int i = 0; i < 20; i++) redisAppendCommand(client, "SUNIONSTORE k a");
+    send_now(client);
+    expect(other, "PONG", "PING");
+}
+
+static void without_memory_a_long_write_is_refused_as_a_short_one_is(void **state) {
+    (void)state;
+    expect(client, "OK", "CONFIG SET maxmemory 1mb maxmemory-policy noeviction");
+    send_many(client, "SADD", "s", "member", 0, MANY);
+    expect_next(client, "OOM command not allowed when used memory > 'maxmemory'.");
+    expect(client, "0", "EXISTS s");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(other_clients_of_the_same_worker_are_answered_during_a_long_command,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
+        cmocka_unit_test_setup_teardown(a_pipeline_keeps_its_order_around_a_long_command, start, stop),
+        cmocka_unit_test_setup_teardown(errors_and_reply_modes_are_the_same_as_elsewhere, start, stop),
+        cmocka_unit_test_setup_teardown(a_long_command_is_counted_and_shown_once, start, stop),
+        cmocka_unit_test_setup_teardown(clients_that_wait_are_served_by_a_long_command, start, stop),
+        cmocka_unit_test_setup_teardown(a_long_command_waits_for_a_shard_that_is_held, start, stop),
+        cmocka_unit_test_setup_teardown(a_client_may_go_while_its_long_command_runs, start, stop),
+        cmocka_unit_test_setup_teardown(the_server_ends_while_long_commands_are_under_way, start, stop),
+        cmocka_unit_test_setup_teardown(without_memory_a_long_write_is_refused_as_a_short_one_is, start,
+                                        stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
