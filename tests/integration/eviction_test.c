@@ -123,6 +123,7 @@ static void a_percentage_is_of_what_there_is(void **unused) {
 static void object_tells_what_the_policy_keeps(void **unused) {
     (void)unused;
     start_with("allkeys-lfu", "0");
+    expect(client, "OK", "CONFIG SET lfu-decay-time 0"); /* a minute may begin at any time */
     assert_true(set(1, 10, NULL));
     expect(client, "5", "OBJECT FREQ key:1");
     for (int i = 0; i < 200; i++) is_there(1);
@@ -140,7 +141,7 @@ static void object_tells_what_the_policy_keeps(void **unused) {
     freeReplyObject(idle);
     expect(client, "OK", "CONFIG SET maxmemory-policy noeviction");
     assert_true(set(2, 10, NULL));
-    expect(client, "0", "OBJECT IDLETIME key:2");
+    assert_in_range(ask_integer(client, "OBJECT IDLETIME key:2"), 0, 60);
     stop();
 }
 
