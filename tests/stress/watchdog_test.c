@@ -5,7 +5,7 @@
  *     - a request on a free shard, of another worker than the one with the heavy work, that isn't answered
  *         within 20 times the slowest of 1,000 made before
  *       the storm, and a second at least (a CLIENT PAUSE's own time excepted);
- *     - a connection that has gone, and is still listed after two seconds;
+ *     - a connection that has gone, and is still listed two seconds and the time for an answer later;
  *     - memory: after each of several rounds that are the same, more than 64 KB above the one before's is in
  *         use;
  *     - a write that is refused, or a key that is let go, for want of memory that is there;
@@ -44,7 +44,7 @@
 #define LEAST_US 1000000
 /* On the worker with the heavy work it must only come. */
 #define HEAVY_US 30000000
-/* How long who has gone may be listed. */
+/* How long one that has gone may be listed, if the list is answered at once. */
 #define GONE_US 2000000
 /* What may be in use after a round beyond what was after the one before. */
 #define GROWTH_MOST ((int64_t)64 << 10)
@@ -217,7 +217,7 @@ static int64_t measure_before(struct probe *probes) {
 static void play_round(redisContext *admin, struct probe *probes, int64_t limit, int64_t milliseconds,
                        int number) {
     static struct actor actors[ACTORS];
-    struct census census = {.storm = &storm, .limit_us = limit > GONE_US ? limit : GONE_US};
+    struct census census = {.storm = &storm, .limit_us = GONE_US + limit};
     pthread_t pulse;
     char when[32];
     snprintf(when, sizeof when, "round %d", number);
