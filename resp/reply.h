@@ -100,8 +100,8 @@ void reply_errors_clear(struct reply *reply);
 /* What was written since the mark is one whole value, no less and no more. Walks all of it. */
 bool reply_is_one(const struct reply *reply, size_t mark);
 
-/* Moves all that another reply holds behind what is here: nothing is copied where nothing is here yet. What was
- * broken there is broken here. */
+/* Moves all that another reply holds behind what is here: nothing is copied where nothing is here yet. What
+ * was broken there is broken here. */
 void reply_append(struct reply *reply, struct reply *other);
 /* Bytes that are RESP already. */
 void reply_raw(struct reply *reply, const char *data, size_t length);

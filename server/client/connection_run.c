@@ -166,7 +166,8 @@ static void run_requests(struct connection *connection, struct pass *pass) {
         /* What an unknown client may send is less, and that is the parser's to know. */
         bool may_batch =
             request_is_idle(&connection->parser) && session_is_admitted(&connection->task.session);
-        if (may_batch) batch_parse(&connection->worker->frame->batch, pass->data, pass->length, BATCH_REQUESTS);
+        if (may_batch)
+            batch_parse(&connection->worker->frame->batch, pass->data, pass->length, BATCH_REQUESTS);
         if (may_batch && connection->worker->frame->batch.count > 0) {
             if (!run_batch(connection, pass)) return;
             continue;

@@ -188,8 +188,8 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
         if (key_equals(interest->key, key)) interest->kind->changed(interest, entry, event);
 }
 
-/* What a swap brings may be what an interest waits for. A flush brings nothing, but what matters of a key that
- * is there stands in its shard. */
+/* What a swap brings may be what an interest waits for. A flush brings nothing, but what matters of a key
+ * that is there stands in its shard. */
 static void on_changed_all(void *context, struct write_scope *scope, const struct region *region) {
     (void)context;
     (void)scope;

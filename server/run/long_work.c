@@ -237,8 +237,8 @@ static bool on_begin(struct worker *worker) {
     return false;
 }
 
-/* To the end of all workers, whose clients may still wait for answers. What isn't done by then goes back as it
- * is: its asker is gone, and it is freed there. */
+/* To the end of all workers, whose clients may still wait for answers. What isn't done by then goes back as
+ * it is: its asker is gone, and it is freed there. */
 static void on_serve(struct worker *worker) {
     int milliseconds = 0;
     while (workers_stop_at() == 0 || (!workers_are_drained() && worker->now_monotonic < workers_stop_at()))

@@ -40,7 +40,8 @@ size_t errand_bytes(const struct errand *errand);
 /* How many have been sent since the start. Any thread. */
 uint64_t errands_sent(void);
 
-/* When no worker runs any more: frees an errand whose message nobody has read. false: it is another message. */
+/* When no worker runs any more: frees an errand whose message nobody has read. false: it is another
+ * message. */
 bool errand_lost(struct message *message);
 
 #endif

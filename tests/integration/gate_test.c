@@ -326,8 +326,8 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* Each member of the first was looked for in each of the others (100 million times), where their members are soon
- * taken out. */
+/* Each member of the first was looked for in each of the others (100 million times), where their members
+ * are soon taken out. */
 static void a_difference_of_many_small_sets_is_as_soon_there_as_their_union(void **state) {
     (void)state;
     enum { COUNT = 10000 };

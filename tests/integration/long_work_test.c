@@ -1,4 +1,5 @@
-/* Commands that take long leave their worker: its other clients go on, and their own client notices nothing. */
+/* Commands that take long leave their worker: its other clients go on, and their own client notices
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -164,7 +164,8 @@ static void want(struct sorting *sorting, uint64_t hash) {
 }
 
 static const struct entry *look_up(const struct sorting *sorting, const struct key *key) {
-    return sorting->reading != NULL ? scope_read(sorting->reading, key) : scope_read(&sorting->writing->reading, key);
+    return sorting->reading != NULL ? scope_read(sorting->reading, key)
+                                    : scope_read(&sorting->writing->reading, key);
 }
 
 /* Points the text to its own digits: those of a copied struct are the other one's. */
