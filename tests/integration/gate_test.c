@@ -326,8 +326,8 @@ static void lcs_of_long_strings_is_refused_as_in_redis(void **state) {
     assert_int_equal(server_stop(server), 0);
 }
 
-/* Each member of the first was looked for in each of the others (100 million times), where their members
- * are soon taken out. */
+/* Each member of the first was looked for in each of the others (100 million times), where their members are
+ * soon taken out. */
 static void a_difference_of_many_small_sets_is_as_soon_there_as_their_union(void **state) {
     (void)state;
     enum { COUNT = 10000 };
@@ -445,7 +445,7 @@ static void sort_that_has_found_its_shards_stores_nothing_while_writes_are_pause
                  *reader = server_connect_to(server, 1);
     expect(admin, "OK", "MSET w_1 20 w_2 30 w_3 10");
     expect(admin, "3", "RPUSH l 1 2 3");
-    expect(admin, "OK", "DEBUG HOLD w_2 0.3");
+    expect(admin, "OK", "DEBUG HOLD w_2 600");
     redisAppendCommand(sorter, "SORT l BY w_* STORE d");
     send_now(sorter);
     while (info_number(admin, "parked_clients") < 1) continue;
@@ -453,6 +453,7 @@ static void sort_that_has_found_its_shards_stores_nothing_while_writes_are_pause
     send_now(reader);
     while (info_number(admin, "parked_clients") < 2) continue;
     expect(admin, "OK", "CLIENT PAUSE 100000 WRITE");
+    expect(admin, "OK", "DEBUG RELEASE");
     expect_next(reader, "30");
     expect(admin, "0", "EXISTS d");
     assert_false(is_answered(sorter));
