@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/base/log.h"
 #include "server/run/dispatch.h"
+#include "server/run/errand.h"
 #include "server/run/long_work.h"
 #include "balance.h"
 #include "clients.h"

@@ -22,11 +22,11 @@
 #include "account.h"
 #include "admit.h"
 #include "dispatcher.h"
+#include "errand.h"
 #include "execute.h"
 #include "inquire.h"
 #include "keys.h"
 #include "leave.h"
-#include "long_work.h"
 #include "memory.h"
 #include "park.h"
 #include "take.h"
@@ -339,7 +339,7 @@ size_t dispatch_bytes(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (under_way == NULL) return 0;
     return (under_way->blocked == NULL ? 0 : under_way->blocked->bytes) +
-           (under_way->errand == NULL ? 0 : errand_bytes(under_way->errand)) + under_way->further.kept_bytes;
+           (under_way->errand == NULL ? 0 : under_way->errand->bytes) + under_way->further.kept_bytes;
 }
 
 void dispatch_batch_end(struct worker *worker) {

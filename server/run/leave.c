@@ -1,6 +1,6 @@
 #include "leave.h"
 
-#include "long_work.h"
+#include "errand.h"
 #include "under_way.h"
 
 bool leave(struct execution *execution) {

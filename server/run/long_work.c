@@ -1,234 +1,35 @@
 #include "long_work.h"
 
-#include <assert.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "shard/base/counter.h"
-#include "shard/entry/blob.h"
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/net/loop.h"
 #include "dispatch.h"
-
-struct errand {
-    struct task task;               /* first: tasks are cast back. The long thread's to use */
-    struct message message;         /* takes it there, and back */
-    struct errand *next, *previous; /* of those that the long thread has */
-    struct worker *origin;
-    struct task *asker; /* the origin's to use; NULL: nobody waits for it */
-    bool is_back;       /* the origin's, too */
-    bool is_local;
-    char peer[TASK_ADDRESS], address[TASK_ADDRESS];
-    size_t bytes;
-    uint32_t count;
-    struct reply reply;
-    struct bulk arguments[]; /* their bytes follow */
-};
-
-/* One long thread's. */
-struct long_thread {
-    struct task_queue ready;
-    struct errand *errands; /* all that it has */
-    _Atomic uint32_t count; /* those and the ones on their way to it; anybody's to read */
-};
-
-static struct long_thread *threads; /* by worker number, less worker_count() */
-
-static _Atomic uint64_t sent;
-
-static struct long_thread *thread_of(const struct worker *worker) {
-    return &threads[worker->number - worker_count()];
-}
-
-/* ------------------------------------------------------------------ the errand's task */
-
-static void on_wake(struct task *task, enum park_reason reason) {
-    (void)reason;
-    task_queue_append(&thread_of(worker_self())->ready, task);
-}
-
-static void on_peer(const struct task *task, char *out, size_t size) {
-    snprintf(out, size, "%s", ((const struct errand *)task)->peer);
-}
-
-static void on_origin(const struct task *task, char *out, size_t size) {
-    snprintf(out, size, "%s", ((const struct errand *)task)->address);
-}
-
-static bool on_is_local(const struct task *task) {
-    return ((const struct errand *)task)->is_local;
-}
-
-/* Nobody subscribes or monitors by way of an errand, and nobody knows it to close it. */
-static const struct task_functions functions = {
-    .wake = on_wake,
-    .peer = on_peer,
-    .origin = on_origin,
-    .is_local = on_is_local,
-};
-
-static void errand_free(struct errand *errand) {
-    for (uint32_t i = 0; i < errand->count; i++)
-        if (errand->arguments[i].owner != NULL) blob_release(errand->arguments[i].owner);
-    free(errand->task.session.name);
-    reply_free(&errand->reply);
-    free(errand);
-}
-
-/* ------------------------------------------------------------------ there */
-
-static void errand_arrives(struct worker *worker, struct message *message) {
-    struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
-    struct long_thread *thread = thread_of(worker);
-    errand->next = thread->errands;
-    if (errand->next != NULL) errand->next->previous = errand;
-    thread->errands = errand;
-    task_queue_append(&thread->ready, &errand->task);
-}
-
-static struct worker *least_busy(void) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < workers_aside_count(); i++)
-        if (atomic_load(&threads[i].count) < atomic_load(&threads[best].count)) best = i;
-    return worker_at(worker_count() + best);
-}
-
-/* Large arguments are referred to, small ones copied. */
-static size_t bytes_copied(const struct bulk *argument) {
-    return argument->owner != NULL ? 0 : argument->length + 1;
-}
-
-struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
-    size_t bytes = sizeof(struct errand) + call->count * sizeof(struct bulk);
-    char *at = NULL;
-    for (uint32_t i = 0; i < call->count; i++) bytes += bytes_copied(&call->arguments[i]);
-    struct errand *errand = malloc(bytes);
-    if (errand == NULL) return NULL;
-    *errand = (struct errand){.origin = worker, .asker = asker, .bytes = bytes, .count = call->count};
-    const struct session *session = &asker->session;
-    if (session->name != NULL && (errand->task.session.name = strdup(session->name)) == NULL) {
-        free(errand);
-        return NULL;
-    }
-    at = (char *)(errand->arguments + call->count);
-    for (uint32_t i = 0; i < call->count; i++) {
-        const struct bulk *argument = &call->arguments[i];
-        errand->arguments[i] = *argument;
-        if (argument->owner != NULL) {
-            blob_retain(argument->owner);
-            continue;
-        }
-        errand->arguments[i].data = at;
-        memcpy(at, argument->data, argument->length);
-        at[argument->length] = '\0';
-        at += argument->length + 1;
-    }
-    errand->task.functions = &functions;
-    errand->task.refusals = asker->refusals;
-    errand->task.has_discarded = asker->has_discarded;
-    errand->task.session.id = session->id;
-    errand->task.session.database = session->database;
-    errand->task.session.protocol = session->protocol;
-    errand->task.session.is_authenticated = session->is_authenticated;
-    errand->task.session.is_no_touch = session->is_no_touch;
-    errand->is_local = asker->functions->is_local(asker);
-    asker->functions->peer(asker, errand->peer, sizeof errand->peer);
-    asker->functions->origin(asker, errand->address, sizeof errand->address);
-    reply_init(&errand->reply, call->protocol);
-    errand->reply.most = most;
-    errand->message.handle = errand_arrives;
-    struct worker *there = least_busy();
-    atomic_fetch_add(&thread_of(there)->count, 1);
-    atomic_fetch_add(&sent, 1);
-    worker_send(there, &errand->message);
-    return errand;
-}
-
-uint64_t errands_sent(void) {
-    return atomic_load(&sent);
-}
-
-/* ------------------------------------------------------------------ and back */
-
-static void errand_returns(struct worker *worker, struct message *message) {
-    struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
-    assert(errand->origin == worker);
-    (void)worker;
-    errand->is_back = true;
-    if (errand->asker == NULL)
-        errand_free(errand);
-    else
-        task_wake(errand->asker);
-}
-
-bool errand_is_back(const struct errand *errand) {
-    return errand->is_back;
-}
-
-void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
-    assert(errand->is_back && errand->asker == asker);
-    asker->has_discarded = errand->task.has_discarded;
-    reply_append(reply, &errand->reply);
-    errand_free(errand);
-}
-
-void errand_leave(struct errand *errand) {
-    errand->asker = NULL;
-    if (errand->is_back) errand_free(errand);
-}
-
-size_t errand_bytes(const struct errand *errand) {
-    return errand->bytes;
-}
-
-bool errand_lost(struct message *message) {
-    if (message->handle != errand_arrives && message->handle != errand_returns) return false;
-    errand_free((struct errand *)((char *)message - offsetof(struct errand, message)));
-    return true;
-}
-
-static void send_back(struct worker *worker, struct errand *errand) {
-    struct long_thread *thread = thread_of(worker);
-    if (errand->next != NULL) errand->next->previous = errand->previous;
-    if (errand->previous != NULL)
-        errand->previous->next = errand->next;
-    else
-        thread->errands = errand->next;
-    atomic_fetch_sub(&thread->count, 1);
-    errand->message.handle = errand_returns;
-    worker_send(errand->origin, &errand->message);
-}
-
-/* ------------------------------------------------------------------ a long thread's life */
+#include "errand.h"
 
 static int turn(struct worker *worker, int milliseconds) {
-    struct long_thread *thread = thread_of(worker);
-    bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && thread->ready.count == 0;
+    bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && !errand_is_ready(worker);
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
     counter_add(&worker->turns, 1);
     worker_read_mail(worker);
     dispatch_enter(worker);
     loop_deliver(worker->loop);
-    struct task *task = task_queue_take(&thread->ready); /* one a turn: it may have taken long */
-    struct errand *errand = (struct errand *)task;
-    if (task != NULL && dispatch_request(worker, task, errand->arguments, errand->count, NULL,
-                                         &errand->reply) == OUTCOME_DONE)
-        send_back(worker, errand);
+    struct errand *errand = errand_take(worker); /* one a turn: it may take long */
+    if (errand != NULL && dispatch_request(worker, &errand->task, errand->arguments, errand->count, NULL,
+                                           &errand->reply) == OUTCOME_DONE)
+        errand_return(worker, errand);
     dispatch_leave(worker);
     int next = dispatch_timers(worker, is_idle);
-    return thread->ready.first != NULL ? 0 : next;
+    return errand_is_ready(worker) ? 0 : next;
 }
 
 static bool on_create(struct worker *worker, const void *context) {
     (void)context;
     worker->is_aside = true;
-    if (threads == NULL) threads = calloc(workers_aside_count(), sizeof *threads);
-    if (threads == NULL) log_write(LOG_WARNING, "Out of memory for the threads of long work");
-    return threads != NULL;
+    if (errands_open()) return true;
+    log_write(LOG_WARNING, "Out of memory for the threads of long work");
+    return false;
 }
 
 static bool on_begin(struct worker *worker) {
@@ -244,7 +45,7 @@ static void on_serve(struct worker *worker) {
     while (workers_stop_at() == 0 || (!workers_are_drained() && worker->now_monotonic < workers_stop_at()))
         milliseconds = turn(worker, milliseconds);
     worker_read_mail(worker);
-    for (struct errand *errand; (errand = thread_of(worker)->errands) != NULL; send_back(worker, errand))
+    for (struct errand *errand; (errand = errand_any(worker)) != NULL; errand_return(worker, errand))
         dispatch_forget(worker, &errand->task);
     dispatch_detach(worker);
 }
@@ -253,8 +54,7 @@ static void on_free(struct worker *worker) {
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox))) (void)errand_lost(message);
     dispatch_free(worker);
-    free(threads); /* the first that is freed; nobody looks at them any more */
-    threads = NULL;
+    errands_close(); /* the first that is freed: nobody looks at them any more */
 }
 
 static const struct loop_handlers no_handlers = {.accepted = NULL}; /* its loop has no streams */

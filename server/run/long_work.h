@@ -12,36 +12,9 @@
 #ifndef SERVER_RUN_LONG_WORK_H
 #define SERVER_RUN_LONG_WORK_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "resp/reply.h"
-#include "server/command/command.h"
-#include "server/task/task.h"
 #include "server/worker/worker.h"
-
-struct errand;
 
 /* What the long threads do, for workers_start. */
 extern const struct worker_work long_work;
-
-/* On the worker of the task, which is to be parked until it is woken: sends its call to a long thread. The
- * reply may have `most` bytes. NULL when out of memory: then nothing has happened. */
-struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most);
-/* When it has come back: moves its reply behind what is there, and frees it. */
-void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
-bool errand_is_back(const struct errand *errand);
-/* The asker's worker: the task ends before the errand has come back, or doesn't care any more. */
-void errand_leave(struct errand *errand);
-/* Bytes that it holds for its asker, as they were when it was sent. */
-size_t errand_bytes(const struct errand *errand);
-
-/* How many have been sent since the start. Any thread. */
-uint64_t errands_sent(void);
-
-/* When no worker runs any more: frees an errand whose message nobody has read. false: it is another
- * message. */
-bool errand_lost(struct message *message);
 
 #endif

@@ -21,7 +21,7 @@
 #include "server/net/loop.h"
 #include "server/observe/rates.h"
 #include "server/observe/statistics.h"
-#include "server/run/long_work.h"
+#include "server/run/errand.h"
 #include "server/base/version.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"

@@ -1,0 +1,199 @@
+#include "errand.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/entry/blob.h"
+
+/* One long thread's. */
+struct long_thread {
+    struct task_queue ready;
+    struct errand *errands; /* all that it has */
+    _Atomic uint32_t count; /* those and the ones on their way to it; anybody's to read */
+};
+
+static struct long_thread *threads; /* by worker number, less worker_count() */
+
+static _Atomic uint64_t sent;
+
+static struct long_thread *thread_of(const struct worker *worker) {
+    return &threads[worker->number - worker_count()];
+}
+
+/* ------------------------------------------------------------------ the errand's task */
+
+static void on_wake(struct task *task, enum park_reason reason) {
+    (void)reason;
+    task_queue_append(&thread_of(worker_self())->ready, task);
+}
+
+static void on_peer(const struct task *task, char *out, size_t size) {
+    snprintf(out, size, "%s", ((const struct errand *)task)->peer);
+}
+
+static void on_origin(const struct task *task, char *out, size_t size) {
+    snprintf(out, size, "%s", ((const struct errand *)task)->address);
+}
+
+static bool on_is_local(const struct task *task) {
+    return ((const struct errand *)task)->is_local;
+}
+
+/* Nobody subscribes or monitors by way of an errand, and nobody knows it to close it. */
+static const struct task_functions functions = {
+    .wake = on_wake,
+    .peer = on_peer,
+    .origin = on_origin,
+    .is_local = on_is_local,
+};
+
+static void errand_free(struct errand *errand) {
+    for (uint32_t i = 0; i < errand->count; i++)
+        if (errand->arguments[i].owner != NULL) blob_release(errand->arguments[i].owner);
+    free(errand->task.session.name);
+    reply_free(&errand->reply);
+    free(errand);
+}
+
+/* ------------------------------------------------------------------ there */
+
+static void errand_arrives(struct worker *worker, struct message *message) {
+    struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
+    struct long_thread *thread = thread_of(worker);
+    errand->next = thread->errands;
+    if (errand->next != NULL) errand->next->previous = errand;
+    thread->errands = errand;
+    task_queue_append(&thread->ready, &errand->task);
+}
+
+static struct worker *least_busy(void) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < workers_aside_count(); i++)
+        if (atomic_load(&threads[i].count) < atomic_load(&threads[best].count)) best = i;
+    return worker_at(worker_count() + best);
+}
+
+/* Large arguments are referred to, small ones copied. */
+static size_t bytes_copied(const struct bulk *argument) {
+    return argument->owner != NULL ? 0 : argument->length + 1;
+}
+
+struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
+    size_t bytes = sizeof(struct errand) + call->count * sizeof(struct bulk);
+    char *at = NULL;
+    for (uint32_t i = 0; i < call->count; i++) bytes += bytes_copied(&call->arguments[i]);
+    struct errand *errand = malloc(bytes);
+    if (errand == NULL) return NULL;
+    *errand = (struct errand){.origin = worker, .asker = asker, .bytes = bytes, .count = call->count};
+    const struct session *session = &asker->session;
+    if (session->name != NULL && (errand->task.session.name = strdup(session->name)) == NULL) {
+        free(errand);
+        return NULL;
+    }
+    at = (char *)(errand->arguments + call->count);
+    for (uint32_t i = 0; i < call->count; i++) {
+        const struct bulk *argument = &call->arguments[i];
+        errand->arguments[i] = *argument;
+        if (argument->owner != NULL) {
+            blob_retain(argument->owner);
+            continue;
+        }
+        errand->arguments[i].data = at;
+        memcpy(at, argument->data, argument->length);
+        at[argument->length] = '\0';
+        at += argument->length + 1;
+    }
+    errand->task.functions = &functions;
+    errand->task.refusals = asker->refusals;
+    errand->task.has_discarded = asker->has_discarded;
+    errand->task.session.id = session->id;
+    errand->task.session.database = session->database;
+    errand->task.session.protocol = session->protocol;
+    errand->task.session.is_authenticated = session->is_authenticated;
+    errand->task.session.is_no_touch = session->is_no_touch;
+    errand->is_local = asker->functions->is_local(asker);
+    asker->functions->peer(asker, errand->peer, sizeof errand->peer);
+    asker->functions->origin(asker, errand->address, sizeof errand->address);
+    reply_init(&errand->reply, call->protocol);
+    errand->reply.most = most;
+    errand->message.handle = errand_arrives;
+    struct worker *there = least_busy();
+    atomic_fetch_add(&thread_of(there)->count, 1);
+    atomic_fetch_add(&sent, 1);
+    worker_send(there, &errand->message);
+    return errand;
+}
+
+uint64_t errands_sent(void) {
+    return atomic_load(&sent);
+}
+
+/* ------------------------------------------------------------------ and back */
+
+static void errand_returns(struct worker *worker, struct message *message) {
+    struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
+    assert(errand->origin == worker);
+    (void)worker;
+    errand->is_back = true;
+    if (errand->asker == NULL)
+        errand_free(errand);
+    else
+        task_wake(errand->asker);
+}
+
+void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
+    assert(errand->is_back && errand->asker == asker);
+    asker->has_discarded = errand->task.has_discarded;
+    reply_append(reply, &errand->reply);
+    errand_free(errand);
+}
+
+void errand_leave(struct errand *errand) {
+    errand->asker = NULL;
+    if (errand->is_back) errand_free(errand);
+}
+
+bool errand_lost(struct message *message) {
+    if (message->handle != errand_arrives && message->handle != errand_returns) return false;
+    errand_free((struct errand *)((char *)message - offsetof(struct errand, message)));
+    return true;
+}
+
+void errand_return(struct worker *worker, struct errand *errand) {
+    struct long_thread *thread = thread_of(worker);
+    if (errand->next != NULL) errand->next->previous = errand->previous;
+    if (errand->previous != NULL)
+        errand->previous->next = errand->next;
+    else
+        thread->errands = errand->next;
+    atomic_fetch_sub(&thread->count, 1);
+    errand->message.handle = errand_returns;
+    worker_send(errand->origin, &errand->message);
+}
+
+/* ------------------------------------------------------------------ a long thread's */
+
+bool errands_open(void) {
+    if (threads == NULL) threads = calloc(workers_aside_count(), sizeof *threads);
+    return threads != NULL;
+}
+
+void errands_close(void) {
+    free(threads);
+    threads = NULL;
+}
+
+struct errand *errand_take(const struct worker *worker) {
+    return (struct errand *)task_queue_take(&thread_of(worker)->ready);
+}
+
+bool errand_is_ready(const struct worker *worker) {
+    return thread_of(worker)->ready.first != NULL;
+}
+
+struct errand *errand_any(const struct worker *worker) {
+    return thread_of(worker)->errands;
+}

@@ -1,0 +1,61 @@
+/* An errand: a request that another thread runs, with copies of the arguments, a task and a reply of its own,
+ * so that its asker's client may go meanwhile.
+ *
+ *     origin's worker --- errand_send ---> the long thread's mailbox -> its queue -> errand_take
+ *     origin's worker <-- errand_return -- */
+#ifndef SERVER_RUN_ERRAND_H
+#define SERVER_RUN_ERRAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "resp/reply.h"
+#include "resp/request.h"
+#include "server/command/command.h"
+#include "server/task/task.h"
+#include "server/worker/mailbox.h"
+#include "server/worker/worker.h"
+
+struct errand {
+    struct task task;               /* first: tasks are cast back. The long thread's to use */
+    struct message message;         /* takes it there, and back */
+    struct errand *next, *previous; /* of those that the long thread has */
+    struct worker *origin;
+    struct task *asker; /* the origin's to use; NULL: nobody waits for it */
+    bool is_back;       /* the origin's, too */
+    bool is_local;
+    char peer[TASK_ADDRESS], address[TASK_ADDRESS];
+    size_t bytes;
+    uint32_t count;
+    struct reply reply;
+    struct bulk arguments[]; /* their bytes follow */
+};
+
+/* Before workers start, and when all have ended: what there is for each long thread. false: no memory. */
+bool errands_open(void);
+void errands_close(void);
+
+/* On the worker of the task, which is to be parked until it is woken: sends its call to a long thread. The
+ * reply may have `most` bytes. NULL when out of memory: then nothing has happened. */
+struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most);
+/* When it has come back: moves its reply behind what is there, and frees it. */
+void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
+/* The asker's worker: the task ends before the errand has come back, or doesn't care any more. */
+void errand_leave(struct errand *errand);
+
+/* On a long thread: the next one that is ready to be run, or NULL; and whether there is one. */
+struct errand *errand_take(const struct worker *worker);
+bool errand_is_ready(const struct worker *worker);
+/* Any that the thread has, or NULL. */
+struct errand *errand_any(const struct worker *worker);
+/* It is done, or never will be. It is the origin's again. */
+void errand_return(struct worker *worker, struct errand *errand);
+
+/* How many have been sent since the start. Any thread. */
+uint64_t errands_sent(void);
+/* When no worker runs any more: frees an errand whose message nobody has read. false: it is another
+ * message. */
+bool errand_lost(struct message *message);
+
+#endif
