@@ -4,6 +4,7 @@
 
 #include "shard/evict/eviction.h"
 #include "shard/keyspace.h"
+#include "shard/value/kinds.h"
 #include "shard/value/value.h"
 #include "execute.h"
 #include "further.h"

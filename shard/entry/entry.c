@@ -7,6 +7,7 @@
 #include "../base/memory.h"
 #include "../base/number.h"
 #include "../lock/reclaim.h"
+#include "../value/kinds.h"
 #include "../value/value.h"
 
 /* ------------------------------------------------------------------ reading */

@@ -31,15 +31,6 @@ const char *type_name(enum type type) {
     return type_names[type];
 }
 
-static const struct value_kind *const kinds[TYPE_COUNT] = {
-    [TYPE_STRING] = NULL,   [TYPE_LIST] = &list_kind, [TYPE_ZSET] = &zset_kind,
-    [TYPE_SET] = &set_kind, [TYPE_HASH] = &hash_kind, [TYPE_STREAM] = &stream_kind,
-};
-
-const struct value_kind *value_kind(enum type type) {
-    return kinds[type];
-}
-
 void value_free(const struct value_kind *kind, void *value) {
     while (!kind->free_some(value, SIZE_MAX)) continue;
 }

@@ -34,8 +34,6 @@ struct value_kind {
 
 extern const struct value_kind list_kind, set_kind, zset_kind, hash_kind, stream_kind;
 
-/* NULL for strings. */
-const struct value_kind *value_kind(enum type type);
 /* All at once: for small values, and where nobody waits. */
 void value_free(const struct value_kind *kind, void *value);
 

@@ -3,6 +3,7 @@
 #include "tests/engine.h"
 
 #include "shard/value/fields.h"
+#include "shard/value/kinds.h"
 #include "shard/value/list.h"
 #include "shard/value/members.h"
 #include "shard/value/sorted.h"

@@ -49,7 +49,7 @@ static void expect_held(const char *name, const char *value, int64_t expiry) {
     struct key key = key_named(name);
     struct string_view view;
     hold_shards(&holding, lane, &key, 1, NOW);
-    const struct entry *entry = scope_peek(&holding.scope.reading, &key);
+    const struct entry *entry = scope_read(&holding.scope.reading, &key);
     if (strcmp(value, "-") == 0) {
         assert_null(entry);
     } else if (strcmp(value, "!") == 0) {
@@ -114,7 +114,7 @@ static void change_all(struct write_scope *scope) {
     scope_edit(scope, &names[4], &edit);
     assert_true(edit_put_string(&edit, "new", 3, NULL, false));
     scope_changed(&edit, EVENT_SET);
-    const struct entry *source = scope_peek(&scope->reading, &names[0]);
+    const struct entry *source = scope_read(&scope->reading, &names[0]);
     scope_edit(scope, &names[5], &edit);
     assert_true(edit_put_moved(&edit, source));
     scope_changed(&edit, EVENT_RENAME_TO);
@@ -228,8 +228,8 @@ static void of_a_value_only_what_changes_is_kept(void **state) {
     (void)state;
     hold_all(&holding, lane, NOW);
     open_list(&holding.scope, &key, &edit);
-    const void *value = entry_value(scope_peek(&holding.scope.reading, &key));
-    size_t bytes = entry_bytes(scope_peek(&holding.scope.reading, &key));
+    const void *value = entry_value(scope_read(&holding.scope.reading, &key));
+    size_t bytes = entry_bytes(scope_read(&holding.scope.reading, &key));
     list_each(value, 0, 5000, false, add_up, &before);
     undo_begin(&undo, &holding.scope);
     scope_edit(&holding.scope, &key, &edit);
@@ -240,7 +240,7 @@ static void of_a_value_only_what_changes_is_kept(void **state) {
     edit_close_value(&edit, opened, true);
     scope_changed(&edit, EVENT_LTRIM);
     undo_back(&undo);
-    const struct entry *entry = scope_peek(&holding.scope.reading, &key);
+    const struct entry *entry = scope_read(&holding.scope.reading, &key);
     assert_ptr_equal(entry_value(entry), value);
     assert_int_equal(entry_bytes(entry), bytes);
     assert_int_equal(list_count(value), 5000);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "shard/value/kinds.h"
 #include "shard/value/fields.h"
 #include "shard/value/list.h"
 #include "shard/value/members.h"

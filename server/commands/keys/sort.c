@@ -17,14 +17,14 @@
 #include "shard/keyspace.h"
 #include "shard/store/fetch.h"
 #include "shard/value/fields.h"
+#include "shard/value/kinds.h"
 #include "shard/value/list.h"
 #include "shard/value/members.h"
 #include "shard/value/sorted.h"
-#include "server/command/command.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
 
-#define NUMBER_MOST 512
+#define NUMBER_MOST 512 /* characters of a number */
 /* Keys whose lines are sent for together, and how long their names may be. */
 #define WINDOW 32
 #define NAME_FEW 128
@@ -683,14 +683,11 @@ static bool sort(struct sorting *sorting) {
     return true;
 }
 
-static void sorting_end(struct sorting *sorting) {
+static void sorting_end(void *ended) {
+    struct sorting *sorting = ended;
     forget_elements(sorting);
     free(sorting->got);
     free(sorting);
-}
-
-static void forget(void *kept) {
-    sorting_end(kept);
 }
 
 static void reply_results(struct sorting *sorting) {
@@ -751,7 +748,7 @@ static void run(const struct read_scope *reading, struct write_scope *writing, c
     if (call->further != NULL && call->further->wants_shards) {
         call->further->kept = sorting;
         call->further->kept_bytes = sizeof *sorting + sorting->bytes;
-        call->further->forget = forget;
+        call->further->forget = sorting_end;
         return;
     }
     sorting_end(sorting);

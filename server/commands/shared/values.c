@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/value/kinds.h"
+
 static bool take_value(const struct entry *entry, enum type type, const void **value, struct reply *reply) {
     *value = NULL;
     if (!check_type(entry, type, reply)) return false;
