@@ -93,6 +93,8 @@ struct block {
  * writes only if it has a second key (SORT with STORE). */
 typedef void read_function(const struct read_scope *scope, const struct call *call, struct reply *reply);
 typedef void write_function(struct write_scope *scope, const struct call *call, struct reply *reply);
+/* How many of an operand's elements (of a string's bytes) a call goes over, if there are so many. */
+typedef uint64_t work_function(const struct call *call, uint64_t size);
 /* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is
  * a limit, room is made for them before the function is called; what is not known before (how many are in an
  * intersection) counts as the most that it can be. Changes nothing. */
@@ -218,6 +220,7 @@ struct command {
     read_function *read;
     write_function *write;
     room_function *room; /* NULL: what it needs is what its arguments take */
+    work_function *work; /* with COMMAND_LONG. NULL: it goes over all of its operands */
     plain_function *plain;
     session_function *session;
     walk_function *walk;

@@ -25,8 +25,10 @@ static bool is_long(const struct execution *execution) {
     return (execution->call.command->flags & COMMAND_LONG) != 0 || execution->call.key_count > SHORT_ELEMENTS;
 }
 
+/* Whether it goes over so many elements at most. */
 static bool is_small(const struct execution *execution, const struct scope *held, uint64_t most) {
     const struct read_scope scope = {*held};
+    work_function *work = execution->call.command->work;
     uint64_t elements = execution->call.count;
     for (uint32_t i = 0; i < execution->call.key_count && elements <= most; i++) {
         const struct entry *entry = scope_peek(&scope, &execution->call.keys[i]);
@@ -34,9 +36,10 @@ static bool is_small(const struct execution *execution, const struct scope *held
         if (entry == NULL) continue;
         if (entry_type(entry) == TYPE_STRING) {
             entry_string(entry, &view);
-            elements += view.length / ELEMENT_BYTES;
+            elements += (work == NULL ? view.length : work(&execution->call, view.length)) / ELEMENT_BYTES;
         } else {
-            elements += value_kind(entry_type(entry))->count(entry_value(entry));
+            uint64_t count = value_kind(entry_type(entry))->count(entry_value(entry));
+            elements += work == NULL ? count : work(&execution->call, count);
         }
     }
     return elements <= most;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/command/command.h"
+#include "server/commands/shared/work.h"
 #include "bits.h"
 
 enum overflow { OVERFLOW_WRAP, OVERFLOW_SAT, OVERFLOW_FAIL };
@@ -307,6 +308,7 @@ const struct command bitfields_commands[] = {
     {.name = "bitfield",
      .arity = -2,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 1, 0, 1}},
      .write = command_bitfield,
      .room = room_for_bitfield,

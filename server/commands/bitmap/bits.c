@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/command/command.h"
 #include "server/commands/shared/room.h"
+#include "server/commands/shared/work.h"
 
 /* ------------------------------------------------------------------ loops over bytes */
 
@@ -379,6 +380,7 @@ const struct command bits_commands[] = {
     {.name = "setbit",
      .arity = 4,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE, 1, 0, 1}},
      .write = command_setbit,
      .room = room_for_setbit,

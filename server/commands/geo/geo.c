@@ -14,6 +14,7 @@
 #include "server/commands/sorted_set/ranges.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
+#include "server/commands/shared/work.h"
 
 #define ERROR_NO_MEMBER "ERR could not decode requested zset member"
 
@@ -553,6 +554,7 @@ const struct command geo_commands[] = {
     {.name = "geoadd",
      .arity = -5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_geoadd,
      .categories = "geo",
@@ -566,6 +568,7 @@ const struct command geo_commands[] = {
     {.name = "geodist",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geodist,
      .categories = "geo",
@@ -577,6 +580,7 @@ const struct command geo_commands[] = {
     {.name = "geohash",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geohash,
      .categories = "geo",
@@ -588,6 +592,7 @@ const struct command geo_commands[] = {
     {.name = "geopos",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geopos,
      .categories = "geo",
@@ -599,6 +604,7 @@ const struct command geo_commands[] = {
     {.name = "georadius",
      .arity = -6,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STORE", .last = 0, .step = 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STOREDIST", .last = 0, .step = 1}},
@@ -619,6 +625,7 @@ const struct command geo_commands[] = {
     {.name = "georadius_ro",
      .arity = -6,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_georadius_ro,
      .categories = "geo",
@@ -635,6 +642,7 @@ const struct command geo_commands[] = {
     {.name = "georadiusbymember",
      .arity = -5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STORE", .last = 0, .step = 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STOREDIST", .last = 0, .step = 1}},
@@ -655,6 +663,7 @@ const struct command geo_commands[] = {
     {.name = "georadiusbymember_ro",
      .arity = -5,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_georadiusbymember_ro,
      .categories = "geo",
@@ -669,6 +678,7 @@ const struct command geo_commands[] = {
     {.name = "geosearch",
      .arity = -7,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geosearch,
      .categories = "geo",

@@ -8,6 +8,7 @@
 #include "server/commands/shared/drawing.h"
 #include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
+#include "server/commands/shared/work.h"
 
 #define ERROR_HASH_NOT_INTEGER "ERR hash value is not an integer"
 #define ERROR_HASH_NOT_FLOAT "ERR hash value is not a float"
@@ -481,6 +482,7 @@ const struct command hashes_commands[] = {
     {.name = "hrandfield",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_count,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_hrandfield,
      .categories = "hash",
@@ -493,6 +495,7 @@ const struct command hashes_commands[] = {
     {.name = "hscan",
      .arity = -3,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_hscan,
      .categories = "hash",

@@ -7,6 +7,7 @@
 #include "server/command/command.h"
 #include "server/commands/shared/pops.h"
 #include "server/commands/shared/values.h"
+#include "server/commands/shared/work.h"
 
 /* Replies `count` elements from an end, in the order in which they are taken, and takes them. */
 static void take(struct opened *opened, bool is_front, uint64_t count, struct reply *reply) {
@@ -209,6 +210,7 @@ const struct command list_pops_commands[] = {
     {.name = "rpoplpush",
      .arity = 3,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}, {KEY_RW | KEY_INSERT, 2, 0, 1}},
      .write = command_rpoplpush,
      .categories = "list",
@@ -221,6 +223,7 @@ const struct command list_pops_commands[] = {
     {.name = "lmove",
      .arity = 5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}, {KEY_RW | KEY_INSERT, 2, 0, 1}},
      .write = command_lmove,
      .categories = "list",
@@ -233,6 +236,7 @@ const struct command list_pops_commands[] = {
     {.name = "lmpop",
      .arity = -4,
      .flags = COMMAND_WRITE | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
+     .work = work_little,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .is_keynum = true}},
      .write = command_lmpop,
      .categories = "list",

@@ -4,6 +4,7 @@
 #include "shard/value/list.h"
 #include "server/command/command.h"
 #include "server/commands/shared/values.h"
+#include "server/commands/shared/work.h"
 
 /* ------------------------------------------------------------------ pushing */
 
@@ -370,6 +371,7 @@ const struct command lists_commands[] = {
     {.name = "lindex",
      .arity = 3,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_lindex,
      .categories = "list",
@@ -381,6 +383,7 @@ const struct command lists_commands[] = {
     {.name = "lset",
      .arity = 4,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_lset,
      .categories = "list",
@@ -392,6 +395,7 @@ const struct command lists_commands[] = {
     {.name = "lrange",
      .arity = 4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_range,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_lrange,
      .categories = "list",
@@ -403,6 +407,7 @@ const struct command lists_commands[] = {
     {.name = "ltrim",
      .arity = 4,
      .flags = COMMAND_WRITE | COMMAND_LONG,
+     .work = work_of_trim,
      .keys = {{KEY_RW | KEY_DELETE, 1, 0, 1}},
      .write = command_ltrim,
      .categories = "list",

@@ -11,6 +11,7 @@
 #include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
+#include "server/commands/shared/work.h"
 
 static struct text text_from(const struct packed_text *text) {
     return (struct text){text->data, text->length};
@@ -549,6 +550,7 @@ const struct command sets_commands[] = {
     {.name = "srandmember",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_count,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_srandmember,
      .categories = "set",
@@ -657,6 +659,7 @@ const struct command sets_commands[] = {
     {.name = "sscan",
      .arity = -3,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_sscan,
      .categories = "set",

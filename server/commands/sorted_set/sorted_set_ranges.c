@@ -4,6 +4,7 @@
 #include "server/command/command.h"
 #include "server/commands/shared/room.h"
 #include "server/commands/shared/values.h"
+#include "server/commands/shared/work.h"
 #include "ranges.h"
 #include "showing.h"
 
@@ -213,6 +214,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zremrangebyrank",
      .arity = 4,
      .flags = COMMAND_WRITE | COMMAND_LONG,
+     .work = work_of_range,
      .keys = {{KEY_RW | KEY_DELETE, 1, 0, 1}},
      .write = command_zremrangebyrank,
      .categories = "sortedset",
@@ -235,6 +237,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrange",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_zrange,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrange,
      .categories = "sortedset",
@@ -262,6 +265,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrangebyscore",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrangebyscore,
      .categories = "sortedset",
@@ -276,6 +280,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrevrangebyscore",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrevrangebyscore,
      .categories = "sortedset",
@@ -290,6 +295,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrangebylex",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrangebylex,
      .categories = "sortedset",
@@ -303,6 +309,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrevrangebylex",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrevrangebylex,
      .categories = "sortedset",
@@ -338,6 +345,7 @@ const struct command sorted_set_ranges_commands[] = {
     {.name = "zrevrange",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_range,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrevrange,
      .categories = "sortedset",

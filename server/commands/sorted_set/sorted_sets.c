@@ -10,6 +10,7 @@
 #include "server/commands/shared/drawing.h"
 #include "server/commands/shared/scanning.h"
 #include "server/commands/shared/values.h"
+#include "server/commands/shared/work.h"
 
 /* ------------------------------------------------------------------ scores */
 
@@ -393,6 +394,7 @@ const struct command sorted_sets_commands[] = {
     {.name = "zscan",
      .arity = -3,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zscan,
      .categories = "sortedset",
@@ -405,6 +407,7 @@ const struct command sorted_sets_commands[] = {
     {.name = "zrandmember",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_count,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_zrandmember,
      .categories = "sortedset",

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/command/command.h"
+#include "server/commands/shared/work.h"
 #include "streams.h"
 
 void reply_no_group(struct reply *reply, const struct bulk *key, const struct bulk *group) {
@@ -629,6 +630,7 @@ const struct command stream_groups_commands[] = {
     {.name = "xpending",
      .arity = -3,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_xpending,
      .categories = "stream",

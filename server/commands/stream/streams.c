@@ -8,6 +8,7 @@
 
 #include "shard/base/number.h"
 #include "server/command/command.h"
+#include "server/commands/shared/work.h"
 
 /* ------------------------------------------------------------------ ids */
 
@@ -473,6 +474,7 @@ const struct command streams_commands[] = {
     {.name = "xrange",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_xrange,
      .categories = "stream",
@@ -485,6 +487,7 @@ const struct command streams_commands[] = {
     {.name = "xrevrange",
      .arity = -4,
      .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_limit,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_xrevrange,
      .categories = "stream",
@@ -508,6 +511,7 @@ const struct command streams_commands[] = {
     {.name = "xtrim",
      .arity = -4,
      .flags = COMMAND_WRITE | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_DELETE, 1, 0, 1}},
      .write = command_xtrim,
      .categories = "stream",

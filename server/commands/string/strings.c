@@ -12,6 +12,7 @@
 #include "server/command/command.h"
 #include "server/commands/shared/moment.h"
 #include "server/commands/shared/room.h"
+#include "server/commands/shared/work.h"
 
 /* ------------------------------------------------------------------ shared by the commands below */
 
@@ -624,6 +625,7 @@ const struct command strings_commands[] = {
     {.name = "append",
      .arity = 3,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_INSERT, 1, 0, 1}},
      .write = command_append,
      .room = room_for_append,
@@ -647,6 +649,7 @@ const struct command strings_commands[] = {
     {.name = "setrange",
      .arity = 4,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work = work_little,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_setrange,
      .room = room_for_setrange,
@@ -659,6 +662,7 @@ const struct command strings_commands[] = {
     {.name = "getrange",
      .arity = 4,
      .flags = COMMAND_READONLY | COMMAND_LONG | COMMAND_OPTIMISTIC,
+     .work = work_of_range,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_getrange,
      .categories = "string",
@@ -670,6 +674,7 @@ const struct command strings_commands[] = {
     {.name = "substr",
      .arity = 4,
      .flags = COMMAND_READONLY | COMMAND_LONG | COMMAND_OPTIMISTIC,
+     .work = work_of_range,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_substr,
      .categories = "string",

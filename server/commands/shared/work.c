@@ -1,0 +1,62 @@
+#include "work.h"
+
+#include "shard/base/number.h"
+
+static bool number_at(const struct call *call, uint32_t index, int64_t *number) {
+    return index < call->count &&
+           number_parse(call->arguments[index].data, call->arguments[index].length, number);
+}
+
+static uint64_t at_most(uint64_t size, int64_t number) {
+    uint64_t wanted = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    return wanted < size ? wanted : size;
+}
+
+uint64_t work_little(const struct call *call, uint64_t size) {
+    (void)call;
+    (void)size;
+    return 0;
+}
+
+uint64_t work_of_count(const struct call *call, uint64_t size) {
+    int64_t count;
+    if (!number_at(call, 2, &count)) return 0;
+    /* A negative count may take an element more than once. */
+    return count < 0 ? 0 - (uint64_t)count : at_most(size, count);
+}
+
+static uint64_t place_in(int64_t index, uint64_t size) {
+    if (index >= 0) return at_most(size, index);
+    return at_most(size, index) == size ? 0 : size - at_most(size, index);
+}
+
+uint64_t work_of_range(const struct call *call, uint64_t size) {
+    int64_t first, last;
+    if (!number_at(call, 2, &first) || !number_at(call, 3, &last)) return 0;
+    uint64_t from = place_in(first, size), to = place_in(last, size);
+    return to < from ? 0 : to - from + 1;
+}
+
+uint64_t work_of_trim(const struct call *call, uint64_t size) {
+    uint64_t kept = work_of_range(call, size);
+    return kept < size ? size - kept : 0;
+}
+
+uint64_t work_of_limit(const struct call *call, uint64_t size) {
+    for (uint32_t i = 2; i + 1 < call->count; i++) {
+        int64_t offset, count;
+        if (argument_is(&call->arguments[i], "COUNT") && number_at(call, i + 1, &count))
+            return at_most(size, count);
+        if (!argument_is(&call->arguments[i], "LIMIT") || !number_at(call, i + 1, &offset)) continue;
+        if (!number_at(call, i + 2, &count) || count < 0) return size;
+        return at_most(size, offset) + at_most(size, count);
+    }
+    return size;
+}
+
+uint64_t work_of_zrange(const struct call *call, uint64_t size) {
+    for (uint32_t i = 4; i < call->count; i++)
+        if (argument_is(&call->arguments[i], "BYSCORE") || argument_is(&call->arguments[i], "BYLEX"))
+            return work_of_limit(call, size);
+    return work_of_range(call, size);
+}

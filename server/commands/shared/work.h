@@ -1,0 +1,21 @@
+/* How much of a large operand a command goes over: what tells long work from short (struct command, `work`).
+ * Estimates from the arguments alone, before these have been checked: what makes no sense is no work. */
+#ifndef SERVER_COMMANDS_SHARED_WORK_H
+#define SERVER_COMMANDS_SHARED_WORK_H
+
+#include "server/command/command.h"
+
+/* Next to nothing, however large the operand is; or what the arguments themselves are. */
+uint64_t work_little(const struct call *call, uint64_t size);
+/* As many as the third argument says, if there is one. */
+uint64_t work_of_count(const struct call *call, uint64_t size);
+/* From the third argument's place to the fourth's, both included; negative ones count from the end. */
+uint64_t work_of_range(const struct call *call, uint64_t size);
+/* All but those. */
+uint64_t work_of_trim(const struct call *call, uint64_t size);
+/* Up to what LIMIT or COUNT says, or all. */
+uint64_t work_of_limit(const struct call *call, uint64_t size);
+/* ZRANGE: one of the two. */
+uint64_t work_of_zrange(const struct call *call, uint64_t size);
+
+#endif
