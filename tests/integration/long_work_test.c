@@ -124,6 +124,24 @@ static void what_is_small_stays(void **state) {
     assert_int_equal(sent_away() - before, 0);
 }
 
+static void a_few_elements_of_a_large_value_are_no_long_work(void **state) {
+    (void)state;
+    fill_list("l", MANY);
+    fill_set("s", 0, MANY);
+    int64_t before = sent_away();
+    expect(client, "[1, 2]", "LRANGE l 1 2");
+    expect(client, "[39999]", "LRANGE l -1 -1");
+    expect(client, "OK", "LTRIM l 0 -2");
+    expect(client, "39999", "LLEN l");
+    freeReplyObject(redisCommand(client, "SRANDMEMBER s 3"));
+    expect(client, "0", "SETBIT bits 80000000 1");
+    expect(client, "10000002", "APPEND bits x");
+    assert_int_equal(sent_away() - before, 0);
+    freeReplyObject(redisCommand(client, "LRANGE l 0 -1"));
+    freeReplyObject(redisCommand(client, "SRANDMEMBER s -40000"));
+    assert_int_equal(sent_away() - before, 2);
+}
+
 /* ------------------------------------------------------------------ what its client sees */
 
 static void a_pipeline_keeps_its_order_around_a_long_command(void **state) {
@@ -256,6 +274,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(other_clients_of_the_same_worker_are_answered_during_a_long_command,
                                         start, stop),
         cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
+        cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
         cmocka_unit_test_setup_teardown(a_pipeline_keeps_its_order_around_a_long_command, start, stop),
         cmocka_unit_test_setup_teardown(errors_and_reply_modes_are_the_same_as_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_is_counted_and_shown_once, start, stop),
