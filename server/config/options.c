@@ -30,7 +30,7 @@
 #define MOST_THREADS 192                  /* the keyspace has 256 lanes; others than workers need some */
 #define MOST_LONG_THREADS 48              /* a quarter of them */
 #define DESCRIPTORS_RESERVED 32           /* as in Redis, that a limit of open files means as many clients */
-#define DESCRIPTORS_SHARED 24             /* stdio, listeners, signals, log, and what is open for a moment */
+#define DESCRIPTORS_SHARED 20             /* stdio, listeners, signals, log, and what is open for a moment */
 #define DESCRIPTORS_PER_THREAD 4
 
 struct config config;
