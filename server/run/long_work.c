@@ -16,10 +16,10 @@ static int turn(struct worker *worker, int milliseconds) {
     dispatch_enter(worker);
     loop_deliver(worker->loop);
     struct errand *errand = errand_take(worker); /* one a turn: it may take long */
-    if (errand != NULL && dispatch_request(worker, &errand->task, errand->arguments, errand->count, NULL,
-                                           &errand->reply) == OUTCOME_DONE)
-        errand_return(worker, errand);
-    dispatch_leave(worker);
+    bool is_done = errand != NULL && dispatch_request(worker, &errand->task, errand->arguments, errand->count,
+                                                      NULL, &errand->reply) == OUTCOME_DONE;
+    dispatch_leave(worker); /* what it needed is given back before its client has the answer */
+    if (is_done) errand_return(worker, errand);
     int next = dispatch_timers(worker, is_idle);
     return errand_is_ready(worker) ? 0 : next;
 }

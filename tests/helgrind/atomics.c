@@ -13,6 +13,7 @@
 #include <valgrind/helgrind.h>
 
 #include "shard/scope/scope_take.h"
+#include "shard/store/fetch.h"
 
 static void before(volatile void *place, bool orders) {
     if (orders) ANNOTATE_HAPPENS_BEFORE(place);
