@@ -1,6 +1,7 @@
 #include "journal.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ void journal_init(struct journal *journal, void *context) {
 }
 
 struct journal_mark journal_mark(struct journal *journal) {
-    journal->own = NULL; /* it may have to be what it is now */
+    journal_disown(journal); /* it may have to be what it is now */
     return (struct journal_mark){journal->last, journal->last->used};
 }
 
@@ -94,22 +95,36 @@ void *journal_made(void *memory) {
     return NULL;
 }
 
+/* A copy that was made for what is going on, and that nobody needs as it was: its note goes with it. */
+static void *own_resize(struct journal *journal, size_t size) {
+    void *resized = realloc(journal->own, size);
+    if (resized == NULL) return NULL;
+    memcpy(journal->own_note + offsetof(struct note, at), &resized, sizeof resized);
+    journal->own = resized;
+    return resized;
+}
+
 /* Always to another place, as the old one may have to be what it was. */
 void *journal_move(void *memory, size_t size) {
+    if (memory != NULL && memory == journal_open->own) return own_resize(journal_open, size);
     void *moved = journal_room(2, 0) ? journal_malloc(size) : NULL;
     if (moved == NULL || memory == NULL) return moved;
     size_t present = memory_size(memory);
     memcpy(moved, memory, present < size ? present : size);
     journal_let_go(memory);
-    if (journal_open->own == memory) journal_open->own = moved;
     return moved;
 }
 
 void *journal_own_copy(void *memory) {
-    if (journal_open->own == memory || journal_open->is_broken) return memory;
-    if (!journal_room(2, 0)) return NULL;
-    void *copy = journal_move(memory, memory_size(memory));
-    if (copy != NULL) journal_open->own = copy;
+    struct journal *journal = journal_open;
+    if (journal->own == memory || journal->is_broken) return memory;
+    size_t size = memory_size(memory);
+    void *copy = journal_room(2, 0) ? malloc(size) : NULL;
+    if (copy == NULL) return NULL;
+    memcpy(copy, memory, size);
+    journal->own_note = write_note(journal, &made, copy, NULL, 0);
+    journal->own = copy;
+    journal_let_go(memory);
     return copy;
 }
 
@@ -151,7 +166,7 @@ void journal_back(struct journal *journal, struct journal_mark mark) {
     struct note note;
     assert(!journal->is_broken && "what can't be put back isn't begun");
     assert(journal_open == NULL && "what is put back isn't noted");
-    journal->own = NULL;
+    journal_disown(journal);
     for (;;) {
         while (journal->last->used > (journal->last == mark.piece ? mark.used : 0)) {
             char *bytes = note_pop(journal, &note);

@@ -35,7 +35,8 @@ struct journal {
     struct journal_piece *last;
     bool is_broken;
     void *context; /* for the functions of journal_kind */
-    void *own;     /* the last allocation that was made since, by journal_own */
+    void *own;     /* the last allocation that was made since, by journal_own; NULL: none */
+    char *own_note;
     struct journal_piece first;
     _Alignas(8) char few[JOURNAL_FIRST];
 };
@@ -81,9 +82,14 @@ static inline void journal_keep(void *at, size_t size) {
     if (journal_open != NULL) journal_keep_bytes(at, size);
 }
 /* An allocation that is going to be changed all over: its copy, if it may have to be what it was. NULL
- * when out of memory. It has the same size, and journal_realloc may move it. */
+ * when out of memory. It has the same size. journal_realloc may move it, and keeps nothing of it then:
+ * so what is changed often costs one copy, until journal_disown. */
 static inline void *journal_own(void *memory) {
     return journal_open == NULL ? memory : journal_own_copy(memory);
+}
+/* What has been copied so is pointed to by what is going to be kept: it stays where it is from here on. */
+static inline void journal_disown(struct journal *journal) {
+    journal->own = NULL;
 }
 /* What comes can't fail, and isn't kept. */
 static inline void journal_break(void) {

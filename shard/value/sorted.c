@@ -147,21 +147,20 @@ static bool packed_add(struct packed **packed, struct text name, double score) {
     return packed_insert_many(packed, at, pair, 2);
 }
 
+/* With another score it comes in before the old one goes, which can't fail: so a failure changes nothing. */
 static enum scored packed_put(struct packed **packed, struct text name, double score) {
     uint32_t at = find_packed(*packed, name);
     if (at == PACKED_END) return packed_add(packed, name, score) ? SCORED_NEW : SCORED_FAILED;
-    if (score_at(*packed, packed_next(*packed, at)) == score) return SCORED_SAME;
-    if (!packed_own(packed)) return SCORED_FAILED;
-    struct packed *copy = packed_copy(*packed); /* to fall back on: a failure must change nothing */
-    if (copy == NULL) return SCORED_FAILED;
-    packed_remove(packed, at, 2);
-    if (packed_add(packed, name, score)) {
-        journal_free(copy);
-        return SCORED_OTHERWISE;
+    double present = score_at(*packed, packed_next(*packed, at));
+    if (present == score) return SCORED_SAME;
+    if (!packed_add(packed, name, score)) return SCORED_FAILED;
+    at = find_packed(*packed, name);
+    if (present > score) { /* the old one is the second */
+        uint32_t behind = packed_next(*packed, packed_next(*packed, at));
+        at = packed_find(*packed, behind, name.data, name.length, 1);
     }
-    journal_free(*packed);
-    *packed = copy;
-    return SCORED_FAILED;
+    packed_remove(packed, at, 2);
+    return SCORED_OTHERWISE;
 }
 
 /* ------------------------------------------------------------------ from form to form */

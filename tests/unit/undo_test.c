@@ -7,6 +7,7 @@
 #include "shard/scope/undo.h"
 #include "shard/value/fields.h"
 #include "shard/value/list.h"
+#include "shard/value/sorted.h"
 
 #define NOW 1000000
 
@@ -251,6 +252,71 @@ static void of_a_value_only_what_changes_is_kept(void **state) {
     drop(lane, 0, "list", 4, NOW);
 }
 
+static void put_packed(struct write_scope *scope, const struct key *key, enum type type, struct edit *edit) {
+    char text[32];
+    void *value = type == TYPE_HASH ? fields_create() : sorted_create(1, 1);
+    for (int i = 0; i < 40; i++) {
+        struct text name = text_of_number(text, i);
+        if (type == TYPE_HASH)
+            assert_int_equal(fields_put(&value, name, name), PUT_NEW);
+        else
+            assert_int_equal(sorted_put(&value, name, i), SCORED_NEW);
+    }
+    scope_edit(scope, key, edit);
+    assert_true(edit_put_value(edit, type, value, false));
+    scope_changed(edit, EVENT_SET);
+}
+
+/* Each turn it needs more room, or less, and each score moves a pair; one copy must do for all of that. */
+static void change_packed(void **value, enum type type) {
+    static const char long_text[60];
+    struct text one = {"element:1", 9}, two = {"element:2", 9};
+    for (int i = 0; i < 500; i++) {
+        struct text text = {long_text, i % 2 == 0 ? sizeof long_text : 1};
+        if (type == TYPE_HASH) {
+            assert_int_equal(fields_put(value, one, text), PUT_OVER);
+            assert_int_equal(fields_put(value, two, text), PUT_OVER);
+        } else {
+            double score;
+            assert_int_equal(sorted_put(value, one, i % 2 == 0 ? 100 : 0.123456789), SCORED_OTHERWISE);
+            assert_int_equal(sorted_put(value, two, i % 2 == 0 ? -1 : 1.123456789), SCORED_OTHERWISE);
+            assert_true(sorted_score(*value, one, &score) && score == (i % 2 == 0 ? 100 : 0.123456789));
+            assert_int_equal(sorted_count(*value), 40);
+        }
+    }
+}
+
+static void what_is_changed_often_is_kept_once(void **state) {
+    static const enum type types[] = {TYPE_HASH, TYPE_ZSET};
+    struct holding holding;
+    struct undo undo;
+    struct edit edit;
+    struct key key = key_named("packed");
+    (void)state;
+    hold_all(&holding, lane, NOW);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        put_packed(&holding.scope, &key, types[i], &edit);
+        const struct entry *entry = edit.entry;
+        const void *value = entry_value(entry);
+        size_t bytes = entry_bytes(entry);
+        undo_begin(&undo, &holding.scope);
+        for (int opened = 0; opened < 2; opened++) {
+            scope_edit(&holding.scope, &key, &edit);
+            void *changed = edit_open_value(&edit);
+            change_packed(&changed, types[i]);
+            edit_close_value(&edit, changed, true);
+            scope_changed(&edit, EVENT_SET);
+        }
+        assert_ptr_equal(undo.journal->last, &undo.journal->first); /* two copies, and notes of them */
+        undo_back(&undo);
+        assert_ptr_equal(entry_value(entry), value);
+        assert_int_equal(entry_bytes(entry), bytes);
+    }
+    hold_all_end(&holding);
+    check_accounting(lane);
+    drop(lane, 0, "packed", 6, NOW);
+}
+
 static void a_broken_journal_says_so(void **state) {
     struct holding holding;
     struct undo undo;
@@ -337,6 +403,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_taken_back_is_as_without_an_undo),
         cmocka_unit_test(an_inner_undo_takes_back_only_what_is_its_own),
         cmocka_unit_test(of_a_value_only_what_changes_is_kept),
+        cmocka_unit_test(what_is_changed_often_is_kept_once),
         cmocka_unit_test(a_broken_journal_says_so),
         cmocka_unit_test(notes_are_taken_back_from_the_newest_to_the_oldest),
         cmocka_unit_test(memory_is_what_it_was),
