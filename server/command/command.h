@@ -172,6 +172,9 @@ enum command_flag {
     COMMAND_FINDS = 1 << 30,
     /* COMMAND DOCS calls it a "syscmd". */
     COMMAND_SYSTEM = 1 << 26,
+    /* Ours: `visit` runs on the threads of long work as well: it is about what runs there, not about
+     * clients. */
+    COMMAND_EVERY_THREAD = 1 << 21,
 };
 
 /* Where keys are, in the terms of Redis's key specifications. They begin at index `first`; or, if there is a

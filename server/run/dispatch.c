@@ -269,8 +269,10 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         call->command = prepared->command;
         execution.prepared = prepared;
     }
+    /* What has begun was admitted then, and must take its own answer: the next request would. */
+    bool is_new = !task->is_closer && task->under_way == NULL;
     if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) ||
-        (!task->is_closer && !is_admitted(&execution))) {
+        (is_new && !is_admitted(&execution))) {
         account_untimed(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         statistics_count_error(reply->error_code);

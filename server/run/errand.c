@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/base/counter.h"
 #include "shard/entry/blob.h"
 
 /* One long thread's. */
@@ -18,6 +19,11 @@ struct long_thread {
 static struct long_thread *threads; /* by worker number, less worker_count() */
 
 static _Atomic uint64_t sent;
+
+/* Errands whose clients have gone hold memory that no client can be closed for. While they hold more than
+ * this, what takes long stays with its client. */
+#define LEFT_MOST ((size_t)64 * 1024 * 1024)
+static _Atomic size_t left_bytes;
 
 static struct long_thread *thread_of(const struct worker *worker) {
     return &threads[worker->number - worker_count()];
@@ -84,6 +90,7 @@ static size_t bytes_copied(const struct bulk *argument) {
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
     size_t bytes = sizeof(struct errand) + call->count * sizeof(struct bulk);
     char *at = NULL;
+    if (atomic_load(&left_bytes) > LEFT_MOST) return NULL;
     for (uint32_t i = 0; i < call->count; i++) bytes += bytes_copied(&call->arguments[i]);
     struct errand *errand = malloc(bytes);
     if (errand == NULL) return NULL;
@@ -112,7 +119,7 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     errand->task.session.id = session->id;
     errand->task.session.database = session->database;
     errand->task.session.protocol = session->protocol;
-    errand->task.session.is_authenticated = session->is_authenticated;
+    errand->task.session.is_authenticated = true; /* it was admitted */
     errand->task.session.is_no_touch = session->is_no_touch;
     errand->is_local = asker->functions->is_local(asker);
     asker->functions->peer(asker, errand->peer, sizeof errand->peer);
@@ -120,6 +127,7 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     reply_init(&errand->reply, call->protocol);
     errand->reply.most = most;
     errand->message.handle = errand_arrives;
+    counter_add(&worker->wait_bytes, bytes);
     struct worker *there = least_busy();
     atomic_fetch_add(&thread_of(there)->count, 1);
     atomic_fetch_add(&sent, 1);
@@ -133,14 +141,28 @@ uint64_t errands_sent(void) {
 
 /* ------------------------------------------------------------------ and back */
 
+/* What it refers to was its client's to account for until that went. */
+static size_t bytes_referred(const struct errand *errand) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < errand->count; i++)
+        if (errand->arguments[i].owner != NULL) bytes += errand->arguments[i].length;
+    return bytes;
+}
+
+static void left_free(struct errand *errand) {
+    counter_subtract(&errand->origin->ended_bytes, errand->bytes);
+    atomic_fetch_sub(&left_bytes, errand->bytes);
+    errand_free(errand);
+}
+
 static void errand_returns(struct worker *worker, struct message *message) {
     struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
     assert(errand->origin == worker);
     (void)worker;
     errand->is_back = true;
     if (errand->asker == NULL)
-        errand_free(errand);
-    else
+        left_free(errand);
+    else if (errand->is_done)
         task_wake(errand->asker);
 }
 
@@ -148,12 +170,21 @@ void errand_conclude(struct errand *errand, struct task *asker, struct reply *re
     assert(errand->is_back && errand->asker == asker);
     asker->has_discarded = errand->task.has_discarded;
     reply_append(reply, &errand->reply);
+    counter_subtract(&errand->origin->wait_bytes, errand->bytes);
     errand_free(errand);
 }
 
 void errand_leave(struct errand *errand) {
+    counter_subtract(&errand->origin->wait_bytes, errand->bytes);
+    if (errand->is_back) {
+        errand_free(errand);
+        return;
+    }
     errand->asker = NULL;
-    if (errand->is_back) errand_free(errand);
+    errand->bytes += bytes_referred(errand);
+    counter_add(&errand->origin->ended_bytes, errand->bytes);
+    atomic_fetch_add(&left_bytes, errand->bytes);
+    atomic_store(&errand->is_left, true);
 }
 
 bool errand_lost(struct message *message) {
@@ -162,7 +193,7 @@ bool errand_lost(struct message *message) {
     return true;
 }
 
-void errand_return(struct worker *worker, struct errand *errand) {
+void errand_return(struct worker *worker, struct errand *errand, bool is_done) {
     struct long_thread *thread = thread_of(worker);
     if (errand->next != NULL) errand->next->previous = errand->previous;
     if (errand->previous != NULL)
@@ -170,6 +201,7 @@ void errand_return(struct worker *worker, struct errand *errand) {
     else
         thread->errands = errand->next;
     atomic_fetch_sub(&thread->count, 1);
+    errand->is_done = is_done;
     errand->message.handle = errand_returns;
     worker_send(errand->origin, &errand->message);
 }
@@ -184,6 +216,7 @@ bool errands_open(void) {
 void errands_close(void) {
     free(threads);
     threads = NULL;
+    atomic_store(&left_bytes, 0);
 }
 
 struct errand *errand_take(const struct worker *worker) {
@@ -196,4 +229,8 @@ bool errand_is_ready(const struct worker *worker) {
 
 struct errand *errand_any(const struct worker *worker) {
     return thread_of(worker)->errands;
+}
+
+bool errand_is_left(const struct errand *errand) {
+    return atomic_load(&errand->is_left);
 }

@@ -24,9 +24,11 @@ struct errand {
     struct worker *origin;
     struct task *asker; /* the origin's to use; NULL: nobody waits for it */
     bool is_back;       /* the origin's, too */
+    size_t bytes;       /* likewise */
+    _Atomic bool is_left;
+    bool is_done; /* the long thread's, until it is back */
     bool is_local;
     char peer[TASK_ADDRESS], address[TASK_ADDRESS];
-    size_t bytes;
     uint32_t count;
     struct reply reply;
     struct bulk arguments[]; /* their bytes follow */
@@ -37,11 +39,13 @@ bool errands_open(void);
 void errands_close(void);
 
 /* On the worker of the task, which is to be parked until it is woken: sends its call to a long thread. The
- * reply may have `most` bytes. NULL when out of memory: then nothing has happened. */
+ * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
+ * then nothing has happened. */
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most);
 /* When it has come back: moves its reply behind what is there, and frees it. */
 void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
-/* The asker's worker: the task ends before the errand has come back, or doesn't care any more. */
+/* The asker's worker: the task ends before the errand has come back, or doesn't care any more. What hasn't
+ * begun by then never will. */
 void errand_leave(struct errand *errand);
 
 /* On a long thread: the next one that is ready to be run, or NULL; and whether there is one. */
@@ -49,8 +53,10 @@ struct errand *errand_take(const struct worker *worker);
 bool errand_is_ready(const struct worker *worker);
 /* Any that the thread has, or NULL. */
 struct errand *errand_any(const struct worker *worker);
-/* It is done, or never will be. It is the origin's again. */
-void errand_return(struct worker *worker, struct errand *errand);
+/* Whether nobody waits for it any more. */
+bool errand_is_left(const struct errand *errand);
+/* It is the origin's again: done, or else it never will be, and whoever still asks for it isn't told. */
+void errand_return(struct worker *worker, struct errand *errand, bool is_done);
 
 /* How many have been sent since the start. Any thread. */
 uint64_t errands_sent(void);

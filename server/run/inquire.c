@@ -54,7 +54,8 @@ static void inquiry_visit(struct worker *worker, struct message *message) {
 }
 
 static struct inquiry *inquiry_create(const struct execution *execution) {
-    uint32_t workers = worker_count();
+    bool is_everywhere = (execution->call.command->flags & COMMAND_EVERY_THREAD) != 0;
+    uint32_t workers = worker_count() + (is_everywhere ? workers_aside_count() : 0);
     struct inquiry *inquiry = calloc(1, sizeof *inquiry + workers * sizeof inquiry->answers[0]);
     if (inquiry == NULL) return NULL;
     inquiry->arguments = calloc(execution->call.count, sizeof *inquiry->arguments);

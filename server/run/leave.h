@@ -15,12 +15,13 @@ static inline bool may_leave(const struct execution *execution) {
     return !execution->worker->is_aside && !execution->stays &&
            (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
-/* Of a request with so many arguments not even the keys are looked for here. */
+/* Of a request with so many arguments not even the keys are looked for here; but who keeps the gate closed
+ * would keep its errand out. */
 static inline bool is_long_at_once(const struct execution *execution) {
-    return execution->call.count > LONG_ELEMENTS && may_leave(execution);
+    return execution->call.count > LONG_ELEMENTS && !execution->task->is_closer && may_leave(execution);
 }
 
-/* It holds no shard. false: there is no memory for leaving, and it stays. */
+/* It holds no shard, nor the gate. false: there is no memory for leaving, and it stays. */
 bool leave(struct execution *execution);
 /* Replies what the errand has brought. */
 void leave_answer(struct execution *execution, struct under_way *under_way);

@@ -7,6 +7,12 @@
 #include "dispatch.h"
 #include "errand.h"
 
+/* It goes back undone. */
+static void give_up(struct worker *worker, struct errand *errand) {
+    dispatch_forget(worker, &errand->task);
+    errand_return(worker, errand, false);
+}
+
 static int turn(struct worker *worker, int milliseconds) {
     bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && !errand_is_ready(worker);
     worker->now = clock_wall_ms();
@@ -16,10 +22,13 @@ static int turn(struct worker *worker, int milliseconds) {
     dispatch_enter(worker);
     loop_deliver(worker->loop);
     struct errand *errand = errand_take(worker); /* one a turn: it may take long */
-    bool is_done = errand != NULL && dispatch_request(worker, &errand->task, errand->arguments, errand->count,
-                                                      NULL, &errand->reply) == OUTCOME_DONE;
+    bool is_left = errand != NULL && errand_is_left(errand);
+    bool is_done = errand != NULL && !is_left &&
+                   dispatch_request(worker, &errand->task, errand->arguments, errand->count, NULL,
+                                    &errand->reply) == OUTCOME_DONE;
     dispatch_leave(worker); /* what it needed is given back before its client has the answer */
-    if (is_done) errand_return(worker, errand);
+    if (is_done) errand_return(worker, errand, true);
+    if (is_left) give_up(worker, errand);
     int next = dispatch_timers(worker, is_idle);
     return errand_is_ready(worker) ? 0 : next;
 }
@@ -38,15 +47,14 @@ static bool on_begin(struct worker *worker) {
     return false;
 }
 
-/* To the end of all workers, whose clients may still wait for answers. What isn't done by then goes back as
- * it is: its asker is gone, and it is freed there. */
+/* To the end of all workers, whose clients may still wait for answers. What isn't done by then goes back
+ * undone: its asker is closed, like any other that hasn't been answered, and it is freed there. */
 static void on_serve(struct worker *worker) {
     int milliseconds = 0;
     while (workers_stop_at() == 0 || (!workers_are_drained() && worker->now_monotonic < workers_stop_at()))
         milliseconds = turn(worker, milliseconds);
     worker_read_mail(worker);
-    for (struct errand *errand; (errand = errand_any(worker)) != NULL; errand_return(worker, errand))
-        dispatch_forget(worker, &errand->task);
+    for (struct errand *errand; (errand = errand_any(worker)) != NULL;) give_up(worker, errand);
     dispatch_detach(worker);
 }
 

@@ -1,8 +1,9 @@
-/* An inquiry: a question that every worker answers about its own connections (CLIENT LIST, KILL, PAUSE, ...).
+/* An inquiry: a question that every worker answers about its own connections (CLIENT LIST, KILL, PAUSE, ...),
+ * and, if its command says so (COMMAND_EVERY_THREAD), each thread of long work as well.
  *
- * The command's `visit` runs once on each worker, outside the gate and every lock, and writes to that
- * worker's answer; when all have answered, `conclude` runs where the command came from and makes the reply
- * out of the answers. Meanwhile the asking connection is parked, so its OK means that it holds everywhere. */
+ * The command's `visit` runs once on each of them, outside the gate and every lock, and writes to that one's
+ * answer; when all have answered, `conclude` runs where the command came from and makes the reply out of the
+ * answers. Meanwhile the asking connection is parked, so its OK means that it holds everywhere. */
 #ifndef SERVER_WORKER_INQUIRY_H
 #define SERVER_WORKER_INQUIRY_H
 

@@ -54,7 +54,8 @@ struct worker {
 #undef COUNTER
     _Atomic uint64_t parked /* connections whose request waits */,
         blocked /* of these, for a key or the end of a pause */, input_bytes /* held in input buffers */,
-        wait_bytes /* in what waits for keys */, ended_bytes /* in what did, and is still to be freed */,
+        wait_bytes /* in what waits for keys or long threads */,
+        ended_bytes /* in what did, and is still to be freed */,
         name_bytes /* of what clients call themselves */, output_bytes /* owed */;
     struct recent recent_input, recent_output; /* of one client */
 };

@@ -253,6 +253,101 @@ static void a_client_may_go_while_its_long_command_runs(void **state) {
     redisFree(killed);
 }
 
+/* The name of a list for the thread of long work to go over, of another shard than key7. */
+static char apart[2];
+
+static void find_what_is_apart(void) {
+    expect(other, "OK", "DEBUG HOLD key7 1000");
+    bool is_found = false;
+    for (char name = 'a'; !is_found && name <= 'z'; name++) {
+        apart[0] = name;
+        redisReply *reply = redisCommand(other, "DEBUG HOLD %s 1000", apart);
+        is_found = reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+    }
+    assert_true(is_found);
+    expect(other, "OK", "DEBUG RELEASE");
+    fill_list(apart, MANY);
+}
+
+/* There is one such thread: it has tried all that it was sent before. */
+static void pass_through_the_thread(void) {
+    redisReply *reply = redisCommand(client, "LRANGE %s 0 -1", apart);
+    assert_int_equal(reply->elements, MANY);
+    freeReplyObject(reply);
+}
+
+/* DEL of many keys of which key7 is held: it has left its worker, and waits for that. */
+static void delete_many_with_one_held(redisContext *deleting) {
+    find_what_is_apart();
+    expect(client, "OK", "SET key7 a");
+    expect(client, "OK", "SET key8 b");
+    int64_t before = sent_away();
+    expect(other, "OK", "DEBUG HOLD key7 1000");
+    send_many(deleting, "DEL", NULL, "key", 0, MANY);
+    send_now(deleting);
+    while (sent_away() == before) continue;
+    pass_through_the_thread();
+}
+
+static void let_the_held_one_go(void) {
+    expect(other, "OK", "DEBUG RELEASE");
+    expect(other, "a", "GET key7");
+    for (int i = 0; i < 2; i++) pass_through_the_thread();
+}
+
+static void what_nobody_waits_for_any_more_is_not_begun(void **state) {
+    (void)state;
+    redisContext *killed = server_connect(server);
+    int64_t id = ask_integer(killed, "CLIENT ID");
+    delete_many_with_one_held(killed);
+    assert_true(info_number(other, "client_wait_bytes") > MANY * 8);
+    freeReplyObject(redisCommand(other, "CLIENT KILL ID %lld", (long long)id));
+    assert_true(info_number(other, "client_wait_bytes") > MANY * 8);
+    expect(other, "OK", "DEBUG RELEASE");
+    await_info(other, "client_wait_bytes", 0);
+    expect(other, "b", "GET key8");
+    redisFree(killed);
+}
+
+static void a_pause_holds_for_what_had_left_before(void **state) {
+    (void)state;
+    redisContext *deleting = server_connect(server);
+    delete_many_with_one_held(deleting);
+    expect(other, "OK", "CLIENT PAUSE 1000000 WRITE");
+    let_the_held_one_go();
+    assert_false(has_answer(deleting));
+    expect(other, "b", "GET key8");
+    expect(other, "OK", "CLIENT UNPAUSE");
+    expect_next(deleting, "2");
+    redisFree(deleting);
+}
+
+static void what_was_not_done_by_the_end_is_not_answered(void **state) {
+    redisContext *deleting = server_connect(server);
+    delete_many_with_one_held(deleting);
+    expect(other, "OK", "CLIENT PAUSE 1000000 WRITE");
+    expect(other, "OK", "CONFIG SET shutdown-timeout 1");
+    assert_int_equal(stop(state), 0);
+    void *reply;
+    assert_int_not_equal(redisGetReply(deleting, &reply), REDIS_OK);
+    redisFree(deleting);
+    start(state);
+}
+
+static void a_request_that_waits_is_admitted_once(void **state) {
+    (void)state;
+    expect(other, "OK", "CONFIG SET requirepass secret");
+    redisContext *waiting = server_connect(server); /* unknown, but when nobody need be known */
+    freeReplyObject(redisCommand(other, "CONFIG SET requirepass %s", ""));
+    delete_many_with_one_held(waiting);
+    expect(other, "OK", "CONFIG SET requirepass secret");
+    expect(other, "OK", "DEBUG RELEASE");
+    expect_next(waiting, "2");
+    expect(waiting, "OK", "AUTH secret");
+    redisFree(waiting);
+}
+
 static void the_server_ends_while_long_commands_are_under_way(void **state) {
     (void)state;
     fill_set("a", 0, MANY);
@@ -281,6 +376,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(clients_that_wait_are_served_by_a_long_command, start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_waits_for_a_shard_that_is_held, start, stop),
         cmocka_unit_test_setup_teardown(a_client_may_go_while_its_long_command_runs, start, stop),
+        cmocka_unit_test_setup_teardown(what_nobody_waits_for_any_more_is_not_begun, start, stop),
+        cmocka_unit_test_setup_teardown(a_pause_holds_for_what_had_left_before, start, stop),
+        cmocka_unit_test_setup_teardown(what_was_not_done_by_the_end_is_not_answered, start, stop),
+        cmocka_unit_test_setup_teardown(a_request_that_waits_is_admitted_once, start, stop),
         cmocka_unit_test_setup_teardown(the_server_ends_while_long_commands_are_under_way, start, stop),
         cmocka_unit_test_setup_teardown(without_memory_a_long_write_is_refused_as_a_short_one_is, start,
                                         stop),
