@@ -294,8 +294,8 @@ static void on_accepted(void *context, struct stream *listener, int fd) {
         fail("can't accept");
     }
     int on = 1;
-    if (!listener->private_data && (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
-                                    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0))
+    if (!listener->is_unix && (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+                               setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) != 0))
         fail("TCP_NODELAY, TCP_CONGESTION"); /* as server/net/listen.c has them */
     for (uint32_t i = 0; i < setup.threads; i++) {
         if (atomic_load(&setup.workers[i].assigned) < atomic_load(&home->assigned)) home = &setup.workers[i];
@@ -382,7 +382,7 @@ static void workers_make(void) {
         if (!worker->loop) fail(setup.backend);
         worker->listeners[0].fd = tcp_fd;
         worker->listeners[1].fd = unix_fd;
-        worker->listeners[1].private_data = worker; /* not NULL: the unix socket */
+        worker->listeners[1].is_unix = true;
     }
 }
 
