@@ -142,6 +142,25 @@ static void a_few_elements_of_a_large_value_are_no_long_work(void **state) {
     assert_int_equal(sent_away() - before, 2);
 }
 
+static void what_goes_over_much_of_a_large_value_leaves(void **state) {
+    (void)state;
+    fill_list("l", MANY);
+    fill_set("s", 0, MANY);
+    expect(client, "OK", "CONFIG SET hll-sparse-max-bytes 0");
+    for (int i = 0; i < 100; i++) freeReplyObject(redisCommand(client, "PFADD h%d x", i));
+    int64_t before = sent_away();
+    freeReplyObject(redisCommand(client, "SSCAN s 0 COUNT 1000"));
+    freeReplyObject(redisCommand(client, "LMPOP 1 l LEFT COUNT 10"));
+    assert_int_equal(sent_away() - before, 0);
+    freeReplyObject(redisCommand(client, "SSCAN s 0 COUNT 1000000"));
+    assert_int_equal(sent_away() - before, 1);
+    freeReplyObject(redisCommand(client, "LMPOP 1 l LEFT COUNT 1000000"));
+    assert_int_equal(sent_away() - before, 2);
+    send_many(client, "PFCOUNT", NULL, "h", 0, 100);
+    expect_next(client, "1");
+    assert_int_equal(sent_away() - before, 3);
+}
+
 /* ------------------------------------------------------------------ what its client sees */
 
 static void a_pipeline_keeps_its_order_around_a_long_command(void **state) {
@@ -370,6 +389,7 @@ int main(void) {
                                         start, stop),
         cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
         cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
+        cmocka_unit_test_setup_teardown(what_goes_over_much_of_a_large_value_leaves, start, stop),
         cmocka_unit_test_setup_teardown(a_pipeline_keeps_its_order_around_a_long_command, start, stop),
         cmocka_unit_test_setup_teardown(errors_and_reply_modes_are_the_same_as_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_is_counted_and_shown_once, start, stop),

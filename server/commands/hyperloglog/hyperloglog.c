@@ -8,7 +8,6 @@
 #include "shard/value/value.h"
 #include "server/config/config.h"
 #include "server/command/command.h"
-#include "server/commands/shared/work.h"
 
 #define ERROR_NOT_HLL "WRONGTYPE Key is not a valid HyperLogLog string value."
 #define ERROR_CORRUPT "INVALIDOBJ Corrupted HLL object detected"
@@ -377,7 +376,6 @@ const struct command hyperloglog_commands[] = {
     {.name = "pfcount",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS, 1, -1, 1}},
      .write = command_pfcount,
      .categories = "hyperloglog",
@@ -389,7 +387,6 @@ const struct command hyperloglog_commands[] = {
     {.name = "pfmerge",
      .arity = -2,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .work = work_little,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_INSERT, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, -1, 1}},
      .write = command_pfmerge,
      .categories = "hyperloglog",

@@ -25,6 +25,32 @@ uint64_t work_of_count(const struct call *call, uint64_t size) {
     return count < 0 ? 0 - (uint64_t)count : at_most(size, count);
 }
 
+static uint64_t work_of_count_at(const struct call *call, uint32_t index, uint64_t size) {
+    int64_t count;
+    if (!argument_is(&call->arguments[index], "COUNT") || !number_at(call, index + 1, &count)) return 0;
+    return at_most(size, count);
+}
+
+uint64_t work_of_last_count(const struct call *call, uint64_t size) {
+    return work_of_count_at(call, call->count - 2, size);
+}
+
+uint64_t work_of_scan(const struct call *call, uint64_t size) {
+    uint64_t most = 0;
+    for (uint32_t i = 3; i < call->count; i++) {
+        uint64_t work = work_of_count_at(call, i, size);
+        if (work > most) most = work;
+    }
+    return most;
+}
+
+uint64_t work_of_maxlen(const struct call *call, uint64_t size) {
+    bool has_kind = argument_is(&call->arguments[3], "=") || argument_is(&call->arguments[3], "~");
+    int64_t kept;
+    if (!argument_is(&call->arguments[2], "MAXLEN") || !number_at(call, has_kind ? 4 : 3, &kept)) return size;
+    return size - at_most(size, kept);
+}
+
 static uint64_t place_in(int64_t index, uint64_t size) {
     if (index >= 0) return at_most(size, index);
     return at_most(size, index) == size ? 0 : size - at_most(size, index);

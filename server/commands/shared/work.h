@@ -9,6 +9,12 @@
 uint64_t work_little(const struct call *call, uint64_t size);
 /* As many as the third argument says, if there is one. */
 uint64_t work_of_count(const struct call *call, uint64_t size);
+/* As many as COUNT says at the end, or next to nothing. (There may be many keys, each with all arguments.) */
+uint64_t work_of_last_count(const struct call *call, uint64_t size);
+/* As many as COUNT says among the options, or next to nothing. */
+uint64_t work_of_scan(const struct call *call, uint64_t size);
+/* All but what MAXLEN keeps; for other bounds it may be all. */
+uint64_t work_of_maxlen(const struct call *call, uint64_t size);
 /* From the third argument's place to the fourth's, both included; negative ones count from the end. */
 uint64_t work_of_range(const struct call *call, uint64_t size);
 /* All but those. */

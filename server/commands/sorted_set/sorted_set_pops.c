@@ -123,7 +123,7 @@ const struct command sorted_set_pops_commands[] = {
     {.name = "zmpop",
      .arity = -4,
      .flags = COMMAND_WRITE | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .work = work_little,
+     .work = work_of_last_count,
      .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_DELETE, .first = 1, .step = 1, .is_keynum = true}},
      .write = command_zmpop,
      .categories = "sortedset",
