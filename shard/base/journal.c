@@ -29,12 +29,17 @@ void journal_init(struct journal *journal, void *context) {
     journal->last = &journal->first;
     journal->is_broken = false;
     journal->context = context;
-    journal->own = NULL;
+    journal_renew(journal);
     journal->first = (struct journal_piece){NULL, 0, sizeof journal->few, journal->few};
 }
 
+void journal_renew(struct journal *journal) {
+    journal->own = NULL;
+    memset(journal->recent, 0, sizeof journal->recent);
+}
+
 struct journal_mark journal_mark(struct journal *journal) {
-    journal_disown(journal); /* it may have to be what it is now */
+    journal_renew(journal);
     return (struct journal_mark){journal->last, journal->last->used};
 }
 
@@ -80,7 +85,12 @@ void journal_keep_bytes(void *at, size_t size) {
 #ifdef PLANT_UNKEPT_WORD
     if (size == sizeof(uint64_t)) return;
 #endif
-    if (write_note(journal_open, &written_over, at, at, size) == NULL) journal_open->is_broken = true;
+    struct journal *journal = journal_open;
+    size_t place = (uintptr_t)at * UINT64_C(0x9E3779B97F4A7C15) >> 32 & (JOURNAL_RECENT - 1);
+    if (journal->recent[place].at == at && journal->recent[place].size >= size) return;
+    if (write_note(journal, &written_over, at, at, size) == NULL) journal->is_broken = true;
+    journal->recent[place].at = at;
+    journal->recent[place].size = size;
 }
 
 void journal_let_go(void *memory) {
@@ -100,6 +110,7 @@ static void *own_resize(struct journal *journal, size_t size) {
     void *resized = realloc(journal->own, size);
     if (resized == NULL) return NULL;
     memcpy(journal->own_note + offsetof(struct note, at), &resized, sizeof resized);
+    journal_renew(journal); /* somebody may get the memory where it was */
     journal->own = resized;
     return resized;
 }
@@ -166,7 +177,7 @@ void journal_back(struct journal *journal, struct journal_mark mark) {
     struct note note;
     assert(!journal->is_broken && "what can't be put back isn't begun");
     assert(journal_open == NULL && "what is put back isn't noted");
-    journal_disown(journal);
+    journal_renew(journal);
     for (;;) {
         while (journal->last->used > (journal->last == mark.piece ? mark.used : 0)) {
             char *bytes = note_pop(journal, &note);

@@ -24,6 +24,8 @@
 
 /* Bytes of notes that need no allocation. */
 #define JOURNAL_FIRST 2048
+/* Places that it remembers to have kept: what each of many changes says of a header is kept once. */
+#define JOURNAL_RECENT 16
 
 struct journal_piece {
     struct journal_piece *before;
@@ -37,6 +39,10 @@ struct journal {
     void *context; /* for the functions of journal_kind */
     void *own;     /* the last allocation that was made since, by journal_own; NULL: none */
     char *own_note;
+    struct {
+        const void *at;
+        size_t size;
+    } recent[JOURNAL_RECENT];
     struct journal_piece first;
     _Alignas(8) char few[JOURNAL_FIRST];
 };
@@ -83,14 +89,12 @@ static inline void journal_keep(void *at, size_t size) {
 }
 /* An allocation that is going to be changed all over: its copy, if it may have to be what it was. NULL
  * when out of memory. It has the same size. journal_realloc may move it, and keeps nothing of it then:
- * so what is changed often costs one copy, until journal_disown. */
+ * so what is changed often costs one copy, until journal_renew. */
 static inline void *journal_own(void *memory) {
     return journal_open == NULL ? memory : journal_own_copy(memory);
 }
-/* What has been copied so is pointed to by what is going to be kept: it stays where it is from here on. */
-static inline void journal_disown(struct journal *journal) {
-    journal->own = NULL;
-}
+/* What has been kept so far may have to be what it is now: so it is kept again, should it change again. */
+void journal_renew(struct journal *journal);
 /* What comes can't fail, and isn't kept. */
 static inline void journal_break(void) {
     if (journal_open != NULL) journal_open->is_broken = true;

@@ -224,7 +224,7 @@ void keep_value(struct edit *edit) {
     struct journal *journal = journal_of(edit);
     edit->kept = keep_part(edit, &value_kind_changed, entry_value_place(edit->entry), sizeof(void *));
     if (edit->kept == NULL) journal->is_broken = true;
-    journal_disown(journal); /* which the entry may point to by now */
+    journal_renew(journal); /* for the next note is of what it is now */
     journal_open = journal;
 }
 

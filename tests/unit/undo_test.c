@@ -397,6 +397,35 @@ static void memory_is_what_it_was(void **state) {
     free(owned);
 }
 
+static void bytes_are_kept_once_for_each_mark(void **state) {
+    struct journal journal;
+    uint64_t word = 1;
+    (void)state;
+    journal_init(&journal, NULL);
+    struct journal_mark outer = journal_mark(&journal), inner = outer;
+    for (int i = 0; i < 2; i++) {
+        journal_open = &journal;
+        for (int j = 0; j < 1000; j++) {
+            journal_keep(&word, sizeof word);
+            word++;
+        }
+        journal_open = NULL;
+        if (i == 0) inner = journal_mark(&journal);
+    }
+    assert_ptr_equal(journal.last, &journal.first);
+    journal_back(&journal, inner);
+    assert_true(word == 1001);
+    journal_open = &journal;
+    journal_keep(&word, sizeof word);
+    word = 5;
+    journal_open = NULL;
+    journal_back(&journal, inner);
+    assert_true(word == 1001);
+    journal_back(&journal, outer);
+    assert_true(word == 1);
+    journal_end(&journal);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_changed_replaced_or_removed_comes_back),
@@ -407,6 +436,7 @@ int main(void) {
         cmocka_unit_test(a_broken_journal_says_so),
         cmocka_unit_test(notes_are_taken_back_from_the_newest_to_the_oldest),
         cmocka_unit_test(memory_is_what_it_was),
+        cmocka_unit_test(bytes_are_kept_once_for_each_mark),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
