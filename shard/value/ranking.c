@@ -154,6 +154,14 @@ static void entries_move(struct inner *to, uint32_t at, const struct inner *from
     memmove(&to->children[at], &from->children[start], count * sizeof *to->children);
 }
 
+/* Most changes behind a child's first member leave it as it is, and then there is nothing to keep. */
+static void first_refresh(struct inner *parent, uint32_t index, const struct slot *first) {
+    struct slot *known = &parent->firsts[index];
+    if (known->item == first->item && known->score == first->score) return;
+    journal_keep(known, sizeof *known);
+    *known = *first;
+}
+
 static void entry_insert(struct inner *parent, uint32_t index, void *child, uint32_t level) {
     entries_move(parent, index + 1, parent, index, parent->count - index);
     parent->count++;
@@ -333,9 +341,8 @@ bool ranking_insert(struct ranking *ranking, double score, struct ranked *item) 
     for (uint32_t level = 1; level <= ranking->levels; level++) {
         struct inner *inner = path.node[level];
         journal_keep(&inner->members[path.index[level]], sizeof inner->members[0]);
-        journal_keep(&inner->firsts[path.index[level]], sizeof inner->firsts[0]);
         inner->members[path.index[level]]++;
-        inner->firsts[path.index[level]] = *first;
+        first_refresh(inner, path.index[level], first);
         first = &inner->firsts[0];
     }
     return true;
@@ -382,10 +389,9 @@ static void child_settle(struct ranking *ranking, struct inner *parent, uint32_t
         return;
     }
     journal_keep(&parent->members[index], sizeof parent->members[0]);
-    journal_keep(&parent->firsts[index], sizeof parent->firsts[0]);
     parent->members[index]--;
-    parent->firsts[index] =
-        level == 0 ? ((struct leaf *)child)->slots[0] : ((struct inner *)child)->firsts[0];
+    first_refresh(parent, index,
+                  level == 0 ? &((struct leaf *)child)->slots[0] : &((struct inner *)child)->firsts[0]);
     if (count > (level == 0 ? LEAF_MOST : INNER_MOST) / 4) return;
     if (can_join(parent, index, level))
         children_join(ranking, parent, index, level);
