@@ -161,6 +161,8 @@ enum command_flag {
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,
     /* Ours: may take long with large values. */
     COMMAND_LONG = 1 << 28,
+    /* Ours: likewise, if it has more than two arguments: the third says how many elements it takes. */
+    COMMAND_LONG_IF_MANY = 1 << 20,
     /* Ours: the read function may run without a lock, in an optimistic scope, as it is content with a copy of
      * the entry and of a string's bytes. A value with a structure, an entry's address or its size can be had
      * under the lock only. */
@@ -223,7 +225,7 @@ struct command {
     read_function *read;
     write_function *write;
     room_function *room; /* NULL: what it needs is what its arguments take */
-    work_function *work; /* with COMMAND_LONG. NULL: it goes over all of its operands */
+    work_function *work; /* of what may take long. NULL: it goes over all of its operands */
     plain_function *plain;
     session_function *session;
     walk_function *walk;

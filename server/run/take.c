@@ -22,7 +22,9 @@
 
 /* A DEL of a million keys takes as long as any. */
 static bool is_long(const struct execution *execution) {
-    return (execution->call.command->flags & COMMAND_LONG) != 0 || execution->call.key_count > SHORT_ELEMENTS;
+    uint32_t flags = execution->call.command->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY);
+    if (flags != 0) return (flags & COMMAND_LONG) != 0 || execution->call.count > 2;
+    return execution->call.key_count > SHORT_ELEMENTS;
 }
 
 /* Whether it goes over so many elements at most. */

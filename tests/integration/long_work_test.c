@@ -159,6 +159,12 @@ static void what_goes_over_much_of_a_large_value_leaves(void **state) {
     send_many(client, "PFCOUNT", NULL, "h", 0, 100);
     expect_next(client, "1");
     assert_int_equal(sent_away() - before, 3);
+    freeReplyObject(redisCommand(client, "SPOP s"));
+    freeReplyObject(redisCommand(client, "SPOP s 10"));
+    assert_int_equal(sent_away() - before, 3);
+    freeReplyObject(redisCommand(client, "SPOP s 1000000"));
+    assert_int_equal(sent_away() - before, 4);
+    expect(client, "0", "EXISTS s l");
 }
 
 /* ------------------------------------------------------------------ what its client sees */
