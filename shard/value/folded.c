@@ -243,6 +243,7 @@ static void element_keep(struct folded *folded, const struct packed *packed, uin
 }
 
 uint32_t folded_remove(struct folded **folded, folded_choice *leaves_out, void *context) {
+    assert(*folded != NULL);
     struct folded *present = journal_own(*folded);
     if (present == NULL) journal_break();
     if (present != NULL) *folded = present;

@@ -257,6 +257,7 @@ struct packed *packed_copy(const struct packed *packed) {
 
 /* Before a change, as what it was may have to come back. */
 bool packed_own(struct packed **packed) {
+    assert(*packed != NULL);
     struct packed *owned = journal_own(*packed);
     if (owned != NULL) *packed = owned;
     return owned != NULL;

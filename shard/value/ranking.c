@@ -123,11 +123,11 @@ static uint32_t node_count(const void *node) {
 
 static void leaf_free(struct ranking *ranking, struct leaf *leaf) {
     if (leaf->previous != NULL) {
-        journal_keep(&leaf->previous->next, sizeof leaf->next);
+        journal_keep(&leaf->previous->next, sizeof(struct leaf *));
         leaf->previous->next = leaf->next;
     }
     if (leaf->next != NULL) {
-        journal_keep(&leaf->next->previous, sizeof leaf->previous);
+        journal_keep(&leaf->next->previous, sizeof(struct leaf *));
         leaf->next->previous = leaf->previous;
     }
     node_free(ranking, leaf);
@@ -259,7 +259,7 @@ static bool child_split(struct ranking *ranking, struct inner *parent, uint32_t 
         struct leaf *from = parent->children[index], *to = rear;
         uint32_t kept = split_point(split, from->count);
         journal_keep(from, offsetof(struct leaf, slots));
-        if (from->next != NULL) journal_keep(&from->next->previous, sizeof from->previous);
+        if (from->next != NULL) journal_keep(&from->next->previous, sizeof(struct leaf *));
         to->count = from->count - kept;
         memcpy(to->slots, from->slots + kept, to->count * sizeof *to->slots);
         from->count = kept;

@@ -317,6 +317,7 @@ static void lower_root(struct tree *tree) {
 
 void *tree_remove(struct tree *tree, struct stream_id id) {
     struct path path;
+    uint32_t height = tree->height; /* of the path */
     if (tree->root == NULL) return NULL;
     find_path(tree, id, &path);
     struct tree_place place = path.level[0];
@@ -330,12 +331,12 @@ void *tree_remove(struct tree *tree, struct stream_id id) {
         if (node->count == 0) {
             if (level == 0) unlink_leaf(tree, node);
             node_free(tree, node);
-            if (level < tree->height) continue;
+            if (level < height) continue;
             tree->root = NULL;
             tree->height = 0;
             return to;
         }
-        if (level == tree->height) break;
+        if (level == height) break;
         struct tree_node *above = path.level[level + 1].node;
         uint32_t behind = path.level[level + 1].index + 1;
         if (behind >= above->count || !join(tree, node, &above->slots[behind], level)) break;
