@@ -363,7 +363,7 @@ static bool load(struct sorting *sorting, const struct entry *entry) {
     bool is_list = entry != NULL && entry_type(entry) == TYPE_LIST;
     size_t bytes = 1;
     if (is_list) each_element(sorting, entry, add_length, &bytes);
-    sorting->elements = malloc((count + 1) * sizeof *sorting->elements);
+    sorting->elements = calloc(count + 1, sizeof *sorting->elements);
     sorting->order = malloc((count + 1) * sizeof(struct element *));
     if (is_list) sorting->copies = sorting->copies_end = malloc(bytes);
     if (sorting->elements == NULL || sorting->order == NULL || (is_list && sorting->copies == NULL)) {
