@@ -242,6 +242,7 @@ static bool threads_create(void) {
     uint32_t created = 0;
     int error = 0;
     while (created < all.created && error == 0) {
+        assert(all.workers[created] && "they have been made before");
         error = pthread_create(&all.workers[created]->thread, NULL, worker_run, all.workers[created]);
         if (error == 0) created++;
     }

@@ -41,7 +41,7 @@ static uint64_t bytes_of(const struct table *table) {
 }
 
 static bool bury_some(struct grave *grave, struct lane *lane) {
-    struct table *table = (struct table *)(void *)((char *)grave - offsetof(struct table, grave));
+    struct table *table = (struct table *)((char *)grave - offsetof(struct table, grave));
     uint64_t bytes = bytes_of(table), keys = counter_read(&table->keys);
     bool is_gone = bury_homes(table, lane, BURY_SLICE);
     if (!is_gone) {
