@@ -207,13 +207,15 @@ static void client_send(struct client *client, const char *data, size_t length) 
 
 /* A line's number, which must be one. false: it isn't. */
 static bool read_count(const char *from, const char *end, long long *number) {
-    bool is_negative = from < end && *from == '-';
+    bool is_negative = from < end && *from == '-', is_lost = false;
     if (is_negative) from++;
-    if (from == end || end - from > 18) return false;
-    for (*number = 0; from < end && *from >= '0' && *from <= '9'; from++)
-        *number = *number * 10 + (*from - '0');
-    if (is_negative) *number = -*number;
-    return from == end;
+    if (from == end) return false;
+    for (*number = 0; from < end && *from >= '0' && *from <= '9'; from++) {
+        long long digit = is_negative ? '0' - *from : *from - '0';
+        is_lost = is_lost || __builtin_mul_overflow(*number, 10, number) ||
+                  __builtin_add_overflow(*number, digit, number);
+    }
+    return from == end && !is_lost;
 }
 
 /* Bytes of the reply that begins there; INCOMPLETE or WRONG. An attribute belongs to what follows it. */
