@@ -1,5 +1,6 @@
 #include "probe.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,18 +78,61 @@ static const char *write_request(struct probe *probe, struct text *text) {
     }
 }
 
-/* Each answer needs two threads to be woken, which on a busy machine are as late as the one that only
- * sleeps. */
-#define WAKES 2
-#define PULSE_MS 5
+/* ------------------------------------------------------------------ what the machine keeps others from */
+
+#define PULSE_MS 10
+
+/* For how long a thread that could have run has not been let run, by /proc's schedstat: its second number. */
+static int64_t read_delay_us(const char *path) {
+    FILE *file = fopen(path, "r");
+    unsigned long long ran = 0, waited = 0;
+    if (file == NULL) return 0; /* the thread has ended */
+    int found = fscanf(file, "%llu %llu", &ran, &waited);
+    fclose(file);
+    return found == 2 ? (int64_t)(waited / 1000) : 0;
+}
+
+/* Adds the most that one of the server's threads has been delayed since the last time. */
+static void pulse_beat(struct pulse *pulse) {
+    char folder[64], path[384];
+    snprintf(folder, sizeof folder, "/proc/%d/task", (int)pulse->server);
+    int64_t most = 0;
+    DIR *threads = opendir(folder);
+    if (threads == NULL) return;
+    pthread_mutex_lock(&pulse->mutex);
+    for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+        unsigned long number = strtoul(entry->d_name, NULL, 10);
+        if (number == 0) continue;
+        snprintf(path, sizeof path, "%s/%s/schedstat", folder, entry->d_name);
+        int64_t delay = read_delay_us(path), *known = NULL;
+        for (uint32_t i = 0; i < pulse->count && known == NULL; i++)
+            if (pulse->threads[i] == number) known = &pulse->delays[i];
+        if (known != NULL) {
+            most = delay - *known > most ? delay - *known : most;
+            *known = delay;
+        } else if (pulse->count < PULSE_THREADS_MOST) {
+            pulse->threads[pulse->count] = number;
+            pulse->delays[pulse->count++] = delay;
+        }
+    }
+    pulse->lost_us += most;
+    pthread_mutex_unlock(&pulse->mutex);
+    closedir(threads);
+}
+
+int64_t pulse_lost_us(struct pulse *pulse) {
+    pulse_beat(pulse);
+    pthread_mutex_lock(&pulse->mutex);
+    int64_t lost = pulse->lost_us;
+    pthread_mutex_unlock(&pulse->mutex);
+    return lost;
+}
 
 static void *pulse_run(void *argument) {
     struct storm *storm = argument;
     while (!atomic_load(&storm->is_over)) {
-        int64_t began = now_us();
+        pulse_beat(&storm->pulse);
         pace(PULSE_MS);
-        int64_t late = now_us() - began - PULSE_MS * 1000;
-        if (late > PULSE_MS * 1000) atomic_fetch_add(&storm->lost_us, late);
     }
     return NULL;
 }
@@ -97,15 +141,21 @@ void pulse_begin(struct storm *storm, pthread_t *thread) {
     if (pthread_create(thread, NULL, pulse_run, storm) != 0) abort();
 }
 
+/* ------------------------------------------------------------------ probes */
+
 /* How long it took beyond what is excused; negative: no answer came, and the connection is what is wrong. */
 static int64_t probe_once(struct probe *probe, struct text *text, const char *name) {
     char answer[256];
-    int64_t sent = now_us(), limit = probe->limit_us, lost = atomic_load(&probe->storm->lost_us);
+    int64_t own = read_delay_us("/proc/thread-self/schedstat"), lost = pulse_lost_us(&probe->storm->pulse);
+    int64_t sent = now_us(), limit = probe->limit_us;
     int milliseconds = (int)(limit / 1000) + PATIENCE_MS + 1000;
     bool is_answered = wire_ask(&probe->wire, text, answer, sizeof answer, milliseconds);
     int64_t ended = now_us(), excused = atomic_load(&probe->storm->excused_until);
     int64_t took = ended - (excused > sent ? (excused < ended ? excused : ended) : sent);
-    took -= WAKES * (atomic_load(&probe->storm->lost_us) - lost);
+    if (took > limit) {
+        took -= pulse_lost_us(&probe->storm->pulse) - lost;
+        took -= read_delay_us("/proc/thread-self/schedstat") - own;
+    }
     if (is_answered && took <= limit) return took > 0 ? took : 0;
     if (!is_answered && ended - sent < milliseconds * 900LL) {
         storm_complain(probe->storm, "worker %u closed the connection of its probe at %s", probe->worker,
@@ -161,6 +211,7 @@ static const char *find_line(const char *list, uint64_t id) {
  * more: a worker sees ends of connections after it has told who is there. */
 static void look_for_departed(struct census *census, const char *list, int64_t asked) {
     struct storm *storm = census->storm;
+    int64_t lost = pulse_lost_us(&storm->pulse);
     char found[512] = "";
     double since = 0;
     const char *act = NULL;
@@ -173,10 +224,10 @@ static void look_for_departed(struct census *census, const char *list, int64_t a
             census->seen_off++;
             continue;
         }
-        if (line != NULL && asked - departed->at > census->limit_us && departed->sightings++ > 0 &&
-            found[0] == '\0') {
+        int64_t since_us = asked - departed->at - (lost - departed->lost_us);
+        if (line != NULL && since_us > census->limit_us && departed->sightings++ > 0 && found[0] == '\0') {
             snprintf(found, sizeof found, "%.*s", (int)strcspn(line + 1, "\r\n"), line + 1);
-            since = (double)(asked - departed->at) / 1e6;
+            since = (double)since_us / 1e6;
             act = departed->act;
         }
         storm->departed[kept++] = *departed;

@@ -25,7 +25,7 @@ bool probe_some(struct probe *probe, uint64_t count);
 void probe_begin(struct probe *probe);
 void probe_end(struct probe *probe);
 
-/* Who only sleeps and looks how late it is woken, until the storm is over. */
+/* Takes the pulse of the server's threads until the storm is over. */
 void pulse_begin(struct storm *storm, pthread_t *thread);
 
 /* Looks for the departed in CLIENT LIST, in a thread of its own. `limit_us`: when it is a complaint that one

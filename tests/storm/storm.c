@@ -49,9 +49,11 @@ bool storm_has_complaint(struct storm *storm) {
 
 void storm_depart(struct storm *storm, uint64_t id, const char *act) {
     if (id == 0) return;
+    int64_t lost = pulse_lost_us(&storm->pulse);
     pthread_mutex_lock(&storm->mutex);
     if (storm->departed_count < DEPARTED_MOST)
-        storm->departed[storm->departed_count++] = (struct departed){.id = id, .at = now_us(), .act = act};
+        storm->departed[storm->departed_count++] =
+            (struct departed){.id = id, .at = now_us(), .lost_us = lost, .act = act};
     pthread_mutex_unlock(&storm->mutex);
 }
 

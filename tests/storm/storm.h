@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "wire.h"
 
@@ -21,10 +22,26 @@
 /* Somebody who has gone, and should soon be gone from CLIENT LIST. */
 struct departed {
     uint64_t id;
-    int64_t at;    /* monotonic us */
-    int sightings; /* in lists that were asked for when it should not have been there any more */
+    int64_t at;      /* monotonic us */
+    int64_t lost_us; /* pulse_lost_us then */
+    int sightings;   /* in lists that were asked for when it should not have been there any more */
     const char *act;
 };
+
+/* How long the server's threads were ready to run, and others ran: on a busy machine, what is not the
+ * server's fault. */
+#define PULSE_THREADS_MOST 64
+struct pulse {
+    pid_t server;
+    pthread_mutex_t mutex;
+    /* Guarded by mutex. */
+    uint32_t count;
+    unsigned long threads[PULSE_THREADS_MOST];
+    int64_t delays[PULSE_THREADS_MOST];
+    int64_t lost_us; /* of each beat's span, the most that one thread was delayed */
+};
+/* The sum until now, of the threads that have been seen before. */
+int64_t pulse_lost_us(struct pulse *pulse);
 
 struct storm {
     int port;
@@ -36,9 +53,7 @@ struct storm {
     atomic_bool holds;             /* somebody has a shard held (DEBUG HOLD) */
     _Atomic int64_t excused_until; /* monotonic us: CLIENT PAUSE holds whom it likes until then */
     _Atomic uint64_t acts;
-    /* how late one who only sleeps was woken, all in all: what the machine, not the server, keeps others
-     * from */
-    _Atomic int64_t lost_us;
+    struct pulse pulse;
     pthread_mutex_t mutex;
     /* Guarded by mutex. */
     struct departed departed[DEPARTED_MOST];

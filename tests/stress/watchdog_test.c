@@ -61,7 +61,7 @@
 
 /* After a failure there may be threads that never end by themselves; the program's end ends them. */
 static bool is_storm_left;
-static struct storm storm = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+static struct storm storm = {.mutex = PTHREAD_MUTEX_INITIALIZER, .pulse.mutex = PTHREAD_MUTEX_INITIALIZER};
 static const char *const options[] = {"--threads",
                                       "3",
                                       "--balance-clients",
@@ -126,6 +126,12 @@ static void await_most(redisContext *admin, const char *field, int64_t most) {
         fail_msg("all is quiet, and %s stays %lld, not %lld (seed %llu): %s", field, (long long)value,
                  (long long)most, (unsigned long long)storm.seed, list == NULL ? "" : list->str);
     }
+}
+
+static void follow(const struct server *server) {
+    storm.port = server->port;
+    storm.pulse.server = server->pid;
+    storm.pulse.count = 0;
 }
 
 static void calm(redisContext *admin) {
@@ -256,7 +262,7 @@ static void others_are_served_and_nothing_is_kept_whatever_clients_do(void **sta
     redisSetTimeout(admin, (struct timeval){.tv_sec = QUIET_US / 1000000});
     ask(admin,
         "CONFIG SET loglevel nothing"); /* it would tell of each client that is closed for what it owes */
-    storm.port = server->port;
+    follow(server);
     storm_prepare(&storm);
     int64_t limit = measure_before(probes);
     bool has_grown = true;
@@ -289,7 +295,7 @@ static void a_server_ends_in_time_whatever_clients_do(void **state) {
         redisContext *admin = server_connect(server);
         ask(admin, "CONFIG SET loglevel nothing");
         redisFree(admin);
-        storm.port = server->port;
+        follow(server);
         storm.seed += 1000;
         storm_prepare(&storm);
         storm_begin(&storm, actors, ACTORS);
