@@ -1,4 +1,5 @@
 /* Sorted sets: adding members and removing them, their scores and ranks, drawing and scanning. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -118,8 +119,8 @@ void sorted_add(struct write_scope *scope, const struct call *call, const struct
     undo_conclude(&undo, add_all(scope, call, additions, reply));
 }
 
-static void command_zadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    uint32_t flags = 0, first = zadd_flags(call, &flags);
+static void add(struct write_scope *scope, const struct call *call, uint32_t flags, struct reply *reply) {
+    uint32_t first = zadd_flags(call, &flags);
     const char *error = zadd_error(flags, call->count - first);
     if (error != NULL) {
         reply_error(reply, error);
@@ -127,6 +128,7 @@ static void command_zadd(struct write_scope *scope, const struct call *call, str
     }
     double few[16], *scores = few;
     uint32_t pairs = (call->count - first) / 2;
+    assert(pairs > 0 && "or it is an error");
     if (pairs > sizeof few / sizeof few[0] && (scores = malloc(pairs * sizeof *scores)) == NULL) {
         reply_error(reply, ERROR_NO_MEMORY);
         return;
@@ -140,12 +142,13 @@ static void command_zadd(struct write_scope *scope, const struct call *call, str
     if (scores != few) free(scores);
 }
 
+static void command_zadd(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    add(scope, call, 0, reply);
+}
+
+/* As in Redis, a word that is an option of ZADD is one here as well, and then a pair is missing. */
 static void command_zincrby(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    double by;
-    if (score_parse(&call->arguments[2], &by))
-        sorted_add(scope, call, &(struct additions){ZADD_INCR, 3, 2, &by}, reply);
-    else
-        reply_error(reply, ERROR_NOT_FLOAT);
+    add(scope, call, ZADD_INCR, reply);
 }
 
 static void command_zrem(struct write_scope *scope, const struct call *call, struct reply *reply) {

@@ -171,7 +171,7 @@ def scan(words):
 COMMANDS = [
     (30, add),
     (2, many),
-    (8, lambda words: [b'ZINCRBY', words.key(), score(words), member(words)]),
+    (8, lambda words: [b'ZINCRBY', words.key(), score(words) if words.chance(0.95) else words.pick(b'LT', b'nx', b'INCR', b'ch'), member(words)]),
     (10, lambda words: [b'ZREM', words.key()] + members(words, 8)),
     (6, lambda words: [b'ZCARD', words.key()]),
     (8, lambda words: [b'ZSCORE', words.key(), member(words)]),
