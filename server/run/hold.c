@@ -25,6 +25,7 @@ static pthread_cond_t ended; /* by the monotonic clock */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Guarded by mutex. */
 static struct hold *holds;
+static bool is_ended; /* the keyspace is about to be closed */
 
 static void init(void) {
     pthread_condattr_t attributes;
@@ -103,29 +104,34 @@ const char *hold_start(struct keyspace *keyspace, const struct key *key, double 
     hold->until.tv_sec += nanoseconds / 1000000000;
     hold->until.tv_nsec = nanoseconds % 1000000000;
     pthread_mutex_lock(&mutex);
-    int failure = pthread_create(&hold->thread, NULL, keep, hold);
-    if (failure == 0) {
+    bool is_kept = !is_ended && pthread_create(&hold->thread, NULL, keep, hold) == 0;
+    if (is_kept) {
         hold->next = holds;
         holds = hold;
     }
     pthread_mutex_unlock(&mutex);
-    if (failure == 0) return NULL;
+    if (is_kept) return NULL;
     scope_end_write(&hold->scope);
     lane_leave(hold->lane);
     lane_detach(hold->lane);
     free(hold);
-    return "ERR no thread could be started to hold the shard";
+    return "ERR there is no thread to hold the shard";
 }
 
-void hold_release_all(void) {
+static void release_all(bool is_end) {
     pthread_once(&once, init);
     pthread_mutex_lock(&mutex);
+    is_ended = is_ended || is_end;
     for (struct hold *hold = holds; hold != NULL; hold = hold->next) hold->is_released = true;
     pthread_cond_broadcast(&ended);
     pthread_mutex_unlock(&mutex);
 }
 
+void hold_release_all(void) {
+    release_all(false);
+}
+
 void hold_end_all(void) {
-    hold_release_all();
+    release_all(true);
     collect(true);
 }
