@@ -36,8 +36,13 @@
 #define IS_SANITIZED_BUILD 0
 #endif
 
-/* How many times something is done: the full number, or fewer where every access is checked. */
-#define SCALED(full, sanitized) (IS_SANITIZED_BUILD ? (sanitized) : (full))
+/* Where every access is checked, or every line counted, or every instruction interpreted. */
+#ifndef IS_SLOW_BUILD
+#define IS_SLOW_BUILD IS_SANITIZED_BUILD
+#endif
+
+/* How many times something is done: the full number, or fewer where it takes long. */
+#define SCALED(full, slow) (IS_SLOW_BUILD ? (slow) : (full))
 
 /* ------------------------------------------------------------------ chance */
 
