@@ -20,9 +20,11 @@
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
+#include "server/interest/watch.h"
 #include "server/config/config.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"
+#include "server/interest/watch.h"
 #include "server/run/maxmemory.h"
 #include "server/net/listen.h"
 #include "server/base/log.h"
@@ -166,6 +168,7 @@ static enum served serve(struct listening *listening) {
     client_limit_start();
     if (!interest_start(keyspace)) return SERVED_NOT;
     blocking_start(keyspace);
+    watch_start(keyspace);
     listening_may_change(listening);
     if (!serve_start(keyspace, workers, long_threads(), listening)) return SERVED_NOT;
     process_is_ready();
@@ -186,6 +189,7 @@ static enum served serve(struct listening *listening) {
     workers_join();
     blocking_stop();
     interest_stop();
+    watch_stop();
     keyspace_close(keyspace);
     close(signals);
     return SERVED;

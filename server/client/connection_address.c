@@ -8,7 +8,10 @@
 #include <sys/un.h>
 
 #include "server/command/command.h"
+#include "server/command/command_table.h"
 #include "server/config/config.h"
+#include "server/interest/watch.h"
+#include "server/task/transaction.h"
 #include "connection.h"
 #include "server/run/dispatch.h"
 #include "clients.h"
@@ -71,13 +74,19 @@ bool connection_is_local(const struct connection *connection) {
     return connection->stream.is_unix || listen_peer_is_local(connection->stream.fd);
 }
 
+#define FLAGS_MOST 12
+
 /* Redis's letters for what is special about a client. */
-static void flags_write(const struct connection *connection, char out[10]) {
+static void flags_write(const struct connection *connection, char out[FLAGS_MOST]) {
     const struct session *session = &connection->task.session;
+    const struct transaction *transaction = session->transaction;
     size_t length = 0;
     if (session->is_monitor) out[length++] = 'O';
+    if (transaction != NULL && transaction->is_open) out[length++] = 'x';
     if (connection->task.park_reason == PARK_ON_PAUSE || connection->task.park_reason == PARK_ON_KEY)
         out[length++] = 'b';
+    if (transaction != NULL && transaction->watches != NULL && watch_seems_touched(transaction->watches))
+        out[length++] = 'd';
     if (session->closes_after_reply) out[length++] = 'c';
     if (connection->is_resolving_close) out[length++] = 'A';
     if (connection->stream.is_unix) out[length++] = 'U';
@@ -112,7 +121,9 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     const struct session *session = &connection->task.session;
     const struct request_parser *parser = &connection->parser;
     const struct library *library = session->library == NULL ? &unknown : session->library;
-    char peer[TASK_ADDRESS], local[TASK_ADDRESS], flags[10];
+    const struct transaction *transaction = session->transaction;
+    bool is_queueing = transaction != NULL && transaction->is_open;
+    char peer[TASK_ADDRESS], local[TASK_ADDRESS], flags[FLAGS_MOST];
     connection_peer(connection, peer, sizeof peer);
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
@@ -128,15 +139,18 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     int length = snprintf(
         out, size,
         "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64
-        " flags=%s db=%" PRIu32 " sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu "
-        "multi-mem=0 rbs=0 rbp=0 obl=0 oll=%zu"
+        " flags=%s db=%" PRIu32 " sub=0 psub=0 ssub=0 multi=%" PRId64 " qbuf=%zu qbuf-free=%zu argv-mem=%zu "
+        "multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%zu"
         " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
         session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
         (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
-        input, input_free, arguments, blocks, owed, connection_memory(connection),
+        is_queueing ? (int64_t)transaction->count : -1, input, input_free, arguments,
+        transaction == NULL ? 0 : transaction->bytes, blocks, owed, connection_memory(connection),
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
-        connection->task.last_command ? connection->task.last_command->full_name : "NULL", session->protocol,
-        names_most, text_or_empty(library->name), names_most, text_or_empty(library->version));
+        connection->task.last_command == 0 ? "NULL"
+                                           : command_by_id(connection->task.last_command - 1u)->full_name,
+        session->protocol, names_most, text_or_empty(library->name), names_most,
+        text_or_empty(library->version));
     return (size_t)length;
 }
 

@@ -14,6 +14,7 @@
 #include "server/base/log.h"
 #include "server/config/config.h"
 #include "server/run/dispatch.h"
+#include "server/task/transaction.h"
 #include "clients.h"
 #include "connection_parts.h"
 
@@ -124,9 +125,11 @@ bool input_keep(struct connection *connection, char *data, size_t length, bool i
     return true;
 }
 
-/* What waits to be run, and the argument that is being received, count, as in Redis. */
+/* What waits to be run, in a transaction as well, and the argument that is being received, count, as in
+ * Redis. */
 bool input_is_within_limits(struct connection *connection) {
-    size_t held = connection->input_length, missing = 0;
+    const struct transaction *transaction = connection->task.session.transaction;
+    size_t held = connection->input_length + (transaction == NULL ? 0 : transaction->bytes), missing = 0;
     if (input_bulk(connection)) {
         request_bulk_space(&connection->parser, &missing);
         held += input_bulk(connection)->length - missing;

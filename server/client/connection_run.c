@@ -96,8 +96,10 @@ static void turn_stranger_away(struct connection *connection) {
 }
 
 /* Has a request run that takes `consumed` bytes. False if the run ends with it. */
-static bool run_request(struct connection *connection, struct pass *pass, const struct bulk *arguments,
-                        uint32_t count, const struct prepared *prepared, size_t consumed) {
+static inline __attribute__((always_inline)) bool run_request(struct connection *connection,
+                                                              struct pass *pass, const struct bulk *arguments,
+                                                              uint32_t count, const struct prepared *prepared,
+                                                              size_t consumed) {
     struct worker *worker = connection->worker;
     connection->has_request = false;
     if ((prepared == NULL || prepared->command == NULL) && stranger_is_http(&arguments[0])) {

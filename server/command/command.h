@@ -15,8 +15,10 @@
 #include "shard/base/key.h"
 #include "shard/scope/scope.h"
 #include "server/task/session.h"
+#include "outcome.h"
 
 struct block;
+struct execution;
 struct further;
 struct worker;
 struct task;
@@ -33,7 +35,8 @@ struct call {
     uint32_t key_count;
     uint32_t database;
     int protocol;
-    int64_t now; /* unix time in milliseconds, the same as the scope's */
+    int64_t now;       /* unix time in milliseconds, the same as the scope's */
+    int64_t stands_at; /* unix time in microseconds, in a transaction, where it stands still; 0 otherwise */
     const struct session *session;
     struct keyspace *keyspace;
     /* of a row with COMMAND_FINDS; NULL: all shards are held, or nothing further may be asked for */
@@ -93,6 +96,11 @@ struct block {
  * writes only if it has a second key (SORT with STORE). */
 typedef void read_function(const struct read_scope *scope, const struct call *call, struct reply *reply);
 typedef void write_function(struct write_scope *scope, const struct call *call, struct reply *reply);
+/* Registers what its session wants to know of the keys, with their shards held as for a write (WATCH). */
+typedef void watch_function(struct write_scope *scope, struct session *session, const struct call *call,
+                            struct reply *reply);
+/* Takes what it needs, and runs others' functions with it (EXEC). */
+typedef enum outcome run_function(struct execution *execution);
 /* How many of an operand's elements (of a string's bytes) a call goes over, if there are so many. */
 typedef uint64_t work_function(const struct call *call, uint64_t size);
 /* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is
@@ -225,11 +233,15 @@ struct command {
     read_function *read;
     write_function *write;
     room_function *room; /* NULL: what it needs is what its arguments take */
+    watch_function *watch;
+    run_function *run;
     work_function *work; /* of what may take long. NULL: it goes over all of its operands */
     plain_function *plain;
     session_function *session;
     walk_function *walk;
     worker_function *worker;
+    bool is_question;  /* `visit` only looks: in a transaction it goes before the others, else behind them */
+    bool runs_at_once; /* not queued by a transaction that is open (EXEC, QUIT) */
     check_function *check;
     visit_function *visit;
     conclude_function *conclude;

@@ -30,6 +30,7 @@
     EACH(stream_info_commands) \
     EACH(geo_commands) \
     EACH(hyperloglog_commands) \
+    EACH(transactions_commands) \
     EACH(connection_commands) \
     EACH(client_commands) \
     EACH(own_client_commands) \

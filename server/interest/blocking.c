@@ -434,15 +434,17 @@ static void refuse_line(struct waiter_key *line) {
     }
 }
 
-static void on_changed(struct interest *interest, const struct entry *entry, enum event event) {
+static void on_changed(struct interest *interest, struct write_scope *scope, const struct entry *entry,
+                       enum event event) {
     struct waiter_key *line = line_of(interest);
+    (void)scope;
     if (event == EVENT_EXPIRED || event == EVENT_EVICTED)
         refuse_line(line);
     else if (event == EVENT_SWAP || event == EVENT_FLUSH || matters_to(line, entry))
         ready_append(line);
 }
 
-static const struct interest_kind kind = {.changed = on_changed};
+static const struct interest_kind kind = {.is_wait = true, .changed = on_changed};
 
 void blocking_start(struct keyspace *keyspace) {
     registry.keyspace = keyspace;

@@ -11,7 +11,8 @@
 struct shard_interests {
     struct interest **buckets; /* chains, the first of each */
     uint32_t bucket_count, capacity, count;
-    counter keys, keys_in_absence; /* different ones, and those with an interest that matters if they go */
+    uint32_t count_in_absence;     /* of those that matter if their key goes */
+    counter keys, keys_in_absence; /* that are waited for, and those of them where it matters if they go */
     counter looks;                 /* since the start */
 };
 
@@ -82,13 +83,15 @@ static void bucket_join(struct shard_interests *shard) {
     *place = shard->buckets[last];
 }
 
-/* Whether its key is the first, or the last, of its kind: of those that anybody has an interest in, or of
- * those with one that matters if they go. */
+/* Whether its key is the first, or the last, of its kind: of those that a client waits for, or of those where
+ * it matters to one if they go. */
 static bool is_only_of_key(const struct shard_interests *shard, const struct interest *interest,
                            bool in_absence) {
     const struct interest *other = shard->buckets[bucket_of(shard, interest->place)];
+    if (!interest->kind->is_wait) return false;
     for (; other != NULL; other = other->chain)
-        if (other != interest && (!in_absence || other->in_absence) && key_equals(other->key, interest->key))
+        if (other != interest && other->kind->is_wait && (!in_absence || other->in_absence) &&
+            key_equals(other->key, interest->key))
             return false;
     return true;
 }
@@ -108,6 +111,7 @@ bool interest_insert(struct interest *interest) {
     interest->chain = *bucket;
     *bucket = interest;
     atomic_fetch_add_explicit(&registry.count, 1, memory_order_relaxed);
+    shard->count_in_absence += interest->in_absence;
     if (++shard->count > shard->bucket_count) bucket_split(shard);
     return true;
 }
@@ -122,6 +126,7 @@ void interest_remove(struct interest *interest) {
     struct shard_interests *shard = interests_of(interest->key);
     *link_to(shard, interest) = interest->chain;
     atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
+    shard->count_in_absence -= interest->in_absence;
     if (is_only_of_key(shard, interest, false)) counter_subtract(&shard->keys, 1);
     if (interest->in_absence && is_only_of_key(shard, interest, true))
         counter_subtract(&shard->keys_in_absence, 1);
@@ -166,35 +171,33 @@ void interest_looked(const struct key *key) {
 /* ------------------------------------------------------------------ changes */
 
 /* Keys of this database are other values now in a shard, or gone. Passed over if that can't matter. */
-static void tell_database(struct shard_interests *shard, uint32_t database, bool has_values,
-                          enum event event) {
-    if (shard->count == 0 || (!has_values && counter_read(&shard->keys_in_absence) == 0)) return;
+static void tell_database(struct shard_interests *shard, struct write_scope *scope, uint32_t database,
+                          bool has_values, enum event event) {
+    if (shard->count == 0 || (!has_values && shard->count_in_absence == 0)) return;
     for (uint32_t bucket = 0; bucket < shard->bucket_count; bucket++)
         for (struct interest *interest = shard->buckets[bucket]; interest != NULL;
              interest = interest_behind(interest))
             if (interest->key->database == database && (has_values || interest->in_absence))
-                interest->kind->changed(interest, NULL, event);
+                interest->kind->changed(interest, scope, NULL, event);
 }
 
 static void on_changed(void *context, struct write_scope *scope, const struct key *key,
                        const struct entry *entry, enum event event, bool is_new) {
     (void)context;
-    (void)scope;
     (void)is_new;
     if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
     if (interests_of(key)->count == 0) return;
     for (struct interest *interest = interest_near(key); interest != NULL;
          interest = interest_behind(interest))
-        if (key_equals(interest->key, key)) interest->kind->changed(interest, entry, event);
+        if (key_equals(interest->key, key)) interest->kind->changed(interest, scope, entry, event);
 }
 
 /* What a swap brings may be what an interest waits for. A flush brings nothing, but what matters of a key
  * that is there stands in its shard. */
 static void on_changed_all(void *context, struct write_scope *scope, const struct region *region) {
     (void)context;
-    (void)scope;
     if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
-    tell_database(&registry.shards[region->shard], region->database,
+    tell_database(&registry.shards[region->shard], scope, region->database,
                   keyspace_shard_keys(registry.keyspace, region->shard, region->database) > 0, region->event);
 }
 

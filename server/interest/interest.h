@@ -1,4 +1,5 @@
-/* Interests: who wants to hear of a key's change (clients that wait for it to be filled, at present).
+/* Interests: who wants to hear of a key's change (clients that wait for it to be filled,
+ * or that watch it).
  *
  * Each shard has a table of them, by key, which its lock guards: whoever changes a key finds its interests
  * in one look, and a key in a shard without any costs one load. An interest tells by its kind what it does
@@ -15,9 +16,12 @@
 struct interest;
 
 struct interest_kind {
+    bool is_wait; /* its interests are clients that wait, and are counted as such */
     /* Its key has become this entry (NULL: it has gone); where its database was exchanged or emptied as a
-     * whole, `entry` is NULL whatever has become of it. It must not insert or remove interests. */
-    void (*changed)(struct interest *interest, const struct entry *entry, enum event event);
+     * whole, `entry` is NULL whatever has become of it (the scope tells). It must not insert or remove
+     * interests. */
+    void (*changed)(struct interest *interest, struct write_scope *scope, const struct entry *entry,
+                    enum event event);
 };
 
 /* Embedded in whatever it stands for. */
@@ -51,7 +55,7 @@ void interest_looked(const struct key *key);
 
 /* Sums over the shards. No lock. */
 struct interest_counts {
-    /* Keys that there is an interest in, and those of them with one that matters if the key goes. */
+    /* Keys that clients wait for, and those of them with one that is told if the key goes. */
     uint64_t keys, keys_in_absence;
     uint64_t looks; /* since the start: what it costs, where time says little */
 };

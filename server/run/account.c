@@ -106,3 +106,15 @@ void account(const struct execution *execution) {
         account_slow(execution, account_time(execution->worker, command, 1));
     }
 }
+
+void account_inner(const struct execution *execution, uint64_t nanoseconds, const char *error_code) {
+    struct statistics *statistics = execution->dispatcher->statistics;
+    const struct command *command = execution->call.command;
+    statistics_count(statistics, command, 1, nanoseconds);
+    if (error_code != NULL) {
+        statistics_count_failed(statistics, command);
+        statistics_count_error(error_code);
+    }
+    account_slow(execution, nanoseconds);
+    if (monitor_is_on()) feed_monitors(execution, false);
+}

@@ -30,6 +30,7 @@
 #include "memory.h"
 #include "park.h"
 #include "take.h"
+#include "transaction.h"
 #include "under_way.h"
 #include "wait.h"
 #include "walk.h"
@@ -85,6 +86,7 @@ void dispatch_free(struct worker *worker) {
     free(dispatcher->shard_queues);
     free(dispatcher->deadlines.waiters);
     blocking_abandon(&dispatcher->ended_waits);
+    watch_abandon(&dispatcher->ended_watches);
     free(dispatcher);
     worker->dispatcher = NULL;
     frame_free(worker->frame);
@@ -138,8 +140,6 @@ uint64_t dispatch_parked_count(const struct worker *worker) {
 
 /* ------------------------------------------------------------------ a request */
 
-/* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps
- * closed itself. */
 static enum outcome run_command(struct execution *execution) {
     const struct command *command = execution->call.command;
     struct under_way *under_way = execution->task->under_way;
@@ -153,6 +153,7 @@ static enum outcome run_command(struct execution *execution) {
         execute_without_shards(execution);
         return OUTCOME_DONE;
     }
+    if (command->run != NULL) return command->run(execution);
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
@@ -161,25 +162,7 @@ static enum outcome run_command(struct execution *execution) {
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
         return OUTCOME_PARKED;
 #endif
-    bool is_closer = execution->task->is_closer, is_again;
-    if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
-        bool is_made;
-        /* Without a limit there is room for anything, and no need to ask the allocator about each
-         * argument. */
-        enum outcome outcome = make_room(
-            execution, eviction_is_limited(execution->frame->lane) ? room_needed(&execution->call) : 0,
-            &is_made);
-        if (!is_made) return outcome;
-    }
-    if (is_closer || wants_all(execution)) {
-        if (!is_closer && (command->flags & COMMAND_ONE_DATABASE) != 0) return run_with_database(execution);
-        enum outcome outcome = run_with_gate(execution, &is_again);
-        if (!is_again) return outcome;
-    } else {
-        if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
-        if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
-    }
-    return run_with_keys(execution);
+    return run_with_scope(execution);
 }
 
 /* CLIENT REPLY: drops what was written since mark, or not. */
@@ -201,6 +184,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->frame = worker->frame;
     execution->task = task;
     execution->reply = reply;
+    execution->transaction = NULL;
     execution->prepared = NULL;
     execution->block.wants = false;
     execution->blocked = NULL;
@@ -211,6 +195,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     call->database = session->database;
     call->protocol = session->protocol;
     call->now = worker->now;
+    call->stands_at = 0;
     call->session = session;
     call->keyspace = worker->keyspace;
     call->block = NULL;
@@ -240,12 +225,21 @@ static void expect_one_reply(const struct execution *execution, size_t mark) {
 static void answer_without_memory(const struct execution *execution, size_t mark) {
     const struct command *command = execution->call.command;
     struct reply *reply = execution->reply;
-    if (!reply->is_broken || reply->is_over || call_writes(&execution->call) ||
-        (command->read == NULL && command->walk == NULL))
-        return;
+    bool only_reads = command->walk != NULL || (command->read != NULL && !call_writes(&execution->call));
+    if (!reply->is_broken || reply->is_over || !only_reads) return;
     reply_truncate(reply, mark);
     reply->is_broken = false;
     reply_error(reply, ERROR_NO_MEMORY);
+}
+
+/* It is not a command that has run: only what refused it is counted. */
+static enum outcome queue_request(struct execution *execution, size_t mark) {
+    account_untimed(execution->worker);
+    execution->frame->boundary_task = NULL;
+    if (transaction_queue(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (execution->is_rejected) account(execution);
+    apply_reply_mode(&execution->task->session, execution->reply, mark);
+    return OUTCOME_DONE;
 }
 
 enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
@@ -275,22 +269,25 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         (is_new && !is_admitted(&execution))) {
         account_untimed(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
+        if (session->transaction != NULL) transaction_refused(&execution, mark);
         statistics_count_error(reply->error_code);
         apply_reply_mode(session, reply, mark);
         return OUTCOME_DONE;
     }
-    task->last_command = call->command;
+    task->last_command = (uint16_t)(call->command->id + 1);
     const struct under_way *under_way = task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
     /* One that has begun goes on, but for one that has only found out so far which shards it needs. */
     bool has_begun = under_way != NULL && (under_way->further.shards == NULL || under_way->errand != NULL);
     bool is_exempt = task->is_closer || session->is_monitor || has_begun;
-    if (is_paused(worker, call->command) && !is_exempt) {
+    if (is_paused(worker, &execution) && !is_exempt) {
         task_queue_append(&dispatcher->paused, task);
         task_park(task, PARK_ON_PAUSE);
         return OUTCOME_PARKED;
     }
+    if (session->transaction != NULL && transaction_takes(session, call->command))
+        return queue_request(&execution, mark);
     if (run_command(&execution) == OUTCOME_PARKED) {
         frame->boundary_task = NULL;
         if (execution.blocked != NULL && !has_waited && monitor_is_on()) feed_monitors(&execution, true);
@@ -316,6 +313,7 @@ void dispatch_forget(struct worker *worker, struct task *task) {
     closer_give_up(worker, task);
     if (frame->boundary_task == task) frame->boundary_task = NULL;
     monitor_forget(worker, task);
+    transaction_end(worker, task);
     struct under_way *under_way = task->under_way;
     if (under_way == NULL) return;
     if (under_way->blocked != NULL) {

@@ -12,7 +12,7 @@
 
 #include "resp/request.h"
 #include "frame.h"
-#include "outcome.h"
+#include "server/command/outcome.h"
 #include "pause.h"
 #include "prepare.h"
 #include "timers.h"

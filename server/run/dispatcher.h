@@ -9,11 +9,12 @@
 
 #include "server/command/command.h"
 #include "server/interest/blocking.h"
+#include "server/interest/watch.h"
 #include "server/task/task.h"
 #include "server/worker/mailbox.h"
 #include "server/worker/worker.h"
 #include "frame.h"
-#include "outcome.h"
+#include "server/command/outcome.h"
 
 struct prepared;
 struct statistics;
@@ -39,6 +40,7 @@ struct dispatcher {
     struct task *closer;              /* keeps the gate closed while it waits; NULL: nobody */
     struct deadline_heap deadlines;   /* of this worker's waiters */
     struct ended_waits ended_waits;
+    struct ended_watches ended_watches;
     struct task_queue paused;
     struct task_queue asking;    /* who waits for other workers' answers */
     struct task_queue congested; /* writes that wait until enough of what was retired is freed */
@@ -58,6 +60,7 @@ struct execution {
     struct task *task;
     struct call call;
     struct reply *reply;
+    struct transaction *transaction; /* what is run is that, all of it (transaction.h); or NULL */
     const struct prepared *prepared; /* NULL: nothing is known yet */
     struct key key;                  /* the one key, if that was prepared */
     struct block block;              /* what the command would wait for */
@@ -67,9 +70,10 @@ struct execution {
     bool stays;                      /* there was no memory for that */
 };
 
-/* Of a row with both functions: it writes if it has a second key (SORT ... STORE). */
+/* Of what has keys: whether it needs their shards for itself. With both functions it does if it has a second
+ * key (SORT ... STORE). */
 static inline bool call_writes(const struct call *call) {
-    return call->command->write != NULL && (call->command->read == NULL || call->key_count > 1);
+    return call->command->read == NULL || (call->command->write != NULL && call->key_count > 1);
 }
 
 /* It can't go on, and has changed nothing: the client is told. */

@@ -21,13 +21,24 @@ static inline void execute_call(struct write_scope *scope, const struct call *ca
     call->command->write(scope, call, reply);
 }
 
+/* The session holds more than before. */
+static void execute_watch(struct execution *execution, struct write_scope *scope) {
+    struct session *session = &execution->task->session;
+    size_t before = session_bytes(session);
+    execution->call.command->watch(scope, session, &execution->call, execution->reply);
+    counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+}
+
 void execute_write(struct execution *execution, struct write_scope *scope) {
     const struct lane *lane = execution->frame->lane;
     struct call *call = &execution->call;
     scope->scope.counts_access = !call->session->is_no_touch;
     call->block = &execution->block;
     size_t discarded = lane->discarded_bytes;
-    execute_call(scope, call, execution->reply);
+    if (call->command->watch == NULL)
+        execute_call(scope, call, execution->reply);
+    else
+        execute_watch(execution, scope);
     execution->task->has_discarded = lane->discarded_bytes > discarded + DISCARDED_MUCH;
     call->block = NULL;
 }
@@ -57,7 +68,7 @@ static __attribute__((noinline)) void serve_waiters(struct write_scope *scope, s
     }
 }
 
-void execute_conclude(struct execution *execution, struct write_scope *scope) {
+void execute_conclude_waits(struct execution *execution, struct write_scope *scope) {
     if (blocking_is_on()) serve_waiters(scope, scope->scope.held == NULL ? NULL : &execution->frame->shards);
     if (execution->block.wants) register_waiter(execution, scope);
 }
@@ -80,10 +91,10 @@ bool execute_without_lock(struct execution *execution) {
 /* ------------------------------------------------------------------ without shards */
 
 /* What the client calls itself may be another name then. */
-static void execute_for_session(struct execution *execution) {
+static void execute_for_session(struct execution *execution, const struct call *call, struct reply *reply) {
     struct session *session = &execution->task->session;
     size_t before = session_bytes(session);
-    execution->call.command->session(session, &execution->call, execution->reply);
+    call->command->session(session, call, reply);
     counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
 }
 
@@ -95,8 +106,38 @@ void execute_without_shards(struct execution *execution) {
     if (command->plain != NULL)
         command->plain(&execution->call, execution->reply);
     else if (command->session != NULL)
-        execute_for_session(execution);
+        execute_for_session(execution, &execution->call, execution->reply);
     else
         command->worker(execution->worker, execution->task, &execution->call, execution->reply);
     if (observes) lane_leave(lane);
+}
+
+/* ------------------------------------------------------------------ one of several */
+
+/* With every shard in the scope. */
+static void walk_inside(const struct call *call, const struct read_scope *read, struct reply *reply) {
+    struct read_scope scope = *read;
+    struct walk walk = {.shard = 0};
+    scope.scope.counts_access = false;
+    reply_init(&walk.items, call->protocol);
+    walk.items.most = reply->most;
+    call->command->walk(NULL, call, &walk, reply);
+    while (!walk.is_done && !walk.items.is_over) call->command->walk(&scope, call, &walk, reply);
+    if (walk.items.is_over) reply->is_broken = reply->is_over = true;
+    reply_free(&walk.items);
+}
+
+void execute_inside(struct execution *execution, const struct call *call, struct write_scope *write,
+                    const struct read_scope *read, struct reply *reply) {
+    const struct command *command = call->command;
+    if (command->plain != NULL)
+        command->plain(call, reply);
+    else if (command->session != NULL)
+        execute_for_session(execution, call, reply);
+    else if (command->walk != NULL)
+        walk_inside(call, read, reply);
+    else if (call_writes(call))
+        execute_call(write, call, reply);
+    else
+        command->read(read, call, reply);
 }

@@ -12,8 +12,8 @@ struct under_way;
 
 /* Whether long work of this request could be another thread's. */
 static inline bool may_leave(const struct execution *execution) {
-    return !execution->worker->is_aside && !execution->stays &&
-           (execution->call.command->flags & COMMAND_BLOCKING) == 0;
+    return !execution->worker->is_aside && !execution->stays && execution->transaction == NULL &&
+           execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
 /* Of a request with so many arguments not even the keys are looked for here; but who keeps the gate closed
  * would keep its errand out. */

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include "server/task/transaction.h"
 #include "park.h"
 
 static bool must_not_retire(const struct execution *execution) {
@@ -18,10 +19,20 @@ bool may_retire(struct execution *execution) {
     return false;
 }
 
-size_t room_needed(const struct call *call) {
+static size_t room_of(const struct bulk *arguments, uint32_t count) {
     size_t bytes = 0;
-    for (uint32_t i = 1; i < call->count; i++)
-        if (call->arguments[i].owner == NULL) bytes += entry_room_for(call->arguments[i].length);
+    for (uint32_t i = 1; i < count; i++)
+        if (arguments[i].owner == NULL) bytes += entry_room_for(arguments[i].length);
+    return bytes;
+}
+
+size_t room_needed(const struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    size_t bytes = 0;
+    if (transaction == NULL) return room_of(execution->call.arguments, execution->call.count);
+    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
+        if ((queued->command->flags & COMMAND_DENYOOM) != 0)
+            bytes += room_of(queued->arguments, queued->count);
     return bytes;
 }
 

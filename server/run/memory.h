@@ -13,7 +13,7 @@ bool may_retire(struct execution *execution);
 
 /* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
  * for when they came in. */
-size_t room_needed(const struct call *call);
+size_t room_needed(const struct execution *execution);
 /* Makes room for so many bytes, if there isn't, by letting go what the policy says. If *is_made is false
  * afterwards, that was not possible: the task is parked, or Redis's error is replied. No shard is held. */
 enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made);

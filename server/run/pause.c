@@ -2,15 +2,17 @@
 
 #include "dispatcher.h"
 #include "park.h"
+#include "transaction.h"
 
 bool is_pausing(const struct worker *worker) {
     return worker->dispatcher->paused_until > worker->now_monotonic;
 }
 
-bool is_paused(const struct worker *worker, const struct command *command) {
+bool is_paused(const struct worker *worker, const struct execution *execution) {
+    const struct command *command = execution->call.command;
     if (!is_pausing(worker)) return false;
-    return !worker->dispatcher->pauses_only_writes ||
-           (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
+    uint32_t flags = command->run == NULL ? command->flags : transaction_flags(execution);
+    return !worker->dispatcher->pauses_only_writes || (flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
 }
 
 void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct command;
+struct execution;
 struct worker;
 
 /* On the worker's thread: until when (monotonic ms; 0 ends it), and whether only writes wait. */
@@ -16,6 +17,6 @@ int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes);
 
 bool is_pausing(const struct worker *worker);
 /* The command has to wait for the end of a pause. */
-bool is_paused(const struct worker *worker, const struct command *command);
+bool is_paused(const struct worker *worker, const struct execution *execution);
 
 #endif

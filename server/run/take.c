@@ -166,12 +166,17 @@ static enum outcome run_with_all(struct execution *execution) {
 }
 
 /* What a command needs for what becomes of its operands, if that isn't there. */
-static size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
+static __attribute__((noinline)) size_t room_beyond(const struct execution *execution,
+                                                    const struct write_scope *scope) {
     const struct lane *lane = execution->frame->lane;
     const struct command *command = execution->call.command;
-    if (command->room == NULL || !eviction_is_limited(lane)) return 0;
-    size_t needed = command->room(scope, &execution->call) + room_needed(&execution->call);
+    size_t needed = command->room(scope, &execution->call) + room_needed(execution);
     return eviction_has_room(lane, needed) ? 0 : needed;
+}
+
+static inline size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
+    bool is_asked = execution->call.command->room != NULL && eviction_is_limited(execution->frame->lane);
+    return is_asked ? room_beyond(execution, scope) : 0;
 }
 
 /* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others
@@ -315,4 +320,28 @@ enum outcome run_with_keys(struct execution *execution) {
     do outcome = run_with_shards(execution, &is_again);
     while (is_again);
     return outcome;
+}
+
+/* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps
+ * closed itself. */
+enum outcome run_with_scope(struct execution *execution) {
+    const struct command *command = execution->call.command;
+    bool is_closer = execution->task->is_closer, is_again;
+    if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
+        bool is_made;
+        /* Without a limit there is room for anything, and no need to ask the allocator about each
+         * argument. */
+        enum outcome outcome = make_room(
+            execution, eviction_is_limited(execution->frame->lane) ? room_needed(execution) : 0, &is_made);
+        if (!is_made) return outcome;
+    }
+    if (is_closer || wants_all(execution)) {
+        if (!is_closer && (command->flags & COMMAND_ONE_DATABASE) != 0) return run_with_database(execution);
+        enum outcome outcome = run_with_gate(execution, &is_again);
+        if (!is_again) return outcome;
+    } else {
+        if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
+        if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
+    }
+    return run_with_keys(execution);
 }

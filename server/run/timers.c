@@ -75,6 +75,8 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     if (is_due) inquiries_end_unanswered(worker);
     int64_t overdue = waits_end_overdue(worker);
     int sweep = blocking_sweep(&dispatcher->ended_waits, lane, worker->now);
+    int unwatched = watch_sweep(&dispatcher->ended_watches, lane, worker->now);
+    if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
     blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
     bool is_freeing = false;
     bool is_anybody_waiting = dispatcher->congested.first != NULL;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/config/config.h"
+#include "transaction.h"
 
 size_t session_bytes(const struct session *session) {
     const struct library *library = session->library;
@@ -11,7 +12,8 @@ size_t session_bytes(const struct session *session) {
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
-    return bytes;
+    const struct transaction *transaction = session->transaction;
+    return transaction == NULL ? bytes : bytes + transaction->bytes + transaction->watch_bytes;
 }
 
 bool session_is_admitted(const struct session *session) {

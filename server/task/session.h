@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct transaction;
+
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
 /* What a client library says of itself. Either may be NULL; owned. */
@@ -25,15 +27,16 @@ struct session {
     bool is_no_evict;
     bool is_no_touch;
     bool is_monitor;
-    bool closes_after_reply; /* QUIT, protocol errors */
-    char *name;              /* CLIENT SETNAME, or NULL; owned */
-    struct library *library; /* CLIENT SETINFO, or NULL; owned */
+    bool closes_after_reply;         /* QUIT, protocol errors */
+    struct transaction *transaction; /* MULTI, WATCH; or NULL; owned */
+    char *name;                      /* CLIENT SETNAME, or NULL; owned */
+    struct library *library;         /* CLIENT SETINFO, or NULL; owned */
 };
 
 /* What a client may call itself, and its library: longer than any that means something, and it is shown to
  * everybody who lists clients. */
 #define SESSION_NAME_MOST ((size_t)128 * 1024)
-/* Bytes of those names. */
+/* Bytes of those names, and of its transaction. */
 size_t session_bytes(const struct session *session);
 
 /* It has given the password, or there is none (any more). */

@@ -12,7 +12,6 @@
 
 #include "session.h"
 
-struct command;
 struct task;
 struct task_queue;
 struct under_way;
@@ -59,9 +58,9 @@ struct task {
     struct task *queue_next, *queue_previous;
     struct task_queue *queue;    /* that queue, or NULL */
     struct under_way *under_way; /* dispatch's own while a request is under way: a walk, an inquiry, a wait */
-    const struct command *last_command;
     struct session session;
-    uint32_t refusals; /* how often in a row its request found a lock busy */
+    uint32_t refusals;     /* how often in a row its request found a lock busy */
+    uint16_t last_command; /* 1 + the id of its last request's row; 0: there was none */
     enum park_reason park_reason : 8;
     bool is_closer : 1;     /* its request waits for the whole gate: nothing else holds it up */
     bool has_discarded : 1; /* much, by its last write: the next one waits while much of it is left to free */

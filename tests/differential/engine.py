@@ -38,6 +38,16 @@ class Batch:
         return b''.join([resp.encode(step) for step in self.steps])
 
 
+def enclosed(words, steps):
+    """Some of the requests of a pipeline between a MULTI and its end."""
+    if len(steps) < 2 or not words.chance(0.2):
+        return steps
+    first = words.below(len(steps))
+    last = words.between(first, len(steps))
+    end = [b'DISCARD'] if words.chance(0.05) else [b'EXEC']
+    return steps[:first] + [[b'MULTI']] + steps[first:last] + [end] + steps[last:]
+
+
 class Difference:
     """Where two servers disagree."""
 
@@ -80,6 +90,8 @@ def generate(seed, count, family_names):
         if seed % 2 == 0 and words.chance(0.2):
             steps.append(thresholds.change(words))
         if steps:
+            if 'transactions' in family_names:
+                steps = enclosed(words, steps)
             batches.append(Batch(connection, steps, style))
         batches += after
         made += len(steps) + len(after)
@@ -92,6 +104,7 @@ class Pair:
     def __init__(self, ours, theirs, plant=None):
         self.ours, self.theirs, self.plant = ours, theirs, plant
         self.connections = {}
+        self.queues = {} # of connections with an open transaction: what they have queued
         self.commands = 0
         self.survey = None
         self.settings = thresholds.DEFAULTS
@@ -101,6 +114,7 @@ class Pair:
             mine.close()
             other.close()
         self.connections = {}
+        self.queues = {}
 
     def reset(self):
         """Empty servers, fresh connections. Returns what became of a server that had to be started again, or None."""
@@ -171,12 +185,30 @@ class Pair:
             left, right = results
             if self.plant:
                 left = self.plant(step, left)
-            if left != right and not self.is_same(step, left, right):
+            queued = self.follow(batch.connection, step, right)
+            if left != right and not self.is_same(step, left, right) and not self.is_same_transaction(queued, left, right):
                 difference = Difference(place, number, step, left, right)
                 if self.survey is None or 'lost' in (left[0], right[0]):
                     return difference
                 self.survey(difference)
         return None
+
+    def follow(self, connection, step, reply):
+        """What the connection queues. Returns what an EXEC has just run."""
+        name, queue = step[0].upper(), self.queues.get(connection)
+        if reply == ('+', b'QUEUED') and queue is not None:
+            queue.append(step)
+        elif name == b'MULTI' and reply == ('+', b'OK'):
+            self.queues[connection] = []
+        elif queue is not None and (name == b'RESET' or (name in (b'EXEC', b'DISCARD') and (reply[0] != '-' or b'without MULTI' not in reply[1]))):
+            return self.queues.pop(connection)
+        return None
+
+    def is_same_transaction(self, queued, left, right):
+        """Reply by reply."""
+        if queued is None or left[0] != '*' or right[0] != '*' or left[1] is None or right[1] is None or len(left[1]) != len(right[1]):
+            return False
+        return len(queued) == len(left[1]) and all(mine == other or self.is_same(step, mine, other) for step, mine, other in zip(queued, left[1], right[1]))
 
     @staticmethod
     def is_same(step, left, right):
@@ -185,6 +217,9 @@ class Pair:
     def run_action(self, place, batch):
         action = batch.steps[0]
         self.commands += 1
+        if self.queues.pop(batch.connection, None) is not None: # what it does isn't for a queue
+            for connection in self.pair_of(batch.connection):
+                connection.ask(b'DISCARD')
         results = []
         for server, which in ((self.ours, 0), (self.theirs, 1)):
             try:

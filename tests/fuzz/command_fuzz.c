@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "server/interest/blocking.h"
+#include "server/interest/watch.h"
 #include "server/client/client_limit.h"
 #include "server/client/serve.h"
 #include "server/base/clock.h"
@@ -133,6 +134,7 @@ static void serve(void) {
     client_limit_start();
     CHECK(interest_start(keyspace));
     blocking_start(keyspace);
+    watch_start(keyspace);
     CHECK(serve_start(keyspace, 1, 1, &listening));
     process_is_ready();
 }

@@ -441,6 +441,7 @@ const struct command client_commands[] = {
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
      .check = command_client_list_check,
      .visit = command_client_list_visit,
+     .is_question = true,
      .conclude = command_client_list_conclude,
      .categories = "connection",
      .since = "2.4.0",

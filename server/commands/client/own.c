@@ -156,7 +156,7 @@ const struct command own_client_commands[] = {
      .syntax = "enabled:oneof(on=ON off=OFF)"},
     {.name = "client|reply",
      .arity = 3,
-     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_MAY_BE_SILENT,
      .session = command_client_reply,
      .categories = "connection",
      .since = "3.2.0",

@@ -7,6 +7,7 @@
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/version.h"
+#include "server/run/transaction.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
 #include "server/commands/client/own.h"
@@ -49,6 +50,7 @@ static void command_reset(struct worker *worker, struct task *task, const struct
     struct session *session = &task->session;
     (void)call;
     monitor_forget(worker, task);
+    transaction_end(worker, task);
     session->database = 0;
     reply->protocol = session->protocol = 2;
     session->is_no_evict = session->is_no_touch = false;
@@ -216,6 +218,7 @@ const struct command connection_commands[] = {
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
               COMMAND_ALLOW_BUSY,
      .worker = command_reset,
+     .runs_at_once = true,
      .categories = "connection",
      .since = "6.2.0",
      .group = "connection",
@@ -226,6 +229,7 @@ const struct command connection_commands[] = {
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
               COMMAND_ALLOW_BUSY,
      .session = command_quit,
+     .runs_at_once = true,
      .categories = "connection",
      .since = "1.0.0",
      .group = "connection",

@@ -165,7 +165,10 @@ static void move_or_wait(struct write_scope *scope, const struct call *call, boo
                          struct reply *reply) {
     int64_t timeout;
     if (!timeout_parse(&call->arguments[call->count - 1], call->now, &timeout, reply)) return;
-    if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) == POP_EMPTY)
+    if (move_element(scope, &call->keys[0], &call->keys[1], from_front, to_front, reply) != POP_EMPTY) return;
+    if (call->block == NULL)
+        reply_null(reply); /* where time being up is a null array, as in Redis */
+    else
         wait_or_reply(call, TYPE_LIST, timeout, 1, reply);
 }
 

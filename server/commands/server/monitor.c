@@ -4,7 +4,10 @@
 
 static void command_monitor(struct worker *worker, struct task *task, const struct call *call,
                             struct reply *reply) {
-    (void)call;
+    if (call->stands_at != 0) {
+        reply_error(reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return;
+    }
     if (task->session.is_monitor) return;
     if (monitor_add(worker, task))
         reply_ok(reply);

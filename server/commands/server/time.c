@@ -6,8 +6,7 @@
 #include "server/command/command.h"
 
 static void command_time(const struct call *call, struct reply *reply) {
-    int64_t now = clock_wall_us();
-    (void)call;
+    int64_t now = call->stands_at != 0 ? call->stands_at : clock_wall_us();
     reply_array(reply, 2);
     reply_bulk_integer(reply, now / 1000000);
     reply_bulk_integer(reply, now % 1000000);

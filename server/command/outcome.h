@@ -1,6 +1,6 @@
 /* How far a request has come. */
-#ifndef SERVER_RUN_OUTCOME_H
-#define SERVER_RUN_OUTCOME_H
+#ifndef SERVER_COMMAND_OUTCOME_H
+#define SERVER_COMMAND_OUTCOME_H
 
 enum outcome {
     OUTCOME_DONE, /* the reply is there (it may be empty: CLIENT REPLY OFF) */

@@ -1,0 +1,257 @@
+#include "watch.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/base/mutex.h"
+#include "shard/keyspace.h"
+#include "shard/scope/scope_take.h"
+#include "interest.h"
+
+/* A sweep gives up so many at most, and then lets its worker turn. */
+#define SWEEP_MOST 1024
+#define CAPACITY_FIRST 4
+
+/* Guarded by its key's shard; the version is read without it where a guess will do. */
+struct watched {
+    struct interest interest; /* first: an interest is cast back */
+    struct key key;
+    uint32_t watchers;
+    bool exists; /* as the last change left it */
+    _Atomic uint64_t version;
+    char name[];
+};
+
+struct watch {
+    struct watched *record;
+    uint64_t version;
+    bool existed;
+};
+
+struct watch_list {
+    struct watch_list *next_ended;
+    uint32_t count, capacity;
+    size_t bytes;
+    struct watch watches[];
+};
+
+static struct {
+    struct keyspace *keyspace;
+    struct mutex mutex;
+    struct watch_list *abandoned GUARDED_BY(&mutex);
+} registry = {.mutex = MUTEX_INITIALIZER};
+
+/* ------------------------------------------------------------------ records */
+
+/* A database that is emptied changes only what was there; one that is exchanged, what was there or is now. */
+static void on_changed(struct interest *interest, struct write_scope *scope, const struct entry *entry,
+                       enum event event) {
+    struct watched *record = (struct watched *)interest;
+    bool existed = record->exists;
+    record->exists = entry != NULL;
+    if (event == EVENT_SWAP) {
+        struct read_scope reading = {scope->scope};
+        record->exists = scope_peek(&reading, &record->key) != NULL;
+    }
+    if ((event == EVENT_SWAP || event == EVENT_FLUSH) && !existed && !record->exists) return;
+    uint64_t version = atomic_load_explicit(&record->version, memory_order_relaxed);
+    atomic_store_explicit(&record->version, version + 1, memory_order_relaxed);
+}
+
+static const struct interest_kind kind = {.changed = on_changed};
+
+static struct watched *record_find(const struct key *key) {
+    for (struct interest *interest = interest_near(key); interest != NULL;
+         interest = interest_behind(interest))
+        if (interest->kind == &kind && key_equals(interest->key, key)) return (struct watched *)interest;
+    return NULL;
+}
+
+static struct watched *record_create(const struct key *key, bool exists) {
+    struct watched *record = malloc(sizeof *record + key->length);
+    if (record == NULL) return NULL;
+    *record =
+        (struct watched){.interest.kind = &kind, .interest.in_absence = true, .key = *key, .exists = exists};
+    memcpy(record->name, key->data, key->length);
+    record->key.data = record->name;
+    record->key.fetch = NULL;
+    record->interest.key = &record->key;
+    if (interest_insert(&record->interest)) return record;
+    free(record);
+    return NULL;
+}
+
+/* Its shard is held exclusively, or no other thread is left. */
+static void record_leave(struct watched *record, bool is_listed) {
+    assert(record->watchers > 0);
+    if (--record->watchers > 0) return;
+    if (is_listed) interest_remove(&record->interest);
+    free(record);
+}
+
+/* ------------------------------------------------------------------ a session's list */
+
+static struct watch_list *list_with_room(struct watch_list *list) {
+    if (list != NULL && list->count < list->capacity) return list;
+    if (list != NULL && list->capacity > UINT32_MAX / 2) return NULL;
+    uint32_t capacity = list == NULL ? CAPACITY_FIRST : list->capacity * 2;
+    size_t added = (capacity - (list == NULL ? 0 : list->capacity)) * sizeof(struct watch);
+    struct watch_list *larger = realloc(list, sizeof *larger + capacity * sizeof(struct watch));
+    if (larger == NULL) return NULL;
+    if (list == NULL) *larger = (struct watch_list){.bytes = sizeof *larger};
+    larger->capacity = capacity;
+    larger->bytes += added;
+    return larger;
+}
+
+bool watch_add(struct watch_list **list, struct write_scope *scope, const struct key *key) {
+    struct watch_list *larger = list_with_room(*list);
+    struct edit edit;
+    if (larger == NULL) return false;
+    *list = larger;
+    scope_edit(scope, key, &edit);
+    bool exists = edit.entry != NULL;
+    scope_unchanged(&edit);
+    struct watched *record = record_find(key);
+    if (record == NULL) record = record_create(key, exists);
+    if (record == NULL) return false;
+    uint64_t version = atomic_load_explicit(&record->version, memory_order_relaxed);
+    /* What is watched over and over takes no more room for that. */
+    const struct watch *last = larger->count == 0 ? NULL : &larger->watches[larger->count - 1];
+    if (last != NULL && last->record == record && last->version == version) return true;
+    record->watchers++;
+    larger->watches[larger->count++] =
+        (struct watch){.record = record, .version = version, .existed = exists};
+    larger->bytes += sizeof *record + key->length;
+    return true;
+}
+
+static bool is_changed(const struct watch *watch) {
+    return atomic_load_explicit(&watch->record->version, memory_order_relaxed) != watch->version;
+}
+
+bool watch_is_touched(const struct watch_list *list, const struct read_scope *scope) {
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct watch *watch = &list->watches[i];
+        if (is_changed(watch)) return true;
+        /* Its time may be up, and nobody has noticed yet. */
+        if (watch->existed && scope_peek(scope, &watch->record->key) == NULL) return true;
+    }
+    return false;
+}
+
+bool watch_seems_touched(const struct watch_list *list) {
+    for (uint32_t i = 0; i < list->count; i++)
+        if (is_changed(&list->watches[i])) return true;
+    return false;
+}
+
+uint32_t watch_count(const struct watch_list *list) {
+    return list->count;
+}
+
+const struct key *watch_key(const struct watch_list *list, uint32_t index) {
+    return &list->watches[index].record->key;
+}
+
+size_t watch_bytes(const struct watch_list *list) {
+    return list->bytes;
+}
+
+/* ------------------------------------------------------------------ lists that have ended */
+
+/* Those of its records that the scope holds. */
+static void leave_held(struct watch_list *list, const struct write_scope *scope) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (scope_holds(&scope->scope, list->watches[i].record->key.hash))
+            record_leave(list->watches[i].record, true);
+        else
+            list->watches[kept++] = list->watches[i];
+    }
+    list->count = kept;
+}
+
+void watch_end(struct ended_watches *ended, struct watch_list *list, struct write_scope *scope) {
+    if (scope != NULL) leave_held(list, scope);
+    if (list->count == 0) {
+        free(list);
+        return;
+    }
+    list->next_ended = NULL;
+    if (ended->last != NULL)
+        ended->last->next_ended = list;
+    else
+        ended->first = list;
+    ended->last = list;
+}
+
+/* One after the other from the end. false: a shard is busy. */
+static bool list_leave(struct watch_list *list, struct lane *lane, struct shard_set *set, int64_t now,
+                       uint32_t *steps) {
+    while (list->count > 0 && *steps > 0) {
+        struct watched *record = list->watches[list->count - 1].record;
+        struct write_scope scope;
+        struct rwlock *busy;
+        shard_set_clear(set);
+        shard_set_add(set, keyspace_shard_of(registry.keyspace, record->key.hash));
+        --*steps;
+        if (!scope_try_write(&scope, lane, set, now, &busy)) return false;
+        record_leave(record, true);
+        list->count--;
+        scope_end_write(&scope);
+    }
+    return true;
+}
+
+int watch_sweep(struct ended_watches *ended, struct lane *lane, int64_t now) {
+    if (ended->first == NULL) return -1;
+    if (!lane_enter(lane)) return 1;
+    struct shard_set set;
+    uint32_t steps = SWEEP_MOST;
+    bool is_busy = false;
+    shard_set_init(&set);
+    for (struct watch_list **place = &ended->first, *list; (list = *place) != NULL && steps > 0;) {
+        if (!list_leave(list, lane, &set, now, &steps)) is_busy = true;
+        if (list->count > 0) {
+            place = &list->next_ended;
+            continue;
+        }
+        *place = list->next_ended;
+        free(list);
+    }
+    ended->last = NULL;
+    for (struct watch_list *list = ended->first; list != NULL; list = list->next_ended) ended->last = list;
+    shard_set_free(&set);
+    lane_leave(lane);
+    if (ended->first == NULL) return -1;
+    return is_busy ? 1 : 0;
+}
+
+void watch_abandon(struct ended_watches *ended) {
+    if (ended->first == NULL) return;
+    mutex_lock(&registry.mutex);
+    ended->last->next_ended = registry.abandoned;
+    registry.abandoned = ended->first;
+    mutex_unlock(&registry.mutex);
+    *ended = (struct ended_watches){NULL, NULL};
+}
+
+void watch_start(struct keyspace *keyspace) {
+    registry.keyspace = keyspace;
+}
+
+/* The tables of interests have been forgotten by now. */
+void watch_stop(void) {
+    mutex_lock(&registry.mutex);
+    for (struct watch_list *list = registry.abandoned, *next; list != NULL; list = next) {
+        next = list->next_ended;
+        for (uint32_t i = 0; i < list->count; i++) record_leave(list->watches[i].record, false);
+        free(list);
+    }
+    registry.abandoned = NULL;
+    mutex_unlock(&registry.mutex);
+}

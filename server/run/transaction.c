@@ -1,0 +1,400 @@
+#include "transaction.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "shard/base/counter.h"
+#include "shard/keyspace.h"
+#include "server/base/clock.h"
+#include "server/command/command_table.h"
+#include "server/interest/watch.h"
+#include "server/observe/statistics.h"
+#include "account.h"
+#include "execute.h"
+#include "inquire.h"
+#include "memory.h"
+#include "take.h"
+
+/* ------------------------------------------------------------------ queueing */
+
+static struct transaction *transaction_at(const struct execution *execution) {
+    return execution->task->session.transaction;
+}
+
+/* What the session holds has become more, or less, since it was `before`. */
+static void count_bytes(struct worker *worker, const struct session *session, size_t before) {
+    counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+}
+
+/* Whether it concerns other workers or the process, and so isn't for a moment in which shards are held. */
+static bool runs_apart(const struct command *command) {
+    return command->visit != NULL || command->worker != NULL ||
+           (command->plain != NULL && (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) == COMMAND_ADMIN);
+}
+
+static void take_note(struct transaction *transaction, const struct command *command) {
+    bool sums = (command->flags & COMMAND_SUMS) != 0;
+    transaction->flags |= command->flags;
+    if (command->write != NULL) transaction->writes = true;
+    if (command->read != NULL || command->write != NULL || command->walk != NULL || sums)
+        transaction->needs_shards = true;
+    if (command->walk != NULL || sums || (command->flags & (COMMAND_ALL_SHARDS | COMMAND_FINDS)) != 0)
+        transaction->wants_all = true;
+    if (command->read == NULL || (command->flags & COMMAND_OPTIMISTIC) == 0) transaction->cant_look = true;
+    if (command->room != NULL) transaction->asks_room = true;
+    if ((command->flags & COMMAND_MAY_BE_SILENT) != 0) transaction->may_be_silent = true;
+    if (runs_apart(command)) transaction->goes_apart = true;
+}
+
+enum outcome transaction_queue(struct execution *execution) {
+    struct transaction *transaction = transaction_at(execution);
+    const struct call *call = &execution->call;
+    if ((call->command->flags & COMMAND_NO_MULTI) != 0) {
+        reply_error(execution->reply, "ERR Command not allowed inside a transaction");
+        execution->is_rejected = true;
+    } else if (eviction_is_limited(execution->frame->lane)) {
+        bool is_made;
+        enum outcome outcome = make_room(execution, room_needed(execution), &is_made);
+        if (outcome == OUTCOME_PARKED) return outcome;
+    }
+    if (!execution->is_rejected) {
+        size_t before = session_bytes(call->session);
+        if (transaction_append(transaction, call->command, call->arguments, call->count) != NULL) {
+            take_note(transaction, call->command);
+            count_bytes(execution->worker, call->session, before);
+            reply_status(execution->reply, "QUEUED");
+            return OUTCOME_DONE;
+        }
+        reply_error(execution->reply, ERROR_NO_MEMORY);
+        execution->is_rejected = true;
+    }
+    transaction->has_failed = true;
+    return OUTCOME_DONE;
+}
+
+uint32_t transaction_flags(const struct execution *execution) {
+    const struct transaction *transaction = transaction_at(execution);
+    return execution->call.command->flags | (transaction == NULL ? 0 : transaction->flags);
+}
+
+/* ------------------------------------------------------------------ its end */
+
+static void unwatch(struct worker *worker, struct session *session, struct write_scope *scope) {
+    struct transaction *transaction = session->transaction;
+    if (transaction->watches == NULL) return;
+    size_t before = session_bytes(session);
+    watch_end(&worker->dispatcher->ended_watches, transaction->watches, scope);
+    transaction->watches = NULL;
+    transaction->watch_bytes = 0;
+    count_bytes(worker, session, before);
+}
+
+void transaction_end(struct worker *worker, struct task *task) {
+    struct session *session = &task->session;
+    if (session->transaction == NULL) return;
+    unwatch(worker, session, NULL);
+    size_t before = session_bytes(session);
+    transaction_free(session->transaction);
+    session->transaction = NULL;
+    count_bytes(worker, session, before);
+}
+
+void transaction_unwatch(struct worker *worker, struct task *task) {
+    struct session *session = &task->session;
+    if (session->transaction == NULL) return;
+    unwatch(worker, session, NULL);
+    size_t before = session_bytes(session);
+    if (!session->transaction->is_open) {
+        transaction_free(session->transaction);
+        session->transaction = NULL;
+    }
+    count_bytes(worker, session, before);
+}
+
+/* EXEC is answered with an error, and what was queued is forgotten. */
+static void abort_with(struct execution *execution, const char *why) {
+    transaction_end(execution->worker, execution->task);
+    reply_error_format(execution->reply, "EXECABORT Transaction discarded because of: %s", why);
+}
+
+void transaction_refused(struct execution *execution, size_t mark) {
+    struct transaction *transaction = transaction_at(execution);
+    const struct command *command = execution->call.command;
+    struct reply *reply = execution->reply;
+    if (transaction == NULL || !transaction->is_open) return;
+    if (command == NULL || command->run != transaction_run) {
+        transaction->has_failed = true;
+        return;
+    }
+    char why[256];
+    size_t length = reply->length - mark - 3; /* "-" and the line's end */
+    if (reply->is_broken || length >= sizeof why) return;
+    memcpy(why, reply->data + mark + 1, length);
+    why[length] = '\0';
+    reply_truncate(reply, mark);
+    reply_errors_clear(reply);
+    abort_with(execution, strncmp(why, "ERR ", 4) == 0 ? why + 4 : why);
+}
+
+/* ------------------------------------------------------------------ its commands, in one scope */
+
+static void call_begin(const struct execution *execution, const struct queued *queued, struct call *call) {
+    const struct session *session = &execution->task->session;
+    *call = (struct call){
+        .command = queued->command,
+        .arguments = queued->arguments,
+        .count = queued->count,
+        .keys = execution->call.keys + queued->first_key,
+        .key_count = queued->key_count,
+        .database = session->database,
+        .protocol = session->protocol,
+        .now = execution->call.now,
+        .stands_at = execution->call.stands_at,
+        .session = session,
+        .keyspace = execution->call.keyspace,
+    };
+}
+
+/* Its keys were found in the database that was the session's at first: SELECT may have been in between. */
+static void move_keys(struct frame *frame, const struct queued *queued, uint32_t database) {
+    struct key *keys = frame->keys + queued->first_key;
+    if (queued->key_count == 0 || keys[0].database == database) return;
+    for (uint32_t i = 0; i < queued->key_count; i++) keys[i].database = database;
+}
+
+static void run_one(struct execution *execution, struct queued *queued, struct write_scope *write,
+                    const struct read_scope *read, struct reply *reply) {
+    struct call call;
+    uint32_t errors = reply->error_count;
+    queued->database = execution->task->session.database;
+    move_keys(execution->frame, queued, queued->database);
+    call_begin(execution, queued, &call);
+    reply->protocol = call.protocol;
+    execute_inside(execution, &call, write, read, reply);
+    queued->has_failed = reply->error_count > errors;
+    if (queued->has_failed) memcpy(queued->error_code, reply->error_code, sizeof queued->error_code);
+}
+
+/* write: NULL if none of them writes; read: NULL if none needs a shard. */
+static void run_all(struct execution *execution, struct write_scope *write, const struct read_scope *read) {
+    struct transaction *transaction = execution->transaction;
+    struct reply *reply = execution->reply;
+    if (transaction->watches != NULL && watch_is_touched(transaction->watches, read)) {
+        reply_null_array(reply);
+        return;
+    }
+    size_t answers = 0, header = 0;
+    if (transaction->may_be_silent)
+        header = reply_defer(reply);
+    else if (!transaction->goes_apart)
+        reply_array(reply, transaction->count);
+    uint64_t before = clock_cycles();
+    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+        if (transaction->goes_apart && runs_apart(queued->command)) continue;
+        struct reply *to = transaction->goes_apart ? &queued->answer : reply;
+        size_t mark = reply_mark(to);
+        run_one(execution, queued, write, read, to);
+        answers += to->length > mark;
+        assert(to->is_broken || to->length == mark || reply_is_one(to, mark));
+        uint64_t after = clock_cycles();
+        queued->nanoseconds = clock_cycles_to_ns(after - before);
+        before = after;
+    }
+    if (transaction->may_be_silent && !transaction->goes_apart) reply_defer_array(reply, header, answers);
+    transaction->has_run = true;
+    if (write != NULL) unwatch(execution->worker, &execution->task->session, write);
+}
+
+/* A call of EXEC is always an execution's own. */
+static struct execution *execution_of(const struct call *call) {
+    return (struct execution *)((char *)(uintptr_t)call - offsetof(struct execution, call));
+}
+
+static void run_reading(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    assert(reply == execution_of(call)->reply);
+    (void)reply;
+    run_all(execution_of(call), NULL, scope);
+}
+
+static void run_writing(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    assert(reply == execution_of(call)->reply);
+    (void)reply;
+    run_all(execution_of(call), scope, &scope->reading);
+}
+
+static size_t room_of_all(const struct write_scope *scope, const struct call *call) {
+    struct execution *execution = execution_of(call);
+    size_t room = 0;
+    for (const struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
+        struct call inner;
+        if (queued->command->room == NULL) continue;
+        call_begin(execution, queued, &inner);
+        room += queued->command->room(scope, &inner);
+    }
+    return room;
+}
+
+/* ------------------------------------------------------------------ all of it as one request */
+
+static void key_add(struct execution *execution, const struct key *key) {
+    struct key *keys = execution->frame->keys;
+    keys[execution->call.key_count++] = *key;
+}
+
+/* The keys of all, each one's in a row, and those that are watched. */
+static bool find_all_keys(struct execution *execution) {
+    struct transaction *transaction = execution->transaction;
+    struct frame *frame = execution->frame;
+    struct call *call = &execution->call;
+    uint32_t watched = transaction->watches == NULL ? 0 : watch_count(transaction->watches);
+    if (!frame_reserve_keys(frame, transaction->argument_count + watched)) return false;
+    call->keys = frame->keys;
+    call->key_count = 0;
+    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+        const struct command *command = queued->command;
+        queued->first_key = call->key_count;
+        queued->key_count = 0;
+        if (command->read == NULL && command->write == NULL) continue;
+        int found = command_find_keys(command, queued->arguments, queued->count, frame->positions, NULL,
+                                      queued->count);
+        for (int i = 0; i < found; i++) {
+            const struct bulk *argument = &queued->arguments[frame->positions[i]];
+            struct key key = keyspace_key(frame->keyspace, call->database, argument->data, argument->length);
+            key_add(execution, &key);
+        }
+        queued->key_count = call->key_count - queued->first_key;
+    }
+    for (uint32_t i = 0; i < watched; i++) key_add(execution, watch_key(transaction->watches, i));
+    return true;
+}
+
+/* A row for this one time: what stands in it is what its commands are together. */
+static struct command row_of(const struct transaction *transaction, const struct command *exec) {
+    struct command row = *exec;
+    row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
+    if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY)) != 0) row.flags |= COMMAND_LONG;
+    if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
+    if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
+    if (transaction->asks_room) row.room = room_of_all;
+    if (transaction->writes)
+        row.write = run_writing;
+    else
+        row.read = run_reading;
+    row.run = NULL;
+    return row;
+}
+
+static enum outcome run_whole(struct execution *execution) {
+    struct transaction *transaction = execution->transaction;
+    const struct command *exec = execution->call.command;
+    struct command row = row_of(transaction, exec);
+    enum outcome outcome = OUTCOME_DONE;
+    execution->call.stands_at = clock_wall_us();
+    if (!transaction->needs_shards && transaction->watches == NULL) {
+        run_all(execution, NULL, NULL);
+        return OUTCOME_DONE;
+    }
+    execution->call.command = &row;
+    if (find_all_keys(execution))
+        outcome = run_with_scope(execution);
+    else
+        outcome = execution_lacks_memory(execution);
+    execution->call.command = exec;
+    return outcome;
+}
+
+/* Each is counted and shown as if it had come by itself. */
+static void account_all(const struct execution *execution) {
+    struct session *session = &execution->task->session;
+    uint32_t database = session->database;
+    for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
+        if (queued->nanoseconds == 0) continue; /* it hasn't run yet */
+        struct execution inner = *execution;
+        call_begin(execution, queued, &inner.call);
+        session->database = queued->database;
+        account_inner(&inner, queued->nanoseconds, queued->has_failed ? queued->error_code : NULL);
+        queued->nanoseconds = 0;
+    }
+    session->database = database;
+}
+
+/* ------------------------------------------------------------------ what runs apart */
+
+/* From transaction->at on: the questions, or what isn't one. */
+static enum outcome run_apart(struct execution *execution, bool is_question) {
+    struct transaction *transaction = execution->transaction;
+    for (; transaction->at != NULL; transaction->at = transaction->at->next) {
+        struct queued *queued = transaction->at;
+        const struct command *command = queued->command;
+        if (!runs_apart(command) || command->is_question != is_question) continue;
+        struct execution inner = *execution;
+        call_begin(execution, queued, &inner.call);
+        inner.reply = &queued->answer;
+        inner.reply->protocol = inner.call.protocol;
+        uint64_t before = clock_cycles();
+        if (command->visit == NULL)
+            execute_without_shards(&inner);
+        else if (run_inquiry(&inner) == OUTCOME_PARKED)
+            return OUTCOME_PARKED;
+        queued->nanoseconds = clock_cycles_to_ns(clock_cycles() - before) + 1;
+        queued->database = execution->task->session.database;
+        queued->has_failed = inner.reply->error_count > 0;
+        memcpy(queued->error_code, inner.reply->error_code, sizeof queued->error_code);
+    }
+    return OUTCOME_DONE;
+}
+
+static void assemble(struct execution *execution) {
+    struct transaction *transaction = execution->transaction;
+    size_t answers = 0;
+    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
+        answers += queued->answer.length > 0;
+    reply_array(execution->reply, answers);
+    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
+        reply_append(execution->reply, &queued->answer);
+}
+
+/* The phases before the commands, they, and those behind them. PARKED: the rest is to come. */
+static enum outcome run_phases(struct execution *execution) {
+    struct transaction *transaction = execution->transaction;
+    if (transaction->phase == TRANSACTION_ASKS) {
+        if (transaction->at == NULL) transaction->at = transaction->first;
+        if (transaction->goes_apart && run_apart(execution, true) == OUTCOME_PARKED) return OUTCOME_PARKED;
+        transaction->phase = TRANSACTION_RUNS;
+    }
+    if (transaction->phase == TRANSACTION_RUNS) {
+        if (run_whole(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+        if (!transaction->has_run || !transaction->goes_apart) return OUTCOME_DONE;
+        transaction->phase = TRANSACTION_DOES;
+        transaction->at = transaction->first;
+    }
+    if (run_apart(execution, false) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    assemble(execution);
+    return OUTCOME_DONE;
+}
+
+enum outcome transaction_run(struct execution *execution) {
+    struct transaction *transaction = transaction_at(execution);
+    if (transaction == NULL || !transaction->is_open) {
+        reply_error(execution->reply, "ERR EXEC without MULTI");
+        return OUTCOME_DONE;
+    }
+    if (transaction->has_failed) {
+        transaction_end(execution->worker, execution->task);
+        reply_error(execution->reply, "EXECABORT Transaction discarded because of previous errors.");
+        return OUTCOME_DONE;
+    }
+    size_t mark = reply_mark(execution->reply);
+    execution->transaction = transaction;
+    if (run_phases(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (transaction->has_run) {
+        account_all(execution);
+        reply_errors_clear(execution->reply); /* they are its commands' */
+    }
+    if (execution->is_rejected)
+        transaction_refused(execution, mark);
+    else
+        transaction_end(execution->worker, execution->task);
+    execution->transaction = NULL;
+    return OUTCOME_DONE;
+}
