@@ -13,6 +13,7 @@
 #define QUEUES 6
 #define WAIT_MS 300
 #define SOFT_CLIENTS 6
+#define HEAVY_OPEN_MS 1000
 
 const char *const storm_slow_keys[] = {"set:a", "set:b", "set:k", "slow:0", "slow:1", "slow:2", NULL};
 
@@ -369,7 +370,7 @@ static void play_ask(struct actor *actor) {
 
 static bool has_heavy_connection(struct actor *actor) {
     if (actor->heavy.fd >= 0) return true;
-    if (storm_open_on(actor->storm, &actor->heavy, HEAVY_WORKER)) return true;
+    if (storm_open_on(actor->storm, &actor->heavy, HEAVY_WORKER, HEAVY_OPEN_MS)) return true;
     pass(20);
     return false;
 }

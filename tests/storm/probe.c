@@ -56,7 +56,7 @@ static bool find_key(struct probe *probe) {
 void probe_open(struct probe *probe, struct storm *storm, uint32_t worker) {
     *probe =
         (struct probe){.storm = storm, .worker = worker, .state = worker + 1, .limit_us = OPEN_MS * 1000LL};
-    if (!storm_open_on(storm, &probe->wire, worker))
+    if (!storm_open_on(storm, &probe->wire, worker, OPEN_MS))
         storm_complain(storm, "no connection is to be had on worker %u", worker);
     else if (!find_key(probe))
         storm_complain(storm, "no key is to be had for worker %u", worker);

@@ -57,18 +57,24 @@ void storm_depart(struct storm *storm, uint64_t id, const char *act) {
     pthread_mutex_unlock(&storm->mutex);
 }
 
-bool storm_open_on(const struct storm *storm, struct wire *wire, uint32_t worker) {
+/* Those that are on others are kept, so that the next goes elsewhere; but not for ever, since a worker that
+ * has not turned for a while gets none, however many come. */
+bool storm_open_on(const struct storm *storm, struct wire *wire, uint32_t worker, int milliseconds) {
     struct wire others[OPENS_MOST];
     struct text request = {NULL, 0, 0};
     uint32_t count = 0;
     bool is_found = false;
+    int64_t until = now_us() + milliseconds * 1000LL;
     text_request(&request, "DEBUG WORKER");
-    while (!is_found && count < OPENS_MOST && wire_open(wire, storm->port, OPEN_MS)) {
+    do {
         char answer[64];
+        if (count == OPENS_MOST)
+            while (count > 0) wire_close(&others[--count]);
+        if (!wire_open(wire, storm->port, milliseconds)) break;
         is_found = wire_ask(wire, &request, answer, sizeof answer, OPEN_MS) && answer[0] == ':' &&
                    strtoul(answer + 1, NULL, 10) == worker;
-        if (!is_found) others[count++] = *wire; /* kept, so that the next goes elsewhere */
-    }
+        if (!is_found) others[count++] = *wire;
+    } while (!is_found && now_us() < until);
     for (uint32_t i = 0; i < count; i++) wire_close(&others[i]);
     text_free(&request);
     if (!is_found) wire->fd = -1;

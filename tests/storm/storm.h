@@ -87,8 +87,8 @@ void storm_complain(struct storm *storm, const char *format, ...) __attribute__(
 bool storm_has_complaint(struct storm *storm);
 void storm_depart(struct storm *storm, uint64_t id, const char *act);
 
-/* A connection on that worker. */
-bool storm_open_on(const struct storm *storm, struct wire *wire, uint32_t worker);
+/* A connection on that worker, within so many milliseconds. */
+bool storm_open_on(const struct storm *storm, struct wire *wire, uint32_t worker, int milliseconds);
 
 /* The acts, ended by a name that is NULL. */
 struct act {

@@ -151,7 +151,7 @@ static void write_within_limit(const char *policy) {
     char answer[128];
     for (uint32_t worker = 0; worker < WORKERS; worker++) {
         struct wire wire;
-        if (!storm_open_on(&storm, &wire, worker))
+        if (!storm_open_on(&storm, &wire, worker, QUIET_US / 1000))
             fail_msg("all is quiet, and worker %u gets no connection (seed %llu)", worker,
                      (unsigned long long)storm.seed);
         for (uint32_t i = 0; i < LIMIT_WRITES; i++) {
@@ -170,7 +170,8 @@ static void write_within_limit(const char *policy) {
 static void write_here_and_delete_there(uint32_t here, uint32_t there) {
     struct text text = {NULL, 0, 0};
     struct wire one, other;
-    if (!storm_open_on(&storm, &one, here) || !storm_open_on(&storm, &other, there))
+    if (!storm_open_on(&storm, &one, here, QUIET_US / 1000) ||
+        !storm_open_on(&storm, &other, there, QUIET_US / 1000))
         fail_msg("all is quiet, and there is no connection to be had");
     text_request_with(&text, 2 << 20, "SET here-and-there");
     for (int i = 0; i < LARGE_WRITES; i++) {
