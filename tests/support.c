@@ -347,10 +347,28 @@ int64_t info_number(redisContext *connection, const char *name) {
     return value;
 }
 
+void await_info_between(redisContext *connection, const char *name, int64_t least, int64_t most) {
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000), value;
+    while ((value = info_number(connection, name)) < least || value > most)
+        if (now_us() > deadline)
+            fail_msg("%s stays %lld, and doesn't become %lld to %lld", name, (long long)value,
+                     (long long)least, (long long)most);
+}
+
 void await_info(redisContext *connection, const char *name, int64_t value) {
-    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
-    while (info_number(connection, name) != value)
-        if (now_us() > deadline) fail_msg("%s doesn't become %lld", name, (long long)value);
+    await_info_between(connection, name, value, value);
+}
+
+/* A loop that turns for nothing does so within microseconds. */
+void expect_rest(redisContext *connection) {
+    enum { ASKED = 500, TURNS_EACH = 3, TURNS_MS = 1 };
+    int64_t began = now_us(), turns = info_number(connection, "eventloop_cycles");
+    for (int i = 0; i < ASKED; i++) (void)info_number(connection, "eventloop_cycles");
+    turns = info_number(connection, "eventloop_cycles") - turns;
+    int64_t milliseconds = (now_us() - began) / 1000;
+    if (turns > ASKED * TURNS_EACH + milliseconds * TURNS_MS)
+        fail_msg("%lld turns of the loops, for %d questions in %lld ms", (long long)turns, ASKED,
+                 (long long)milliseconds);
 }
 
 int64_t ask_integer(redisContext *connection, const char *command) {

@@ -51,8 +51,14 @@ char *reply_text(const redisReply *reply);
 
 /* A field of INFO that is a number. Fails the test if there is none of that name. */
 int64_t info_number(redisContext *connection, const char *name);
-/* Asks INFO again and again until a field has this value; fails the test after PATIENCE_SECONDS. */
+/* Asks INFO again and again until a field has this value, or lies between these; fails the test after
+ * PATIENCE_SECONDS. What was done is told by one number before it is by another: so each is awaited, and none
+ * asserted because another one has come. */
 void await_info(redisContext *connection, const char *name, int64_t value);
+void await_info_between(redisContext *connection, const char *name, int64_t least, int64_t most);
+/* Fails the test if the server's loops turn while they have nothing to do but to tell the time and to answer
+ * INFO. */
+void expect_rest(redisContext *connection);
 /* What a command is answered, a number. */
 int64_t ask_integer(redisContext *connection, const char *command);
 

@@ -76,8 +76,8 @@ static void one_client_too_many_is_told_so_and_a_freed_place_is_given_on(void **
         resp3_expect_end(refused);
         resp3_close(refused);
     }
-    assert_int_equal(info_number(admin, "rejected_connections"), 3);
-    assert_int_equal(info_number(admin, "connected_clients"), 6);
+    await_info(admin, "rejected_connections", 3);
+    await_info(admin, "connected_clients", 6);
     for (int i = 0; i < 20; i++) {
         resp3_close(connections[i % 5]);
         await_info(admin, "connected_clients", 5);

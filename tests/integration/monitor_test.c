@@ -151,6 +151,19 @@ static void ping_many(struct resp3 *sender, struct resp3 *monitor, int times) {
     }
 }
 
+/* Others on the machine only ever make it more. */
+static double least_cpu_of(const struct server *server, struct resp3 *sender, struct resp3 *monitor,
+                           int times) {
+    double least = 0;
+    for (int i = 0; i < 3; i++) {
+        double before = server_cpu_seconds(server);
+        ping_many(sender, monitor, times);
+        double used = server_cpu_seconds(server) - before;
+        if (i == 0 || used < least) least = used;
+    }
+    return least;
+}
+
 /* Looking for the monitor among them made it many times as much. */
 static void one_monitor_costs_the_same_beside_thousands_of_idle_clients(void **state) {
     enum { IDLE = 3000, PINGS = 5000 };
@@ -160,15 +173,11 @@ static void one_monitor_costs_the_same_beside_thousands_of_idle_clients(void **s
     static struct resp3 *idle[IDLE];
     resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     ping_many(sender, monitor, 1000);
-    double before = server_cpu_seconds(server);
-    ping_many(sender, monitor, PINGS);
-    double alone = server_cpu_seconds(server) - before;
+    double alone = least_cpu_of(server, sender, monitor, PINGS);
     for (int i = 0; i < IDLE; i++) idle[i] = resp3_connect(server);
     resp3_exchange(idle[IDLE - 1], "CLIENT ID", ":3002\r\n");
     expect_seen(monitor, "0", "\"CLIENT\" \"ID\"");
-    before = server_cpu_seconds(server);
-    ping_many(sender, monitor, PINGS);
-    double beside = server_cpu_seconds(server) - before;
+    double beside = least_cpu_of(server, sender, monitor, PINGS);
     if (beside > 2.5 * alone + 0.05)
         fail_msg("%d PINGs: %f s alone, %f s beside idle clients", PINGS, alone, beside);
     for (int i = 0; i < IDLE; i++) resp3_close(idle[i]);

@@ -73,12 +73,6 @@ static void an_http_request_closes_the_connection_and_nothing_behind_it_is_obeye
 
 /* ------------------------------------------------------------------ memory */
 
-static void await_at_most(redisContext *observer, const char *field, int64_t most) {
-    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
-    while (info_number(observer, field) > most)
-        if (now_us() > deadline) fail_msg("%s doesn't become %lld", field, (long long)most);
-}
-
 /* Sends, and waits until the server has it. */
 static void send_and_await(struct resp3 *connection, redisContext *observer, const char *data,
                            size_t length) {
@@ -113,7 +107,7 @@ static void an_argument_that_is_announced_and_not_sent_takes_no_room(void **stat
     assert_true(counted >= (int64_t)(4 * MIB) && counted <= (int64_t)(9 * MIB));
     assert_true(info_number(observer, "used_memory") < used + (int64_t)(10 * MIB));
     for (size_t i = 0; i < 8; i++) resp3_close(strangers[i]);
-    await_at_most(observer, "client_input_bytes", input);
+    await_info_between(observer, "client_input_bytes", 0, input);
     expect(observer, "16", "DBSIZE");
     free(value);
     redisFree(observer);
@@ -137,8 +131,7 @@ static void the_arguments_of_an_unfinished_request_are_counted(void **state) {
     assert_true(counted >= (6 + 24) * ARGUMENTS);
     assert_true(grown <= counted + (int64_t)MIB / 4);
     resp3_close(stranger);
-    await_at_most(observer, "client_input_bytes", input);
-    assert_int_equal(info_number(observer, "client_input_bytes"), input);
+    await_info(observer, "client_input_bytes", input);
     free(empty);
     redisFree(observer);
     stop(server);

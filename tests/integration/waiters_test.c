@@ -11,12 +11,6 @@
 
 #include "tests/one_client.h"
 
-static void await(const char *field, int64_t wanted) {
-    int64_t deadline = now_us() + 60000000;
-    while (info_number(client, field) != wanted)
-        if (now_us() > deadline) fail_msg("%s never became %lld", field, (long long)wanted);
-}
-
 static void send_only(redisContext *connection) {
     for (int done = 0; !done;) assert_int_equal(redisBufferWrite(connection, &done), REDIS_OK);
 }
@@ -66,7 +60,7 @@ static void a_move_behind_many_others_is_served_with_its_shard_held(void **unuse
     expect(client, "[x]", "LRANGE d 0 -1");
     expect(client, "0", "EXISTS a b c");
     for (int i = 1; i < 63; i++) redisFree(waiting[i]);
-    await("total_blocking_keys", 0);
+    await_info(client, "total_blocking_keys", 0);
     expect(client, "1", "DEL d");
 }
 
@@ -115,7 +109,7 @@ static void a_move_whose_destination_is_busy_looks_again_for_itself(void **unuse
     redisFree(holder);
     expect(client, "[5]", "LRANGE to:5 0 -1");
     expect(client, "0", "EXISTS a");
-    await("blocked_clients", 0);
+    await_info(client, "blocked_clients", 0);
     expect(client, "OK", "FLUSHALL");
 }
 
@@ -129,7 +123,7 @@ static void a_key_named_twice_is_waited_for_once(void **unused) {
     expect_answer(second, "[k, 3]");
     expect(client, "[2]", "LRANGE k 0 -1");
     expect(client, "1", "DEL k");
-    await("total_blocking_keys", 0);
+    await_info(client, "total_blocking_keys", 0);
 }
 
 static void what_is_served_counts_as_a_change_of_its_own(void **unused) {
@@ -161,12 +155,12 @@ static int64_t looks_of_waits(int count) {
     int64_t before = info_number(client, "waiter_looks");
     append_many(waiting, "BLPOP", "wide:", count, NULL, "0");
     send_only(waiting);
-    await("total_blocking_keys", count);
+    await_info(client, "total_blocking_keys", count);
     append_many(client, "MSET", "wide:", count, "x", NULL);
     expect_next(client, "OK");
     int64_t looks = info_number(client, "waiter_looks") - before;
     redisFree(waiting);
-    await("total_blocking_keys", 0);
+    await_info(client, "total_blocking_keys", 0);
     expect(client, "OK", "FLUSHALL");
     return looks;
 }
@@ -187,7 +181,7 @@ static void a_key_named_many_times_costs_a_look_each(void **unused) {
     int64_t before = info_number(client, "waiter_looks");
     redisAppendCommandArgv(waiting, MANY + 2, arguments, NULL);
     send_only(waiting);
-    await("blocked_clients", 1);
+    await_info(client, "blocked_clients", 1);
     assert_in_range(info_number(client, "waiter_looks") - before, MANY, 4 * MANY);
     expect(client, "1", "RPUSH same x");
     expect_answer(waiting, "[same, x]");
@@ -201,7 +195,7 @@ static void who_fills_a_list_looks_at_those_whom_it_serves(void **unused) {
         redisAppendCommand(waiting[i], "BLPOP k 0");
         send_only(waiting[i]);
     }
-    await("blocked_clients", 200);
+    await_info(client, "blocked_clients", 200);
     int64_t before = info_number(client, "waiter_looks");
     for (int i = 0; i < 50; i++) expect(client, "1", "RPUSH k x");
     expect(client, "OK", "SET k text");
@@ -209,9 +203,9 @@ static void who_fills_a_list_looks_at_those_whom_it_serves(void **unused) {
     expect(client, "1", "ZADD k 1 one");
     expect(client, "1", "DEL k");
     assert_in_range(info_number(client, "waiter_looks") - before, 50, 54 * 12);
-    await("blocked_clients", 150);
+    await_info(client, "blocked_clients", 150);
     for (int i = 0; i < 200; i++) redisFree(waiting[i]);
-    await("total_blocking_keys", 0);
+    await_info(client, "total_blocking_keys", 0);
 }
 
 static void news_for_one_consumer_of_a_group_is_not_shown_to_all(void **unused) {
@@ -223,8 +217,8 @@ static void news_for_one_consumer_of_a_group_is_not_shown_to_all(void **unused) 
         redisAppendCommand(waiting[i], "XREADGROUP GROUP g %d BLOCK 0 STREAMS s >", i);
         send_only(waiting[i]);
     }
-    await("blocked_clients", 200);
-    assert_int_equal(info_number(client, "total_blocking_keys_on_nokey"), 1);
+    await_info(client, "blocked_clients", 200);
+    await_info(client, "total_blocking_keys_on_nokey", 1);
     int64_t before = info_number(client, "waiter_looks");
     for (int i = 1; i <= 20; i++) {
         char id[16];
@@ -232,11 +226,11 @@ static void news_for_one_consumer_of_a_group_is_not_shown_to_all(void **unused) 
         expect(client, id, "XADD s %d-0 f v", i);
     }
     assert_in_range(info_number(client, "waiter_looks") - before, 20, 20 * 12);
-    await("blocked_clients", 180);
+    await_info(client, "blocked_clients", 180);
     expect(client, "1", "DEL s");
-    await("blocked_clients", 0);
+    await_info(client, "blocked_clients", 0);
     for (int i = 0; i < 200; i++) redisFree(waiting[i]);
-    await("total_blocking_keys_on_nokey", 0);
+    await_info(client, "total_blocking_keys_on_nokey", 0);
 }
 
 static void databases_change_beside_waiters_in_linear_work(void **unused) {
@@ -244,7 +238,7 @@ static void databases_change_beside_waiters_in_linear_work(void **unused) {
     redisContext *waiting = server_connect(server);
     append_many(waiting, "BLPOP", "wide:", MANY, NULL, "0");
     send_only(waiting);
-    await("total_blocking_keys", MANY);
+    await_info(client, "total_blocking_keys", MANY);
     expect(client, "OK", "SELECT 1");
     append_many(client, "MSET", "wide:", MANY, "x", NULL);
     expect_next(client, "OK");
@@ -258,7 +252,7 @@ static void databases_change_beside_waiters_in_linear_work(void **unused) {
     expect(client, "OK", "SWAPDB 0 1");
     expect_answer(waiting, "[wide:7, x]");
     expect(client, "OK", "SELECT 0");
-    await("total_blocking_keys", 0);
+    await_info(client, "total_blocking_keys", 0);
     expect(client, "0", "DBSIZE");
 }
 
@@ -281,9 +275,9 @@ static void ended_waits_give_back_what_they_held(void **unused) {
         assert_int_equal(reply->type, REDIS_REPLY_NIL);
         freeReplyObject(reply);
     }
-    assert_in_range(info_number(client, "client_wait_bytes"), 0, 4 * 400000);
+    await_info_between(client, "client_wait_bytes", 0, 4 * 400000);
     redisFree(waiting);
-    await("client_wait_bytes", 0);
+    await_info(client, "client_wait_bytes", 0);
     free(name);
 }
 
@@ -303,7 +297,7 @@ static void a_wait_is_counted_to_its_client(void **unused) {
     freeReplyObject(list);
     expect(client, "1", "RPUSH %s x", name);
     redisFree(waiting);
-    await("client_wait_bytes", 0);
+    await_info(client, "client_wait_bytes", 0);
     expect(client, "OK", "FLUSHALL");
     free(name);
     free(command);
