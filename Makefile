@@ -44,7 +44,7 @@ PRODUCT := $(RESP) $(SHARD) $(SERVER) server/main.c
 C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $(FUZZERS) $(OOM) $(BENCHES) $(POLICIES) $(WORKLOADS) $(OWNER)
 H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
-RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev
+RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev liblua5.1-0-dev lua-cjson-dev lua-bitop-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
 	libcmocka-dev libhiredis-dev spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
@@ -95,7 +95,8 @@ endif
 
 COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
 LINK = $(COMPILE_$(VARIANT)) -g $(LINK_$(VARIANT))
-LIBS = $(LIBS_$(VARIANT)) -luring -lcrypto -lm -lpthread
+# Lua is linked in, so that a server runs where only its binary is.
+LIBS = $(LIBS_$(VARIANT)) -luring -lcrypto -l:liblua5.1-cjson.a -l:liblua5.1-bitop.a -l:liblua5.1.a -lm -lpthread
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 programs = $(patsubst %.c,$(BUILD)/%,$(1))

@@ -279,7 +279,7 @@ static int double_digits(char digits[static 17], int *point, double value) {
 
 /* As Redis 7.2: an integer up to 2^62 with all its digits. Else without an exponent if at most seven
  * zeros follow the digits, or at most six digits the point, or if the exponent would be from -3 to 3. */
-static size_t double_write(char *out, size_t size, double value) {
+size_t reply_double_format(char *out, size_t size, double value) {
     char digits[17];
     int point;
     if (isnan(value)) return (size_t)snprintf(out, size, "nan");
@@ -301,7 +301,7 @@ static size_t double_write(char *out, size_t size, double value) {
 
 void reply_double(struct reply *reply, double value) {
     char text[64];
-    reply_double_text(reply, text, double_write(text, sizeof text, value));
+    reply_double_text(reply, text, reply_double_format(text, sizeof text, value));
 }
 
 void reply_double_text(struct reply *reply, const char *text, size_t length) {

@@ -70,6 +70,8 @@ void reply_boolean(struct reply *reply, bool value); /* RESP2: integer 1 or 0 */
 /* RESP3 ",1.5"; RESP2 a bulk. The fewest digits that read back the same, laid out as Redis 7.2 does ("inf",
  * "-inf", "nan", "1e+20"). */
 void reply_double(struct reply *reply, double value);
+/* The layout alone, without a terminator's being counted; out has 64 bytes or more. Returns the length. */
+size_t reply_double_format(char *out, size_t size, double value);
 /* The same for one that is laid out already. */
 void reply_double_text(struct reply *reply, const char *text, size_t length);
 /* RESP3 "=15\r\ntxt:..."; RESP2 a bulk. kind has three letters. */
