@@ -139,6 +139,10 @@ $(BUILD)/%.o: %.c Makefile
 # Asserts in tests are meant, whatever the variant.
 $(BUILD)/tests/%.o: COMPILE += -UNDEBUG -fno-lto
 
+# In one piece, so that what a request goes through may be inlined from wherever it stands.
+ifeq ($(VARIANT),release)
+$(BUILD)/latchkey: LINK += -flto-partition=one
+endif
 $(BUILD)/latchkey: $(call objects,server/main.c $(SERVER) $(RESP) $(SHARD))
 	$(LINK) $^ -o $@ $(LIBS)
 

@@ -85,7 +85,7 @@ static void account_slow(const struct execution *execution, uint64_t nanoseconds
     }
 }
 
-void account(const struct execution *execution) {
+inline void account(const struct execution *execution) {
     struct statistics *statistics = execution->dispatcher->statistics;
     struct frame *frame = execution->frame;
     const struct command *command = execution->call.command;

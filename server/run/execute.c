@@ -10,7 +10,7 @@
  * much as well. */
 #define DISCARDED_MUCH 65536
 
-void execute_read(struct execution *execution, struct read_scope *scope) {
+inline void execute_read(struct execution *execution, struct read_scope *scope) {
     scope->scope.counts_access = !execution->call.session->is_no_touch;
     execution->call.command->read(scope, &execution->call, execution->reply);
 }
@@ -29,7 +29,7 @@ static void execute_watch(struct execution *execution, struct write_scope *scope
     counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
 }
 
-void execute_write(struct execution *execution, struct write_scope *scope) {
+inline void execute_write(struct execution *execution, struct write_scope *scope) {
     const struct lane *lane = execution->frame->lane;
     struct call *call = &execution->call;
     scope->scope.counts_access = !call->session->is_no_touch;

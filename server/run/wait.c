@@ -4,7 +4,7 @@
 
 #include "under_way.h"
 
-enum outcome wait_for_key(struct execution *execution) {
+enum outcome wait_begin(struct execution *execution) {
     struct blocked_client *waiter = execution->blocked;
     blocking_wake();
     if (waiter == NULL) return OUTCOME_DONE;

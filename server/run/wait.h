@@ -9,7 +9,10 @@ struct under_way;
 
 /* The execution's scope has ended. Workers whose clients got something are woken; and if the command itself
  * waits, its task is parked. */
-enum outcome wait_for_key(struct execution *execution);
+enum outcome wait_begin(struct execution *execution);
+static inline enum outcome wait_for_key(struct execution *execution) {
+    return execution->blocked == NULL && !blocking_is_on() ? OUTCOME_DONE : wait_begin(execution);
+}
 /* What the task waited for has come, or will not: replies. false: it has come, but is to be fetched by
  * running the command again. */
 bool wait_answer(struct execution *execution, struct under_way *under_way);
