@@ -88,28 +88,50 @@ static void what_one_client_sets_and_another_deletes_is_no_debt(void **unused) {
 
 /* ------------------------------------------------------------------ what commands need */
 
-/* What a worker has for the keys of a request is no longer there when that has had 200,000. */
-static void scratch_of_a_long_request_is_given_back(void **unused) {
+/* What a worker has for the keys of a request is no longer there when that has had 200,000, and was no more
+ * than their number explains: so that nobody goes for it where there is room for that, and where there is
+ * none, it is there for those only who may have it. */
+static void scratch_of_a_long_request_is_bounded_and_given_back(void **unused) {
     (void)unused;
-    enum { KEYS = 200000 };
+    enum { KEYS = 200000, KEY_BYTES = 160, VALUES = 100 };
+    static const struct {
+        const char *policy;
+        int64_t beyond; /* what is in use; 0: no limit */
+    } limits[] = {{"noeviction", 0}, {"noeviction", 2 << 20}, {"allkeys-lru", 48 << 20}};
     static char names[KEYS][12];
-    static const char *arguments[KEYS + 1] = {"EXISTS"};
+    static const char *arguments[KEYS + 1];
     for (int i = 0; i < KEYS; i++) {
         snprintf(names[i], sizeof names[i], "no:%d", i);
         arguments[i + 1] = names[i];
     }
-    start_with("noeviction", "0");
-    int64_t before = info_number(clients[0], "used_memory");
-    for (int i = 0; i < CLIENTS; i++) {
-        redisReply *reply = redisCommandArgv(clients[i], KEYS + 1, arguments, NULL);
-        assert_non_null(reply);
-        assert_int_equal(reply->integer, 0);
+    for (size_t k = 0; k < sizeof limits / sizeof limits[0]; k++) {
+        start_with(limits[k].policy, "0");
+        for (int i = 0; i < VALUES; i++) assert_true(set(clients[i % CLIENTS], "value", i, 100000));
+        int64_t before = info_number(clients[0], "used_memory");
+        if (limits[k].beyond > 0) limit_to(before + limits[k].beyond);
+        for (int i = 0; i < 2; i++) { /* one on each worker */
+            arguments[0] = "EXISTS";
+            redisReply *reply = redisCommandArgv(clients[i], KEYS + 1, arguments, NULL);
+            assert_non_null(reply);
+            assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+            assert_int_equal(reply->integer, 0);
+            freeReplyObject(reply);
+            redisFree(clients[i]);
+            clients[i] = server_connect(server);
+            await_info_between(clients[i], "used_memory", 0, before + (1 << 20));
+        }
+        assert_in_range(info_number(clients[0], "used_memory_peak"), 0, before + KEYS * KEY_BYTES);
+        assert_int_equal(info_number(clients[0], "evicted_keys"), 0);
+        arguments[0] = "MSET"; /* each name with the next for its value */
+        redisReply *reply = redisCommandArgv(clients[1], KEYS + 1, arguments, NULL);
+        bool is_refused = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM command", 11) == 0;
+        assert_int_equal(is_refused, limits[k].beyond == 2 << 20);
         freeReplyObject(reply);
-        redisFree(clients[i]);
-        clients[i] = server_connect(server);
+        if (is_refused) assert_int_equal(ask_integer(clients[0], "DBSIZE"), VALUES);
+        expect(clients[0], "OK", "FLUSHALL");
+        await_info_between(clients[0], "used_memory", 0, before - VALUES * 100000 + (1 << 20));
+        stop();
     }
-    await_info_between(clients[0], "used_memory", 0, before + (1 << 20));
-    stop();
 }
 
 /* Values are freed by and by; who replaces large ones faster than that waits, so that they don't pile up. */
@@ -134,6 +156,51 @@ static void who_discards_much_waits_until_it_is_freed(void **unused) {
     }
     assert_true(ROUNDS * one > 2 * (32 << 20)); /* or the test shows nothing */
     assert_true(most <= (32 << 20) + one);
+    stop();
+}
+
+/* The same, where many do so at once, and none of them much. */
+static void many_who_delete_what_they_have_written_wait_until_it_is_freed(void **unused) {
+    (void)unused;
+    enum { WRITERS = 30, FIELDS = 5000, ROUNDS = 4, PENDING_MOST = 32 << 20 };
+    static char names[FIELDS][16], key[16], value[128];
+    static const char *arguments[2 + 2 * FIELDS] = {"HSET", key};
+    redisContext *writers[WRITERS];
+    memset(value, 'v', sizeof value - 1);
+    for (int i = 0; i < FIELDS; i++) {
+        snprintf(names[i], sizeof names[i], "field:%d", i);
+        arguments[2 + 2 * i] = names[i];
+        arguments[3 + 2 * i] = value;
+    }
+    start_with("noeviction", "0");
+    int64_t before = info_number(clients[0], "used_memory"), most = 0;
+    snprintf(key, sizeof key, "hash");
+    freeReplyObject(redisCommandArgv(clients[0], 2 + 2 * FIELDS, arguments, NULL));
+    int64_t one = info_number(clients[0], "used_memory") - before;
+    assert_true(ROUNDS * WRITERS * one > 2 * PENDING_MOST); /* or the test shows nothing */
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = server_connect(server);
+        snprintf(key, sizeof key, "hash:%d", i);
+        for (int k = 0; k < ROUNDS; k++) {
+            redisAppendCommandArgv(writers[i], 2 + 2 * FIELDS, arguments, NULL);
+            redisAppendCommand(writers[i], "DEL %s", key);
+        }
+        for (int done = 0; !done;) assert_int_equal(redisBufferWrite(writers[i], &done), REDIS_OK);
+    }
+    for (int i = 0; i < WRITERS; i++)
+        for (int k = 0; k < 2 * ROUNDS; k++) {
+            redisReply *reply;
+            assert_int_equal(redisGetReply(writers[i], (void **)&reply), REDIS_OK);
+            assert_int_equal(reply->integer, k % 2 == 0 ? FIELDS : 1);
+            freeReplyObject(reply);
+            int64_t pending = info_number(clients[1], "lazyfree_pending_bytes");
+            most = pending > most ? pending : most;
+        }
+    assert_true(most <= PENDING_MOST + WRITERS * one);
+    for (int i = 0; i < WRITERS; i++) redisFree(writers[i]);
+    expect(clients[0], "1", "DEL hash");
+    await_info(clients[0], "lazyfree_pending_bytes", 0);
+    await_info_between(clients[0], "used_memory", 0, before + (1 << 20));
     stop();
 }
 
@@ -207,8 +274,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_that_is_set_later_refuses_and_evicts_nothing_below_it),
         cmocka_unit_test(what_one_client_sets_and_another_deletes_is_no_debt),
-        cmocka_unit_test(scratch_of_a_long_request_is_given_back),
+        cmocka_unit_test(scratch_of_a_long_request_is_bounded_and_given_back),
         cmocka_unit_test(who_discards_much_waits_until_it_is_freed),
+        cmocka_unit_test(many_who_delete_what_they_have_written_wait_until_it_is_freed),
         cmocka_unit_test(who_may_go_but_is_held_by_another_is_waited_for),
         cmocka_unit_test(what_grows_from_operands_is_refused_or_has_room_made),
     };
