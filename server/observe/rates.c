@@ -24,6 +24,11 @@ void rates_tick(void) {
     pthread_mutex_unlock(&mutex);
 }
 
+/* A reset in between makes counters go back, and not all of them equally far: there is no rate then. */
+static uint64_t gain(uint64_t first, uint64_t last) {
+    return last < first ? 0 : last - first;
+}
+
 void rates_read(struct rates *rates) {
     *rates = (struct rates){0};
     pthread_mutex_lock(&mutex);
@@ -31,14 +36,14 @@ void rates_read(struct rates *rates) {
         const struct tick *last = &ticks[(tick_count - 1) % TICKS],
                           *first = &ticks[tick_count < TICKS ? 0 : tick_count % TICKS];
         double seconds = (double)(last->time - first->time) / 1000.0;
-        /* A reset in between makes the counters go back: then there is no rate. */
-        if (seconds > 0 && last->totals.commands >= first->totals.commands) {
-            rates->commands = (uint64_t)((double)(last->totals.commands - first->totals.commands) / seconds);
-            uint64_t turns = last->totals.turns - first->totals.turns;
+        if (seconds > 0) {
+            const struct worker_totals *from = &first->totals, *to = &last->totals;
+            uint64_t turns = gain(from->turns, to->turns);
+            rates->commands = (uint64_t)((double)gain(from->commands, to->commands) / seconds);
             rates->turns = (uint64_t)((double)turns / seconds);
-            rates->turn_us = turns == 0 ? 0 : (last->totals.busy_us - first->totals.busy_us) / turns;
-            rates->bytes_in = (double)(last->totals.bytes_in - first->totals.bytes_in) / seconds;
-            rates->bytes_out = (double)(last->totals.bytes_out - first->totals.bytes_out) / seconds;
+            rates->turn_us = turns == 0 ? 0 : gain(from->busy_us, to->busy_us) / turns;
+            rates->bytes_in = (double)gain(from->bytes_in, to->bytes_in) / seconds;
+            rates->bytes_out = (double)gain(from->bytes_out, to->bytes_out) / seconds;
         }
     }
     pthread_mutex_unlock(&mutex);

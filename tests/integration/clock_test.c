@@ -1,5 +1,5 @@
-/* Durations: no clock that somebody sets changes them, and they end when their time has passed. DEBUG CLOCK
- * stands in for both. */
+/* Durations, and what is measured by them: no clock that somebody sets changes them, and they end when their
+ * time has passed. DEBUG CLOCK stands in for both. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,8 +115,38 @@ static void what_waits_ends_when_its_time_has_passed(void **state) {
     expect(admin, "OK", "CONFIG SET timeout 0");
 }
 
+/* A tenth of a second in which the server does nothing. */
+static void idle(void) {
+    redisReply *reply = redisCommand(admin, "BLPOP nothing 0.1");
+    assert_int_equal(reply->type, REDIS_REPLY_NIL);
+    freeReplyObject(reply);
+}
+
+#define TURNS 2000
+
+static void a_reset_of_the_counters_makes_no_rate_absurd(void **state) {
+    (void)state;
+    for (int i = 0; i < TURNS; i++) expect(admin, "PONG", "PING");
+    while (info_number(admin, "instantaneous_ops_per_sec") < 100) idle();
+    while (info_number(admin, "instantaneous_ops_per_sec") >= 100) idle();
+    /* All that was counted lies before what rates are made of now. After this there are more commands than
+     * there were, but fewer turns. */
+    expect(admin, "OK", "CONFIG RESETSTAT");
+    for (int i = 0; i < 4 * TURNS; i++) redisAppendCommand(admin, "PING");
+    for (int i = 0; i < 4 * TURNS; i++) {
+        redisReply *reply;
+        assert_int_equal(redisGetReply(admin, (void **)&reply), REDIS_OK);
+        freeReplyObject(reply);
+    }
+    for (int i = 0; i < 4; i++) {
+        idle();
+        assert_true(info_number(admin, "instantaneous_eventloop_cycles_per_sec") < 10000000);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reset_of_the_counters_makes_no_rate_absurd),
         cmocka_unit_test(a_clock_that_is_set_changes_no_age),
         cmocka_unit_test(a_pause_is_neither_longer_nor_shorter_for_a_clock_that_is_set),
         cmocka_unit_test(what_waits_ends_when_its_time_has_passed),
