@@ -25,10 +25,12 @@ static size_t padded(size_t size) {
     return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 }
 
-void journal_init(struct journal *journal, void *context) {
+void journal_init(struct journal *journal, void *context, void (*count)(void *context, int64_t bytes)) {
     journal->last = &journal->first;
     journal->is_broken = false;
     journal->context = context;
+    journal->count = count;
+    journal->held = journal->told = 0;
     journal_renew(journal);
     journal->first = (struct journal_piece){NULL, 0, sizeof journal->few, journal->few};
 }
@@ -40,7 +42,21 @@ void journal_renew(struct journal *journal) {
 
 struct journal_mark journal_mark(struct journal *journal) {
     journal_renew(journal);
-    return (struct journal_mark){journal->last, journal->last->used};
+    return (struct journal_mark){journal->last, journal->last->used, journal->held};
+}
+
+static void tell(struct journal *journal, int64_t held) {
+    if (journal->count != NULL && held != journal->told)
+        journal->count(journal->context, held - journal->told);
+    journal->told = held;
+}
+
+/* Most journals are short, and nobody is told of them. */
+void journal_hold(struct journal *journal, int64_t bytes) {
+    journal->held += bytes;
+    assert(journal->held >= 0);
+    int64_t untold = journal->held - journal->told;
+    if (untold >= JOURNAL_UNTOLD || untold <= -JOURNAL_UNTOLD) tell(journal, journal->held);
 }
 
 bool journal_reserve(struct journal *journal, size_t notes, size_t bytes) {
@@ -55,6 +71,7 @@ bool journal_reserve(struct journal *journal, size_t notes, size_t bytes) {
     if ((piece = malloc(header + capacity)) == NULL) return false;
     *piece = (struct journal_piece){last, 0, capacity, (char *)piece + header};
     journal->last = piece;
+    journal_hold(journal, (int64_t)(header + capacity));
     return true;
 }
 
@@ -94,7 +111,11 @@ void journal_keep_bytes(void *at, size_t size) {
 }
 
 void journal_let_go(void *memory) {
-    if (memory == NULL || write_note(journal_open, &let_go, memory, NULL, 0) != NULL) return;
+    if (memory == NULL) return;
+    if (write_note(journal_open, &let_go, memory, NULL, 0) != NULL) {
+        journal_hold(journal_open, (int64_t)memory_size(memory));
+        return;
+    }
     journal_open->is_broken = true;
     free(memory);
 }
@@ -183,9 +204,11 @@ void journal_back(struct journal *journal, struct journal_mark mark) {
             char *bytes = note_pop(journal, &note);
             take_back(journal, &note, bytes);
         }
-        if (journal->last == mark.piece) return;
+        if (journal->last == mark.piece) break;
         piece_drop(journal);
     }
+    journal->held = mark.held;
+    if (journal->told > mark.held) tell(journal, mark.held);
 }
 
 void journal_end(struct journal *journal) {
@@ -196,7 +219,9 @@ void journal_end(struct journal *journal) {
             char *bytes = note_pop(journal, &note);
             keep_for_good(journal, &note, bytes);
         }
-        if (journal->last == &journal->first) return;
+        if (journal->last == &journal->first) break;
         piece_drop(journal);
     }
+    journal->held = 0;
+    tell(journal, 0);
 }

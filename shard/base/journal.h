@@ -20,8 +20,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
+/* What it holds and its owner has not been told of is less than this. */
+#define JOURNAL_UNTOLD 65536
 /* Bytes of notes that need no allocation. */
 #define JOURNAL_FIRST 2048
 /* Places that it remembers to have kept: what each of many changes says of a header is kept once. */
@@ -36,8 +39,12 @@ struct journal_piece {
 struct journal {
     struct journal_piece *last;
     bool is_broken;
-    void *context; /* for the functions of journal_kind */
-    void *own;     /* the last allocation that was made since, by journal_own; NULL: none */
+    void *context;                               /* for the functions of journal_kind, and for: */
+    void (*count)(void *context, int64_t bytes); /* it holds so many more, or, below 0, less */
+    /* Bytes that it has allocated for itself, or that would have been freed without it; and those that were
+     * told to `count`. */
+    int64_t held, told;
+    void *own; /* the last allocation that was made since, by journal_own; NULL: none */
     char *own_note;
     struct {
         const void *at;
@@ -51,6 +58,7 @@ struct journal {
 struct journal_mark {
     struct journal_piece *piece;
     size_t used;
+    int64_t held;
 };
 
 /* Something else than plain memory: what is done when it is taken back, and when it is kept for good. */
@@ -59,7 +67,9 @@ struct journal_kind {
     void (*keep)(void *context, void *note); /* NULL: nothing */
 };
 
-void journal_init(struct journal *journal, void *context);
+/* count: is told in large steps of what the journal holds, and in the end that it holds nothing; may be
+ * NULL. */
+void journal_init(struct journal *journal, void *context, void (*count)(void *context, int64_t bytes));
 struct journal_mark journal_mark(struct journal *journal);
 /* Takes back what was noted since. It isn't broken. */
 void journal_back(struct journal *journal, struct journal_mark mark);
@@ -67,6 +77,9 @@ void journal_back(struct journal *journal, struct journal_mark mark);
 void journal_end(struct journal *journal);
 /* A note of that kind. Returns where it is, to be added to; NULL when out of memory. */
 void *journal_note(struct journal *journal, const struct journal_kind *kind, const void *note, size_t size);
+/* What a note of a kind of its own keeps from being freed; below 0: it does so no longer, as it is kept for
+ * good. What is taken back is held no longer anyway. */
+void journal_hold(struct journal *journal, int64_t bytes);
 
 /* The thread's, while values are changed that may have to be put back; else NULL. */
 extern _Thread_local struct journal *journal_open;

@@ -10,13 +10,19 @@
 #include "keep.h"
 #include "tell.h"
 
+/* Of the journal of the outermost undo. */
+static void charge(void *context, int64_t bytes) {
+    const struct undo *undo = context;
+    lane_charge(undo->scope->scope.lane, bytes);
+}
+
 void undo_begin(struct undo *undo, struct write_scope *scope) {
     assert(!scope->scope.is_editing);
     undo->scope = scope;
     undo->outer = scope->scope.undo;
     undo->changes = scope->scope.changes;
     if (undo->outer == NULL) {
-        journal_init(&undo->own, scope);
+        journal_init(&undo->own, undo, charge);
         undo->journal = &undo->own;
     } else {
         undo->journal = undo->outer->journal;
@@ -77,6 +83,7 @@ struct exchange {
     bool is_before_shell;       /* what it has apart belongs to somebody else by now */
     bool is_now_shell;          /* what it has apart belonged to somebody else before */
     struct bucket *spare;       /* for the table, should it come again */
+    int64_t held;               /* of the journal's bytes, until it is kept for good */
 };
 
 static void retire(struct lane *lane, struct entry *entry, bool is_shell) {
@@ -97,7 +104,7 @@ static void spare_return(struct lane *lane, struct bucket *spare) {
 
 static void exchange_back(void *context, void *note) {
     struct exchange *exchange = note;
-    struct write_scope *scope = context;
+    struct write_scope *scope = ((const struct undo *)context)->scope;
     struct lane *lane = scope->scope.lane;
     struct table *table = table_at(&exchange->place);
     struct entry *before = exchange->before, *now = exchange->now;
@@ -124,10 +131,11 @@ static void exchange_back(void *context, void *note) {
 }
 
 static void exchange_keep(void *context, void *note) {
+    const struct undo *undo = context;
     struct exchange *exchange = note;
-    struct write_scope *scope = context;
-    struct lane *lane = scope->scope.lane;
+    struct lane *lane = undo->scope->scope.lane;
     spare_return(lane, exchange->spare);
+    journal_hold(undo->journal, -exchange->held); /* and it is counted as retired */
     if (exchange->before != NULL) retire(lane, exchange->before, exchange->is_before_shell);
 }
 
@@ -144,7 +152,7 @@ struct overwriting {
 
 static void overwriting_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
-    struct write_scope *scope = context;
+    struct write_scope *scope = ((const struct undo *)context)->scope;
     struct table *table = table_at(&overwriting->place);
     struct entry *entry = overwriting->entry;
     struct key key = key_at(&overwriting->place, entry);
@@ -159,7 +167,7 @@ static void overwriting_back(void *context, void *note) {
 /* Of a value, whose inside has been put back by now: so it can't be shown as it was. */
 static void value_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
-    struct write_scope *scope = context;
+    struct write_scope *scope = ((const struct undo *)context)->scope;
     struct table *table = table_at(&overwriting->place);
     struct entry *entry = overwriting->entry;
     struct key key = key_at(&overwriting->place, entry);
@@ -201,7 +209,14 @@ bool keep_exchange(const struct edit *edit, struct entry *now, bool is_before_sh
         exchange.spare = memory_lines(sizeof(struct bucket));
         if (exchange.spare == NULL) journal->is_broken = true;
     }
-    if (journal_note(journal, &exchange_kind, &exchange, sizeof exchange) != NULL) return true;
+    const struct entry *before = edit->entry;
+    if (before != NULL)
+        exchange.held = (int64_t)(is_before_shell ? memory_size(before) : entry_bytes(before));
+    if (exchange.spare != NULL) exchange.held += (int64_t)sizeof *exchange.spare;
+    if (journal_note(journal, &exchange_kind, &exchange, sizeof exchange) != NULL) {
+        journal_hold(journal, exchange.held);
+        return true;
+    }
     free(exchange.spare);
     return false;
 }

@@ -7,7 +7,10 @@
  * what changes, and not what the value holds; and to take back needs no memory.
  *
  * Undos of one scope stand in one another: a command within a transaction takes back what it did, and the
- * transaction, if need be, all of it. Flushes and swaps of databases can't be taken back.
+ * transaction, if need be, all of it. Flushes and swaps of databases can't be taken back; nor is the end of
+ * an entry whose time was up, which was absent before as it is after.
+ *
+ * What an undo keeps is charged to its lane for as long as it lasts, but for the first 64 KB.
  *
  * Who listens to changes is told of what is taken back as of any change, with EVENT_UNDO. */
 #ifndef SHARD_SCOPE_UNDO_H

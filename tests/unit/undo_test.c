@@ -317,6 +317,53 @@ static void what_is_changed_often_is_kept_once(void **state) {
     drop(lane, 0, "packed", 6, NOW);
 }
 
+static int64_t spent(void) {
+    return atomic_load(&lane->account->spent);
+}
+
+static void replace_large(struct write_scope *scope, const struct key *key, bool by_nothing) {
+    struct edit edit;
+    scope_edit(scope, key, &edit);
+    if (by_nothing)
+        edit_remove(&edit);
+    else
+        assert_true(edit_put_string(&edit, "small", 5, NULL, false));
+    scope_changed(&edit, EVENT_SET);
+}
+
+static void what_an_undo_keeps_is_charged_for_as_long_as_it_lasts(void **state) {
+    static char large[1000000];
+    struct holding holding;
+    struct undo undo, inner;
+    struct key key = key_named("large");
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        bool is_done = (i & 1) != 0, by_nothing = (i & 2) != 0, is_nested = (i & 4) != 0;
+        drop(lane, 0, "large", 5, NOW);
+        keyspace_reclaim(lane);
+        int64_t without = spent();
+        put(lane, 0, "large", 5, large, sizeof large, ENTRY_NO_EXPIRY, NOW);
+        int64_t with = spent();
+        hold_all(&holding, lane, NOW);
+        undo_begin(&undo, &holding.scope);
+        if (is_nested) undo_begin(&inner, &holding.scope);
+        replace_large(&holding.scope, &key, by_nothing);
+        assert_true(spent() >= with);
+        if (is_nested) undo_conclude(&inner, is_done);
+        if (is_nested && is_done) assert_true(spent() >= with);
+        undo_conclude(&undo, is_done);
+        assert_true(spent() >= with); /* it is back, or retired */
+        hold_all_end(&holding);
+        keyspace_reclaim(lane);
+        if (is_done)
+            assert_true(spent() < without + 1000);
+        else
+            assert_int_equal(spent(), with);
+        check_accounting(lane);
+    }
+    drop(lane, 0, "large", 5, NOW);
+}
+
 static void a_broken_journal_says_so(void **state) {
     struct holding holding;
     struct undo undo;
@@ -351,7 +398,7 @@ static void notes_are_taken_back_from_the_newest_to_the_oldest(void **state) {
     struct journal journal;
     (void)state;
     called = 0;
-    journal_init(&journal, &called);
+    journal_init(&journal, &called, NULL);
     int one = 1, two = 2, three = 3;
     assert_non_null(journal_note(&journal, &kind, &one, sizeof one));
     struct journal_mark mark = journal_mark(&journal);
@@ -371,7 +418,7 @@ static void memory_is_what_it_was(void **state) {
     memset(large, 'a', sizeof large);
     strcpy(kept, "kept");
     strcpy(owned, "owned");
-    journal_init(&journal, NULL);
+    journal_init(&journal, NULL, NULL);
     struct journal_mark mark = journal_mark(&journal);
     journal_open = &journal;
     assert_true(journal_room(3, sizeof large));
@@ -397,11 +444,44 @@ static void memory_is_what_it_was(void **state) {
     free(owned);
 }
 
+static int64_t told;
+
+static void on_count(void *context, int64_t bytes) {
+    (void)context;
+    told += bytes;
+}
+
+static void what_a_journal_holds_is_told_and_taken_off_again(void **state) {
+    struct journal journal;
+    static char many[1000][200];
+    (void)state;
+    journal_init(&journal, NULL, on_count);
+    struct journal_mark mark = journal_mark(&journal);
+    for (int is_back = 0; is_back < 2; is_back++) {
+        told = 0;
+        journal_open = &journal;
+        for (size_t i = 0; i < 1000; i++) journal_keep(many[i], sizeof many[i]);
+        assert_true(told >= 200000 - JOURNAL_UNTOLD);
+        void *let_go = malloc(500000);
+        journal_free(let_go);
+        assert_true(told >= 700000 - JOURNAL_UNTOLD);
+        journal_open = NULL;
+        if (is_back == 0) {
+            journal_back(&journal, mark);
+            free(let_go);
+        } else {
+            journal_end(&journal);
+        }
+        assert_true(told >= 0 && told < JOURNAL_UNTOLD);
+    }
+    assert_int_equal(told, 0);
+}
+
 static void bytes_are_kept_once_for_each_mark(void **state) {
     struct journal journal;
     uint64_t word = 1;
     (void)state;
-    journal_init(&journal, NULL);
+    journal_init(&journal, NULL, NULL);
     struct journal_mark outer = journal_mark(&journal), inner = outer;
     for (int i = 0; i < 2; i++) {
         journal_open = &journal;
@@ -433,9 +513,11 @@ int main(void) {
         cmocka_unit_test(an_inner_undo_takes_back_only_what_is_its_own),
         cmocka_unit_test(of_a_value_only_what_changes_is_kept),
         cmocka_unit_test(what_is_changed_often_is_kept_once),
+        cmocka_unit_test(what_an_undo_keeps_is_charged_for_as_long_as_it_lasts),
         cmocka_unit_test(a_broken_journal_says_so),
         cmocka_unit_test(notes_are_taken_back_from_the_newest_to_the_oldest),
         cmocka_unit_test(memory_is_what_it_was),
+        cmocka_unit_test(what_a_journal_holds_is_told_and_taken_off_again),
         cmocka_unit_test(bytes_are_kept_once_for_each_mark),
     };
     end_if_it_hangs();
