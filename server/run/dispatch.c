@@ -103,7 +103,7 @@ void dispatch_leave(struct worker *worker) {
     struct lane *lane = worker->frame->lane;
     frame_trim(worker->frame);
     if (lane_is_inside(lane)) lane_leave(lane);
-    if (lane->retired_count >= RECLAIM_AT || lane->ring_bytes >= RECLAIM_BYTES || lane_has_surplus(lane))
+    if (lane->retired_count >= RECLAIM_AT || lane->row_bytes >= RECLAIM_BYTES || lane_has_surplus(lane))
         lane_reclaim(lane);
 }
 

@@ -62,7 +62,6 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
             process_tick();
             rates_tick();
         }
-        lane_trim(lane);
     }
     bool expires_now = is_due || (dispatcher->next_expiry != 0 && now >= dispatcher->next_expiry);
     bool may_expire = dispatcher->closer == NULL && !worker->is_aside && !is_pausing(worker);

@@ -26,7 +26,7 @@ struct gate;
 struct grave;
 struct hash_secret;
 struct keyspace;
-struct retired;
+struct retired_page;
 
 #define LANE_INSIDE UINT64_C(1)
 #define LANE_WATCHED UINT64_C(2)
@@ -57,10 +57,13 @@ struct lane {
      * lane_refresh); and a home that the lane itself moves, in a shard that it still holds. */
     uint32_t voidings;
     /* Of memory that is freed later (reclaim.h). */
-    struct retired *retired; /* a ring, oldest first */
-    size_t retired_first, retired_count, retired_capacity;
-    size_t retired_sealed;       /* of the oldest, how many have got their epoch */
-    size_t ring_bytes;           /* what the ring holds */
+    struct retired_page *oldest, *newest;              /* a row of pages; NULL: there was never one */
+    struct retired_page *sealed_page;                  /* behind the last that has got its epoch */
+    size_t retired_first, retired_end, retired_sealed; /* in those three pages */
+    size_t retired_count;
+    size_t row_bytes;              /* what stands in the row */
+    struct retired_page *reserved; /* pages for when there is no memory */
+    uint32_t reserved_count;
     struct discarded *discarded; /* a stack */
     size_t discarded_count, discarded_capacity;
     size_t discarded_bytes; /* of those on the stack */

@@ -35,19 +35,94 @@ static void retired_free(struct retired *retired) {
         free(retired->memory);
 }
 
-#define RING_LEAST 256
+/* ------------------------------------------------------------------ the row of what was retired
+ *
+ *     oldest                     sealed_page                 newest
+ *     +-----------------+        +-----------------+         +-----------------+
+ *     |  ######SSSSSSSS | -> ... | SSSSSS~~~~~~~~~ | -> ...  | ~~~~~           |
+ *     +-----------------+        +-----------------+         +-----------------+
+ *       retired_first                   retired_sealed            retired_end
+ *
+ * S has an epoch, ~ has none yet. It grows by a page at a time, so that nobody who holds a shard has to copy
+ * what is there. */
 
-static bool retired_grow(struct lane *lane) {
-    size_t capacity = lane->retired_capacity == 0 ? RING_LEAST : lane->retired_capacity * 2;
-    struct retired *ring = malloc(capacity * sizeof *ring);
-    if (ring == NULL) return false;
-    for (size_t i = 0; i < lane->retired_count; i++)
-        ring[i] = lane->retired[(lane->retired_first + i) & (lane->retired_capacity - 1)];
-    free(lane->retired);
-    lane->retired = ring;
-    lane->retired_capacity = capacity;
-    lane->retired_first = 0;
+#define PAGE 127
+/* More than most commands retire: what is unlinked can't be freed and has to stand somewhere, also where no
+ * page is to be had. */
+#define RESERVED 2
+
+struct retired_page {
+    struct retired_page *next;
+    struct retired of[PAGE];
+};
+_Static_assert(sizeof(struct retired_page) <= 4096, "a page is small enough to be had");
+
+static void page_reserve(struct lane *lane, struct retired_page *page) {
+    if (lane->reserved_count == RESERVED) {
+        free(page);
+        return;
+    }
+    page->next = lane->reserved;
+    lane->reserved = page;
+    lane->reserved_count++;
+}
+
+static struct retired_page *page_take_reserved(struct lane *lane) {
+    struct retired_page *page = lane->reserved;
+    if (page == NULL) return NULL;
+    lane->reserved = page->next;
+    lane->reserved_count--;
+    return page;
+}
+
+/* Before there is need. */
+static void pages_provide(struct lane *lane) {
+    struct retired_page *page;
+    while (lane->reserved_count < RESERVED && (page = malloc(sizeof *page)) != NULL) page_reserve(lane, page);
+}
+
+static bool row_grow(struct lane *lane) {
+    struct retired_page *page = malloc(sizeof *page); /* it may fail as long as there is a reserve */
+    if (page == NULL) page = page_take_reserved(lane);
+    if (page == NULL) return false;
+    page->next = NULL;
+    if (lane->newest == NULL) {
+        lane->oldest = lane->sealed_page = page;
+        lane->retired_first = lane->retired_sealed = 0;
+    } else {
+        lane->newest->next = page;
+    }
+    lane->newest = page;
+    lane->retired_end = 0;
     return true;
+}
+
+/* The first page is behind us. */
+static void row_shrink(struct lane *lane) {
+    struct retired_page *page = lane->oldest;
+    assert(page != lane->newest && lane->retired_first == PAGE);
+    if (lane->sealed_page == page) {
+        lane->sealed_page = page->next;
+        lane->retired_sealed = 0;
+    }
+    lane->oldest = page->next;
+    lane->retired_first = 0;
+    page_reserve(lane, page);
+}
+
+/* All that has none gets that epoch. */
+static void row_seal(struct lane *lane, uint64_t epoch) {
+    for (;;) {
+        size_t end = lane->sealed_page == lane->newest ? lane->retired_end : PAGE;
+        while (lane->retired_sealed < end) lane->sealed_page->of[lane->retired_sealed++].epoch = epoch;
+        if (lane->sealed_page == lane->newest) return;
+        lane->sealed_page = lane->sealed_page->next;
+        lane->retired_sealed = 0;
+    }
+}
+
+static bool row_is_sealed(const struct lane *lane) {
+    return lane->sealed_page == lane->newest && lane->retired_sealed == lane->retired_end;
 }
 
 void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(void *memory)) {
@@ -56,15 +131,18 @@ void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(
     retired_free(&(struct retired){memory, release, 0, bytes});
     return;
 #endif
-    /* Out of memory for the list of what to free: the memory is lost rather than freed under a reader. */
-    if (lane->retired_count == lane->retired_capacity && !retired_grow(lane)) return;
-    size_t at = (lane->retired_first + lane->retired_count++) & (lane->retired_capacity - 1);
-    lane->retired[at] = (struct retired){memory, release, 0, bytes};
-    lane->ring_bytes += bytes;
     lane_charge(lane, (int64_t)bytes);
+    /* A single command retires more than the reserve has room for, and there is not a page to be had: the
+     * memory is lost, and stays charged, rather than freed under a reader. */
+    if ((lane->newest == NULL || lane->retired_end == PAGE) && !row_grow(lane)) return;
+    lane->newest->of[lane->retired_end++] = (struct retired){memory, release, 0, bytes};
+    lane->retired_count++;
+    lane->row_bytes += bytes;
     counter_add(&lane->account->retired_bytes, bytes);
     counter_add(&lane->retired_objects, 1);
 }
+
+/* ------------------------------------------------------------------ what was discarded */
 
 static bool discarded_grow(struct lane *lane) {
     size_t capacity = lane->discarded_capacity == 0 ? 64 : lane->discarded_capacity * 2;
@@ -122,13 +200,6 @@ bool lanes_have_entered_since(struct gate *gate, uint64_t epoch) {
     return epoch_in_use(gate) > epoch;
 }
 
-void lane_trim(struct lane *lane) {
-    if (lane->retired_count > 0 || lane->retired_capacity <= RING_LEAST) return;
-    free(lane->retired);
-    lane->retired = NULL;
-    lane->retired_capacity = 0;
-}
-
 /* ------------------------------------------------------------------ graves */
 
 void lane_bury(struct lane *lane, struct grave *grave) {
@@ -155,34 +226,34 @@ static void bury_first(struct lane *lane) {
 
 /* ------------------------------------------------------------------ now and then */
 
-bool lane_reclaim(struct lane *lane) {
+static void free_retired(struct lane *lane) {
     struct gate *gate = lane->gate;
-    assert(!lane_is_inside(lane));
-    if (lane->retired_count > 0) {
-        /* Sealing: what was retired since the last call gets the present epoch, and whoever enters from here
-         * on a later one. One read-modify-write for all of it, after all of it was unlinked: an epoch read at
-         * retirement could be a stale one. */
-        if (lane->retired_sealed < lane->retired_count) {
-            uint64_t epoch = atomic_fetch_add(&gate->epoch, 1);
-            for (; lane->retired_sealed < lane->retired_count; lane->retired_sealed++)
-                lane->retired[(lane->retired_first + lane->retired_sealed) & (lane->retired_capacity - 1)]
-                    .epoch = epoch;
-        }
-        uint64_t in_use = epoch_in_use(gate);
-        while (lane->retired_count > 0 && lane->retired[lane->retired_first].epoch < in_use) {
-            struct retired retired = lane->retired[lane->retired_first];
-            lane->retired_first = (lane->retired_first + 1) & (lane->retired_capacity - 1);
-            lane->retired_count--;
-            lane->retired_sealed--;
-            lane->ring_bytes -= retired.bytes;
-            retired_free(&retired);
-            /* After it, so that nobody takes what is on no account for what the process needs. */
-            lane_charge(lane, -(int64_t)retired.bytes);
-            counter_subtract(&lane->account->retired_bytes, retired.bytes);
-            counter_subtract(&lane->retired_objects, 1);
-            counter_add(&lane->freed_objects, 1);
-        }
+    /* Sealing: what was retired since the last call gets the present epoch, and whoever enters from here
+     * on a later one. One read-modify-write for all of it, after all of it was unlinked: an epoch read at
+     * retirement could be a stale one. */
+    if (!row_is_sealed(lane)) row_seal(lane, atomic_fetch_add(&gate->epoch, 1));
+    uint64_t in_use = epoch_in_use(gate);
+    while (lane->retired_count > 0) {
+        if (lane->retired_first == PAGE) row_shrink(lane);
+        struct retired retired = lane->oldest->of[lane->retired_first];
+        if (retired.epoch >= in_use) return;
+        lane->retired_first++;
+        lane->retired_count--;
+        lane->row_bytes -= retired.bytes;
+        retired_free(&retired);
+        /* After it, so that nobody takes what is on no account for what the process needs. */
+        lane_charge(lane, -(int64_t)retired.bytes);
+        counter_subtract(&lane->account->retired_bytes, retired.bytes);
+        counter_subtract(&lane->retired_objects, 1);
+        counter_add(&lane->freed_objects, 1);
     }
+    if (lane->oldest == lane->newest) lane->retired_first = lane->retired_sealed = lane->retired_end = 0;
+}
+
+bool lane_reclaim(struct lane *lane) {
+    assert(!lane_is_inside(lane));
+    if (lane->retired_count > 0) free_retired(lane);
+    pages_provide(lane);
     free_discarded(lane);
     if (lane->dying != NULL) seal_dying(lane);
     if (lane->graves != NULL) bury_first(lane);
@@ -199,8 +270,12 @@ void lane_detach(struct lane *lane) {
     free(lane->discarded);
     lane->discarded = NULL;
     lane->discarded_capacity = 0;
-    free(lane->retired);
-    lane->retired = NULL;
-    lane->retired_capacity = lane->retired_first = 0;
+    while (lane->oldest != NULL && lane->oldest != lane->newest) {
+        lane->retired_first = PAGE;
+        row_shrink(lane);
+    }
+    free(lane->newest);
+    lane->oldest = lane->newest = lane->sealed_page = NULL;
+    while (lane->reserved != NULL) free(page_take_reserved(lane));
     gate_free_seat(lane);
 }

@@ -46,7 +46,7 @@ void lane_bury(struct lane *lane, struct grave *grave);
  * and the values of one request. */
 #define LANE_RETIRED_MOST ((size_t)16 * 1024 * 1024)
 static inline bool lane_is_congested(const struct lane *lane) {
-    return lane->ring_bytes > LANE_RETIRED_MOST;
+    return lane->row_bytes > LANE_RETIRED_MOST;
 }
 /* More than this is waiting to be freed in slices: who has discarded much should do nothing that discards
  * more until lane_reclaim has brought it down. One value may be larger, and its slices take as long as they
@@ -58,9 +58,6 @@ static inline bool lane_is_littered(const struct lane *lane) {
 /* Outside the gate, now and then: frees what can be freed, and a slice of what was discarded and of what is
  * buried. Returns true if work is left that a further call may do. */
 bool lane_reclaim(struct lane *lane);
-/* Gives back what the list of retired memory took when it was long, if it is empty: seldom, and not after
- * every burst. */
-void lane_trim(struct lane *lane);
 /* Something is left to be freed in slices. */
 static inline bool lane_has_slices(const struct lane *lane) {
     return lane->graves != NULL || lane->dying != NULL || lane->discarded_count > 0;

@@ -477,7 +477,7 @@ static void what_was_retired_first_is_freed_first_however_much_there_is(void **s
     (void)state;
     freed = 0;
     int expected = 0;
-    /* The ring grows while its beginning is somewhere in the middle. */
+    /* The row grows while its beginning is somewhere in the middle. */
     for (int round = 0; round < 6; round++) {
         for (int i = 0; i < 100; i++) retire_one(lanes[0]);
         lane_reclaim(lanes[0]);

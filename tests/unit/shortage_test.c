@@ -16,7 +16,10 @@
 static _Thread_local int64_t left = -1; /* allocations until the one that fails; below 0: none does */
 static _Thread_local bool has_failed;
 
+static _Thread_local bool is_all_gone; /* none succeeds */
+
 static bool fails(void) {
+    if (is_all_gone) return true;
     if (left < 0 || left-- > 0) return false;
     has_failed = true;
     return true;
@@ -423,12 +426,40 @@ static void a_pop_takes_what_it_replies_or_nothing(void **state) {
     }
 }
 
+static int freed;
+
+static void count_freed(void *memory) {
+    freed++;
+    free(memory);
+}
+
+static void what_is_retired_without_memory_for_the_list_is_freed_all_the_same(void **state) {
+    void *objects[380];
+    (void)state;
+    lane_retire(lane, malloc(16), 16, NULL);
+    for (int round = 0; round < 3; round++) {
+        freed = 0;
+        keyspace_reclaim(lane);
+        for (size_t i = 0; i < 380; i++) objects[i] = malloc(16);
+        int64_t spent = atomic_load(&lane->account->spent);
+        is_all_gone = true;
+        for (size_t i = 0; i < 380; i++) lane_retire(lane, objects[i], 16, count_freed);
+        is_all_gone = false;
+        assert_int_equal(atomic_load(&lane->account->spent), spent + 380 * 16);
+        assert_int_equal(freed, 0);
+        keyspace_reclaim(lane);
+        assert_int_equal(freed, 380);
+        assert_int_equal(atomic_load(&lane->account->spent), spent);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_read_replies_all_or_an_error, fill_keyspace),
         cmocka_unit_test_setup(a_draw_has_as_many_elements_as_it_says, fill_keyspace),
         cmocka_unit_test_setup(what_spop_replies_is_gone, fill_keyspace),
         cmocka_unit_test_setup(a_pop_takes_what_it_replies_or_nothing, fill_keyspace),
+        cmocka_unit_test(what_is_retired_without_memory_for_the_list_is_freed_all_the_same),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
