@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "flags.h"
+#include "shebang.h"
 #include "server/base/log.h"
 #include "server/base/version.h"
 #include "shard/base/number.h"

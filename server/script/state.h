@@ -93,7 +93,7 @@ void script_rewind(struct script_state *state);
 struct script_function {
     const char *name, *description; /* description may be NULL */
     size_t name_length, description_length;
-    uint32_t flags; /* flags.h */
+    uint32_t flags; /* shebang.h */
     int function;
 };
 

@@ -1,0 +1,385 @@
+/* server/script/texts.h, libraries.h, dump.h, shebang.h: what all workers know of scripts and functions. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/script/dump.h"
+#include "server/script/libraries.h"
+#include "server/script/shebang.h"
+#include "server/script/texts.h"
+
+/* Two workers. */
+static struct script_state *states[2];
+static struct script_cache *caches[2];
+static struct library_shelf *shelves[2];
+static char error[256];
+
+static enum script_verdict turn(void *context) {
+    (void)context;
+    return SCRIPT_GOES_ON;
+}
+
+static const struct script_host host = {.turn = turn};
+static const struct script_run host_run = {.host = &host, .name = "f", .is_function = true};
+
+static int begin(void **context) {
+    (void)context;
+    for (int i = 0; i < 2; i++) {
+        states[i] = script_state_create((size_t)16 << 20, 1);
+        caches[i] = script_cache_create(states[i]);
+        shelves[i] = library_shelf_create(states[i]);
+        assert_non_null(shelves[i]);
+    }
+    return 0;
+}
+
+static int end(void **context) {
+    (void)context;
+    texts_flush();
+    libraries_flush();
+    for (int i = 0; i < 2; i++) {
+        script_cache_free(caches[i]);
+        library_shelf_free(shelves[i]);
+        script_state_free(states[i]);
+    }
+    return 0;
+}
+
+static struct script_text *add(int worker, const char *text, bool is_loaded, int64_t now) {
+    return script_cache_add(caches[worker], text, strlen(text), is_loaded, now, error, sizeof error);
+}
+
+static const char *sha_of(const char *text) {
+    static char sha[SHA_LENGTH + 1];
+    texts_sha(sha, text, strlen(text));
+    return sha;
+}
+
+/* ------------------------------------------------------------------ scripts */
+
+static void a_script_is_known_to_all_workers_until_it_is_flushed(void **context) {
+    (void)context;
+    struct script_text *text = add(0, "return 1", false, 1);
+    assert_non_null(text);
+    assert_string_equal(texts_name(text), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    assert_true(texts_has("e0e1f9fabfc9d4800c877a703b823ac0578ff8db"));
+    struct script_text *other = script_cache_find(caches[1], "E0E1F9FABFC9D4800C877A703B823AC0578FF8DB", 1);
+    assert_ptr_equal(other, text);
+    assert_int_not_equal(script_cache_function(caches[1], other, error, sizeof error), 0);
+    assert_int_equal(texts_count(), 1);
+    texts_flush();
+    assert_null(script_cache_find(caches[0], sha_of("return 1"), 2));
+    assert_null(script_cache_find(caches[1], sha_of("return 1"), 2));
+    assert_int_equal(texts_count(), 0);
+    assert_int_equal(texts_bytes(), 0);
+    assert_non_null(add(1, "return 1", false, 3));
+    assert_non_null(script_cache_find(caches[0], sha_of("return 1"), 3));
+}
+
+static void of_scripts_that_came_by_eval_the_least_used_goes(void **context) {
+    (void)context;
+    char text[64];
+    add(0, "return 'loaded'", true, 0);
+    add(0, "return 'first'", false, 0);
+    add(0, "return 'used'", false, 0);
+    add(0, "return 'loaded later'", false, 0);
+    add(0, "return 'loaded later'", true, 0);
+    for (int i = 2; i < TEXTS_BY_EVAL; i++) {
+        snprintf(text, sizeof text, "return %d", i);
+        add(0, text, false, i);
+    }
+    assert_non_null(script_cache_find(caches[1], sha_of("return 'first'"), 0));
+    assert_non_null(script_cache_find(caches[1], sha_of("return 'used'"), TEXTS_BY_EVAL));
+    add(0, "return 'one more'", false, TEXTS_BY_EVAL);
+    assert_int_equal(texts_count(), TEXTS_BY_EVAL + 2);
+    assert_null(script_cache_find(caches[1], sha_of("return 'first'"), TEXTS_BY_EVAL));
+    assert_non_null(script_cache_find(caches[1], sha_of("return 'used'"), TEXTS_BY_EVAL));
+    assert_non_null(script_cache_find(caches[1], sha_of("return 'loaded'"), TEXTS_BY_EVAL));
+    assert_non_null(script_cache_find(caches[1], sha_of("return 'loaded later'"), TEXTS_BY_EVAL));
+}
+
+/* What a worker has compiled of scripts that are forgotten is let go: it doesn't grow with every EVAL. */
+static void scripts_that_are_gone_leave_a_workers_memory(void **context) {
+    (void)context;
+    char text[64];
+    size_t before = 0;
+    for (int i = 0; i < 8000; i++) {
+        snprintf(text, sizeof text, "local a = {%d} return a", i);
+        assert_non_null(add(0, text, false, i));
+        if (i == 4000) {
+            while (script_state_tidy(states[0])) {
+            }
+            before = script_state_bytes(states[0]);
+        }
+    }
+    while (script_state_tidy(states[0])) {
+    }
+    assert_in_range(script_state_bytes(states[0]), 0, before + before / 2);
+}
+
+static void a_script_that_is_none_is_not_kept(void **context) {
+    (void)context;
+    assert_null(add(0, "x = = 1", true, 0));
+    assert_string_equal(error,
+                        "Error compiling script (new function): user_script:1: unexpected symbol near '='");
+    assert_null(add(0, "#!lua flags=x\nreturn 1", true, 0));
+    assert_string_equal(error, "Unexpected flag in script shebang: x");
+    assert_int_equal(texts_count(), 0);
+    assert_false(texts_has(sha_of("x = = 1")));
+}
+
+static void a_first_line_tells_flags(void **context) {
+    (void)context;
+    static const struct {
+        const char *text, *error;
+        uint32_t flags;
+    } lines[] = {
+        {"return 1", NULL, SCRIPT_SAYS_NOTHING},
+        {"#!lua\nreturn 1", NULL, 0},
+        {"#!lua flags=no-writes,allow-oom flags=allow-stale\n", NULL,
+         SCRIPT_NO_WRITES | SCRIPT_ALLOW_OOM | SCRIPT_ALLOW_STALE},
+        {"#!lua flags=allow-cross-slot-keys\n", NULL, SCRIPT_ALLOW_CROSS_SLOT_KEYS},
+        {"#!lua flags=no-writes", "Invalid script shebang", 0},
+        {"#!lua \"flags=no-writes\n", "Invalid engine in script shebang", 0},
+        {"#!lu x\n", "Unexpected engine in script shebang: #!lu", 0},
+        {"#!lua bar=x\n", "Unknown lua shebang option: bar=x", 0},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        uint32_t flags;
+        size_t at;
+        bool is_read =
+            shebang_read_script(lines[i].text, strlen(lines[i].text), &flags, &at, error, sizeof error);
+        assert_int_equal(is_read, lines[i].error == NULL);
+        if (is_read)
+            assert_int_equal(flags, lines[i].flags);
+        else
+            assert_string_equal(error, lines[i].error);
+    }
+}
+
+static atomic_bool is_over;
+
+static void *flush_often(void *argument) {
+    (void)argument;
+    while (!atomic_load(&is_over)) texts_flush();
+    return NULL;
+}
+
+static void *find_often(void *argument) {
+    struct script_cache *cache = argument;
+    char text[64], why[256];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(text, sizeof text, "return %d", i % 50);
+        assert_non_null(script_cache_add(cache, text, strlen(text), i % 3 == 0, i, why, sizeof why));
+    }
+    return NULL;
+}
+
+static void scripts_come_and_go_beside_each_other(void **context) {
+    (void)context;
+    pthread_t threads[3];
+    atomic_store(&is_over, false);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, find_often, caches[i]), 0);
+    assert_int_equal(pthread_create(&threads[2], NULL, flush_often, NULL), 0);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    atomic_store(&is_over, true);
+    pthread_join(threads[2], NULL);
+    texts_flush();
+    assert_int_equal(texts_count(), 0);
+    assert_int_equal(texts_bytes(), 0);
+}
+
+/* ------------------------------------------------------------------ libraries */
+
+static const char *load(int worker, const char *code, bool replaces) {
+    const char *name;
+    size_t length;
+    return library_load(shelves[worker], code, strlen(code), replaces, &host_run, &name, &length, error,
+                        sizeof error);
+}
+
+/* What a function answers on a worker, or what is wrong. */
+static const char *call(int worker, const char *name) {
+    static char answer[256];
+    uint32_t flags;
+    int function;
+    if (!library_find(shelves[worker], name, strlen(name), &host_run, &flags, &function, error, sizeof error))
+        return "none";
+    if (function == 0) return error;
+    struct reply reply;
+    reply_init(&reply, 2);
+    assert_int_equal(script_run(states[worker], function, &host_run, &reply), SCRIPT_DONE);
+    snprintf(answer, sizeof answer, "%.*s", (int)reply.length, reply.data);
+    reply_free(&reply);
+    return answer;
+}
+
+static const char *counting =
+    "#!lua name=counting\nlocal n = 0\n"
+    "redis.register_function('count', function() n = n + 1 return n end)\n"
+    "redis.register_function{function_name = 'tell', callback = function() return n end,"
+    " flags = {'no-writes'}, description = 'tells'}";
+
+static void a_function_is_everybodys_and_its_locals_a_workers(void **context) {
+    (void)context;
+    assert_null(load(0, counting, false));
+    assert_string_equal(call(0, "count"), ":1\r\n");
+    assert_string_equal(call(0, "count"), ":2\r\n");
+    assert_string_equal(call(1, "count"), ":1\r\n");
+    assert_string_equal(call(1, "nothing"), "none");
+    const struct library_set *set = libraries_hold();
+    assert_int_equal(set->library_count, 1);
+    assert_int_equal(set->function_count, 2);
+    assert_string_equal(set->libraries[0]->functions[1].description, "tells");
+    assert_int_equal(set->libraries[0]->functions[1].flags, SCRIPT_NO_WRITES);
+    libraries_let_go(set);
+}
+
+static void a_library_is_replaced_deleted_and_flushed_everywhere(void **context) {
+    (void)context;
+    assert_null(load(0, counting, false));
+    assert_string_equal(call(1, "count"), ":1\r\n");
+    assert_string_equal(load(1, counting, false), "Library 'counting' already exists");
+    assert_null(
+        load(1, "#!lua name=counting\nredis.register_function('count', function() return 'new' end)", true));
+    assert_string_equal(call(0, "count"), "$3\r\nnew\r\n");
+    assert_string_equal(call(0, "tell"), "none");
+    assert_string_equal(load(0, "#!lua name=other\nredis.register_function('count', function() end)", false),
+                        "Function count already exists");
+    assert_string_equal(libraries_delete("other", 5), "Library not found");
+    assert_null(libraries_delete("counting", 8));
+    assert_string_equal(call(0, "count"), "none");
+    assert_null(load(0, counting, false));
+    libraries_flush();
+    assert_string_equal(call(0, "count"), "none");
+    assert_string_equal(call(1, "count"), "none");
+}
+
+static void a_library_that_is_none_is_refused(void **context) {
+    (void)context;
+    static const struct {
+        const char *code, *error;
+    } wrong[] = {
+        {"return 1", "Missing library metadata"},
+        {"#!lua", "Invalid library metadata"},
+        {"#!lua\n", "Library name was not given"},
+        {"#!lua nam=x\n", "Invalid metadata value given: nam=x"},
+        {"#!lua name=a name=b\n", "Invalid metadata value, name argument was given multiple times"},
+        {"#!lua name=a-b\n", SHEBANG_BAD_NAME},
+        {"#!js name=a\n", "Engine 'js' not found"},
+        {"#!lua name=a\nreturn 1", "No functions registered"},
+        {"#!lua name=a\nx y", "Error compiling function: user_function:2: '=' expected near 'y'"},
+        {"#!lua name=a\nredis.register_function('a-b', function() end)",
+         "Error registering functions: ERR " SHEBANG_BAD_NAME},
+        {"#!lua name=a\nredis.register_function('a', function() end) redis.register_function('a', function() "
+         "end)",
+         "Error registering functions: ERR Function already exists in the library"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_string_equal(load(0, wrong[i].code, false), wrong[i].error);
+    const struct library_set *set = libraries_hold();
+    assert_int_equal(set->library_count, 0);
+    libraries_let_go(set);
+}
+
+static char *dump(size_t *length) {
+    const struct library_set *set = libraries_hold();
+    char *payload = dump_write(set, length);
+    libraries_let_go(set);
+    assert_non_null(payload);
+    return payload;
+}
+
+static const char *restore(int worker, const char *payload, size_t length, enum library_policy policy) {
+    return library_restore(shelves[worker], payload, length, policy, &host_run, error, sizeof error);
+}
+
+static void a_dump_is_restored(void **context) {
+    (void)context;
+    size_t length;
+    assert_null(load(0, counting, false));
+    assert_null(
+        load(0, "#!lua name=other\nredis.register_function('other', function() return 1 end)", false));
+    char *payload = dump(&length);
+    assert_string_equal(restore(1, payload, length, LIBRARY_APPEND), "Library counting already exists");
+    assert_null(restore(1, payload, length, LIBRARY_REPLACE));
+    libraries_flush();
+    assert_null(
+        load(0, "#!lua name=third\nredis.register_function('third', function() return 1 end)", false));
+    assert_null(restore(1, payload, length, LIBRARY_APPEND));
+    assert_string_equal(call(0, "other"), ":1\r\n");
+    assert_string_equal(call(0, "third"), ":1\r\n");
+    assert_null(restore(1, payload, length, LIBRARY_FLUSH));
+    assert_string_equal(call(0, "third"), "none");
+    assert_string_equal(call(1, "count"), ":1\r\n");
+    payload[length / 2] ^= 1;
+    assert_string_equal(restore(1, payload, length, LIBRARY_FLUSH),
+                        "DUMP payload version or checksum are wrong");
+    assert_string_equal(restore(1, "", 0, LIBRARY_FLUSH), "DUMP payload version or checksum are wrong");
+    free(payload);
+}
+
+/* As redis-server 7.0 wrote it, packed. */
+static const char others[] =
+    "\xf5\xc3\x40\x4c\x40\x84\x1f\x23\x21\x6c\x75\x61\x20\x6e\x61\x6d\x65\x3d\x6c\x69\x62\x0a\x72\x65"
+    "\x64\x69\x73\x2e\x72\x65\x67\x69\x73\x74\x65\x72\x5f\x66\x75\x08\x6e\x63\x74\x69\x6f\x6e\x28\x22"
+    "\x61\xe0\x06\x00\x02\x22\x2c\x20\xe0\x00\x1c\x08\x29\x20\x72\x65\x74\x75\x72\x6e\x20\xe0\x08\x25"
+    "\xe0\x17\x00\x05\x22\x20\x65\x6e\x64\x29\x0a\x00\x06\xe7\xbb\x77\xfe\x29\xf9\x03";
+
+static void a_dump_of_redis_is_restored(void **context) {
+    (void)context;
+    assert_int_equal(dump_crc64(0, "123456789", 9), 0xe9c6d914c4b8d9ca);
+    assert_null(restore(0, others, sizeof others - 1, LIBRARY_APPEND));
+    assert_string_equal(call(1, "aaaaaaaaaaaaaaaa"),
+                        "$48\r\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
+}
+
+/* Whatever the bytes before a right end are, they are refused or restored, and read no further. */
+static void a_payload_that_was_made_up_is_refused(void **context) {
+    (void)context;
+    for (unsigned seed = 0; seed < 20000; seed++) {
+        unsigned drawn = seed;
+        size_t length = seed % 24;
+        unsigned char *payload = malloc(length + 10);
+        assert_non_null(payload);
+        for (size_t i = 0; i < length; i++) payload[i] = (unsigned char)rand_r(&drawn);
+        if (length > 0) payload[0] = 245;
+        if (length > 1 && seed % 3 == 0) payload[1] = 0xc3;
+        payload[length] = 11;
+        payload[length + 1] = 0;
+        uint64_t crc = dump_crc64(0, payload, length + 2);
+        for (int i = 0; i < 8; i++) payload[length + 2 + (size_t)i] = (unsigned char)(crc >> 8 * i);
+        const char *wrong = restore(0, (char *)payload, length + 10, LIBRARY_FLUSH);
+        assert_int_equal(wrong == NULL, length == 0);
+        free(payload);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_script_is_known_to_all_workers_until_it_is_flushed),
+        TEST(of_scripts_that_came_by_eval_the_least_used_goes),
+        TEST(scripts_that_are_gone_leave_a_workers_memory),
+        TEST(a_script_that_is_none_is_not_kept),
+        TEST(a_first_line_tells_flags),
+        TEST(scripts_come_and_go_beside_each_other),
+        TEST(a_function_is_everybodys_and_its_locals_a_workers),
+        TEST(a_library_is_replaced_deleted_and_flushed_everywhere),
+        TEST(a_library_that_is_none_is_refused),
+        TEST(a_dump_is_restored),
+        TEST(a_dump_of_redis_is_restored),
+        TEST(a_payload_that_was_made_up_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
