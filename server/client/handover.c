@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/base/log.h"
+#include "server/run/dispatch.h"
 #include "clients.h"
 #include "connection_parts.h"
 
@@ -48,15 +49,15 @@ static bool has_left(struct connection *connection) {
 static bool arrive(struct connection *connection, struct worker *worker) {
     int fd = connection->stream.fd;
     connection->worker = worker;
-    if (!loop_add(worker->loop, &connection->stream, fd)) {
-        log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number,
-                  strerror(errno));
-        close(fd);
-        connection_free(connection);
-        return false;
-    }
     clients_add(connection);
-    return true;
+    if (loop_add(worker->loop, &connection->stream, fd)) return true;
+    log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number,
+              strerror(errno));
+    close(fd);
+    dispatch_forget(worker, &connection->task); /* what it watches */
+    clients_remove(connection);
+    connection_free(connection);
+    return false;
 }
 
 static void adopt(struct worker *worker, int fd, bool is_unix) {
@@ -105,11 +106,14 @@ bool handover_finish(struct connection *connection, struct worker *destination) 
     return goes;
 }
 
-bool handover_lost(struct message *message) {
+bool handover_lost(struct worker *worker, struct message *message) {
     if (message->handle != handover_handle) return false;
     struct handover *handover = (struct handover *)message;
     close(handover->connection ? handover->connection->stream.fd : handover->fd);
-    if (handover->connection) connection_free(handover->connection);
+    if (handover->connection) {
+        dispatch_forget(worker, &handover->connection->task);
+        connection_free(handover->connection);
+    }
     free(handover);
     return true;
 }

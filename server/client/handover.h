@@ -22,6 +22,6 @@ bool handover_finish(struct connection *connection, struct worker *destination);
 void handover_call_off(struct connection *connection);
 /* No worker runs any more: closes the connection that the message brings and frees both. False if it is a
  * message of another kind. */
-bool handover_lost(struct message *message);
+bool handover_lost(struct worker *worker, struct message *message);
 
 #endif

@@ -110,7 +110,7 @@ static void on_free(struct worker *worker) {
     struct clients *clients = worker->clients;
     struct message *message;
     while ((message = mailbox_pop(&worker->mailbox)))
-        if (!handover_lost(message) && !errand_lost(message)) listeners_lost(message);
+        if (!handover_lost(worker, message) && !errand_lost(message)) listeners_lost(message);
     dispatch_free(worker);
     if (!clients) return;
     connection_ids_free(&clients->ids);
