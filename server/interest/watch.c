@@ -11,9 +11,13 @@
 #include "shard/scope/scope_take.h"
 #include "interest.h"
 
-/* A sweep gives up so many at most, and then lets its worker turn. */
-#define SWEEP_MOST 1024
+/* A sweep gives up so many, and an eighth of those that wait for it: then they can't become ever more while
+ * a client watches and unwatches. */
+#define SWEEP_LEAST 1024
+#define SWEEP_SHARE 8
 #define CAPACITY_FIRST 4
+/* A list of more than so many has an index. */
+#define LINEAR_MOST 16
 
 /* Guarded by its key's shard; the version is read without it where a guess will do. */
 struct watched {
@@ -31,10 +35,14 @@ struct watch {
     bool existed;
 };
 
+/* What is watched once more while it is watched is there already: so a client's list is as long as the keys
+ * that it watches are many, however often it does. */
 struct watch_list {
     struct watch_list *next_ended;
     uint32_t count, capacity;
     size_t bytes;
+    uint32_t
+        *index; /* twice the capacity, by the keys' hashes: 1 + a place in `watches`; NULL: there are few */
     struct watch watches[];
 };
 
@@ -94,17 +102,57 @@ static void record_leave(struct watched *record, bool is_listed) {
 
 /* ------------------------------------------------------------------ a session's list */
 
+static size_t record_bytes(const struct watched *record) {
+    return sizeof *record + record->key.length;
+}
+
+static uint32_t *index_place(const struct watch_list *list, const struct watched *record) {
+    uint32_t mask = list->capacity * 2 - 1, at = (uint32_t)record->key.hash & mask;
+    while (list->index[at] != 0 && list->watches[list->index[at] - 1].record != record) at = (at + 1) & mask;
+    return &list->index[at];
+}
+
+static bool list_has(const struct watch_list *list, const struct watched *record) {
+    if (list->index != NULL) return *index_place(list, record) != 0;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->watches[i].record == record) return true;
+    return false;
+}
+
+static void list_append(struct watch_list *list, const struct watch *watch) {
+    list->watches[list->count++] = *watch;
+    list->bytes += record_bytes(watch->record);
+    if (list->index != NULL) *index_place(list, watch->record) = list->count;
+}
+
 static struct watch_list *list_with_room(struct watch_list *list) {
     if (list != NULL && list->count < list->capacity) return list;
-    if (list != NULL && list->capacity > UINT32_MAX / 2) return NULL;
+    if (list != NULL && list->capacity > UINT32_MAX / 8) return NULL;
     uint32_t capacity = list == NULL ? CAPACITY_FIRST : list->capacity * 2;
-    size_t added = (capacity - (list == NULL ? 0 : list->capacity)) * sizeof(struct watch);
-    struct watch_list *larger = realloc(list, sizeof *larger + capacity * sizeof(struct watch));
-    if (larger == NULL) return NULL;
-    if (list == NULL) *larger = (struct watch_list){.bytes = sizeof *larger};
+    size_t size = sizeof *list + capacity * sizeof(struct watch),
+           index_size = 2 * capacity * sizeof(uint32_t);
+    bool has_index = capacity > LINEAR_MOST;
+    uint32_t *index = has_index ? calloc(2 * capacity, sizeof *index) : NULL;
+    struct watch_list *larger = has_index && index == NULL ? NULL : realloc(list, size);
+    if (larger == NULL) {
+        free(index);
+        return NULL;
+    }
+    if (list == NULL) *larger = (struct watch_list){.bytes = 0};
+    if (larger->index != NULL) larger->bytes -= 2 * larger->capacity * sizeof(uint32_t);
+    free(larger->index);
+    larger->bytes += size + (has_index ? index_size : 0);
+    if (list != NULL) larger->bytes -= sizeof *larger + larger->capacity * sizeof(struct watch);
     larger->capacity = capacity;
-    larger->bytes += added;
+    larger->index = index;
+    for (uint32_t i = 0; has_index && i < larger->count; i++)
+        *index_place(larger, larger->watches[i].record) = i + 1;
     return larger;
+}
+
+static void list_free(struct watch_list *list) {
+    free(list->index);
+    free(list);
 }
 
 bool watch_add(struct watch_list **list, struct write_scope *scope, const struct key *key) {
@@ -116,16 +164,13 @@ bool watch_add(struct watch_list **list, struct write_scope *scope, const struct
     bool exists = edit.entry != NULL;
     scope_unchanged(&edit);
     struct watched *record = record_find(key);
+    /* If it has changed since then, that is what matters. */
+    if (record != NULL && list_has(larger, record)) return true;
     if (record == NULL) record = record_create(key, exists);
     if (record == NULL) return false;
     uint64_t version = atomic_load_explicit(&record->version, memory_order_relaxed);
-    /* What is watched over and over takes no more room for that. */
-    const struct watch *last = larger->count == 0 ? NULL : &larger->watches[larger->count - 1];
-    if (last != NULL && last->record == record && last->version == version) return true;
     record->watchers++;
-    larger->watches[larger->count++] =
-        (struct watch){.record = record, .version = version, .existed = exists};
-    larger->bytes += sizeof *record + key->length;
+    list_append(larger, &(struct watch){.record = record, .version = version, .existed = exists});
     return true;
 }
 
@@ -167,10 +212,13 @@ size_t watch_bytes(const struct watch_list *list) {
 static void leave_held(struct watch_list *list, const struct write_scope *scope) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < list->count; i++) {
-        if (scope_holds(&scope->scope, list->watches[i].record->key.hash))
-            record_leave(list->watches[i].record, true);
-        else
+        struct watched *record = list->watches[i].record;
+        if (!scope_holds(&scope->scope, record->key.hash)) {
             list->watches[kept++] = list->watches[i];
+            continue;
+        }
+        list->bytes -= record_bytes(record);
+        record_leave(record, true);
     }
     list->count = kept;
 }
@@ -178,7 +226,7 @@ static void leave_held(struct watch_list *list, const struct write_scope *scope)
 void watch_end(struct ended_watches *ended, struct watch_list *list, struct write_scope *scope) {
     if (scope != NULL) leave_held(list, scope);
     if (list->count == 0) {
-        free(list);
+        list_free(list);
         return;
     }
     list->next_ended = NULL;
@@ -187,13 +235,16 @@ void watch_end(struct ended_watches *ended, struct watch_list *list, struct writ
     else
         ended->first = list;
     ended->last = list;
+    ended->count += list->count;
+    ended->bytes += list->bytes;
 }
 
 /* One after the other from the end. false: a shard is busy. */
-static bool list_leave(struct watch_list *list, struct lane *lane, struct shard_set *set, int64_t now,
-                       uint32_t *steps) {
+static bool list_leave(struct ended_watches *ended, struct watch_list *list, struct lane *lane,
+                       struct shard_set *set, int64_t now, size_t *steps) {
     while (list->count > 0 && *steps > 0) {
         struct watched *record = list->watches[list->count - 1].record;
+        size_t bytes = record_bytes(record);
         struct write_scope scope;
         struct rwlock *busy;
         shard_set_clear(set);
@@ -201,8 +252,11 @@ static bool list_leave(struct watch_list *list, struct lane *lane, struct shard_
         --*steps;
         if (!scope_try_write(&scope, lane, set, now, &busy)) return false;
         record_leave(record, true);
-        list->count--;
         scope_end_write(&scope);
+        list->count--;
+        list->bytes -= bytes;
+        ended->count--;
+        ended->bytes -= bytes;
     }
     return true;
 }
@@ -211,17 +265,18 @@ int watch_sweep(struct ended_watches *ended, struct lane *lane, int64_t now) {
     if (ended->first == NULL) return -1;
     if (!lane_enter(lane)) return 1;
     struct shard_set set;
-    uint32_t steps = SWEEP_MOST;
+    size_t steps = SWEEP_LEAST + ended->count / SWEEP_SHARE;
     bool is_busy = false;
     shard_set_init(&set);
     for (struct watch_list **place = &ended->first, *list; (list = *place) != NULL && steps > 0;) {
-        if (!list_leave(list, lane, &set, now, &steps)) is_busy = true;
+        if (!list_leave(ended, list, lane, &set, now, &steps)) is_busy = true;
         if (list->count > 0) {
             place = &list->next_ended;
             continue;
         }
         *place = list->next_ended;
-        free(list);
+        ended->bytes -= list->bytes;
+        list_free(list);
     }
     ended->last = NULL;
     for (struct watch_list *list = ended->first; list != NULL; list = list->next_ended) ended->last = list;
@@ -237,7 +292,7 @@ void watch_abandon(struct ended_watches *ended) {
     ended->last->next_ended = registry.abandoned;
     registry.abandoned = ended->first;
     mutex_unlock(&registry.mutex);
-    *ended = (struct ended_watches){NULL, NULL};
+    *ended = (struct ended_watches){.first = NULL};
 }
 
 void watch_start(struct keyspace *keyspace) {
@@ -250,7 +305,7 @@ void watch_stop(void) {
     for (struct watch_list *list = registry.abandoned, *next; list != NULL; list = next) {
         next = list->next_ended;
         for (uint32_t i = 0; i < list->count; i++) record_leave(list->watches[i].record, false);
-        free(list);
+        list_free(list);
     }
     registry.abandoned = NULL;
     mutex_unlock(&registry.mutex);

@@ -38,11 +38,12 @@ size_t watch_bytes(const struct watch_list *list);
 /* Lists that have ended on one worker, and wait to be given up. */
 struct ended_watches {
     struct watch_list *first, *last;
+    size_t count, bytes; /* of watches, and of memory with their records */
 };
 /* Nobody watches by it any more. The scope (or NULL) gives up what it holds at once. */
 void watch_end(struct ended_watches *ended, struct watch_list *list, struct write_scope *scope);
-/* Gives up records, as far as their shards can be had and for a bounded time. The lane is outside the gate.
- * Returns in how many milliseconds it wants to go on; -1: nothing is left. */
+/* Gives up records, as far as their shards can be had, a share of them at a time. The lane is outside the
+ * gate. Returns in how many milliseconds it wants to go on; -1: nothing is left. */
 int watch_sweep(struct ended_watches *ended, struct lane *lane, int64_t now);
 /* The worker ends; watch_stop frees them. */
 void watch_abandon(struct ended_watches *ended);

@@ -1,5 +1,6 @@
 #include "timers.h"
 
+#include "shard/base/counter.h"
 #include "shard/evict/eviction.h"
 #include "shard/keyspace.h"
 #include "server/base/process.h"
@@ -74,7 +75,9 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     if (is_due) inquiries_end_unanswered(worker);
     int64_t overdue = waits_end_overdue(worker);
     int sweep = blocking_sweep(&dispatcher->ended_waits, lane, worker->now);
+    size_t ended = dispatcher->ended_watches.bytes;
     int unwatched = watch_sweep(&dispatcher->ended_watches, lane, worker->now);
+    counter_subtract(&worker->ended_bytes, ended - dispatcher->ended_watches.bytes);
     if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
     blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
     bool is_freeing = false;

@@ -82,8 +82,10 @@ uint32_t transaction_flags(const struct execution *execution) {
 static void unwatch(struct worker *worker, struct session *session, struct write_scope *scope) {
     struct transaction *transaction = session->transaction;
     if (transaction->watches == NULL) return;
-    size_t before = session_bytes(session);
-    watch_end(&worker->dispatcher->ended_watches, transaction->watches, scope);
+    struct ended_watches *ended = &worker->dispatcher->ended_watches;
+    size_t before = session_bytes(session), ended_before = ended->bytes;
+    watch_end(ended, transaction->watches, scope);
+    counter_add(&worker->ended_bytes, ended->bytes - ended_before);
     transaction->watches = NULL;
     transaction->watch_bytes = 0;
     count_bytes(worker, session, before);
