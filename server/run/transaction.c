@@ -26,14 +26,17 @@ static void count_bytes(struct worker *worker, const struct session *session, si
     counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
 }
 
-/* Whether it concerns other workers or the process, and so isn't for a moment in which shards are held. */
+/* Whether it concerns other workers or the process (INFO reads files), and so isn't for a moment in which
+ * shards are held. */
 static bool runs_apart(const struct command *command) {
+    bool is_about_keys = (command->flags & COMMAND_READONLY) != 0; /* DBSIZE */
     return command->visit != NULL || command->worker != NULL ||
-           (command->plain != NULL && (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) == COMMAND_ADMIN);
+           (command->plain != NULL && !is_about_keys &&
+            (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) != 0);
 }
 
 static void take_note(struct transaction *transaction, const struct command *command) {
-    bool sums = (command->flags & COMMAND_SUMS) != 0;
+    bool sums = (command->flags & COMMAND_SUMS) != 0 && !runs_apart(command);
     transaction->flags |= command->flags;
     if (command->write != NULL) transaction->writes = true;
     if (command->read != NULL || command->write != NULL || command->walk != NULL || sums)
@@ -140,14 +143,16 @@ void transaction_refused(struct execution *execution, size_t mark) {
 
 /* ------------------------------------------------------------------ its commands, in one scope */
 
+/* Its keys are there only while all have theirs. */
 static void call_begin(const struct execution *execution, const struct queued *queued, struct call *call) {
     const struct session *session = &execution->task->session;
+    bool has_keys = execution->call.keys != NULL && queued->key_count > 0;
     *call = (struct call){
         .command = queued->command,
         .arguments = queued->arguments,
         .count = queued->count,
-        .keys = execution->call.keys + queued->first_key,
-        .key_count = queued->key_count,
+        .keys = has_keys ? execution->call.keys + queued->first_key : NULL,
+        .key_count = has_keys ? queued->key_count : 0,
         .database = session->database,
         .protocol = session->protocol,
         .now = execution->call.now,
@@ -159,15 +164,32 @@ static void call_begin(const struct execution *execution, const struct queued *q
 
 /* Its keys were found in the database that was the session's at first: SELECT may have been in between. */
 static void move_keys(struct frame *frame, const struct queued *queued, uint32_t database) {
+    if (queued->key_count == 0) return;
     struct key *keys = frame->keys + queued->first_key;
-    if (queued->key_count == 0 || keys[0].database == database) return;
+    if (keys[0].database == database) return;
     for (uint32_t i = 0; i < queued->key_count; i++) keys[i].database = database;
+}
+
+/* All answers together are bounded like any reply, and are the session's until they are put together. */
+static void answer_begin(const struct execution *execution, struct queued *queued) {
+    const struct reply *reply = execution->reply;
+    size_t held = reply->length + execution->transaction->answer_length;
+    queued->answer.most = reply->most > held ? reply->most - held : 1;
+    queued->answer.protocol = execution->task->session.protocol;
+}
+
+static void answer_end(const struct execution *execution, const struct queued *queued) {
+    size_t bytes = queued->answer.capacity + queued->answer.referenced_bytes;
+    execution->transaction->answer_length += queued->answer.length;
+    execution->transaction->answer_bytes += bytes;
+    counter_add(&execution->worker->name_bytes, bytes);
 }
 
 static void run_one(struct execution *execution, struct queued *queued, struct write_scope *write,
                     const struct read_scope *read, struct reply *reply) {
     struct call call;
     uint32_t errors = reply->error_count;
+    if (reply == &queued->answer) answer_begin(execution, queued);
     queued->database = execution->task->session.database;
     move_keys(execution->frame, queued, queued->database);
     call_begin(execution, queued, &call);
@@ -175,6 +197,7 @@ static void run_one(struct execution *execution, struct queued *queued, struct w
     execute_inside(execution, &call, write, read, reply);
     queued->has_failed = reply->error_count > errors;
     if (queued->has_failed) memcpy(queued->error_code, reply->error_code, sizeof queued->error_code);
+    if (reply == &queued->answer) answer_end(execution, queued);
 }
 
 /* write: NULL if none of them writes; read: NULL if none needs a shard. */
@@ -199,7 +222,7 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
         answers += to->length > mark;
         assert(to->is_broken || to->length == mark || reply_is_one(to, mark));
         uint64_t after = clock_cycles();
-        queued->nanoseconds = clock_cycles_to_ns(after - before);
+        queued->nanoseconds = clock_cycles_to_ns(after - before) + 1;
         before = after;
     }
     if (transaction->may_be_silent && !transaction->goes_apart) reply_defer_array(reply, header, answers);
@@ -292,6 +315,7 @@ static enum outcome run_whole(struct execution *execution) {
     struct command row = row_of(transaction, exec);
     enum outcome outcome = OUTCOME_DONE;
     execution->call.stands_at = clock_wall_us();
+    transaction->has_run = false; /* what was looked at may have been in vain */
     if (!transaction->needs_shards && transaction->watches == NULL) {
         run_all(execution, NULL, NULL);
         return OUTCOME_DONE;
@@ -332,7 +356,7 @@ static enum outcome run_apart(struct execution *execution, bool is_question) {
         struct execution inner = *execution;
         call_begin(execution, queued, &inner.call);
         inner.reply = &queued->answer;
-        inner.reply->protocol = inner.call.protocol;
+        answer_begin(execution, queued);
         uint64_t before = clock_cycles();
         if (command->visit == NULL)
             execute_without_shards(&inner);
@@ -342,6 +366,7 @@ static enum outcome run_apart(struct execution *execution, bool is_question) {
         queued->database = execution->task->session.database;
         queued->has_failed = inner.reply->error_count > 0;
         memcpy(queued->error_code, inner.reply->error_code, sizeof queued->error_code);
+        answer_end(execution, queued);
     }
     return OUTCOME_DONE;
 }

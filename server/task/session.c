@@ -13,7 +13,8 @@ size_t session_bytes(const struct session *session) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
     const struct transaction *transaction = session->transaction;
-    return transaction == NULL ? bytes : bytes + transaction->bytes + transaction->watch_bytes;
+    if (transaction == NULL) return bytes;
+    return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
 }
 
 bool session_is_admitted(const struct session *session) {

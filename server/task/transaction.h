@@ -54,7 +54,8 @@ struct transaction {
     bool has_run;
     size_t bytes; /* of memory, with what large arguments take */
     struct watch_list *watches;
-    size_t watch_bytes;
+    size_t watch_bytes, answer_bytes; /* of memory as well */
+    size_t answer_length;
     struct transaction_block *blocks; /* the newest first; the oldest is in the transaction's own memory */
     struct transaction_block own;
 };

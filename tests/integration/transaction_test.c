@@ -182,14 +182,18 @@ static void clients_that_wait_are_served_when_the_last_command_is_done(void **st
     close_all();
 }
 
+static void send_now(redisContext *connection, const char *command) {
+    int done = 0;
+    redisAppendCommand(connection, command);
+    while (done == 0) assert_int_equal(redisBufferWrite(connection, &done), REDIS_OK);
+}
+
 static void a_pause_of_writes_parks_a_transaction_that_writes(void **state) {
     (void)state;
     open_all();
     TALK(one, {"MULTI", "OK"}, {"SET a 1", "QUEUED"});
     expect(other, "OK", "CLIENT PAUSE 100000 WRITE");
-    redisAppendCommand(one, "EXEC");
-    int done = 0;
-    while (done == 0) assert_int_equal(redisBufferWrite(one, &done), REDIS_OK);
+    send_now(one, "EXEC");
     await_info(other, "blocked_clients", 1);
     TALK(other, {"MULTI", "OK"}, {"GET a", "QUEUED"}, {"EXEC", "[(nil)]"}, {"CLIENT UNPAUSE", "OK"});
     redisReply *reply;
@@ -284,6 +288,13 @@ static void two_that_ask_all_workers_do_not_wait_for_each_other(void **state) {
     close_all();
 }
 
+static char *text_of(size_t length) {
+    char *text = malloc(length + 1);
+    memset(text, 'v', length);
+    text[length] = '\0';
+    return text;
+}
+
 static void what_is_queued_is_shown_counted_and_bounded(void **state) {
     (void)state;
     open_all();
@@ -301,15 +312,17 @@ static void what_is_queued_is_shown_counted_and_bounded(void **state) {
     assert_true(info_number(other, "client_name_bytes") > 1000);
     TALK(one, {"EXEC", "(nil)"}, {"RESET", "RESET"}); /* the name as well */
     expect(other, "OK", "CONFIG SET client-query-buffer-limit 1048576");
-    struct resp3 *greedy = resp3_connect(server);
-    resp3_exchange(greedy, "MULTI", "+OK\r\n");
-    char *value = malloc(10001);
-    memset(value, 'v', 10000);
-    value[10000] = '\0';
-    for (int i = 0; i < 200; i++) RESP3_COMMAND(greedy, "SET", "k", value);
-    resp3_await_end(greedy);
+    redisContext *greedy = server_connect(server);
+    expect(greedy, "OK", "MULTI");
+    char *value = text_of(10000);
+    int count = 0;
+    while (count < 200 && (reply = redisCommand(greedy, "SET k %s", value)) != NULL) {
+        freeReplyObject(reply);
+        count++;
+    }
+    assert_in_range(count, 50, 199);
     free(value);
-    resp3_close(greedy);
+    redisFree(greedy);
     await_info(other, "client_query_buffer_limit_disconnections", 1);
     expect(other, "OK", "CONFIG RESETSTAT");
     close_all();
@@ -354,6 +367,102 @@ static void replies_follow_the_protocol_that_is_spoken_at_the_time(void **state)
     close_all();
 }
 
+/* They are there before its shards can be had. */
+static void answers_that_wait_for_the_others_are_counted_and_bounded(void **state) {
+    enum { LISTS = 100, NAME = 100000 };
+    (void)state;
+    open_all();
+    char *name = text_of(NAME);
+    redisContext *third = server_connect_to(server, 2);
+    expect(other, "OK", "CONFIG SET client-output-buffer-limit %s", "normal 1000000 0 0");
+    expect(third, "OK", "CLIENT SETNAME %s", name);
+    free(name);
+    expect(other, "OK", "DEBUG HOLD k 600");
+    expect(third, "OK", "MULTI");
+    for (int i = 0; i < LISTS; i++) expect(third, "QUEUED", "CLIENT LIST");
+    expect(third, "QUEUED", "SET k 1");
+    await_info_between(other, "client_name_bytes", NAME, 2 * NAME);
+    send_now(third, "EXEC");
+    await_info_between(other, "client_name_bytes", 800000, 2000000);
+    expect(other, "OK", "DEBUG RELEASE");
+    redisReply *reply = NULL;
+    assert_int_equal(redisGetReply(third, (void **)&reply), REDIS_ERR);
+    redisFree(third);
+    expect(other, "1", "GET k");
+    close_all();
+}
+
+/* It reads files, which nobody does who holds the whole keyspace. */
+static void what_tells_of_the_process_needs_no_shard(void **state) {
+    (void)state;
+    open_all();
+    expect(other, "OK", "DEBUG HOLD k 600");
+    TALK(one, {"MULTI", "OK"}, {"INFO", "QUEUED"}, {"MEMORY STATS", "QUEUED"}, {"SELECT 1", "QUEUED"});
+    redisReply *reply = redisCommand(one, "EXEC");
+    assert_non_null(reply);
+    assert_int_equal(reply->elements, 3);
+    assert_non_null(strstr(reply->element[0]->str, "redis_version"));
+    freeReplyObject(reply);
+    expect(other, "OK", "DEBUG RELEASE");
+    close_all();
+}
+
+static void what_is_watched_again_takes_no_more_room(void **state) {
+    static const int counts[] = {2, 100};
+    (void)state;
+    open_all();
+    for (size_t c = 0; c < 2; c++) {
+        for (int i = 0; i < 500 * counts[c]; i++) redisAppendCommand(one, "WATCH k%d", i % counts[c]);
+        for (int i = 0; i < 500 * counts[c]; i++) {
+            redisReply *reply;
+            assert_int_equal(redisGetReply(one, (void **)&reply), REDIS_OK);
+            freeReplyObject(reply);
+        }
+        await_info_between(other, "client_name_bytes", 1, 4096 + 400 * counts[c]);
+        for (int i = 0; i < 2;
+             i++) { /* the last of them, and then one that has changed and is watched again */
+            expect(other, "OK", "SET k%d 1", counts[c] - 1);
+            if (i == 1) expect(one, "OK", "WATCH k%d", counts[c] - 1);
+            TALK(one, {"MULTI", "OK"}, {"PING", "QUEUED"}, {"EXEC", "(nil)"});
+            for (int k = 0; k < counts[c]; k++) expect(one, "OK", "WATCH k%d", k);
+        }
+        expect(one, "OK", "UNWATCH");
+    }
+    close_all();
+}
+
+static void watches_that_have_ended_are_counted_and_do_not_pile_up(void **state) {
+    enum { ROUNDS = 250, KEYS = 2000, MOST = 45 << 20 };
+    (void)state;
+    open_all();
+    expect(one, "OK", "WATCH k");
+    expect(other, "OK", "DEBUG HOLD k 600");
+    expect(one, "OK", "UNWATCH");
+    await_info(other, "client_name_bytes", 0);
+    await_info_between(other, "client_wait_bytes", 1, 1000);
+    expect(other, "OK", "DEBUG RELEASE");
+    await_info(other, "client_wait_bytes", 0);
+    /* As fast as it can: all of it together would be more than `MOST`. */
+    char *watch = malloc(KEYS * 8 + 8), *end = watch + sprintf(watch, "WATCH");
+    for (int i = 0; i < KEYS; i++) end += sprintf(end, " k%d", i);
+    for (int i = 0; i < ROUNDS; i++) {
+        redisAppendCommand(one, watch);
+        redisAppendCommand(one, "UNWATCH");
+        redisAppendCommand(one, "INFO clients");
+    }
+    free(watch);
+    for (int i = 0; i < 3 * ROUNDS; i++) {
+        redisReply *reply;
+        assert_int_equal(redisGetReply(one, (void **)&reply), REDIS_OK);
+        if (i % 3 == 2)
+            assert_in_range(atoll(strstr(reply->str, "client_wait_bytes:") + strlen("client_wait_bytes:")), 0,
+                            MOST);
+        freeReplyObject(reply);
+    }
+    await_info(other, "client_wait_bytes", 0);
+    close_all();
+}
+
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
@@ -371,6 +480,10 @@ int main(void) {
         cmocka_unit_test(what_is_queued_is_shown_counted_and_bounded),
         cmocka_unit_test(each_command_is_counted_and_its_errors),
         cmocka_unit_test(replies_follow_the_protocol_that_is_spoken_at_the_time),
+        cmocka_unit_test(answers_that_wait_for_the_others_are_counted_and_bounded),
+        cmocka_unit_test(what_tells_of_the_process_needs_no_shard),
+        cmocka_unit_test(what_is_watched_again_takes_no_more_room),
+        cmocka_unit_test(watches_that_have_ended_are_counted_and_do_not_pile_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
