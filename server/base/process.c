@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shard/base/memory.h"
+#include "shard/base/pages.h"
 #include "clock.h"
 
 #if defined(USE_SANITIZER)
@@ -143,7 +144,7 @@ static uint64_t resident_bytes(void) {
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void read_allocator(struct process_memory *memory) {
+static void read_memory(struct process_memory *memory) {
 #ifdef USE_JEMALLOC
     uint64_t epoch = 1;
     size_t allocated = 0, active = 0, resident = 0, cached = 0, size = sizeof epoch;
@@ -166,10 +167,15 @@ static void read_allocator(struct process_memory *memory) {
     memory->used = memory->allocated = info.uordblks + info.hblkhd;
     memory->active = memory->allocator_resident = info.arena + info.hblkhd;
 #endif
+    uint64_t mapped = pages_mapped();
+    memory->used += mapped;
+    memory->allocated += mapped;
+    memory->active += mapped;
+    memory->allocator_resident += mapped;
 }
 
 void process_memory(struct process_memory *memory) {
-    read_allocator(memory);
+    read_memory(memory);
     memory->resident = resident_bytes();
     memory->system = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     pthread_mutex_lock(&mutex);
@@ -181,7 +187,7 @@ void process_memory(struct process_memory *memory) {
 
 uint64_t process_memory_limited(void) {
     struct process_memory memory = {0};
-    read_allocator(&memory);
+    read_memory(&memory);
     uint64_t cached = memory.allocated - memory.used;
     return memory.used + (cached > CACHED_MOST ? cached - CACHED_MOST : 0);
 }
@@ -238,7 +244,7 @@ void process_peak_reset(void) {
 
 void process_is_ready(void) {
     struct process_memory memory;
-    read_allocator(&memory);
+    read_memory(&memory);
     pthread_mutex_lock(&mutex);
     at_start = memory.used;
     pthread_mutex_unlock(&mutex);
@@ -260,7 +266,7 @@ static void note_beside(const struct process_memory *memory) {
 
 void process_tick(void) {
     struct process_memory memory;
-    read_allocator(&memory);
+    read_memory(&memory);
     note_beside(&memory);
     pthread_mutex_lock(&mutex);
     if (memory.used > peak) peak = memory.used;
