@@ -278,9 +278,9 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     const struct under_way *under_way = task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
-    /* One that has begun goes on, but for one that has only found out so far which shards it needs. */
-    bool has_begun = under_way != NULL && (under_way->further.shards == NULL || under_way->errand != NULL);
-    bool is_exempt = task->is_closer || session->is_monitor || has_begun;
+    /* One that has begun goes on. */
+    bool is_exempt =
+        task->is_closer || session->is_monitor || (under_way != NULL && under_way_has_begun(under_way));
     if (is_paused(worker, &execution) && !is_exempt) {
         task_queue_append(&dispatcher->paused, task);
         task_park(task, PARK_ON_PAUSE);
@@ -339,7 +339,8 @@ size_t dispatch_bytes(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (under_way == NULL) return 0;
     return (under_way->blocked == NULL ? 0 : under_way->blocked->bytes) +
-           (under_way->errand == NULL ? 0 : under_way->errand->bytes) + under_way->further.kept_bytes;
+           (under_way->errand == NULL ? 0 : under_way->errand->bytes) + under_way->further.kept_bytes +
+           many_keys_bytes(under_way->many.room);
 }
 
 void dispatch_batch_end(struct worker *worker) {

@@ -4,10 +4,6 @@
 
 #include "shard/keyspace.h"
 
-/* Keys of one request that there is room for all the time; for a request that has more, it is given back
- * at the end of the turn. */
-#define KEYS_KEPT 256
-
 struct frame *frame_create(struct keyspace *keyspace) {
     struct frame *frame = calloc(1, sizeof *frame);
     if (frame == NULL) return NULL;
@@ -45,7 +41,7 @@ void frame_free(struct frame *frame) {
 
 bool frame_reserve_keys(struct frame *frame, uint32_t count) {
     if (count <= frame->key_capacity) return true;
-    uint32_t capacity = count < KEYS_KEPT ? KEYS_KEPT : count;
+    uint32_t capacity = count < FRAME_KEYS ? FRAME_KEYS : count;
     struct key *keys = realloc(frame->keys, capacity * sizeof *keys);
     if (keys != NULL) frame->keys = keys;
     uint32_t *positions = realloc(frame->positions, capacity * sizeof *positions);
@@ -56,5 +52,5 @@ bool frame_reserve_keys(struct frame *frame, uint32_t count) {
 }
 
 void frame_trim(struct frame *frame) {
-    if (frame->key_capacity > KEYS_KEPT) forget_keys(frame);
+    if (frame->key_capacity > FRAME_KEYS) forget_keys(frame);
 }

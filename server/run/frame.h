@@ -16,6 +16,9 @@ struct task;
 
 /* Keys that are fetched ahead across connections. */
 #define FRAME_AHEAD 64
+/* Keys of one request that there is room for all the time. Another one's are kept with it (under_way.h); a
+ * transaction's have room until the end of the turn. */
+#define FRAME_KEYS 256
 
 struct frame {
     struct keyspace *keyspace;
@@ -45,7 +48,7 @@ struct frame *frame_create(struct keyspace *keyspace);
 void frame_detach(struct frame *frame);
 void frame_free(struct frame *frame); /* NULL is fine */
 
-/* Room for the keys of a request of so many arguments. false: no memory. */
+/* Room for the keys of so many arguments. false: no memory. */
 bool frame_reserve_keys(struct frame *frame, uint32_t count);
 /* Between two turns: gives back what only an unusual request needed. */
 void frame_trim(struct frame *frame);

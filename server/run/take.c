@@ -47,12 +47,17 @@ static bool is_small(const struct execution *execution, const struct scope *held
     return elements <= most;
 }
 
+/* Whether it is rather another thread's. It goes over the operands, so that it is asked once a try. */
+static bool is_to_leave(const struct execution *execution, const struct scope *held) {
+    return is_long(execution) && may_leave(execution) && !is_small(execution, held, LONG_ELEMENTS);
+}
+
 /* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor
  * must anybody wait for the gate with it, so that it begins only when the gate isn't wanted. */
 static __attribute__((noinline)) enum beginning begin_long(const struct execution *execution,
                                                            const struct scope *held) {
     struct lane *lane = execution->frame->lane;
-    if (may_leave(execution) && !is_small(execution, held, LONG_ELEMENTS)) return BEGINS_ELSEWHERE;
+    if (is_to_leave(execution, held)) return BEGINS_ELSEWHERE;
     if (gate_is_wanted(lane)) return is_small(execution, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);
     return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
@@ -103,23 +108,28 @@ static bool foresees_more(const struct execution *execution) {
     return blocking_foresee(&execution->call, &frame->shards, &frame->more);
 }
 
+static bool add_all(struct shard_set *set, const struct shard_set *more) {
+    for (uint32_t i = 0; i < more->count; i++)
+        if (!shard_set_add(set, more->numbers[i])) return false;
+    return true;
+}
+
 /* false when out of memory: then there will be an attempt to take them when they are needed. */
 static bool take_more(struct frame *frame) {
-    for (uint32_t i = 0; i < frame->more.count; i++)
-        if (!shard_set_add(&frame->shards, frame->more.numbers[i])) return false;
-    return true;
+    return add_all(&frame->shards, &frame->more);
 }
 
 static inline __attribute__((always_inline)) bool find_shards(struct execution *execution) {
     struct frame *frame = execution->frame;
+    const struct call *call = &execution->call;
+    const struct under_way *under_way = execution->task->under_way;
     shard_set_clear(&frame->shards);
-    for (uint32_t i = 0; i < execution->call.key_count; i++)
-        if (!shard_set_add(&frame->shards, keyspace_shard_of(frame->keyspace, execution->call.keys[i].hash)))
+    if (call->key_count > FRAME_KEYS && execution->transaction == NULL)
+        return add_all(&frame->shards, &under_way->many.shards);
+    for (uint32_t i = 0; i < call->key_count; i++)
+        if (!shard_set_add(&frame->shards, keyspace_shard_of(frame->keyspace, call->keys[i].hash)))
             return false;
-    const struct under_way *under_way = execution->call.further == NULL ? NULL : execution->task->under_way;
-    for (uint32_t i = 0; under_way != NULL && i < under_way->found.count; i++)
-        if (!shard_set_add(&frame->shards, under_way->found.numbers[i])) return false;
-    return true;
+    return call->further == NULL || add_all(&frame->shards, &under_way->found);
 }
 
 static bool take_free_for_write(struct execution *execution, struct write_scope *scope) {
@@ -201,8 +211,7 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
         *is_again = is_made;
         return outcome;
     }
-    bool leaves = is_long(execution) && may_leave(execution) &&
-                  !is_small(execution, is_write ? &write_scope.scope : &read_scope.scope, LONG_ELEMENTS);
+    bool leaves = is_to_leave(execution, is_write ? &write_scope.scope : &read_scope.scope);
     /* Before others come in, who might want the gate: it is this one's turn. */
     if (is_long(execution) && !leaves) lane_hold_still(frame->lane);
     open_gate(execution->worker, execution->task);
@@ -232,7 +241,11 @@ enum outcome run_with_gate(struct execution *execution, bool *is_again) {
 
 /* ------------------------------------------------------------------ one after the other */
 
-/* Where the shards are many, closing the gate is less work than trying each. */
+/* The frame's shards are most of all: then closing the gate is less work than trying each. */
+static bool is_most(const struct frame *frame) {
+    return frame->shards.count > keyspace_shard_count(frame->keyspace) / 2;
+}
+
 enum outcome run_with_database(struct execution *execution) {
     struct frame *frame = execution->frame;
     struct shard_set *shards = &frame->shards, *more = &frame->more;
@@ -247,8 +260,8 @@ enum outcome run_with_database(struct execution *execution) {
         if (is_held && missing == 0) break;
         if (is_held) scope_end_write(&scope);
         if (more->count < missing || !take_more(frame)) return execution_lacks_memory(execution);
-        bool is_much = shards->count > keyspace_shard_count(frame->keyspace) / 2;
-        if (is_much || execution->task->refusals >= REFUSALS_MOST) return run_with_gate(execution, &is_again);
+        if (is_most(frame) || execution->task->refusals >= REFUSALS_MOST)
+            return run_with_gate(execution, &is_again);
         is_held = scope_try_write(&scope, frame->lane, shards, execution->call.now, &busy);
         if (is_held) continue;
         execution->task->refusals++;
@@ -256,6 +269,12 @@ enum outcome run_with_database(struct execution *execution) {
     }
     run_write(execution, &scope);
     return wait_for_key(execution);
+}
+
+/* A request that was refused too often does, and one that was refused and wants most of all shards. */
+static bool takes_gate(const struct execution *execution) {
+    uint32_t refusals = execution->task->refusals;
+    return refusals >= REFUSALS_MOST || (refusals > 0 && is_most(execution->frame));
 }
 
 /* With the shards of its keys. */
@@ -267,7 +286,7 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
     size_t mark = reply_mark(execution->reply);
     for (;;) {
         struct rwlock *busy;
-        if (execution->task->refusals >= REFUSALS_MOST) return run_with_gate(execution, is_again);
+        if (takes_gate(execution)) return run_with_gate(execution, is_again);
         if (is_exclusive) {
             struct write_scope scope;
             if (scope_try_write(&scope, frame->lane, &frame->shards, execution->call.now, &busy)) {

@@ -14,6 +14,14 @@ struct blocked_client;
 struct errand;
 struct inquiry;
 
+/* The keys of a request with more arguments than a frame has room for keys. */
+struct many_keys {
+    struct key *keys;        /* page memory, as the next */
+    uint32_t *positions;     /* where they stand among the arguments */
+    uint32_t count, room;    /* of both */
+    struct shard_set shards; /* where the keys are, if they are more than a frame has room for */
+};
+
 struct under_way {
     struct inquiry *inquiry;        /* or */
     int64_t answers_until;          /* monotonic ms */
@@ -26,7 +34,17 @@ struct under_way {
     bool is_walking;
     struct further further; /* of a command with COMMAND_FINDS: what it has asked for, */
     struct shard_set found; /* and the shards of keys that it has found */
+    struct many_keys many;
 };
+
+/* Whether it has begun, rather than found out what it needs. */
+bool under_way_has_begun(const struct under_way *under_way);
+/* Bytes of keys with so much room. */
+static inline size_t many_keys_bytes(uint32_t room) {
+    return room * (sizeof(struct key) + sizeof(uint32_t));
+}
+/* Forgets the keys: none are known yet. */
+void many_keys_free(struct many_keys *many);
 
 /* The task's, made if there is none yet. NULL: no memory. */
 struct under_way *under_way_of(struct task *task);
