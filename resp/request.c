@@ -11,8 +11,9 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "shard/base/pages.h"
 
 #define INLINE_MOST 65536
 #define COUNT_MOST INT32_MAX
@@ -27,9 +28,33 @@ void request_parser_init(struct request_parser *parser) {
 }
 
 void request_parser_free(struct request_parser *parser) {
-    free(parser->arguments);
+    pages_free(parser->arguments, parser->capacity * sizeof *parser->arguments);
     parser->arguments = NULL;
     parser->capacity = parser->count = 0;
+}
+
+void request_hand_over(struct request_parser *parser, struct request_memory *memory) {
+    assert(parser->is_finished);
+    memory->arguments = parser->arguments;
+    memory->arguments_bytes = parser->capacity * sizeof *parser->arguments;
+    parser->arguments = NULL;
+    parser->capacity = parser->count = 0;
+}
+
+void request_memory_free(struct request_memory *memory) {
+    pages_free(memory->arguments, memory->arguments_bytes);
+    pages_free(memory->input, memory->input_bytes);
+    *memory = (struct request_memory){.input = NULL};
+}
+
+/* Room for so many. */
+static bool arguments_grow(struct request_parser *parser, uint32_t capacity) {
+    struct bulk *arguments = parser->arguments;
+    arguments = pages_resize(arguments, parser->capacity * sizeof *arguments, capacity * sizeof *arguments);
+    if (arguments == NULL) return false;
+    parser->arguments = arguments;
+    parser->capacity = capacity;
+    return true;
 }
 
 bool request_is_idle(const struct request_parser *parser) {
@@ -68,10 +93,7 @@ static bool number_read(const char *text, size_t length, int64_t *value) {
 static bool argument_add(struct request_parser *parser, char *data, size_t length, void *owner) {
     if (parser->count == parser->capacity) {
         uint32_t capacity = parser->capacity == 0 ? CAPACITY_FIRST : parser->capacity * 2;
-        struct bulk *arguments = realloc(parser->arguments, capacity * sizeof *arguments);
-        if (arguments == NULL) return false;
-        parser->arguments = arguments;
-        parser->capacity = capacity;
+        if (!arguments_grow(parser, capacity)) return false;
     }
     parser->arguments[parser->count++] = (struct bulk){data, length, owner};
     return true;
@@ -165,14 +187,9 @@ static enum request_status parse_inline(struct request_parser *parser, char *dat
     if (end > 0 && data[end - 1] == '\r') end--;
     /* At most every other byte begins a word. */
     size_t most = end / 2 + 1;
-    struct bulk *words = parser->arguments;
-    if (most > parser->capacity) {
-        words = realloc(parser->arguments, most * sizeof *words);
-        if (words == NULL) return fail(parser, "out of memory");
-        parser->arguments = words;
-        parser->capacity = (uint32_t)most;
-    }
-    int count = request_split(data, end, words, (int)most);
+    if (most > parser->capacity && !arguments_grow(parser, (uint32_t)most))
+        return fail(parser, "out of memory");
+    int count = request_split(data, end, parser->arguments, (int)most);
     if (count < 0) return fail(parser, "Protocol error: unbalanced quotes in request");
     parser->count = (uint32_t)count;
     parser->is_finished = true;

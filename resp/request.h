@@ -34,6 +34,18 @@ struct bulk {
     void *owner;
 };
 
+/* A request's arguments and the bytes that they point to, handed over as they are: both are page memory
+ * (shard/base/pages.h), of these sizes. What is apart has owners, which are handed over as well. */
+struct request_memory {
+    struct bulk *arguments;
+    size_t arguments_bytes;
+    char *input;
+    size_t input_bytes;
+    size_t owned_bytes; /* of all owners; 0: there are none */
+};
+/* Frees both; the owners of arguments are the caller's. */
+void request_memory_free(struct request_memory *memory);
+
 struct request_limits {
     int64_t bulk_length;   /* proto-max-bulk-len, in bytes */
     bool is_authenticated; /* if not: at most 10 arguments, of at most 16384 bytes each */
@@ -74,6 +86,10 @@ void request_parser_init(struct request_parser *parser);
 /* Releases what the parser itself allocated; not the owners of arguments, which are the caller's: see
  * request_owners. */
 void request_parser_free(struct request_parser *parser);
+
+/* The array of a request that was READY becomes the caller's, and with it the references to its owners. The
+ * parser has none, and begins a new request when it is called. */
+void request_hand_over(struct request_parser *parser, struct request_memory *memory);
 
 /* Parses one request.
  *

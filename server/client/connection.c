@@ -421,6 +421,13 @@ static bool is_task_local(const struct task *task) {
     return connection_is_local(connection_of(task));
 }
 
+/* Requests of a batch are small. */
+static bool hand_over_of_task(struct task *task, const struct bulk *arguments,
+                              struct request_memory *memory) {
+    struct connection *connection = connection_of(task);
+    return arguments == connection->parser.arguments && input_hand_over(connection, memory);
+}
+
 static const struct task_functions functions = {
     .wake = on_woken,
     .push = push_to_task,
@@ -429,4 +436,5 @@ static const struct task_functions functions = {
     .peer = peer_of_task,
     .origin = origin_of_task,
     .is_local = is_task_local,
+    .hand_over = hand_over_of_task,
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "shard/base/counter.h"
+#include "shard/base/pages.h"
 #include "shard/entry/entry.h"
 #include "shard/lock/lane.h"
 #include "server/base/log.h"
@@ -20,17 +21,19 @@
 
 /* An input buffer above this is not kept for a few bytes. */
 #define INPUT_ROOMY 65536
+/* A request of fewer bytes is rather copied than handed over with its memory. */
+#define HANDED_OVER_LEAST ((size_t)64 * 1024)
 /* What a client without password may send before it says one, as in Redis. */
 #define UNAUTHENTICATED_INPUT_MOST ((size_t)1024 * 1024)
 
 /* Arguments of a parked request point into the memory that its bytes are in. */
-static void arguments_rebase(struct connection *connection, const char *from, char *to) {
-    if (!connection->has_request || from == to) return;
+static void arguments_rebase(struct connection *connection, uintptr_t from, char *to) {
+    if (!connection->has_request || from == (uintptr_t)to) return;
     struct request_parser *parser = &connection->parser;
     for (uint32_t i = 0; i < parser->count; i++) {
         struct bulk *argument = &parser->arguments[i];
         if (argument->owner) continue;
-        argument->data = to + ((uintptr_t)argument->data - (uintptr_t)from);
+        argument->data = to + ((uintptr_t)argument->data - from);
     }
 }
 
@@ -60,45 +63,49 @@ struct blob *input_bulk(const struct connection *connection) {
 
 void input_free(struct connection *connection) {
     counter_subtract(&connection->worker->input_bytes, connection->input_capacity);
-    free(connection->input);
+    pages_free(connection->input, connection->input_capacity);
     connection->input = NULL;
     connection->input_start = connection->input_length = connection->input_capacity = 0;
 }
 
-/* Puts the input into new memory of that size. */
+/* Gives the memory another size. What is in it keeps its place, from the memory's beginning on. */
 static bool input_resize(struct connection *connection, size_t capacity) {
-    char *memory = malloc(capacity);
+    uintptr_t from = (uintptr_t)connection->input;
+    char *memory = pages_resize(connection->input, connection->input_capacity, capacity);
     if (!memory) return false;
-    size_t length = connection->input_length;
-    if (length) { /* if not, a parked request's arguments are not in there yet */
-        char *from = connection->input + connection->input_start;
-        memcpy(memory, from, length);
-        arguments_rebase(connection, from, memory);
-    }
-    input_free(connection);
+    /* If there is no input, a parked request's arguments are not in there yet. */
+    if (connection->input_length) arguments_rebase(connection, from, memory);
+    counter_add(&connection->worker->input_bytes,
+                (uint64_t)capacity - connection->input_capacity); /* modulo 2^64 */
     connection->input = memory;
-    connection->input_length = length;
     connection->input_capacity = capacity;
-    counter_add(&connection->worker->input_bytes, capacity);
     recent_note(&connection->worker->recent_input, connection->worker->now_monotonic, capacity);
     return true;
+}
+
+static void input_to_front(struct connection *connection) {
+    if (connection->input_length) {
+        char *from = connection->input + connection->input_start;
+        memmove(connection->input, from, connection->input_length);
+        arguments_rebase(connection, (uintptr_t)from, connection->input);
+    }
+    connection->input_start = 0;
+}
+
+static bool input_has_room(const struct connection *connection, size_t needed) {
+    return connection->input_start + needed <= connection->input_capacity;
 }
 
 /* Makes room for so many bytes behind the input, and for the one that the parser may look at. */
 static bool input_reserve(struct connection *connection, size_t more) {
     size_t needed = connection->input_length + more + 1;
-    if (connection->input_start + needed <= connection->input_capacity) return true;
+    if (input_has_room(connection, needed)) return true;
     /* Moving pays if what has been run is at least as long as what moves. */
-    if (needed <= connection->input_capacity && connection->input_start >= connection->input_length) {
-        char *from = connection->input + connection->input_start;
-        memmove(connection->input, from, connection->input_length);
-        if (connection->input_length) arguments_rebase(connection, from, connection->input);
-        connection->input_start = 0;
-        return true;
-    }
-    size_t capacity = connection->input_length * 2;
-    if (capacity < INPUT_LEAST) capacity = INPUT_LEAST;
-    return input_resize(connection, capacity > needed ? capacity : needed);
+    if (connection->input_start >= connection->input_length) input_to_front(connection);
+    if (input_has_room(connection, needed)) return true;
+    size_t room = connection->input_length * 2;
+    if (room < INPUT_LEAST) room = INPUT_LEAST;
+    return input_resize(connection, connection->input_start + (room > needed ? room : needed));
 }
 
 bool input_append(struct connection *connection, const char *data, size_t length) {
@@ -108,20 +115,56 @@ bool input_append(struct connection *connection, const char *data, size_t length
     return true;
 }
 
+char *input_first(const struct connection *connection, bool *is_input) {
+    static char nothing[1];
+    *is_input = connection->input != NULL;
+    return *is_input ? connection->input + connection->input_start : nothing;
+}
+
+void input_mark(struct connection *connection, const char *data, size_t length) {
+    connection->input_start = (size_t)(data - connection->input);
+    connection->input_length = length;
+}
+
 bool input_keep(struct connection *connection, char *data, size_t length, bool is_input) {
     if (is_input) {
-        connection->input_start = (size_t)(data - connection->input);
-        connection->input_length = length;
+        input_mark(connection, data, length);
     } else if (length) {
         if (!input_append(connection, data, length)) return false;
-        arguments_rebase(connection, data, connection->input + connection->input_start);
+        arguments_rebase(connection, (uintptr_t)data, connection->input + connection->input_start);
     }
     if (connection->input_length == 0) {
         input_free(connection);
     } else if (connection->input_capacity > INPUT_ROOMY &&
                connection->input_length < connection->input_capacity / 8) {
+        input_to_front(connection);
         input_resize(connection, connection->input_length + INPUT_LEAST); /* if not, it just stays roomy */
     }
+    return true;
+}
+
+bool input_hand_over(struct connection *connection, struct request_memory *memory) {
+    size_t bytes = connection->request_bytes;
+    if (bytes < HANDED_OVER_LEAST || connection->input_length < bytes) return false;
+    size_t rest = connection->input_length - bytes, capacity = rest > 0 ? rest + INPUT_LEAST : 0;
+    char *other = NULL;
+    if (rest > bytes) return false; /* to copy the request itself is less */
+    if (rest > 0) {
+        other = pages_resize(NULL, 0, capacity);
+        if (!other) return false;
+        memcpy(other, connection->input + connection->input_start + bytes, rest);
+    }
+    request_hand_over(&connection->parser, memory);
+    memory->input = connection->input;
+    memory->input_bytes = connection->input_capacity;
+    memory->owned_bytes = connection->owned_bytes;
+    counter_add(&connection->worker->input_bytes,
+                (uint64_t)capacity - connection->input_capacity); /* modulo 2^64 */
+    connection->input = other;
+    connection->input_start = 0;
+    connection->input_length = rest;
+    connection->input_capacity = capacity;
+    connection->request_bytes = 0;
     return true;
 }
 

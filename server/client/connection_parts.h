@@ -47,12 +47,21 @@ void connection_closing_begin(struct connection *connection, bool expects_more);
 
 /* ------------------------------------------------------------------ connection_input.c */
 
+/* Where it begins. There may be none at all, while a request waits that was handed over: then no bytes are
+ * elsewhere. */
+char *input_first(const struct connection *connection, bool *is_input);
 /* Keeps bytes behind the input. False if there is no memory. */
 bool input_append(struct connection *connection, const char *data, size_t length);
 /* What a run has left becomes the input: bytes that are in it already (is_input), or bytes from elsewhere
  * while it is empty. False if there is no memory. */
 bool input_keep(struct connection *connection, char *data, size_t length, bool is_input);
 void input_free(struct connection *connection);
+/* A pass over the input has come so far: so many bytes from `data` on are left. */
+void input_mark(struct connection *connection, const char *data, size_t length);
+/* The parser's request, which is at the head of the input, becomes the caller's with all of its memory: it
+ * has no bytes and no arguments here any more. What follows it gets other memory. false: nothing has
+ * happened, as the request isn't there, isn't large, or there is no memory. */
+bool input_hand_over(struct connection *connection, struct request_memory *memory);
 /* False: it holds more than a client may, and the connection is closed. */
 bool input_is_within_limits(struct connection *connection);
 /* The argument that is being received to memory of its own, or NULL. */

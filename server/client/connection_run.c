@@ -21,6 +21,7 @@ struct pass {
     char *data; /* the present request's first byte */
     size_t length;
     size_t input, commands;
+    bool is_input;  /* they are in the connection's input */
     bool is_at_end; /* no whole request is left */
     bool is_parked;
     bool closes;
@@ -40,14 +41,13 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
     struct request_parser *parser = &connection->parser;
     if (connection->has_request || !request_is_idle(parser) || !parser->arguments) return;
     if (worker->clients->arguments || parser->capacity > ARGUMENTS_KEEP) {
-        free(parser->arguments);
-    } else {
-        worker->clients->arguments = parser->arguments;
-        worker->clients->arguments_capacity = parser->capacity;
+        request_parser_free(parser);
+        return;
     }
+    worker->clients->arguments = parser->arguments;
+    worker->clients->arguments_capacity = parser->capacity;
     parser->arguments = NULL;
-    parser->capacity = 0;
-    parser->count = 0;
+    parser->capacity = parser->count = 0;
 }
 
 /* What an unfinished or parked request keeps for its arguments is the client's: up to 24 bytes for each six
@@ -102,7 +102,7 @@ static inline __attribute__((always_inline)) bool run_request(struct connection 
                                                               size_t consumed) {
     struct worker *worker = connection->worker;
     connection->has_request = false;
-    if ((prepared == NULL || prepared->command == NULL) && stranger_is_http(&arguments[0])) {
+    if ((prepared == NULL || prepared->command == NULL) && count > 0 && stranger_is_http(&arguments[0])) {
         turn_stranger_away(connection);
         return false;
     }
@@ -122,11 +122,18 @@ static inline __attribute__((always_inline)) bool run_request(struct connection 
     return !pass->closes && !connection->is_resolving_close && !worker->frame->reply.is_broken;
 }
 
-/* The request that the parser has. */
+/* The request that the parser has, or had until it was handed over. */
 static bool run_parsed(struct connection *connection, struct pass *pass, size_t consumed) {
     struct request_parser *parser = &connection->parser;
+    if (pass->is_input) input_mark(connection, pass->data, pass->length);
+    connection->request_bytes = consumed;
     bool goes_on = run_request(connection, pass, parser->arguments, parser->count, NULL, consumed);
     if (!connection->has_request) input_owners_release(connection);
+    if (connection->has_request && parser->count == 0) { /* what is left is what followed it */
+        connection->request_bytes = 0;
+        pass->data = input_first(connection, &pass->is_input);
+        pass->length = connection->input_length;
+    }
     return goes_on;
 }
 
@@ -185,7 +192,7 @@ static void run_requests(struct connection *connection, struct pass *pass) {
 
 void connection_run_from(struct connection *connection, char *data, size_t length, bool is_input) {
     struct worker *worker = connection->worker;
-    struct pass pass = {.data = data, .length = length};
+    struct pass pass = {.data = data, .length = length, .is_input = is_input};
     uint32_t arguments = connection->parser.capacity;
     connection->state = CONNECTION_RUNNING;
     worker->frame->reply.most = output_room(connection);
@@ -193,7 +200,7 @@ void connection_run_from(struct connection *connection, char *data, size_t lengt
     run_requests(connection, &pass);
     counter_add(&worker->commands, pass.commands);
 
-    bool is_kept = input_keep(connection, pass.data, pass.length, is_input);
+    bool is_kept = input_keep(connection, pass.data, pass.length, pass.is_input);
     /* Closing is possible again. */
     connection->state = CONNECTION_READING;
     if (pass.is_parked) connection_parked(connection);
@@ -232,6 +239,7 @@ void connection_run(struct connection *connection) {
         connection_receiving_update(connection);
         return;
     }
-    connection_run_from(connection, connection->input + connection->input_start, connection->input_length,
-                        true);
+    bool is_input;
+    char *data = input_first(connection, &is_input);
+    connection_run_from(connection, data, connection->input_length, is_input);
 }

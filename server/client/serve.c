@@ -114,7 +114,7 @@ static void on_free(struct worker *worker) {
     dispatch_free(worker);
     if (!clients) return;
     connection_ids_free(&clients->ids);
-    free(clients->arguments);
+    free(clients->arguments); /* few: the allocator's */
     balance_free(worker);
     free(clients);
 }

@@ -262,6 +262,8 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     if (prepared != NULL && prepared->command != NULL) {
         call->command = prepared->command;
         execution.prepared = prepared;
+    } else if (task->under_way != NULL && task->under_way->errand != NULL) {
+        call->command = task->under_way->errand->command; /* its arguments may have been handed over */
     }
     /* What has begun was admitted then, and must take its own answer: the next request would. */
     bool is_new = !task->is_closer && task->under_way == NULL;

@@ -8,6 +8,7 @@
 
 #include "shard/base/counter.h"
 #include "shard/entry/blob.h"
+#include "keys.h"
 
 /* One long thread's. */
 struct long_thread {
@@ -56,9 +57,17 @@ static const struct task_functions functions = {
     .is_local = on_is_local,
 };
 
-static void errand_free(struct errand *errand) {
-    for (uint32_t i = 0; i < errand->count; i++)
+/* On whichever thread that takes its time. */
+static void arguments_end(struct errand *errand) {
+    for (uint32_t i = 0; errand->referred_bytes > 0 && i < errand->count; i++)
         if (errand->arguments[i].owner != NULL) blob_release(errand->arguments[i].owner);
+    request_memory_free(&errand->memory);
+    errand->arguments = NULL;
+    errand->count = 0;
+}
+
+static void errand_free(struct errand *errand) {
+    arguments_end(errand);
     free(errand->task.session.name);
     reply_free(&errand->reply);
     free(errand);
@@ -82,37 +91,75 @@ static struct worker *least_busy(void) {
     return worker_at(worker_count() + best);
 }
 
+static struct errand *errand_new(size_t bytes) {
+    struct errand *errand = malloc(sizeof *errand + bytes);
+    if (errand != NULL) *errand = (struct errand){.bytes = sizeof *errand + bytes};
+    return errand;
+}
+
+/* With the asker's own arguments, which are many. NULL: they aren't, or there is no memory. */
+static struct errand *errand_with_handed_over(struct task *asker, const struct call *call) {
+    struct request_memory memory = {.input = NULL};
+    if (asker->functions->hand_over == NULL) return NULL;
+    struct errand *errand = errand_new(0);
+    if (errand == NULL || !asker->functions->hand_over(asker, call->arguments, &memory)) {
+        free(errand);
+        return NULL;
+    }
+    errand->memory = memory;
+    errand->arguments = memory.arguments;
+    errand->bytes += memory.arguments_bytes + memory.input_bytes;
+    errand->referred_bytes = memory.owned_bytes;
+    return errand;
+}
+
 /* Large arguments are referred to, small ones copied. */
 static size_t bytes_copied(const struct bulk *argument) {
     return argument->owner != NULL ? 0 : argument->length + 1;
 }
 
-struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
-    size_t bytes = sizeof(struct errand) + call->count * sizeof(struct bulk);
-    char *at = NULL;
-    if (atomic_load(&left_bytes) > LEFT_MOST) return NULL;
+static struct errand *errand_with_copies(const struct call *call) {
+    size_t bytes = call->count * sizeof(struct bulk);
     for (uint32_t i = 0; i < call->count; i++) bytes += bytes_copied(&call->arguments[i]);
-    struct errand *errand = malloc(bytes);
+    struct errand *errand = errand_new(bytes);
     if (errand == NULL) return NULL;
-    *errand = (struct errand){.origin = worker, .asker = asker, .bytes = bytes, .count = call->count};
-    const struct session *session = &asker->session;
-    if (session->name != NULL && (errand->task.session.name = strdup(session->name)) == NULL) {
-        free(errand);
-        return NULL;
-    }
-    at = (char *)(errand->arguments + call->count);
+    errand->arguments = errand->copies;
+    char *at = (char *)(errand->copies + call->count);
     for (uint32_t i = 0; i < call->count; i++) {
         const struct bulk *argument = &call->arguments[i];
-        errand->arguments[i] = *argument;
+        errand->copies[i] = *argument;
         if (argument->owner != NULL) {
             blob_retain(argument->owner);
+            errand->referred_bytes += argument->length;
             continue;
         }
-        errand->arguments[i].data = at;
+        errand->copies[i].data = at;
         memcpy(at, argument->data, argument->length);
         at[argument->length] = '\0';
         at += argument->length + 1;
     }
+    return errand;
+}
+
+struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
+    const struct session *session = &asker->session;
+    char *name = session->name == NULL ? NULL : strdup(session->name);
+    if (atomic_load(&left_bytes) > LEFT_MOST || (session->name != NULL && name == NULL)) {
+        free(name);
+        return NULL;
+    }
+    struct errand *errand = errand_with_handed_over(asker, call);
+    if (errand == NULL) errand = errand_with_copies(call);
+    if (errand == NULL) {
+        free(name);
+        return NULL;
+    }
+    errand->origin = worker;
+    errand->asker = asker;
+    errand->command = call->command;
+    errand->bytes += keys_bytes(call);
+    errand->count = call->count;
+    errand->task.session.name = name;
     errand->task.functions = &functions;
     errand->task.refusals = asker->refusals;
     errand->task.has_discarded = asker->has_discarded;
@@ -127,7 +174,7 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     reply_init(&errand->reply, call->protocol);
     errand->reply.most = most;
     errand->message.handle = errand_arrives;
-    counter_add(&worker->wait_bytes, bytes);
+    counter_add(&worker->wait_bytes, errand->bytes);
     struct worker *there = least_busy();
     atomic_fetch_add(&thread_of(there)->count, 1);
     atomic_fetch_add(&sent, 1);
@@ -140,14 +187,6 @@ uint64_t errands_sent(void) {
 }
 
 /* ------------------------------------------------------------------ and back */
-
-/* What it refers to was its client's to account for until that went. */
-static size_t bytes_referred(const struct errand *errand) {
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < errand->count; i++)
-        if (errand->arguments[i].owner != NULL) bytes += errand->arguments[i].length;
-    return bytes;
-}
 
 static void left_free(struct errand *errand) {
     counter_subtract(&errand->origin->ended_bytes, errand->bytes);
@@ -181,7 +220,7 @@ void errand_leave(struct errand *errand) {
         return;
     }
     errand->asker = NULL;
-    errand->bytes += bytes_referred(errand);
+    errand->bytes += errand->referred_bytes; /* its client's to account for until that went */
     counter_add(&errand->origin->ended_bytes, errand->bytes);
     atomic_fetch_add(&left_bytes, errand->bytes);
     atomic_store(&errand->is_left, true);
@@ -201,6 +240,7 @@ void errand_return(struct worker *worker, struct errand *errand, bool is_done) {
     else
         thread->errands = errand->next;
     atomic_fetch_sub(&thread->count, 1);
+    arguments_end(errand);
     errand->is_done = is_done;
     errand->message.handle = errand_returns;
     worker_send(errand->origin, &errand->message);

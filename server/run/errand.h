@@ -1,5 +1,6 @@
-/* An errand: a request that another thread runs, with copies of the arguments, a task and a reply of its own,
- * so that its asker's client may go meanwhile.
+/* An errand: a request that another thread runs, with a task, arguments and a reply of its own, so that its
+ * asker's client may go meanwhile. Its arguments are handed over by the asker where they are many, and else
+ * copied.
  *
  *     origin's worker --- errand_send ---> the long thread's mailbox -> its queue -> errand_take
  *     origin's worker <-- errand_return -- */
@@ -29,9 +30,13 @@ struct errand {
     bool is_done; /* the long thread's, until it is back */
     bool is_local;
     char peer[TASK_ADDRESS], address[TASK_ADDRESS];
-    uint32_t count;
+    const struct command *command;
+    struct bulk *arguments;       /* until it is the origin's again */
+    uint32_t count;               /* of them */
+    size_t referred_bytes;        /* of what they refer to */
+    struct request_memory memory; /* where they are, if they were handed over; else their copies follow */
     struct reply reply;
-    struct bulk arguments[]; /* their bytes follow */
+    struct bulk copies[]; /* and their bytes */
 };
 
 /* Before workers start, and when all have ended: what there is for each long thread. false: no memory. */

@@ -12,6 +12,8 @@
 
 #include "session.h"
 
+struct bulk;
+struct request_memory;
 struct task;
 struct task_queue;
 struct under_way;
@@ -50,6 +52,9 @@ struct task_functions {
     void (*origin)(const struct task *task, char *out, size_t size);
     /* They come from this machine. */
     bool (*is_local)(const struct task *task);
+    /* Gives away the memory of the request at hand, of which these are the arguments. When it is dispatched
+     * again it has none. false: it keeps that, and the request is to be copied. */
+    bool (*hand_over)(struct task *task, const struct bulk *arguments, struct request_memory *memory);
 };
 
 struct task {

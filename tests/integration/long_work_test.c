@@ -191,6 +191,27 @@ static void a_pipeline_keeps_its_order_around_a_long_command(void **state) {
     assert_int_equal(sent_away() - before, 2);
 }
 
+static void what_follows_a_request_of_many_arguments_is_run_after_it(void **state) {
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        expect(client, "OK", "SET key7 a");
+        redisAppendCommand(client, "ECHO first");
+        send_many(client, "DEL", NULL, "key", 0, MANY);
+        redisAppendCommand(client, "SET key7 b");
+        send_many(client, "MSET", "key7", "c", 0, MANY - 1);
+        redisAppendCommand(client, "GET key7");
+        redisAppendCommand(client, "ECHO last");
+        expect_next(client, "first");
+        expect_next(client, round == 0 ? "1" : "2");
+        expect_next(client, "OK");
+        expect_next(client, "OK");
+        expect_next(client, "c0");
+        expect_next(client, "last");
+        expect(client, "c2", "GET c1");
+        expect(client, "OK", "SET key8 a");
+    }
+}
+
 static void errors_and_reply_modes_are_the_same_as_elsewhere(void **state) {
     (void)state;
     fill_list("l", MANY);
@@ -335,6 +356,30 @@ static void what_nobody_waits_for_any_more_is_not_begun(void **state) {
     redisFree(killed);
 }
 
+/* Its arguments and their bytes, and that it is parked: they have gone with it. */
+static void a_request_of_many_arguments_leaves_with_its_memory(void **state) {
+    (void)state;
+    redisContext *deleting = server_connect(server);
+    int64_t id = ask_integer(deleting, "CLIENT ID");
+    delete_many_with_one_held(deleting);
+    redisReply *line = redisCommand(other, "CLIENT LIST ID %lld", (long long)id);
+    assert_non_null(strstr(line->str, " qbuf=0 qbuf-free=0 argv-mem=0 "));
+    assert_non_null(strstr(line->str, " cmd=del "));
+    const char *total = strstr(line->str, " tot-mem=");
+    assert_non_null(total);
+    assert_true(strtoll(total + 9, NULL, 10) > MANY * 40);
+    freeReplyObject(line);
+    expect(other, "OK", "DEBUG RELEASE");
+    expect_next(deleting, "2");
+    line = redisCommand(other, "CLIENT LIST ID %lld", (long long)id);
+    total = strstr(line->str, " tot-mem=");
+    assert_non_null(total);
+    assert_true(strtoll(total + 9, NULL, 10) < MANY);
+    freeReplyObject(line);
+    expect(deleting, "PONG", "PING");
+    redisFree(deleting);
+}
+
 static void a_pause_holds_for_what_had_left_before(void **state) {
     (void)state;
     redisContext *deleting = server_connect(server);
@@ -397,12 +442,15 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
         cmocka_unit_test_setup_teardown(what_goes_over_much_of_a_large_value_leaves, start, stop),
         cmocka_unit_test_setup_teardown(a_pipeline_keeps_its_order_around_a_long_command, start, stop),
+        cmocka_unit_test_setup_teardown(what_follows_a_request_of_many_arguments_is_run_after_it, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(errors_and_reply_modes_are_the_same_as_elsewhere, start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_is_counted_and_shown_once, start, stop),
         cmocka_unit_test_setup_teardown(clients_that_wait_are_served_by_a_long_command, start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_waits_for_a_shard_that_is_held, start, stop),
         cmocka_unit_test_setup_teardown(a_client_may_go_while_its_long_command_runs, start, stop),
         cmocka_unit_test_setup_teardown(what_nobody_waits_for_any_more_is_not_begun, start, stop),
+        cmocka_unit_test_setup_teardown(a_request_of_many_arguments_leaves_with_its_memory, start, stop),
         cmocka_unit_test_setup_teardown(a_pause_holds_for_what_had_left_before, start, stop),
         cmocka_unit_test_setup_teardown(what_was_not_done_by_the_end_is_not_answered, start, stop),
         cmocka_unit_test_setup_teardown(a_request_that_waits_is_admitted_once, start, stop),
