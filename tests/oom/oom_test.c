@@ -60,7 +60,7 @@ static void run_walk(const struct command *command, const struct call *call, str
     reply_free(&walk.items);
 }
 
-static void run_function(const struct command *command, const struct call *call, struct attempt *attempt) {
+static void call_function(const struct command *command, const struct call *call, struct attempt *attempt) {
     struct reply *reply = &attempt->reply;
     gate_close_waiting(lane);
     if (command->plain != NULL) {
@@ -109,7 +109,7 @@ static const struct command *run_words(struct bulk *words, uint32_t count, struc
     for (uint32_t i = 0; i < call.key_count; i++)
         keys[i] = keyspace_key(keyspace, 0, words[positions[i]].data, words[positions[i]].length);
     if (attempt->within == NULL)
-        run_function(command, &call, attempt);
+        call_function(command, &call, attempt);
     else if (command->write != NULL)
         command->write(attempt->within, &call, reply);
     return command;
@@ -247,7 +247,7 @@ static bool is_same(const struct reply *one, const struct reply *other) {
 
 /* ------------------------------------------------------------------ what must hold */
 
-struct outcome {
+struct effect {
     bool is_drawn;   /* by chance */
     bool is_hint;    /* what it changes needn't be */
     bool is_reading; /* it changes nothing, which is looked at when all is tried */
@@ -256,7 +256,7 @@ struct outcome {
 };
 
 /* What is wrong, or NULL. */
-static const char *judge(const struct outcome *expected, const struct reply *reply, uint64_t digest) {
+static const char *judge(const struct effect *expected, const struct reply *reply, uint64_t digest) {
     bool is_before = digest == expected->before, is_after = digest == expected->after;
     bool is_either = is_before || is_after || expected->is_drawn;
     if (reply->is_broken) return is_either ? NULL : "half done, and not answered";
@@ -270,7 +270,7 @@ static const char *judge(const struct outcome *expected, const struct reply *rep
 
 static int wrong, tried;
 
-static bool try_one(const char *line, enum fullness state, const struct outcome *expected, int64_t after,
+static bool try_one(const char *line, enum fullness state, const struct effect *expected, int64_t after,
                     enum failing how) {
     struct attempt attempt = {.after = after, .how = how};
     run(line, state, &attempt);
@@ -289,14 +289,14 @@ static bool try_one(const char *line, enum fullness state, const struct outcome 
     return attempt.has_failed && what == NULL;
 }
 
-static void try_all(const char *line, enum fullness state, const struct outcome *expected, enum failing how) {
+static void try_all(const char *line, enum fullness state, const struct effect *expected, enum failing how) {
     int64_t after = (int64_t)random_below(&chance, share);
     while (try_one(line, state, expected, after, how))
         after += 1 + (int64_t)random_below(&chance, 2 * share - 1);
 }
 
 static void try_case(const char *line, enum fullness state) {
-    struct outcome expected = {.is_drawn = *line == '?', .is_hint = *line == '~'};
+    struct effect expected = {.is_drawn = *line == '?', .is_hint = *line == '~'};
     struct attempt attempt = {.after = -1};
     if (expected.is_drawn || expected.is_hint) line++;
     expected.before = digest_of(lane);
