@@ -115,9 +115,9 @@ size_t request_bulk_present(const struct request_parser *parser, size_t length);
 
 /* Answers REQUEST_WANTS_BULK with memory: destination has room for capacity + 1 bytes, where capacity is at
  * most bulk_length, and no less than what is present. A length is announced with ten bytes and sent with as
- * many as it says: who gives less memory at first, and more as it fills, holds no more than what came calls
- * for. Copies the bytes of the bulk that data already holds, and cuts them out of data (what lies behind
- * moves up; *length shrinks). The argument's owner will be `owner`, which is not NULL. */
+ * many as it says: a caller that gives less memory at first, and more as it fills, holds no more than what
+ * came calls for. Copies the bytes of the bulk that data already holds, and cuts them out of data (what lies
+ * behind moves up; *length shrinks). The argument's owner will be `owner`, which is not NULL. */
 void request_receive_bulk(struct request_parser *parser, char *destination, size_t capacity, void *owner,
                           char *data, size_t *length);
 
@@ -137,8 +137,8 @@ char *request_bulk_space(struct request_parser *parser, size_t *missing);
 bool request_bulk_received(struct request_parser *parser, size_t received);
 
 /* Calls release(owner) for every owner that the unfinished or last parsed request still holds, and clears
- * them. To be called after a request was run (who wanted to keep an owner took a reference) and when a
- * connection closes in the middle of one. */
+ * them. To be called after a request was run (a caller that wants to keep an owner took a reference) and when
+ * a connection closes in the middle of one. */
 void request_owners(struct request_parser *parser, void (*release)(void *owner));
 
 /* True between requests: no byte of a next one was looked at. The last one's arguments may still be in

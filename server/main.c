@@ -197,7 +197,7 @@ static enum served serve(struct listening *listening) {
 
 int main(int argc, char **argv) {
     if (!config_load(argc, argv)) return 1;
-    /* Who supervises watches the process that it has started. */
+    /* A supervisor watches the process that it has started. */
     if (!is_supervised() && !config_daemonize()) {
         log_write(LOG_WARNING, "Can't go to the background: %s", strerror(errno));
         return 1;

@@ -81,7 +81,7 @@ struct keyspace *keyspace_open(const struct keyspace_options *options) {
     return keyspace;
 }
 
-/* Nobody is left who could hold a lock. */
+/* No thread is left that could hold a lock. */
 void keyspace_close(struct keyspace *keyspace) {
     for (uint32_t i = 0; i < keyspace->shard_count; i++)
         for (uint32_t database = 0; database < keyspace->database_count; database++) {

@@ -41,8 +41,8 @@ struct keyspace_size {
     uint64_t moves_most; /* the most entries that one operation has moved because a table grew or shrank */
 };
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size);
-/* Counters since start, summed over lanes. No lock. They only grow: who wants them since a moment subtracts
- * what they were then. */
+/* Counters since start, summed over lanes. No lock. They only grow: a caller that wants them since a moment
+ * subtracts what they were then. */
 struct keyspace_counts {
     uint64_t hits, misses, expired, expired_actively, evicted, changes, exclusive_takes, shared_takes,
         busy_takes, gate_closings;

@@ -237,7 +237,7 @@ static void get_one(void *context, const struct read_scope *scope) {
     entry_string(entry, &view);
     one->length = (ssize_t)view.length;
     size_t copied = view.length < one->size ? view.length : one->size;
-    if (copied > 0) memcpy(one->out, view.data, copied); /* who only asks for the length has no buffer */
+    if (copied > 0) memcpy(one->out, view.data, copied); /* to ask for the length takes no buffer */
 }
 
 /* When a glance has failed. The key is named anew, so that it needs no place in memory before. */

@@ -10,7 +10,8 @@
  *     lane_detach(lane);
  *     keyspace_close(cache);
  *
- * Who has many keys at hand asks for them in one call, which waits for memory once rather than key after key:
+ * A thread with many keys at hand asks for them in one call, which waits for memory once rather than key
+ * after key:
  *
  *     struct latchkey_query queries[] = {
  *         {.key = "a", .key_length = 1, .out = first, .size = sizeof first},
@@ -31,15 +32,15 @@
  * LATCHKEY_OUT_OF_MEMORY if none may go. eviction_tick wants to be called now and then, inside the gate.
  *
  * The calls enter the gate and leave it, which lets memory that others retired be freed; freeing happens in
- * latchkey_idle and, now and then, at the end of a write. Who makes many calls in a row enters once for all
- * of them, which makes each cheaper: a visit.
+ * latchkey_idle and, now and then, at the end of a write. A thread that makes many calls in a row enters once
+ * for all of them, which makes each cheaper: a visit.
  *
  *     latchkey_enter(lane);
  *     ... some hundred calls, and nothing that waits ...
  *     latchkey_leave(lane);
  *
- * Meanwhile what other threads retire is kept, so a visit is short: a millisecond, say. Who wants the whole
- * keyspace gets it between two of its calls. */
+ * Meanwhile what other threads retire is kept, so a visit is short: a millisecond, say. A thread that wants
+ * the whole keyspace gets it between two of its calls. */
 #ifndef SHARD_LATCHKEY_H
 #define SHARD_LATCHKEY_H
 
@@ -106,7 +107,7 @@ struct latchkey_query {
 
 /* Fills in every query's length, and `out`. Returns how many were there. */
 size_t latchkey_get_many(struct lane *lane, struct latchkey_query *queries, size_t count);
-/* results: one per item, or NULL for who only wants the count. Returns how many items are LATCHKEY_OK; the
+/* results: one per item, or NULL if only the count is wanted. Returns how many items are LATCHKEY_OK; the
  * others have changed nothing, except that one for which there was no memory may have lost its key. */
 size_t latchkey_set_many(struct lane *lane, const struct latchkey_item *items, size_t count,
                          enum latchkey_result *results);

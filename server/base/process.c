@@ -42,7 +42,7 @@ static uint64_t peak, at_start;
  * them, so that each arena's pages empty while the others' fill, and resident memory grows for as long as
  * there is churn. So several workers share an arena (process_worker_begins). tcache_max: threads keep freed
  * memory at hand up to this size. An allocation fills the stock with ten or more of its kind, which for
- *     large ones is memory that nobody has asked for; and who handles large values can afford an arena's
+ *     large ones is memory that nobody has asked for; and a server of large values can afford an arena's
  *         lock.
  * dirty_decay_ms: pages that are free go back to the kernel within about so long, when many keys have lapsed
  * or were deleted; much

@@ -11,7 +11,7 @@
 
 _Atomic uint32_t monitor_count;
 
-/* Memory of lines that may wait in one worker's mailbox, as Redis's hard limit for who subscribes. */
+/* Memory of lines that may wait in one worker's mailbox, as Redis's hard limit for subscribers. */
 #define MAIL_MOST ((size_t)32 * 1024 * 1024)
 /* From here on a line is sent from the one place where it is, rather than copied for each monitor. */
 #define SHARE_LEAST 4096
@@ -41,7 +41,7 @@ static void line_release(void *owner) {
     free(line);
 }
 
-/* ------------------------------------------------------------------ who monitors */
+/* ------------------------------------------------------------------ the monitors */
 
 bool monitor_add(struct worker *worker, struct task *task) {
     uint32_t count = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed);
@@ -54,7 +54,7 @@ bool monitor_add(struct worker *worker, struct task *task) {
         worker->monitor_capacity = capacity;
     }
     if (count == 0)
-        atomic_store(&worker->monitors_miss_lines, false); /* nobody who is here now has missed any */
+        atomic_store(&worker->monitors_miss_lines, false); /* none that is here now has missed any */
     task->session.is_monitor = true;
     task->session.monitor_place = count;
     worker->monitors[count] = task;
@@ -87,7 +87,7 @@ static void push_to(struct task *task, struct line *line) {
     task->functions->push_reference(task, line->text, line->length, line, line_release);
 }
 
-/* From the last to the first: who is closed for owing too much is replaced by one that has the line
+/* From the last to the first: one that is closed for owing too much is replaced by one that has the line
  * already. */
 static void push_to_own(struct worker *worker, struct line *line, const struct task *except) {
     for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)

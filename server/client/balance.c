@@ -13,8 +13,8 @@
 #include "handover.h"
 
 #define INTERVAL_MS 50
-/* A measurement older than that says nothing about now. (Who has nothing to do still has turns, hz times a
- * second.) */
+/* A measurement older than that says nothing about now. (A worker with nothing to do still has turns, hz
+ * times a second.) */
 #define STALE_MS (6 * INTERVAL_MS)
 /* Thousandths of an interval. A worker that had to wait for so much of it is starved, if it did not get by
  * all the same... */
@@ -54,7 +54,7 @@ struct balance {
     int64_t shun_for;    /* ms; how long it was shunned the last time */
     uint32_t busy;       /* intervals in a row in which it never rested */
     uint32_t calm;       /* intervals in which it worked and was not starved, since it was */
-    int64_t leave_until; /* monotonic ms; who is not gone by then stays */
+    int64_t leave_until; /* monotonic ms; a connection that is not gone by then stays */
     uint32_t leaving_count;
     struct connection *leaving[LEAVING_MOST];
     struct worker *destination;

@@ -14,8 +14,8 @@
 /* A round that takes longer waits for a worker that is busy with one command. */
 #define ROUND_MS 300
 
-/* The one round. Its message is part of it: when memory is short is no time to ask for more. Who has the
- * message has the rest. */
+/* The one round. Its message is part of it: when memory is short is no time to ask for more. The worker that
+ * has the message has the rest. */
 static struct {
     _Atomic bool is_running;
     _Atomic int64_t rests_until; /* monotonic ms */

@@ -4,9 +4,9 @@
  * Each worker publishes what its connections use; a worker that finds at its turn's end that the sum is too
  * much begins a round, of which there is one at a time. It is a message that goes from worker to worker: once
  * around to learn the size of the largest client, as a power of two, and once more to close clients of that
- * size, until the sum fits; and so on. So sizes decide over all workers, to a factor of two as in Redis,
- * nobody is closed who need not be, and no worker touches another's connection. Who has said CLIENT NO-EVICT
- * ON is spared. */
+ * size, until the sum fits; and so on. So sizes decide over all workers, to a factor of two as in Redis, no
+ * client is closed that need not be, and no worker touches another's connection. A client that has said
+ * CLIENT NO-EVICT ON is spared. */
 #ifndef SERVER_CLIENT_CLIENT_LIMIT_H
 #define SERVER_CLIENT_CLIENT_LIMIT_H
 

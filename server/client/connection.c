@@ -9,8 +9,8 @@
  * replies are kept. One that can be run isn't read beyond BACKLOG_MOST, since its turn comes soon; nor is one
  * whose request waits for a shard. One that waits for something that may never come (a key, the end of a
  * pause) is read, to learn when the client goes. Limits: client-query-buffer-limit for what waits to be run,
- * client-output-buffer-limit for what waits to be sent, maxmemory-clients for all together. Who is past one
- * is closed. */
+ * client-output-buffer-limit for what waits to be sent, maxmemory-clients for all together. A connection past
+ * one is closed. */
 #include "connection.h"
 
 #include <assert.h>
@@ -32,8 +32,8 @@
 /* How long the other side has to close after it was sent everything, and to take what it is still owed. */
 #define LINGER_MS 1000
 #define CLOSING_MS 60000
-/* Who has not sent or taken anything for the first is looked after; whose connection is broken, and who has
- * for the second, has nothing more to say. */
+/* A client that has not sent or taken anything for the first is looked after; one whose connection is broken,
+ * and one that has for the second, has nothing more to say. */
 #define QUIET_MS 500
 #define GONE_MS 2000
 /* How long the end of the server waits for a client to take some of what it is owed. */
@@ -200,7 +200,7 @@ static void closing_finish(struct connection *connection, bool expects_more) {
     }
     connection->state = CONNECTION_LINGERING;
     connection->linger_until = connection->worker->now_monotonic + LINGER_MS;
-    clients_remove(connection); /* but its place is taken: who quits and stays is still a client too many */
+    clients_remove(connection); /* its place stays taken: a client that quits and stays is one too many */
     task_queue_append(&connection->worker->clients->lingering, &connection->task);
 #ifdef PLANT_TWICE_QUEUED
     task_queue_append(&connection->worker->clients->lingering, &connection->task);
@@ -302,7 +302,7 @@ bool connection_is_quiet(const struct connection *connection) {
            !connection_is_ending(connection) && connection->state != CONNECTION_READY;
 }
 
-/* Bytes that wait to be received come first, if anybody is there who can be answered. */
+/* Bytes that wait to be received come first, if there is still a client to be answered. */
 void connection_hung_up(struct connection *connection, bool is_broken) {
     if (connection->state == CONNECTION_PARKED && !connection_is_waiting_for_others(connection))
         return; /* for a moment; what it asks for is done */

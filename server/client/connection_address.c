@@ -1,5 +1,5 @@
-/* Who a client is, as text. Addresses are asked of the kernel when somebody wants to see them, rather than
- * kept in every connection. */
+/* What identifies a client, as text. Addresses are asked of the kernel when somebody wants to see them,
+ * rather than kept in every connection. */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>

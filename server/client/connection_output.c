@@ -233,7 +233,7 @@ bool output_flush(struct connection *connection) {
 
 /* A place among a reply's pieces: piece 2i is the bytes before reference i (or the last ones), piece 2i + 1
  * is reference i. */
-struct place {
+struct progress {
     uint32_t piece;
     size_t sent; /* of that piece */
 };
@@ -253,30 +253,32 @@ static struct iovec piece_at(const struct reply *reply, uint32_t piece) {
     return (struct iovec){reply->data + from, to - from};
 }
 
-static void place_advance(const struct reply *reply, struct place *place, size_t sent) {
-    while (place->piece < piece_count(reply)) {
-        size_t left = piece_at(reply, place->piece).iov_len - place->sent;
+static void progress_advance(const struct reply *reply, struct progress *progress, size_t sent) {
+    while (progress->piece < piece_count(reply)) {
+        size_t left = piece_at(reply, progress->piece).iov_len - progress->sent;
         if (sent < left) {
-            place->sent += sent;
+            progress->sent += sent;
             return;
         }
         sent -= left;
-        place->piece++;
-        place->sent = 0;
+        progress->piece++;
+        progress->sent = 0;
     }
 }
 
 /* Sends from the place on until all is gone or the socket is full. Returns 0 or -errno. */
-static int reply_transmit(struct connection *connection, const struct reply *reply, struct place *place) {
-    while (place->piece < piece_count(reply)) {
+static int reply_transmit(struct connection *connection, const struct reply *reply,
+                          struct progress *progress) {
+    while (progress->piece < piece_count(reply)) {
         struct iovec parts[LOOP_PARTS_MOST];
         int count = 0;
         size_t asked = 0;
-        for (uint32_t piece = place->piece; piece < piece_count(reply) && count < LOOP_PARTS_MOST; piece++) {
+        for (uint32_t piece = progress->piece; piece < piece_count(reply) && count < LOOP_PARTS_MOST;
+             piece++) {
             struct iovec part = piece_at(reply, piece);
-            if (piece == place->piece) {
-                part.iov_base = (char *)part.iov_base + place->sent;
-                part.iov_len -= place->sent;
+            if (piece == progress->piece) {
+                part.iov_base = (char *)part.iov_base + progress->sent;
+                part.iov_len -= progress->sent;
             }
             if (part.iov_len == 0) continue;
             parts[count++] = part;
@@ -286,17 +288,17 @@ static int reply_transmit(struct connection *connection, const struct reply *rep
         ssize_t sent = loop_send(connection->worker->loop, &connection->stream, parts, count);
         if (sent < 0) return (int)sent;
         sent_add(connection, (size_t)sent);
-        place_advance(reply, place, (size_t)sent);
+        progress_advance(reply, progress, (size_t)sent);
         if ((size_t)sent < asked) return 0;
     }
     return 0;
 }
 
 /* Bytes of the reply's own from the place on. */
-static size_t own_bytes_left(const struct reply *reply, const struct place *place) {
-    uint32_t i = place->piece / 2;
-    if (place->piece % 2) return reply->length - reply->references[i].offset;
-    return reply->length - (i ? reply->references[i - 1].offset : 0) - place->sent;
+static size_t own_bytes_left(const struct reply *reply, const struct progress *progress) {
+    uint32_t i = progress->piece / 2;
+    if (progress->piece % 2) return reply->length - reply->references[i].offset;
+    return reply->length - (i ? reply->references[i - 1].offset : 0) - progress->sent;
 }
 
 /* The buffer's room behind the bytes is given back: it would neither be used nor counted. */
@@ -308,15 +310,15 @@ static void reply_fit(struct reply *reply) {
 }
 
 /* What comes from the place on becomes blocks. False when out of memory. */
-static bool reply_queue(struct connection *connection, struct reply *reply, const struct place *place) {
-    size_t left = own_bytes_left(reply, place);
+static bool reply_queue(struct connection *connection, struct reply *reply, const struct progress *progress) {
+    size_t left = own_bytes_left(reply, progress);
     bool takes = left >= TAKE_LEAST &&
                  left >= reply->length / 2; /* else most of what is taken would be kept in vain */
     if (takes) reply_fit(reply);
     struct output_block *last_own = NULL;
-    for (uint32_t piece = place->piece; piece < piece_count(reply); piece++) {
+    for (uint32_t piece = progress->piece; piece < piece_count(reply); piece++) {
         struct iovec part = piece_at(reply, piece);
-        size_t sent = piece == place->piece ? place->sent : 0;
+        size_t sent = piece == progress->piece ? progress->sent : 0;
         const char *data = (const char *)part.iov_base + sent;
         size_t length = part.iov_len - sent;
         if (length == 0) continue;
@@ -350,17 +352,17 @@ static bool output_give_up(struct connection *connection, struct reply *reply, c
 
 bool output_send(struct connection *connection, struct reply *reply) {
     if (reply->length + reply->referenced_bytes == 0) return true;
-    struct place place = {0, 0};
+    struct progress progress = {0, 0};
     if (connection->output && !connection->stream.is_sending && !output_flush(connection)) {
         reply_clear(reply, REPLY_KEEP);
         return false;
     }
     if (!connection->output) {
-        int error = reply_transmit(connection, reply, &place);
+        int error = reply_transmit(connection, reply, &progress);
         if (error < 0) return output_give_up(connection, reply, strerror(-error));
     }
-    bool has_rest = place.piece < piece_count(reply);
-    if (has_rest && !reply_queue(connection, reply, &place))
+    bool has_rest = progress.piece < piece_count(reply);
+    if (has_rest && !reply_queue(connection, reply, &progress))
         return output_give_up(connection, reply, "out of memory");
     reply_clear(reply, REPLY_KEEP);
     return has_rest ? output_check(connection) : true;

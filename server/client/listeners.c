@@ -23,9 +23,9 @@
 
 static _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
 
-/* ------------------------------------------------------------------ who gets it */
+/* ------------------------------------------------------------------ which worker gets it */
 
-/* Its turn lasts: it runs a long command, and who would be given to it now would wait for the end of that. */
+/* Its turn lasts: it runs a long command, and a connection given to it now would wait for the end of that. */
 static bool is_stuck(struct worker *worker, int64_t now) {
     int64_t since = atomic_load_explicit(&worker->clients->turning_since, memory_order_relaxed);
     return since != 0 && now - since >= STUCK_MS;

@@ -48,7 +48,7 @@ const struct loop_handlers turn_handlers = {
 
 /* ------------------------------------------------------------------ what is done in it */
 
-/* Those that were ready when the turn began; who is not done goes behind them and runs in the next. */
+/* Those that were ready when the turn began; one that is not done goes behind them and runs in the next. */
 static void run_ready(struct worker *worker, uint32_t count) {
     while (count-- > 0 && worker->clients->ready.first) {
         connection_run(connection_of(worker->clients->ready.first));

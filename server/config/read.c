@@ -16,16 +16,16 @@ void reading_free(struct reading *reading) {
     values_free(reading->origins);
 }
 
-static void place_format(const struct place *place, char *out, size_t size) {
-    if (place->file)
-        snprintf(out, size, "%s, line %d:\n    %.200s", place->file, place->line, place->text);
+static void position_format(const struct position *position, char *out, size_t size) {
+    if (position->file)
+        snprintf(out, size, "%s, line %d:\n    %.200s", position->file, position->line, position->text);
     else
-        snprintf(out, size, "command line:\n    %.200s", place->text);
+        snprintf(out, size, "command line:\n    %.200s", position->text);
 }
 
-bool reading_mistake(struct reading *reading, const struct place *place, const char *why) {
+bool reading_mistake(struct reading *reading, const struct position *position, const char *why) {
     char where[PATH_MAX + 256];
-    place_format(place, where, sizeof where);
+    position_format(position, where, sizeof where);
     snprintf(reading->mistake, sizeof reading->mistake, "%.1400s\n%.600s", where, why);
     return false;
 }
@@ -88,63 +88,63 @@ static void unknown_name(const char *name, size_t length, bool is_command_line, 
         refuse(why, "Unknown option '%.*s'. latchkey.conf explains those there are.", shown, name);
 }
 
-static void text_replace(char **place, char *text) {
-    free(*place);
-    *place = text;
+static void text_replace(char **at, char *text) {
+    free(*at);
+    *at = text;
     /* The analyzer forgets what an element of an array holds when another is set through an index it
      * doesn't know. values_free frees all of them. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }
 
 /* `name` gets the value that the words stand for. */
-static bool reading_assign(struct reading *reading, const struct place *place, const struct bulk *name,
+static bool reading_assign(struct reading *reading, const struct position *position, const struct bulk *name,
                            const struct bulk *words, int count) {
     char value[VALUE_SIZE], why[WHY_SIZE] = "";
     int index = option_find(name->data, name->length);
     if (index < 0) {
-        unknown_name(name->data, name->length, !place->file, why);
-        return reading_mistake(reading, place, why);
+        unknown_name(name->data, name->length, !position->file, why);
+        return reading_mistake(reading, position, why);
     }
     const struct option *option = option_at(index);
     if (count == 0 || (count > 1 && option->kind != OPTION_LIST)) {
         refuse(why, "wrong number of arguments: '%s' takes %s, such as: %s%s %s", option->name,
                option->kind == OPTION_LIST ? "at least one value"
                                            : "one value; put quotes around it if it has blanks",
-               place->file ? "" : "--", option->name, *option->initial ? option->initial : "\"\"");
-        return reading_mistake(reading, place, why);
+               position->file ? "" : "--", option->name, *option->initial ? option->initial : "\"\"");
+        return reading_mistake(reading, position, why);
     }
     if (!option_canonical(option, words, count, reading->values[index], value, why))
-        return reading_mistake(reading, place, why);
+        return reading_mistake(reading, position, why);
 
     char where[PATH_MAX + 256];
-    place_format(place, where, sizeof where);
+    position_format(position, where, sizeof where);
     char *text = strdup(value), *origin = strdup(where);
     if (!text || !origin) {
         free(text);
         free(origin);
-        return reading_mistake(reading, place, "out of memory");
+        return reading_mistake(reading, position, "out of memory");
     }
     text_replace(&reading->values[index], text);
     text_replace(&reading->origins[index], origin);
     return true;
 }
 
-static bool read_include(struct reading *reading, const struct place *place, const struct bulk *word);
+static bool read_include(struct reading *reading, const struct position *position, const struct bulk *word);
 
-static bool read_rename(struct reading *reading, const struct place *place, const struct bulk *words,
+static bool read_rename(struct reading *reading, const struct position *position, const struct bulk *words,
                         int count) {
     if (count != 3)
-        return reading_mistake(reading, place,
+        return reading_mistake(reading, position,
                                "wrong number of arguments: 'rename-command' takes a command and its new "
                                "name, or \"\"");
     if (!reading->renames) return true;
     char **renames = realloc(reading->renames->words, (reading->renames->count + 1) * 2 * sizeof *renames);
-    if (!renames) return reading_mistake(reading, place, "out of memory");
+    if (!renames) return reading_mistake(reading, position, "out of memory");
     reading->renames->words = renames;
     char *from = strndup(words[1].data, words[1].length), *to = strndup(words[2].data, words[2].length);
     if (!from || !to) {
         free(from);
         free(to);
-        return reading_mistake(reading, place, "out of memory");
+        return reading_mistake(reading, position, "out of memory");
     }
     renames[2 * reading->renames->count] = from;
     renames[2 * reading->renames->count++ + 1] = to;
@@ -152,7 +152,7 @@ static bool read_rename(struct reading *reading, const struct place *place, cons
 }
 
 /* A line's words, or an argument's with its values: an option, or one of the few things that are none. */
-static bool read_words(struct reading *reading, const struct place *place, const struct bulk *words,
+static bool read_words(struct reading *reading, const struct position *position, const struct bulk *words,
                        int count) {
     /* Redis ignores these, too. */
     static const char *const ignored[] = {"list-max-ziplist-entries", "list-max-ziplist-value",
@@ -168,20 +168,20 @@ static bool read_words(struct reading *reading, const struct place *place, const
     };
     if (word_is(&words[0], "include")) {
         return count == 2
-                   ? read_include(reading, place, &words[1])
-                   : reading_mistake(reading, place,
+                   ? read_include(reading, position, &words[1])
+                   : reading_mistake(reading, position,
                                      "wrong number of arguments: 'include' takes one file name or pattern");
     }
-    if (word_is(&words[0], "rename-command")) return read_rename(reading, place, words, count);
+    if (word_is(&words[0], "rename-command")) return read_rename(reading, position, words, count);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (word_is(&words[0], refused[i].name)) return reading_mistake(reading, place, refused[i].why);
+        if (word_is(&words[0], refused[i].name)) return reading_mistake(reading, position, refused[i].why);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         if (word_is(&words[0], ignored[i]) && count == 2) return true;
-    return reading_assign(reading, place, &words[0], words + 1, count - 1);
+    return reading_assign(reading, position, &words[0], words + 1, count - 1);
 }
 
 /* One line, which is overwritten. */
-static bool read_line(struct reading *reading, const struct place *place, char *line, size_t length) {
+static bool read_line(struct reading *reading, const struct position *position, char *line, size_t length) {
     size_t start = 0;
     while (length > start && isspace((unsigned char)line[length - 1])) length--;
     while (start < length && isspace((unsigned char)line[start])) start++;
@@ -189,14 +189,14 @@ static bool read_line(struct reading *reading, const struct place *place, char *
     struct bulk words[MOST_WORDS];
     int count = request_split(line + start, length - start, words, MOST_WORDS);
     if (count < 0) {
-        return reading_mistake(reading, place,
+        return reading_mistake(reading, position,
                                "Unbalanced quotes: a quoted value ends with the quote it began with, and a "
                                "blank or nothing follows");
     }
     if (count == 0) return true;
     if (count > MOST_WORDS)
-        return reading_mistake(reading, place, "wrong number of arguments: so many values can't be right");
-    return read_words(reading, place, words, count);
+        return reading_mistake(reading, position, "wrong number of arguments: so many values can't be right");
+    return read_words(reading, position, words, count);
 }
 
 bool read_stream(struct reading *reading, FILE *stream, const char *name) {
@@ -209,8 +209,8 @@ bool read_stream(struct reading *reading, FILE *stream, const char *name) {
         copy = strndup(line, (size_t)length);
         if (!copy) break;
         copy[strcspn(copy, "\r\n")] = '\0';
-        struct place place = {name, number, copy};
-        is_fine = read_line(reading, &place, line, (size_t)length);
+        struct position position = {name, number, copy};
+        is_fine = read_line(reading, &position, line, (size_t)length);
     }
     if (is_fine && (ferror(stream) || !feof(stream))) {
         snprintf(reading->mistake, sizeof reading->mistake, "Can't read %s: %s", name, strerror(errno));
@@ -236,18 +236,18 @@ int read_file(struct reading *reading, const char *name) {
 }
 
 /* A relative name begins at the folder of the file that includes it. */
-static bool read_include(struct reading *reading, const struct place *place, const struct bulk *word) {
+static bool read_include(struct reading *reading, const struct position *position, const struct bulk *word) {
     char pattern[2 * PATH_MAX], why[WHY_SIZE];
-    const char *slash = place->file ? strrchr(place->file, '/') : NULL;
+    const char *slash = position->file ? strrchr(position->file, '/') : NULL;
     bool is_relative = word->length == 0 || word->data[0] != '/';
-    int folder = is_relative && slash ? (int)(slash - place->file) + 1 : 0;
+    int folder = is_relative && slash ? (int)(slash - position->file) + 1 : 0;
     if (word->length == 0 || word->length >= PATH_MAX)
-        return reading_mistake(reading, place, "'include' takes a file name");
-    snprintf(pattern, sizeof pattern, "%.*s%.*s", folder, place->file ? place->file : "", (int)word->length,
-             word->data);
+        return reading_mistake(reading, position, "'include' takes a file name");
+    snprintf(pattern, sizeof pattern, "%.*s%.*s", folder, position->file ? position->file : "",
+             (int)word->length, word->data);
     if (reading->depth == MOST_NESTED_FILES) {
         refuse(why, "more than %d files include one another: does one include itself?", MOST_NESTED_FILES);
-        return reading_mistake(reading, place, why);
+        return reading_mistake(reading, position, why);
     }
     glob_t found;
     int outcome = glob(pattern, 0, NULL, &found);
@@ -256,7 +256,7 @@ static bool read_include(struct reading *reading, const struct place *place, con
         if (outcome == GLOB_NOMATCH && strpbrk(pattern, "*?[")) return true;
         refuse(why, "can't open '%.300s': %s", pattern,
                outcome == GLOB_NOSPACE ? "out of memory" : "there is no such file to be read");
-        return reading_mistake(reading, place, why);
+        return reading_mistake(reading, position, why);
     }
     reading->depth++;
     int is_fine = 1;
@@ -264,7 +264,7 @@ static bool read_include(struct reading *reading, const struct place *place, con
         is_fine = read_file(reading, found.gl_pathv[i]);
         if (is_fine < 0) {
             refuse(why, "can't open '%.300s': %s", found.gl_pathv[i], strerror(errno));
-            reading_mistake(reading, place, why);
+            reading_mistake(reading, position, why);
         }
     }
     reading->depth--;
@@ -288,9 +288,9 @@ bool read_arguments(struct reading *reading, int count, char **arguments) {
         struct bulk words[MOST_WORDS];
         int next = i + 1;
         char *copy = NULL;
-        struct place place = {NULL, 0, arguments[i]};
+        struct position position = {NULL, 0, arguments[i]};
         if (strncmp(arguments[i], "--", 2) != 0) {
-            return reading_mistake(reading, &place,
+            return reading_mistake(reading, &position,
                                    "An option begins with two dashes, and a configuration file comes "
                                    "first: latchkey file --name value");
         }
@@ -313,9 +313,9 @@ bool read_arguments(struct reading *reading, int count, char **arguments) {
             length +=
                 snprintf(text + length, sizeof text - (size_t)length, " %s%s%s", quote, arguments[j], quote);
         }
-        place.text = text;
-        is_fine = word_count > 0 ? read_words(reading, &place, words, word_count)
-                                 : reading_mistake(reading, &place, "Unbalanced quotes");
+        position.text = text;
+        is_fine = word_count > 0 ? read_words(reading, &position, words, word_count)
+                                 : reading_mistake(reading, &position, "Unbalanced quotes");
         free(copy);
         i = next;
     }

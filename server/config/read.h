@@ -23,7 +23,7 @@ struct reading {
 };
 
 /* Where the words at hand stand. */
-struct place {
+struct position {
     const char *file; /* NULL: the command line */
     int line;
     const char *text; /* as it was written */
@@ -40,7 +40,7 @@ int read_file(struct reading *reading, const char *name);
 bool read_arguments(struct reading *reading, int count, char **arguments);
 
 /* Writes the mistake with where it is; returns false. */
-bool reading_mistake(struct reading *reading, const struct place *place, const char *why);
+bool reading_mistake(struct reading *reading, const struct position *position, const char *why);
 /* But for the values, which are the caller's. */
 void reading_free(struct reading *reading);
 

@@ -193,7 +193,7 @@ static bool file_replace(const struct text_lines *text, char *const *present, co
         goto fail;
     }
     lines_write(text, out, present, is_changed);
-    /* Who the file belongs to can only be kept by root, and doesn't matter to anybody else. */
+    /* The file's owner can only be kept by root, and doesn't matter to anybody else. */
     bool is_fine = fchmod(fd, status->st_mode & 07777) == 0;
     if (is_fine && fchown(fd, status->st_uid, status->st_gid) != 0 && errno != EPERM) is_fine = false;
     is_fine = fflush(out) == 0 && !ferror(out) && fsync(fd) == 0 && is_fine;

@@ -152,7 +152,7 @@ static bool set_apply(char **fresh, const int *indexes, int count, int *failed, 
     return true;
 }
 
-/* Who sets what does nothing is told so, where an operator looks. */
+/* That an option was set which does nothing is said where an operator looks. */
 static void log_idle(int index) {
     log_write(LOG_NOTICE, "CONFIG SET %s is kept, but has no effect here: %s.", option_at(index)->name,
               option_at(index)->idle);

@@ -17,8 +17,8 @@ static struct renames start_renames; /* written at the start only */
 static bool read_first_file(struct reading *reading, const char *argument) {
     if (strcmp(argument, "-") == 0) return read_stream(reading, stdin, "standard input");
     if (*argument == '-') {
-        struct place place = {NULL, 0, argument};
-        return reading_mistake(reading, &place,
+        struct position position = {NULL, 0, argument};
+        return reading_mistake(reading, &position,
                                "Options are written with two dashes and their whole name, such as --port "
                                "7000. Try --help.");
     }

@@ -421,8 +421,8 @@ void blocking_wake(void) {
             worker_wake(worker_at(i * 64 + (uint32_t)__builtin_ctzll(ready.woken[i])));
 }
 
-/* What has expired or been evicted went in a scope that serves nobody: who doesn't go on waiting is told at
- * once. It stays in its lines, one of which somebody may be going through. */
+/* What has expired or been evicted went in a scope that serves nobody: a waiter that doesn't go on waiting is
+ * told at once. It stays in its lines, one of which somebody may be going through. */
 static void refuse_line(struct waiter_key *line) {
     if (!cares_if_gone(line->waiter)) return;
     for (struct waiter_key *wait = line; wait != NULL; wait = wait->next) {
@@ -469,7 +469,7 @@ bool blocking_is_on(void) {
 
 /* ------------------------------------------------------------------ serving */
 
-/* So far ahead is looked for who may be served: keys that elements may come to, one after the other. */
+/* So far ahead is looked for waiters to be served: keys that elements may come to, one after the other. */
 #define FORESEEN_KEYS 64
 
 struct foresight {

@@ -1,7 +1,7 @@
 /* Clients that wait for a key to be filled (BLPOP and its like).
  *
  * A command that finds nothing says so (struct block), and dispatch registers a waiter with its keys,
- * while their shards are still held. Who fills a key later has its waiters served before it answers or
+ * while their shards are still held. A worker that fills a key later serves its waiters before it answers or
  * runs anything else: blocking_next yields one after the other, dispatch runs the waiter's own command
  * again, for that key alone, in the scope of the command that filled it, and the reply travels to the
  * waiter's worker by message.
@@ -10,7 +10,7 @@
  *     WAITING -|
  *              +-- time is up, UNBLOCK, closed ----> CANCELLED
  *
- * Who wins the exchange of the state owns the outcome.
+ * The thread that wins the exchange of the state owns the outcome.
  *
  * Clients that wait for the same (a key, and what would be enough: a list, a sorted set, news for a group
  * of a stream) stand in one line, which is an interest in that key and is served from its head until
@@ -57,7 +57,7 @@ struct waiter_key {
 struct blocked_client {
     struct message message;  /* carries the reply */
     _Atomic int state;       /* enum waiter_state */
-    _Atomic uint32_t linked; /* its places in lines; who takes one of them out touches it last by this */
+    _Atomic uint32_t linked; /* its places in lines; taking one of them out touches it last by this */
     struct worker *worker;
     struct task *task; /* its worker's to use; NULL once it has ended */
     struct blocked_client *next_ended;
@@ -86,7 +86,7 @@ struct blocked_client {
 /* Before any other thread, when interests have been started. */
 void blocking_start(struct keyspace *keyspace);
 void blocking_stop(void);
-/* Anybody at all? Only a hint, for who holds no shard. */
+/* Is there any waiter? Only a hint where no shard is held. */
 bool blocking_is_on(void);
 
 /* Registers a waiter for a call that could not be answered. The shards of its keys are held exclusively. NULL

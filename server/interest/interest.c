@@ -20,7 +20,7 @@ static struct {
     struct keyspace *keyspace;
     struct shard_interests *shards;
     _Atomic uint64_t count;    /* of all interests: most changes needn't look any further */
-    struct hash_secret secret; /* of the tables alone: who chose keys of one shard has no long chain here */
+    struct hash_secret secret; /* of the tables alone: keys chosen for one shard make no long chain here */
 } registry;
 
 static struct shard_interests *interests_of(const struct key *key) {
@@ -30,8 +30,8 @@ static struct shard_interests *interests_of(const struct key *key) {
 /* ------------------------------------------------------------------ a shard's table
  *
  * Linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", 1980): with each
- * interest that comes one bucket is split, and with those that go two are joined, so that nobody who holds
- * the shard has to move what all the others have registered. */
+ * interest that comes one bucket is split, and with those that go two are joined, so that no thread that
+ * holds the shard has to move what all the others have registered. */
 
 #define BUCKETS_LEAST 8
 

@@ -1,4 +1,4 @@
-/* Interests: who wants to hear of a key's change (clients that wait for it to be filled,
+/* Interests: those that want to hear of a key's change (clients that wait for it to be filled,
  * or that watch it).
  *
  * Each shard has a table of them, by key, which its lock guards: whoever changes a key finds its interests

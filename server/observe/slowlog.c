@@ -1,6 +1,6 @@
 /* Entries have consecutive numbers and stand in a ring, entry n in place n modulo its size, so that the
  * newest is added and the oldest leaves in a few steps however many there are. The mutex is one for all
- * workers: no entry is made, formatted or freed while it is held, and who goes over many lets it go after
+ * workers: no entry is made, formatted or freed while it is held, and a reader of many lets it go after
  * each SLICE. */
 #include "slowlog.h"
 

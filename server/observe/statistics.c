@@ -22,7 +22,7 @@ struct statistics {
 };
 
 /* What had been counted when statistics were last reset; readers subtract it. Counters themselves only grow:
- * their writers share no lock with who resets. */
+ * their writers share no lock with a reset. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct command_totals *bases; /* by command id; guarded by mutex; NULL before the first reset */
 static struct keyspace_counts keyspace_base;   /* guarded by mutex */

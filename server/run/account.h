@@ -1,5 +1,5 @@
-/* Accounting: what is counted of a command that has run, how long it took, and who sees it (SLOWLOG, LATENCY,
- * MONITOR). */
+/* Accounting: what is counted of a command that has run, how long it took, and where that is seen (SLOWLOG,
+ * LATENCY, MONITOR). */
 #ifndef SERVER_RUN_ACCOUNT_H
 #define SERVER_RUN_ACCOUNT_H
 

@@ -42,7 +42,7 @@ struct dispatcher {
     struct ended_waits ended_waits;
     struct ended_watches ended_watches;
     struct task_queue paused;
-    struct task_queue asking;    /* who waits for other workers' answers */
+    struct task_queue asking;    /* wait for other workers' answers */
     struct task_queue congested; /* writes that wait until enough of what was retired is freed */
     uint32_t memory_wakes;       /* of those since somebody has been waiting without a break, */
     int64_t memory_woken;        /* and the last of them, monotonic ms */

@@ -1,4 +1,4 @@
-/* Inquiries, from the side of who asks (server/worker/inquiry.h): its task is parked until all workers have
+/* Inquiries, from the asking side (server/worker/inquiry.h): its task is parked until all workers have
  * answered. */
 #ifndef SERVER_RUN_INQUIRE_H
 #define SERVER_RUN_INQUIRE_H

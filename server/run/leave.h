@@ -15,8 +15,8 @@ static inline bool may_leave(const struct execution *execution) {
     return !execution->worker->is_aside && !execution->stays && execution->transaction == NULL &&
            execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
-/* Of a request with so many arguments not even the keys are looked for here; but who keeps the gate closed
- * would keep its errand out. */
+/* Of a request with so many arguments not even the keys are looked for here; but a task that keeps the gate
+ * closed would keep its errand out. */
 static inline bool is_long_at_once(const struct execution *execution) {
     return execution->call.count > LONG_ELEMENTS && !execution->task->is_closer && may_leave(execution);
 }

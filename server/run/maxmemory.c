@@ -39,7 +39,7 @@ static void on_policy_changed(void) {
 }
 
 int64_t limit_reserve(int64_t maxmemory, int64_t may_have, int64_t fixed, int64_t holes) {
-    if (maxmemory > may_have) return 0; /* who asks for more than there is doesn't want it to be kept */
+    if (maxmemory > may_have) return 0; /* an operator who asks for more than there is doesn't want it kept */
     int64_t most = maxmemory / HOLES_SHARE,
             needed = fixed + (holes < most ? holes : most) + may_have / KERNEL_SHARE;
     int64_t left = may_have - maxmemory;

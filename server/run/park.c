@@ -87,10 +87,10 @@ void park_at_gate(struct worker *worker, struct task *task) {
 }
 
 /* While a closer of our own waits, the gate may be closed by this very worker: then the closer's end wakes
- * who queues here, and the waiter is the closer's. */
+ * the task that queues here, and the waiter is the closer's. */
 bool enter_gate(struct worker *worker) {
     if (worker->dispatcher->closer != NULL) return false;
-    /* It is known to be closed: trying in vain would only hold up who waits for everybody to be out. */
+    /* It is known to be closed: trying in vain would only hold up the closer. */
     if (queue_is_waiting(&worker->dispatcher->gate_queue) && gate_is_closed(worker->frame->lane))
         return false;
     do {

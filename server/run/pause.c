@@ -19,7 +19,7 @@ void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {
     struct dispatcher *dispatcher = worker->dispatcher;
     dispatcher->paused_until = until;
     dispatcher->pauses_only_writes = only_writes;
-    wake_tasks(&dispatcher->paused); /* who still has to wait is parked again, behind none that came later */
+    wake_tasks(&dispatcher->paused); /* those that still have to wait are parked again, in their order */
 }
 
 int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes) {

@@ -67,7 +67,7 @@ static inline enum beginning begin(const struct execution *execution, const stru
     return is_long(execution) ? begin_long(execution, held) : BEGINS;
 }
 
-/* Who has to wait too often takes the gate itself, so that those who want
+/* A task that has to wait too often takes the gate itself, so that those who want
  * it can't keep it out for ever. And where the gate is wanted by another client of this worker, which is
  * about to try again, that one must not be made to wait for this one's waiter: so this one just goes behind
  * it. */
@@ -189,8 +189,8 @@ static inline size_t room_lacking(const struct execution *execution, const struc
     return is_asked ? room_beyond(execution, scope) : 0;
 }
 
-/* Who was refused too often has closed the gate. It takes its shards, which all are free, and lets the others
- * in again before it runs. */
+/* A task that was refused too often has closed the gate. It takes its shards, which all are free, and lets
+ * the others in again before it runs. */
 static enum outcome run_through_gate(struct execution *execution, bool *is_again) {
     struct frame *frame = execution->frame;
     struct read_scope read_scope;
@@ -212,7 +212,7 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
         return outcome;
     }
     bool leaves = is_to_leave(execution, is_write ? &write_scope.scope : &read_scope.scope);
-    /* Before others come in, who might want the gate: it is this one's turn. */
+    /* Before others come in that might want the gate: it is this one's turn. */
     if (is_long(execution) && !leaves) lane_hold_still(frame->lane);
     open_gate(execution->worker, execution->task);
     if (leaves) {

@@ -15,8 +15,8 @@
 
 /* How often the limit on memory is adapted to what clients and the process use, while there is one. */
 #define LIMIT_MS 10
-/* Who waits for memory tries again each turn so often, and then each millisecond: what it waits for may be
- * others' for long. */
+/* A task that waits for memory tries again each turn so often, and then each millisecond: what it waits for
+ * may be others' for long. */
 #define MEMORY_WAKES_MOST 16
 /* Expiry: a slice per tick; while there is more to do than fits, a slice every few milliseconds. */
 #define EXPIRY_SLICE_US 1000
@@ -79,7 +79,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int unwatched = watch_sweep(&dispatcher->ended_watches, lane, worker->now);
     counter_subtract(&worker->ended_bytes, ended - dispatcher->ended_watches.bytes);
     if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
-    blocking_wake(); /* of who was told that what it waited for has expired or been evicted */
+    blocking_wake(); /* of clients told that what they waited for has expired or been evicted */
     bool is_freeing = false;
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
     if (is_due || is_anybody_waiting || lane_has_slices(lane)) is_freeing = lane_reclaim(lane);

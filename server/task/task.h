@@ -1,6 +1,6 @@
 /* A task: what commands are run for. A session, what its request at hand waits for, how often that was
  * refused, and how its owner is told. A connection owns one; a script's inner calls, a loader or a replica's
- * link bring their own. What runs commands knows tasks and nothing of who owns them.
+ * link bring their own. What runs commands knows tasks and nothing of their owners.
  *
  * A task belongs to one worker at a time, and is touched on that worker's thread only. */
 #ifndef SERVER_TASK_TASK_H

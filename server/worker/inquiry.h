@@ -25,14 +25,15 @@ struct inquiry {
     const struct command *command;
     struct bulk *arguments; /* a copy */
     uint32_t count;
-    uint64_t asker; /* session id of who asks */
+    uint64_t asker; /* session id of the client that asks */
     int asker_protocol;
     int64_t now;
     uint32_t workers;
     _Atomic uint32_t pending;
     struct message done; /* goes back to the asker's worker */
     struct worker *origin;
-    /* The origin's only: who waits for it, or NULL if nobody does any more; and whether all have answered. */
+    /* The origin's only: the task that waits for it, or NULL if none does any more; and whether all have
+     * answered. */
     struct task *task;
     bool is_complete;
     struct inquiry_answer answers[]; /* by worker number */

@@ -1,4 +1,4 @@
-/* The workers: their threads, mailboxes, and end. What they do in between is given by who starts them. */
+/* The workers: their threads, mailboxes, and end. What they do in between is given to them at their start. */
 #include "worker.h"
 
 #include <assert.h>
@@ -80,8 +80,8 @@ void worker_wake(struct worker *worker) {
     loop_wake(worker->loop);
 }
 
-/* Locks ring when they have been released. Only who opens the gate for others may hold shards, those that it
- * came through the gate for: whoever was kept out must not wait until it is done with them. */
+/* Locks ring when they have been released. Only a lane that opens the gate for others may hold shards, those
+ * that it came through the gate for: whoever was kept out must not wait until it is done with them. */
 static void ring(struct bell *bell) {
     loop_wake(((struct worker *)((char *)bell - offsetof(struct worker, bell)))->loop);
 }

@@ -33,7 +33,7 @@ struct worker {
     pthread_t thread;
     struct loop *loop;
     struct mailbox mailbox;
-    struct bell bell; /* worker_wake, for who let it wait for a shard */
+    struct bell bell; /* worker_wake, for the lock that it waits for */
     struct keyspace *keyspace;
     struct lane *lane; /* its seat at the keyspace; attached by dispatch_attach */
     /* dispatch's own per-worker state: statistics, queues of parked tasks */
@@ -107,7 +107,7 @@ struct worker *worker_self(void);
 
 /* Any thread: puts a message in a worker's mailbox and wakes it if needed. */
 void worker_send(struct worker *worker, struct message *message);
-/* The two halves, for who holds a shard: push under the lock, wake after it. */
+/* The two halves, for a thread that holds a shard: push under the lock, wake after it. */
 bool worker_push(struct worker *worker, struct message *message);
 void worker_wake(struct worker *worker); /* a system call: holding no shard */
 

@@ -1,11 +1,11 @@
 /* A crowd: the keys of a hash table that would make a bucket's chain too long, in a tree.
  *
- * A keyed hash spreads keys evenly for who doesn't know its secret. Should somebody come to know it, keys of
- * one bucket can be made at will, and a table of chains is a list. So a chain has a bound, and what would go
- * beyond stands in a tree that its table has for all of its buckets: in the order of the hashes, as the
- * buckets are, and under one hash in the order of the names, so that what a bucket covers is a range of it.
- * The tree is balanced by weight, whatever is put in: no secret, no luck. An honest table has none, but for a
- * moment once in many years.
+ * A keyed hash spreads keys evenly for clients that don't know its secret. Should somebody come to know it,
+ * keys of one bucket can be made at will, and a table of chains is a list. So a chain has a bound, and what
+ * would go beyond stands in a tree that its table has for all of its buckets: in the order of the hashes, as
+ * the buckets are, and under one hash in the order of the names, so that what a bucket covers is a range of
+ * it. The tree is balanced by weight, whatever is put in: no secret, no luck. An honest table has none, but
+ * for a moment once in many years.
  *
  * Plain memory, but for the words: used with the shard held, shared for const functions, exclusively for the
  * others. Nothing here allocates. */

@@ -1,9 +1,9 @@
 /* A scan's cursor: a place in the order of hashes, as its client may see it.
  *
- * A place is 52 bits of some key's hash, and who sees many keys' hashes can work out the hash's secret, and
- * then make keys of one bucket. So a cursor is not the place but its image under a permutation of the numbers
- * below 2^52 that only we know: a Feistel network (Luby and Rackoff, 1988), with keys of its own. 0, where
- * each scan begins and ends, is its own image. */
+ * A place is 52 bits of some key's hash, and a client that sees many keys' hashes can work out the hash's
+ * secret, and then make keys of one bucket. So a cursor is not the place but its image under a permutation of
+ * the numbers below 2^52 that only we know: a Feistel network (Luby and Rackoff, 1988), with keys of its own.
+ * 0, where each scan begins and ends, is its own image. */
 #ifndef SHARD_BASE_CURSOR_H
 #define SHARD_BASE_CURSOR_H
 

@@ -1,5 +1,5 @@
-/* The keyed hash: XXH3 with a secret drawn at start, so that nobody who doesn't know it can choose keys that
- * pile onto one shard or bucket. https://xxhash.com */
+/* The keyed hash: XXH3 with a secret drawn at start, so that a client that doesn't know it can't choose keys
+ * that pile onto one shard or bucket. https://xxhash.com */
 #ifndef SHARD_BASE_HASH_H
 #define SHARD_BASE_HASH_H
 

@@ -84,7 +84,7 @@ void journal_hold(struct journal *journal, int64_t bytes);
 /* The thread's, while values are changed that may have to be put back; else NULL. */
 extern _Thread_local struct journal *journal_open;
 
-/* Those below are for who has looked that there is one. */
+/* Those below are for callers that have looked that there is one. */
 bool journal_reserve(struct journal *journal, size_t notes, size_t bytes);
 void journal_keep_bytes(void *at, size_t size);
 void journal_let_go(void *memory);

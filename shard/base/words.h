@@ -6,8 +6,8 @@
  *                     0                          8                          16
  *
  * The words that the bytes stand in are read whole, so the allocation ends with a word (entry_size). The
- * acquire order makes a writer's hold of the lock visible to who sees what it wrote, and so the check
- * afterwards fail.
+ * acquire order makes a writer's hold of the lock visible to a reader that sees what it wrote, and so the
+ * check afterwards fail.
  *
  * On x86, where all loads acquire and all stores release, and one of sixteen bytes moves each of its two
  * words whole, pairs of words are moved at a time; ThreadSanitizer, which doesn't know that, is shown the

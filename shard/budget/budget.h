@@ -1,4 +1,4 @@
-/* The budget: how many bytes the keyspace may own, and who may spend how many of them.
+/* The budget: how many bytes the keyspace may own, and which lane may spend how many of them.
  *
  * All bytes that the keyspace owns (entries, tables, and what is retired and not yet freed) are charged to
  * the account of the lane that allocates them, and given back to that of the lane that frees them:

@@ -20,7 +20,7 @@
  * longer, or, in the end, as not that long ago.
  *
  * Readers that share a shard, or hold nothing, write them too: by one compare-and-exchange that may fail, and
- * only if that changes something. The bit `main` is changed by who holds the shard exclusively and no other,
+ * only if that changes something. The bit `main` is changed by an exclusive holder of the shard and no other,
  * as bytes are counted by it. */
 #ifndef SHARD_ENTRY_ACCESS_H
 #define SHARD_ENTRY_ACCESS_H

@@ -186,7 +186,7 @@ bool entry_read_apart(const struct entry *entry, struct entry_header header, siz
     default: return false;
     }
     size_t copied = *length < size ? *length : size;
-    if (copied > 0) memcpy(out, apart, copied); /* who only asks for the length has no buffer */
+    if (copied > 0) memcpy(out, apart, copied); /* to ask for the length takes no buffer */
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* Drawing: who may go is found by chance. A few shards are drawn, some neighbours are looked at in each,
+/* Drawing: the entry to go is found by chance. A few shards are drawn, some neighbours are looked at in each,
  * under the shared lock, and the best few of all these stand in line. */
 #include <assert.h>
 

@@ -8,7 +8,7 @@
 
 /* The small part's share of the bytes, in percent. */
 #define SMALL_SHARE 15
-/* Who may be let go, as the policy wants it. */
+/* Which entries may be let go, as the policy wants it. */
 enum candidates { CANDIDATES_ALL, CANDIDATES_VOLATILE, CANDIDATES_SMALL, CANDIDATES_MAIN };
 #define CANDIDATES_COUNT (CANDIDATES_MAIN + 1)
 
@@ -20,14 +20,14 @@ struct candidate {
     float score;
 };
 
-/* Those who are next in line, of one kind. */
+/* The entries that are next in line, of one kind. */
 #define LINE_MOST 8
 struct line {
     struct candidate candidates[LINE_MOST]; /* the best last */
     uint32_t count;
 };
 
-/* What a lane needs to find who has to go: its thread's. */
+/* What a lane needs to find the entries that have to go: its thread's. */
 struct evictor {
     _Alignas(64) struct line lines[CANDIDATES_COUNT];
     uint32_t drawn_database; /* that the last victims were drawn from */

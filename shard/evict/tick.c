@@ -73,7 +73,7 @@ struct aging {
     int steps;
 };
 
-/* Shared is enough, as for who notes a use. Whoever does so meanwhile knows better. */
+/* Shared is enough, as for noting a use. A reader that notes one meanwhile knows better. */
 static void age_slot(void *context, slot *at) {
     struct aging *aging = context;
     struct entry *entry = slot_entry(at);

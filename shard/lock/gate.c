@@ -77,7 +77,7 @@ __attribute__((noinline, cold)) void gate_wake(struct gate *gate) {
     } while (count == BELLS_MOST);
 }
 
-/* Counted before the lane looks who holds still, and until it needs the gate no more. */
+/* Counted before the lane looks which others hold still, and until it needs the gate no more. */
 static void gate_want(struct lane *lane) {
     if (!lane->wants_gate) atomic_fetch_add(&lane->gate->wanted, 1);
     lane->wants_gate = true;
@@ -139,7 +139,7 @@ bool gate_park_unwanted(struct lane *lane, struct waiter *waiter) {
     return is_wanted;
 }
 
-/* Anybody inside who has begun something long? */
+/* Is a lane inside that has begun something long? */
 static struct lane *lane_holding_still(struct gate *gate) {
 #ifdef PLANT_CLOSED_GATE
     (void)gate;

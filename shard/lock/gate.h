@@ -1,13 +1,13 @@
 /* The gate: the lock of all shards, and the seats of those who pass through it.
  *
  * A thread enters the gate before it takes a scope or looks at a table, and leaves it after a batch (lane.h).
- * Who closes the gate sets `closed` and waits until every lane's word is empty; then it holds everything. It
- * never waits inside: while somebody stays in, it parks, and the lane it waits for, which is `watched`, wakes
- * it on leaving. While it waits it may keep the gate closed, but not while somebody inside holds still for
- * something long (lane_hold_still): then others go in and out, only that nothing else begins that takes long
- * as long as the gate is wanted, so that whoever wants it isn't starved. Who begins something long first
- * holds still and then looks whether the gate is wanted; who closes it first wants it and then looks who
- * holds still; so one of them sees the other. */
+ * A lane that closes the gate sets `closed` and waits until every lane's word is empty; then it holds
+ * everything. It never waits inside: while somebody stays in, it parks, and the lane it waits for, which is
+ * `watched`, wakes it on leaving. While it waits it may keep the gate closed, but not while somebody inside
+ * holds still for something long (lane_hold_still): then others go in and out, only that nothing else begins
+ * that takes long as long as the gate is wanted, so that whoever wants it isn't starved. A lane that begins
+ * something long first holds still and then looks whether the gate is wanted; a closer first wants it and
+ * then looks who holds still; so one of them sees the other. */
 #ifndef SHARD_LOCK_GATE_H
 #define SHARD_LOCK_GATE_H
 
@@ -26,8 +26,8 @@ struct gate {
     _Alignas(64) _Atomic uint64_t epoch; /* reclaim.h */
     _Alignas(64) struct mutex mutex;
     struct waiter *first GUARDED_BY(&mutex),
-        *last GUARDED_BY(&mutex); /* who waits for it to open, or for a lane to leave */
-    struct mutex seats;           /* guards who has which */
+        *last GUARDED_BY(&mutex); /* lanes that wait for it to open, or for others to leave */
+    struct mutex seats;           /* guards which are taken */
     uint32_t lane_count;
     struct lane *lanes;          /* lane_count seats */
     _Atomic uint32_t lanes_used; /* seats beyond were never taken */
@@ -63,7 +63,7 @@ bool gate_park(struct lane *lane, struct waiter *waiter);
 void gate_unpark(struct lane *lane, struct waiter *waiter);
 /* Likewise until nobody wants it; woken perhaps before that. */
 bool gate_park_unwanted(struct lane *lane, struct waiter *waiter);
-/* Wakes all who are parked, as a lane that was watched has left. */
+/* Wakes all waiters that are parked, as a lane that was watched has left. */
 void gate_wake(struct gate *gate);
 
 #endif

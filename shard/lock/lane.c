@@ -39,8 +39,8 @@ void lane_hold_still(struct lane *lane) {
         continue;
 }
 
-/* By read-modify-write, like entering: who reads this word after unlinking something is then seen to have
- * unlinked it. */
+/* By read-modify-write, like entering: a lane that reads this word after unlinking something is then seen to
+ * have unlinked it. */
 void lane_refresh(struct lane *lane) {
     assert(lane_is_inside(lane) && lane->scopes == 0);
     lane->voidings++;

@@ -1,5 +1,5 @@
-/* A lane: a thread's seat at the keyspace. It is how the gate knows who is inside, how retired memory knows
- * who may still be looking, and where the thread counts without sharing a cache line.
+/* A lane: a thread's seat at the keyspace. It is how the gate knows which threads are inside, how retired
+ * memory knows which may still be looking, and where the thread counts without sharing a cache line.
  *
  *     lane->word    63                        3           2         1         0
  *                   +--------------------------+-----------+---------+--------+
@@ -97,8 +97,9 @@ void lane_leave(struct lane *lane);
 static inline bool lane_is_inside(const struct lane *lane) {
     return (atomic_load_explicit(&lane->word, memory_order_relaxed) & LANE_INSIDE) != 0;
 }
-/* Instead of entering, for who only reads what tables publish about themselves: nothing that it sees is freed
- * until lane_leave, but the gate may be closed meanwhile, and whoever closes it doesn't wait for it. */
+/* Instead of entering, for a thread that only reads what tables publish about themselves: nothing that it
+ * sees is freed until lane_leave, but the gate may be closed meanwhile, and whoever closes it doesn't wait
+ * for it. */
 void lane_observe(struct lane *lane);
 /* Inside, and going to stay there for long with nothing but its locked shards: does not delay the freeing of
  * what others retire, until lane_refresh. Then, if gate_is_wanted, what takes long does not begin: the lane

@@ -208,7 +208,7 @@ void lane_bury(struct lane *lane, struct grave *grave) {
     lane->is_dying_sealed = false;
 }
 
-/* When nobody is left who may have found them, they are graves. */
+/* When no lane is left that may have found them, they are graves. */
 static void seal_dying(struct lane *lane) {
     if (!lane->is_dying_sealed) lane->dying_epoch = atomic_fetch_add(&lane->gate->epoch, 1);
     lane->is_dying_sealed = true;

@@ -31,8 +31,8 @@ void lane_retire(struct lane *lane, void *memory, size_t bytes, void (*release)(
 void lane_discard(struct lane *lane, void *object, bool (*free_some)(void *object, size_t budget),
                   uint64_t count, size_t bytes);
 
-/* Something large that was unlinked. When everybody is gone who may have found it before, it is buried by and
- * by. Part of what it buries. */
+/* Something large that was unlinked. When all lanes are gone that may have found it before, it is buried by
+ * and by. Part of what it buries. */
 struct grave {
     struct grave *next;
     /* Frees some of it, about a tenth of a millisecond's work, and takes that out of what the lane has
@@ -48,9 +48,9 @@ void lane_bury(struct lane *lane, struct grave *grave);
 static inline bool lane_is_congested(const struct lane *lane) {
     return lane->row_bytes > LANE_RETIRED_MOST;
 }
-/* More than this is waiting to be freed in slices: who has discarded much should do nothing that discards
- * more until lane_reclaim has brought it down. One value may be larger, and its slices take as long as they
- * take; others need not wait for them. */
+/* More than this is waiting to be freed in slices: a lane that has discarded much should do nothing that
+ * discards more until lane_reclaim has brought it down. One value may be larger, and its slices take as long
+ * as they take; others need not wait for them. */
 #define LANE_DISCARDED_MOST ((size_t)32 * 1024 * 1024)
 static inline bool lane_is_littered(const struct lane *lane) {
     return lane->discarded_bytes > LANE_DISCARDED_MOST;

@@ -1,4 +1,4 @@
-/* The states of the word, and who moves it:
+/* The states of the word, and what moves it:
  *
  *     free --try_shared--> readers=n --release_shared--> free
  *     free --try_exclusive--> held by writer --release_exclusive--> free
@@ -212,10 +212,10 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     return false;
 }
 
-/* Wakes all who are parked, unless somebody holds the lock: then his release will. The flag is read by a
- * read-modify-write after the unlock, and set by one before park's own try: one of the two sees the other.
- * Whoever tries the lock only to find out may be the holder that another one finds, and so comes here, or
- * wakes, afterwards. */
+/* Wakes all waiters that are parked, unless somebody holds the lock: then its release will. The flag is read
+ * by a read-modify-write after the unlock, and set by one before park's own try: one of the two sees the
+ * other. Whoever tries the lock only to find out may be the holder that another one finds, and so comes here,
+ * or wakes, afterwards. */
 static void wake_if_free(struct rwlock *lock) {
     if ((atomic_fetch_or(&lock->word, 0) & ANYBODY_PARKED) == 0 || pthread_rwlock_trywrlock(&lock->lock) != 0)
         return;

@@ -1,4 +1,5 @@
-/* A reader-writer lock of one word that never waits: it is tried, and who is refused can be parked on it.
+/* A reader-writer lock of one word that never waits: it is tried, and a waiter that is refused can be parked
+ * on it.
  *
  *     63              32 31               3        2          1         0
  *     +-----------------+-----------------+--------+----------+---------+
@@ -6,15 +7,15 @@
  *     |                 |                 | parked | parked   | writer  |
  *     +-----------------+-----------------+--------+----------+---------+
  *
- * The version counts the writers that have released it. Who looks at what the lock guards without taking it
- * (a sequence lock's reader: Lameter, "Effective synchronization on Linux/NUMA systems", 2005; Boehm, "Can
- * seqlocks get along with programming language memory models?", 2012) finds that nobody wrote meanwhile if no
- * writer held it before and the version is still the same afterwards. The guarded data is then read by atomic
- * loads of at least acquire order, so that no fence is needed.
+ * The version counts the writers that have released it. A reader that looks at what the lock guards without
+ * taking it (a sequence lock's reader: Lameter, "Effective synchronization on Linux/NUMA systems", 2005;
+ * Boehm, "Can seqlocks get along with programming language memory models?", 2012) finds that nobody wrote
+ * meanwhile if no writer held it before and the version is still the same afterwards. The guarded data is
+ * then read by atomic loads of at least acquire order, so that no fence is needed.
  *
  * Waiters stand in a parking lot, a table of queues keyed by the lock's address (the idea is WebKit's,
  * https://webkit.org/blog/6161/locking-in-webkit/), so an uncontended lock costs one word and no more. A
- * release that leaves the lock free and finds "anybody parked" wakes all who are parked on it; they try
+ * release that leaves the lock free and finds "anybody parked" wakes all that are parked on it; they try
  * again.
  *
  * While a writer is parked, new readers are refused and park behind it, so that overlapping readers can't
@@ -47,7 +48,7 @@ struct bell {
     void (*ring)(struct bell *bell);
 };
 
-/* Who waits. Owned by the waiter, and untouched by it while parked. */
+/* A waiter. Owned by the thread that waits, and untouched by it while parked. */
 struct waiter {
     struct waiter *next, *previous;
     const void *place; /* what it is parked on; NULL when it isn't. Private */
@@ -62,16 +63,16 @@ void rwlock_init(struct rwlock *lock);
 /* Each tries for a bounded time (a few hundred cycles) and returns whether the lock was taken. */
 bool rwlock_try_shared(struct rwlock *lock) TRY_ACQUIRE_SHARED(true, lock);
 bool rwlock_try_exclusive(struct rwlock *lock) TRY_ACQUIRE(true, lock);
-/* At once or not: for who has looked without the lock, and found it free and at that version. Then all that
+/* At once or not: after a look without the lock, which found it free and at that version. Then all that
  * was seen is there when the lock is taken. */
 bool rwlock_try_exclusive_at(struct rwlock *lock, uint32_t version) TRY_ACQUIRE(true, lock);
 void rwlock_release_shared(struct rwlock *lock) RELEASE_SHARED(lock);
 void rwlock_release_exclusive(struct rwlock *lock) RELEASE(lock);
-/* The same in two steps, for who releases several: true if anybody is parked, who is to be woken when all are
+/* The same in two steps, for a release of several: true if waiters are parked, to be woken when all are
  * released. */
 bool rwlock_let_go_shared(struct rwlock *lock) RELEASE_SHARED(lock);
 bool rwlock_let_go_exclusive(struct rwlock *lock) RELEASE(lock);
-/* Wakes who is parked on it, if anybody is. The caller holds nothing. */
+/* Wakes the waiters that are parked on it. The caller holds nothing. */
 void rwlock_wake(struct rwlock *lock);
 
 /* The version, for a look without the lock; false while a writer holds it. rwlock_is_unchanged says, after
@@ -81,7 +82,7 @@ static inline bool rwlock_peek(const struct rwlock *lock, uint32_t *version) {
     *version = (uint32_t)(word >> 32);
     return (word & RWLOCK_HELD_BY_WRITER) == 0;
 }
-/* The same for who holds it. */
+/* The same for the lane that holds it. */
 static inline uint32_t rwlock_version(const struct rwlock *lock) {
     return (uint32_t)(atomic_load_explicit(&lock->word, memory_order_relaxed) >> 32);
 }

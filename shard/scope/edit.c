@@ -100,7 +100,7 @@ static struct table *table_ensure(struct edit *edit) {
 }
 
 /* Puts `entry` where the key's entry is or belongs. The present one, if any, has been taken out of the
- * counts and is retired by the caller, who has told the undo of it; if there is none, that is told here:
+ * counts and is retired by the caller, which has told the undo of it; if there is none, that is told here:
  * the entry is a shell if what it has apart is another's, too. */
 static bool edit_place(struct edit *edit, struct entry *entry, bool is_shell) {
     struct lane *lane = edit->scope->scope.lane;
@@ -238,7 +238,7 @@ static size_t roomy(size_t length) {
 static struct blob *own_blob(const struct entry *entry, size_t length) {
     if (entry == NULL || entry_encoding(entry) != ENCODING_GROWN) return NULL;
     struct blob *blob = entry_pointer(entry);
-    /* Who refers to it from now on needs the lock; acquire, to be behind what others did who have let it
+    /* A reference made from now on needs the lock; acquire, to be behind what those did that have let it
      * go. */
     bool is_own = atomic_load_explicit(&blob->references, memory_order_acquire) == 1;
     return is_own && blob->length >= length ? blob : NULL;

@@ -83,7 +83,7 @@ _Static_assert(offsetof(struct read_scope, scope) == 0, "a write scope's own is 
 /* The entry of a key, or NULL: to be read until the scope ends. Counts a hit or a miss, and the access.
  * An expired entry is absent. The key's shard must be in the scope (asserted). */
 const struct entry *scope_read(const struct read_scope *scope, const struct key *key);
-/* The same for who wants a string, with a shorter way for those whose bytes stand in the entry itself: then
+/* The same where a string is wanted, with a shorter way for those whose bytes stand in the entry itself: then
  * NULL, and *plain tells where they are. They go straight to where they are wanted, without a copy in
  * between. Otherwise plain->entry is NULL. */
 struct plain_string {

@@ -23,7 +23,7 @@ static bool shard_take(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_
     return is_exclusive ? rwlock_try_exclusive(&shard->lock) : rwlock_try_shared(&shard->lock);
 }
 
-/* True if somebody waits for it, who is to be woken when all shards of the set have been given back. */
+/* True if a waiter is parked on it, to be woken when all shards of the set have been given back. */
 static bool shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SAFETY_ANALYSIS {
 #if defined PLANT_SKIPPED_LOCK
     if (is_exclusive && shard->number % 8 == 3) return false;
@@ -33,8 +33,8 @@ static bool shard_give_back(struct shard *shard, bool is_exclusive) NO_THREAD_SA
     return is_exclusive ? rwlock_let_go_exclusive(&shard->lock) : rwlock_let_go_shared(&shard->lock);
 }
 
-/* To wake somebody may take a system call, for which nobody who wants one of the other shards should have to
- * wait. */
+/* To wake somebody may take a system call, for which no thread that wants one of the other shards should have
+ * to wait. */
 static inline void release_first(struct keyspace *keyspace, const struct shard_set *set, uint32_t count,
                                  bool is_exclusive) {
     bool is_anybody_parked = false;

@@ -59,26 +59,26 @@ bool undo_is_able(const struct undo *undo) {
 /* ------------------------------------------------------------------ what an edit leaves behind */
 
 /* Where a change was. */
-struct place {
+struct spot {
     struct shard *shard;
     uint64_t hash;
     uint32_t database;
 };
 
-static struct table *table_at(const struct place *place) {
-    shard_assert_shared(place->shard);
-    return shard_table(place->shard, place->database);
+static struct table *table_at(const struct spot *spot) {
+    shard_assert_shared(spot->shard);
+    return shard_table(spot->shard, spot->database);
 }
 
-static struct key key_at(const struct place *place, const struct entry *entry) {
+static struct key key_at(const struct spot *spot, const struct entry *entry) {
     size_t length;
     const char *data = entry_key(entry, &length);
-    return (struct key){.data = data, .length = length, .hash = place->hash, .database = place->database};
+    return (struct key){.data = data, .length = length, .hash = spot->hash, .database = spot->database};
 }
 
 /* An entry came, went, or took another's place. */
 struct exchange {
-    struct place place;
+    struct spot spot;
     struct entry *before, *now; /* NULL: absent */
     bool is_before_shell;       /* what it has apart belongs to somebody else by now */
     bool is_now_shell;          /* what it has apart belonged to somebody else before */
@@ -106,10 +106,10 @@ static void exchange_back(void *context, void *note) {
     struct exchange *exchange = note;
     struct write_scope *scope = ((const struct undo *)context)->scope;
     struct lane *lane = scope->scope.lane;
-    struct table *table = table_at(&exchange->place);
+    struct table *table = table_at(&exchange->spot);
     struct entry *before = exchange->before, *now = exchange->now;
     const struct entry *named = now != NULL ? now : before;
-    struct key key = key_at(&exchange->place, named);
+    struct key key = key_at(&exchange->spot, named);
 #ifdef PLANT_FORGOTTEN_REMOVAL
     if (now == NULL && before->key_length % 2 == 1) return;
 #endif
@@ -143,7 +143,7 @@ static const struct journal_kind exchange_kind = {exchange_back, exchange_keep};
 
 /* Bytes of an entry, or a pointer in it, were written over. */
 struct overwriting {
-    struct place place;
+    struct spot spot;
     struct entry *entry;
     uint32_t offset, length;
     int64_t bytes; /* what it was counted with when that was done, if it has a value with a structure */
@@ -153,9 +153,9 @@ struct overwriting {
 static void overwriting_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
     struct write_scope *scope = ((const struct undo *)context)->scope;
-    struct table *table = table_at(&overwriting->place);
+    struct table *table = table_at(&overwriting->spot);
     struct entry *entry = overwriting->entry;
-    struct key key = key_at(&overwriting->place, entry);
+    struct key key = key_at(&overwriting->spot, entry);
     unsigned char *at = (unsigned char *)entry + overwriting->offset;
     tell_before(scope, &key, entry);
     table_uncount(table, entry, scope->scope.lane);
@@ -168,9 +168,9 @@ static void overwriting_back(void *context, void *note) {
 static void value_back(void *context, void *note) {
     const struct overwriting *overwriting = note;
     struct write_scope *scope = ((const struct undo *)context)->scope;
-    struct table *table = table_at(&overwriting->place);
+    struct table *table = table_at(&overwriting->spot);
     struct entry *entry = overwriting->entry;
-    struct key key = key_at(&overwriting->place, entry);
+    struct key key = key_at(&overwriting->spot, entry);
     unsigned char *at = (unsigned char *)entry + overwriting->offset;
     if (memcmp(at, overwriting->were, overwriting->length) != 0)
         entry_store(entry, at, overwriting->were, overwriting->length);
@@ -184,8 +184,8 @@ static const struct journal_kind overwriting_kind = {overwriting_back, NULL},
 
 /* ------------------------------------------------------------------ for edit.c */
 
-static struct place place_of(const struct edit *edit) {
-    return (struct place){edit->shard, edit->key->hash, edit->key->database};
+static struct spot spot_of(const struct edit *edit) {
+    return (struct spot){edit->shard, edit->key->hash, edit->key->database};
 }
 
 static struct journal *journal_of(const struct edit *edit) {
@@ -200,7 +200,7 @@ bool undo_room(const struct write_scope *scope) {
 
 bool keep_exchange(const struct edit *edit, struct entry *now, bool is_before_shell, bool is_now_shell) {
     struct journal *journal = journal_of(edit);
-    struct exchange exchange = {.place = place_of(edit),
+    struct exchange exchange = {.spot = spot_of(edit),
                                 .before = edit->entry,
                                 .now = now,
                                 .is_before_shell = is_before_shell,
@@ -223,7 +223,7 @@ bool keep_exchange(const struct edit *edit, struct entry *now, bool is_before_sh
 
 static void *keep_part(const struct edit *edit, const struct journal_kind *kind, const unsigned char *at,
                        size_t length) {
-    struct overwriting overwriting = {.place = place_of(edit),
+    struct overwriting overwriting = {.spot = spot_of(edit),
                                       .entry = edit->entry,
                                       .offset = (uint32_t)(at - (const unsigned char *)edit->entry),
                                       .length = (uint32_t)length};

@@ -12,7 +12,7 @@
  *
  * What an undo keeps is charged to its lane for as long as it lasts, but for the first 64 KB.
  *
- * Who listens to changes is told of what is taken back as of any change, with EVENT_UNDO. */
+ * A listener to changes is told of what is taken back as of any change, with EVENT_UNDO. */
 #ifndef SHARD_SCOPE_UNDO_H
 #define SHARD_SCOPE_UNDO_H
 

@@ -1,4 +1,4 @@
-/* Who wants to know of changes.
+/* Listeners: rooms that want to know of changes.
  *
  * Nothing changes in the keyspace but between the two calls for it: `before` and `changed` of one key,
  * `before_all` and `changed_all` of all keys that a database has in a shard. They are called while the shard

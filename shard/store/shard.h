@@ -47,7 +47,7 @@ struct keyspace {
     _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
     struct budget budget;
     _Atomic int policy;       /* enum eviction_policy */
-    struct evictor *evictors; /* by lane: what each needs to find who has to go (../evict/inside.h) */
+    struct evictor *evictors; /* by lane: what each needs to find entries to let go (../evict/inside.h) */
     struct usage usage;
     struct gate gate;
 };
@@ -59,7 +59,7 @@ static inline struct shard *keyspace_shard(const struct keyspace *keyspace, uint
     return &keyspace->shards[keyspace_shard_number(keyspace, hash)];
 }
 /* Without the lock: the caller is inside the gate, so that what is seen may be left meanwhile, but isn't
- * freed; or is the one who would flush. Sums without a lane are for threads that know that no flush is under
+ * freed; or is the one that would flush. Sums without a lane are for threads that know that no flush is under
  * way. */
 static inline struct table *keyspace_table_unheld(const struct keyspace *keyspace, uint64_t shard,
                                                   uint32_t database) {

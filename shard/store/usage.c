@@ -45,7 +45,7 @@ static int64_t read_relaxed(const _Atomic int64_t *value) {
 void usage_clock(struct lane *lane, int64_t wall, int64_t monotonic) {
     struct usage *usage = &lane->keyspace->usage;
     int64_t apart = wall - monotonic, first = read_relaxed(&usage->clocks_apart);
-    /* Who is not the first has the first one's. */
+    /* A lane that is not the first has the first one's. */
     if (first == 0 && atomic_compare_exchange_strong(&usage->clocks_apart, &first, apart == 0 ? 1 : apart))
         return;
     int64_t skew = first - apart, off = skew - lane->clock_skew;
@@ -67,10 +67,10 @@ static uint16_t frequency_hit(const struct usage *usage, uint16_t access, int64_
     return access_frequency(access_minute(now), counter);
 }
 
-/* Who has something to note depends on chance, which no processor foretells; so where that is nothing but the
- * time it is always stored, but to nowhere if the entry has it already: nobody else must wait for the entry's
- * line without need. No exchange: the second is all that the bits are, and they become something else only
- * when nobody is inside any more who may take them for one (eviction_tick). */
+/* Whether there is something to note depends on chance, which no processor foretells; so where that is
+ * nothing but the time it is always stored, but to nowhere if the entry has it already: nobody else must wait
+ * for the entry's line without need. No exchange: the second is all that the bits are, and they become
+ * something else only when no lane is inside any more that may take them for one (eviction_tick). */
 static inline void note_second(struct lane *lane, struct entry *entry, int64_t now) {
     uint16_t second = access_second(now);
     _Atomic uint16_t *at = access_read(entry) != second ? &entry->access : &lane->nowhere;
@@ -91,7 +91,7 @@ inline void usage_note(struct lane *lane, struct entry *entry, int64_t now) {
     uint16_t before = access_read(entry);
     uint16_t after = form == ACCESS_FREQUENCY ? frequency_hit(usage, before, usage_now(lane, now))
                                               : access_queued_hit(before, usage_tick(usage));
-    /* Who comes second has nothing to add. */
+    /* The second to come has nothing to add. */
     if (after != before)
         atomic_compare_exchange_strong_explicit(&entry->access, &before, after, memory_order_relaxed,
                                                 memory_order_relaxed);

@@ -1,4 +1,4 @@
-/* How keys are used, as far as who has to go must know it: 16 bits in each entry (access.h), what passes
+/* How keys are used, as far as eviction must know it: 16 bits in each entry (access.h), what passes
  * through the keyspace as a whole (ticks, ages), and the names of what left (ghosts.h).
  *
  * Readers note uses, so this is below the scopes; the policies that read it are above them
@@ -30,7 +30,7 @@ struct usage {
     _Atomic int form; /* enum access_form of the entries; none until a policy is configured */
     /* of the form; a table whose epoch is another has entries of another form (table->access_epoch) */
     _Atomic uint32_t epoch;
-    /* the gate's epoch when the form came: who has been inside since before may still note uses in the old
+    /* the gate's epoch when the form came: a lane inside since before may still note uses in the old
      * one */
     _Atomic uint64_t form_since;
     _Atomic int64_t main_most;         /* bytes of entries that the main part may have */

@@ -78,8 +78,8 @@ bool table_reserve(struct table *table, struct lane *lane) {
 }
 
 /* Fewer keys than half of what would make it grow: a smaller array would do. But not while homes overflow, as
- * they do where the keys that are left lie close together (who deletes in a scan's order leaves the rest of
- * that order): a smaller array would make long ones of them. */
+ * they do where the keys that are left lie close together (a client that deletes in a scan's order leaves the
+ * rest of that order): a smaller array would make long ones of them. */
 static bool is_sparse(const struct table *table) {
     uint64_t groups = counter_read(&table->current.homes) / GROUP_HOMES;
     return groups > 1 && counter_read(&table->keys) < groups * table->grow_at / 2 &&

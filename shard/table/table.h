@@ -121,11 +121,11 @@ static inline bool slot_expires(const slot *at) {
 static inline bool slot_is_main(const slot *at) {
     return (atomic_load_explicit(at, memory_order_relaxed) & (UINT64_C(1) << 49)) != 0;
 }
-/* table_find for who has forgotten all but the key's hash. */
+/* table_find where all but the key's hash is forgotten. */
 struct hash_secret;
 slot *table_find_hash(const struct table *table, uint64_t hash, const struct hash_secret *secret);
 
-/* Looking without the lock, inside the gate, in steps, so that who looks for many keys can take each step for
+/* Looking without the lock, inside the gate, in steps, so that a look for many keys can take each step for
  * all of them and waits for memory once. What is seen counts only if the shard's version is the same
  * afterwards; an entry is read by atomic words (entry_layout.h). Whatever was left or removed meanwhile is
  * still there to be read. */
@@ -142,7 +142,7 @@ bool home_prefetch(struct home home, uint64_t hash);
 void home_prefetch_spilled(struct home home, uint64_t hash);
 /* NULL if absent. Does not look at expiry. */
 const struct entry *home_find(struct home home, const struct key *key);
-/* table_find, with the shard held, for who knows the key's home. */
+/* table_find, with the shard held, where the key's home is known. */
 slot *home_find_slot(struct home home, const struct key *key);
 
 /* Makes sure that one insertion can't fail, and moves two homes if the table is growing: slots found before
@@ -179,7 +179,7 @@ bool table_settle(struct table *table, struct lane *lane);
 /* The end of a table with all that is in it, which nobody finds any more: it is counted as retired, and freed
  * by lane_reclaim when nobody looks at it, either. */
 void table_bury(struct table *table, struct lane *lane);
-/* The same at once, for who knows that nobody is left to look at it; nothing is counted any more. */
+/* The same at once, where nobody is left to look at it; nothing is counted any more. */
 void table_destroy(struct table *table);
 /* An empty table, which nobody finds any more, goes once nobody looks at it. */
 void table_retire(struct table *table, struct lane *lane);

@@ -71,7 +71,8 @@ bool packed_insert_integer(struct packed **packed, uint32_t at, int64_t value, u
 /* Several at once, in order, with one allocation. */
 struct text;
 bool packed_insert_many(struct packed **packed, uint32_t at, const struct text *texts, uint32_t count);
-/* Likewise, at the end, for who has numbers among them: an element is looked at once, and then written. */
+/* Likewise, at the end, for a caller with numbers among them: an element is looked at once, and then
+ * written. */
 struct packed_draft {
     const char *data; /* NULL: a number */
     size_t length;

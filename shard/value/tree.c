@@ -156,7 +156,7 @@ static void link_behind(struct tree *tree, struct tree_node *node, struct tree_n
     if (tree->last == node) tree->last = behind;
 }
 
-/* Who points to the node is told where it is now. */
+/* The link that points to the node is told where it is now. */
 static bool node_grow(struct tree *tree, struct path *path, uint32_t level, uint32_t capacity) {
     struct tree_node *node = path->level[level].node;
     bool is_last = node == tree->last;

@@ -1,11 +1,11 @@
 /* Values with a structure: lists, sets, sorted sets, hashes, streams. What the keyspace must know of each,
  * and what they share.
  *
- * A value is one pointer, which an entry holds (ENCODING_VALUE in entry.h). It belongs to the entry: who may
- * read the entry may read the value, who edits the entry may change it, and everything in it is plain memory,
- * since nobody looks at it without the lock. A small one is one packed allocation (packed.h); beyond the
- * limits below it becomes a scalable form. What the first byte of the allocation tells (enum form of each
- * module) is private to the type.
+ * A value is one pointer, which an entry holds (ENCODING_VALUE in entry.h). It belongs to the entry: a scope
+ * that may read the entry may read the value, an edit of the entry may change it, and everything in it is
+ * plain memory, since nobody looks at it without the lock. A small one is one packed allocation (packed.h);
+ * beyond the limits below it becomes a scalable form. What the first byte of the allocation tells (enum form
+ * of each module) is private to the type.
  *
  * A function that changes a value takes `void **value` where the value may move or change its form. One that
  * returns bool returns false when out of memory, and then nothing has changed. An empty value isn't kept: the

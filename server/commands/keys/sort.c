@@ -156,7 +156,7 @@ static const struct scope *scope_of(const struct sorting *sorting) {
 static void want(struct sorting *sorting, uint64_t hash) {
     if (scope_holds(scope_of(sorting), hash)) return;
     struct further *further = sorting->call->further;
-    assert(further != NULL && "who may not ask for shards holds them all");
+    assert(further != NULL && "a scope that may not ask for shards holds them all");
     sorting->wants_shards = true;
     if (further->shards->count == keyspace_shard_count(sorting->call->keyspace)) return; /* all are */
     if (!shard_set_add(further->shards, keyspace_shard_of(sorting->call->keyspace, hash)))
