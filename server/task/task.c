@@ -21,6 +21,9 @@ void task_queue_append(struct task_queue *queue, struct task *task) {
 void task_queue_remove(struct task *task) {
     struct task_queue *queue = task->queue;
     if (queue == NULL) return;
+    assert(queue->count > 0);
+    assert((task->queue_previous == NULL ? queue->first : task->queue_previous->queue_next) == task);
+    assert((task->queue_next == NULL ? queue->last : task->queue_next->queue_previous) == task);
     if (task->queue_previous != NULL)
         task->queue_previous->queue_next = task->queue_next;
     else

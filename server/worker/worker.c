@@ -95,6 +95,7 @@ void worker_read_mail(struct worker *worker) {
     if (!atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed)) return;
     mailbox_rearm(&worker->mailbox);
     struct message *message;
+    assert(self == worker && "nobody but its thread takes what is in its mailbox");
     while ((message = mailbox_pop(&worker->mailbox))) message->handle(worker, message);
 }
 

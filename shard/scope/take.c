@@ -91,6 +91,10 @@ bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t n
 
 static void scope_end(struct scope *scope) {
     assert(!scope->is_editing && "every scope_edit ends with scope_changed or scope_unchanged");
+    assert(scope->undo == NULL && "every undo that was begun is concluded");
+    assert(scope->lane->scopes > 0);
+    assert(scope->held != NULL ? lane_is_inside(scope->lane)
+                               : atomic_load(&scope->lane->gate->closed) == scope->lane->number + 1);
     scope->lane->scopes--;
     if (scope->held != NULL)
         release_first(scope->keyspace, scope->held, scope->held->count, scope->is_exclusive);

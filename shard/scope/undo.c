@@ -17,7 +17,8 @@ static void charge(void *context, int64_t bytes) {
 }
 
 void undo_begin(struct undo *undo, struct write_scope *scope) {
-    assert(!scope->scope.is_editing);
+    assert(!scope->scope.is_editing && scope->scope.is_exclusive);
+    assert(scope->scope.undo == NULL || scope->scope.undo->scope == scope);
     undo->scope = scope;
     undo->outer = scope->scope.undo;
     undo->changes = scope->scope.changes;

@@ -91,23 +91,23 @@ bool hll_dense_raise(char *bytes, uint32_t index, uint8_t rank) {
 
 /* ------------------------------------------------------------------ sparse */
 
-/* A stretch of equal registers. */
-struct stretch {
+/* A plateau: neighbouring registers of one value. */
+struct plateau {
     uint32_t bytes;  /* of its opcode */
     uint32_t length; /* registers */
     uint8_t value;
 };
 
 /* false at the end, or where an opcode is cut. */
-static bool stretch_read(const unsigned char *at, const unsigned char *end, struct stretch *stretch) {
+static bool plateau_read(const unsigned char *at, const unsigned char *end, struct plateau *plateau) {
     if (at >= end) return false;
     if ((at[0] & 0x80) != 0) {
-        *stretch = (struct stretch){1, (at[0] & 3u) + 1, (uint8_t)((at[0] >> 2 & 31) + 1)};
+        *plateau = (struct plateau){1, (at[0] & 3u) + 1, (uint8_t)((at[0] >> 2 & 31) + 1)};
     } else if ((at[0] & 0x40) != 0) {
         if (end - at < 2) return false;
-        *stretch = (struct stretch){2, ((at[0] & 0x3Fu) << 8 | at[1]) + 1, 0};
+        *plateau = (struct plateau){2, ((at[0] & 0x3Fu) << 8 | at[1]) + 1, 0};
     } else {
-        *stretch = (struct stretch){1, (at[0] & 0x3Fu) + 1, 0};
+        *plateau = (struct plateau){1, (at[0] & 0x3Fu) + 1, 0};
     }
     return true;
 }
@@ -126,27 +126,27 @@ static unsigned char value_opcode(uint8_t value, uint32_t length) {
     return (unsigned char)(0x80u | (value - 1u) << 2 | (length - 1));
 }
 
-/* A stretch of the same value as `stretch`'s, of another length. */
-static uint32_t part_write(unsigned char *out, const struct stretch *stretch, uint32_t length) {
+/* A plateau of the same value as `plateau`'s, of another length. */
+static uint32_t part_write(unsigned char *out, const struct plateau *plateau, uint32_t length) {
     if (length == 0) return 0;
-    if (stretch->value == 0) return zeros_write(out, length);
-    out[0] = value_opcode(stretch->value, length);
+    if (plateau->value == 0) return zeros_write(out, length);
+    out[0] = value_opcode(plateau->value, length);
     return 1;
 }
 
-/* Neighbours of one value become one stretch, as far as that goes, in the five opcodes from here on. */
-static void merge_stretches(struct hll *hll, size_t from) {
+/* Neighbours of one value become one plateau, as far as that goes, in the five opcodes from here on. */
+static void merge_plateaus(struct hll *hll, size_t from) {
     for (size_t at = from, left = 5; at < hll->length && left > 0; left--) {
         unsigned char *here = hll->bytes + at;
-        struct stretch stretch, next;
-        if (!stretch_read(here, hll->bytes + hll->length, &stretch)) return;
-        bool fits = stretch.value != 0 && stretch_read(here + 1, hll->bytes + hll->length, &next) &&
-                    next.value == stretch.value && stretch.length + next.length <= 4;
+        struct plateau plateau, next;
+        if (!plateau_read(here, hll->bytes + hll->length, &plateau)) return;
+        bool fits = plateau.value != 0 && plateau_read(here + 1, hll->bytes + hll->length, &next) &&
+                    next.value == plateau.value && plateau.length + next.length <= 4;
         if (!fits) {
-            at += stretch.bytes;
+            at += plateau.bytes;
             continue;
         }
-        here[0] = value_opcode(stretch.value, stretch.length + next.length);
+        here[0] = value_opcode(plateau.value, plateau.length + next.length);
         memmove(here + 1, here + 2, hll->length - at - 2);
         hll->length--;
     }
@@ -156,30 +156,30 @@ static enum hll_result sparse_raise(struct hll *hll, uint32_t index, uint8_t ran
     if (rank > SPARSE_MOST)
         return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED
                                                                                        : HLL_CORRUPT;
-    struct stretch stretch;
+    struct plateau plateau;
     size_t at = HLL_HEADER, previous = HLL_HEADER;
     uint32_t first = 0;
     for (;;) {
-        if (!stretch_read(hll->bytes + at, hll->bytes + hll->length, &stretch)) return HLL_CORRUPT;
-        if (index < first + stretch.length) break;
-        first += stretch.length;
+        if (!plateau_read(hll->bytes + at, hll->bytes + hll->length, &plateau)) return HLL_CORRUPT;
+        if (index < first + plateau.length) break;
+        first += plateau.length;
         previous = at;
-        at += stretch.bytes;
+        at += plateau.bytes;
     }
-    if (stretch.value >= rank) return HLL_SAME;
-    /* What the stretch becomes: its beginning, the register, its end. */
+    if (plateau.value >= rank) return HLL_SAME;
+    /* What the plateau becomes: its beginning, the register, its end. */
     unsigned char parts[8];
-    uint32_t length = part_write(parts, &stretch, index - first);
+    uint32_t length = part_write(parts, &plateau, index - first);
     parts[length++] = value_opcode(rank, 1);
-    length += part_write(parts + length, &stretch, first + stretch.length - 1 - index);
-    if (length > stretch.bytes && hll->length + length - stretch.bytes > sparse_most)
+    length += part_write(parts + length, &plateau, first + plateau.length - 1 - index);
+    if (length > plateau.bytes && hll->length + length - plateau.bytes > sparse_most)
         return hll_make_dense(hll) && hll_dense_raise((char *)hll->bytes, index, rank) ? HLL_RAISED
                                                                                        : HLL_CORRUPT;
-    if (hll->length + length - stretch.bytes > sizeof hll->bytes) return HLL_CORRUPT;
-    memmove(hll->bytes + at + length, hll->bytes + at + stretch.bytes, hll->length - at - stretch.bytes);
+    if (hll->length + length - plateau.bytes > sizeof hll->bytes) return HLL_CORRUPT;
+    memmove(hll->bytes + at + length, hll->bytes + at + plateau.bytes, hll->length - at - plateau.bytes);
     memcpy(hll->bytes + at, parts, length);
-    hll->length = hll->length + length - stretch.bytes;
-    merge_stretches(hll, previous);
+    hll->length = hll->length + length - plateau.bytes;
+    merge_plateaus(hll, previous);
     return HLL_RAISED;
 }
 
@@ -214,11 +214,11 @@ bool hll_merge(const char *bytes, size_t length, uint8_t *registers) {
         return true;
     }
     uint32_t first = 0;
-    for (struct stretch stretch; stretch_read(at, end, &stretch);
-         at += stretch.bytes, first += stretch.length) {
-        if (first + stretch.length > HLL_REGISTERS) return false;
-        for (uint32_t i = first; stretch.value > 0 && i < first + stretch.length; i++)
-            if (stretch.value > registers[i]) registers[i] = stretch.value;
+    for (struct plateau plateau; plateau_read(at, end, &plateau);
+         at += plateau.bytes, first += plateau.length) {
+        if (first + plateau.length > HLL_REGISTERS) return false;
+        for (uint32_t i = first; plateau.value > 0 && i < first + plateau.length; i++)
+            if (plateau.value > registers[i]) registers[i] = plateau.value;
     }
     return first == HLL_REGISTERS && at == end;
 }
@@ -231,10 +231,10 @@ bool hll_register(const char *bytes, size_t length, uint32_t index, uint8_t *val
         return true;
     }
     uint32_t first = 0;
-    for (struct stretch stretch; stretch_read(at, end, &stretch);
-         at += stretch.bytes, first += stretch.length) {
-        *value = stretch.value;
-        if (index < first + stretch.length) return true;
+    for (struct plateau plateau; plateau_read(at, end, &plateau);
+         at += plateau.bytes, first += plateau.length) {
+        *value = plateau.value;
+        if (index < first + plateau.length) return true;
     }
     return false;
 }
