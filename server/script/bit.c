@@ -8,8 +8,9 @@
 /* bit.tohex(number, digits). Upvalues: the library's own tohex, and tobit, which says what it takes a
  * number for. */
 static int to_hex(lua_State *lua) {
-    lua_settop(lua, lua_gettop(lua) < 2 ? 1 : 2);
-    if (lua_gettop(lua) == 2) {
+    luaL_checknumber(lua, 1);
+    if (lua_gettop(lua) >= 2) {
+        luaL_checknumber(lua, 2);
         lua_pushvalue(lua, lua_upvalueindex(2));
         lua_pushvalue(lua, 2);
         lua_call(lua, 1, 1);

@@ -24,9 +24,11 @@ struct script_state {
     uint32_t steps; /* since the last turn */
     bool is_ended;  /* the host has said so: whatever runs is to come to its end */
     bool is_turning;
-    bool wants_room;              /* garbage is to be collected at the next instruction */
-    bool is_collecting;           /* and meanwhile the limit doesn't hold */
-    lua_State *running;           /* the coroutine at hand */
+    bool wants_room;        /* garbage is to be collected at the next instruction */
+    bool is_collecting;     /* and meanwhile the limit doesn't hold */
+    bool is_unbounded;      /* nor, and no turn is taken, while what loses its memory by an error runs */
+    bool has_json_settings; /* this run changed cjson's */
+    lua_State *running;     /* the coroutine at hand */
     const struct script_run *run; /* under way, or NULL */
     int protocol;                 /* of what redis.call gives a script */
     unsigned short random[3], random_before[3];
@@ -52,7 +54,8 @@ enum registry {
     REGISTRY_FUNCTION_META, /* its metatable, */
     REGISTRY_FUNCTION_REAL, /* what it stands for while their functions run, */
     REGISTRY_LOAD_REAL,     /* and while they load */
-    REGISTRY_LAST = REGISTRY_LOAD_REAL,
+    REGISTRY_JSON,          /* the library that cjson's functions call */
+    REGISTRY_LAST = REGISTRY_JSON,
 };
 
 static inline struct script_state *state_of(lua_State *lua) {
@@ -89,7 +92,12 @@ void strings_fill(lua_State *lua);    /* find, match, gmatch, gsub and rep, in s
 void tables_fill(lua_State *lua);     /* insert, remove, sort and others, in steps */
 /* Each pushes a library. */
 void json_push(lua_State *lua);
+void message_pack_push(lua_State *lua);
+void struct_push(lua_State *lua);
 void bit_push(lua_State *lua);
+
+/* cjson's settings are again as they were at first. */
+void json_reset(lua_State *lua);
 
 /* convert.c: a whole reply becomes a value on the stack. */
 void convert_to_lua(lua_State *lua, const struct reply *reply);

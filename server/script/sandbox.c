@@ -531,8 +531,9 @@ static void open_libraries(lua_State *lua) {
 
 /* Every library in the table of globals on top of the stack becomes a proxy. */
 static void protect_libraries(lua_State *lua) {
-    static const char *const libraries[] = {LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_MATHLIBNAME, LUA_COLIBNAME,
-                                            LUA_OSLIBNAME,  "cjson",        "bit",           NULL};
+    static const char *const libraries[] = {
+        LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_MATHLIBNAME, LUA_COLIBNAME, LUA_OSLIBNAME,
+        "cjson",        "cmsgpack",     "struct",        "bit",         NULL};
     for (const char *const *name = libraries; *name != NULL; name++) {
         lua_getfield(lua, -1, *name);
         protect(lua, false);
@@ -591,6 +592,10 @@ void sandbox_open(lua_State *lua) {
     lua_pushvalue(lua, LUA_GLOBALSINDEX);
     json_push(lua);
     lua_setfield(lua, -2, "cjson");
+    struct_push(lua);
+    lua_setfield(lua, -2, "struct");
+    message_pack_push(lua);
+    lua_setfield(lua, -2, "cmsgpack");
     bit_push(lua);
     lua_setfield(lua, -2, "bit");
     protect_libraries(lua);

@@ -91,9 +91,9 @@ static void *allocate(void *context, void *block, size_t old, size_t size) {
     }
     if (size > old) {
         bool is_over = size > BLOCK_MOST || bytes > state->most || size - old > state->most - bytes;
-        if (is_over && !state->is_collecting) return NULL;
+        if (is_over && !state->is_collecting && !state->is_unbounded) return NULL;
         state->steps += (uint32_t)((size - old) / 64);
-        if (state->steps >= 2 * STEPS_A_TURN && turn(state)) return NULL;
+        if (state->steps >= 2 * STEPS_A_TURN && !state->is_unbounded && turn(state)) return NULL;
         /* Lua paces its collector by how many blocks it makes, not by how large they are, and collects
          * nothing when there is no more: so the next instruction does. */
         if (!state->wants_room && state->run != NULL && is_crowded(state)) {
@@ -348,6 +348,10 @@ static int execute(lua_State *lua) {
     int count = push_arguments(lua, state->run);
     int status = lua_pcall(lua, count, 1, 1);
     if (!state->run->is_function) drop_arguments(lua);
+    if (state->has_json_settings) {
+        state->has_json_settings = false;
+        json_reset(lua);
+    }
     if (state->is_ended) return 0;
     lua_remove(lua, 1);
     if (status != 0)
