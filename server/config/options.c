@@ -32,6 +32,7 @@
 #define DESCRIPTORS_RESERVED 32           /* as in Redis, that a limit of open files means as many clients */
 #define DESCRIPTORS_SHARED 20             /* stdio, listeners, signals, log, and what is open for a moment */
 #define DESCRIPTORS_PER_THREAD 4
+#define DESCRIPTORS_PER_LONG_THREAD 2
 
 struct config config;
 
@@ -69,7 +70,7 @@ static int64_t resolve_threads(void) {
 
 static int64_t resolve_long_threads(void) {
     int64_t threads = atomic_load_explicit(&config.threads, memory_order_relaxed);
-    return threads < 8 ? 1 : threads / 4;
+    return threads < 8 ? 2 : threads / 4;
 }
 
 static int64_t resolve_shards(void) {
@@ -198,8 +199,9 @@ static bool apply_requirepass(const char *value, char *why) {
 static int64_t descriptors_provide(int64_t clients) {
     rlim_t needed =
         DESCRIPTORS_SHARED +
-        DESCRIPTORS_PER_THREAD * (rlim_t)(atomic_load_explicit(&config.threads, memory_order_relaxed) +
-                                          atomic_load_explicit(&config.long_threads, memory_order_relaxed));
+        DESCRIPTORS_PER_THREAD * (rlim_t)atomic_load_explicit(&config.threads, memory_order_relaxed) +
+        DESCRIPTORS_PER_LONG_THREAD *
+            (rlim_t)atomic_load_explicit(&config.long_threads, memory_order_relaxed);
     rlim_t reserved = needed > DESCRIPTORS_RESERVED ? needed : DESCRIPTORS_RESERVED;
     rlim_t wanted = (rlim_t)clients + reserved;
     struct rlimit limit;

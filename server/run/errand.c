@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shard/base/counter.h"
+#include "shard/base/mutex.h"
 #include "shard/entry/blob.h"
 #include "keys.h"
 
@@ -14,10 +15,13 @@
 struct long_thread {
     struct task_queue ready;
     struct errand *errands; /* all that it has */
-    _Atomic uint32_t count; /* those and the ones on their way to it; anybody's to read */
+    bool is_idle;           /* guarded by `mutex`: nobody has woken it since it found nothing to do */
 };
 
 static struct long_thread *threads; /* by worker number, less worker_count() */
+
+static struct mutex mutex = MUTEX_INITIALIZER;
+static struct task_queue fresh GUARDED_BY(mutex); /* those to begin */
 
 static _Atomic uint64_t sent;
 
@@ -75,20 +79,35 @@ static void errand_free(struct errand *errand) {
 
 /* ------------------------------------------------------------------ there */
 
-static void errand_arrives(struct worker *worker, struct message *message) {
-    struct errand *errand = (struct errand *)((char *)message - offsetof(struct errand, message));
-    struct long_thread *thread = thread_of(worker);
+/* Any thread. Whoever finds nothing says so before it goes to sleep, so that one of those is woken; where all
+ * are at work, the first that is done looks. */
+static void put(struct errand *errand) {
+    uint32_t idle = 0;
+    mutex_lock(&mutex);
+    task_queue_append(&fresh, &errand->task);
+    while (idle < workers_aside_count() && !threads[idle].is_idle) idle++;
+    bool is_anybody = idle < workers_aside_count();
+    if (is_anybody) threads[idle].is_idle = false;
+    mutex_unlock(&mutex);
+    if (is_anybody) worker_wake(worker_at(worker_count() + idle));
+}
+
+static void set_idle(struct long_thread *thread, bool is_idle) {
+    mutex_lock(&mutex);
+    thread->is_idle = is_idle;
+    mutex_unlock(&mutex);
+}
+
+static struct errand *take_fresh(struct long_thread *thread) {
+    mutex_lock(&mutex);
+    struct errand *errand = (struct errand *)task_queue_take(&fresh);
+    thread->is_idle = errand == NULL;
+    mutex_unlock(&mutex);
+    if (errand == NULL) return NULL;
     errand->next = thread->errands;
     if (errand->next != NULL) errand->next->previous = errand;
     thread->errands = errand;
-    task_queue_append(&thread->ready, &errand->task);
-}
-
-static struct worker *least_busy(void) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < workers_aside_count(); i++)
-        if (atomic_load(&threads[i].count) < atomic_load(&threads[best].count)) best = i;
-    return worker_at(worker_count() + best);
+    return errand;
 }
 
 static struct errand *errand_new(size_t bytes) {
@@ -173,12 +192,9 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     asker->functions->origin(asker, errand->address, sizeof errand->address);
     reply_init(&errand->reply, call->protocol);
     errand->reply.most = most;
-    errand->message.handle = errand_arrives;
     counter_add(&worker->wait_bytes, errand->bytes);
-    struct worker *there = least_busy();
-    atomic_fetch_add(&thread_of(there)->count, 1);
     atomic_fetch_add(&sent, 1);
-    worker_send(there, &errand->message);
+    put(errand);
     return errand;
 }
 
@@ -227,7 +243,7 @@ void errand_leave(struct errand *errand) {
 }
 
 bool errand_lost(struct message *message) {
-    if (message->handle != errand_arrives && message->handle != errand_returns) return false;
+    if (message->handle != errand_returns) return false;
     errand_free((struct errand *)((char *)message - offsetof(struct errand, message)));
     return true;
 }
@@ -239,7 +255,6 @@ void errand_return(struct worker *worker, struct errand *errand, bool is_done) {
         errand->previous->next = errand->next;
     else
         thread->errands = errand->next;
-    atomic_fetch_sub(&thread->count, 1);
     arguments_end(errand);
     errand->is_done = is_done;
     errand->message.handle = errand_returns;
@@ -254,21 +269,25 @@ bool errands_open(void) {
 }
 
 void errands_close(void) {
+    mutex_lock(&mutex);
+    for (struct task *task; (task = task_queue_take(&fresh)) != NULL;) errand_free((struct errand *)task);
+    mutex_unlock(&mutex);
     free(threads);
     threads = NULL;
     atomic_store(&left_bytes, 0);
 }
 
 struct errand *errand_take(const struct worker *worker) {
-    return (struct errand *)task_queue_take(&thread_of(worker)->ready);
-}
-
-bool errand_is_ready(const struct worker *worker) {
-    return thread_of(worker)->ready.first != NULL;
+    struct long_thread *thread = thread_of(worker);
+    struct errand *errand = (struct errand *)task_queue_take(&thread->ready);
+    if (errand == NULL) return take_fresh(thread);
+    set_idle(thread, false);
+    return errand;
 }
 
 struct errand *errand_any(const struct worker *worker) {
-    return thread_of(worker)->errands;
+    struct long_thread *thread = thread_of(worker);
+    return thread->errands != NULL ? thread->errands : take_fresh(thread);
 }
 
 bool errand_is_left(const struct errand *errand) {

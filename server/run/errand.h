@@ -2,8 +2,10 @@
  * asker's client may go meanwhile. Its arguments are handed over by the asker where they are many, and else
  * copied.
  *
- *     origin's worker --- errand_send ---> the long thread's mailbox -> its queue -> errand_take
- *     origin's worker <-- errand_return -- */
+ *     origin's worker --- errand_send ---> those to begin --> errand_take, of the thread that is free first
+ *     origin's worker <-- errand_return --
+ *
+ * One that has been begun is that thread's, also while it is parked. */
 #ifndef SERVER_RUN_ERRAND_H
 #define SERVER_RUN_ERRAND_H
 
@@ -20,7 +22,7 @@
 
 struct errand {
     struct task task;               /* first: tasks are cast back. The long thread's to use */
-    struct message message;         /* takes it there, and back */
+    struct message message;         /* takes it back */
     struct errand *next, *previous; /* of those that the long thread has */
     struct worker *origin;
     struct task *asker; /* the origin's to use; NULL: nobody waits for it */
@@ -43,7 +45,7 @@ struct errand {
 bool errands_open(void);
 void errands_close(void);
 
-/* On the worker of the task, which is to be parked until it is woken: sends its call to a long thread. The
+/* On the worker of the task, which is to be parked until it is woken: sends its call to the long threads. The
  * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
  * then nothing has happened. */
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most);
@@ -53,10 +55,10 @@ void errand_conclude(struct errand *errand, struct task *asker, struct reply *re
  * begun by then never will. */
 void errand_leave(struct errand *errand);
 
-/* On a long thread: the next one that is ready to be run, or NULL; and whether there is one. */
+/* On a long thread: the next one to be run, of its own or of those to begin. NULL: there is none; the thread
+ * is woken when there is. */
 struct errand *errand_take(const struct worker *worker);
-bool errand_is_ready(const struct worker *worker);
-/* Any that the thread has, or NULL. */
+/* When it ends: any that it has, or that nobody has begun, or NULL. */
 struct errand *errand_any(const struct worker *worker);
 /* Whether nobody waits for it any more. */
 bool errand_is_left(const struct errand *errand);

@@ -14,7 +14,7 @@ static void give_up(struct worker *worker, struct errand *errand) {
 }
 
 static int turn(struct worker *worker, int milliseconds) {
-    bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && !errand_is_ready(worker);
+    bool is_quiet = loop_wait(worker->loop, milliseconds) == 0;
     worker->now = clock_wall_ms();
     worker->now_monotonic = clock_monotonic_ms();
     counter_add(&worker->turns, 1);
@@ -29,8 +29,8 @@ static int turn(struct worker *worker, int milliseconds) {
     dispatch_leave(worker); /* what it needed is given back before its client has the answer */
     if (is_done) errand_return(worker, errand, true);
     if (is_left) give_up(worker, errand);
-    int next = dispatch_timers(worker, is_idle);
-    return errand_is_ready(worker) ? 0 : next;
+    int next = dispatch_timers(worker, is_quiet && errand == NULL);
+    return errand != NULL ? 0 : next; /* until it finds none */
 }
 
 static bool on_create(struct worker *worker, const void *context) {

@@ -19,12 +19,22 @@
 static struct server *server;
 static redisContext *client, *other;
 
-static int start(void **state) {
-    (void)state;
-    server = server_start((const char *const[]){"--threads", "1", "--enable-debug-command", "yes", NULL});
+static int start_with(const char *long_threads) {
+    server = server_start((const char *const[]){"--threads", "1", "--long-threads", long_threads,
+                                                "--enable-debug-command", "yes", NULL});
     client = server_connect(server);
     other = server_connect(server);
     return 0;
+}
+
+static int start(void **state) {
+    (void)state;
+    return start_with("1");
+}
+
+static int start_as_it_comes(void **state) {
+    (void)state;
+    return start_with("0");
 }
 
 static int stop(void **state) {
@@ -165,6 +175,31 @@ static void what_goes_over_much_of_a_large_value_leaves(void **state) {
     freeReplyObject(redisCommand(client, "SPOP s 1000000"));
     assert_int_equal(sent_away() - before, 4);
     expect(client, "0", "EXISTS s l");
+}
+
+/* LCS goes over ten billion cells, of which it takes 64 at a time; the others are done in a small
+ * part of that. */
+static void a_long_command_does_not_wait_for_one_that_takes_longer(void **state) {
+    (void)state;
+    static char text[100001];
+    memset(text, 'x', sizeof text - 1);
+    fill_list("l", MANY);
+    expect(client, "OK", "CONFIG SET proto-max-bulk-len 200gb");
+    freeReplyObject(redisCommand(client, "MSET a %s b %s", text, text));
+    redisContext *longer = server_connect(server);
+    int64_t before = sent_away();
+    redisAppendCommand(longer, "LCS a b LEN");
+    send_now(longer);
+    while (sent_away() == before) continue;
+    for (int i = 0; i < 2; i++) {
+        redisReply *reply = redisCommand(client, "LRANGE l 0 -1");
+        assert_int_equal(reply->elements, MANY);
+        freeReplyObject(reply);
+    }
+    assert_int_equal(sent_away() - before, 3);
+    assert_false(has_answer(longer));
+    expect_next(longer, "100000");
+    redisFree(longer);
 }
 
 /* ------------------------------------------------------------------ what its client sees */
@@ -438,6 +473,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(other_clients_of_the_same_worker_are_answered_during_a_long_command,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_long_command_does_not_wait_for_one_that_takes_longer,
+                                        start_as_it_comes, stop),
         cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
         cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
         cmocka_unit_test_setup_teardown(what_goes_over_much_of_a_large_value_leaves, start, stop),

@@ -15,6 +15,8 @@ uint64_t work_of_last_count(const struct call *call, uint64_t size);
 uint64_t work_of_scan(const struct call *call, uint64_t size);
 /* All but what MAXLEN keeps; for other bounds it may be all. */
 uint64_t work_of_maxlen(const struct call *call, uint64_t size);
+/* As long as it is, for each of its bytes: it is compared with another one, which is taken to be as long. */
+uint64_t work_of_pairs(const struct call *call, uint64_t size);
 /* From the third argument's place to the fourth's, both included; negative ones count from the end. */
 uint64_t work_of_range(const struct call *call, uint64_t size);
 /* All but those. */

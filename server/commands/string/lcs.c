@@ -18,6 +18,7 @@
 
 #include "server/config/config.h"
 #include "server/command/command.h"
+#include "server/commands/shared/work.h"
 
 #define WORD_BITS 64
 #define BYTE_VALUES 256
@@ -265,7 +266,8 @@ static void command_lcs(const struct read_scope *scope, const struct call *call,
 const struct command lcs_commands[] = {
     {.name = "lcs",
      .arity = -3,
-     .flags = COMMAND_READONLY | COMMAND_LONG | COMMAND_OPTIMISTIC,
+     .flags = COMMAND_READONLY | COMMAND_LONG,
+     .work = work_of_pairs,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 1, 1}},
      .read = command_lcs,
      .categories = "string",
