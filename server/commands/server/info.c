@@ -356,6 +356,8 @@ static void cpu_section(struct info *info) {
     main_thread_lines(info);
     for (uint32_t i = 0; i < worker_count(); i++)
         line(info, "used_cpu_worker_%u:%.6f", i, worker_cpu_seconds(worker_at(i)));
+    for (uint32_t i = 0; i < workers_aside_count(); i++)
+        line(info, "used_cpu_long_thread_%u:%.6f", i, worker_cpu_seconds(worker_at(worker_count() + i)));
 }
 
 static void modules_section(struct info *info) {
