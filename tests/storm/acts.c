@@ -97,6 +97,25 @@ static void play_add(struct actor *actor) {
     actor_close(actor, &wire);
 }
 
+/* Watches, queues, and as a rule runs what it has queued; some go in the midst of it. Some ask all workers,
+ * and some take all shards. */
+static void play_transaction(struct actor *actor) {
+    static const char *const besides[] = {"PING",   "CLIENT LIST", "CLIENT KILL ID 0",
+                                          "DBSIZE", "SELECT 1",    "INFO stats"};
+    struct wire wire;
+    if (!actor_open(actor, &wire)) return;
+    for (uint64_t rounds = 1 + draw(actor, 10); rounds > 0; rounds--) {
+        if (draw(actor, 2) == 0) text_request(&actor->text, "WATCH set:k number:%d", (int)draw(actor, 8));
+        text_request(&actor->text, "MULTI");
+        for (uint64_t k = draw(actor, 10); k > 0; k--) add_everyday(actor);
+        if (draw(actor, 4) == 0) text_request(&actor->text, "%s", besides[draw(actor, 6)]);
+        if (draw(actor, 8) > 0) text_request(&actor->text, "%s", draw(actor, 8) > 0 ? "EXEC" : "DISCARD");
+        send_and_clear(actor, &wire);
+        if (draw(actor, 4) > 0 && !wire_finish(&wire, WAIT_MS)) break;
+    }
+    actor_close(actor, &wire);
+}
+
 /* ------------------------------------------------------------------ all shards */
 
 static void play_flush(struct actor *actor) {
@@ -436,11 +455,25 @@ static void play_long(struct actor *actor) {
 
 /* Those that once broke something stand first. */
 const struct act light_acts[] = {
-    {"everyday", play_everyday}, {"add", play_add},     {"ends", play_ends},   {"half", play_half},
-    {"chain", play_chain},       {"gone", play_gone},   {"large", play_large}, {"limit", play_limit},
-    {"flush", play_flush},       {"pause", play_pause}, {"hold", play_hold},   {"unread", play_unread},
-    {"soft", play_soft},         {"kill", play_kill},   {"wait", play_wait},   {"ask", play_ask},
-    {"add", play_add},           {NULL, NULL},
+    {"everyday", play_everyday},
+    {"add", play_add},
+    {"ends", play_ends},
+    {"half", play_half},
+    {"chain", play_chain},
+    {"gone", play_gone},
+    {"large", play_large},
+    {"limit", play_limit},
+    {"flush", play_flush},
+    {"pause", play_pause},
+    {"hold", play_hold},
+    {"unread", play_unread},
+    {"soft", play_soft},
+    {"kill", play_kill},
+    {"wait", play_wait},
+    {"ask", play_ask},
+    {"add", play_add},
+    {"transaction", play_transaction},
+    {NULL, NULL},
 };
 const struct act heavy_acts[] = {
     {"union", play_union}, {"union", play_union}, {"fill", play_fill},
