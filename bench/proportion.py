@@ -1,15 +1,11 @@
-#!/usr/bin/env python3
-"""Whether any command takes more than in proportion to its arguments, the values that it reads and its reply: each with a large input, and with sixteen times that.
-
-    bench/proportion [--program build/release/latchkey] [--size 4000] [--cases sort,mset]
+"""Whether any command takes more than in proportion to its arguments, the values that it reads and its reply: each with a large input, and with sixteen
+times that. A part of bench/complexity.
 
 Told is the CPU time of both and their ratio: 16 is in proportion, 256 is a square. One of more than 64 fails (what no longer fits into the processor's
 caches takes some times as long), but for those that docs/complexity.md names. What takes less than a few milliseconds is tried with more."""
-import argparse
 import socket
-import sys
 
-from side_by_side import Failure, Server, complain, end_on_signal, latchkey_command, say
+from side_by_side import Failure, say
 
 TIMES = 16
 RATIO_MOST = 64
@@ -220,33 +216,16 @@ def ratio_of(server, client, case, size):
     return size, once, cost(server, client, case, size * TIMES)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--program", default="build/release/latchkey")
-    parser.add_argument("--size", type=int, default=4_000)
-    parser.add_argument("--cases", help="only those whose names begin with one of these, comma-separated")
-    options = parser.parse_args()
-    wanted = [name for name in CASES if options.cases is None or name.lower().startswith(tuple(options.cases.lower().split(",")))]
-    server = Server("latchkey", latchkey_command(options.program, 1, "auto"))
+def measure_proportion(server, size, cases):
+    """cases: only those whose names begin with one of these, comma-separated; None: all."""
+    wanted = [name for name in CASES if cases is None or name.lower().startswith(tuple(cases.lower().split(",")))]
     failed = []
     say(f"{'':30}{'size':>10}{'ms':>10}{f'{TIMES} times':>10}{'ratio':>8}")
-    try:
-        client = socket.create_connection(("127.0.0.1", server.port), timeout=300)
-        for case in wanted:
-            size, once, more = ratio_of(server, client, case, options.size)
-            say(f"{case:30}{size:10,}{once:10.1f}{more:10.1f}{more / once:8.1f}")
-            if more / once > RATIO_MOST and more > LEAST_MS and case not in PRODUCTS:
-                failed.append(case)
-    finally:
-        server.stop()
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=300)
+    for case in wanted:
+        tried, once, more = ratio_of(server, client, case, size)
+        say(f"{case:30}{tried:10,}{once:10.1f}{more:10.1f}{more / once:8.1f}")
+        if more / once > RATIO_MOST and more > LEAST_MS and case not in PRODUCTS:
+            failed.append(case)
     if failed:
         raise Failure("more than in proportion: " + ", ".join(failed))
-
-
-if __name__ == "__main__":
-    end_on_signal()
-    try:
-        main()
-    except Failure as failure:
-        complain(failure)
-        sys.exit(1)
