@@ -35,7 +35,6 @@ struct script_state {
     struct reply reply;     /* of the call at hand */
     struct bulk *arguments; /* likewise */
     uint32_t argument_capacity;
-    uint32_t runs; /* since the last tidying */
     size_t tidied; /* bytes that were left by it */
     /* While a library is loaded. */
     const char *(*registered)(void *context, const struct script_function *function);

@@ -8,7 +8,6 @@
 #define REPLY_KEPT 16384
 /* What a run may leave behind before it is collected at once. */
 #define LEFT_MOST ((size_t)4 << 20)
-#define TIDY_RUNS 50
 /* Collected at a time: some hundred microseconds. */
 #define STEP_KILOBYTES 256
 
@@ -90,10 +89,11 @@ static void *allocate(void *context, void *block, size_t old, size_t size) {
         return NULL;
     }
     if (size > old) {
+        /* What is refused counts as well: it was work to come to it. */
+        state->steps += (uint32_t)((size - old < BLOCK_MOST ? size - old : BLOCK_MOST) / 64);
+        if (state->steps >= 2 * STEPS_A_TURN && !state->is_unbounded && turn(state)) return NULL;
         bool is_over = size > BLOCK_MOST || bytes > state->most || size - old > state->most - bytes;
         if (is_over && !state->is_collecting && !state->is_unbounded) return NULL;
-        state->steps += (uint32_t)((size - old) / 64);
-        if (state->steps >= 2 * STEPS_A_TURN && !state->is_unbounded && turn(state)) return NULL;
         /* Lua paces its collector by how many blocks it makes, not by how large they are, and collects
          * nothing when there is no more: so the next instruction does. */
         if (!state->wants_room && state->run != NULL && is_crowded(state)) {
@@ -130,12 +130,11 @@ static void collect(struct script_state *state, lua_CFunction how, void *argumen
 
 bool script_state_tidy(struct script_state *state) {
     assert(state->run == NULL && "a state is tidied between runs");
-    bool is_much = script_state_bytes(state) > state->tidied + LEFT_MOST, is_whole = true;
-    if (!is_much && state->runs < TIDY_RUNS) return false;
-    state->runs = 0;
+    if (script_state_bytes(state) <= state->tidied + LEFT_MOST) return false;
+    bool is_whole = true;
     collect(state, collect_step, &is_whole);
     if (is_whole) state->tidied = script_state_bytes(state);
-    return is_much && !is_whole;
+    return !is_whole;
 }
 
 static void make_room(struct script_state *state) {
@@ -381,7 +380,6 @@ enum script_outcome script_run(struct script_state *state, int function, const s
     state->run = NULL;
     state->wants_room = false;
     if (state->tidied > tidied) state->tidied = tidied; /* what was alive within the run isn't any more */
-    state->runs++;
     bool is_ended = state->is_ended;
     state->is_ended = false;
     lua_settop(state->lua, 0);

@@ -345,6 +345,7 @@ static void nothing_holds_up_the_end_of_a_run(void **context) {
         "end",
         "while true do pcall(string.rep, 'x', 1000000) end",
         "local s = ('x'):rep(1000000) while true do pcall(string.upper, s) end",
+        "local s = ('x'):rep(5000000) while true do pcall(string.upper, s) end",
         "while true do collectgarbage() end",
         "while true do load(function() while true do end end) end",
         "setmetatable({}, {__index = function() while true do end end}).x = nil "
