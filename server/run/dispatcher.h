@@ -22,6 +22,9 @@ struct statistics;
 /* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
 #define REFUSALS_MOST 64
 
+/* More elements than so many are worth another thread's time: beside less, getting there takes long. */
+#define LONG_ELEMENTS 32768
+
 /* The tasks of one worker that wait for one lock (or the gate). */
 struct lock_queue {
     struct waiter waiter;   /* first: a waiter is cast back */

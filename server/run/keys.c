@@ -3,7 +3,6 @@
 #include "shard/base/pages.h"
 #include "shard/keyspace.h"
 #include "server/command/command_table.h"
-#include "leave.h"
 #include "prepare.h"
 #include "under_way.h"
 

@@ -7,9 +7,6 @@
 
 struct under_way;
 
-/* More elements than so many are worth another thread's time: beside less, getting there takes long. */
-#define LONG_ELEMENTS 32768
-
 /* Whether long work of this request could be another thread's. */
 static inline bool may_leave(const struct execution *execution) {
     return !execution->worker->is_aside && !execution->stays && execution->transaction == NULL &&
