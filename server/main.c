@@ -20,7 +20,6 @@
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
-#include "server/interest/watch.h"
 #include "server/config/config.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"

@@ -54,6 +54,24 @@ static struct {
 
 /* ------------------------------------------------------------------ records */
 
+/* Redis doesn't take a stream for changed by what happens to its groups. */
+static bool is_aside(enum event event) {
+    switch (event) {
+    case EVENT_ENCODING:
+    case EVENT_XSETID:
+    case EVENT_XGROUP_CREATE:
+    case EVENT_XGROUP_CREATECONSUMER:
+    case EVENT_XGROUP_DELCONSUMER:
+    case EVENT_XGROUP_DESTROY:
+    case EVENT_XGROUP_SETID:
+    case EVENT_XREADGROUP:
+    case EVENT_XACK:
+    case EVENT_XCLAIM:
+    case EVENT_XAUTOCLAIM: return true;
+    default: return false;
+    }
+}
+
 /* A database that is emptied changes only what was there; one that is exchanged, what was there or is now. */
 static void on_changed(struct interest *interest, struct write_scope *scope, const struct entry *entry,
                        enum event event) {
@@ -65,6 +83,7 @@ static void on_changed(struct interest *interest, struct write_scope *scope, con
         record->exists = scope_peek(&reading, &record->key) != NULL;
     }
     if ((event == EVENT_SWAP || event == EVENT_FLUSH) && !existed && !record->exists) return;
+    if (is_aside(event) && existed && record->exists) return;
     uint64_t version = atomic_load_explicit(&record->version, memory_order_relaxed);
     atomic_store_explicit(&record->version, version + 1, memory_order_relaxed);
 }

@@ -271,7 +271,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         (is_new && !is_admitted(&execution))) {
         account_untimed(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
-        if (session->transaction != NULL) transaction_refused(&execution, mark);
+        transaction_refused(&execution, mark);
         statistics_count_error(reply->error_code);
         apply_reply_mode(session, reply, mark);
         return OUTCOME_DONE;

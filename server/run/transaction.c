@@ -126,11 +126,9 @@ void transaction_refused(struct execution *execution, size_t mark) {
     struct transaction *transaction = transaction_at(execution);
     const struct command *command = execution->call.command;
     struct reply *reply = execution->reply;
-    if (transaction == NULL || !transaction->is_open) return;
-    if (command == NULL || command->run != transaction_run) {
-        transaction->has_failed = true;
-        return;
-    }
+    bool is_exec = command != NULL && command->run == transaction_run;
+    if (!is_exec && transaction != NULL && transaction->is_open) transaction->has_failed = true;
+    if (!is_exec) return;
     char why[256];
     size_t length = reply->length - mark - 3; /* "-" and the line's end */
     if (reply->is_broken || length >= sizeof why) return;

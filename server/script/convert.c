@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/base/number.h"
+
 /* ------------------------------------------------------------------ to Lua */
 
 /* A reply is read from its buffer, and where a value is only referred to, from there. */
@@ -30,8 +32,21 @@ static const char *read_line(struct source *source, size_t *length) {
 
 static int64_t read_number(struct source *source) {
     size_t length;
+    int64_t number = 0;
     const char *line = read_line(source, &length);
-    return strtoll(line, NULL, 10);
+    bool is_number = number_parse(line, length, &number);
+    assert(is_number && "a reply is well-formed");
+    (void)is_number;
+    return number;
+}
+
+/* strtod wants a text that ends. */
+static double double_of(const char *line, size_t length) {
+    char text[64];
+    size_t copied = length < sizeof text ? length : sizeof text - 1;
+    memcpy(text, line, copied);
+    text[copied] = '\0';
+    return strtod(text, NULL);
 }
 
 static const char *read_bytes(struct source *source, size_t length) {
@@ -156,7 +171,7 @@ static void read_value(struct source *source) {
         break;
     case ',':
         line = read_line(source, &length);
-        lua_pushnumber(lua, strtod(line, NULL));
+        lua_pushnumber(lua, double_of(line, length));
         wrap(lua, "double");
         break;
     case '(':

@@ -10,6 +10,7 @@ enum event {
     EVENT_INCRBY,
     EVENT_INCRBYFLOAT,
     EVENT_SETBIT,
+    EVENT_ENCODING,    /* the same value is kept otherwise; Redis tells nobody */
     EVENT_EXPIRE,      /* got a time to live, or another one */
     EVENT_PERSIST,     /* lost it */
     EVENT_DEL,         /* removed by a command */

@@ -458,9 +458,13 @@ static size_t read_replies(struct client *client, struct client *control, uint64
 }
 
 static void run_group(struct client *client, struct client *control, uint64_t id) {
-    static const char sentinel[] = "*2\r\n$4\r\nECHO\r\n$13\r\n" SENTINEL "\r\n";
+    /* Before it, what a transaction has queued is run: or else it would be queued as well. */
+    static const char exec[] = "*1\r\n$4\r\nEXEC\r\n",
+                      sentinel[] = "*2\r\n$4\r\nECHO\r\n$13\r\n" SENTINEL "\r\n";
     client->length = 0;
     int64_t before = atomic_load(&live), data = before > empty ? before - empty : 0;
+    group_bytes(exec, sizeof exec - 1);
+    group.count++;
     group_bytes(sentinel, sizeof sentinel - 1);
     atomic_store(&peak, before);
     client_send(client, group.data, group.length);

@@ -99,6 +99,12 @@ static void what_is_watched_and_changes_ends_a_transaction(void **state) {
         {"SET k 1", "SWAPDB 2 3", false},
         {"SET k 1", "RENAME k j", true},
         {"SET k 1", "DEBUG DIGEST", false},
+        {"SET k 1", "SETBIT k 7 1", false},
+        {"SET k 1", "SETBIT k 7 0", true},
+        {"XADD k 1 a b", "XGROUP CREATE k g 0", false},
+        {"XADD k 1 a b", "XADD k * a b", true},
+        {"DEL k", "XGROUP CREATE k g 0 MKSTREAM", true},
+        {"SET k 1", "BITFIELD k SET u8 0 49", false},
         {"SADD k a", "SADD k a", false},
         {"SET k 1 PX 1", "DEBUG SLEEP 0.01", true},
     };

@@ -272,7 +272,7 @@ static void bitfield_write(struct edit *edit, const struct call *call, const str
         return;
     }
     int64_t changes = run_fields(call, survey, (unsigned char *)data, length, length > view.length, reply);
-    scope_changed(edit, EVENT_SETBIT);
+    scope_changed(edit, changes > 0 ? EVENT_SETBIT : EVENT_ENCODING);
     scope_count_more(edit->scope, changes - 1);
 }
 

@@ -180,6 +180,7 @@ static void command_setbit(struct write_scope *scope, const struct call *call, s
         reply_integer(reply, before);
         return;
     }
+    bool is_other = before != (bit == 1) || offset / 8 >= view.length;
     char *data = edit_stretch_string(&edit, offset / 8 < view.length ? view.length : offset / 8 + 1);
     if (data == NULL) {
         scope_unchanged(&edit);
@@ -187,7 +188,7 @@ static void command_setbit(struct write_scope *scope, const struct call *call, s
         return;
     }
     bit_write(data, offset, bit == 1);
-    scope_changed(&edit, EVENT_SETBIT);
+    scope_changed(&edit, is_other ? EVENT_SETBIT : EVENT_ENCODING);
     reply_integer(reply, before);
 }
 
