@@ -20,8 +20,9 @@
 #define TAKE_LEAST 16384
 /* What a client without password may be owed: it has been told that it needs one. */
 #define UNAUTHENTICATED_OWED_MOST ((size_t)64 * 1024)
-/* What one connection may send in a turn of what it is owed. */
-#define FLUSH_MOST ((size_t)1024 * 1024)
+/* What one connection may send at a time: the kernel copies it meanwhile, on and on where the client reads as
+ * fast, and the worker's other clients wait. */
+#define FLUSH_MOST OUTPUT_SHARE
 
 static void release_nothing(void *owner) {
     (void)owner;
@@ -178,15 +179,20 @@ bool output_append_reference(struct connection *connection, const char *data, si
     return output_check(connection);
 }
 
-/* Collects what is first to be sent. */
-static int blocks_collect(const struct connection *connection, struct iovec *parts, size_t *bytes) {
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Collects what is first to be sent, at most so much. */
+static int blocks_collect(const struct connection *connection, size_t most, struct iovec *parts,
+                          size_t *bytes) {
     int count = 0;
     *bytes = 0;
     for (struct output_block *block = connection->output; block; block = block->next) {
-        if (count == LOOP_PARTS_MOST || *bytes >= FLUSH_MOST) break;
-        parts[count++] =
-            (struct iovec){(char *)(uintptr_t)block->data + block->sent, block->length - block->sent};
-        *bytes += block->length - block->sent;
+        if (count == LOOP_PARTS_MOST || *bytes == most) break;
+        size_t length = smaller(block->length - block->sent, most - *bytes);
+        parts[count++] = (struct iovec){(char *)(uintptr_t)block->data + block->sent, length};
+        *bytes += length;
     }
     return count;
 }
@@ -212,7 +218,7 @@ bool output_flush(struct connection *connection) {
     while (connection->output) {
         struct iovec parts[LOOP_PARTS_MOST];
         size_t asked;
-        int count = blocks_collect(connection, parts, &asked);
+        int count = blocks_collect(connection, FLUSH_MOST - total, parts, &asked);
         ssize_t sent = loop_send(worker->loop, &connection->stream, parts, count);
         if (sent < 0) {
             connection_close(connection, strerror((int)-sent));
@@ -221,7 +227,7 @@ bool output_flush(struct connection *connection) {
         blocks_sent(connection, (size_t)sent);
         total += (size_t)sent;
         if ((size_t)sent < asked) break; /* sendable() will come */
-        if (total >= FLUSH_MOST && connection->output) {
+        if (total == FLUSH_MOST && connection->output) {
             clients_flush_later(connection); /* the others' turn; the rest goes on at the turn's end */
             break;
         }
@@ -266,21 +272,24 @@ static void progress_advance(const struct reply *reply, struct progress *progres
     }
 }
 
-/* Sends from the place on until all is gone or the socket is full. Returns 0 or -errno. */
+/* Sends from the place on until all is gone or the socket is full, at most FLUSH_MOST. Returns 0 or
+ * -errno. */
 static int reply_transmit(struct connection *connection, const struct reply *reply,
                           struct progress *progress) {
-    while (progress->piece < piece_count(reply)) {
+    size_t room = FLUSH_MOST;
+    while (progress->piece < piece_count(reply) && room > 0) {
         struct iovec parts[LOOP_PARTS_MOST];
         int count = 0;
         size_t asked = 0;
-        for (uint32_t piece = progress->piece; piece < piece_count(reply) && count < LOOP_PARTS_MOST;
-             piece++) {
+        for (uint32_t piece = progress->piece;
+             piece < piece_count(reply) && count < LOOP_PARTS_MOST && asked < room; piece++) {
             struct iovec part = piece_at(reply, piece);
             if (piece == progress->piece) {
                 part.iov_base = (char *)part.iov_base + progress->sent;
                 part.iov_len -= progress->sent;
             }
             if (part.iov_len == 0) continue;
+            part.iov_len = smaller(part.iov_len, room - asked);
             parts[count++] = part;
             asked += part.iov_len;
         }
@@ -290,6 +299,7 @@ static int reply_transmit(struct connection *connection, const struct reply *rep
         sent_add(connection, (size_t)sent);
         progress_advance(reply, progress, (size_t)sent);
         if ((size_t)sent < asked) return 0;
+        room -= asked;
     }
     return 0;
 }
@@ -365,5 +375,6 @@ bool output_send(struct connection *connection, struct reply *reply) {
     if (has_rest && !reply_queue(connection, reply, &progress))
         return output_give_up(connection, reply, "out of memory");
     reply_clear(reply, REPLY_KEEP);
+    if (has_rest && !connection->stream.is_sending) clients_flush_later(connection);
     return has_rest ? output_check(connection) : true;
 }
