@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-#include "shard/base/counter.h"
 #include "shard/keyspace.h"
+#include "account.h"
 #include "under_way.h"
 
 /* Bytes of values that a command discards, above which its client waits for them if others have discarded
@@ -26,7 +26,7 @@ static void execute_watch(struct execution *execution, struct write_scope *scope
     struct session *session = &execution->task->session;
     size_t before = session_bytes(session);
     execution->call.command->watch(scope, session, &execution->call, execution->reply);
-    counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+    account_session(execution->worker, session, before);
 }
 
 inline void execute_write(struct execution *execution, struct write_scope *scope) {
@@ -95,7 +95,7 @@ static void execute_for_session(struct execution *execution, const struct call *
     struct session *session = &execution->task->session;
     size_t before = session_bytes(session);
     call->command->session(session, call, reply);
-    counter_add(&execution->worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
+    account_session(execution->worker, session, before);
 }
 
 void execute_without_shards(struct execution *execution) {

@@ -21,11 +21,6 @@ static struct transaction *transaction_at(const struct execution *execution) {
     return execution->task->session.transaction;
 }
 
-/* What the session holds has become more, or less, since it was `before`. */
-static void count_bytes(struct worker *worker, const struct session *session, size_t before) {
-    counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
-}
-
 /* Whether it concerns other workers or the process (INFO reads files), and so isn't for a moment in which
  * shards are held. */
 static bool runs_apart(const struct command *command) {
@@ -64,7 +59,7 @@ enum outcome transaction_queue(struct execution *execution) {
         size_t before = session_bytes(call->session);
         if (transaction_append(transaction, call->command, call->arguments, call->count) != NULL) {
             take_note(transaction, call->command);
-            count_bytes(execution->worker, call->session, before);
+            account_session(execution->worker, call->session, before);
             reply_status(execution->reply, "QUEUED");
             return OUTCOME_DONE;
         }
@@ -91,7 +86,7 @@ static void unwatch(struct worker *worker, struct session *session, struct write
     counter_add(&worker->ended_bytes, ended->bytes - ended_before);
     transaction->watches = NULL;
     transaction->watch_bytes = 0;
-    count_bytes(worker, session, before);
+    account_session(worker, session, before);
 }
 
 void transaction_end(struct worker *worker, struct task *task) {
@@ -101,7 +96,7 @@ void transaction_end(struct worker *worker, struct task *task) {
     size_t before = session_bytes(session);
     transaction_free(session->transaction);
     session->transaction = NULL;
-    count_bytes(worker, session, before);
+    account_session(worker, session, before);
 }
 
 void transaction_unwatch(struct worker *worker, struct task *task) {
@@ -113,7 +108,7 @@ void transaction_unwatch(struct worker *worker, struct task *task) {
         transaction_free(session->transaction);
         session->transaction = NULL;
     }
-    count_bytes(worker, session, before);
+    account_session(worker, session, before);
 }
 
 /* EXEC is answered with an error, and what was queued is forgotten. */

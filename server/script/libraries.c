@@ -159,6 +159,14 @@ const struct library_set *libraries_hold(void) {
     return set == NULL ? NULL : &set->set;
 }
 
+/* Another set holds from now on. Returns the one before, which is to be let go without the mutex. */
+static struct shared_set *renew(struct shared_set *after) REQUIRES(&mutex) {
+    struct shared_set *before = today;
+    today = after;
+    atomic_fetch_add(&changes, 1);
+    return before;
+}
+
 static bool is_named(const struct library *library, const char *name, size_t length) {
     return strlen(library->name) == length && memcmp(library->name, name, length) == 0;
 }
@@ -193,10 +201,7 @@ static const char *change(struct shared_library *const *added, uint32_t count, e
         if (wrong == NULL) after = set_make(libraries, kept, &twice);
         if (twice != NULL) snprintf(error, error_size, "Function %s already exists", twice);
         if (wrong == NULL && after == NULL) wrong = twice != NULL ? error : "out of memory";
-        if (after != NULL) {
-            today = after;
-            atomic_fetch_add(&changes, 1);
-        }
+        if (after != NULL) before = renew(after);
     }
     mutex_unlock(&mutex);
     if (after != NULL) libraries_let_go(&before->set);
@@ -219,10 +224,7 @@ const char *libraries_delete(const char *name, size_t length) {
         after = set_make(libraries, kept, &twice);
         wrong = after == NULL ? "out of memory" : NULL;
     }
-    if (after != NULL) {
-        today = after;
-        atomic_fetch_add(&changes, 1);
-    }
+    if (after != NULL) before = renew(after);
     mutex_unlock(&mutex);
     if (after != NULL) libraries_let_go(&before->set);
     free(libraries);
@@ -231,9 +233,7 @@ const char *libraries_delete(const char *name, size_t length) {
 
 void libraries_flush(void) {
     mutex_lock(&mutex);
-    struct shared_set *before = today;
-    today = NULL;
-    atomic_fetch_add(&changes, 1);
+    struct shared_set *before = renew(NULL);
     mutex_unlock(&mutex);
     if (before != NULL) libraries_let_go(&before->set);
 }
