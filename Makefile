@@ -180,7 +180,7 @@ $(BUILD)/bench/simulate: $(call objects,$(POLICIES) $(WORKLOADS))
 $(BUILD)/bench/replay: $(call objects,$(WORKLOADS))
 
 units: $(call programs,$(UNITS))
-integrations: $(call programs,$(INTEGRATIONS))
+integrations: $(BUILD)/latchkey $(call programs,$(INTEGRATIONS))
 stresses: $(BUILD)/latchkey $(call programs,$(STRESSES))
 benches: $(call programs,$(BENCHES))
 fuzzers:
