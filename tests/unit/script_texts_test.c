@@ -106,23 +106,16 @@ static void of_scripts_that_came_by_eval_the_least_used_goes(void **context) {
     assert_non_null(script_cache_find(caches[1], sha_of("return 'loaded later'"), TEXTS_BY_EVAL));
 }
 
-/* What a worker has compiled of scripts that are forgotten is let go: it doesn't grow with every EVAL. */
+/* What a worker has compiled of scripts that are forgotten is let go: it doesn't grow with every EVAL. All of
+ * them would take 2.5 MB; how much of what is let go Lua has collected by then differs from run to run. */
 static void scripts_that_are_gone_leave_a_workers_memory(void **context) {
     (void)context;
     char text[64];
-    size_t before = 0;
     for (int i = 0; i < 8000; i++) {
         snprintf(text, sizeof text, "local a = {%d} return a", i);
         assert_non_null(add(0, text, false, i));
-        if (i == 4000) {
-            while (script_state_tidy(states[0])) {
-            }
-            before = script_state_bytes(states[0]);
-        }
     }
-    while (script_state_tidy(states[0])) {
-    }
-    assert_in_range(script_state_bytes(states[0]), 0, before + before / 2);
+    assert_in_range(script_state_bytes(states[0]), 0, (size_t)1 << 20);
 }
 
 static void a_script_that_is_none_is_not_kept(void **context) {
