@@ -16,10 +16,12 @@
 #include "server/interest/blocking.h"
 #include "server/interest/interest.h"
 #include "server/net/loop.h"
+#include "server/run/hold.h"
 #include "server/task/task.h"
 #include "server/worker/worker.h"
 #include "shard/keyspace.h"
-#include "shard/scope/scope_take.h"
+
+#define SECONDS 60 /* it is let go before */
 
 static struct keyspace *keyspace;
 static bool is_parked;
@@ -32,30 +34,6 @@ static void on_wake(struct task *task, enum park_reason reason) {
 
 static const struct task_functions functions = {.wake = on_wake};
 
-/* Somebody else holds the shard of the key, on a lane of its own. */
-struct holder {
-    struct lane *lane;
-    struct shard_set shards;
-    struct write_scope scope;
-};
-
-static bool hold(struct holder *holder, const char *name) {
-    struct rwlock *busy;
-    struct key key = keyspace_key(keyspace, 0, name, strlen(name));
-    holder->lane = lane_attach(keyspace);
-    shard_set_init(&holder->shards);
-    return holder->lane != NULL && shard_set_add(&holder->shards, keyspace_shard_of(keyspace, key.hash)) &&
-           lane_enter(holder->lane) &&
-           scope_try_write(&holder->scope, holder->lane, &holder->shards, clock_wall_ms(), &busy);
-}
-
-static void let_go(struct holder *holder) {
-    scope_end_write(&holder->scope);
-    lane_leave(holder->lane);
-    lane_detach(holder->lane);
-    shard_set_free(&holder->shards);
-}
-
 static bool on_create(struct worker *worker, const void *context) {
     (void)worker;
     (void)context;
@@ -66,22 +44,23 @@ static bool on_begin(struct worker *worker) {
     return dispatch_attach(worker, keyspace);
 }
 
-/* The shard is let go after the worker has looked into its mailbox for the last time, and before it ends. */
+/* The shard, which somebody else holds, is let go after the worker has looked into its mailbox for the last
+ * time, and before it ends. */
 static void on_serve(struct worker *worker) {
     static char get[] = "GET", name[] = "k";
     const struct bulk arguments[] = {{.data = get, .length = 3}, {.data = name, .length = 1}};
+    const struct key key = keyspace_key(keyspace, 0, name, strlen(name));
     struct task task = {.functions = &functions, .session.protocol = 2};
-    struct holder holder;
     struct reply reply;
     reply_init(&reply, 2);
-    bool is_held = hold(&holder, name);
     dispatch_enter(worker);
+    bool is_held = hold_start(keyspace, &key, SECONDS, worker->now) == NULL;
     is_parked = is_held && dispatch_request(worker, &task, arguments, 2, NULL, &reply) == OUTCOME_PARKED &&
                 task.park_reason == PARK_ON_SHARD;
     dispatch_leave(worker);
     worker_read_mail(worker);
     dispatch_forget(worker, &task);
-    if (is_held) let_go(&holder);
+    hold_end_all();
     dispatch_detach(worker);
     reply_free(&reply);
 }
