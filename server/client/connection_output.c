@@ -20,9 +20,6 @@
 #define TAKE_LEAST 16384
 /* What a client without password may be owed: it has been told that it needs one. */
 #define UNAUTHENTICATED_OWED_MOST ((size_t)64 * 1024)
-/* What one connection may send at a time: the kernel copies it meanwhile, on and on where the client reads as
- * fast, and the worker's other clients wait. */
-#define FLUSH_MOST OUTPUT_SHARE
 
 static void release_nothing(void *owner) {
     (void)owner;
@@ -218,7 +215,7 @@ bool output_flush(struct connection *connection) {
     while (connection->output) {
         struct iovec parts[LOOP_PARTS_MOST];
         size_t asked;
-        int count = blocks_collect(connection, FLUSH_MOST - total, parts, &asked);
+        int count = blocks_collect(connection, OUTPUT_SHARE - total, parts, &asked);
         ssize_t sent = loop_send(worker->loop, &connection->stream, parts, count);
         if (sent < 0) {
             connection_close(connection, strerror((int)-sent));
@@ -227,7 +224,7 @@ bool output_flush(struct connection *connection) {
         blocks_sent(connection, (size_t)sent);
         total += (size_t)sent;
         if ((size_t)sent < asked) break; /* sendable() will come */
-        if (total == FLUSH_MOST && connection->output) {
+        if (total == OUTPUT_SHARE && connection->output) {
             clients_flush_later(connection); /* the others' turn; the rest goes on at the turn's end */
             break;
         }
@@ -272,11 +269,11 @@ static void progress_advance(const struct reply *reply, struct progress *progres
     }
 }
 
-/* Sends from the place on until all is gone or the socket is full, at most FLUSH_MOST. Returns 0 or
+/* Sends from the place on until all is gone or the socket is full, at most a share. Returns 0 or
  * -errno. */
 static int reply_transmit(struct connection *connection, const struct reply *reply,
                           struct progress *progress) {
-    size_t room = FLUSH_MOST;
+    size_t room = OUTPUT_SHARE;
     while (progress->piece < piece_count(reply) && room > 0) {
         struct iovec parts[LOOP_PARTS_MOST];
         int count = 0;

@@ -10,7 +10,9 @@
 #include "resp/reply.h"
 #include "connection.h"
 
-/* Replies that a turn's run of one connection makes, until it is the others' turn. */
+/* A connection's share: of replies that a run of it makes in a turn, and of bytes that it is sent at a time,
+ * until it is the others' turn. They wait while the kernel copies, which goes on for as long as the client
+ * reads as fast. */
 #define OUTPUT_SHARE ((size_t)1024 * 1024)
 
 /* Sends what `reply` holds, behind what is owed already, and empties it. */
@@ -20,7 +22,7 @@ bool output_append(struct connection *connection, const char *data, size_t lengt
 /* The same without a copy. Takes over one reference to owner, whatever it returns. */
 bool output_append_reference(struct connection *connection, const char *data, size_t length, void *owner,
                              void (*release)(void *owner));
-/* Sends of what is owed as much as the socket takes, at most a turn's share. */
+/* Sends of what is owed as much as the socket takes, at most a share. */
 bool output_flush(struct connection *connection);
 /* Closes the connection if it is past the limits, the soft one for long enough. */
 bool output_check(struct connection *connection);

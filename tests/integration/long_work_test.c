@@ -428,6 +428,19 @@ static void a_pause_holds_for_what_had_left_before(void **state) {
     redisFree(deleting);
 }
 
+/* Each of its parts is a write of its own, and no longer than a connection's share of a turn. */
+static void a_reply_of_many_megabytes_is_sent_in_shares_however_fast_its_client_reads(void **state) {
+    (void)state;
+    const int megabytes = 64;
+    expect(client, "67108864", "SETRANGE large %d x", megabytes * 1024 * 1024 - 1);
+    int64_t before = info_number(other, "total_writes_processed");
+    redisReply *reply = redisCommand(client, "GET large");
+    assert_non_null(reply);
+    assert_int_equal(reply->len, megabytes * 1024 * 1024);
+    freeReplyObject(reply);
+    assert_true(info_number(other, "total_writes_processed") - before >= megabytes);
+}
+
 static void what_was_not_done_by_the_end_is_not_answered(void **state) {
     redisContext *deleting = server_connect(server);
     delete_many_with_one_held(deleting);
@@ -489,6 +502,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_nobody_waits_for_any_more_is_not_begun, start, stop),
         cmocka_unit_test_setup_teardown(a_request_of_many_arguments_leaves_with_its_memory, start, stop),
         cmocka_unit_test_setup_teardown(a_pause_holds_for_what_had_left_before, start, stop),
+        cmocka_unit_test_setup_teardown(
+            a_reply_of_many_megabytes_is_sent_in_shares_however_fast_its_client_reads, start, stop),
         cmocka_unit_test_setup_teardown(what_was_not_done_by_the_end_is_not_answered, start, stop),
         cmocka_unit_test_setup_teardown(a_request_that_waits_is_admitted_once, start, stop),
         cmocka_unit_test_setup_teardown(the_server_ends_while_long_commands_are_under_way, start, stop),
