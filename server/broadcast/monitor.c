@@ -146,13 +146,13 @@ static void write_quoted(struct reply *out, const struct bulk *argument) {
     reply_raw(out, "\"", 1);
 }
 
-static void line_write(struct reply *text, const struct task *task, const struct bulk *arguments,
-                       uint32_t count) {
-    char head[128 + TASK_ADDRESS], origin[TASK_ADDRESS];
-    task->functions->origin(task, origin, sizeof origin);
+static void line_write(struct reply *text, const struct task *task, uint32_t database, const char *origin,
+                       const struct bulk *arguments, uint32_t count) {
+    char head[128 + TASK_ADDRESS], own[TASK_ADDRESS];
+    if (origin == NULL) task->functions->origin(task, own, sizeof own);
     int64_t now = clock_wall_us();
     int length = snprintf(head, sizeof head, "+%lld.%06lld [%u %s]", (long long)(now / 1000000),
-                          (long long)(now % 1000000), task->session.database, origin);
+                          (long long)(now % 1000000), database, origin == NULL ? own : origin);
     reply_raw(text, head, (size_t)length);
     for (uint32_t i = 0; i < count; i++) write_quoted(text, &arguments[i]);
     reply_raw(text, "\r\n", 2);
@@ -172,11 +172,11 @@ static struct line *line_create(struct reply *text) {
     return line;
 }
 
-void monitor_feed(struct worker *worker, struct task *task, const struct bulk *arguments, uint32_t count,
-                  struct reply *own) {
+void monitor_feed(struct worker *worker, struct task *task, uint32_t database, const char *origin,
+                  const struct bulk *arguments, uint32_t count, struct reply *own) {
     struct reply text;
     reply_init(&text, 2);
-    line_write(&text, task, arguments, count);
+    line_write(&text, task, database, origin, arguments, count);
     struct line *line = line_create(&text);
     reply_free(&text);
     if (line != NULL && task->session.is_monitor && own != NULL) reply_raw(own, line->text, line->length);

@@ -21,10 +21,11 @@ static inline bool monitor_is_on(void) {
 bool monitor_add(struct worker *worker, struct task *task);
 /* The task ends, or RESETs; it may not be a monitor. */
 void monitor_forget(struct worker *worker, struct task *task);
-/* A command was run for that task: every monitor gets its line. If it is a monitor itself, its own goes
- * to `own`, behind the command's reply; NULL: it hears nothing. Beyond a bound on what waits in its mailbox,
- * a worker's monitors are closed, since they would miss lines. */
-void monitor_feed(struct worker *worker, struct task *task, const struct bulk *arguments, uint32_t count,
-                  struct reply *own);
+/* A command was run for that task, in that database: every monitor gets its line. If it is a monitor itself,
+ * its own goes to `own`, behind the command's reply; NULL: it hears nothing. origin: where it is shown to
+ * have come from; NULL: from the task's client. Beyond a bound on what waits in its mailbox, a worker's
+ * monitors are closed, since they would miss lines. */
+void monitor_feed(struct worker *worker, struct task *task, uint32_t database, const char *origin,
+                  const struct bulk *arguments, uint32_t count, struct reply *own);
 
 #endif

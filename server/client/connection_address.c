@@ -117,10 +117,10 @@ size_t connection_memory(const struct connection *connection) {
 
 /* A client may give itself and its library names of any length. */
 static size_t describe(const struct connection *connection, char *out, size_t size, int names_most) {
-    static const struct library unknown;
+    static const struct client_library unknown;
     const struct session *session = &connection->task.session;
     const struct request_parser *parser = &connection->parser;
-    const struct library *library = session->library == NULL ? &unknown : session->library;
+    const struct client_library *library = session->library == NULL ? &unknown : session->library;
     const struct transaction *transaction = session->transaction;
     bool is_queueing = transaction != NULL && transaction->is_open;
     char peer[TASK_ADDRESS], local[TASK_ADDRESS], flags[FLAGS_MOST];

@@ -79,8 +79,8 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percenti
 
 /* ------------------------------------------------------------------ counting */
 
-void statistics_count_failed(struct statistics *statistics, const struct command *command) {
-    counter_add(&statistics->commands[command->id].failed, 1);
+void statistics_count_failed(struct statistics *statistics, const struct command *command, uint64_t times) {
+    counter_add(&statistics->commands[command->id].failed, times);
 }
 
 void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls,
@@ -102,16 +102,16 @@ void statistics_count_rejected(struct statistics *statistics, const struct comma
     counter_add(&statistics->commands[command->id].rejected, 1);
 }
 
-void statistics_count_error(const char *code) {
+void statistics_count_error(const char *code, uint64_t times) {
     pthread_mutex_lock(&mutex);
-    error_total++;
+    error_total += times;
     uint32_t i = 0;
     while (i < error_codes && strcmp(errors[i].code, code) != 0) i++;
     if (i == error_codes && error_codes < ERROR_CODES) {
         strncpy(errors[i].code, code, sizeof errors[i].code - 1);
         error_codes++;
     }
-    if (i < error_codes) errors[i].count++;
+    if (i < error_codes) errors[i].count += times;
     pthread_mutex_unlock(&mutex);
 }
 

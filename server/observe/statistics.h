@@ -22,12 +22,12 @@ struct statistics *statistics_attach(uint32_t worker_number);
  * thread, once per command or group of neighbours: no shared line is written. */
 void statistics_count(struct statistics *statistics, const struct command *command, uint64_t calls,
                       uint64_t nanoseconds);
-/* One of them replied an error. */
-void statistics_count_failed(struct statistics *statistics, const struct command *command);
+/* So many of them replied an error. */
+void statistics_count_failed(struct statistics *statistics, const struct command *command, uint64_t times);
 /* Refused before it ran: arity, authentication, ... */
 void statistics_count_rejected(struct statistics *statistics, const struct command *command);
-/* An error reply's first word. Any thread; rare. */
-void statistics_count_error(const char *code);
+/* So many errors with that first word. Any thread; rare. */
+void statistics_count_error(const char *code, uint64_t times);
 
 /* How long executions took, in steps of 6 %. */
 #define HISTOGRAM_STEPS 448 /* up to 2^31 ns */

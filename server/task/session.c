@@ -6,7 +6,7 @@
 #include "transaction.h"
 
 size_t session_bytes(const struct session *session) {
-    const struct library *library = session->library;
+    const struct client_library *library = session->library;
     const char *const names[] = {session->name, library == NULL ? NULL : library->name,
                                  library == NULL ? NULL : library->version};
     size_t bytes = 0;

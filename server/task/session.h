@@ -13,7 +13,7 @@ struct transaction;
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
 /* What a client library says of itself. Either may be NULL; owned. */
-struct library {
+struct client_library {
     char *name, *version;
 };
 
@@ -30,7 +30,7 @@ struct session {
     bool closes_after_reply;         /* QUIT, protocol errors */
     struct transaction *transaction; /* MULTI, WATCH; or NULL; owned */
     char *name;                      /* CLIENT SETNAME, or NULL; owned */
-    struct library *library;         /* CLIENT SETINFO, or NULL; owned */
+    struct client_library *library;  /* CLIENT SETINFO, or NULL; owned */
 };
 
 /* What a client may call itself, and its library: longer than any that means something, and it is shown to
