@@ -21,6 +21,7 @@
 #include "server/command/command_table.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
+#include "server/run/slow_script.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"
 #include "server/interest/watch.h"
@@ -165,7 +166,7 @@ static enum served serve(struct listening *listening) {
     if (signals < 0 || !keyspace) return SERVED_NOT;
     limit_start(keyspace);
     client_limit_start();
-    if (!interest_start(keyspace)) return SERVED_NOT;
+    if (!interest_start(keyspace) || !slow_scripts_start(keyspace)) return SERVED_NOT;
     blocking_start(keyspace);
     watch_start(keyspace);
     listening_may_change(listening);
@@ -189,6 +190,7 @@ static enum served serve(struct listening *listening) {
     blocking_stop();
     interest_stop();
     watch_stop();
+    slow_scripts_stop();
     keyspace_close(keyspace);
     close(signals);
     return SERVED;

@@ -19,6 +19,8 @@
 
 struct block;
 struct execution;
+struct found_script;
+struct scripting;
 struct further;
 struct worker;
 struct task;
@@ -101,6 +103,9 @@ typedef void watch_function(struct write_scope *scope, struct session *session, 
                             struct reply *reply);
 /* Takes what it needs, and runs others' functions with it (EXEC). */
 typedef enum outcome run_function(struct execution *execution);
+/* Finds the script that a call means, or replies why it can't be run (EVAL, FCALL). */
+typedef bool script_function(struct scripting *scripting, const struct call *call, struct found_script *found,
+                             struct reply *reply);
 /* How many of an operand's elements (of a string's bytes) a call goes over, if there are so many. */
 typedef uint64_t work_function(const struct call *call, uint64_t size);
 /* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is
@@ -235,6 +240,11 @@ struct command {
     room_function *room; /* NULL: what it needs is what its arguments take */
     watch_function *watch;
     run_function *run;
+    script_function *script; /* with `run` */
+    bool is_function;        /* of a library (FCALL) */
+    /* In a transaction it runs in its place, though it is about the process: those behind it see what it did
+     * (SCRIPT LOAD). Scripts among them don't begin again. */
+    bool keeps_its_place;
     work_function *work; /* of what may take long. NULL: it goes over all of its operands */
     plain_function *plain;
     session_function *session;

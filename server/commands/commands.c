@@ -31,6 +31,8 @@
     EACH(geo_commands) \
     EACH(hyperloglog_commands) \
     EACH(transactions_commands) \
+    EACH(scripts_commands) \
+    EACH(functions_commands) \
     EACH(connection_commands) \
     EACH(client_commands) \
     EACH(own_client_commands) \

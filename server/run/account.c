@@ -50,8 +50,8 @@ void feed_monitors(const struct execution *execution, bool hears_itself) {
     if ((execution->call.command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) != 0) return;
     const struct bulk *shown = arguments_shown(&execution->call, &copy);
     if (shown != NULL)
-        monitor_feed(execution->worker, execution->task, shown, execution->call.count,
-                     hears_itself ? execution->reply : NULL);
+        monitor_feed(execution->worker, execution->task, execution->task->session.database, NULL, shown,
+                     execution->call.count, hears_itself ? execution->reply : NULL);
     free(copy);
 }
 
@@ -93,12 +93,12 @@ inline void account(const struct execution *execution) {
     if (execution->is_rejected) {
         account_untimed(execution->worker);
         statistics_count_rejected(statistics, command);
-        statistics_count_error(execution->reply->error_code);
+        statistics_count_error(execution->reply->error_code, 1);
         return;
     }
     if (execution->reply->error_count > 0) {
-        statistics_count_failed(statistics, command);
-        statistics_count_error(execution->reply->error_code);
+        statistics_count_failed(statistics, command, 1);
+        statistics_count_error(execution->reply->error_code, 1);
     }
     if (execution->prepared != NULL && execution->prepared->shares_clock) {
         frame->untimed++;
@@ -113,8 +113,8 @@ void account_inner(const struct execution *execution, uint64_t nanoseconds, cons
     const struct command *command = execution->call.command;
     statistics_count(statistics, command, 1, nanoseconds);
     if (error_code != NULL) {
-        statistics_count_failed(statistics, command);
-        statistics_count_error(error_code);
+        statistics_count_failed(statistics, command, 1);
+        statistics_count_error(error_code, 1);
     }
     account_slow(execution, nanoseconds);
     if (monitor_is_on()) feed_monitors(execution, false);

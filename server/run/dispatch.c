@@ -29,6 +29,7 @@
 #include "leave.h"
 #include "memory.h"
 #include "park.h"
+#include "script.h"
 #include "take.h"
 #include "transaction.h"
 #include "under_way.h"
@@ -85,6 +86,7 @@ void dispatch_free(struct worker *worker) {
         free(dispatcher->shard_queues[i]);
     free(dispatcher->shard_queues);
     free(dispatcher->deadlines.waiters);
+    scripting_free(dispatcher->scripting);
     blocking_abandon(&dispatcher->ended_waits);
     watch_abandon(&dispatcher->ended_watches);
     free(dispatcher);
@@ -149,11 +151,11 @@ static enum outcome run_command(struct execution *execution) {
         leave_answer(execution, under_way);
         return OUTCOME_DONE;
     }
+    if (command->run != NULL) return command->run(execution);
     if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
         execute_without_shards(execution);
         return OUTCOME_DONE;
     }
-    if (command->run != NULL) return command->run(execution);
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
@@ -188,7 +190,8 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->prepared = NULL;
     execution->block.wants = false;
     execution->blocked = NULL;
-    execution->is_rejected = execution->is_errands = execution->stays = false;
+    execution->is_rejected = execution->is_errands = execution->stays = execution->begins_again =
+        execution->begins_elsewhere = execution->is_short_of_memory = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;
@@ -272,7 +275,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         account_untimed(worker); /* it might have been the one that its neighbours are timed with */
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         transaction_refused(&execution, mark);
-        statistics_count_error(reply->error_code);
+        statistics_count_error(reply->error_code, 1);
         apply_reply_mode(session, reply, mark);
         return OUTCOME_DONE;
     }
@@ -280,14 +283,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     const struct under_way *under_way = task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
-    /* One that has begun goes on. */
-    bool is_exempt =
-        task->is_closer || session->is_monitor || (under_way != NULL && under_way_has_begun(under_way));
-    if (is_paused(worker, &execution) && !is_exempt) {
-        task_queue_append(&dispatcher->paused, task);
-        task_park(task, PARK_ON_PAUSE);
-        return OUTCOME_PARKED;
-    }
+    if (waits_for_pause(&execution)) return OUTCOME_PARKED;
     if (session->transaction != NULL && transaction_takes(session, call->command))
         return queue_request(&execution, mark);
     if (run_command(&execution) == OUTCOME_PARKED) {

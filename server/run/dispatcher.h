@@ -17,6 +17,7 @@
 #include "server/command/outcome.h"
 
 struct prepared;
+struct scripting;
 struct statistics;
 
 /* After this many refusals in a row a request takes the gate, which nobody can keep it out of for ever. */
@@ -38,6 +39,7 @@ struct lock_queue {
 struct dispatcher {
     struct keyspace *keyspace;
     struct statistics *statistics;
+    struct scripting *_Atomic scripting; /* NULL: no script has come yet */
     struct lock_queue gate_queue;
     struct lock_queue **shard_queues; /* by shard number; made on first use */
     struct task *closer;              /* keeps the gate closed while it waits; NULL: nobody */
@@ -70,6 +72,9 @@ struct execution {
     struct blocked_client *blocked;  /* it waits for that */
     bool is_rejected;                /* for want of memory, before it ran */
     bool is_errands;                 /* it ran on another thread, and is counted there */
+    bool begins_again;               /* a script in it wants more shards: what it has done is taken back */
+    bool begins_elsewhere;           /* or takes too long for this thread */
+    bool is_short_of_memory;         /* of its commands those are refused that may need some */
     bool stays;                      /* there was no memory for that */
 };
 
@@ -77,6 +82,11 @@ struct execution {
  * key (SORT ... STORE). */
 static inline bool call_writes(const struct call *call) {
     return call->command->read == NULL || (call->command->write != NULL && call->key_count > 1);
+}
+
+/* Of a call that is an execution's own. */
+static inline struct execution *execution_of_call(const struct call *call) {
+    return (struct execution *)((char *)(uintptr_t)call - offsetof(struct execution, call));
 }
 
 /* It can't go on, and has changed nothing: the client is told. */

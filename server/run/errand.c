@@ -9,7 +9,10 @@
 #include "shard/base/counter.h"
 #include "shard/base/mutex.h"
 #include "shard/entry/blob.h"
+#include "account.h"
 #include "keys.h"
+#include "server/interest/watch.h"
+#include "server/task/transaction.h"
 
 /* One long thread's. */
 struct long_thread {
@@ -70,7 +73,17 @@ static void arguments_end(struct errand *errand) {
     errand->count = 0;
 }
 
+/* Where no thread is left that could end it. */
+static void lose_transaction(struct transaction *transaction) {
+    struct ended_watches ended = {.first = NULL};
+    if (transaction->watches != NULL) watch_end(&ended, transaction->watches, NULL);
+    watch_abandon(&ended);
+    transaction->watches = NULL;
+    transaction_free(transaction);
+}
+
 static void errand_free(struct errand *errand) {
+    if (errand->task.session.transaction != NULL) lose_transaction(errand->task.session.transaction);
     arguments_end(errand);
     free(errand->task.session.name);
     reply_free(&errand->reply);
@@ -160,7 +173,17 @@ static struct errand *errand_with_copies(const struct call *call) {
     return errand;
 }
 
-struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most) {
+/* EXEC's goes along, and ends there. */
+static void take_transaction(struct worker *worker, struct task *asker, struct errand *errand) {
+    size_t before = session_bytes(&asker->session);
+    errand->task.session.transaction = asker->session.transaction;
+    asker->session.transaction = NULL;
+    account_session(worker, &asker->session, before);
+    errand->bytes += before - session_bytes(&asker->session);
+}
+
+struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
+                           bool takes_transaction) {
     const struct session *session = &asker->session;
     char *name = session->name == NULL ? NULL : strdup(session->name);
     if (atomic_load(&left_bytes) > LEFT_MOST || (session->name != NULL && name == NULL)) {
@@ -192,6 +215,7 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     asker->functions->origin(asker, errand->address, sizeof errand->address);
     reply_init(&errand->reply, call->protocol);
     errand->reply.most = most;
+    if (takes_transaction) take_transaction(worker, asker, errand);
     counter_add(&worker->wait_bytes, errand->bytes);
     atomic_fetch_add(&sent, 1);
     put(errand);

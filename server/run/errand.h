@@ -47,8 +47,11 @@ void errands_close(void);
 
 /* On the worker of the task, which is to be parked until it is woken: sends its call to the long threads. The
  * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
- * then nothing has happened. */
-struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most);
+ * then nothing has happened.
+ *
+ * takes_transaction  the session's goes along, and ends there (EXEC) */
+struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
+                           bool takes_transaction);
 /* When it has come back: moves its reply behind what is there, and frees it. */
 void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
 /* The asker's worker: the task ends before the errand has come back, or doesn't care any more. What hasn't

@@ -132,6 +132,8 @@ void execute_inside(struct execution *execution, const struct call *call, struct
     const struct command *command = call->command;
     if (command->plain != NULL)
         command->plain(call, reply);
+    else if (command->worker != NULL)
+        command->worker(execution->worker, execution->task, call, reply);
     else if (command->session != NULL)
         execute_for_session(execution, call, reply);
     else if (command->walk != NULL)

@@ -4,7 +4,9 @@
 #include "under_way.h"
 
 bool further_begin(struct execution *execution) {
-    if ((execution->call.command->flags & COMMAND_FINDS) == 0) return true;
+    bool has_strayed = execution->call.command->run == NULL && execution->task->under_way != NULL &&
+                       execution->task->under_way->has_strayed;
+    if ((execution->call.command->flags & COMMAND_FINDS) == 0 && !has_strayed) return true;
     struct under_way *under_way = under_way_of(execution->task);
     if (under_way == NULL) return false;
     under_way->further.shards = &under_way->found;

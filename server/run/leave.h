@@ -3,13 +3,16 @@
 #ifndef SERVER_RUN_LEAVE_H
 #define SERVER_RUN_LEAVE_H
 
+#include "server/task/transaction.h"
 #include "dispatcher.h"
 
 struct under_way;
 
 /* Whether long work of this request could be another thread's. */
 static inline bool may_leave(const struct execution *execution) {
-    return !execution->worker->is_aside && !execution->stays && execution->transaction == NULL &&
+    const struct transaction *transaction = execution->transaction;
+    return !execution->worker->is_aside && !execution->stays &&
+           (transaction == NULL || (!transaction->goes_apart && !transaction->concerns_session)) &&
            execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
 /* Of a request with so many arguments not even the keys are looked for here; but a task that keeps the gate

@@ -1,18 +1,40 @@
 #include "pause.h"
 
+#include "server/task/transaction.h"
 #include "dispatcher.h"
 #include "park.h"
-#include "transaction.h"
+#include "under_way.h"
 
 bool is_pausing(const struct worker *worker) {
     return worker->dispatcher->paused_until > worker->now_monotonic;
 }
 
-bool is_paused(const struct worker *worker, const struct execution *execution) {
+/* What has begun goes on. */
+static bool is_exempt(const struct task *task) {
+    return task->is_closer || task->session.is_monitor ||
+           (task->under_way != NULL && under_way_has_begun(task->under_way));
+}
+
+static bool waits(const struct execution *execution, bool writes) {
+    struct dispatcher *dispatcher = execution->dispatcher;
+    if ((dispatcher->pauses_only_writes && !writes) || is_exempt(execution->task)) return false;
+    task_queue_append(&dispatcher->paused, execution->task);
+    task_park(execution->task, PARK_ON_PAUSE);
+    return true;
+}
+
+bool waits_for_pause(const struct execution *execution) {
     const struct command *command = execution->call.command;
-    if (!is_pausing(worker)) return false;
-    uint32_t flags = command->run == NULL ? command->flags : transaction_flags(execution);
-    return !worker->dispatcher->pauses_only_writes || (flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
+    if (!is_pausing(execution->worker)) return false;
+    const struct transaction *transaction = execution->task->session.transaction;
+    uint32_t flags = command->flags;
+    if (command->run != NULL && transaction != NULL) flags |= transaction->flags;
+    return waits(execution,
+                 command->script == NULL && (flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0);
+}
+
+bool script_waits_for_pause(const struct execution *execution) {
+    return is_pausing(execution->worker) && waits(execution, true);
 }
 
 void dispatch_pause(struct worker *worker, int64_t until, bool only_writes) {

@@ -11,6 +11,7 @@
 #include "leave.h"
 #include "memory.h"
 #include "park.h"
+#include "slow_script.h"
 #include "under_way.h"
 #include "wait.h"
 
@@ -153,6 +154,13 @@ bool take_free_for_read(struct execution *execution, struct read_scope *scope) {
     return is_taken;
 }
 
+bool refuses_busy(struct execution *execution, const char *error) {
+    if (error == NULL || (execution->call.command->flags & COMMAND_ALLOW_BUSY) != 0) return false;
+    reply_error(execution->reply, error);
+    execution->is_rejected = true;
+    return true;
+}
+
 /* ------------------------------------------------------------------ by the gate */
 
 /* With every shard, by the gate. */
@@ -234,6 +242,7 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
 
 enum outcome run_with_gate(struct execution *execution, bool *is_again) {
     *is_again = false;
+    if (wants_all(execution) && refuses_busy(execution, slow_scripts_busy_any())) return OUTCOME_DONE;
     if (!further_begin(execution)) return execution_lacks_memory(execution);
     if (!close_gate(execution->worker, execution->task)) return OUTCOME_PARKED;
     return wants_all(execution) ? run_with_all(execution) : run_through_gate(execution, is_again);
@@ -273,6 +282,7 @@ enum outcome run_with_database(struct execution *execution) {
 
 /* A request that was refused too often does, and one that was refused and wants most of all shards. */
 static bool takes_gate(const struct execution *execution) {
+    if (wants_all(execution)) return true;
     uint32_t refusals = execution->task->refusals;
     return refusals >= REFUSALS_MOST || (refusals > 0 && is_most(execution->frame));
 }
@@ -327,6 +337,8 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
                 continue;
             }
         }
+        if (refuses_busy(execution, slow_scripts_busy(keyspace_lock_number(frame->keyspace, busy))))
+            return OUTCOME_DONE;
         execution->task->refusals++;
         if (park_on_lock(execution->worker, execution->task, busy, is_exclusive)) return OUTCOME_PARKED;
     }

@@ -34,6 +34,8 @@ enum beginning {
 };
 /* It doesn't begin, and has given its shards back. false: it is to begin at once; else its task is parked. */
 bool begins_later(struct execution *execution, enum beginning beginning);
+/* error: why a script that takes too long keeps it out (slow_script.h), or NULL. true: that is replied. */
+bool refuses_busy(struct execution *execution, const char *error);
 /* With the gate just closed and entered, the frame's shards are all free. */
 bool take_free_for_read(struct execution *execution, struct read_scope *scope);
 

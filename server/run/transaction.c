@@ -5,6 +5,7 @@
 
 #include "shard/base/counter.h"
 #include "shard/keyspace.h"
+#include "shard/scope/undo.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/interest/watch.h"
@@ -12,8 +13,12 @@
 #include "account.h"
 #include "execute.h"
 #include "inquire.h"
+#include "leave.h"
 #include "memory.h"
+#include "script.h"
+#include "slow_script.h"
 #include "take.h"
+#include "under_way.h"
 
 /* ------------------------------------------------------------------ queueing */
 
@@ -25,6 +30,7 @@ static struct transaction *transaction_at(const struct execution *execution) {
  * shards are held. */
 static bool runs_apart(const struct command *command) {
     bool is_about_keys = (command->flags & COMMAND_READONLY) != 0; /* DBSIZE */
+    if (command->keeps_its_place) return false;
     return command->visit != NULL || command->worker != NULL ||
            (command->plain != NULL && !is_about_keys &&
             (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) != 0);
@@ -33,22 +39,51 @@ static bool runs_apart(const struct command *command) {
 static void take_note(struct transaction *transaction, const struct command *command) {
     bool sums = (command->flags & COMMAND_SUMS) != 0 && !runs_apart(command);
     transaction->flags |= command->flags;
+    if (command->script != NULL) transaction->has_scripts = transaction->needs_shards = true;
+    if (command->script != NULL && (command->flags & COMMAND_READONLY) == 0) {
+        transaction->writes = true;
+        transaction->flags |= COMMAND_MAY_REPLICATE;
+    }
     if (command->write != NULL) transaction->writes = true;
     if (command->read != NULL || command->write != NULL || command->walk != NULL || sums)
         transaction->needs_shards = true;
     if (command->walk != NULL || sums || (command->flags & (COMMAND_ALL_SHARDS | COMMAND_FINDS)) != 0)
         transaction->wants_all = true;
     if (command->read == NULL || (command->flags & COMMAND_OPTIMISTIC) == 0) transaction->cant_look = true;
+    if (command->keeps_its_place) transaction->changes_scripts = true;
+    /* A script that begins again would see what has been done already. */
+    if (transaction->has_scripts && transaction->changes_scripts) transaction->wants_all = true;
+    if (command->session != NULL) transaction->concerns_session = true;
     if (command->room != NULL) transaction->asks_room = true;
     if ((command->flags & COMMAND_MAY_BE_SILENT) != 0) transaction->may_be_silent = true;
     if (runs_apart(command)) transaction->goes_apart = true;
 }
 
+/* Whoever queues what needs a shard of a script that has taken too long is told so at once. */
+static const char *busy_error(const struct execution *execution) {
+    const struct call *call = &execution->call;
+    struct frame *frame = execution->frame;
+    const char *error = NULL;
+    if (slow_scripts_busy_any() == NULL || !frame_reserve_keys(frame, call->count)) return NULL;
+    int found =
+        command_find_keys(call->command, call->arguments, call->count, frame->positions, NULL, call->count);
+    for (int i = 0; i < found && error == NULL; i++) {
+        const struct bulk *argument = &call->arguments[frame->positions[i]];
+        uint64_t hash = keyspace_hash(frame->keyspace, argument->data, argument->length);
+        error = slow_scripts_busy(keyspace_shard_of(frame->keyspace, hash));
+    }
+    return error;
+}
+
 enum outcome transaction_queue(struct execution *execution) {
     struct transaction *transaction = transaction_at(execution);
     const struct call *call = &execution->call;
+    const char *busy = busy_error(execution);
     if ((call->command->flags & COMMAND_NO_MULTI) != 0) {
         reply_error(execution->reply, "ERR Command not allowed inside a transaction");
+        execution->is_rejected = true;
+    } else if (busy != NULL) {
+        reply_error(execution->reply, busy);
         execution->is_rejected = true;
     } else if (eviction_is_limited(execution->frame->lane)) {
         bool is_made;
@@ -68,11 +103,6 @@ enum outcome transaction_queue(struct execution *execution) {
     }
     transaction->has_failed = true;
     return OUTCOME_DONE;
-}
-
-uint32_t transaction_flags(const struct execution *execution) {
-    const struct transaction *transaction = transaction_at(execution);
-    return execution->call.command->flags | (transaction == NULL ? 0 : transaction->flags);
 }
 
 /* ------------------------------------------------------------------ its end */
@@ -187,14 +217,18 @@ static void run_one(struct execution *execution, struct queued *queued, struct w
     move_keys(execution->frame, queued, queued->database);
     call_begin(execution, queued, &call);
     reply->protocol = call.protocol;
-    execute_inside(execution, &call, write, read, reply);
+    if (queued->command->script != NULL)
+        script_run_inside(execution, &call, write, read, reply);
+    else
+        execute_inside(execution, &call, write, read, reply);
     queued->has_failed = reply->error_count > errors;
     if (queued->has_failed) memcpy(queued->error_code, reply->error_code, sizeof queued->error_code);
     if (reply == &queued->answer) answer_end(execution, queued);
 }
 
 /* write: NULL if none of them writes; read: NULL if none needs a shard. */
-static void run_all(struct execution *execution, struct write_scope *write, const struct read_scope *read) {
+static void run_in_row(struct execution *execution, struct write_scope *write,
+                       const struct read_scope *read) {
     struct transaction *transaction = execution->transaction;
     struct reply *reply = execution->reply;
     if (transaction->watches != NULL && watch_is_touched(transaction->watches, read)) {
@@ -212,6 +246,7 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
         struct reply *to = transaction->goes_apart ? &queued->answer : reply;
         size_t mark = reply_mark(to);
         run_one(execution, queued, write, read, to);
+        if (execution->begins_again) return;
         answers += to->length > mark;
         assert(to->is_broken || to->length == mark || reply_is_one(to, mark));
         uint64_t after = clock_cycles();
@@ -220,28 +255,50 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
     }
     if (transaction->may_be_silent && !transaction->goes_apart) reply_defer_array(reply, header, answers);
     transaction->has_run = true;
-    if (write != NULL) unwatch(execution->worker, &execution->task->session, write);
 }
 
-/* A call of EXEC is always an execution's own. */
-static struct execution *execution_of(const struct call *call) {
-    return (struct execution *)((char *)(uintptr_t)call - offsetof(struct execution, call));
+/* Scripts may find, when something is changed already, that they need more shards. */
+static void run_all(struct execution *execution, struct write_scope *write, const struct read_scope *read) {
+    struct session *session = &execution->task->session;
+    struct undo undo;
+    uint32_t database = session->database;
+    size_t mark = reply_mark(execution->reply);
+    bool may_begin_again = execution->transaction->has_scripts && read != NULL && read->scope.held != NULL;
+    if (execution->transaction->has_scripts) script_begin_row(execution);
+    if (may_begin_again && write != NULL) undo_begin(&undo, write);
+    run_in_row(execution, write, read);
+    if (may_begin_again && write != NULL) undo_conclude(&undo, !execution->begins_again);
+    if (!execution->begins_again) {
+        if (write != NULL) unwatch(execution->worker, session, write);
+        return;
+    }
+    execution->begins_again = false;
+    reply_truncate(execution->reply, mark);
+    reply_errors_clear(execution->reply);
+    if (!execution->begins_elsewhere && execution->task->under_way->wants_all)
+        ((struct command *)(uintptr_t)execution->call.command)->flags |= COMMAND_ALL_SHARDS; /* run_whole's */
+    session->database = database;
+    for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next)
+        if (!runs_apart(queued->command)) {
+            execution->transaction->answer_length -= queued->answer.length;
+            reply_truncate(&queued->answer, 0);
+        }
 }
 
 static void run_reading(const struct read_scope *scope, const struct call *call, struct reply *reply) {
-    assert(reply == execution_of(call)->reply);
+    assert(reply == execution_of_call(call)->reply);
     (void)reply;
-    run_all(execution_of(call), NULL, scope);
+    run_all(execution_of_call(call), NULL, scope);
 }
 
 static void run_writing(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    assert(reply == execution_of(call)->reply);
+    assert(reply == execution_of_call(call)->reply);
     (void)reply;
-    run_all(execution_of(call), scope, &scope->reading);
+    run_all(execution_of_call(call), scope, &scope->reading);
 }
 
 static size_t room_of_all(const struct write_scope *scope, const struct call *call) {
-    struct execution *execution = execution_of(call);
+    struct execution *execution = execution_of_call(call);
     size_t room = 0;
     for (const struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
         struct call inner;
@@ -272,7 +329,7 @@ static bool find_all_keys(struct execution *execution) {
         const struct command *command = queued->command;
         queued->first_key = call->key_count;
         queued->key_count = 0;
-        if (command->read == NULL && command->write == NULL) continue;
+        if (command->read == NULL && command->write == NULL && command->script == NULL) continue;
         int found = command_find_keys(command, queued->arguments, queued->count, frame->positions, NULL,
                                       queued->count);
         for (int i = 0; i < found; i++) {
@@ -287,11 +344,14 @@ static bool find_all_keys(struct execution *execution) {
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct transaction *transaction, const struct command *exec) {
+static struct command row_of(const struct transaction *transaction, const struct command *exec,
+                             const struct under_way *under_way) {
     struct command row = *exec;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
     if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY)) != 0) row.flags |= COMMAND_LONG;
-    if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
+    if (transaction->wants_all || (under_way != NULL && under_way->wants_all))
+        row.flags |= COMMAND_ALL_SHARDS;
+
     if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
     if (transaction->asks_room) row.room = room_of_all;
     if (transaction->writes)
@@ -302,24 +362,40 @@ static struct command row_of(const struct transaction *transaction, const struct
     return row;
 }
 
-static enum outcome run_whole(struct execution *execution) {
+static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(transaction, exec);
-    enum outcome outcome = OUTCOME_DONE;
+    struct command row = row_of(transaction, exec, execution->task->under_way);
+    enum outcome outcome = OUTCOME_PARKED;
+    execution->call.command = &row;
+    if (!find_all_keys(execution))
+        outcome = execution_lacks_memory(execution);
+    else if (!transaction->has_scripts || script_look_for_memory(execution) == OUTCOME_DONE)
+        outcome = run_with_scope(execution);
+    execution->call.command = exec;
+    return outcome;
+}
+
+static enum outcome run_whole(struct execution *execution) {
+    struct transaction *transaction = execution->transaction;
     execution->call.stands_at = clock_wall_us();
     transaction->has_run = false; /* what was looked at may have been in vain */
     if (!transaction->needs_shards && transaction->watches == NULL) {
         run_all(execution, NULL, NULL);
         return OUTCOME_DONE;
     }
-    execution->call.command = &row;
-    if (find_all_keys(execution))
-        outcome = run_with_scope(execution);
-    else
-        outcome = execution_lacks_memory(execution);
-    execution->call.command = exec;
-    return outcome;
+    enum outcome outcome = run_here(execution);
+    if (outcome == OUTCOME_PARKED || !execution->begins_elsewhere) return outcome;
+    execution->begins_elsewhere = false;
+    return leave(execution) ? OUTCOME_PARKED : run_here(execution);
+}
+
+static void account_scripts(const struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    if (!transaction->has_scripts) return;
+    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
+        if (queued->command->script != NULL) script_end_one(execution);
+    script_end_row(execution);
 }
 
 /* Each is counted and shown as if it had come by itself. */
@@ -332,8 +408,10 @@ static void account_all(const struct execution *execution) {
         call_begin(execution, queued, &inner.call);
         session->database = queued->database;
         account_inner(&inner, queued->nanoseconds, queued->has_failed ? queued->error_code : NULL);
+        if (queued->command->script != NULL) script_end_one(execution);
         queued->nanoseconds = 0;
     }
+    if (execution->transaction->has_scripts) script_end_row(execution);
     session->database = database;
 }
 
@@ -385,6 +463,7 @@ static enum outcome run_phases(struct execution *execution) {
     if (transaction->phase == TRANSACTION_RUNS) {
         if (run_whole(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
         if (!transaction->has_run || !transaction->goes_apart) return OUTCOME_DONE;
+        account_scripts(execution); /* others' may run before this one goes on */
         transaction->phase = TRANSACTION_DOES;
         transaction->at = transaction->first;
     }

@@ -26,8 +26,6 @@ void transaction_refused(struct execution *execution, size_t mark);
 
 /* EXEC. */
 enum outcome transaction_run(struct execution *execution);
-/* What its commands are together, enum command_flag: for whether it has to wait. */
-uint32_t transaction_flags(const struct execution *execution);
 
 /* DISCARD, RESET, the connection's end: what is queued and watched is forgotten. None is fine. */
 void transaction_end(struct worker *worker, struct task *task);

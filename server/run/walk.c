@@ -4,6 +4,7 @@
 #include "server/base/clock.h"
 #include "leave.h"
 #include "park.h"
+#include "slow_script.h"
 #include "take.h"
 #include "under_way.h"
 
@@ -41,6 +42,8 @@ static bool walk_on(struct execution *execution, struct walk *walk) {
     if (!enter_or_park(execution->worker, execution->task)) return false;
     lane_refresh(lane);
     if (!scope_try_read(&scope, lane, &frame->shards, execution->call.now, &busy)) {
+        walk->is_done = refuses_busy(execution, slow_scripts_busy(walk->shard));
+        if (walk->is_done) return true;
         execution->task->refusals++;
         return !park_on_lock(execution->worker, execution->task, busy, false);
     }

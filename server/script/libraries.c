@@ -100,6 +100,13 @@ void libraries_let_go(const struct library_set *held) {
     if (set != NULL && atomic_fetch_sub(&set->holders, 1) == 1) set_free(set);
 }
 
+size_t libraries_bytes(const struct library_set *set) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; set != NULL && i < set->library_count; i++)
+        bytes += sizeof(struct shared_library) + set->libraries[i]->code_length;
+    return bytes;
+}
+
 static const char *name_of(const struct named *named) {
     return named->library->functions[named->function].name;
 }
@@ -444,7 +451,7 @@ const char *library_load(struct library_shelf *shelf, const char *code, size_t l
 }
 
 bool library_find(struct library_shelf *shelf, const char *name, size_t length, const struct script_run *run,
-                  uint32_t *flags, int *function, char *error, size_t error_size) {
+                  struct library_place *place, char *error, size_t error_size) {
     if (!look(shelf)) return false;
     const struct named *names = shared_set(shelf->set)->names, *found = NULL;
     for (uint32_t low = 0, high = shelf->set->function_count; low < high && found == NULL;) {
@@ -461,15 +468,15 @@ bool library_find(struct library_shelf *shelf, const char *name, size_t length, 
             low = middle + 1;
     }
     if (found == NULL) return false;
-    *flags = found->library->functions[found->function].flags;
+    struct library_function *known = &found->library->functions[found->function];
+    *place = (struct library_place){.flags = known->flags, .name = known->name, .strays = &known->strays};
     struct shared_library *library = shared(found->library);
     for (uint32_t i = 0; i < shelf->count; i++)
         if (shelf->shelved[i].library == library) {
-            *function = shelf->shelved[i].functions[found->function];
+            place->function = shelf->shelved[i].functions[found->function];
             return true;
         }
     int *functions = load(shelf, library, run, false, error, error_size);
-    *function = 0;
     if (functions == NULL) return true;
     int number = functions[found->function];
     atomic_fetch_add(&library->holders, 1);
@@ -478,7 +485,7 @@ bool library_find(struct library_shelf *shelf, const char *name, size_t length, 
         return true;
     }
     if (number == 0) snprintf(error, error_size, "the library registers other functions than before");
-    *function = number;
+    place->function = number;
     return true;
 }
 

@@ -16,6 +16,7 @@
 struct library_function {
     char *name, *description; /* description may be NULL */
     uint32_t flags;           /* shebang.h */
+    _Atomic bool strays;      /* noted by those who run it: it takes keys that were not declared */
 };
 
 struct library {
@@ -35,6 +36,8 @@ struct library_set {
 /* Today's set, to be read until it is let go. NULL when out of memory. Any thread. */
 const struct library_set *libraries_hold(void);
 void libraries_let_go(const struct library_set *set);
+/* Of its libraries' texts. NULL: none. */
+size_t libraries_bytes(const struct library_set *set);
 
 /* Each returns NULL, or the error as Redis words it after "ERR ". Any thread; what is changed holds when
  * it returns. */
@@ -66,9 +69,14 @@ const char *library_restore(struct library_shelf *shelf, const char *payload, si
 
 /* Finds a function by its name. False: there is none. Valid until the next call with this shelf.
  *
- * Its library is loaded here if it hasn't been: *function is what it is run by, or 0 if that failed, and
- * then error has why. */
+ * Its library is loaded here if it hasn't been; if that fails, place->function is 0, and error has why. */
+struct library_place {
+    int function; /* what it is run by */
+    uint32_t flags;
+    const char *name;
+    _Atomic bool *strays;
+};
 bool library_find(struct library_shelf *shelf, const char *name, size_t length, const struct script_run *run,
-                  uint32_t *flags, int *function, char *error, size_t error_size);
+                  struct library_place *place, char *error, size_t error_size);
 
 #endif

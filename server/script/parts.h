@@ -23,6 +23,7 @@ struct script_state {
     size_t most;
     uint32_t steps; /* since the last turn */
     bool is_ended;  /* the host has said so: whatever runs is to come to its end */
+    int ended_line;
     bool is_turning;
     bool wants_room;        /* garbage is to be collected at the next instruction */
     bool is_collecting;     /* and meanwhile the limit doesn't hold */

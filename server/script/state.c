@@ -21,6 +21,19 @@ size_t script_state_bytes(const struct script_state *state) {
 
 /* ------------------------------------------------------------------ turns */
 
+int script_ended_line(const struct script_state *state) {
+    return state->ended_line;
+}
+
+/* The line at which the innermost function of the script's text is. */
+static int line_at_hand(lua_State *lua) {
+    lua_Debug activation;
+    for (int level = 0; lua_getstack(lua, level, &activation) != 0; level++)
+        if (lua_getinfo(lua, "l", &activation) != 0 && activation.currentline > 0)
+            return activation.currentline;
+    return 0;
+}
+
 /* The host turns. True if the run has ended. The state is not entered meanwhile. */
 static bool turn(struct script_state *state) {
     state->steps = 0;
@@ -28,6 +41,7 @@ static bool turn(struct script_state *state) {
     state->is_turning = true;
     state->is_ended = state->run->host->turn(state->run->context) == SCRIPT_ENDS;
     state->is_turning = false;
+    if (state->is_ended) state->ended_line = line_at_hand(state->running);
     return state->is_ended;
 }
 

@@ -59,6 +59,8 @@ enum script_outcome {
     SCRIPT_DONE,  /* the reply is written, be it an error of the script's */
     SCRIPT_ENDED, /* the host ended it; nothing is written */
 };
+/* In which line of its text the last run was ended. */
+int script_ended_line(const struct script_state *state);
 
 /* most  bytes that all of its blocks together may take
  * seed  of its random numbers; two states with the same seed draw the same

@@ -24,6 +24,8 @@ bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct 
  * set is the one that the scope was taken with. false: nothing has changed, and the shard is not the scope's
  * to touch. */
 bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t number);
+/* The same of a shared one. */
+bool scope_try_grow_read(struct read_scope *scope, struct shard_set *set, uint32_t number);
 void scope_end_read(struct read_scope *scope);
 void scope_end_write(struct write_scope *scope);
 

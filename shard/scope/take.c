@@ -74,19 +74,27 @@ bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct 
     return true;
 }
 
-bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t number) {
-    struct scope *grown = &scope->scope;
+static bool grow(struct scope *grown, struct shard_set *set, uint32_t number) {
     struct shard *shard = &grown->keyspace->shards[number];
-    assert(grown->held == set && grown->is_exclusive);
+    assert(grown->held == set);
     if (shard_set_has(set, number)) return true;
     if (!shard_set_add(set, number)) return false;
-    if (!shard_take(shard, true)) {
+    if (!shard_take(shard, grown->is_exclusive)) {
         shard_set_remove(set, number);
         counter_add(&grown->lane->busy_takes, 1);
         return false;
     }
-    counter_add(&grown->lane->exclusive_takes, 1);
+    counter_add(grown->is_exclusive ? &grown->lane->exclusive_takes : &grown->lane->shared_takes, 1);
     return true;
+}
+
+bool scope_try_grow(struct write_scope *scope, struct shard_set *set, uint32_t number) {
+    assert(scope->scope.is_exclusive);
+    return grow(&scope->scope, set, number);
+}
+
+bool scope_try_grow_read(struct read_scope *scope, struct shard_set *set, uint32_t number) {
+    return grow(&scope->scope, set, number);
 }
 
 static void scope_end(struct scope *scope) {

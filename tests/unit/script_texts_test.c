@@ -221,14 +221,13 @@ static const char *load(int worker, const char *code, bool replaces) {
 /* What a function answers on a worker, or what is wrong. */
 static const char *call(int worker, const char *name) {
     static char answer[256];
-    uint32_t flags;
-    int function;
-    if (!library_find(shelves[worker], name, strlen(name), &host_run, &flags, &function, error, sizeof error))
+    struct library_place place;
+    if (!library_find(shelves[worker], name, strlen(name), &host_run, &place, error, sizeof error))
         return "none";
-    if (function == 0) return error;
+    if (place.function == 0) return error;
     struct reply reply;
     reply_init(&reply, 2);
-    assert_int_equal(script_run(states[worker], function, &host_run, &reply), SCRIPT_DONE);
+    assert_int_equal(script_run(states[worker], place.function, &host_run, &reply), SCRIPT_DONE);
     snprintf(answer, sizeof answer, "%.*s", (int)reply.length, reply.data);
     reply_free(&reply);
     return answer;

@@ -14,6 +14,9 @@ struct flag_name {
     const char *name;
 };
 
+/* What a script's row has, shown only. */
+#define NO_MANDATORY_KEYS (1u << 31)
+
 /* In the order in which Redis shows them. */
 static const struct flag_name command_flags[] = {
     {COMMAND_WRITE, "write"},
@@ -32,6 +35,7 @@ static const struct flag_name command_flags[] = {
     {COMMAND_MAY_REPLICATE, "may_replicate"},
     {COMMAND_NO_ASYNC_LOADING, "no_async_loading"},
     {COMMAND_NO_MULTI, "no_multi"},
+    {NO_MANDATORY_KEYS, "no_mandatory_keys"},
     {COMMAND_MOVABLE_KEYS, "movablekeys"},
     {COMMAND_ALLOW_BUSY, "allow_busy"},
     {0, NULL},
@@ -127,6 +131,8 @@ static void reply_flags(uint32_t flags, const struct flag_name *names, struct re
 }
 
 static bool is_in_category(const struct command *command, const struct category *category) {
+    /* One that only reads may still be told what to read: Redis leaves scripts out. */
+    if (category->by_flags == COMMAND_READONLY && command->script != NULL) return false;
     if ((command->flags & category->by_flags) != 0) return true;
     if (category->unless_flags != 0) return (command->flags & category->unless_flags) == 0;
     return list_has(command->categories, category->name + 1);
@@ -243,7 +249,7 @@ static void reply_command(const struct command *command, struct reply *reply) {
     reply_array(reply, 10);
     reply_bulk_text(reply, command->full_name);
     reply_integer(reply, command->arity);
-    reply_flags(command->flags, command_flags, reply);
+    reply_flags(command->flags | (command->script != NULL ? NO_MANDATORY_KEYS : 0), command_flags, reply);
     reply_key_range(command, reply);
     reply_categories(command, reply);
     reply_tips(command, reply);

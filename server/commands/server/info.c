@@ -22,6 +22,9 @@
 #include "server/observe/rates.h"
 #include "server/observe/statistics.h"
 #include "server/run/errand.h"
+#include "server/run/script.h"
+#include "server/script/libraries.h"
+#include "server/script/texts.h"
 #include "server/base/version.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
@@ -143,6 +146,28 @@ static void clients_section(struct info *info) {
     line(info, "waiter_looks:%llu", (unsigned long long)waits.looks);
 }
 
+/* Scripts and functions share a Lua state of each thread. */
+static void script_lines(struct info *info) {
+    const struct library_set *set = libraries_hold();
+    size_t states = 0;
+    for (uint32_t i = 0; i < worker_count() + workers_aside_count(); i++)
+        states += scripting_bytes(worker_at(i));
+    char human[32];
+    process_human_bytes(human, sizeof human, states);
+    line(info, "used_memory_lua:%zu", states);
+    line(info, "used_memory_vm_eval:%zu", states);
+    line(info, "used_memory_lua_human:%s", human);
+    line(info, "used_memory_scripts_eval:%zu", texts_bytes());
+    line(info, "number_of_cached_scripts:%zu", texts_count());
+    line(info, "number_of_functions:%u", set == NULL ? 0 : set->function_count);
+    line(info, "number_of_libraries:%u", set == NULL ? 0 : set->library_count);
+    ZERO_LINES(info, "used_memory_vm_functions");
+    bytes_lines(info, "used_memory_vm_total", states);
+    line(info, "used_memory_functions:%zu", libraries_bytes(set));
+    bytes_lines(info, "used_memory_scripts", texts_bytes() + libraries_bytes(set));
+    libraries_let_go(set);
+}
+
 static void memory_section(struct info *info) {
     struct process_memory memory;
     struct keyspace_counts counts;
@@ -172,13 +197,7 @@ static void memory_section(struct info *info) {
     line(info, "allocator_active:%llu", (unsigned long long)memory.active);
     line(info, "allocator_resident:%llu", (unsigned long long)memory.allocator_resident);
     bytes_lines(info, "total_system_memory", memory.system);
-    ZERO_LINES(info, "used_memory_lua", "used_memory_vm_eval");
-    line(info, "used_memory_lua_human:0B");
-    ZERO_LINES(info, "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
-               "number_of_libraries", "used_memory_vm_functions");
-    bytes_lines(info, "used_memory_vm_total", 0);
-    ZERO_LINES(info, "used_memory_functions");
-    bytes_lines(info, "used_memory_scripts", 0);
+    script_lines(info);
     bytes_lines(info, "maxmemory", (uint64_t)atomic_load(&config.maxmemory));
     char policy[64];
     config_text("maxmemory-policy", policy, sizeof policy);

@@ -1,0 +1,581 @@
+#include "script.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/base/counter.h"
+#include "shard/lock/rwlock.h"
+#include "shard/keyspace.h"
+#include "shard/scope/undo.h"
+#include "server/base/clock.h"
+#include "server/base/log.h"
+#include "server/command/command_table.h"
+#include "server/config/config.h"
+#include "server/script/libraries.h"
+#include "server/script/shebang.h"
+#include "server/script/state.h"
+#include "server/script/texts.h"
+#include "execute.h"
+#include "keys.h"
+#include "leave.h"
+#include "memory.h"
+#include "pause.h"
+#include "script_notes.h"
+#include "slow_script.h"
+#include "take.h"
+#include "under_way.h"
+
+/* What all scripts of a worker may take together. */
+#define MEMORY_MOST ((size_t)256 << 20)
+/* A script that takes longer is taken back, and begins again on a thread of long work. */
+#define SHORT_NS 1000000
+/* How long whoever has the stray token waits for a shard before it begins again. */
+#define WAIT_NS 200000
+
+/* Why a run has to begin again. */
+enum restart {
+    RESTART_NOT,
+    RESTART_EXCLUSIVE,
+    RESTART_WITH_SHARD,
+    RESTART_WITH_ALL,
+    RESTART_ELSEWHERE,
+    RESTART_WITHOUT_MEMORY
+};
+
+struct scripting {
+    struct script_state *state;
+    struct script_cache *cache;
+    struct library_shelf *shelf;
+    struct script_notes notes;
+    struct slow_script slow;
+    /* Of the run at hand: */
+    struct execution *execution;
+    const struct call *call;
+    struct found_script found;
+    struct command row;        /* what is known of this script, for this one time */
+    struct write_scope *write; /* or NULL */
+    const struct read_scope *read;
+    struct session session; /* of what it calls: what a script selects is its own */
+    bool only_reads, is_short_of_memory;
+    bool may_leave; /* its worker, once it turns out to be long */
+    uint64_t began; /* cycles */
+    bool is_ended;  /* SCRIPT KILL */
+    bool has_token;
+    uint64_t changes; /* of the scope, before it */
+    enum restart restart;
+    struct key *keys; /* of the command that it calls, and where they stand */
+    uint32_t *positions;
+    uint32_t key_capacity;
+};
+
+/* Who may wait while holding shards: one in all the server. */
+static atomic_flag stray_token = ATOMIC_FLAG_INIT;
+
+/* ------------------------------------------------------------------ a worker's */
+
+struct scripting *scripting_of(struct worker *worker) {
+    struct scripting *known = atomic_load_explicit(&worker->dispatcher->scripting, memory_order_relaxed);
+    if (known != NULL) return known;
+    struct scripting *made = calloc(1, sizeof *made);
+    if (made == NULL) return NULL;
+    made->state = script_state_create(MEMORY_MOST, clock_cycles() ^ (uint64_t)worker->number << 56);
+    slow_script_init(&made->slow);
+    if (made->state != NULL) made->cache = script_cache_create(made->state);
+    if (made->state != NULL) made->shelf = library_shelf_create(made->state);
+    if (made->cache == NULL || made->shelf == NULL || !script_notes_open(&made->notes)) {
+        scripting_free(made);
+        return NULL;
+    }
+    atomic_store(&worker->dispatcher->scripting, made);
+    return made;
+}
+
+void scripting_free(struct scripting *scripting) {
+    if (scripting == NULL) return;
+    if (scripting->cache != NULL) script_cache_free(scripting->cache);
+    if (scripting->shelf != NULL) library_shelf_free(scripting->shelf);
+    if (scripting->state != NULL) script_state_free(scripting->state);
+    free(scripting->keys);
+    free(scripting->positions);
+    script_notes_free(&scripting->notes);
+    slow_script_free(&scripting->slow);
+    free(scripting);
+}
+
+struct script_cache *scripting_cache(const struct scripting *scripting) {
+    return scripting->cache;
+}
+
+struct library_shelf *scripting_shelf(const struct scripting *scripting) {
+    return scripting->shelf;
+}
+
+size_t scripting_bytes(const struct worker *worker) {
+    const struct scripting *scripting = atomic_load(&worker->dispatcher->scripting);
+    return scripting == NULL ? 0 : script_state_bytes(scripting->state);
+}
+
+static bool reserve_keys(struct scripting *scripting, uint32_t count) {
+    if (count <= scripting->key_capacity) return true;
+    struct key *keys = realloc(scripting->keys, count * sizeof *keys);
+    if (keys != NULL) scripting->keys = keys;
+    uint32_t *positions = realloc(scripting->positions, count * sizeof *positions);
+    if (positions != NULL) scripting->positions = positions;
+    if (keys == NULL || positions == NULL) return false;
+    scripting->key_capacity = count;
+    return true;
+}
+
+/* ------------------------------------------------------------------ stray keys */
+
+static bool has_written(const struct scripting *scripting) {
+    return scripting->write != NULL && scripting->write->scope.changes != scripting->changes;
+}
+
+static bool take_one_more(const struct scripting *scripting, uint32_t shard) {
+    struct shard_set *shards = &scripting->execution->frame->shards;
+    return scripting->write != NULL
+               ? scope_try_grow(scripting->write, shards, shard)
+               : scope_try_grow_read((struct read_scope *)(uintptr_t)scripting->read, shards, shard);
+}
+
+static bool take_token(struct scripting *scripting) {
+    if (!scripting->has_token) scripting->has_token = !atomic_flag_test_and_set(&stray_token);
+    return scripting->has_token;
+}
+
+static void give_token(struct scripting *scripting) {
+    if (scripting->has_token) atomic_flag_clear(&stray_token);
+    scripting->has_token = false;
+}
+
+/* With the token, which nobody else has: whoever holds that shard waits for nobody. */
+static bool wait_for_one_more(struct scripting *scripting, uint32_t shard) {
+    bool had_token = scripting->has_token, is_taken;
+    if (!take_token(scripting)) return false;
+    uint64_t began = clock_cycles();
+    do is_taken = take_one_more(scripting, shard);
+    while (!is_taken && clock_cycles_to_ns(clock_cycles() - began) < WAIT_NS);
+    if (!had_token) give_token(scripting);
+    return is_taken;
+}
+
+/* The shard is the scope's, or the run ends. */
+static bool stray_to(struct scripting *scripting, uint32_t shard) {
+    struct worker *worker = scripting->execution->worker;
+    if (scripting->found.strays != NULL)
+        atomic_store_explicit(scripting->found.strays, true, memory_order_relaxed);
+    bool is_granted = take_one_more(scripting, shard);
+    bool is_awaited = !is_granted && (has_written(scripting) || scripting->has_token) &&
+                      wait_for_one_more(scripting, shard);
+    if (is_granted || is_awaited) {
+        counter_add(is_granted ? &worker->strays_granted : &worker->strays_awaited, 1);
+        slow_script_grows(&scripting->slow, scripting->execution->frame->lane, shard);
+        return true;
+    }
+    if (has_written(scripting))
+        counter_add(&worker->strays_undone, 1);
+    else
+        counter_add(&worker->strays_begun_again, 1);
+    struct under_way *under_way = under_way_of(scripting->execution->task);
+    bool is_known = under_way != NULL && shard_set_add(&under_way->found, shard);
+    if (is_known) under_way->has_strayed = true;
+    scripting->restart = is_known ? RESTART_WITH_SHARD : RESTART_WITHOUT_MEMORY;
+    return false;
+}
+
+static bool want_all(struct scripting *scripting) {
+    struct under_way *under_way = under_way_of(scripting->execution->task);
+    if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
+    scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
+    return false;
+}
+
+static bool want_exclusive(struct scripting *scripting) {
+    struct under_way *under_way = under_way_of(scripting->execution->task);
+    if (under_way != NULL) under_way->wants_exclusive = under_way->has_strayed = true;
+    scripting->restart = under_way != NULL ? RESTART_EXCLUSIVE : RESTART_WITHOUT_MEMORY;
+    return false;
+}
+
+/* ------------------------------------------------------------------ what it calls */
+
+static bool is_about_others(const struct command *command) {
+    return command->worker != NULL || command->visit != NULL || command->run != NULL ||
+           command->watch != NULL;
+}
+
+static bool refuse(struct reply *reply, const char *why) {
+    reply_error(reply, why);
+    return false;
+}
+
+/* Redis's checks in Redis's order. */
+static bool may_call(const struct scripting *scripting, const struct command *command, uint32_t count,
+                     struct reply *reply) {
+    if (command == NULL) return refuse(reply, "ERR Unknown Redis command called from script");
+    if (!command_arity_fits(command, count))
+        return refuse(reply, "ERR Wrong number of args calling Redis command from script");
+    if ((command->flags & COMMAND_NOSCRIPT) != 0 || is_about_others(command))
+        return refuse(reply, "ERR This Redis command is not allowed from script");
+    bool writes = (command->flags & COMMAND_WRITE) != 0;
+    if (writes && scripting->only_reads)
+        return refuse(reply, "ERR Write commands are not allowed from read-only scripts.");
+    if ((command->flags & COMMAND_DENYOOM) != 0 && scripting->is_short_of_memory && !has_written(scripting))
+        return refuse(reply, ERROR_OUT_OF_MEMORY);
+    return true;
+}
+
+static const struct command *command_of(const struct bulk *arguments, uint32_t count) {
+    const struct command *command = command_find(&arguments[0]);
+    if (command == NULL || command->subcommands == NULL || count < 2) return command;
+    const struct command *subcommand = command_find_subcommand(command, &arguments[1]);
+    return subcommand != NULL ? subcommand : command->plain != NULL ? command : NULL;
+}
+
+/* Finds its keys, and has their shards. */
+static bool take_keys(struct scripting *scripting, struct call *call, struct reply *reply) {
+    const struct command *command = call->command;
+    struct keyspace *keyspace = scripting->execution->frame->keyspace;
+    const struct scope *scope = &scripting->read->scope;
+    if (scope->held != NULL && (command->walk != NULL || (command->flags & COMMAND_ALL_SHARDS) != 0))
+        return want_all(scripting);
+    if (scope->held != NULL && (command->flags & COMMAND_FINDS) != 0) return want_all(scripting);
+    if (scripting->write == NULL && call_writes(call)) return want_exclusive(scripting);
+    if (!reserve_keys(scripting, call->count)) return refuse(reply, ERROR_NO_MEMORY);
+    int found =
+        command_find_keys(command, call->arguments, call->count, scripting->positions, NULL, call->count);
+    for (int i = 0; i < found; i++) {
+        const struct bulk *argument = &call->arguments[scripting->positions[i]];
+        scripting->keys[i] = keyspace_key(keyspace, call->database, argument->data, argument->length);
+        uint64_t hash = scripting->keys[i].hash;
+        if (!scope_holds(scope, hash) && !stray_to(scripting, keyspace_shard_of(keyspace, hash)))
+            return false;
+    }
+    call->keys = scripting->keys;
+    call->key_count = found < 0 ? 0 : (uint32_t)found;
+    return true;
+}
+
+static void call_one(struct scripting *scripting, struct call *call, struct reply *reply) {
+    struct execution inner = *scripting->execution;
+    if (call->command->session != NULL)
+        call->command->session(&scripting->session, call, reply);
+    else
+        execute_inside(&inner, call, scripting->write, scripting->read, reply);
+}
+
+static enum script_verdict on_call(void *context, const struct bulk *arguments, uint32_t count,
+                                   struct reply *reply) {
+    struct scripting *scripting = context;
+    const struct execution *execution = scripting->execution;
+    struct call call = {
+        .command = command_of(arguments, count),
+        .arguments = arguments,
+        .count = count,
+        .database = scripting->session.database,
+        .protocol = reply->protocol,
+        .now = execution->call.now,
+        .stands_at = execution->call.stands_at,
+        .session = &scripting->session,
+        .keyspace = execution->call.keyspace,
+    };
+    reply_errors_clear(reply);
+    if (!may_call(scripting, call.command, count, reply)) return SCRIPT_GOES_ON;
+    bool has_shards = take_keys(scripting, &call, reply);
+    if (scripting->restart != RESTART_NOT) return SCRIPT_ENDS;
+    if (!has_shards) return SCRIPT_GOES_ON;
+    uint64_t began = clock_cycles();
+    call_one(scripting, &call, reply);
+    call.database = scripting->session.database; /* a line of SELECT has the new one */
+    script_notes_call(&scripting->notes, &call, clock_cycles_to_ns(clock_cycles() - began) + 1,
+                      reply->error_count > 0 ? reply->error_code : NULL);
+    return SCRIPT_GOES_ON;
+}
+
+/* Every few microseconds. */
+static enum script_verdict on_turn(void *context) {
+    struct scripting *scripting = context;
+    uint64_t nanoseconds = clock_cycles_to_ns(clock_cycles() - scripting->began);
+    if (nanoseconds < SHORT_NS) return SCRIPT_GOES_ON;
+    bool is_undone = scripting->read->scope.held != NULL || !has_written(scripting);
+    if (scripting->may_leave && is_undone) {
+        scripting->restart = RESTART_ELSEWHERE;
+        return SCRIPT_ENDS;
+    }
+    scripting->is_ended =
+        slow_script_goes_on(&scripting->slow, scripting->execution->frame->lane, nanoseconds,
+                            has_written(scripting), scripting->read->scope.held);
+    return scripting->is_ended ? SCRIPT_ENDS : SCRIPT_GOES_ON;
+}
+
+static int on_may_run(void *context, const struct bulk *arguments, uint32_t count) {
+    (void)context;
+    return command_of(arguments, count) == NULL ? -1 : 1;
+}
+
+static void on_log(void *context, int level, const char *text, size_t length) {
+    struct scripting *scripting = context;
+    script_notes_log(&scripting->notes, level, text, length);
+}
+
+static void on_set_replication(void *context, int flags) {
+    (void)context;
+    (void)flags;
+}
+
+static const struct script_host host = {on_call, on_turn, on_may_run, on_log, on_set_replication};
+
+/* ------------------------------------------------------------------ a run */
+
+/* "numkeys key ... argument ...": replies what is wrong with the number. */
+static bool read_counts(const struct call *call, uint32_t *keys, struct reply *reply) {
+    int64_t count;
+    const char *wrong = call->command->is_function ? "ERR Bad number of keys provided" : NULL;
+    if (!argument_integer(&call->arguments[2], &count, reply, wrong)) return false;
+    if (count > (int64_t)call->count - 3)
+        return refuse(reply, "ERR Number of keys can't be greater than number of args");
+    if (count < 0) return refuse(reply, "ERR Number of keys can't be negative");
+    *keys = (uint32_t)count;
+    return true;
+}
+
+static bool find(struct scripting *scripting, const struct call *call, struct reply *reply) {
+    uint32_t keys;
+    bool finds_first = call->command->is_function; /* as Redis looks at them */
+    if (finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
+    if (!read_counts(call, &keys, reply)) return false;
+    if (!finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
+    uint32_t flags = scripting->found.flags;
+    bool says_read = (call->command->flags & COMMAND_READONLY) != 0;
+    if (says_read && (flags & (SCRIPT_NO_WRITES | SCRIPT_SAYS_NOTHING)) == 0)
+        return refuse(reply, "ERR Can not execute a script with write flag using *_ro command.");
+    scripting->only_reads = says_read || (flags & SCRIPT_NO_WRITES) != 0;
+    return true;
+}
+
+static bool may_restart(const struct scripting *scripting) {
+    return scripting->write != NULL && scripting->read->scope.held != NULL;
+}
+
+/* In the scope. What it has replied is forgotten if it is to begin again. */
+static void run(struct scripting *scripting, struct execution *execution, const struct call *call,
+                struct write_scope *write, const struct read_scope *read, struct reply *reply) {
+    uint32_t keys;
+    assert(read != NULL && "a script has a scope");
+    if (!read_counts(call, &keys, reply)) return;
+    scripting->execution = execution;
+    scripting->call = call;
+    scripting->write = write;
+    scripting->read = read;
+    scripting->restart = RESTART_NOT;
+    scripting->changes = write == NULL ? 0 : write->scope.changes;
+    scripting->session = (struct session){.id = call->session->id,
+                                          .database = call->database,
+                                          .protocol = 2,
+                                          .is_authenticated = true,
+                                          .is_no_touch = call->session->is_no_touch};
+    struct script_run at_hand = {
+        .host = &host,
+        .context = scripting,
+        .name = scripting->found.name,
+        .keys = call->arguments + 3,
+        .arguments = call->arguments + 3 + keys,
+        .key_count = keys,
+        .argument_count = call->count - 3 - keys,
+        .is_function = scripting->found.is_function,
+    };
+    scripting->began = clock_cycles();
+    scripting->is_ended = false;
+    /* What a library keeps in its own variables can't be taken back: one that strays should not begin
+     * again. */
+    if (may_restart(scripting) && scripting->found.strays != NULL && atomic_load(scripting->found.strays))
+        (void)take_token(scripting);
+    slow_script_begin(&scripting->slow, at_hand.name, at_hand.is_function, call);
+    bool is_done = script_run(scripting->state, scripting->found.function, &at_hand, reply) == SCRIPT_DONE;
+    if (!is_done) script_rewind(scripting->state);
+    give_token(scripting);
+    slow_script_end(&scripting->slow, read->scope.held);
+    if (scripting->is_ended)
+        reply_error_format(reply, "ERR Script killed by user with SCRIPT KILL... script: %s, on @user_%s:%d.",
+                           at_hand.name, at_hand.is_function ? "function" : "script",
+                           script_ended_line(scripting->state));
+}
+
+static void begin_again(struct execution *execution) {
+    struct further *further = &execution->task->under_way->further;
+    execution->call.further = further;
+    further->wants_shards = true;
+}
+
+static void run_writing(struct write_scope *scope, const struct call *call, struct reply *reply);
+
+/* The scope's run, which it may have to take back. */
+static void run_in_scope(const struct call *call, struct write_scope *write, const struct read_scope *read,
+                         struct reply *reply) {
+    struct execution *execution = execution_of_call(call);
+    struct scripting *scripting = scripting_of(execution->worker);
+    struct undo undo;
+    bool is_undone = write != NULL && read->scope.held != NULL;
+    script_notes_clear(&scripting->notes);
+    script_notes_begin(&scripting->notes, call);
+    if (is_undone) undo_begin(&undo, write);
+    run(scripting, execution, call, write, read, reply);
+    if (is_undone) undo_conclude(&undo, scripting->restart == RESTART_NOT);
+    if (scripting->restart == RESTART_NOT) return;
+    script_notes_clear(&scripting->notes);
+    if (scripting->restart == RESTART_ELSEWHERE) return;
+    if (scripting->restart == RESTART_WITHOUT_MEMORY) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    struct under_way *under_way = execution->task->under_way;
+    if (under_way->wants_all) scripting->row.flags |= COMMAND_ALL_SHARDS;
+    if (under_way->wants_exclusive) {
+        scripting->row.read = NULL;
+        scripting->row.write = run_writing;
+    }
+    begin_again(execution);
+}
+
+/* ------------------------------------------------------------------ in a transaction */
+
+void script_begin_row(const struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting == NULL) return;
+    script_notes_clear(&scripting->notes);
+    scripting->may_leave = may_leave(execution);
+}
+
+void script_end_one(const struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting != NULL) script_notes_publish_next(&scripting->notes, execution);
+}
+
+void script_end_row(const struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting != NULL) script_notes_publish_counts(&scripting->notes, execution);
+}
+
+void script_run_inside(struct execution *execution, const struct call *call, struct write_scope *write,
+                       const struct read_scope *read, struct reply *reply) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting == NULL) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    script_notes_begin(&scripting->notes, call);
+    if (!find(scripting, call, reply)) return;
+    bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
+    scripting->is_short_of_memory = execution->is_short_of_memory && says_nothing;
+    if (execution->is_short_of_memory && !says_nothing && !scripting->only_reads &&
+        (scripting->found.flags & SCRIPT_ALLOW_OOM) == 0) {
+        reply_error(reply, ERROR_OUT_OF_MEMORY);
+        return;
+    }
+    size_t mark = reply_mark(reply);
+    run(scripting, execution, call, write, read, reply);
+    if (scripting->restart == RESTART_NOT) return;
+    reply_truncate(reply, mark);
+    if (scripting->restart == RESTART_WITHOUT_MEMORY) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    execution->begins_again = true;
+    execution->begins_elsewhere = scripting->restart == RESTART_ELSEWHERE;
+    if (!execution->begins_elsewhere) begin_again(execution);
+}
+
+/* ------------------------------------------------------------------ by itself */
+
+static void run_reading(const struct read_scope *scope, const struct call *call, struct reply *reply) {
+    run_in_scope(call, NULL, scope, reply);
+}
+
+static void run_writing(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    run_in_scope(call, scope, &scope->reading, reply);
+}
+
+static void fill_row(struct scripting *scripting, const struct command *command,
+                     const struct under_way *under_way) {
+    bool wants_all = under_way != NULL && under_way->wants_all,
+         wants_exclusive = under_way != NULL && under_way->wants_exclusive;
+    struct command row = *command;
+    bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
+    row.flags = wants_all ? COMMAND_ALL_SHARDS : 0;
+    if (!scripting->may_leave) row.flags |= COMMAND_LONG;
+    if (scripting->only_reads && !wants_exclusive) {
+        row.read = run_reading;
+    } else if (scripting->only_reads) {
+        row.write = run_writing;
+    } else {
+        row.write = run_writing;
+        row.flags |= COMMAND_WRITE | COMMAND_MAY_REPLICATE;
+        if (!says_nothing && (scripting->found.flags & SCRIPT_ALLOW_OOM) == 0) row.flags |= COMMAND_DENYOOM;
+    }
+    row.run = NULL;
+    scripting->row = row;
+}
+
+enum outcome script_look_for_memory(struct execution *execution) {
+    bool is_made = true;
+    size_t mark = reply_mark(execution->reply);
+    execution->is_short_of_memory = false;
+    if (execution->task->is_closer || !eviction_is_limited(execution->frame->lane)) return OUTCOME_DONE;
+    if (make_room(execution, room_needed(execution), &is_made) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (is_made) return OUTCOME_DONE;
+    reply_truncate(execution->reply, mark);
+    reply_errors_clear(execution->reply);
+    execution->is_rejected = false;
+    execution->is_short_of_memory = true;
+    return OUTCOME_DONE;
+}
+
+/* A script that says nothing of itself is run though there is no memory, and its commands are judged. */
+static enum outcome look_for_memory(struct scripting *scripting, struct execution *execution) {
+    bool is_judged = !scripting->only_reads && (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
+    if (is_judged && script_look_for_memory(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    scripting->is_short_of_memory = is_judged && execution->is_short_of_memory;
+    return OUTCOME_DONE;
+}
+
+static enum outcome run_here(struct scripting *scripting, struct execution *execution) {
+    const struct command *command = execution->call.command;
+    const struct under_way *under_way = execution->task->under_way;
+    enum outcome outcome;
+    fill_row(scripting, command, under_way);
+    execution->call.command = &scripting->row;
+    if (!find_keys(execution))
+        outcome = execution_lacks_memory(execution);
+    else if (look_for_memory(scripting, execution) == OUTCOME_PARKED)
+        outcome = OUTCOME_PARKED;
+    else
+        outcome = run_with_scope(execution);
+    execution->call.command = command;
+    return outcome;
+}
+
+enum outcome script_run_whole(struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting == NULL) return execution_lacks_memory(execution);
+    script_notes_clear(&scripting->notes);
+    if (!find(scripting, &execution->call, execution->reply)) {
+        script_notes_begin(&scripting->notes, &execution->call);
+        script_notes_publish_next(&scripting->notes, execution);
+        return OUTCOME_DONE;
+    }
+    if (!scripting->only_reads && script_waits_for_pause(execution)) return OUTCOME_PARKED;
+    scripting->may_leave = may_leave(execution);
+    scripting->restart = RESTART_NOT;
+    execution->call.stands_at = clock_wall_us();
+    if (run_here(scripting, execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (scripting->restart == RESTART_ELSEWHERE) {
+        if (leave(execution)) return OUTCOME_PARKED;
+        scripting->may_leave = false;
+        if (run_here(scripting, execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    }
+    if (scripting->notes.first != NULL) script_notes_publish_next(&scripting->notes, execution);
+    script_notes_publish_counts(&scripting->notes, execution);
+    return OUTCOME_DONE;
+}
