@@ -2,8 +2,8 @@
 #
 # A build is a variant, and lives in build/<variant>/:
 #   release   what is installed and measured        debug     with assertions, easy to step through
-#   asan      AddressSanitizer and UBSan            tsan      ThreadSanitizer
-#   coverage  counts lines                          fuzz      for libFuzzer
+#   asan      AddressSanitizer and UBSan, fuzzers   tsan      ThreadSanitizer
+#   coverage  counts lines
 # LOCK=pthread builds any of them with pthread_rwlock_t in place of our own lock, in build/<variant>-pthread/.
 # PLANT=NAME builds it with one of the bugs that the tests must find (tests/planted names them), in build/<variant>-plant-<name>/.
 # New files in the folders below need no change here.
@@ -45,7 +45,7 @@ C_FILES := $(PRODUCT) $(SUPPORT) $(STORM) $(UNITS) $(INTEGRATIONS) $(STRESSES) $
 H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h tests/*.h tests/*/*.h bench/*.h bench/*/*.h)
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev liblua5.1-0-dev lua-cjson-dev lua-bitop-dev
-TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
+TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 lld-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
 	libcmocka-dev libhiredis-dev spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
 
@@ -55,7 +55,7 @@ BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnup
 WARNINGS = -Wall -Wextra -Wconversion -Wno-missing-field-initializers
 # The server names a header by its path from here; the library, which others build in as well, from where it stands.
 LANGUAGE = -std=c11 -D_GNU_SOURCE -I.
-COMMON = $(LANGUAGE) -g $(WARNINGS) -Werror -MMD -MP
+COMMON = $(LANGUAGE) $(DEBUG_INFO) $(WARNINGS) -Werror -MMD -MP
 
 # What the processor offers against jumps to where nobody should jump.
 BRANCHES_x86_64 = -fcf-protection
@@ -68,17 +68,20 @@ LINK_release = -pie -Wl,-z,relro,-z,now
 LIBS_release = -ljemalloc
 COMPILE_debug = $(CC) -O1 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC
 LIBS_debug = -ljemalloc
-# The locks' rules: guard.h has the words, clang checks them wherever this is built.
-COMPILE_asan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-Wthread-safety -Wthread-safety-beta
-COMPILE_tsan = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=thread
+# What a sanitizer shows are lines of functions, so that is all that it is told of them, and the linker is a quick one.
+SANITIZED = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER
+DEBUG_INFO_asan = -g1
+DEBUG_INFO_tsan = -g1
+LINK_asan = -fuse-ld=lld
+LINK_tsan = -fuse-ld=lld
+# The locks' rules: guard.h has the words, clang checks them wherever this is built. It also tells libFuzzer where it has been.
+COMPILE_asan = $(SANITIZED) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wthread-safety -Wthread-safety-beta
+COMPILE_tsan = $(SANITIZED) -fsanitize=thread
 COMPILE_coverage = $(CC) -O0 -DDEBUG_ASSERTIONS -DUSE_JEMALLOC -DIS_SLOW_BUILD=1 --coverage -fprofile-update=atomic
 LIBS_coverage = -ljemalloc
-COMPILE_fuzz = $(CLANG) -O1 -fno-omit-frame-pointer -DDEBUG_ASSERTIONS -DUSE_SANITIZER -fsanitize=fuzzer-no-link,address,undefined \
-	-fno-sanitize-recover=all
 
 ifeq ($(COMPILE_$(VARIANT)),)
-$(error VARIANT=$(VARIANT): there are release, debug, asan, tsan, coverage and fuzz)
+$(error VARIANT=$(VARIANT): there are release, debug, asan, tsan and coverage)
 endif
 ifeq ($(LOCK),own)
 BUILD = build/$(VARIANT)
@@ -93,8 +96,9 @@ BUILD := $(BUILD)-plant-$(PLANT)
 COMMON += -DPLANT_$(shell echo $(PLANT) | tr a-z A-Z)
 endif
 
+DEBUG_INFO = $(or $(DEBUG_INFO_$(VARIANT)),-g)
 COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
-LINK = $(COMPILE_$(VARIANT)) -g $(LINK_$(VARIANT))
+LINK = $(COMPILE_$(VARIANT)) $(DEBUG_INFO) $(LINK_$(VARIANT))
 # Lua is linked in, so that a server runs where only its binary is.
 LIBS = $(LIBS_$(VARIANT)) -luring -lcrypto -l:liblua5.1-cjson.a -l:liblua5.1-bitop.a -l:liblua5.1.a -lm -lpthread
 
@@ -110,7 +114,7 @@ programs = $(patsubst %.c,$(BUILD)/%,$(1))
 help: ## list the targets
 	@echo 'make [TARGET] [NAME=value ...]'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
-	@echo 'Builds: VARIANT=release|debug|asan|tsan|coverage|fuzz, LOCK=own|pthread. Below build/.'
+	@echo 'Builds: VARIANT=release|debug|asan|tsan|coverage, LOCK=own|pthread. Below build/.'
 
 all: $(BUILD)/latchkey $(BUILD)/liblatchkey.a ## build server and library, as VARIANT and LOCK say (release)
 
@@ -180,11 +184,11 @@ $(BUILD)/bench/simulate: $(call objects,$(POLICIES) $(WORKLOADS))
 $(BUILD)/bench/replay: $(call objects,$(WORKLOADS))
 
 units: $(call programs,$(UNITS))
-integrations: $(BUILD)/latchkey $(call programs,$(INTEGRATIONS))
+integrations: $(call programs,$(INTEGRATIONS))
 stresses: $(BUILD)/latchkey $(call programs,$(STRESSES))
 benches: $(call programs,$(BENCHES))
 fuzzers:
-	@$(MAKE) --no-print-directory VARIANT=fuzz $(patsubst %.c,build/fuzz/%,$(FUZZERS))
+	@$(MAKE) --no-print-directory VARIANT=asan $(patsubst %.c,build/asan/%,$(FUZZERS))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

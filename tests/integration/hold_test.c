@@ -14,20 +14,8 @@
 
 #include "tests/support.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifdef IS_SANITIZED
 #define PARKED 2000
 #define ROUNDS 10
-#else
-#define PARKED 10000
-#define ROUNDS 50
-#endif
 
 static struct server *start(void) {
     return server_start((const char *const[]){"--threads", "4", "--maxclients", "12000",
