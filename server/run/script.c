@@ -111,6 +111,11 @@ struct library_shelf *scripting_shelf(const struct scripting *scripting) {
     return scripting->shelf;
 }
 
+bool scripting_tidy(struct worker *worker) {
+    struct scripting *scripting = atomic_load_explicit(&worker->dispatcher->scripting, memory_order_relaxed);
+    return scripting != NULL && script_state_tidy(scripting->state);
+}
+
 size_t scripting_bytes(const struct worker *worker) {
     const struct scripting *scripting = atomic_load(&worker->dispatcher->scripting);
     return scripting == NULL ? 0 : script_state_bytes(scripting->state);

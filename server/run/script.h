@@ -35,6 +35,8 @@ struct scripting *scripting_of(struct worker *worker);
 void scripting_free(struct scripting *scripting);
 struct script_cache *scripting_cache(const struct scripting *scripting);
 struct library_shelf *scripting_shelf(const struct scripting *scripting);
+/* Between requests: collects some of what scripts have left behind. True if there is more of it. */
+bool scripting_tidy(struct worker *worker);
 /* Memory of its Lua state. Any thread. */
 size_t scripting_bytes(const struct worker *worker);
 

@@ -6,6 +6,7 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/config/config.h"
+#include "server/worker/worker.h"
 
 #define BUSY_WITH_SCRIPT                                                                                     \
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
@@ -126,7 +127,8 @@ bool slow_script_goes_on(struct slow_script *slow, struct lane *lane, uint64_t n
     int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed);
     if (patience > 0 && !slow->is_busy && nanoseconds / 1000000 >= (uint64_t)patience)
         become_busy(slow, lane, held);
-    return !has_written && atomic_load(&slow->is_killed);
+    bool is_in_the_way = slow->is_busy && workers_stop_at() != 0;
+    return !has_written && (is_in_the_way || atomic_load(&slow->is_killed));
 }
 
 void slow_script_grows(struct slow_script *slow, struct lane *lane, uint32_t shard) {

@@ -40,7 +40,7 @@ void slow_script_free(struct slow_script *slow);
 /* A run begins. name and call stay until its end. */
 void slow_script_begin(struct slow_script *slow, const char *name, bool is_function, const struct call *call);
 /* Now and then in one that has taken more than a moment: nanoseconds so far, and the shards that it holds
- * (NULL: all). True: it has been killed. */
+ * (NULL: all). True: it has been killed, or keeps the server from its end. */
 bool slow_script_goes_on(struct slow_script *slow, struct lane *lane, uint64_t nanoseconds, bool has_written,
                          const struct shard_set *held);
 /* It holds one more. */

@@ -11,6 +11,7 @@
 #include "maxmemory.h"
 #include "park.h"
 #include "pause.h"
+#include "script.h"
 #include "wait.h"
 
 /* How often the limit on memory is adapted to what clients and the process use, while there is one. */
@@ -80,7 +81,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     counter_subtract(&worker->ended_bytes, ended - dispatcher->ended_watches.bytes);
     if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
     blocking_wake(); /* of clients told that what they waited for has expired or been evicted */
-    bool is_freeing = false;
+    bool is_freeing = false, is_tidying = (is_due || is_idle) && scripting_tidy(worker);
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
     if (is_due || is_anybody_waiting || lane_has_slices(lane)) is_freeing = lane_reclaim(lane);
     if (!is_anybody_waiting) dispatcher->memory_wakes = 0;
@@ -91,7 +92,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         dispatcher->memory_woken = now;
         return 0;
     }
-    if (is_freeing || sweep == 0) return 0;
+    if (is_freeing || is_tidying || sweep == 0) return 0;
     if (is_anybody_waiting) return 1;
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;

@@ -90,7 +90,7 @@ static void read_array(struct source *source, int64_t count) {
 /* Elements, or names and values; what can't be a table's key (null, nan) isn't there. */
 static void read_fields(struct source *source, int64_t count, bool is_map) {
     lua_State *lua = source->lua;
-    lua_createtable(lua, 0, (int)count);
+    lua_newtable(lua);
     for (int64_t i = 0; i < count; i++) {
         read_value(source);
         if (is_map)
