@@ -233,8 +233,10 @@ struct command {
     const char *name; /* lower case; a subcommand's is "config|get" */
     int arity;        /* as Redis: name and subcommand included, negative: at least */
     uint32_t flags;
-    struct key_spec keys[4];
-    find_keys_function *find_keys; /* goes before the specs, which clients are told */
+    /* Three that are assigned at start stand here, among what each request looks at: */
+    uint32_t id;       /* index of its statistics */
+    uint32_t only_key; /* index of the argument that is its one key; 0: it has none or several */
+    bool has_scope;    /* its function is called in a scope, with the shards of its keys or with all */
     read_function *read;
     write_function *write;
     room_function *room; /* NULL: what it needs is what its arguments take */
@@ -255,6 +257,8 @@ struct command {
     check_function *check;
     visit_function *visit;
     conclude_function *conclude;
+    struct key_spec keys[4];
+    find_keys_function *find_keys; /* goes before the specs, which clients are told */
     /* ACL categories beyond those that flags imply, blank-separated: "keyspace dangerous" */
     const char *categories;
     const char *since;
@@ -267,9 +271,7 @@ struct command {
     const char *deprecated; /* "6.2.0:what to use instead", or NULL */
 
     /* What follows is assigned at start. */
-    uint32_t id;           /* index of its statistics */
     const char *full_name; /* as clients are told: the name, or the command's that hides it */
-    uint32_t only_key;     /* index of the argument that is its one key; 0: it has none or several */
     const struct command *parent;
     struct command *subcommands;
     uint32_t subcommand_count;

@@ -146,6 +146,7 @@ static struct command *row_place(struct command *place, const struct command *ro
     place->parent = parent;
     place->full_name = is_hidden ? parent->name : row->name;
     place->only_key = has_only_key(row) ? (uint32_t)row->keys[0].first : 0;
+    place->has_scope = row->run == NULL && (row->read != NULL || row->write != NULL || row->watch != NULL);
     place->id = is_hidden ? parent->id : count_all;
     if (!is_hidden) by_id[count_all++] = place;
     return place;

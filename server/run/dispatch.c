@@ -142,22 +142,27 @@ uint64_t dispatch_parked_count(const struct worker *worker) {
 
 /* ------------------------------------------------------------------ a request */
 
-static enum outcome run_command(struct execution *execution) {
+/* What it waited for is there: replies. false: it is to be run. */
+static __attribute__((noinline)) bool answer(struct execution *execution, struct under_way *under_way) {
+    if (under_way->blocked != NULL && wait_answer(execution, under_way)) return true;
+    if (under_way->errand == NULL) return false;
+    leave_answer(execution, under_way);
+    return true;
+}
+
+static __attribute__((noinline)) enum outcome run_without_keys(struct execution *execution) {
     const struct command *command = execution->call.command;
-    struct under_way *under_way = execution->task->under_way;
-    if (under_way != NULL && under_way->blocked != NULL && wait_answer(execution, under_way))
-        return OUTCOME_DONE;
-    if (under_way != NULL && under_way->errand != NULL) {
-        leave_answer(execution, under_way);
-        return OUTCOME_DONE;
-    }
     if (command->run != NULL) return command->run(execution);
-    if (command->plain != NULL || command->session != NULL || command->worker != NULL) {
-        execute_without_shards(execution);
-        return OUTCOME_DONE;
-    }
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
+    execute_without_shards(execution);
+    return OUTCOME_DONE;
+}
+
+static enum outcome run_command(struct execution *execution) {
+    struct under_way *under_way = execution->task->under_way;
+    if (under_way != NULL && answer(execution, under_way)) return OUTCOME_DONE;
+    if (!execution->call.command->has_scope) return run_without_keys(execution);
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!find_keys(execution)) return execution_lacks_memory(execution);
 #ifdef PLANT_CLOSED_GATE

@@ -73,7 +73,7 @@ void execute_conclude_waits(struct execution *execution, struct write_scope *sco
     if (execution->block.wants) register_waiter(execution, scope);
 }
 
-bool execute_without_lock(struct execution *execution) {
+inline bool execute_without_lock(struct execution *execution) {
     struct frame *frame = execution->frame;
     struct read_scope scope;
     if ((execution->call.command->flags & COMMAND_OPTIMISTIC) == 0 || execution->call.key_count > LOOK_SHARDS)

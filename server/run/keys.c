@@ -76,13 +76,9 @@ static void find_only(struct execution *execution) {
     call->key_count = 1;
 }
 
-bool find_keys(struct execution *execution) {
+static __attribute__((noinline)) bool find_several(struct execution *execution) {
     struct frame *frame = execution->frame;
     struct call *call = &execution->call;
-    if (call->command->only_key != 0) {
-        find_only(execution);
-        return true;
-    }
     if (call->count > FRAME_KEYS) {
         if (!find_many(execution)) return false;
     } else {
@@ -93,5 +89,11 @@ bool find_keys(struct execution *execution) {
     /* Several keys at once: their lines are fetched together, not one after the other. */
     if (call->key_count > 1 && lane_is_inside(frame->lane))
         keyspace_prefetch(frame->lane, call->keys, call->key_count);
+    return true;
+}
+
+inline bool find_keys(struct execution *execution) {
+    if (execution->call.command->only_key == 0) return find_several(execution);
+    find_only(execution);
     return true;
 }

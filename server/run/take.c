@@ -344,8 +344,8 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
     }
 }
 
-inline enum outcome run_with_keys(struct execution *execution) {
-    if (execute_without_lock(execution)) return OUTCOME_DONE;
+/* Not by a look. */
+static __attribute__((noinline)) enum outcome run_with_locks(struct execution *execution) {
     bool is_again;
     enum outcome outcome;
     do outcome = run_with_shards(execution, &is_again);
@@ -353,15 +353,25 @@ inline enum outcome run_with_keys(struct execution *execution) {
     return outcome;
 }
 
+inline enum outcome run_with_keys(struct execution *execution) {
+    return execute_without_lock(execution) ? OUTCOME_DONE : run_with_locks(execution);
+}
+
 /* What comes before the first try isn't repeated for a closer: it would be held up by the gate that it keeps
- * closed itself.
- *
- * Here and in what it calls `inline` is a hint to the linker, which sees all files at once: a small request
+ * closed itself. */
+static __attribute__((noinline)) enum outcome run_with_more(struct execution *execution) {
+    bool is_again;
+    if (!execution->task->is_closer && (execution->call.command->flags & COMMAND_ONE_DATABASE) != 0)
+        return run_with_database(execution);
+    enum outcome outcome = run_with_gate(execution, &is_again);
+    return is_again ? run_with_keys(execution) : outcome;
+}
+
+/* Here and in what it calls `inline` is a hint to the linker, which sees all files at once: a small request
  * spends as long on calls as on what they do. */
 inline enum outcome run_with_scope(struct execution *execution) {
-    const struct command *command = execution->call.command;
-    bool is_closer = execution->task->is_closer, is_again;
-    if ((command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
+    bool is_closer = execution->task->is_closer;
+    if ((execution->call.command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
         /* Without a limit there is room for anything, and no need to ask the allocator about each
          * argument. */
@@ -369,13 +379,8 @@ inline enum outcome run_with_scope(struct execution *execution) {
             execution, eviction_is_limited(execution->frame->lane) ? room_needed(execution) : 0, &is_made);
         if (!is_made) return outcome;
     }
-    if (is_closer || wants_all(execution)) {
-        if (!is_closer && (command->flags & COMMAND_ONE_DATABASE) != 0) return run_with_database(execution);
-        enum outcome outcome = run_with_gate(execution, &is_again);
-        if (!is_again) return outcome;
-    } else {
-        if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
-        if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
-    }
+    if (is_closer || wants_all(execution)) return run_with_more(execution);
+    if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
+    if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
     return run_with_keys(execution);
 }

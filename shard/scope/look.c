@@ -18,7 +18,7 @@ void scope_look(struct read_scope *scope, struct lane *lane, struct look *look, 
 
 /* Each shard is unchanged since before anything was read of it, so the moment before the first check is one
  * at which all was there. */
-bool scope_end_look(struct read_scope *scope) {
+inline bool scope_end_look(struct read_scope *scope) {
     struct look *look = scope->scope.look;
     struct lane *lane = scope->scope.lane;
     lane->scopes--;
