@@ -145,8 +145,12 @@ void storm_begin(struct storm *storm, struct actor *actors, uint32_t count) {
         if (pthread_create(&actors[i].thread, NULL, actor_play, &actors[i]) != 0) abort();
 }
 
-void storm_end(struct storm *storm, struct actor *actors, uint32_t count) {
+void storm_abate(struct storm *storm) {
     atomic_store(&storm->is_over, true);
+}
+
+void storm_end(struct storm *storm, struct actor *actors, uint32_t count) {
+    storm_abate(storm);
     for (uint32_t i = 0; i < count; i++) pthread_join(actors[i].thread, NULL);
     pthread_mutex_lock(&storm->mutex);
     playing_count = 0;

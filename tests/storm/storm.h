@@ -76,8 +76,10 @@ struct actor {
  * answered at once has others. They are few, since a server has few holds at once. */
 extern const char *const storm_slow_keys[];
 
-/* Starts so many actors, of whom every fourth is heavy; ends them, and their connections. */
+/* Starts so many actors, of whom every fourth is heavy; tells them, and who looks on, that it is over; ends
+ * them, and their connections. */
 void storm_begin(struct storm *storm, struct actor *actors, uint32_t count);
+void storm_abate(struct storm *storm);
 void storm_end(struct storm *storm, struct actor *actors, uint32_t count);
 /* Fills what heavy acts work on, and finds out how much of it is enough for a moment. */
 void storm_prepare(struct storm *storm);
