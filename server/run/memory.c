@@ -31,7 +31,7 @@ size_t room_needed(const struct execution *execution) {
     size_t bytes = 0;
     if (transaction == NULL) return room_of(execution->call.arguments, execution->call.count);
     for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
-        if ((queued->command->flags & COMMAND_DENYOOM) != 0)
+        if ((queued->command->flags & COMMAND_DENYOOM) != 0 || queued->command->script != NULL)
             bytes += room_of(queued->arguments, queued->count);
     return bytes;
 }

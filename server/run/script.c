@@ -192,7 +192,8 @@ static bool stray_to(struct scripting *scripting, uint32_t shard) {
 
 static bool want_all(struct scripting *scripting) {
     struct under_way *under_way = under_way_of(scripting->execution->task);
-    if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
+    /* What has all of it has it exclusively: nobody else is there anyway. */
+    if (under_way != NULL) under_way->wants_all = under_way->wants_exclusive = under_way->has_strayed = true;
     scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
     return false;
 }
@@ -247,7 +248,8 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
     if (scope->held != NULL && (command->walk != NULL || (command->flags & COMMAND_ALL_SHARDS) != 0))
         return want_all(scripting);
     if (scope->held != NULL && (command->flags & COMMAND_FINDS) != 0) return want_all(scripting);
-    if (scripting->write == NULL && call_writes(call)) return want_exclusive(scripting);
+    if (scripting->write == NULL && command->write != NULL && call_writes(call))
+        return want_exclusive(scripting);
     if (!reserve_keys(scripting, call->count)) return refuse(reply, ERROR_NO_MEMORY);
     int found =
         command_find_keys(command, call->arguments, call->count, scripting->positions, NULL, call->count);
