@@ -1,5 +1,7 @@
 #include "maxmemory.h"
 
+#include "shard/base/guard.h"
+#include "shard/base/mutex.h"
 #include "shard/evict/eviction.h"
 #include "server/config/config.h"
 #include "server/base/log.h"
@@ -47,25 +49,32 @@ int64_t limit_reserve(int64_t maxmemory, int64_t may_have, int64_t fixed, int64_
     return needed - left < maxmemory / 2 ? needed - left : maxmemory / 2;
 }
 
+int64_t limit_step(struct limit_kept *kept, int64_t room, int64_t others, int64_t used) {
+    if (others >= kept->most) {
+        *kept = (struct limit_kept){others, INT64_MAX};
+        return room - others;
+    }
+    int64_t present = eviction_limit_holding(used);
+    kept->most -= (kept->most - others) / KEPT_TICKS;
+    if (present < kept->data) kept->data = present;
+    int64_t data = kept->data < room - others ? kept->data : room - others;
+    return data > room - kept->most ? data : room - kept->most;
+}
+
 void limit_tick(struct keyspace *keyspace) {
     int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
-    /* What others need goes up and down, as large values are on their way in and out: room for the most of it
-     * is kept, and given up slowly. */
-    static _Atomic int64_t kept;
-    if (maxmemory == 0) {
-        atomic_store(&kept, 0);
-        eviction_limit(keyspace, INT64_MAX);
-        return;
-    }
-    int64_t others = (int64_t)process_memory_limited() - eviction_used(keyspace), before = atomic_load(&kept);
-    int64_t now = others > before ? others : before - (before - others) / KEPT_TICKS;
-    atomic_store(&kept, now);
-    /* And some for what comes between two ticks. */
-    now += maxmemory / SPARE_SHARE;
+    static struct mutex mutex = MUTEX_INITIALIZER; /* whoever sets maxmemory may come between */
+    static struct limit_kept kept GUARDED_BY(mutex);
     int64_t fixed, holes;
     process_memory_beside(&fixed, &holes);
-    now += limit_reserve(maxmemory, available, fixed, holes);
-    eviction_limit(keyspace, maxmemory > now ? maxmemory - now : 0);
+    /* And some for what comes between two ticks. */
+    int64_t room = maxmemory - maxmemory / SPARE_SHARE - limit_reserve(maxmemory, available, fixed, holes);
+    int64_t used = eviction_used(keyspace), others = (int64_t)process_memory_limited() - used;
+    mutex_lock(&mutex);
+    if (maxmemory == 0) kept = (struct limit_kept){0, INT64_MAX};
+    int64_t limit = maxmemory == 0 ? INT64_MAX : limit_step(&kept, room, others, used);
+    mutex_unlock(&mutex);
+    eviction_limit(keyspace, limit > 0 ? limit : 0);
 }
 
 static void on_maxmemory_changed(void) {

@@ -70,6 +70,10 @@ void budget_lower_ceiling(struct budget *budget, int64_t committed) {
     ceiling_lower(budget, committed > limit ? committed : limit);
 }
 
+int64_t budget_limit_holding(int64_t used) {
+    return used + clamp(used / 31 + 1, SLACK_LEAST, SLACK_MOST);
+}
+
 void budget_limit(struct budget *budget, int64_t limit) {
     if (limit == INT64_MAX) {
         atomic_store(&budget->ceiling, INT64_MAX);

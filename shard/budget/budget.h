@@ -68,6 +68,8 @@ struct ledger budget_read(const struct budget *budget);
 
 /* What the keyspace may own, in bytes; INT64_MAX: no limit. Any thread, at any time. */
 void budget_limit(struct budget *budget, int64_t limit);
+/* The least limit under which nobody has to make room for what is used. */
+int64_t budget_limit_holding(int64_t used);
 static inline bool budget_is_limited(const struct budget *budget) {
     return atomic_load_explicit(&budget->limit, memory_order_relaxed) != INT64_MAX;
 }

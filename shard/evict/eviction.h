@@ -46,6 +46,8 @@ void eviction_configure(struct keyspace *keyspace, enum eviction_policy policy, 
 void eviction_limit(struct keyspace *keyspace, int64_t limit);
 /* What it owns: entries, tables, what is retired. */
 int64_t eviction_used(const struct keyspace *keyspace);
+/* The least limit under which data of so many bytes stays as it is. */
+int64_t eviction_limit_holding(int64_t bytes);
 /* Every few milliseconds by one lane, inside the gate: adapts the table of ghosts, and entries to a new form,
  * and lets some keys go if the limit was lowered; and goes over all entries each half an hour, so that what
  * was noted of their use stays true. Takes shards one by one, if they are free. Returns false if there is

@@ -24,6 +24,10 @@ int64_t eviction_used(const struct keyspace *keyspace) {
     return ledger.committed - ledger.promised;
 }
 
+int64_t eviction_limit_holding(int64_t bytes) {
+    return budget_limit_holding(bytes);
+}
+
 void eviction_limit(struct keyspace *keyspace, int64_t limit) {
     struct ledger ledger = budget_read(&keyspace->budget);
     budget_limit(&keyspace->budget, limit);

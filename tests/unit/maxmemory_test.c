@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "shard/evict/eviction.h"
 #include "server/run/maxmemory.h"
 
 #define MB (INT64_C(1) << 20)
@@ -44,12 +45,49 @@ static void holes_and_threads_take_no_more_than_their_part(void **unused) {
     assert_int_equal(limit_reserve(300 * MB, 256 * MB, 30 * MB, 0), 0);
 }
 
+/* A request of 40 MB was done before all of it had been made room for; and keys went on going for a second,
+ * as if it were still there. */
+static void nothing_goes_for_memory_that_is_back(void **unused) {
+    (void)unused;
+    struct limit_kept kept = {0, INT64_MAX};
+    assert_int_equal(limit_step(&kept, 100 * MB, 10 * MB, 80 * MB), 90 * MB);
+    assert_int_equal(limit_step(&kept, 100 * MB, 50 * MB, 80 * MB), 50 * MB); /* is to shrink */
+    assert_int_equal(limit_step(&kept, 100 * MB, 10 * MB, 70 * MB), eviction_limit_holding(70 * MB));
+}
+
+static void what_is_there_when_memory_is_back_grows_only_as_room_is_given_up(void **unused) {
+    (void)unused;
+    struct limit_kept kept = {0, INT64_MAX};
+    limit_step(&kept, 100 * MB, 50 * MB, 80 * MB);
+    int64_t limit = limit_step(&kept, 100 * MB, 10 * MB, 70 * MB), before = limit, given_up = 0;
+    assert_int_equal(limit_step(&kept, 100 * MB, 10 * MB, 71 * MB), before);
+    for (int i = 0; i < 10000; i++, before = limit) {
+        limit = limit_step(&kept, 100 * MB, 10 * MB, limit);
+        assert_true(limit >= before && limit <= 90 * MB);
+        if (limit > before) assert_int_equal(limit, 100 * MB - kept.most);
+        given_up += limit > before;
+    }
+    assert_true(given_up > 0);
+}
+
+static void others_that_need_it_again_get_it(void **unused) {
+    (void)unused;
+    struct limit_kept kept = {0, INT64_MAX};
+    limit_step(&kept, 100 * MB, 50 * MB, 80 * MB);
+    limit_step(&kept, 100 * MB, 10 * MB, 70 * MB);
+    assert_int_equal(limit_step(&kept, 100 * MB, 40 * MB, 70 * MB), 60 * MB);
+    assert_int_equal(limit_step(&kept, 100 * MB, 60 * MB, 70 * MB), 40 * MB);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_far_below_what_there_is_is_kept_whole),
         cmocka_unit_test(what_threads_need_is_taken_off_where_the_rest_is_too_small_for_it),
         cmocka_unit_test(the_holes_that_a_mix_of_sizes_makes_fit_into_the_group),
         cmocka_unit_test(holes_and_threads_take_no_more_than_their_part),
+        cmocka_unit_test(nothing_goes_for_memory_that_is_back),
+        cmocka_unit_test(what_is_there_when_memory_is_back_grows_only_as_room_is_given_up),
+        cmocka_unit_test(others_that_need_it_again_get_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
