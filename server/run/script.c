@@ -225,7 +225,7 @@ static bool may_call(const struct scripting *scripting, const struct command *co
         return refuse(reply, "ERR Wrong number of args calling Redis command from script");
     if ((command->flags & COMMAND_NOSCRIPT) != 0 || is_about_others(command))
         return refuse(reply, "ERR This Redis command is not allowed from script");
-    bool writes = (command->flags & COMMAND_WRITE) != 0;
+    bool writes = (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
     if (writes && scripting->only_reads)
         return refuse(reply, "ERR Write commands are not allowed from read-only scripts.");
     if ((command->flags & COMMAND_DENYOOM) != 0 && scripting->is_short_of_memory && !has_written(scripting))
@@ -266,11 +266,10 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
 }
 
 static void call_one(struct scripting *scripting, struct call *call, struct reply *reply) {
-    struct execution inner = *scripting->execution;
     if (call->command->session != NULL)
         call->command->session(&scripting->session, call, reply);
     else
-        execute_inside(&inner, call, scripting->write, scripting->read, reply);
+        execute_inside(scripting->execution, call, scripting->write, scripting->read, reply);
 }
 
 static enum script_verdict on_call(void *context, const struct bulk *arguments, uint32_t count,
@@ -508,21 +507,21 @@ static void fill_row(struct scripting *scripting, const struct command *command,
                      const struct under_way *under_way) {
     bool wants_all = under_way != NULL && under_way->wants_all,
          wants_exclusive = under_way != NULL && under_way->wants_exclusive;
-    struct command row = *command;
+    struct command *row = &scripting->row;
+    *row = *command;
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
-    row.flags = wants_all ? COMMAND_ALL_SHARDS : 0;
-    if (!scripting->may_leave) row.flags |= COMMAND_LONG;
+    row->flags = wants_all ? COMMAND_ALL_SHARDS : 0;
+    if (!scripting->may_leave) row->flags |= COMMAND_LONG;
     if (scripting->only_reads && !wants_exclusive) {
-        row.read = run_reading;
+        row->read = run_reading;
     } else if (scripting->only_reads) {
-        row.write = run_writing;
+        row->write = run_writing;
     } else {
-        row.write = run_writing;
-        row.flags |= COMMAND_WRITE | COMMAND_MAY_REPLICATE;
-        if (!says_nothing && (scripting->found.flags & SCRIPT_ALLOW_OOM) == 0) row.flags |= COMMAND_DENYOOM;
+        row->write = run_writing;
+        row->flags |= COMMAND_WRITE | COMMAND_MAY_REPLICATE;
+        if (!says_nothing && (scripting->found.flags & SCRIPT_ALLOW_OOM) == 0) row->flags |= COMMAND_DENYOOM;
     }
-    row.run = NULL;
-    scripting->row = row;
+    row->run = NULL;
 }
 
 enum outcome script_look_for_memory(struct execution *execution) {

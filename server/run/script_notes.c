@@ -1,5 +1,6 @@
 #include "script_notes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,8 +58,10 @@ void script_notes_free(struct script_notes *notes) {
 }
 
 static void forget_counts(struct script_notes *notes) {
-    for (uint32_t i = 0; i < notes->touched_count; i++)
-        notes->tallies[notes->touched[i]->id] = (struct tally){.calls = 0};
+    for (uint32_t i = 0; i < notes->touched_count; i++) {
+        struct tally *tally = &notes->tallies[notes->touched[i]->id];
+        tally->calls = tally->nanoseconds = tally->failure_count = 0;
+    }
     notes->touched_count = 0;
 }
 
@@ -116,8 +119,9 @@ void script_notes_call(struct script_notes *notes, const struct call *call, uint
         while (i < tally->failure_count && strcmp(tally->failures[i].code, error_code) != 0) i++;
         if (i == CODES_MOST) i--; /* one code stands for those that nobody has thought of */
         if (i == tally->failure_count) {
-            strncpy(tally->failures[i].code, error_code, sizeof tally->failures[i].code - 1);
-            tally->failure_count++;
+            struct failure *failure = &tally->failures[tally->failure_count++];
+            snprintf(failure->code, sizeof failure->code, "%s", error_code);
+            failure->count = 0;
         }
         tally->failures[i].count++;
     }

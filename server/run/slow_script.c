@@ -18,7 +18,7 @@
 #define FUNCTION 65536u
 
 static struct slow_script *_Atomic first; /* of all threads that have run a script */
-static _Atomic uint32_t busy_shards;
+static _Atomic uint32_t busy_shards, busy_everywhere;
 static _Atomic uint32_t *busy; /* by shard: so many scripts and functions hold it that have taken too long */
 
 bool slow_scripts_start(const struct keyspace *keyspace) {
@@ -37,7 +37,12 @@ static const char *error_for(uint32_t count) {
 
 const char *slow_scripts_busy(uint32_t shard) {
     if (atomic_load_explicit(&busy_shards, memory_order_relaxed) == 0) return NULL;
-    return error_for(atomic_load(&busy[shard]));
+    const char *everywhere = slow_scripts_busy_everywhere();
+    return everywhere != NULL ? everywhere : error_for(atomic_load(&busy[shard]));
+}
+
+const char *slow_scripts_busy_everywhere(void) {
+    return error_for(atomic_load_explicit(&busy_everywhere, memory_order_relaxed));
 }
 
 const char *slow_scripts_busy_any(void) {
@@ -109,6 +114,10 @@ static void become_busy(struct slow_script *slow, struct lane *lane, const struc
     slow->is_busy = true;
     show(slow);
     for (uint32_t i = 0; held != NULL && i < held->count; i++) busy_add(slow, lane, held->numbers[i]);
+    if (held == NULL) {
+        atomic_fetch_add(&busy_everywhere, weight(slow));
+        atomic_fetch_add(&busy_shards, weight(slow));
+    }
     gate_wake(lane->gate);
     log_write(
         LOG_WARNING,
@@ -143,6 +152,10 @@ void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
     if (!slow->is_busy) return;
     for (uint32_t i = 0; held != NULL && i < held->count; i++) {
         atomic_fetch_sub(&busy[held->numbers[i]], weight(slow));
+        atomic_fetch_sub(&busy_shards, weight(slow));
+    }
+    if (held == NULL) {
+        atomic_fetch_sub(&busy_everywhere, weight(slow));
         atomic_fetch_sub(&busy_shards, weight(slow));
     }
     mutex_lock(&slow->mutex);

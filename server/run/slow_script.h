@@ -51,6 +51,8 @@ void slow_script_end(struct slow_script *slow, const struct shard_set *held);
  * NULL: none does. Any thread. */
 const char *slow_scripts_busy(uint32_t shard);
 const char *slow_scripts_busy_any(void);
+/* Likewise if one holds all of them, by the gate. */
+const char *slow_scripts_busy_everywhere(void);
 
 /* SCRIPT KILL, FUNCTION KILL and STATS. */
 void slow_scripts_kill(bool is_function, struct reply *reply);

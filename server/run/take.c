@@ -381,6 +381,7 @@ inline enum outcome run_with_scope(struct execution *execution) {
     }
     if (is_closer || wants_all(execution)) return run_with_more(execution);
     if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
+    if (refuses_at_gate(execution)) return OUTCOME_DONE;
     if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
     return run_with_keys(execution);
 }

@@ -9,6 +9,7 @@
 #define SERVER_RUN_TAKE_H
 
 #include "dispatcher.h"
+#include "slow_script.h"
 
 static inline bool wants_all(const struct execution *execution) {
     return (execution->call.command->flags & COMMAND_ALL_SHARDS) != 0;
@@ -36,6 +37,10 @@ enum beginning {
 bool begins_later(struct execution *execution, enum beginning beginning);
 /* error: why a script that takes too long keeps it out (slow_script.h), or NULL. true: that is replied. */
 bool refuses_busy(struct execution *execution, const char *error);
+/* Likewise of one that has the gate. */
+static inline bool refuses_at_gate(struct execution *execution) {
+    return !lane_is_inside(execution->frame->lane) && refuses_busy(execution, slow_scripts_busy_everywhere());
+}
 /* With the gate just closed and entered, the frame's shards are all free. */
 bool take_free_for_read(struct execution *execution, struct read_scope *scope);
 

@@ -69,6 +69,7 @@ enum outcome run_walk(struct execution *execution) {
     if (under_way == NULL) return execution_lacks_memory(execution);
     struct walk *walk = &under_way->walk;
     if (!under_way->is_walking) {
+        if (refuses_at_gate(execution)) return OUTCOME_DONE;
         if (!enter_or_park(execution->worker, execution->task))
             return OUTCOME_PARKED; /* it looks where there are keys */
         if (is_long_walk(execution) && leave(execution)) return OUTCOME_PARKED;

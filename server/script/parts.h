@@ -43,9 +43,11 @@ struct script_state {
 
 /* Fixed places in the registry, which has functions by larger numbers (luaL_ref). */
 enum registry {
-    REGISTRY_REAL = 1,      /* a table: proxy -> what it stands for */
-    REGISTRY_SEEN_META,     /* a table: proxy -> what getmetatable gives for it */
-    REGISTRY_STRING_META,   /* what getmetatable gives for a string */
+    REGISTRY_REAL = 1,    /* a table: proxy -> what it stands for */
+    REGISTRY_SEEN_META,   /* a table: proxy -> what getmetatable gives for it */
+    REGISTRY_STRING_META, /* what getmetatable gives for a string */
+    REGISTRY_KEYS,        /* the names of what a run is given */
+    REGISTRY_ARGV,
     REGISTRY_EXECUTE,       /* what runs within each run's protected call, */
     REGISTRY_HANDLER,       /* and its handler of errors */
     REGISTRY_SCRIPT,        /* the globals of scripts: a proxy, */

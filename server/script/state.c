@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define REPLY_KEPT 16384
+#define ARGUMENTS_KEPT 16384
 /* What a run may leave behind before it is collected at once. */
 #define LEFT_MOST ((size_t)4 << 20)
 /* Collected at a time: some hundred microseconds. */
@@ -115,7 +116,7 @@ static void *allocate(void *context, void *block, size_t old, size_t size) {
             lua_sethook(state->running, hook, LUA_MASKCOUNT, 1);
         }
     }
-    void *moved = realloc(block, size);
+    void *moved = block == NULL ? malloc(size) : realloc(block, size);
     if (moved == NULL)
         return size <= old ? block : NULL; /* Lua takes for granted that shrinking can't fail */
     atomic_store_explicit(&state->bytes, bytes - old + size, memory_order_relaxed);
@@ -170,6 +171,10 @@ static int open_state(lua_State *lua) {
     }
     lua_pushcfunction(lua, execute);
     lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_EXECUTE);
+    lua_pushliteral(lua, "KEYS");
+    lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_KEYS);
+    lua_pushliteral(lua, "ARGV");
+    lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_ARGV);
     sandbox_open(lua);
     return 0;
 }
@@ -303,16 +308,27 @@ static int push_arguments(lua_State *lua, const struct script_run *run) {
         push_bulks(lua, run->arguments, run->argument_count);
         return 2;
     }
+    /* By names that are strings of Lua's already: making one takes longer than the rest. */
     lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_SCRIPT_REAL);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_KEYS);
     push_bulks(lua, run->keys, run->key_count);
-    lua_setfield(lua, -2, "KEYS");
+    lua_rawset(lua, -3);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_ARGV);
     push_bulks(lua, run->arguments, run->argument_count);
-    lua_setfield(lua, -2, "ARGV");
+    lua_rawset(lua, -3);
     lua_pop(lua, 1);
     return 0;
 }
 
-/* What a run was given isn't kept. */
+/* What a run was given isn't kept if it is much; else the next one's takes its place. */
+static bool is_much(const struct script_run *run) {
+    size_t bytes = ((size_t)run->key_count + run->argument_count) * sizeof(struct bulk);
+    for (uint32_t i = 0; i < run->key_count && bytes <= ARGUMENTS_KEPT; i++) bytes += run->keys[i].length;
+    for (uint32_t i = 0; i < run->argument_count && bytes <= ARGUMENTS_KEPT; i++)
+        bytes += run->arguments[i].length;
+    return bytes > ARGUMENTS_KEPT;
+}
+
 static void drop_arguments(lua_State *lua) {
     lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_SCRIPT_REAL);
     lua_pushnil(lua);
@@ -360,7 +376,7 @@ static int execute(lua_State *lua) {
     lua_rawgeti(lua, LUA_REGISTRYINDEX, execution->function);
     int count = push_arguments(lua, state->run);
     int status = lua_pcall(lua, count, 1, 1);
-    if (!state->run->is_function) drop_arguments(lua);
+    if (!state->run->is_function && is_much(state->run)) drop_arguments(lua);
     if (state->has_json_settings) {
         state->has_json_settings = false;
         json_reset(lua);

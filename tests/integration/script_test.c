@@ -142,6 +142,7 @@ static void what_only_reads_may_not_write(void **state) {
                              *const second =
                                  "ERR Write commands are not allowed from read-only scripts." AT("2");
     (void)state;
+    expect_script(one, refused, "EVAL_RO", "return redis.call('pfcount', 'k')", "0");
     expect(one, "OK", "SET k v");
     expect_script(one, "v", "EVAL_RO", "return redis.call('get', KEYS[1])", "1 k");
     expect_script(one, refused, "EVAL_RO", "return redis.call('set', KEYS[1], 1)", "1 k");

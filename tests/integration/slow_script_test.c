@@ -93,6 +93,20 @@ static void who_needs_none_of_its_keys_is_served(void **state) {
     expect(two[1], "OK", "SET k 1");
 }
 
+static void one_that_has_every_shard_keeps_nobody_waiting(void **state) {
+    (void)state;
+    run_until_busy("redis.call('keys', '*') while true do end", "0");
+    for (int i = 0; i < 2; i++) {
+        expect(two[i], "PONG", "PING");
+        expect(two[i], BUSY, "SET elsewhere 1");
+        expect(two[i], BUSY, "KEYS *");
+        expect(two[i], BUSY, "FLUSHALL");
+    }
+    expect(two[1], "OK", "SCRIPT KILL");
+    expect_next_text(runner, KILLED, "the script");
+    expect(two[1], "OK", "SET k 1");
+}
+
 static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **state) {
     (void)state;
     run_until_busy("while true do end", "1 k");
@@ -146,6 +160,7 @@ static void a_transaction_of_scripts_is_killed_script_by_script(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         FROM_THE_START(scripts_are_killed_whatever_they_do),
+        FROM_THE_START(one_that_has_every_shard_keeps_nobody_waiting),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_script_that_has_written_is_not_killed),

@@ -32,7 +32,6 @@ static const struct flag_name command_flags[] = {
     {COMMAND_SKIP_SLOWLOG, "skip_slowlog"},
     {COMMAND_FAST, "fast"},
     {COMMAND_NO_AUTH, "no_auth"},
-    {COMMAND_MAY_REPLICATE, "may_replicate"},
     {COMMAND_NO_ASYNC_LOADING, "no_async_loading"},
     {COMMAND_NO_MULTI, "no_multi"},
     {NO_MANDATORY_KEYS, "no_mandatory_keys"},
