@@ -2,10 +2,12 @@
 
 #include "server/command/command_table.h"
 #include "errand.h"
+#include "slow_script.h"
 #include "under_way.h"
 
 bool leave(struct execution *execution) {
-    struct under_way *under_way = under_way_of(execution->task);
+    struct under_way *under_way =
+        slow_scripts_crowd(workers_aside_count()) ? NULL : under_way_of(execution->task);
     struct call call = execution->call;
     call.command = command_by_id(call.command->id); /* it may be a row for this one time */
     if (under_way != NULL)

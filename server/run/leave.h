@@ -21,7 +21,8 @@ static inline bool is_long_at_once(const struct execution *execution) {
     return execution->call.count > LONG_ELEMENTS && !execution->task->is_closer && may_leave(execution);
 }
 
-/* It holds no shard, nor the gate. false: there is no memory for leaving, and it stays. */
+/* It holds no shard, nor the gate. false: it stays, for want of memory, or as all long threads run scripts
+ * that may never end. */
 bool leave(struct execution *execution);
 /* Replies what the errand has brought. */
 void leave_answer(struct execution *execution, struct under_way *under_way);

@@ -313,6 +313,9 @@ static enum script_verdict on_turn(void *context) {
     scripting->is_ended =
         slow_script_goes_on(&scripting->slow, scripting->execution->frame->lane, nanoseconds,
                             has_written(scripting), scripting->read->scope.held);
+    /* On a worker, whose clients would wait without end, and who would say SCRIPT KILL? */
+    bool is_in_the_way = scripting->slow.is_busy && !scripting->execution->worker->is_aside;
+    if (is_in_the_way && !has_written(scripting)) scripting->is_ended = true;
     return scripting->is_ended ? SCRIPT_ENDS : SCRIPT_GOES_ON;
 }
 

@@ -18,7 +18,7 @@
 #define FUNCTION 65536u
 
 static struct slow_script *_Atomic first; /* of all threads that have run a script */
-static _Atomic uint32_t busy_shards, busy_everywhere;
+static _Atomic uint32_t busy_shards, busy_everywhere, busy_threads;
 static _Atomic uint32_t *busy; /* by shard: so many scripts and functions hold it that have taken too long */
 
 bool slow_scripts_start(const struct keyspace *keyspace) {
@@ -39,6 +39,10 @@ const char *slow_scripts_busy(uint32_t shard) {
     if (atomic_load_explicit(&busy_shards, memory_order_relaxed) == 0) return NULL;
     const char *everywhere = slow_scripts_busy_everywhere();
     return everywhere != NULL ? everywhere : error_for(atomic_load(&busy[shard]));
+}
+
+bool slow_scripts_crowd(uint32_t threads) {
+    return atomic_load_explicit(&busy_threads, memory_order_relaxed) >= threads;
 }
 
 const char *slow_scripts_busy_everywhere(void) {
@@ -112,6 +116,7 @@ static void busy_add(struct slow_script *slow, struct lane *lane, uint32_t shard
 /* From now on who needs its shards is told so. */
 static void become_busy(struct slow_script *slow, struct lane *lane, const struct shard_set *held) {
     slow->is_busy = true;
+    atomic_fetch_add(&busy_threads, 1);
     show(slow);
     for (uint32_t i = 0; held != NULL && i < held->count; i++) busy_add(slow, lane, held->numbers[i]);
     if (held == NULL) {
@@ -150,6 +155,7 @@ void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
     atomic_store(&slow->has_written, false);
     atomic_store(&slow->is_killed, false);
     if (!slow->is_busy) return;
+    atomic_fetch_sub(&busy_threads, 1);
     for (uint32_t i = 0; held != NULL && i < held->count; i++) {
         atomic_fetch_sub(&busy[held->numbers[i]], weight(slow));
         atomic_fetch_sub(&busy_shards, weight(slow));

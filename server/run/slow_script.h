@@ -53,6 +53,8 @@ const char *slow_scripts_busy(uint32_t shard);
 const char *slow_scripts_busy_any(void);
 /* Likewise if one holds all of them, by the gate. */
 const char *slow_scripts_busy_everywhere(void);
+/* Whether so many threads run scripts that have taken too long: then nobody should wait for one of them. */
+bool slow_scripts_crowd(uint32_t threads);
 
 /* SCRIPT KILL, FUNCTION KILL and STATS. */
 void slow_scripts_kill(bool is_function, struct reply *reply);

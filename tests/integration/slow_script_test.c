@@ -107,6 +107,23 @@ static void one_that_has_every_shard_keeps_nobody_waiting(void **state) {
     expect(two[1], "OK", "SET k 1");
 }
 
+/* SELECT is its session's, so the transaction stays on its worker, where nobody could say SCRIPT KILL. */
+static void one_that_can_not_leave_its_worker_is_ended(void **state) {
+    (void)state;
+    expect(two[0], "OK", "MULTI");
+    expect(two[0], "QUEUED", "SELECT 1");
+    expect_script(two[0], "QUEUED", "EVAL", "while true do end", "0");
+    redisReply *reply = redisCommand(two[0], "EXEC");
+    assert_non_null(reply);
+    char *text = reply_text(reply);
+    leave_out_sums(text);
+    assert_non_null(strstr(text, KILLED));
+    free(text);
+    freeReplyObject(reply);
+    expect(two[0], "OK", "SELECT 0");
+    expect(two[0], "PONG", "PING");
+}
+
 static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **state) {
     (void)state;
     run_until_busy("while true do end", "1 k");
@@ -161,6 +178,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         FROM_THE_START(scripts_are_killed_whatever_they_do),
         FROM_THE_START(one_that_has_every_shard_keeps_nobody_waiting),
+        FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_script_that_has_written_is_not_killed),
