@@ -34,14 +34,7 @@
 #define WAIT_NS 200000
 
 /* Why a run has to begin again. */
-enum restart {
-    RESTART_NOT,
-    RESTART_EXCLUSIVE,
-    RESTART_WITH_SHARD,
-    RESTART_WITH_ALL,
-    RESTART_ELSEWHERE,
-    RESTART_WITHOUT_MEMORY
-};
+enum restart { RESTART_NOT, RESTART_WITH_SHARD, RESTART_WITH_ALL, RESTART_ELSEWHERE, RESTART_WITHOUT_MEMORY };
 
 struct scripting {
     struct script_state *state;
@@ -192,16 +185,8 @@ static bool stray_to(struct scripting *scripting, uint32_t shard) {
 
 static bool want_all(struct scripting *scripting) {
     struct under_way *under_way = under_way_of(scripting->execution->task);
-    /* What has all of it has it exclusively: nobody else is there anyway. */
-    if (under_way != NULL) under_way->wants_all = under_way->wants_exclusive = under_way->has_strayed = true;
+    if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
     scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
-    return false;
-}
-
-static bool want_exclusive(struct scripting *scripting) {
-    struct under_way *under_way = under_way_of(scripting->execution->task);
-    if (under_way != NULL) under_way->wants_exclusive = under_way->has_strayed = true;
-    scripting->restart = under_way != NULL ? RESTART_EXCLUSIVE : RESTART_WITHOUT_MEMORY;
     return false;
 }
 
@@ -248,8 +233,6 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
     if (scope->held != NULL && (command->walk != NULL || (command->flags & COMMAND_ALL_SHARDS) != 0))
         return want_all(scripting);
     if (scope->held != NULL && (command->flags & COMMAND_FINDS) != 0) return want_all(scripting);
-    if (scripting->write == NULL && command->write != NULL && call_writes(call))
-        return want_exclusive(scripting);
     if (!reserve_keys(scripting, call->count)) return refuse(reply, ERROR_NO_MEMORY);
     int found =
         command_find_keys(command, call->arguments, call->count, scripting->positions, NULL, call->count);
@@ -441,10 +424,6 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
     }
     struct under_way *under_way = execution->task->under_way;
     if (under_way->wants_all) scripting->row.flags |= COMMAND_ALL_SHARDS;
-    if (under_way->wants_exclusive) {
-        scripting->row.read = NULL;
-        scripting->row.write = run_writing;
-    }
     begin_again(execution);
 }
 
@@ -508,17 +487,14 @@ static void run_writing(struct write_scope *scope, const struct call *call, stru
 
 static void fill_row(struct scripting *scripting, const struct command *command,
                      const struct under_way *under_way) {
-    bool wants_all = under_way != NULL && under_way->wants_all,
-         wants_exclusive = under_way != NULL && under_way->wants_exclusive;
+    bool wants_all = under_way != NULL && under_way->wants_all;
     struct command *row = &scripting->row;
     *row = *command;
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
     row->flags = wants_all ? COMMAND_ALL_SHARDS : 0;
     if (!scripting->may_leave) row->flags |= COMMAND_LONG;
-    if (scripting->only_reads && !wants_exclusive) {
+    if (scripting->only_reads) {
         row->read = run_reading;
-    } else if (scripting->only_reads) {
-        row->write = run_writing;
     } else {
         row->write = run_writing;
         row->flags |= COMMAND_WRITE | COMMAND_MAY_REPLICATE;

@@ -35,7 +35,6 @@ struct under_way {
     struct further further; /* of a command with COMMAND_FINDS: what it has asked for, */
     struct shard_set found; /* and the shards of keys that it has found */
     bool has_strayed;       /* a script, to shards that it has found */
-    bool wants_exclusive;   /* a script that reads only, but by a command that writes notes (PFCOUNT) */
     bool wants_all;         /* a script that has found that it wants every shard */
     struct many_keys many;
 };

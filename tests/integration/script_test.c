@@ -294,6 +294,19 @@ static void time_stands_still_in_a_script(void **state) {
                   "1 k");
 }
 
+/* It may write what it has counted. */
+static void pfcount_is_a_write_to_a_script_that_only_reads(void **state) {
+    static const char *const count = "return redis.pcall('pfcount', KEYS[1])['err']",
+                             *const refused = "ERR Write commands are not allowed from read-only scripts.";
+    (void)state;
+    expect(one, "1", "PFADD k a b");
+    expect_script(one, "2", "EVAL", "return redis.call('pfcount', KEYS[1])", "1 k");
+    expect_script(one, refused, "EVAL_RO", count, "1 k");
+    expect(one, "OK", "MULTI");
+    expect_queued(one, "EVAL_RO", count, "1 k");
+    expect(one, "[ERR Write commands are not allowed from read-only scripts.]", "EXEC");
+}
+
 #define FROM_THE_START(test) cmocka_unit_test_setup(test, begin)
 
 int main(void) {
@@ -310,6 +323,7 @@ int main(void) {
         FROM_THE_START(a_watched_key_is_touched_by_what_a_script_writes),
         FROM_THE_START(clients_that_wait_are_served_when_a_script_is_done),
         FROM_THE_START(time_stands_still_in_a_script),
+        FROM_THE_START(pfcount_is_a_write_to_a_script_that_only_reads),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
