@@ -131,6 +131,13 @@ static bool has_written(const struct scripting *scripting) {
     return scripting->write != NULL && scripting->write->scope.changes != scripting->changes;
 }
 
+/* What has changed can't be taken back where all shards are held: neither by the script nor, in a
+ * transaction, before it. */
+static bool can_begin_again(const struct scripting *scripting) {
+    return scripting->read->scope.held != NULL || scripting->write == NULL ||
+           scripting->write->scope.changes == 0;
+}
+
 static bool take_one_more(const struct scripting *scripting, uint32_t shard) {
     struct shard_set *shards = &scripting->execution->frame->shards;
     return scripting->write != NULL
@@ -288,8 +295,7 @@ static enum script_verdict on_turn(void *context) {
     struct scripting *scripting = context;
     uint64_t nanoseconds = clock_cycles_to_ns(clock_cycles() - scripting->began);
     if (nanoseconds < SHORT_NS) return SCRIPT_GOES_ON;
-    bool is_undone = scripting->read->scope.held != NULL || !has_written(scripting);
-    if (scripting->may_leave && is_undone) {
+    if (scripting->may_leave && can_begin_again(scripting)) {
         scripting->restart = RESTART_ELSEWHERE;
         return SCRIPT_ENDS;
     }
@@ -433,7 +439,8 @@ void script_begin_row(const struct execution *execution) {
     struct scripting *scripting = scripting_of(execution->worker);
     if (scripting == NULL) return;
     script_notes_clear(&scripting->notes);
-    scripting->may_leave = may_leave(execution);
+    /* What it does to libraries and scripts isn't taken back. */
+    scripting->may_leave = may_leave(execution) && !execution->transaction->changes_scripts;
 }
 
 void script_end_one(const struct execution *execution) {

@@ -376,6 +376,13 @@ static enum outcome run_here(struct execution *execution) {
     return outcome;
 }
 
+/* With all shards nothing is taken back: a script that turns out to be long couldn't leave any more. */
+static bool leaves_at_once(const struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    return transaction->has_scripts && transaction->wants_all && !execution->task->is_closer &&
+           may_leave(execution);
+}
+
 static enum outcome run_whole(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     execution->call.stands_at = clock_wall_us();
@@ -384,6 +391,7 @@ static enum outcome run_whole(struct execution *execution) {
         run_all(execution, NULL, NULL);
         return OUTCOME_DONE;
     }
+    if (leaves_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     enum outcome outcome = run_here(execution);
     if (outcome == OUTCOME_PARKED || !execution->begins_elsewhere) return outcome;
     execution->begins_elsewhere = false;

@@ -294,6 +294,32 @@ static void time_stands_still_in_a_script(void **state) {
                   "1 k");
 }
 
+/* With every shard there is nothing to take back by, and libraries aren't taken back at all. */
+static void what_stands_before_a_long_script_in_a_transaction_is_done_once(void **state) {
+    static const char *const takes_long = "local n = 0 while n < 2000000 do n = n + 1 end return n";
+    (void)state;
+    expect(one, "OK", "SET k v");
+    expect(one, "OK", "MULTI");
+    expect(one, "QUEUED", "INCR a");
+    expect(one, "QUEUED", "SWAPDB 0 1");
+    expect_queued(one, "EVAL", takes_long, "0");
+    expect(one, "[1, OK, 2000000]", "EXEC");
+    expect(one, "(nil)", "GET k");
+    expect(one, "OK", "MULTI");
+    expect(one, "QUEUED", "INCR a");
+    expect_queued(one, "EVAL", "return #redis.call('keys', '*')", "0");
+    expect_queued(one, "EVAL", takes_long, "0");
+    expect(one, "[1, 1, 2000000]", "EXEC");
+    expect(one, "OK", "MULTI");
+    const char *load[] = {"FUNCTION", "LOAD",
+                          "#!lua name=once\nredis.register_function('once', function() return 'called' end)"};
+    freeReplyObject(redisCommandArgv(one, 3, load, NULL));
+    expect_queued(one, "EVAL", takes_long, "0");
+    expect(one, "QUEUED", "FCALL once 0");
+    expect(one, "[once, 2000000, called]", "EXEC");
+    expect(one, "OK", "FUNCTION FLUSH");
+}
+
 /* It may write what it has counted. */
 static void pfcount_is_a_write_to_a_script_that_only_reads(void **state) {
     static const char *const count = "return redis.pcall('pfcount', KEYS[1])['err']",
@@ -323,6 +349,7 @@ int main(void) {
         FROM_THE_START(a_watched_key_is_touched_by_what_a_script_writes),
         FROM_THE_START(clients_that_wait_are_served_when_a_script_is_done),
         FROM_THE_START(time_stands_still_in_a_script),
+        FROM_THE_START(what_stands_before_a_long_script_in_a_transaction_is_done_once),
         FROM_THE_START(pfcount_is_a_write_to_a_script_that_only_reads),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
