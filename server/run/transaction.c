@@ -257,11 +257,22 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
     transaction->has_run = true;
 }
 
+/* But for what its client calls itself. */
+static void take_back(struct session *session, const struct session *before) {
+    session->database = before->database;
+    session->protocol = before->protocol;
+    session->reply_mode = before->reply_mode;
+    session->is_authenticated = before->is_authenticated;
+    session->is_no_evict = before->is_no_evict;
+    session->is_no_touch = before->is_no_touch;
+    session->closes_after_reply = before->closes_after_reply;
+}
+
 /* Scripts may find, when something is changed already, that they need more shards. */
 static void run_all(struct execution *execution, struct write_scope *write, const struct read_scope *read) {
     struct session *session = &execution->task->session;
     struct undo undo;
-    uint32_t database = session->database;
+    struct session before = *session;
     size_t mark = reply_mark(execution->reply);
     bool may_begin_again = execution->transaction->has_scripts && read != NULL && read->scope.held != NULL;
     if (execution->transaction->has_scripts) script_begin_row(execution);
@@ -277,7 +288,7 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
     reply_errors_clear(execution->reply);
     if (!execution->begins_elsewhere && execution->task->under_way->wants_all)
         ((struct command *)(uintptr_t)execution->call.command)->flags |= COMMAND_ALL_SHARDS; /* run_whole's */
-    session->database = database;
+    take_back(session, &before);
     for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next)
         if (!runs_apart(queued->command)) {
             execution->transaction->answer_length -= queued->answer.length;

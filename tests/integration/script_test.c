@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/resp3.h"
 #include "tests/scripts.h"
 
 static struct server *server;
@@ -320,6 +321,20 @@ static void what_stands_before_a_long_script_in_a_transaction_is_done_once(void 
     expect(one, "OK", "FUNCTION FLUSH");
 }
 
+/* KEYS has all of it begin again with every shard. */
+static void what_a_transaction_says_of_its_client_is_taken_back_with_it(void **state) {
+    (void)state;
+    expect(one, "1", "HSET h field value");
+    struct resp3 *client = resp3_connect(server);
+    resp3_send_text(client, "MULTI\r\nHGETALL h\r\nHELLO 3\r\n");
+    resp3_expect(client, "+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+    RESP3_COMMAND(client, "EVAL", "return redis.call('keys', 'none')", "0");
+    resp3_expect(client, "+QUEUED\r\n");
+    resp3_send_text(client, "EXEC\r\n");
+    resp3_expect(client, "*3\r\n*2\r\n$5\r\nfield\r\n$5\r\nvalue\r\n%");
+    resp3_close(client);
+}
+
 /* It may write what it has counted. */
 static void pfcount_is_a_write_to_a_script_that_only_reads(void **state) {
     static const char *const count = "return redis.pcall('pfcount', KEYS[1])['err']",
@@ -350,6 +365,7 @@ int main(void) {
         FROM_THE_START(clients_that_wait_are_served_when_a_script_is_done),
         FROM_THE_START(time_stands_still_in_a_script),
         FROM_THE_START(what_stands_before_a_long_script_in_a_transaction_is_done_once),
+        FROM_THE_START(what_a_transaction_says_of_its_client_is_taken_back_with_it),
         FROM_THE_START(pfcount_is_a_write_to_a_script_that_only_reads),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
