@@ -151,9 +151,12 @@ void slow_script_grows(struct slow_script *slow, struct lane *lane, uint32_t sha
 
 void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
     if (!slow->is_long) return;
+    mutex_lock(&slow->mutex); /* or a kill that has seen it would be the next one's */
     atomic_store(&slow->runs_since, 0);
     atomic_store(&slow->has_written, false);
     atomic_store(&slow->is_killed, false);
+    reply_clear(&slow->shown, 0);
+    mutex_unlock(&slow->mutex);
     if (!slow->is_busy) return;
     atomic_fetch_sub(&busy_threads, 1);
     for (uint32_t i = 0; held != NULL && i < held->count; i++) {
@@ -164,9 +167,6 @@ void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
         atomic_fetch_sub(&busy_everywhere, weight(slow));
         atomic_fetch_sub(&busy_shards, weight(slow));
     }
-    mutex_lock(&slow->mutex);
-    reply_clear(&slow->shown, 0);
-    mutex_unlock(&slow->mutex);
 }
 
 /* ------------------------------------------------------------------ others look */
@@ -181,8 +181,10 @@ static bool runs_long(const struct slow_script *slow) {
 void slow_scripts_kill(bool is_function, struct reply *reply) {
     uint32_t killed = 0, refused = 0, others = 0;
     for (struct slow_script *slow = atomic_load(&first); slow != NULL; slow = slow->next) {
-        if (!runs_long(slow)) continue;
-        if (atomic_load(&slow->has_written)) {
+        mutex_lock(&slow->mutex);
+        if (!runs_long(slow)) {
+            /* it is none that anybody would end */
+        } else if (atomic_load(&slow->has_written)) {
             refused++;
         } else if (atomic_load(&slow->is_function) != is_function) {
             others++;
@@ -190,6 +192,7 @@ void slow_scripts_kill(bool is_function, struct reply *reply) {
             atomic_store(&slow->is_killed, true);
             killed++;
         }
+        mutex_unlock(&slow->mutex);
     }
     if (killed > 0)
         reply_ok(reply);
