@@ -513,9 +513,16 @@ static void fill_row(struct scripting *scripting, const struct command *command,
 enum outcome script_look_for_memory(struct execution *execution) {
     bool is_made = true;
     size_t mark = reply_mark(execution->reply);
+    struct task *task = execution->task;
     execution->is_short_of_memory = false;
-    if (execution->task->is_closer || !eviction_is_limited(execution->frame->lane)) return OUTCOME_DONE;
+    if (!eviction_is_limited(execution->frame->lane)) return OUTCOME_DONE;
+    if (task->is_closer) {
+        execution->is_short_of_memory = task->under_way != NULL && task->under_way->is_short_of_memory;
+        return OUTCOME_DONE;
+    }
     if (make_room(execution, room_needed(execution), &is_made) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    struct under_way *under_way = is_made ? task->under_way : under_way_of(task);
+    if (under_way != NULL) under_way->is_short_of_memory = !is_made;
     if (is_made) return OUTCOME_DONE;
     reply_truncate(execution->reply, mark);
     reply_errors_clear(execution->reply);

@@ -32,10 +32,11 @@ struct under_way {
     bool waits_again;
     struct walk walk;
     bool is_walking;
-    struct further further; /* of a command with COMMAND_FINDS: what it has asked for, */
-    struct shard_set found; /* and the shards of keys that it has found */
-    bool has_strayed;       /* a script, to shards that it has found */
-    bool wants_all;         /* a script that has found that it wants every shard */
+    struct further further;  /* of a command with COMMAND_FINDS: what it has asked for, */
+    struct shard_set found;  /* and the shards of keys that it has found */
+    bool has_strayed;        /* a script, to shards that it has found */
+    bool wants_all;          /* a script that has found that it wants every shard */
+    bool is_short_of_memory; /* a script, before it closed the gate */
     struct many_keys many;
 };
 

@@ -175,6 +175,12 @@ static void over_the_limit_flags_tell_what_runs(void **state) {
     expect_script(one, "OK", "EVAL", /* after a write it goes on */
                   "redis.call('del', KEYS[1]) return redis.call('set', KEYS[1], 2)", "1 k");
     expect(one, "2", "GET k");
+    /* Where it has to wait for the whole keyspace, too. */
+    expect(other, "OK", "DEBUG HOLD held 600");
+    send_script(one, "EVAL", "redis.call('keys', 'none') return redis.call('set', KEYS[1], 4)", "1 k");
+    await_info(other, "parked_clients", 1);
+    expect(other, "OK", "DEBUG RELEASE");
+    expect_next_text(one, in_script, "EVAL");
     expect(one, "OK", "CONFIG SET maxmemory 0");
 }
 
