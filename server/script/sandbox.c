@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ------------------------------------------------------------------ proxies */
 
@@ -450,11 +449,6 @@ static int random_seed(lua_State *lua) {
     return 0;
 }
 
-static int processor_time(lua_State *lua) {
-    lua_pushnumber(lua, (lua_Number)clock() / CLOCKS_PER_SEC);
-    return 1;
-}
-
 /* ------------------------------------------------------------------ putting it together */
 
 static void open_library(lua_State *lua, lua_CFunction open, const char *name) {
@@ -522,18 +516,14 @@ static void open_libraries(lua_State *lua) {
     lua_getfield(lua, -1, LUA_TABLIBNAME);
     tables_fill(lua);
     lua_pop(lua, 1);
-    lua_newtable(lua);
-    lua_pushcfunction(lua, processor_time);
-    lua_setfield(lua, -2, "clock");
-    lua_setfield(lua, -2, LUA_OSLIBNAME);
     lua_pop(lua, 1);
 }
 
 /* Every library in the table of globals on top of the stack becomes a proxy. */
 static void protect_libraries(lua_State *lua) {
-    static const char *const libraries[] = {
-        LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_MATHLIBNAME, LUA_COLIBNAME, LUA_OSLIBNAME,
-        "cjson",        "cmsgpack",     "struct",        "bit",         NULL};
+    static const char *const libraries[] = {LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_MATHLIBNAME,
+                                            LUA_COLIBNAME,  "cjson",        "cmsgpack",
+                                            "struct",       "bit",          NULL};
     for (const char *const *name = libraries; *name != NULL; name++) {
         lua_getfield(lua, -1, *name);
         protect(lua, false);
