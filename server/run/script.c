@@ -30,8 +30,9 @@
 #define MEMORY_MOST ((size_t)256 << 20)
 /* A script that takes longer is taken back, and begins again on a thread of long work. */
 #define SHORT_NS 1000000
-/* How long whoever has the stray token waits for a shard before it begins again. */
+/* How long whoever has the stray token waits for a shard before it begins again; and if it should not. */
 #define WAIT_NS 200000
+#define WAIT_LONG_NS 5000000
 
 /* Why a run has to begin again. */
 enum restart { RESTART_NOT, RESTART_WITH_SHARD, RESTART_WITH_ALL, RESTART_ELSEWHERE, RESTART_WITHOUT_MEMORY };
@@ -159,9 +160,9 @@ static void give_token(struct scripting *scripting) {
 static bool wait_for_one_more(struct scripting *scripting, uint32_t shard) {
     bool had_token = scripting->has_token, is_taken;
     if (!take_token(scripting)) return false;
-    uint64_t began = clock_cycles();
+    uint64_t began = clock_cycles(), most = had_token ? WAIT_LONG_NS : WAIT_NS;
     do is_taken = take_one_more(scripting, shard);
-    while (!is_taken && clock_cycles_to_ns(clock_cycles() - began) < WAIT_NS);
+    while (!is_taken && clock_cycles_to_ns(clock_cycles() - began) < most);
     if (!had_token) give_token(scripting);
     return is_taken;
 }
@@ -386,10 +387,13 @@ static void run(struct scripting *scripting, struct execution *execution, const 
     };
     scripting->began = clock_cycles();
     scripting->is_ended = false;
-    /* What a library keeps in its own variables can't be taken back: one that strays should not begin
-     * again. */
-    if (may_restart(scripting) && scripting->found.strays != NULL && atomic_load(scripting->found.strays))
-        (void)take_token(scripting);
+    /* What a library keeps in its own variables can't be taken back: one that is known to stray should not
+     * begin again, so that it has the token first, or else every shard. */
+    bool strays = scripting->found.strays != NULL && atomic_load(scripting->found.strays);
+    if (may_restart(scripting) && strays && !take_token(scripting)) {
+        (void)want_all(scripting);
+        return;
+    }
     slow_script_begin(&scripting->slow, at_hand.name, at_hand.is_function, call);
     bool is_done = script_run(scripting->state, scripting->found.function, &at_hand, reply) == SCRIPT_DONE;
     if (!is_done) script_rewind(scripting->state);

@@ -174,6 +174,25 @@ static void a_transaction_of_scripts_is_killed_script_by_script(void **state) {
 
 #define FROM_THE_START(test) cmocka_unit_test_setup(test, begin)
 
+/* As the error of SCRIPT KILL promises: else it would be waited for, here for an hour. */
+static void shutdown_nosave_ends_one_that_has_written(void **state) {
+    (void)state;
+    struct server *own = server_start((const char *const[]){"--threads", "2", "--busy-reply-threshold", "20",
+                                                            "--shutdown-timeout", "3600", NULL});
+    redisContext *writer = server_connect_to(own, 0), *other = server_connect_to(own, 1);
+    send_script(writer, "EVAL", "redis.call('set', KEYS[1], 1) while true do end", "1 k");
+    for (bool is_busy = false; !is_busy;) {
+        redisReply *reply = redisCommand(other, "GET k");
+        assert_non_null(reply);
+        is_busy = reply->type == REDIS_REPLY_ERROR;
+        freeReplyObject(reply);
+    }
+    assert_null(redisCommand(other, "SHUTDOWN NOSAVE"));
+    assert_int_equal(server_stop(own), 0);
+    redisFree(writer);
+    redisFree(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         FROM_THE_START(scripts_are_killed_whatever_they_do),
@@ -183,6 +202,7 @@ int main(void) {
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_script_that_has_written_is_not_killed),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),
+        cmocka_unit_test(shutdown_nosave_ends_one_that_has_written),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -1,6 +1,7 @@
 /* SHUTDOWN: ends the server, at once or when clients have got what they are owed. */
 #include "server/client/connection.h"
 #include "server/command/command.h"
+#include "server/run/slow_script.h"
 #include "server/worker/worker.h"
 
 /* Nothing is ever written to disk, so SAVE and FORCE have nothing to add, and there is no shutdown that waits
@@ -31,7 +32,9 @@ static void command_shutdown(struct worker *worker, struct task *task, const str
         return;
     }
     task->session.closes_after_reply = true;
-    workers_stop(is_now ? 0 : workers_patience_ms());
+    /* What keeps a script that has written from being killed promises that this ends the server at once. */
+    bool is_hard = is_now || (saves_not && slow_scripts_busy_any() != NULL);
+    workers_stop(is_hard ? 0 : workers_patience_ms());
 }
 
 /* ------------------------------------------------------------------ rows */
