@@ -243,6 +243,13 @@ static bool has_ended_within(pid_t pid, int seconds) {
     return events > 0;
 }
 
+void server_await_end(const struct server *server) {
+    struct pollfd watched = {.fd = pidfd_open(server->pid, 0), .events = POLLIN};
+    assert_return_code(watched.fd, errno);
+    if (poll(&watched, 1, PATIENCE_SECONDS * 1000) != 1) fail_msg("the server doesn't end");
+    close(watched.fd);
+}
+
 int server_stop(struct server *server) {
     int status = 0;
     kill(server->pid, SIGTERM);

@@ -34,6 +34,8 @@ struct server *server_start(const char *const *options);
  * a test should expect, since a sanitizer that found something makes it another. Ends the test program if it
  * takes more than 60 seconds. */
 int server_stop(struct server *server);
+/* For a server that ends by itself: once it has, server_stop's signal comes too late to matter. */
+void server_await_end(const struct server *server);
 /* CPU time that the process has used, in seconds, in steps of 1/100. */
 double server_cpu_seconds(const struct server *server);
 

@@ -1,6 +1,4 @@
 /* The life of a server and of its keys: how it ends and starts again, and how what has expired goes. */
-#include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,14 +21,6 @@ static struct server *start(void) {
 
 static void stop(struct server *server) {
     assert_int_equal(server_stop(server), 0);
-}
-
-/* For a server that ends by itself: once it has, server_stop's signal comes too late to matter. */
-static void await_end(const struct server *server) {
-    struct pollfd watched = {.fd = pidfd_open(server->pid, 0), .events = POLLIN};
-    assert_return_code(watched.fd, errno);
-    if (poll(&watched, 1, PATIENCE_SECONDS * 1000) != 1) fail_msg("the server doesn't end");
-    close(watched.fd);
 }
 
 static void await_integer(redisContext *connection, const char *command, long value) {
@@ -90,7 +79,7 @@ static void expect_drain(int signal_number) {
     }
     free(value);
     redisFree(admin);
-    await_end(server);
+    server_await_end(server);
     stop(server);
 }
 
@@ -190,7 +179,7 @@ static void a_long_command_is_left_undone_when_the_time_for_the_end_is_over(void
         else
             resp3_expect_end(other);
         int64_t from = now_us();
-        if (!is_signal) await_end(server);
+        if (!is_signal) server_await_end(server);
         stop(server);
         assert_true(now_us() - from < INT64_C(50000000));
         resp3_close(sleeper);
@@ -208,7 +197,7 @@ static void expect_shutdown(const char *request) {
     resp3_expect_end(other);
     resp3_close(asker);
     resp3_close(other);
-    await_end(server);
+    server_await_end(server);
     stop(server);
 }
 

@@ -188,6 +188,7 @@ static void shutdown_nosave_ends_one_that_has_written(void **state) {
         freeReplyObject(reply);
     }
     assert_null(redisCommand(other, "SHUTDOWN NOSAVE"));
+    server_await_end(own);
     assert_int_equal(server_stop(own), 0);
     redisFree(writer);
     redisFree(other);
