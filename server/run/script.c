@@ -5,13 +5,10 @@
 #include <string.h>
 
 #include "shard/base/counter.h"
-#include "shard/lock/rwlock.h"
 #include "shard/keyspace.h"
 #include "shard/scope/undo.h"
 #include "server/base/clock.h"
-#include "server/base/log.h"
 #include "server/command/command_table.h"
-#include "server/config/config.h"
 #include "server/script/libraries.h"
 #include "server/script/shebang.h"
 #include "server/script/state.h"
@@ -45,7 +42,6 @@ struct scripting {
     struct slow_script slow;
     /* Of the run at hand: */
     struct execution *execution;
-    const struct call *call;
     struct found_script found;
     struct command row;        /* what is known of this script, for this one time */
     struct write_scope *write; /* or NULL */
@@ -354,8 +350,9 @@ static bool find(struct scripting *scripting, const struct call *call, struct re
     return true;
 }
 
-static bool may_restart(const struct scripting *scripting) {
-    return scripting->write != NULL && scripting->read->scope.held != NULL;
+/* Where all shards are held nothing is left that it could begin again with. */
+static bool can_be_undone(const struct write_scope *write) {
+    return write != NULL && write->scope.held != NULL;
 }
 
 /* In the scope. What it has replied is forgotten if it is to begin again. */
@@ -365,7 +362,6 @@ static void run(struct scripting *scripting, struct execution *execution, const 
     assert(read != NULL && "a script has a scope");
     if (!read_counts(call, &keys, reply)) return;
     scripting->execution = execution;
-    scripting->call = call;
     scripting->write = write;
     scripting->read = read;
     scripting->restart = RESTART_NOT;
@@ -390,7 +386,7 @@ static void run(struct scripting *scripting, struct execution *execution, const 
     /* What a library keeps in its own variables can't be taken back: one that is known to stray should not
      * begin again, so that it has the token first, or else every shard. */
     bool strays = scripting->found.strays != NULL && atomic_load(scripting->found.strays);
-    if (may_restart(scripting) && strays && !take_token(scripting)) {
+    if (can_be_undone(write) && strays && !take_token(scripting)) {
         (void)want_all(scripting);
         return;
     }
@@ -419,7 +415,7 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
     struct execution *execution = execution_of_call(call);
     struct scripting *scripting = scripting_of(execution->worker);
     struct undo undo;
-    bool is_undone = write != NULL && read->scope.held != NULL;
+    bool is_undone = can_be_undone(write);
     script_notes_clear(&scripting->notes);
     script_notes_begin(&scripting->notes, call);
     if (is_undone) undo_begin(&undo, write);

@@ -107,9 +107,16 @@ static bool insert(struct script_text *text) REQUIRES(&mutex) {
     return true;
 }
 
+static void lower_sha(char lower[SHA_LENGTH], const char *sha) {
+    for (int i = 0; i < SHA_LENGTH; i++)
+        lower[i] = (char)(sha[i] >= 'A' && sha[i] <= 'Z' ? sha[i] + 'a' - 'A' : sha[i]);
+}
+
 bool texts_has(const char *sha) {
+    char lower[SHA_LENGTH];
+    lower_sha(lower, sha);
     mutex_lock(&mutex);
-    bool is_there = found(sha) != NULL;
+    bool is_there = found(lower) != NULL;
     mutex_unlock(&mutex);
     return is_there;
 }
@@ -203,8 +210,7 @@ static void note_use(struct script_text *text, int64_t now) {
 
 struct script_text *script_cache_find(struct script_cache *cache, const char *sha, int64_t now) {
     char lower[SHA_LENGTH];
-    for (int i = 0; i < SHA_LENGTH; i++)
-        lower[i] = (char)(sha[i] >= 'A' && sha[i] <= 'Z' ? sha[i] + 'a' - 'A' : sha[i]);
+    lower_sha(lower, sha);
     struct compiled *compiled = (struct compiled *)sha_table_find(&cache->table, lower);
     if (compiled != NULL && !atomic_load(&compiled->text->is_gone)) {
         note_use(compiled->text, now);

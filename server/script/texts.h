@@ -28,7 +28,7 @@ void texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length);
 uint32_t texts_flags(const struct script_text *text);
 const char *texts_name(const struct script_text *text); /* its SHA1 */
 
-/* Whether all workers know a script. Any thread. */
+/* Whether all workers know a script, by its SHA1 (in upper or lower case; 40 characters). Any thread. */
 bool texts_has(const char *sha);
 /* Forgets all of them. Any thread. */
 void texts_flush(void);

@@ -49,15 +49,8 @@ static bool by_sha(struct scripting *scripting, const struct call *call, struct 
 static void command_script_exists(const struct call *call, struct reply *reply) {
     reply_array(reply, call->count - 2);
     for (uint32_t i = 2; i < call->count; i++) {
-        char sha[SHA_LENGTH + 1];
         const struct bulk *argument = &call->arguments[i];
-        bool is_known = argument->length == SHA_LENGTH;
-        for (size_t j = 0; is_known && j < SHA_LENGTH; j++) {
-            char letter = argument->data[j];
-            sha[j] = (char)(letter >= 'A' && letter <= 'Z' ? letter + 'a' - 'A' : letter);
-        }
-        sha[SHA_LENGTH] = '\0';
-        reply_integer(reply, is_known && texts_has(sha));
+        reply_integer(reply, argument->length == SHA_LENGTH && texts_has(argument->data));
     }
 }
 
