@@ -18,8 +18,8 @@
 #define FUNCTION 65536u
 
 static struct slow_script *_Atomic first; /* of all threads that have run a script */
-static _Atomic uint32_t busy_shards, busy_everywhere, busy_threads;
-static _Atomic uint32_t *busy; /* by shard: so many scripts and functions hold it that have taken too long */
+/* How many scripts and functions have taken too long: all, those that hold every shard, and by shard. */
+static _Atomic uint32_t busy_anywhere, busy_everywhere, *busy;
 
 bool slow_scripts_start(const struct keyspace *keyspace) {
     busy = calloc(keyspace_shard_count(keyspace), sizeof *busy);
@@ -36,13 +36,14 @@ static const char *error_for(uint32_t count) {
 }
 
 const char *slow_scripts_busy(uint32_t shard) {
-    if (atomic_load_explicit(&busy_shards, memory_order_relaxed) == 0) return NULL;
+    if (slow_scripts_busy_any() == NULL) return NULL;
     const char *everywhere = slow_scripts_busy_everywhere();
     return everywhere != NULL ? everywhere : error_for(atomic_load(&busy[shard]));
 }
 
 bool slow_scripts_crowd(uint32_t threads) {
-    return atomic_load_explicit(&busy_threads, memory_order_relaxed) >= threads;
+    uint32_t count = atomic_load_explicit(&busy_anywhere, memory_order_relaxed);
+    return count / FUNCTION + count % FUNCTION >= threads;
 }
 
 const char *slow_scripts_busy_everywhere(void) {
@@ -50,7 +51,7 @@ const char *slow_scripts_busy_everywhere(void) {
 }
 
 const char *slow_scripts_busy_any(void) {
-    return error_for(atomic_load_explicit(&busy_shards, memory_order_relaxed));
+    return error_for(atomic_load_explicit(&busy_anywhere, memory_order_relaxed));
 }
 
 /* ------------------------------------------------------------------ one thread's */
@@ -106,23 +107,20 @@ static void show(struct slow_script *slow) {
     mutex_unlock(&slow->mutex);
 }
 
-/* The count goes first: whoever is woken must see it. */
-static void busy_add(struct slow_script *slow, struct lane *lane, uint32_t shard) {
-    atomic_fetch_add(&busy_shards, weight(slow));
-    atomic_fetch_add(&busy[shard], weight(slow));
-    rwlock_wake(keyspace_lock(lane->keyspace, shard));
+/* Counts it, or, by less than nothing (modulo 2^32), no more. */
+static void busy_count(const struct shard_set *held, uint32_t by) {
+    atomic_fetch_add(&busy_anywhere, by);
+    if (held == NULL) atomic_fetch_add(&busy_everywhere, by);
+    for (uint32_t i = 0; held != NULL && i < held->count; i++) atomic_fetch_add(&busy[held->numbers[i]], by);
 }
 
 /* From now on who needs its shards is told so. */
 static void become_busy(struct slow_script *slow, struct lane *lane, const struct shard_set *held) {
     slow->is_busy = true;
-    atomic_fetch_add(&busy_threads, 1);
     show(slow);
-    for (uint32_t i = 0; held != NULL && i < held->count; i++) busy_add(slow, lane, held->numbers[i]);
-    if (held == NULL) {
-        atomic_fetch_add(&busy_everywhere, weight(slow));
-        atomic_fetch_add(&busy_shards, weight(slow));
-    }
+    busy_count(held, weight(slow)); /* before anybody is woken, who must see it */
+    for (uint32_t i = 0; held != NULL && i < held->count; i++)
+        rwlock_wake(keyspace_lock(lane->keyspace, held->numbers[i]));
     gate_wake(lane->gate);
     log_write(
         LOG_WARNING,
@@ -146,7 +144,9 @@ bool slow_script_goes_on(struct slow_script *slow, struct lane *lane, uint64_t n
 }
 
 void slow_script_grows(struct slow_script *slow, struct lane *lane, uint32_t shard) {
-    if (slow->is_busy) busy_add(slow, lane, shard);
+    if (!slow->is_busy) return;
+    atomic_fetch_add(&busy[shard], weight(slow));
+    rwlock_wake(keyspace_lock(lane->keyspace, shard));
 }
 
 void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
@@ -157,16 +157,7 @@ void slow_script_end(struct slow_script *slow, const struct shard_set *held) {
     atomic_store(&slow->is_killed, false);
     reply_clear(&slow->shown, 0);
     mutex_unlock(&slow->mutex);
-    if (!slow->is_busy) return;
-    atomic_fetch_sub(&busy_threads, 1);
-    for (uint32_t i = 0; held != NULL && i < held->count; i++) {
-        atomic_fetch_sub(&busy[held->numbers[i]], weight(slow));
-        atomic_fetch_sub(&busy_shards, weight(slow));
-    }
-    if (held == NULL) {
-        atomic_fetch_sub(&busy_everywhere, weight(slow));
-        atomic_fetch_sub(&busy_shards, weight(slow));
-    }
+    if (slow->is_busy) busy_count(held, 0 - weight(slow));
 }
 
 /* ------------------------------------------------------------------ others look */

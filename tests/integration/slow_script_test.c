@@ -107,6 +107,21 @@ static void one_that_has_every_shard_keeps_nobody_waiting(void **state) {
     expect(two[1], "OK", "SET k 1");
 }
 
+static void one_without_keys_keeps_nobody_waiting_who_wants_every_shard(void **state) {
+    (void)state;
+    send_script(runner, "EVAL", "while true do end", "0");
+    for (bool is_busy = false; !is_busy;) {
+        redisReply *reply = redisCommand(two[1], "FLUSHALL");
+        assert_non_null(reply);
+        is_busy = reply->type == REDIS_REPLY_ERROR;
+        if (is_busy) assert_string_equal(reply->str, BUSY);
+        freeReplyObject(reply);
+    }
+    expect(two[1], "OK", "SET k 1");
+    expect(two[1], "OK", "SCRIPT KILL");
+    expect_next_text(runner, KILLED, "the script");
+}
+
 /* SELECT is its session's, so the transaction stays on its worker, where nobody could say SCRIPT KILL. */
 static void one_that_can_not_leave_its_worker_is_ended(void **state) {
     (void)state;
@@ -198,6 +213,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         FROM_THE_START(scripts_are_killed_whatever_they_do),
         FROM_THE_START(one_that_has_every_shard_keeps_nobody_waiting),
+        FROM_THE_START(one_without_keys_keeps_nobody_waiting_who_wants_every_shard),
         FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
