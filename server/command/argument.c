@@ -23,6 +23,11 @@ bool argument_equals(const struct bulk *argument, const char *text) {
     return argument->length == strlen(text) && memcmp(argument->data, text, argument->length) == 0;
 }
 
+bool arguments_tell_flush(const struct call *call, uint32_t from) {
+    return call->count == from || (call->count == from + 1 && (argument_is(&call->arguments[from], "ASYNC") ||
+                                                               argument_is(&call->arguments[from], "SYNC")));
+}
+
 bool argument_integer(const struct bulk *argument, int64_t *value, struct reply *reply, const char *error) {
     if (number_parse(argument->data, argument->length, value)) return true;
     reply_error(reply, error == NULL ? ERROR_NOT_INTEGER : error);

@@ -294,6 +294,8 @@ struct command {
 bool argument_is(const struct bulk *argument, const char *word);
 /* Byte by byte, as a user's name or an address is compared. */
 bool argument_equals(const struct bulk *argument, const char *text);
+/* What is left from that index on is "[ASYNC | SYNC]": how FLUSHALL and its like are told to free. */
+bool arguments_tell_flush(const struct call *call, uint32_t from);
 /* Parses, or replies `error` (ERROR_NOT_INTEGER if NULL) and returns false. */
 bool argument_integer(const struct bulk *argument, int64_t *value, struct reply *reply, const char *error);
 /* An integer within [least, most], or the reply Redis gives ("ERR value is out of range, value must between

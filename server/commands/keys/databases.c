@@ -10,11 +10,9 @@ static void command_dbsize(const struct call *call, struct reply *reply) {
     reply_integer(reply, (int64_t)size.keys);
 }
 
-/* [ASYNC | SYNC] */
 static void flush(struct write_scope *scope, const struct call *call, struct reply *reply,
                   uint32_t database) {
-    if (call->count > 2 || (call->count == 2 && !argument_is(&call->arguments[1], "ASYNC") &&
-                            !argument_is(&call->arguments[1], "SYNC"))) {
+    if (!arguments_tell_flush(call, 1)) {
         reply_error(reply, ERROR_SYNTAX);
         return;
     }

@@ -150,9 +150,7 @@ static void command_function_delete(const struct call *call, struct reply *reply
 }
 
 static void command_function_flush(const struct call *call, struct reply *reply) {
-    bool says_how = call->count == 3 &&
-                    (argument_is(&call->arguments[2], "SYNC") || argument_is(&call->arguments[2], "ASYNC"));
-    if (call->count > 2 && !says_how) {
+    if (!arguments_tell_flush(call, 2)) {
         reply_error(reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
         return;
     }

@@ -55,9 +55,7 @@ static void command_script_exists(const struct call *call, struct reply *reply) 
 }
 
 static void command_script_flush(const struct call *call, struct reply *reply) {
-    bool says_how = call->count == 3 &&
-                    (argument_is(&call->arguments[2], "SYNC") || argument_is(&call->arguments[2], "ASYNC"));
-    if (call->count > 2 && !says_how) {
+    if (!arguments_tell_flush(call, 2)) {
         reply_error(reply, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
         return;
     }
