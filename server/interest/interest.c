@@ -9,8 +9,7 @@
 
 /* What a shard's lock guards, but that counters are read without. */
 struct shard_interests {
-    struct interest **buckets; /* chains, the first of each */
-    uint32_t bucket_count, capacity, count;
+    struct chains table;
     uint32_t count_in_absence;     /* of those that matter if their key goes */
     counter keys, keys_in_absence; /* that are waited for, and those of them where it matters if they go */
     counter looks;                 /* since the start */
@@ -27,69 +26,28 @@ static struct shard_interests *interests_of(const struct key *key) {
     return &registry.shards[keyspace_shard_of(registry.keyspace, key->hash)];
 }
 
-/* ------------------------------------------------------------------ a shard's table
- *
- * Linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", 1980): with each
- * interest that comes one bucket is split, and with those that go two are joined, so that no thread that
- * holds the shard has to move what all the others have registered. */
-
-#define BUCKETS_LEAST 8
-
-static uint32_t power_within(uint32_t count) {
-    return UINT32_C(1) << (31 - __builtin_clz(count));
-}
-
 /* Whatever the database: MOVE and COPY fill a key's namesake. */
-static uint32_t place_of(const struct key *key) {
+static uint32_t hash_of(const struct key *key) {
     return (uint32_t)hash_bytes(&registry.secret, key->data, key->length);
 }
 
-static uint32_t bucket_of(const struct shard_interests *shard, uint32_t place) {
-    uint32_t power = power_within(shard->bucket_count), bucket = place & (power - 1);
-    return bucket < shard->bucket_count - power ? place & (2 * power - 1) : bucket;
+static struct interest *first_near(const struct shard_interests *shard, uint32_t hash) {
+    return (struct interest *)chains_find(&shard->table, hash);
 }
 
-static bool buckets_resize(struct shard_interests *shard, uint32_t capacity) {
-    struct interest **buckets = realloc(shard->buckets, capacity * sizeof(struct interest *));
-    if (buckets == NULL) return false;
-    shard->buckets = buckets;
-    shard->capacity = capacity;
-    return true;
+static struct interest *next_of(const struct interest *interest) {
+    return (struct interest *)interest->link.next;
 }
 
-/* Without memory chains get longer, which is harmless. */
-static void bucket_split(struct shard_interests *shard) {
-    if (shard->bucket_count == shard->capacity &&
-        (shard->capacity > UINT32_MAX / 4 || !buckets_resize(shard, shard->capacity * 2)))
-        return;
-    uint32_t added = shard->bucket_count, from = added - power_within(added);
-    shard->buckets[added] = NULL;
-    shard->bucket_count++;
-    for (struct interest **place = &shard->buckets[from], *interest; (interest = *place) != NULL;) {
-        if (bucket_of(shard, interest->place) == from) {
-            place = &interest->chain;
-            continue;
-        }
-        *place = interest->chain;
-        interest->chain = shard->buckets[added];
-        shard->buckets[added] = interest;
-    }
-}
-
-static void bucket_join(struct shard_interests *shard) {
-    uint32_t last = --shard->bucket_count;
-    struct interest **place = &shard->buckets[last - power_within(last)];
-    while (*place != NULL) place = &(*place)->chain;
-    *place = shard->buckets[last];
-}
+/* ------------------------------------------------------------------ coming and going */
 
 /* Whether its key is the first, or the last, of its kind: of those that a client waits for, or of those where
  * it matters to one if they go. */
 static bool is_only_of_key(const struct shard_interests *shard, const struct interest *interest,
                            bool in_absence) {
-    const struct interest *other = shard->buckets[bucket_of(shard, interest->place)];
     if (!interest->kind->is_wait) return false;
-    for (; other != NULL; other = other->chain)
+    for (const struct interest *other = first_near(shard, interest->link.hash); other != NULL;
+         other = next_of(other))
         if (other != interest && other->kind->is_wait && (!in_absence || other->in_absence) &&
             key_equals(other->key, interest->key))
             return false;
@@ -98,70 +56,42 @@ static bool is_only_of_key(const struct shard_interests *shard, const struct int
 
 bool interest_insert(struct interest *interest) {
     struct shard_interests *shard = interests_of(interest->key);
-    if (shard->buckets == NULL) {
-        if (!buckets_resize(shard, BUCKETS_LEAST)) return false;
-        memset(shard->buckets, 0, BUCKETS_LEAST * sizeof(struct interest *));
-        shard->bucket_count = BUCKETS_LEAST;
-    }
-    interest->place = place_of(interest->key);
+    if (!chains_insert(&shard->table, &interest->link, hash_of(interest->key))) return false;
     if (is_only_of_key(shard, interest, false)) counter_add(&shard->keys, 1);
     if (interest->in_absence && is_only_of_key(shard, interest, true))
         counter_add(&shard->keys_in_absence, 1);
-    struct interest **bucket = &shard->buckets[bucket_of(shard, interest->place)];
-    interest->chain = *bucket;
-    *bucket = interest;
     atomic_fetch_add_explicit(&registry.count, 1, memory_order_relaxed);
     shard->count_in_absence += interest->in_absence;
-    if (++shard->count > shard->bucket_count) bucket_split(shard);
     return true;
-}
-
-static struct interest **link_to(struct shard_interests *shard, const struct interest *interest) {
-    struct interest **place = &shard->buckets[bucket_of(shard, interest->place)];
-    while (*place != interest) place = &(*place)->chain;
-    return place;
 }
 
 void interest_remove(struct interest *interest) {
     struct shard_interests *shard = interests_of(interest->key);
-    *link_to(shard, interest) = interest->chain;
-    atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
-    shard->count_in_absence -= interest->in_absence;
     if (is_only_of_key(shard, interest, false)) counter_subtract(&shard->keys, 1);
     if (interest->in_absence && is_only_of_key(shard, interest, true))
         counter_subtract(&shard->keys_in_absence, 1);
-    if (--shard->count == 0) {
-        free(shard->buckets);
-        shard->buckets = NULL;
-        shard->bucket_count = shard->capacity = 0;
-        return;
-    }
-    for (int i = 0; i < 2 && shard->bucket_count > BUCKETS_LEAST && shard->count < shard->bucket_count / 2;
-         i++)
-        bucket_join(shard);
-    if (shard->bucket_count < shard->capacity / 4) buckets_resize(shard, shard->capacity / 2);
+    chains_remove(&shard->table, &interest->link);
+    atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
+    shard->count_in_absence -= interest->in_absence;
 }
 
 void interest_replace(struct interest *interest, struct interest *by) {
-    struct interest **place = link_to(interests_of(interest->key), interest);
-    by->place = interest->place;
-    by->chain = interest->chain;
-    *place = by;
+    chains_replace(&interests_of(interest->key)->table, &interest->link, &by->link);
 }
 
 struct interest *interest_near(const struct key *key) {
     struct shard_interests *shard = interests_of(key);
     counter_add(&shard->looks, 1);
-    return shard->count == 0 ? NULL : shard->buckets[bucket_of(shard, place_of(key))];
+    return first_near(shard, hash_of(key));
 }
 
 struct interest *interest_behind(const struct interest *interest) {
     interest_looked(interest->key);
-    return interest->chain;
+    return next_of(interest);
 }
 
 bool interest_is_any(const struct key *key) {
-    return interests_of(key)->count > 0;
+    return interests_of(key)->table.count > 0;
 }
 
 void interest_looked(const struct key *key) {
@@ -173,9 +103,9 @@ void interest_looked(const struct key *key) {
 /* Keys of this database are other values now in a shard, or gone. Passed over if that can't matter. */
 static void tell_database(struct shard_interests *shard, struct write_scope *scope, uint32_t database,
                           bool has_values, enum event event) {
-    if (shard->count == 0 || (!has_values && shard->count_in_absence == 0)) return;
-    for (uint32_t bucket = 0; bucket < shard->bucket_count; bucket++)
-        for (struct interest *interest = shard->buckets[bucket]; interest != NULL;
+    if (shard->table.count == 0 || (!has_values && shard->count_in_absence == 0)) return;
+    for (uint32_t bucket = 0; bucket < shard->table.bucket_count; bucket++)
+        for (struct interest *interest = (struct interest *)shard->table.buckets[bucket]; interest != NULL;
              interest = interest_behind(interest))
             if (interest->key->database == database && (has_values || interest->in_absence))
                 interest->kind->changed(interest, scope, NULL, event);
@@ -186,7 +116,7 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
     (void)context;
     (void)is_new;
     if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
-    if (interests_of(key)->count == 0) return;
+    if (interests_of(key)->table.count == 0) return;
     for (struct interest *interest = interest_near(key); interest != NULL;
          interest = interest_behind(interest))
         if (key_equals(interest->key, key)) interest->kind->changed(interest, scope, entry, event);
@@ -213,7 +143,7 @@ bool interest_start(struct keyspace *keyspace) {
 
 void interest_stop(void) {
     for (uint32_t i = 0; registry.shards != NULL && i < keyspace_shard_count(registry.keyspace); i++)
-        free(registry.shards[i].buckets);
+        chains_clear(&registry.shards[i].table);
     free(registry.shards);
     registry.shards = NULL;
     atomic_store(&registry.count, 0);

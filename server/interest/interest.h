@@ -12,6 +12,7 @@
 
 #include "shard/base/key.h"
 #include "shard/keyspace.h"
+#include "server/base/chains.h"
 
 struct interest;
 
@@ -26,11 +27,10 @@ struct interest_kind {
 
 /* Embedded in whatever it stands for. */
 struct interest {
+    struct chain_link link; /* first: a link is cast back */
     const struct interest_kind *kind;
-    const struct key *key;  /* stays for as long as the interest is in the table */
-    struct interest *chain; /* the next in the table's bucket */
-    uint32_t place;         /* of the key in the table */
-    bool in_absence;        /* it also matters if the key goes */
+    const struct key *key; /* stays for as long as the interest is in the table */
+    bool in_absence;       /* it also matters if the key goes */
 };
 
 /* Before any other thread: listens to the keyspace. false: no memory, or no randomness. */
