@@ -171,6 +171,8 @@ $(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call ob
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/tests/oom/oom_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx
 $(BUILD)/tests/oom/oom_test: $(call objects,$(filter-out %_test.c,$(OOM)))
+# And this one sees when the allocator is asked.
+$(BUILD)/tests/unit/maxmemory_test: LINK += -Wl,--wrap=process_memory_limited
 $(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))
 $(BUILD)/tests/unit/owner_test: $(call objects,$(OWNER))
 

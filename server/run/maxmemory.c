@@ -61,20 +61,32 @@ int64_t limit_step(struct limit_kept *kept, int64_t room, int64_t others, int64_
     return data > room - kept->most ? data : room - kept->most;
 }
 
-void limit_tick(struct keyspace *keyspace) {
-    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
-    static struct mutex mutex = MUTEX_INITIALIZER; /* whoever sets maxmemory may come between */
-    static struct limit_kept kept GUARDED_BY(mutex);
+static struct mutex mutex = MUTEX_INITIALIZER; /* whoever sets maxmemory may come between two ticks */
+static struct limit_kept kept GUARDED_BY(mutex);
+
+/* Without a limit the allocator isn't asked: adding up what all its arenas have handed out takes long. */
+static int64_t unlimited(void) {
+    mutex_lock(&mutex);
+    kept = (struct limit_kept){0, INT64_MAX};
+    mutex_unlock(&mutex);
+    return INT64_MAX;
+}
+
+static int64_t limit_of(struct keyspace *keyspace, int64_t maxmemory) {
     int64_t fixed, holes;
     process_memory_beside(&fixed, &holes);
     /* And some for what comes between two ticks. */
     int64_t room = maxmemory - maxmemory / SPARE_SHARE - limit_reserve(maxmemory, available, fixed, holes);
     int64_t used = eviction_used(keyspace), others = (int64_t)process_memory_limited() - used;
     mutex_lock(&mutex);
-    if (maxmemory == 0) kept = (struct limit_kept){0, INT64_MAX};
-    int64_t limit = maxmemory == 0 ? INT64_MAX : limit_step(&kept, room, others, used);
+    int64_t limit = limit_step(&kept, room, others, used);
     mutex_unlock(&mutex);
-    eviction_limit(keyspace, limit > 0 ? limit : 0);
+    return limit > 0 ? limit : 0;
+}
+
+void limit_tick(struct keyspace *keyspace) {
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
+    eviction_limit(keyspace, maxmemory == 0 ? unlimited() : limit_of(keyspace, maxmemory));
 }
 
 static void on_maxmemory_changed(void) {

@@ -7,6 +7,9 @@
 #include <cmocka.h>
 
 #include "shard/evict/eviction.h"
+#include "shard/keyspace.h"
+#include "server/base/process.h"
+#include "server/config/config.h"
 #include "server/run/maxmemory.h"
 
 #define MB (INT64_C(1) << 20)
@@ -79,6 +82,29 @@ static void others_that_need_it_again_get_it(void **unused) {
     assert_int_equal(limit_step(&kept, 100 * MB, 60 * MB, 70 * MB), 40 * MB);
 }
 
+static unsigned asked;
+
+uint64_t __real_process_memory_limited(void);
+uint64_t __wrap_process_memory_limited(void);
+uint64_t __wrap_process_memory_limited(void) {
+    asked++;
+    return __real_process_memory_limited();
+}
+
+/* It was, a hundred times a second, which took a server without a limit up to a hundredth of its time. */
+static void the_allocator_is_asked_only_where_there_is_a_limit(void **unused) {
+    (void)unused;
+    struct keyspace *keyspace = keyspace_open(&(struct keyspace_options){.shards = 4, .lanes = 1});
+    assert_non_null(keyspace);
+    limit_tick(keyspace);
+    assert_int_equal(asked, 0);
+    atomic_store(&config.maxmemory, 100 * MB);
+    limit_tick(keyspace);
+    assert_int_equal(asked, 1);
+    atomic_store(&config.maxmemory, 0);
+    keyspace_close(keyspace);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_far_below_what_there_is_is_kept_whole),
@@ -88,6 +114,7 @@ int main(void) {
         cmocka_unit_test(nothing_goes_for_memory_that_is_back),
         cmocka_unit_test(what_is_there_when_memory_is_back_grows_only_as_room_is_given_up),
         cmocka_unit_test(others_that_need_it_again_get_it),
+        cmocka_unit_test(the_allocator_is_asked_only_where_there_is_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
