@@ -428,8 +428,6 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
         reply_error(reply, ERROR_NO_MEMORY);
         return;
     }
-    struct under_way *under_way = execution->task->under_way;
-    if (under_way->wants_all) scripting->row.flags |= COMMAND_ALL_SHARDS;
     begin_again(execution);
 }
 
@@ -492,14 +490,11 @@ static void run_writing(struct write_scope *scope, const struct call *call, stru
     run_in_scope(call, scope, &scope->reading, reply);
 }
 
-static void fill_row(struct scripting *scripting, const struct command *command,
-                     const struct under_way *under_way) {
-    bool wants_all = under_way != NULL && under_way->wants_all;
+static void fill_row(struct scripting *scripting, const struct command *command) {
     struct command *row = &scripting->row;
     *row = *command;
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
-    row->flags = wants_all ? COMMAND_ALL_SHARDS : 0;
-    if (!scripting->may_leave) row->flags |= COMMAND_LONG;
+    row->flags = scripting->may_leave ? 0 : COMMAND_LONG;
     if (scripting->only_reads) {
         row->read = run_reading;
     } else {
@@ -541,9 +536,8 @@ static enum outcome look_for_memory(struct scripting *scripting, struct executio
 
 static enum outcome run_here(struct scripting *scripting, struct execution *execution) {
     const struct command *command = execution->call.command;
-    const struct under_way *under_way = execution->task->under_way;
     enum outcome outcome;
-    fill_row(scripting, command, under_way);
+    fill_row(scripting, command);
     execution->call.command = &scripting->row;
     if (!find_keys(execution))
         outcome = execution_lacks_memory(execution);

@@ -12,7 +12,6 @@
 #include "memory.h"
 #include "park.h"
 #include "slow_script.h"
-#include "under_way.h"
 #include "wait.h"
 
 /* While somebody waits for the gate, what may take long is let begin if it goes over no more elements than

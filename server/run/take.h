@@ -10,9 +10,13 @@
 
 #include "dispatcher.h"
 #include "slow_script.h"
+#include "under_way.h"
 
+/* By its row, or a script in it has found that it does. */
 static inline bool wants_all(const struct execution *execution) {
-    return (execution->call.command->flags & COMMAND_ALL_SHARDS) != 0;
+    const struct under_way *under_way = execution->task->under_way;
+    return (execution->call.command->flags & COMMAND_ALL_SHARDS) != 0 ||
+           (under_way != NULL && under_way->wants_all);
 }
 
 /* With what its row asks for: room for what it writes, the gate, or the shards of its keys, which are

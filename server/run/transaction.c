@@ -286,8 +286,6 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
     execution->begins_again = false;
     reply_truncate(execution->reply, mark);
     reply_errors_clear(execution->reply);
-    if (!execution->begins_elsewhere && execution->task->under_way->wants_all)
-        ((struct command *)(uintptr_t)execution->call.command)->flags |= COMMAND_ALL_SHARDS; /* run_whole's */
     take_back(session, &before);
     for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next)
         if (!runs_apart(queued->command)) {
@@ -355,14 +353,11 @@ static bool find_all_keys(struct execution *execution) {
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct transaction *transaction, const struct command *exec,
-                             const struct under_way *under_way) {
+static struct command row_of(const struct transaction *transaction, const struct command *exec) {
     struct command row = *exec;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
     if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY)) != 0) row.flags |= COMMAND_LONG;
-    if (transaction->wants_all || (under_way != NULL && under_way->wants_all))
-        row.flags |= COMMAND_ALL_SHARDS;
-
+    if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
     if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
     if (transaction->asks_room) row.room = room_of_all;
     if (transaction->writes)
@@ -376,7 +371,7 @@ static struct command row_of(const struct transaction *transaction, const struct
 static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(transaction, exec, execution->task->under_way);
+    struct command row = row_of(transaction, exec);
     enum outcome outcome = OUTCOME_PARKED;
     execution->call.command = &row;
     if (!find_all_keys(execution))
