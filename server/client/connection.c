@@ -175,12 +175,7 @@ void connection_close(struct connection *connection, const char *why) {
 
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
-    free(connection->task.session.name);
-    if (connection->task.session.library) {
-        free(connection->task.session.library->name);
-        free(connection->task.session.library->version);
-        free(connection->task.session.library);
-    }
+    session_names_free(connection->task.session.name, connection->task.session.library);
     free(connection);
 }
 

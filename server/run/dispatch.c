@@ -196,7 +196,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->block.wants = false;
     execution->blocked = NULL;
     execution->is_rejected = execution->is_errands = execution->stays = execution->begins_again =
-        execution->begins_elsewhere = execution->is_short_of_memory = false;
+        execution->begins_elsewhere = execution->lacks_memory = execution->is_short_of_memory = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;

@@ -74,6 +74,7 @@ struct execution {
     bool is_errands;                 /* it ran on another thread, and is counted there */
     bool begins_again;               /* a script in it wants more shards: what it has done is taken back */
     bool begins_elsewhere;           /* or takes too long for this thread */
+    bool lacks_memory;               /* or can't begin again for want of memory: likewise, and that is all */
     bool is_short_of_memory;         /* of its commands those are refused that may need some */
     bool stays;                      /* there was no memory for that */
 };

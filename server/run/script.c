@@ -128,11 +128,12 @@ static bool has_written(const struct scripting *scripting) {
     return scripting->write != NULL && scripting->write->scope.changes != scripting->changes;
 }
 
-/* What has changed can't be taken back where all shards are held: neither by the script nor, in a
- * transaction, before it. */
+/* What has changed, by the script or, in a transaction, before it, can't be taken back where all shards are
+ * held, nor where there was no memory for what that needs. */
 static bool can_begin_again(const struct scripting *scripting) {
-    return scripting->read->scope.held != NULL || scripting->write == NULL ||
-           scripting->write->scope.changes == 0;
+    const struct write_scope *write = scripting->write;
+    if (write == NULL || write->scope.changes == 0) return true;
+    return write->scope.undo != NULL && undo_is_able(write->scope.undo);
 }
 
 static bool take_one_more(const struct scripting *scripting, uint32_t shard) {
@@ -163,8 +164,13 @@ static bool wait_for_one_more(struct scripting *scripting, uint32_t shard) {
     return is_taken;
 }
 
-/* The shard is the scope's, or the run ends. */
-static bool stray_to(struct scripting *scripting, uint32_t shard) {
+static bool refuse(struct reply *reply, const char *why) {
+    reply_error(reply, why);
+    return false;
+}
+
+/* The shard is the scope's, or the run ends, or it can't, and so the command fails. */
+static bool stray_to(struct scripting *scripting, uint32_t shard, struct reply *reply) {
     struct worker *worker = scripting->execution->worker;
     if (scripting->found.strays != NULL)
         atomic_store_explicit(scripting->found.strays, true, memory_order_relaxed);
@@ -176,6 +182,7 @@ static bool stray_to(struct scripting *scripting, uint32_t shard) {
         slow_script_grows(&scripting->slow, scripting->execution->frame->lane, shard);
         return true;
     }
+    if (!can_begin_again(scripting)) return refuse(reply, ERROR_NO_MEMORY);
     if (has_written(scripting))
         counter_add(&worker->strays_undone, 1);
     else
@@ -187,7 +194,8 @@ static bool stray_to(struct scripting *scripting, uint32_t shard) {
     return false;
 }
 
-static bool want_all(struct scripting *scripting) {
+static bool want_all(struct scripting *scripting, struct reply *reply) {
+    if (!can_begin_again(scripting)) return refuse(reply, ERROR_NO_MEMORY);
     struct under_way *under_way = under_way_of(scripting->execution->task);
     if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
     scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
@@ -199,11 +207,6 @@ static bool want_all(struct scripting *scripting) {
 static bool is_about_others(const struct command *command) {
     return command->worker != NULL || command->visit != NULL || command->run != NULL ||
            command->watch != NULL;
-}
-
-static bool refuse(struct reply *reply, const char *why) {
-    reply_error(reply, why);
-    return false;
 }
 
 /* Redis's checks in Redis's order. */
@@ -235,8 +238,8 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
     struct keyspace *keyspace = scripting->execution->frame->keyspace;
     const struct scope *scope = &scripting->read->scope;
     if (scope->held != NULL && (command->walk != NULL || (command->flags & COMMAND_ALL_SHARDS) != 0))
-        return want_all(scripting);
-    if (scope->held != NULL && (command->flags & COMMAND_FINDS) != 0) return want_all(scripting);
+        return want_all(scripting, reply);
+    if (scope->held != NULL && (command->flags & COMMAND_FINDS) != 0) return want_all(scripting, reply);
     if (!reserve_keys(scripting, call->count)) return refuse(reply, ERROR_NO_MEMORY);
     int found =
         command_find_keys(command, call->arguments, call->count, scripting->positions, NULL, call->count);
@@ -244,7 +247,7 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
         const struct bulk *argument = &call->arguments[scripting->positions[i]];
         scripting->keys[i] = keyspace_key(keyspace, call->database, argument->data, argument->length);
         uint64_t hash = scripting->keys[i].hash;
-        if (!scope_holds(scope, hash) && !stray_to(scripting, keyspace_shard_of(keyspace, hash)))
+        if (!scope_holds(scope, hash) && !stray_to(scripting, keyspace_shard_of(keyspace, hash), reply))
             return false;
     }
     call->keys = scripting->keys;
@@ -387,7 +390,7 @@ static void run(struct scripting *scripting, struct execution *execution, const 
      * begin again, so that it has the token first, or else every shard. */
     bool strays = scripting->found.strays != NULL && atomic_load(scripting->found.strays);
     if (can_be_undone(write) && strays && !take_token(scripting)) {
-        (void)want_all(scripting);
+        (void)want_all(scripting, reply);
         return;
     }
     slow_script_begin(&scripting->slow, at_hand.name, at_hand.is_function, call);
@@ -471,13 +474,11 @@ void script_run_inside(struct execution *execution, const struct call *call, str
     run(scripting, execution, call, write, read, reply);
     if (scripting->restart == RESTART_NOT) return;
     reply_truncate(reply, mark);
-    if (scripting->restart == RESTART_WITHOUT_MEMORY) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return;
-    }
+    script_notes_clear(&scripting->notes);
     execution->begins_again = true;
     execution->begins_elsewhere = scripting->restart == RESTART_ELSEWHERE;
-    if (!execution->begins_elsewhere) begin_again(execution);
+    execution->lacks_memory = scripting->restart == RESTART_WITHOUT_MEMORY;
+    if (!execution->begins_elsewhere && !execution->lacks_memory) begin_again(execution);
 }
 
 /* ------------------------------------------------------------------ by itself */

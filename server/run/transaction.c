@@ -257,41 +257,77 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
     transaction->has_run = true;
 }
 
-/* But for what its client calls itself. */
-static void take_back(struct session *session, const struct session *before) {
-    session->database = before->database;
-    session->protocol = before->protocol;
-    session->reply_mode = before->reply_mode;
-    session->is_authenticated = before->is_authenticated;
-    session->is_no_evict = before->is_no_evict;
-    session->is_no_touch = before->is_no_touch;
-    session->closes_after_reply = before->closes_after_reply;
+/* What its commands may have done to the session, as it was before them. */
+struct session_before {
+    struct session session;
+    struct session_names names;
+    bool has_names;
+};
+
+/* false: no memory. */
+static bool session_keep(const struct session *session, bool keeps_names, struct session_before *before) {
+    before->session = *session;
+    before->has_names = keeps_names;
+    return !keeps_names || session_names_keep(session, &before->names);
+}
+
+static void session_let_go(const struct session_before *before) {
+    if (before->has_names) session_names_free(before->names.name, before->names.library);
+}
+
+static void session_put_back(struct worker *worker, struct session *session,
+                             const struct session_before *before) {
+    size_t bytes = session_bytes(session);
+    if (before->has_names) session_names_put_back(session, &before->names);
+    account_session(worker, session, bytes);
+    session->database = before->session.database;
+    session->protocol = before->session.protocol;
+    session->reply_mode = before->session.reply_mode;
+    session->is_authenticated = before->session.is_authenticated;
+    session->is_no_evict = before->session.is_no_evict;
+    session->is_no_touch = before->session.is_no_touch;
+    session->closes_after_reply = before->session.closes_after_reply;
+}
+
+/* What has been changed by now is taken back, and so is the rest: nothing has happened. */
+static void take_back(struct execution *execution, size_t mark, const struct session_before *before) {
+    struct transaction *transaction = execution->transaction;
+    reply_truncate(execution->reply, mark);
+    reply_errors_clear(execution->reply);
+    session_put_back(execution->worker, &execution->task->session, before);
+    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
+        if (!runs_apart(queued->command)) {
+            transaction->answer_length -= queued->answer.length;
+            reply_truncate(&queued->answer, 0);
+        }
+    execution->begins_again = false;
+    if (!execution->lacks_memory) return;
+    execution->lacks_memory = false;
+    reply_error(execution->reply, ERROR_NO_MEMORY);
 }
 
 /* Scripts may find, when something is changed already, that they need more shards. */
 static void run_all(struct execution *execution, struct write_scope *write, const struct read_scope *read) {
+    const struct transaction *transaction = execution->transaction;
     struct session *session = &execution->task->session;
+    struct session_before before;
     struct undo undo;
-    struct session before = *session;
     size_t mark = reply_mark(execution->reply);
-    bool may_begin_again = execution->transaction->has_scripts && read != NULL && read->scope.held != NULL;
-    if (execution->transaction->has_scripts) script_begin_row(execution);
+    bool may_begin_again = transaction->has_scripts && read != NULL && read->scope.held != NULL;
+    if (!session_keep(session, may_begin_again && transaction->concerns_session, &before)) {
+        reply_error(execution->reply, ERROR_NO_MEMORY);
+        return;
+    }
+    if (transaction->has_scripts) script_begin_row(execution);
     if (may_begin_again && write != NULL) undo_begin(&undo, write);
     run_in_row(execution, write, read);
     if (may_begin_again && write != NULL) undo_conclude(&undo, !execution->begins_again);
-    if (!execution->begins_again) {
-        if (write != NULL) unwatch(execution->worker, session, write);
+    if (execution->begins_again) {
+        take_back(execution, mark, &before);
         return;
     }
-    execution->begins_again = false;
-    reply_truncate(execution->reply, mark);
-    reply_errors_clear(execution->reply);
-    take_back(session, &before);
-    for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next)
-        if (!runs_apart(queued->command)) {
-            execution->transaction->answer_length -= queued->answer.length;
-            reply_truncate(&queued->answer, 0);
-        }
+    session_let_go(&before);
+    if (write != NULL) unwatch(execution->worker, session, write);
 }
 
 static void run_reading(const struct read_scope *scope, const struct call *call, struct reply *reply) {

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/config/config.h"
@@ -15,6 +16,36 @@ size_t session_bytes(const struct session *session) {
     const struct transaction *transaction = session->transaction;
     if (transaction == NULL) return bytes;
     return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
+}
+
+static bool copy(char **to, const char *from) {
+    *to = from == NULL ? NULL : strdup(from);
+    return from == NULL || *to != NULL;
+}
+
+bool session_names_keep(const struct session *session, struct session_names *names) {
+    const struct client_library *library = session->library;
+    *names = (struct session_names){NULL, library == NULL ? NULL : calloc(1, sizeof *library)};
+    bool is_kept = copy(&names->name, session->name);
+    if (library != NULL)
+        is_kept = is_kept && names->library != NULL && copy(&names->library->name, library->name) &&
+                  copy(&names->library->version, library->version);
+    if (!is_kept) session_names_free(names->name, names->library);
+    return is_kept;
+}
+
+void session_names_put_back(struct session *session, const struct session_names *names) {
+    session_names_free(session->name, session->library);
+    session->name = names->name;
+    session->library = names->library;
+}
+
+void session_names_free(char *name, struct client_library *library) {
+    free(name);
+    if (library == NULL) return;
+    free(library->name);
+    free(library->version);
+    free(library);
 }
 
 bool session_is_admitted(const struct session *session) {

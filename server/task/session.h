@@ -39,6 +39,17 @@ struct session {
 /* Bytes of those names, and of its transaction. */
 size_t session_bytes(const struct session *session);
 
+/* What it calls itself and its library, as it was: to be put back, when what was set since then is forgotten,
+ * or to be let go. */
+struct session_names {
+    char *name;
+    struct client_library *library;
+};
+/* false: no memory. */
+bool session_names_keep(const struct session *session, struct session_names *names);
+void session_names_put_back(struct session *session, const struct session_names *names);
+void session_names_free(char *name, struct client_library *library);
+
 /* It has given the password, or there is none (any more). */
 bool session_is_admitted(const struct session *session);
 

@@ -341,6 +341,22 @@ static void what_a_transaction_says_of_its_client_is_taken_back_with_it(void **s
     resp3_close(client);
 }
 
+/* KEYS has all of it begin again: the second run finds the name that was there before the first. */
+static void a_name_that_is_given_in_a_transaction_is_taken_back_with_it(void **state) {
+    static const char *const wants_all = "return redis.call('keys', 'none')";
+    (void)state;
+    expect(one, "OK", "CLIENT SETNAME before");
+    expect(one, "OK", "MULTI");
+    expect(one, "QUEUED", "CLIENT GETNAME");
+    expect(one, "QUEUED", "CLIENT SETNAME behind");
+    expect(one, "QUEUED", "CLIENT SETINFO LIB-NAME library");
+    expect_queued(one, "EVAL", wants_all, "0");
+    expect(one, "QUEUED", "CLIENT GETNAME");
+    expect(one, "[before, OK, OK, [], behind]", "EXEC");
+    expect(one, "behind", "CLIENT GETNAME");
+    expect(one, "RESET", "RESET");
+}
+
 /* It may write what it has counted. */
 static void pfcount_is_a_write_to_a_script_that_only_reads(void **state) {
     static const char *const count = "return redis.pcall('pfcount', KEYS[1])['err']",
@@ -372,6 +388,7 @@ int main(void) {
         FROM_THE_START(time_stands_still_in_a_script),
         FROM_THE_START(what_stands_before_a_long_script_in_a_transaction_is_done_once),
         FROM_THE_START(what_a_transaction_says_of_its_client_is_taken_back_with_it),
+        FROM_THE_START(a_name_that_is_given_in_a_transaction_is_taken_back_with_it),
         FROM_THE_START(pfcount_is_a_write_to_a_script_that_only_reads),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
