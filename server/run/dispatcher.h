@@ -72,6 +72,7 @@ struct execution {
     struct blocked_client *blocked;  /* it waits for that */
     bool is_rejected;                /* for want of memory, before it ran */
     bool is_errands;                 /* it ran on another thread, and is counted there */
+    bool scripts_write;              /* those of the transaction, as they were found */
     bool begins_again;               /* a script in it wants more shards: what it has done is taken back */
     bool begins_elsewhere;           /* or takes too long for this thread */
     bool lacks_memory;               /* or can't begin again for want of memory: likewise, and that is all */

@@ -27,7 +27,7 @@ bool waits_for_pause(const struct execution *execution) {
     const struct command *command = execution->call.command;
     if (!is_pausing(execution->worker)) return false;
     const struct transaction *transaction = execution->task->session.transaction;
-    uint32_t flags = command->flags;
+    uint32_t flags = command->flags; /* but for scripts': those are looked at when they are found */
     if (command->run != NULL && transaction != NULL) flags |= transaction->flags;
     return waits(execution,
                  command->script == NULL && (flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0);

@@ -31,8 +31,19 @@
 #define WAIT_NS 200000
 #define WAIT_LONG_NS 5000000
 
+/* A transaction of more scripts leaves no room for them behind. */
+#define ROW_KEPT 64
+
 /* Why a run has to begin again. */
 enum restart { RESTART_NOT, RESTART_WITH_SHARD, RESTART_WITH_ALL, RESTART_ELSEWHERE, RESTART_WITHOUT_MEMORY };
+
+/* One of a transaction's, found before there are shards. */
+struct found_in_row {
+    struct found_script found;
+    bool only_reads;
+    struct compiled *compiled; /* held, or found.shelved is; */
+    struct reply refusal;      /* or this is why there is nothing to run */
+};
 
 struct scripting {
     struct script_state *state;
@@ -57,6 +68,9 @@ struct scripting {
     struct key *keys; /* of the command that it calls, and where they stand */
     uint32_t *positions;
     uint32_t key_capacity;
+    /* Of the transaction at hand: */
+    struct found_in_row *row_found;
+    uint32_t row_count, row_capacity, row_at;
 };
 
 /* Who may wait while holding shards: one in all the server. */
@@ -86,6 +100,8 @@ void scripting_free(struct scripting *scripting) {
     if (scripting->cache != NULL) script_cache_free(scripting->cache);
     if (scripting->shelf != NULL) library_shelf_free(scripting->shelf);
     if (scripting->state != NULL) script_state_free(scripting->state);
+    assert(scripting->row_count == 0);
+    free(scripting->row_found);
     free(scripting->keys);
     free(scripting->positions);
     script_notes_free(&scripting->notes);
@@ -436,10 +452,86 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
 
 /* ------------------------------------------------------------------ in a transaction */
 
+static bool row_reserve(struct scripting *scripting) {
+    if (scripting->row_count < scripting->row_capacity) return true;
+    uint32_t capacity = scripting->row_capacity == 0 ? 16 : scripting->row_capacity * 2;
+    struct found_in_row *larger = realloc(scripting->row_found, capacity * sizeof *larger);
+    if (larger == NULL) return false;
+    scripting->row_found = larger;
+    scripting->row_capacity = capacity;
+    return true;
+}
+
+/* Whether it only reads. One that isn't there now may be when its turn comes, and may do anything. */
+static bool find_in_row(struct scripting *scripting, const struct call *call) {
+    struct found_in_row *row = &scripting->row_found[scripting->row_count++];
+    *row = (struct found_in_row){.only_reads = false};
+    reply_init(&row->refusal, call->protocol);
+    if (!find(scripting, call, &row->refusal)) return false;
+    row->found = scripting->found;
+    row->only_reads = scripting->only_reads;
+    if (row->found.shelved != NULL)
+        library_shelf_hold(row->found.shelved);
+    else
+        row->compiled = script_cache_hold(scripting->cache, row->found.text);
+    return row->only_reads;
+}
+
+bool script_find_row(const struct execution *execution, bool *writes) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    const struct transaction *transaction = execution->transaction;
+    *writes = false;
+    if (scripting == NULL) return false;
+    assert(scripting->row_count == 0);
+    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+        struct call call = execution->call;
+        if (queued->command->script == NULL) continue;
+        if (!row_reserve(scripting)) return false;
+        call.command = queued->command;
+        call.arguments = queued->arguments;
+        call.count = queued->count;
+        if (!find_in_row(scripting, &call)) *writes = true;
+    }
+    return true;
+}
+
+void script_let_go_row(const struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting == NULL) return;
+    for (; scripting->row_count > 0; scripting->row_count--) {
+        struct found_in_row *row = &scripting->row_found[scripting->row_count - 1];
+        if (row->compiled != NULL) script_cache_let_go(scripting->cache, row->compiled);
+        if (row->found.shelved != NULL) library_shelf_let_go(scripting->shelf, row->found.shelved);
+        reply_free(&row->refusal);
+    }
+    if (scripting->row_capacity <= ROW_KEPT) return;
+    free(scripting->row_found);
+    scripting->row_found = NULL;
+    scripting->row_capacity = 0;
+}
+
+/* The next one's, as it was found, unless what stands before it may have changed what there is. */
+static bool find_again(struct scripting *scripting, const struct execution *execution,
+                       const struct call *call, struct reply *reply) {
+    const struct found_in_row *row = &scripting->row_found[scripting->row_at++];
+    const struct reply *refusal = &row->refusal;
+    assert(scripting->row_at <= scripting->row_count && "each was found before there were shards");
+    if (execution->transaction->changes_scripts) return find(scripting, call, reply);
+    scripting->found = row->found;
+    scripting->only_reads = row->only_reads;
+    if (refusal->length == 0 && !refusal->is_broken) return true;
+    reply_raw(reply, refusal->data, refusal->length);
+    reply->is_broken = reply->is_broken || refusal->is_broken;
+    reply->error_count += refusal->error_count;
+    memcpy(reply->error_code, refusal->error_code, sizeof reply->error_code);
+    return false;
+}
+
 void script_begin_row(const struct execution *execution) {
     struct scripting *scripting = scripting_of(execution->worker);
     if (scripting == NULL) return;
     script_notes_clear(&scripting->notes);
+    scripting->row_at = 0;
     /* What it does to libraries and scripts isn't taken back. */
     scripting->may_leave = may_leave(execution) && !execution->transaction->changes_scripts;
 }
@@ -462,7 +554,8 @@ void script_run_inside(struct execution *execution, const struct call *call, str
         return;
     }
     script_notes_begin(&scripting->notes, call);
-    if (!find(scripting, call, reply)) return;
+    if (!find_again(scripting, execution, call, reply)) return;
+    assert((write != NULL || scripting->only_reads) && "a scope that is as the scripts in it");
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
     scripting->is_short_of_memory = execution->is_short_of_memory && says_nothing;
     if (execution->is_short_of_memory && !says_nothing && !scripting->only_reads &&

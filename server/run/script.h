@@ -17,8 +17,11 @@
 
 #include "dispatcher.h"
 
+struct compiled;
 struct library_shelf;
 struct script_cache;
+struct script_text;
+struct shelved;
 
 /* What a command found that is to be run. */
 struct found_script {
@@ -27,6 +30,9 @@ struct found_script {
     const char *name;
     bool is_function;
     _Atomic bool *strays; /* of a function: it has taken keys that were not declared; NULL: a script */
+    /* What it is part of, to be held if anything else is found before it is run: one or the other. */
+    const struct script_text *text;
+    struct shelved *shelved;
 };
 
 /* The worker's, made at first. NULL: no memory. On its thread. */
@@ -44,8 +50,12 @@ size_t scripting_bytes(const struct worker *worker);
  * the execution. May park it. */
 enum outcome script_look_for_memory(struct execution *execution);
 
-/* In a transaction: before its first command, and one that is a script, which may set
- * execution->begins_again, when all of it is to be taken back. */
+/* In a transaction, before it takes any shard: finds, compiles and loads its scripts, which takes long, and
+ * holds them until they are let go. Whether they write stands in *writes. false: no memory. */
+bool script_find_row(const struct execution *execution, bool *writes);
+void script_let_go_row(const struct execution *execution);
+/* Before its first command, and one that is a script, which may set execution->begins_again, when all of it
+ * is to be taken back. */
 void script_begin_row(const struct execution *execution);
 void script_run_inside(struct execution *execution, const struct call *call, struct write_scope *write,
                        const struct read_scope *read, struct reply *reply);

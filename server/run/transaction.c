@@ -15,6 +15,7 @@
 #include "inquire.h"
 #include "leave.h"
 #include "memory.h"
+#include "pause.h"
 #include "script.h"
 #include "slow_script.h"
 #include "take.h"
@@ -40,10 +41,6 @@ static void take_note(struct transaction *transaction, const struct command *com
     bool sums = (command->flags & COMMAND_SUMS) != 0 && !runs_apart(command);
     transaction->flags |= command->flags;
     if (command->script != NULL) transaction->has_scripts = transaction->needs_shards = true;
-    if (command->script != NULL && (command->flags & COMMAND_READONLY) == 0) {
-        transaction->writes = true;
-        transaction->flags |= COMMAND_MAY_REPLICATE;
-    }
     if (command->write != NULL) transaction->writes = true;
     if (command->read != NULL || command->write != NULL || command->walk != NULL || sums)
         transaction->needs_shards = true;
@@ -389,14 +386,15 @@ static bool find_all_keys(struct execution *execution) {
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct transaction *transaction, const struct command *exec) {
+static struct command row_of(const struct transaction *transaction, const struct command *exec,
+                             bool scripts_write) {
     struct command row = *exec;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
     if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY)) != 0) row.flags |= COMMAND_LONG;
     if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
     if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
     if (transaction->asks_room) row.room = room_of_all;
-    if (transaction->writes)
+    if (transaction->writes || scripts_write)
         row.write = run_writing;
     else
         row.read = run_reading;
@@ -407,7 +405,7 @@ static struct command row_of(const struct transaction *transaction, const struct
 static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(transaction, exec);
+    struct command row = row_of(transaction, exec, execution->scripts_write);
     enum outcome outcome = OUTCOME_PARKED;
     execution->call.command = &row;
     if (!find_all_keys(execution))
@@ -522,6 +520,24 @@ static enum outcome run_phases(struct execution *execution) {
     return OUTCOME_DONE;
 }
 
+/* What takes no shard of it, but time: scripts are compiled, and libraries loaded, and it is known whether
+ * they write. */
+static bool find_scripts(struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    bool writes;
+    if (!script_find_row(execution, &writes)) return false;
+    execution->scripts_write = writes || transaction->changes_scripts;
+    return true;
+}
+
+static enum outcome run_prepared(struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    bool is_to_come = transaction->has_scripts && transaction->phase != TRANSACTION_DOES;
+    if (is_to_come && !find_scripts(execution)) return execution_lacks_memory(execution);
+    if (is_to_come && execution->scripts_write && script_waits_for_pause(execution)) return OUTCOME_PARKED;
+    return run_phases(execution);
+}
+
 enum outcome transaction_run(struct execution *execution) {
     struct transaction *transaction = transaction_at(execution);
     if (transaction == NULL || !transaction->is_open) {
@@ -535,7 +551,10 @@ enum outcome transaction_run(struct execution *execution) {
     }
     size_t mark = reply_mark(execution->reply);
     execution->transaction = transaction;
-    if (run_phases(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    bool has_scripts = transaction->has_scripts; /* it may leave */
+    enum outcome outcome = run_prepared(execution);
+    if (has_scripts) script_let_go_row(execution);
+    if (outcome == OUTCOME_PARKED) return outcome;
     if (transaction->has_run) {
         account_all(execution);
         reply_errors_clear(execution->reply); /* they are its commands' */

@@ -249,14 +249,15 @@ void libraries_flush(void) {
 
 struct shelved {
     struct shared_library *library;
-    int *functions; /* by the numbers of the library's */
+    int *functions;   /* by the numbers of the library's */
+    uint32_t holders; /* the shelf is one */
 };
 
 struct library_shelf {
     struct script_state *state;
     uint64_t seen; /* of changes, when the set was taken */
     const struct library_set *set;
-    struct shelved *shelved;
+    struct shelved **shelved;
     uint32_t count, capacity;
 };
 
@@ -266,34 +267,47 @@ struct library_shelf *library_shelf_create(struct script_state *state) {
     return shelf;
 }
 
-static void shelved_free(struct library_shelf *shelf, struct shelved *shelved) {
-    for (uint32_t i = 0; i < shelved->library->library.function_count; i++)
-        if (shelved->functions[i] != 0) script_forget(shelf->state, shelved->functions[i]);
-    library_let_go(shelved->library);
-    free(shelved->functions);
+/* What was loaded is forgotten, and the library let go. */
+static void unload(struct library_shelf *shelf, struct shared_library *library, int *functions) {
+    for (uint32_t i = 0; i < library->library.function_count; i++)
+        if (functions[i] != 0) script_forget(shelf->state, functions[i]);
+    library_let_go(library);
+    free(functions);
+}
+
+void library_shelf_hold(struct shelved *shelved) {
+    shelved->holders++;
+}
+
+void library_shelf_let_go(struct library_shelf *shelf, struct shelved *shelved) {
+    if (--shelved->holders > 0) return;
+    unload(shelf, shelved->library, shelved->functions);
+    free(shelved);
 }
 
 void library_shelf_free(struct library_shelf *shelf) {
-    for (uint32_t i = 0; i < shelf->count; i++) shelved_free(shelf, &shelf->shelved[i]);
+    for (uint32_t i = 0; i < shelf->count; i++) library_shelf_let_go(shelf, shelf->shelved[i]);
     libraries_let_go(shelf->set);
     free(shelf->shelved);
     free(shelf);
 }
 
-/* Takes over the library and its functions. */
-static bool shelve(struct library_shelf *shelf, struct shelved shelved) {
-    if (shelf->count == shelf->capacity) {
+/* Takes over the library and its functions. NULL: no memory. */
+static struct shelved *shelve(struct library_shelf *shelf, struct shared_library *library, int *functions) {
+    struct shelved *shelved = malloc(sizeof *shelved);
+    if (shelved != NULL && shelf->count == shelf->capacity) {
         uint32_t capacity = shelf->capacity == 0 ? 4 : 2 * shelf->capacity;
-        struct shelved *larger = realloc(shelf->shelved, capacity * sizeof *larger);
-        if (larger == NULL) {
-            shelved_free(shelf, &shelved);
-            return false;
-        }
-        shelf->shelved = larger;
-        shelf->capacity = capacity;
+        struct shelved **larger = realloc(shelf->shelved, capacity * sizeof *larger);
+        if (larger != NULL) shelf->shelved = larger;
+        if (larger != NULL) shelf->capacity = capacity;
     }
-    shelf->shelved[shelf->count++] = shelved;
-    return true;
+    if (shelved == NULL || shelf->count == shelf->capacity) {
+        unload(shelf, library, functions);
+        free(shelved);
+        return NULL;
+    }
+    *shelved = (struct shelved){library, functions, 1};
+    return shelf->shelved[shelf->count++] = shelved;
 }
 
 static bool is_in(const struct library_set *set, const struct library *library) {
@@ -313,10 +327,10 @@ static bool look(struct library_shelf *shelf) {
     shelf->seen = now; /* or less than what the set has, which is looked at once more then */
     uint32_t kept = 0;
     for (uint32_t i = 0; i < shelf->count; i++) {
-        if (is_in(set, &shelf->shelved[i].library->library))
+        if (is_in(set, &shelf->shelved[i]->library->library))
             shelf->shelved[kept++] = shelf->shelved[i];
         else
-            shelved_free(shelf, &shelf->shelved[i]);
+            library_shelf_let_go(shelf, shelf->shelved[i]);
     }
     shelf->count = kept;
     return true;
@@ -438,13 +452,12 @@ const char *library_load(struct library_shelf *shelf, const char *code, size_t l
         return wrong == NULL ? error : wrong;
     }
     wrong = change(&library, 1, replaces ? LIBRARY_REPLACE : LIBRARY_APPEND, error, error_size);
-    struct shelved shelved = {library, functions};
     if (wrong != NULL) {
-        shelved_free(shelf, &shelved);
+        unload(shelf, library, functions);
         return wrong;
     }
     /* Without memory for keeping what was loaded, it is loaded again when it is called. */
-    (void)shelve(shelf, shelved);
+    (void)shelve(shelf, library, functions);
     size_t begin;
     (void)shebang_read_library(code, length, name, name_length, &begin, error, error_size);
     return NULL;
@@ -472,20 +485,22 @@ bool library_find(struct library_shelf *shelf, const char *name, size_t length, 
     *place = (struct library_place){.flags = known->flags, .name = known->name, .strays = &known->strays};
     struct shared_library *library = shared(found->library);
     for (uint32_t i = 0; i < shelf->count; i++)
-        if (shelf->shelved[i].library == library) {
-            place->function = shelf->shelved[i].functions[found->function];
+        if (shelf->shelved[i]->library == library) {
+            place->shelved = shelf->shelved[i];
+            place->function = place->shelved->functions[found->function];
             return true;
         }
     int *functions = load(shelf, library, run, false, error, error_size);
     if (functions == NULL) return true;
-    int number = functions[found->function];
     atomic_fetch_add(&library->holders, 1);
-    if (!shelve(shelf, (struct shelved){library, functions})) {
+    place->shelved = shelve(shelf, library, functions);
+    if (place->shelved == NULL) {
         snprintf(error, error_size, "out of memory");
         return true;
     }
-    if (number == 0) snprintf(error, error_size, "the library registers other functions than before");
-    place->function = number;
+    place->function = functions[found->function];
+    if (place->function == 0)
+        snprintf(error, error_size, "the library registers other functions than before");
     return true;
 }
 
@@ -536,11 +551,10 @@ const char *library_restore(struct library_shelf *shelf, const char *payload, si
     const char *wrong = restore_all(shelf, payload, length, run, restored, error, error_size);
     if (wrong == NULL) wrong = change(restored->libraries, restored->count, policy, error, error_size);
     for (uint32_t i = 0; i < restored->count; i++) {
-        struct shelved shelved = {restored->libraries[i], restored->functions[i]};
         if (wrong != NULL)
-            shelved_free(shelf, &shelved);
+            unload(shelf, restored->libraries[i], restored->functions[i]);
         else
-            (void)shelve(shelf, shelved);
+            (void)shelve(shelf, restored->libraries[i], restored->functions[i]);
     }
     free(restored);
     return wrong;

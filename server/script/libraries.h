@@ -70,13 +70,19 @@ const char *library_restore(struct library_shelf *shelf, const char *payload, si
 /* Finds a function by its name. False: there is none. Valid until the next call with this shelf.
  *
  * Its library is loaded here if it hasn't been; if that fails, place->function is 0, and error has why. */
+struct shelved;
 struct library_place {
-    int function; /* what it is run by */
+    int function;            /* what it is run by */
+    struct shelved *shelved; /* its library, here */
     uint32_t flags;
     const char *name;
     _Atomic bool *strays;
 };
 bool library_find(struct library_shelf *shelf, const char *name, size_t length, const struct script_run *run,
                   struct library_place *place, char *error, size_t error_size);
+
+/* What has just been found stays until it is let go, whatever becomes of its library meanwhile. */
+void library_shelf_hold(struct shelved *shelved);
+void library_shelf_let_go(struct library_shelf *shelf, struct shelved *shelved);
 
 #endif

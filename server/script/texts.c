@@ -142,7 +142,8 @@ size_t texts_bytes(void) {
 struct compiled {
     struct sha_node node;
     struct script_text *text;
-    int function; /* 0: not yet */
+    int function;     /* 0: not yet */
+    uint32_t holders; /* the cache's table is one */
 };
 
 struct script_cache {
@@ -160,7 +161,8 @@ struct script_cache *script_cache_create(struct script_state *state) {
     return cache;
 }
 
-static void compiled_free(struct script_cache *cache, struct compiled *compiled) {
+void script_cache_let_go(struct script_cache *cache, struct compiled *compiled) {
+    if (--compiled->holders > 0) return;
     if (compiled->function != 0) script_forget(cache->state, compiled->function);
     let_go(compiled->text);
     free(compiled);
@@ -168,11 +170,11 @@ static void compiled_free(struct script_cache *cache, struct compiled *compiled)
 
 static void drop(struct script_cache *cache, struct compiled *compiled) {
     sha_table_remove(&cache->table, &compiled->node);
-    compiled_free(cache, compiled);
+    script_cache_let_go(cache, compiled);
 }
 
 static bool drop_any(struct sha_node *node, void *context) {
-    compiled_free(context, (struct compiled *)node);
+    script_cache_let_go(context, (struct compiled *)node);
     return true;
 }
 
@@ -196,6 +198,7 @@ static struct script_text *remember(struct script_cache *cache, struct script_te
     if (compiled != NULL) {
         memcpy(compiled->node.sha, text->node.sha, sizeof compiled->node.sha);
         compiled->text = text;
+        compiled->holders = 1;
         if (sha_table_insert(&cache->table, &compiled->node)) return text;
     }
     free(compiled);
@@ -226,11 +229,22 @@ struct script_text *script_cache_find(struct script_cache *cache, const char *sh
     return remember(cache, text);
 }
 
+static struct compiled *compiled_of(const struct script_cache *cache, const struct script_text *text) {
+    struct compiled *compiled = (struct compiled *)sha_table_find(&cache->table, text->node.sha);
+    assert(compiled != NULL && compiled->text == text && "a text that this cache has just given");
+    return compiled;
+}
+
+struct compiled *script_cache_hold(struct script_cache *cache, const struct script_text *text) {
+    struct compiled *compiled = compiled_of(cache, text);
+    compiled->holders++;
+    return compiled;
+}
+
 int script_cache_function(struct script_cache *cache, struct script_text *text, char *error,
                           size_t error_size) {
     static const char before[] = "Error compiling script (new function): ";
-    struct compiled *compiled = (struct compiled *)sha_table_find(&cache->table, text->node.sha);
-    assert(compiled != NULL && compiled->text == text && "a text that this cache has just given");
+    struct compiled *compiled = compiled_of(cache, text);
     if (compiled->function != 0) return compiled->function;
     int written = snprintf(error, error_size, "%s", before);
     compiled->function = script_compile(cache->state, text->text + text->begin, text->length - text->begin,

@@ -39,6 +39,7 @@ size_t texts_bytes(void);
 /* ---------------------------------------------------------------- a worker's */
 
 struct script_cache;
+struct compiled;
 
 /* Of scripts that are compiled in this state, by its thread only. NULL when out of memory. */
 struct script_cache *script_cache_create(struct script_state *state);
@@ -60,5 +61,10 @@ struct script_text *script_cache_add(struct script_cache *cache, const char *tex
  * compiled. */
 int script_cache_function(struct script_cache *cache, struct script_text *text, char *error,
                           size_t error_size);
+
+/* What script_cache_function has just given for a text stays, with the text, until it is let go, whatever is
+ * found, added or forgotten meanwhile. */
+struct compiled *script_cache_hold(struct script_cache *cache, const struct script_text *text);
+void script_cache_let_go(struct script_cache *cache, struct compiled *compiled);
 
 #endif

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/resp3.h"
-#include "tests/support.h"
+#include "tests/scripts.h"
 
 #define WORKERS "3"
 
@@ -207,6 +207,47 @@ static void a_pause_of_writes_parks_a_transaction_that_writes(void **state) {
     assert_int_equal(reply->elements, 1);
     freeReplyObject(reply);
     expect(other, "1", "GET a");
+    close_all();
+}
+
+/* By themselves or declared: as Redis 7.2, which asks what a script says of itself. */
+static void a_pause_of_writes_parks_a_transaction_only_if_its_scripts_may_write(void **state) {
+    static const char *const reads = "#!lua flags=no-writes\nreturn redis.call('get', KEYS[1])";
+    (void)state;
+    open_all();
+    expect(one, "OK", "MULTI");
+    expect_queued(one, "EVAL", "return redis.call('set', KEYS[1], 1)", "1 a");
+    expect(other, "OK", "CLIENT PAUSE 100000 WRITE");
+    send_now(one, "EXEC");
+    await_info(other, "blocked_clients", 1);
+    expect(other, "OK", "MULTI");
+    expect_queued(other, "EVAL", reads, "1 a");
+    expect_queued(other, "EVAL_RO", "return 2", "0");
+    expect(other, "[(nil), 2]", "EXEC");
+    expect(other, "OK", "CLIENT UNPAUSE");
+    expect_next_text(one, "[OK]", "EXEC");
+    close_all();
+}
+
+/* Compiling takes long: it waits for a key that is held, and the script is known already. */
+static void scripts_are_compiled_before_a_transaction_has_its_shards(void **state) {
+    static const char *const sum = "1fa00e76656cc152ad327c13fe365858fd7be306"; /* of return 42 */
+    (void)state;
+    open_all();
+    expect(other, "OK", "DEBUG HOLD k 600");
+    expect(one, "OK", "MULTI");
+    expect(one, "QUEUED", "GET k");
+    expect_queued(one, "EVAL", "return 42", "0");
+    expect_queued(one, "EVAL", "return +", "0");
+    expect(other, "[0]", "SCRIPT EXISTS %s", sum);
+    send_now(one, "EXEC");
+    await_info(other, "parked_clients", 1);
+    expect(other, "[1]", "SCRIPT EXISTS %s", sum);
+    expect(other, "OK", "DEBUG RELEASE");
+    expect_next_text(one,
+                     "[(nil), 42, ERR Error compiling script (new function): user_script:1: unexpected "
+                     "symbol near '+']",
+                     "EXEC");
     close_all();
 }
 
@@ -478,6 +519,8 @@ int main(void) {
         cmocka_unit_test(watching_ends_with_unwatch_discard_and_reset),
         cmocka_unit_test(the_whole_keyspace_is_there_inside),
         cmocka_unit_test(clients_that_wait_are_served_when_the_last_command_is_done),
+        cmocka_unit_test(a_pause_of_writes_parks_a_transaction_only_if_its_scripts_may_write),
+        cmocka_unit_test(scripts_are_compiled_before_a_transaction_has_its_shards),
         cmocka_unit_test(a_pause_of_writes_parks_a_transaction_that_writes),
         cmocka_unit_test(above_the_limit_a_transaction_that_writes_fails_as_a_whole),
         cmocka_unit_test(time_stands_still_inside),

@@ -254,6 +254,38 @@ static void a_function_is_everybodys_and_its_locals_a_workers(void **context) {
     libraries_let_go(set);
 }
 
+/* As what a transaction has found before it runs any of it. */
+static void what_is_held_runs_though_it_has_been_forgotten(void **context) {
+    static const char *const name = "count";
+    char answer[32];
+    struct library_place place;
+    struct reply reply;
+    (void)context;
+    struct script_text *text = add(0, "return 1", false, 1);
+    int function = script_cache_function(caches[0], text, error, sizeof error);
+    struct compiled *compiled = script_cache_hold(caches[0], text);
+    assert_null(load(1, counting, false));
+    assert_true(library_find(shelves[0], name, strlen(name), &host_run, &place, error, sizeof error));
+    library_shelf_hold(place.shelved);
+    texts_flush();
+    libraries_flush();
+    assert_null(script_cache_find(caches[0], sha_of("return 1"), 2));
+    assert_string_equal(call(0, name), "none");
+    assert_non_null(add(0, "return 2", false, 3)); /* it would have its number now */
+    const int functions[] = {function, place.function};
+    for (int i = 0; i < 2; i++) {
+        reply_init(&reply, 2);
+        assert_int_equal(script_run(states[0], functions[i], &host_run, &reply), SCRIPT_DONE);
+        snprintf(answer, sizeof answer, "%.*s", (int)reply.length, reply.data);
+        assert_string_equal(answer, ":1\r\n");
+        reply_free(&reply);
+    }
+    assert_string_equal(texts_name(text), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    assert_string_equal(place.name, name);
+    script_cache_let_go(caches[0], compiled);
+    library_shelf_let_go(shelves[0], place.shelved);
+}
+
 static void a_library_is_replaced_deleted_and_flushed_everywhere(void **context) {
     (void)context;
     assert_null(load(0, counting, false));
@@ -385,6 +417,7 @@ int main(void) {
         TEST(a_first_line_tells_flags),
         TEST(scripts_come_and_go_beside_each_other),
         TEST(a_function_is_everybodys_and_its_locals_a_workers),
+        TEST(what_is_held_runs_though_it_has_been_forgotten),
         TEST(a_library_is_replaced_deleted_and_flushed_everywhere),
         TEST(a_library_that_is_none_is_refused),
         TEST(a_dump_is_restored),

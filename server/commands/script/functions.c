@@ -62,7 +62,8 @@ static bool by_function(struct scripting *scripting, const struct call *call, st
                                    .flags = place.flags,
                                    .name = place.name,
                                    .is_function = true,
-                                   .strays = place.strays};
+                                   .strays = place.strays,
+                                   .shelved = place.shelved};
     return true;
 }
 

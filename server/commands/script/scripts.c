@@ -20,7 +20,7 @@ static bool fill(struct scripting *scripting, struct script_text *text, struct f
         return false;
     }
     *found = (struct found_script){
-        .function = function, .flags = texts_flags(text), .name = texts_name(text), .is_function = false};
+        .function = function, .flags = texts_flags(text), .name = texts_name(text), .text = text};
     return true;
 }
 
