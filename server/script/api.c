@@ -299,7 +299,7 @@ static int register_function(lua_State *lua) {
     function.function = luaL_ref(lua, LUA_REGISTRYINDEX);
     wrong = state->registered(state->run->context, &function);
     if (wrong == NULL) return 0;
-    luaL_unref(lua, LUA_REGISTRYINDEX, function.function);
+    script_forget(state, function.function);
     return script_raise(lua, wrong);
 }
 

@@ -117,8 +117,9 @@ static void *allocate(void *context, void *block, size_t old, size_t size) {
         }
     }
     void *moved = block == NULL ? malloc(size) : realloc(block, size);
-    if (moved == NULL)
-        return size <= old ? block : NULL; /* Lua takes for granted that shrinking can't fail */
+    if (moved == NULL && size > old) return NULL;
+    /* Lua takes for granted that shrinking can't fail: from here on it calls the block that small. */
+    if (moved == NULL) moved = block;
     atomic_store_explicit(&state->bytes, bytes - old + size, memory_order_relaxed);
     return moved;
 }
@@ -281,7 +282,10 @@ int script_compile(struct script_state *state, const char *text, size_t length, 
 
 void script_forget(struct script_state *state, int function) {
     assert(function > REGISTRY_LAST && "a function that was compiled");
-    luaL_unref(state->lua, LUA_REGISTRYINDEX, function);
+    /* luaL_unref may allocate, and there is nobody here to catch the error of one that fails. luaL_ref is
+     * content with a hole: with no list of its own it takes a place that is empty. */
+    lua_pushnil(state->lua);
+    lua_rawseti(state->lua, LUA_REGISTRYINDEX, function);
 }
 
 /* ------------------------------------------------------------------ a run */
