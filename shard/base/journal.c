@@ -196,7 +196,8 @@ static void piece_drop(struct journal *journal) {
 
 void journal_back(struct journal *journal, struct journal_mark mark) {
     struct note note;
-    assert(!journal->is_broken && "what can't be put back isn't begun");
+    assert((!journal->is_broken || (journal->last == mark.piece && journal->last->used == mark.used)) &&
+           "what can't be put back isn't begun");
     assert(journal_open == NULL && "what is put back isn't noted");
     journal_renew(journal);
     for (;;) {

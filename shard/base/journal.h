@@ -71,7 +71,7 @@ struct journal_kind {
  * NULL. */
 void journal_init(struct journal *journal, void *context, void (*count)(void *context, int64_t bytes));
 struct journal_mark journal_mark(struct journal *journal);
-/* Takes back what was noted since. It isn't broken. */
+/* Takes back what was noted since. If it is broken, it had been before, and nothing was. */
 void journal_back(struct journal *journal, struct journal_mark mark);
 /* All of it is kept for good, and its memory given back. */
 void journal_end(struct journal *journal);
