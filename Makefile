@@ -169,8 +169,8 @@ $(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call ob
 
 # Their allocations fail when they say so.
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
-$(BUILD)/tests/oom/oom_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx
-$(BUILD)/tests/oom/oom_test: $(call objects,$(filter-out %_test.c,$(OOM)))
+$(BUILD)/tests/oom/%_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx
+$(call programs,$(filter %_test.c,$(OOM))): $(call objects,$(filter-out %_test.c,$(OOM)))
 # And this one sees when the allocator is asked.
 $(BUILD)/tests/unit/maxmemory_test: LINK += -Wl,--wrap=process_memory_limited
 $(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))
@@ -206,9 +206,10 @@ tsan: ## the same under ThreadSanitizer
 fuzz: ## fuzz the parsers, the packed forms and all commands, FUZZ_SECONDS (30) each
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 
-oom: ## let every allocation of every command fail, one after the other; CASE=HSET: of those that have it in them
-	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=debug build/debug/tests/oom/oom_test
+oom: ## let every allocation of every command, script and transaction fail, one after the other; CASE=HSET, WAY=EVAL: of those that have it in them
+	@$(MAKE) --no-print-directory -j$(JOBS) VARIANT=debug $(patsubst %.c,build/debug/%,$(filter %_test.c,$(OOM)))
 	@build/debug/tests/oom/oom_test
+	@build/debug/tests/oom/requests_test
 
 coverage: ## print which lines of resp/ and shard/ the unit tests reach; fails under 90 %
 	@tests/run coverage

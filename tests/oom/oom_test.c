@@ -8,6 +8,7 @@
  * them. */
 #include "tests/engine.h"
 
+#include "answers.h"
 #include "cases.h"
 #include "digest.h"
 #include "failing.h"
@@ -206,36 +207,6 @@ static void build(enum fullness state) {
 
 /* ------------------------------------------------------------------ replies */
 
-/* The bytes of the reply that begins there, or 0 if it isn't a whole one. Only RESP2 comes here. */
-static size_t reply_end(const char *data, size_t length) {
-    const char *newline = length == 0 ? NULL : memchr(data, '\n', length);
-    if (newline == NULL) return 0;
-    size_t line = (size_t)(newline - data) + 1;
-    long count = strtol(data + 1, NULL, 10);
-    if (data[0] == '+' || data[0] == '-' || data[0] == ':' || count < 0) return line;
-    if (data[0] == '$') return line + (size_t)count + 2 <= length ? line + (size_t)count + 2 : 0;
-    if (data[0] != '*') return 0;
-    for (; count > 0; count--) {
-        size_t part = reply_end(data + line, length - line);
-        if (part == 0) return 0;
-        line += part;
-    }
-    return line;
-}
-
-/* What is referenced isn't among the bytes. */
-static bool is_whole(const struct reply *reply) {
-    return reply->reference_count > 0 ||
-           (reply->length > 0 && reply_end(reply->data, reply->length) == reply->length);
-}
-
-static bool is_out_of_memory(const struct reply *reply) {
-    return reply->length > 4 &&
-           (memcmp(reply->data, "-OOM", 4) == 0 ||
-            memcmp(reply->data, "-ERR Insufficient memory", 24) == 0) &&
-           memchr(reply->data, '\n', reply->length) == reply->data + reply->length - 1;
-}
-
 /* The same, but perhaps in another order: where a table could not grow its members stand elsewhere. */
 static bool is_same(const struct reply *one, const struct reply *other) {
     uint64_t sum = 0;
@@ -261,7 +232,7 @@ static const char *judge(const struct effect *expected, const struct reply *repl
     bool is_either = is_before || is_after || expected->is_drawn;
     if (reply->is_broken) return is_either ? NULL : "half done, and not answered";
     if (!is_whole(reply)) return "no whole reply";
-    if (is_out_of_memory(reply))
+    if (is_out_of_memory(reply->data, reply->length))
         return is_before ? NULL : "it says that it had no memory, and has changed something";
     if (expected->is_drawn) return NULL;
     if (!is_same(reply, &expected->whole)) return "another reply";
@@ -449,7 +420,7 @@ static void a_table_that_gets_no_memory_stays_right(void **unused) {
                 snprintf(line, sizeof line, "SET key:%d value", i);
                 run(line, STATE_SMALL, &attempt);
                 goes_on = attempt.has_failed;
-                bool is_oom = is_out_of_memory(&attempt.reply);
+                bool is_oom = is_out_of_memory(attempt.reply.data, attempt.reply.length);
                 if (is_oom) assert_true(digest_of(lane) == before);
                 reply_free(&attempt.reply);
                 if (is_oom) continue;
