@@ -137,6 +137,11 @@ void reply_append(struct reply *reply, struct reply *other) {
 /* Straight to where they belong: a number of two digits is what most bulks begin with, and a detour would
  * take longer than they do. */
 static inline size_t digits_write(char *out, uint64_t value) {
+    if (value >= 10 && value < 100) {
+        out[0] = (char)('0' + value / 10);
+        out[1] = (char)('0' + value % 10);
+        return 2;
+    }
     size_t count = 1;
     for (uint64_t rest = value; rest >= 10; rest /= 10) count++;
     for (size_t i = count; i-- > 0; value /= 10) out[i] = (char)('0' + value % 10);

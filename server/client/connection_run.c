@@ -98,7 +98,7 @@ static void turn_stranger_away(struct connection *connection) {
 /* Has a request run that takes `consumed` bytes. False if the run ends with it. */
 static inline __attribute__((always_inline)) bool run_request(struct connection *connection,
                                                               struct pass *pass, const struct bulk *arguments,
-                                                              uint32_t count, const struct prepared *prepared,
+                                                              uint32_t count, struct prepared *prepared,
                                                               size_t consumed) {
     struct worker *worker = connection->worker;
     connection->has_request = false;

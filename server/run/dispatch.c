@@ -234,8 +234,9 @@ static void expect_one_reply(const struct execution *execution, size_t mark) {
 static void answer_without_memory(const struct execution *execution, size_t mark) {
     const struct command *command = execution->call.command;
     struct reply *reply = execution->reply;
+    if (!reply->is_broken) return;
     bool only_reads = command->walk != NULL || (command->read != NULL && !call_writes(&execution->call));
-    if (!reply->is_broken || reply->is_over || !only_reads) return;
+    if (reply->is_over || !only_reads) return;
     reply_truncate(reply, mark);
     reply->is_broken = false;
     reply_error(reply, ERROR_NO_MEMORY);
@@ -252,7 +253,7 @@ static enum outcome queue_request(struct execution *execution, size_t mark) {
 }
 
 enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
-                              uint32_t count, const struct prepared *prepared, struct reply *reply) {
+                              uint32_t count, struct prepared *prepared, struct reply *reply) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct session *session = &task->session;
     struct frame *frame = worker->frame;

@@ -44,7 +44,7 @@ void dispatch_batch_end(struct worker *worker);
 /* Runs a request; prepared may be NULL. When it is parked its arguments must stay until it is dispatched
  * again. */
 enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
-                              uint32_t count, const struct prepared *prepared, struct reply *reply);
+                              uint32_t count, struct prepared *prepared, struct reply *reply);
 /* The connection closes while its request is under way: leaves queues, frees walks, detaches from
  * inquiries. */
 void dispatch_forget(struct worker *worker, struct task *task);

@@ -66,8 +66,8 @@ struct execution {
     struct call call;
     struct reply *reply;
     struct transaction *transaction; /* what is run is that, all of it (transaction.h); or NULL */
-    const struct prepared *prepared; /* NULL: nothing is known yet */
-    struct key key;                  /* the one key, if that was prepared */
+    struct prepared *prepared;       /* NULL: nothing is known yet */
+    struct key key;                  /* the one key, if that was not prepared */
     struct block block;              /* what the command would wait for */
     struct blocked_client *blocked;  /* it waits for that */
     bool is_rejected;                /* for want of memory, before it ran */

@@ -29,7 +29,8 @@ static void execute_watch(struct execution *execution, struct write_scope *scope
     account_session(execution->worker, session, before);
 }
 
-inline void execute_write(struct execution *execution, struct write_scope *scope) {
+inline __attribute__((always_inline)) void execute_write(struct execution *execution,
+                                                         struct write_scope *scope) {
     const struct lane *lane = execution->frame->lane;
     struct call *call = &execution->call;
     scope->scope.counts_access = !call->session->is_no_touch;

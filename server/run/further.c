@@ -3,7 +3,7 @@
 #include "shard/keyspace.h"
 #include "under_way.h"
 
-bool further_begin(struct execution *execution) {
+bool further_prepare(struct execution *execution) {
     bool has_strayed = execution->call.command->run == NULL && execution->task->under_way != NULL &&
                        execution->task->under_way->has_strayed;
     if ((execution->call.command->flags & COMMAND_FINDS) == 0 && !has_strayed) return true;

@@ -5,8 +5,13 @@
 
 #include "dispatcher.h"
 
-/* Before a command that may (COMMAND_FINDS). false when out of memory. */
-bool further_begin(struct execution *execution);
+/* Before a command that may (COMMAND_FINDS), or that has strayed. false when out of memory. */
+bool further_prepare(struct execution *execution);
+static inline bool further_begin(struct execution *execution) {
+    bool is_usual =
+        execution->task->under_way == NULL && (execution->call.command->flags & COMMAND_FINDS) == 0;
+    return is_usual || further_prepare(execution);
+}
 
 /* Behind it, when its scope has ended: does what it has asked for. false: it is to be run again, with the
  * shards that it has found; what it has replied since `mark` is taken back. */

@@ -64,16 +64,17 @@ static bool find_many(struct execution *execution) {
 
 static void find_only(struct execution *execution) {
     struct call *call = &execution->call;
-    const struct prepared *prepared = execution->prepared;
-    const struct bulk *argument = &call->arguments[call->command->only_key];
-    if (prepared != NULL && prepared->has_key)
-        execution->key =
-            (struct key){argument->data, argument->length, prepared->hash, call->database, &prepared->fetch};
-    else
-        execution->key =
-            keyspace_key(execution->frame->keyspace, call->database, argument->data, argument->length);
-    call->keys = &execution->key;
+    struct prepared *prepared = execution->prepared;
     call->key_count = 1;
+    if (prepared != NULL && prepared->has_key) {
+        prepared->key.database = call->database; /* an earlier request of the batch may have changed it */
+        call->keys = &prepared->key;
+        return;
+    }
+    const struct bulk *argument = &call->arguments[call->command->only_key];
+    execution->key =
+        keyspace_key(execution->frame->keyspace, call->database, argument->data, argument->length);
+    call->keys = &execution->key;
 }
 
 static __attribute__((noinline)) bool find_several(struct execution *execution) {

@@ -52,18 +52,18 @@ static bool is_short(const struct prepared *prepared) {
 static void fetch_homes(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t from,
                         uint32_t to) {
     for (uint32_t i = from; i < to; i++)
-        if (prepared[i].has_key) fetch_home(lane, prepared[i].hash, database, &prepared[i].fetch);
+        if (prepared[i].has_key) fetch_home(lane, prepared[i].key.hash, database, &prepared[i].fetch);
 }
 
 /* Only as long as the lane has not left the gate since: then what was found may be freed memory by now. */
 static bool is_fetched(const struct lane *lane, const struct prepared *prepared) {
-    return prepared->has_key && prepared->fetch.home.bucket != NULL &&
-           prepared->fetch.voidings == lane->voidings;
+    return prepared->fetch.home.bucket != NULL && prepared->fetch.voidings == lane->voidings;
 }
 
-static void fetch_entries(const struct lane *lane, struct prepared *prepared, uint32_t from, uint32_t to) {
+static inline __attribute__((always_inline)) void
+fetch_entries(const struct lane *lane, struct prepared *prepared, uint32_t from, uint32_t to) {
     for (uint32_t i = from; i < to; i++)
-        if (is_fetched(lane, &prepared[i])) fetch_entry(&prepared[i].fetch, prepared[i].hash);
+        if (is_fetched(lane, &prepared[i])) fetch_entry(&prepared[i].fetch, prepared[i].key.hash);
 }
 
 static uint32_t least(uint32_t one, uint32_t other) {
@@ -82,7 +82,7 @@ void dispatch_fetch(struct worker *worker, uint32_t database, struct prepared *p
     fetch_entries(lane, prepared, next, last);
     fetch_homes(lane, database, prepared, last, least(last + DISPATCH_WINDOW, count));
     for (uint32_t i = at; i < next; i++)
-        if (is_fetched(lane, &prepared[i])) fetch_spilled(&prepared[i].fetch, prepared[i].hash);
+        if (is_fetched(lane, &prepared[i])) fetch_spilled(&prepared[i].fetch, prepared[i].key.hash);
 }
 
 void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
@@ -104,10 +104,13 @@ void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
                      prepared[i].command == prepared[i - 1].command && sharers < CLOCK_SHARERS - 1;
         if (joins) prepared[i - 1].shares_clock = true;
         sharers = joins ? sharers + 1 : 0;
+        prepared[i].fetch.home.bucket = NULL;
         if (!prepared[i].has_key) continue;
         const struct bulk *key = &arguments[prepared[i].command->only_key];
-        prepared[i].hash = keyspace_hash(frame->keyspace, key->data, key->length);
-        prepared[i].fetch.home.bucket = NULL;
+        prepared[i].key.data = key->data;
+        prepared[i].key.length = key->length;
+        prepared[i].key.hash = keyspace_hash(frame->keyspace, key->data, key->length);
+        prepared[i].key.fetch = &prepared[i].fetch;
         prepared[i].fetch.is_spilled = false;
     }
 }

@@ -14,9 +14,9 @@ struct worker;
 /* What is known of a request before its turn comes. */
 struct prepared {
     const struct command *command; /* NULL: nothing is */
-    bool has_key;                  /* its one key has been hashed */
+    bool has_key;                  /* that is its one key, but for the database */
     bool shares_clock; /* the next one is of its kind, and both are short: they are timed together */
-    uint64_t hash;
+    struct key key;
     struct fetch fetch;
 };
 /* Looks up the commands of the frame's batch and hashes their keys. prepared has room for BATCH_REQUESTS. */

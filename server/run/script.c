@@ -638,7 +638,7 @@ static enum outcome run_here(struct scripting *scripting, struct execution *exec
     else if (look_for_memory(scripting, execution) == OUTCOME_PARKED)
         outcome = OUTCOME_PARKED;
     else
-        outcome = run_with_scope(execution);
+        outcome = run_larger_with_scope(execution);
     execution->call.command = command;
     return outcome;
 }

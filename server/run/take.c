@@ -93,7 +93,8 @@ static void run_read(struct execution *execution, struct read_scope *scope) {
     if (is_long(execution)) lane_refresh(execution->frame->lane);
 }
 
-static void run_write(struct execution *execution, struct write_scope *scope) {
+static inline __attribute__((always_inline)) void run_write(struct execution *execution,
+                                                            struct write_scope *scope) {
     execute_write(execution, scope);
     execute_conclude(execution, scope);
     scope_end_write(scope);
@@ -123,6 +124,10 @@ static inline __attribute__((always_inline)) bool find_shards(struct execution *
     struct frame *frame = execution->frame;
     const struct call *call = &execution->call;
     const struct under_way *under_way = execution->task->under_way;
+    if (call->key_count == 1) {
+        shard_set_be(&frame->shards, keyspace_shard_of(frame->keyspace, call->keys[0].hash));
+        return call->further == NULL || add_all(&frame->shards, &under_way->found);
+    }
     shard_set_clear(&frame->shards);
     if (call->key_count > FRAME_KEYS && execution->transaction == NULL)
         return add_all(&frame->shards, &under_way->many.shards);
@@ -281,9 +286,8 @@ enum outcome run_with_database(struct execution *execution) {
 
 /* A request that was refused too often does, and one that was refused and wants most of all shards. */
 static bool takes_gate(const struct execution *execution) {
-    if (wants_all(execution)) return true;
     uint32_t refusals = execution->task->refusals;
-    return refusals >= REFUSALS_MOST || (refusals > 0 && is_most(execution->frame));
+    return wants_all(execution) || (refusals > 0 && (refusals >= REFUSALS_MOST || is_most(execution->frame)));
 }
 
 /* With the shards of its keys. */
@@ -366,9 +370,9 @@ static __attribute__((noinline)) enum outcome run_with_more(struct execution *ex
     return is_again ? run_with_keys(execution) : outcome;
 }
 
-/* Here and in what it calls `inline` is a hint to the linker, which sees all files at once: a small request
- * spends as long on calls as on what they do. */
-inline enum outcome run_with_scope(struct execution *execution) {
+/* Here and in what it calls `inline` is for the linker, which sees all files at once: a small request spends
+ * as long on calls as on what they do. */
+inline __attribute__((always_inline)) enum outcome run_with_scope(struct execution *execution) {
     bool is_closer = execution->task->is_closer;
     if ((execution->call.command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
@@ -383,4 +387,8 @@ inline enum outcome run_with_scope(struct execution *execution) {
     if (refuses_at_gate(execution)) return OUTCOME_DONE;
     if (!enter_or_park(execution->worker, execution->task)) return OUTCOME_PARKED;
     return run_with_keys(execution);
+}
+
+enum outcome run_larger_with_scope(struct execution *execution) {
+    return run_with_scope(execution);
 }

@@ -22,6 +22,8 @@ static inline bool wants_all(const struct execution *execution) {
 /* With what its row asks for: room for what it writes, the gate, or the shards of its keys, which are
  * found. */
 enum outcome run_with_scope(struct execution *execution);
+/* The same, as a call: for what is more than a small request. */
+enum outcome run_larger_with_scope(struct execution *execution);
 /* The lane is inside the gate for the first. The command is done, or parked. */
 enum outcome run_with_keys(struct execution *execution);
 /* With every shard, or, for a closer, with its keys'. is_again: it is to be run with its keys' shards and

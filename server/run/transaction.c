@@ -411,7 +411,7 @@ static enum outcome run_here(struct execution *execution) {
     if (!find_all_keys(execution))
         outcome = execution_lacks_memory(execution);
     else if (!transaction->has_scripts || script_look_for_memory(execution) == OUTCOME_DONE)
-        outcome = run_with_scope(execution);
+        outcome = run_larger_with_scope(execution);
     execution->call.command = exec;
     return outcome;
 }

@@ -15,6 +15,11 @@ struct shard_set {
 void shard_set_init(struct shard_set *set);
 void shard_set_clear(struct shard_set *set);
 void shard_set_free(struct shard_set *set);
+/* It has that one only: what most requests need. */
+static inline void shard_set_be(struct shard_set *set, uint32_t number) {
+    set->numbers[0] = number;
+    set->count = 1;
+}
 /* false when out of memory. Adding one that is there changes nothing. */
 bool shard_set_add(struct shard_set *set, uint32_t number);
 /* Of one that is there (asserted). */

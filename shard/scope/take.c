@@ -67,8 +67,8 @@ bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct sh
     return true;
 }
 
-bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set, int64_t now,
-                     struct rwlock **busy) {
+inline bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set,
+                            int64_t now, struct rwlock **busy) {
     if (!take(lane, set, true, busy)) return false;
     scope_begin(&scope->scope, lane, set, now, true);
     return true;
@@ -97,7 +97,7 @@ bool scope_try_grow_read(struct read_scope *scope, struct shard_set *set, uint32
     return grow(&scope->scope, set, number);
 }
 
-static void scope_end(struct scope *scope) {
+static inline __attribute__((always_inline)) void scope_end(struct scope *scope) {
     assert(!scope->is_editing && "every scope_edit ends with scope_changed or scope_unchanged");
     assert(scope->undo == NULL && "every undo that was begun is concluded");
     assert(scope->lane->scopes > 0);
@@ -113,7 +113,7 @@ void scope_end_read(struct read_scope *scope) {
     scope_end(&scope->scope);
 }
 
-void scope_end_write(struct write_scope *scope) {
+inline void scope_end_write(struct write_scope *scope) {
     scope_end(&scope->scope);
 }
 
@@ -140,9 +140,10 @@ bool scope_holds(const struct scope *scope, uint64_t hash) {
 }
 
 void scope_assert_held(const struct scope *scope, const struct shard *shard) {
-    bool is_held = scope->held == NULL || shard_set_has(scope->held, shard->number);
-    assert(is_held && "the key's shard is in the scope");
-    (void)is_held;
+    (void)scope;
+    (void)shard;
+    assert((scope->held == NULL || shard_set_has(scope->held, shard->number)) &&
+           "the key's shard is in the scope");
 }
 
 struct shard *scope_shard_shared(const struct scope *scope, uint64_t hash) {

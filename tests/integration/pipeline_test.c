@@ -108,6 +108,25 @@ static void small_gets_are_all_answered_to_who_reads_after_the_last_of_them(void
     stop();
 }
 
+/* Keys are hashed before the requests ahead of them have run. */
+static void who_selects_a_database_finds_its_keys_in_the_same_pipeline(void **state) {
+    (void)state;
+    start(NULL);
+    expect(admin, "OK", "SET k one");
+    char request[512] = "", answer[512] = "";
+    static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    snprintf(request, sizeof request,
+             "%s%s*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n%s"
+             "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nother\r\n%s%s*1\r\n$8\r\nFLUSHALL\r\n"
+             "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\none\r\n",
+             get, get, get, get, get);
+    snprintf(answer, sizeof answer,
+             "$3\r\none\r\n$3\r\none\r\n+OK\r\n$-1\r\n+OK\r\n$5\r\nother\r\n$5\r\nother\r\n"
+             "+OK\r\n+OK\r\n+OK\r\n");
+    expect_pipeline(request, strlen(request), answer, strlen(answer), 100);
+    stop();
+}
+
 /* The requests are small, so that they wait rather than their answers. */
 static void ranges_are_all_answered_to_who_reads_after_the_last_of_them(void **state) {
     enum { ELEMENTS = 500, TIMES = 10000 };
@@ -317,6 +336,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_sets_and_gets_are_all_answered_to_who_reads_after_the_last_of_them),
         cmocka_unit_test(small_gets_are_all_answered_to_who_reads_after_the_last_of_them),
+        cmocka_unit_test(who_selects_a_database_finds_its_keys_in_the_same_pipeline),
         cmocka_unit_test(ranges_are_all_answered_to_who_reads_after_the_last_of_them),
         cmocka_unit_test(who_never_reads_is_closed_at_its_limit_and_who_does_is_not),
         cmocka_unit_test(many_that_never_read_are_closed_from_the_largest_on),
