@@ -155,8 +155,8 @@ $(BUILD)/liblatchkey.a: $(call objects,$(SHARD))
 	rm -f $@
 	ar rcs $@ $^
 
-# All that a test may call, of which the linker takes what it does call. Thin: it names the objects.
-$(BUILD)/tests/parts.a: $(call objects,$(SUPPORT) $(SERVER) $(RESP) $(SHARD))
+# All that a test may call, of which the linker takes what it does call. Thin: it names the objects. What is covered are resp/ and shard/.
+$(BUILD)/tests/parts.a: $(call objects,$(SUPPORT) $(if $(filter coverage,$(VARIANT)),,$(SERVER)) $(RESP) $(SHARD))
 	rm -f $@
 	ar rcsT $@ $^
 

@@ -204,7 +204,7 @@ static void a_database_is_flushed_with_no_more_than_the_shards_that_have_a_table
     keyspace_close(keyspace);
 }
 
-#define LOOKS 100000
+#define LOOKS SCALED(100000, 20000)
 #define PLACES 256
 
 struct moving {
