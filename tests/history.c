@@ -298,9 +298,18 @@ static bool move_member(struct contents *contents, const struct operation *opera
     return true;
 }
 
+static bool happen(const struct history *history, const struct operation *operation, int64_t *values);
+
+static bool happen_in_row(const struct history *history, const struct operation *operation, int64_t *values) {
+    for (int64_t i = 0; i < operation->argument; i++)
+        if (!happen(history, &operation->steps[i], values)) return false;
+    return true;
+}
+
 /* Lets it happen. Returns whether that gives its answer; if not, the values are of no use any
  * more. */
 static bool happen(const struct history *history, const struct operation *operation, int64_t *values) {
+    if (operation->kind == OPERATION_TRANSACTION) return happen_in_row(history, operation, values);
     int64_t *value = &values[__builtin_ctz(operation->keys)], result = operation->result;
     int64_t argument = operation->argument;
     struct contents *contents = history->contents;
@@ -330,6 +339,7 @@ static bool happen(const struct history *history, const struct operation *operat
         if (is_absent || result == HISTORY_ABSENT) return is_absent && result == HISTORY_ABSENT;
         return set_member(contents, result, false, value);
     case OPERATION_SMOVE: return move_member(contents, operation, value, &values[operation->target]);
+    case OPERATION_TRANSACTION:
     case OPERATION_KINDS: break;
     }
     abort();
@@ -337,7 +347,12 @@ static bool happen(const struct history *history, const struct operation *operat
 
 /* With this answer, it has changed nothing. */
 static bool only_reads(const struct operation *operation) {
+    bool do_only_read = true;
     switch (operation->kind) {
+    case OPERATION_TRANSACTION:
+        for (int64_t i = 0; i < operation->argument && do_only_read; i++)
+            do_only_read = only_reads(&operation->steps[i]);
+        return do_only_read;
     case OPERATION_GET:
     case OPERATION_MGET:
     case OPERATION_SISMEMBER: return true;
@@ -618,6 +633,9 @@ static void add_answer(struct candidates *candidates, const struct operation *op
     case OPERATION_SET_NX_GET: add_candidate(candidates, operation->result); break;
     case OPERATION_INCR: add_candidate(candidates, operation->result - 1); break;
     case OPERATION_MGET: add_candidate(candidates, operation->values[key]); break;
+    case OPERATION_TRANSACTION:
+        for (int64_t i = 0; i < operation->argument; i++) add_answer(candidates, &operation->steps[i], key);
+        break;
     default: break;
     }
 }
@@ -712,29 +730,47 @@ static void write_value(const struct history *history, int64_t value, FILE *out)
     fputs("]", out);
 }
 
-static void write_operation(const struct history *history, const struct operation *operation, uint32_t client,
-                            int64_t since, FILE *out) {
+static void write_operation(const struct history *history, const struct operation *operation, FILE *out) {
     static const struct {
         const char *name;
         bool has_argument, has_answer;
     } kinds[OPERATION_KINDS] = {
-        [OPERATION_GET] = {"GET", false, true},        [OPERATION_SET] = {"SET", true, false},
-        [OPERATION_SET_NX] = {"SET NX", true, true},   [OPERATION_SET_XX] = {"SET XX", true, true},
-        [OPERATION_SET_GET] = {"SET GET", true, true}, [OPERATION_SET_NX_GET] = {"SET NX GET", true, true},
-        [OPERATION_INCR] = {"INCR", false, true},      [OPERATION_DEL] = {"DEL", false, true},
-        [OPERATION_EXPIRE] = {"EXPIRE", false, true},  [OPERATION_MSET] = {"MSET", true, false},
-        [OPERATION_MGET] = {"MGET", false, false},     [OPERATION_RENAME] = {"RENAME", false, true},
-        [OPERATION_LPUSH] = {"LPUSH", true, true},     [OPERATION_RPUSH] = {"RPUSH", true, true},
-        [OPERATION_LPOP] = {"LPOP", false, true},      [OPERATION_RPOP] = {"RPOP", false, true},
-        [OPERATION_LMOVE] = {"LMOVE", false, true},    [OPERATION_SADD] = {"SADD", true, true},
-        [OPERATION_SREM] = {"SREM", true, true},       [OPERATION_SISMEMBER] = {"SISMEMBER", true, true},
-        [OPERATION_SPOP] = {"SPOP", false, true},      [OPERATION_SMOVE] = {"SMOVE", true, true},
+        [OPERATION_GET] = {"GET", false, true},
+        [OPERATION_SET] = {"SET", true, false},
+        [OPERATION_SET_NX] = {"SET NX", true, true},
+        [OPERATION_SET_XX] = {"SET XX", true, true},
+        [OPERATION_SET_GET] = {"SET GET", true, true},
+        [OPERATION_SET_NX_GET] = {"SET NX GET", true, true},
+        [OPERATION_INCR] = {"INCR", false, true},
+        [OPERATION_DEL] = {"DEL", false, true},
+        [OPERATION_EXPIRE] = {"EXPIRE", false, true},
+        [OPERATION_MSET] = {"MSET", true, false},
+        [OPERATION_MGET] = {"MGET", false, false},
+        [OPERATION_RENAME] = {"RENAME", false, true},
+        [OPERATION_TRANSACTION] = {"EXEC", false, false},
+        [OPERATION_LPUSH] = {"LPUSH", true, true},
+        [OPERATION_RPUSH] = {"RPUSH", true, true},
+        [OPERATION_LPOP] = {"LPOP", false, true},
+        [OPERATION_RPOP] = {"RPOP", false, true},
+        [OPERATION_LMOVE] = {"LMOVE", false, true},
+        [OPERATION_SADD] = {"SADD", true, true},
+        [OPERATION_SREM] = {"SREM", true, true},
+        [OPERATION_SISMEMBER] = {"SISMEMBER", true, true},
+        [OPERATION_SPOP] = {"SPOP", false, true},
+        [OPERATION_SMOVE] = {"SMOVE", true, true},
     };
     bool is_lmove = operation->kind == OPERATION_LMOVE;
     bool is_mget = operation->kind == OPERATION_MGET;
     char text[32];
-    fprintf(out, "  %10.3f to %10.3f us  client %-2u %s", (double)(operation->invoked - since) / 1e3,
-            (double)(operation->returned - since) / 1e3, client, kinds[operation->kind].name);
+    fprintf(out, " %s", kinds[operation->kind].name);
+    if (operation->kind == OPERATION_TRANSACTION) {
+        for (int64_t i = 0; i < operation->argument; i++) {
+            fputs(i == 0 ? " {" : ";", out);
+            write_operation(history, &operation->steps[i], out);
+        }
+        fputs(" }", out);
+        return;
+    }
     for (unsigned key = 0; key < history->keys; key++) {
         if ((operation->keys & bit(key)) == 0) continue;
         fprintf(out, " %s", history->names[key]);
@@ -777,7 +813,10 @@ static void write_window(const struct history *history, size_t quiescence, size_
             if (number++ == LINES_FIRST && is_left_out)
                 fprintf(out, "  (and %zu more)\n", count - LINES_FIRST - LINES_LAST);
             if (is_left_out && moment->operation != last) continue;
-            write_operation(history, moment->operation, moment->client, since, out);
+            fprintf(out, "  %10.3f to %10.3f us  client %-2u",
+                    (double)(moment->operation->invoked - since) / 1e3,
+                    (double)(moment->operation->returned - since) / 1e3, moment->client);
+            write_operation(history, moment->operation, out);
             fputs(moment->operation == last ? "   <-- can't be\n" : "\n", out);
         }
     }

@@ -16,6 +16,8 @@
  *                           history_end(operation);
  *     (all are back)        enum verdict verdict = history_check(history, stderr);
  *
+ * Several operations that happen at one moment, in their order, are one: a transaction, or a script.
+ *
  * A check takes what was recorded since the last one and remembers which states the keys may be in, so that a
  * history may go on for ever. */
 #ifndef TESTS_HISTORY_H
@@ -56,10 +58,12 @@ enum operation_kind {
     OPERATION_MSET,       /* every key gets the same argument */
     OPERATION_MGET,       /* values: by key */
     OPERATION_RENAME,     /* the one key of `keys` becomes `target`; result: 1, or 0 if there was none */
-    OPERATION_LPUSH,      /* result: how many elements there are then */
-    OPERATION_RPUSH,      /* the same */
-    OPERATION_LPOP,       /* result: the element, or HISTORY_ABSENT */
-    OPERATION_RPOP,       /* the same */
+    /* `steps`: as many operations as the argument says, on strings, at one moment; each has its result */
+    OPERATION_TRANSACTION,
+    OPERATION_LPUSH, /* result: how many elements there are then */
+    OPERATION_RPUSH, /* the same */
+    OPERATION_LPOP,  /* result: the element, or HISTORY_ABSENT */
+    OPERATION_RPOP,  /* the same */
     /* from the key to `target`, which may be the same, between the ends that the argument names; result: as
      * LPOP */
     OPERATION_LMOVE,
@@ -84,6 +88,7 @@ struct operation {
     union {
         int64_t result;
         int64_t values[HISTORY_KEYS];
+        const struct operation *steps; /* whoever records it keeps them until it has been checked */
     };
 };
 

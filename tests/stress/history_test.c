@@ -1,9 +1,10 @@
 /* Histories of the embedded engine and of real connections are linearizable (tests/history.h):
  * several players ask for the same few keys in rounds, and after each round check what they were
  * answered. Meanwhile tables grow and shrink, the gate closes, memory is reclaimed. Lists and sets
- * are played with on connections only, with thresholds that have them change their form often.
+ * are played with on connections only, with thresholds that have them change their form often; and so are
+ * transactions and scripts, each of which happens at one moment.
  *
- *     HISTORY_SECONDS=120 history_test     default 16, shared by the first two; the third gets 1/4 as much
+ *     HISTORY_SECONDS=120 history_test     default 16, shared by the first two; the others get 1/4 as much
  *     SEED=... history_test                the same choices again
  *     TEST='*engine*' history_test         only that one
  *
@@ -20,14 +21,18 @@
 #define PLAYERS_MOST 8
 #define ROUND SCALED(4096, 1024)
 #define PIPELINE_MOST 8
+#define STEPS_MOST 4 /* of a transaction that is chosen at once; it may be part of another */
 
 struct player {
     pthread_t thread;
     struct world *world;
     size_t number;
     uint64_t random, written;
-    char *text, *other; /* room for a value */
-    struct lane *lane;  /* of the engine, or */
+    char *text, *other; /* room for STEPS_MOST values, and for one */
+    /* Of this round's transactions. */
+    struct operation *steps;
+    size_t step_count;
+    struct lane *lane; /* of the engine, or */
     redisContext *connection;
 };
 
@@ -38,6 +43,7 @@ struct world {
     void (*close)(struct player *player);
     struct operation (*choose)(struct player *player, size_t which);
     size_t players, pipeline;
+    int weight; /* how many operations a step is for its round */
     struct keyspace *keyspace;
     struct server *server;
     struct history *histories[HISTORIES];
@@ -49,8 +55,13 @@ struct world {
     _Atomic size_t next_check;
     _Atomic size_t hot; /* the history that half of this round's operations belong to */
     atomic_bool is_over, is_violated;
+    _Atomic uint64_t kept, refused; /* EXECs with WATCH */
     int64_t ends_at;
 };
+
+/* How often a transaction that is refused is tried: a round has room for these many. */
+#define TRIES_MOST 4
+#define STEPS_A_ROUND ((size_t)ROUND / TRIES_MOST * 2 * STEPS_MOST)
 
 /* ------------------------------------------------------------------ values as texts */
 
@@ -90,14 +101,14 @@ static int64_t value_read(struct player *player, const char *text, size_t length
     return value;
 }
 
-/* Never the same twice. */
+/* Never the same twice; and a number that Lua has, which are those of 53 bits. */
 static int64_t value_choose(struct player *player) {
     static const unsigned forms[16] = {
         0,          0,          0,           0,           0,           0,           0,          FORM_SHORT,
         FORM_SHORT, FORM_SHORT, FORM_LONGER, FORM_LONGER, FORM_LONGER, FORM_LONGER, FORM_APART, FORM_OWN};
     unsigned form = forms[random_below(&player->random, 16)];
     if (form == FORM_OWN && player->lane == NULL && random_below(&player->random, 8) != 0) form = FORM_SHORT;
-    return (int64_t)(((uint64_t)player->number << 38 | ++player->written) << 19 | (uint64_t)form << 16);
+    return (int64_t)(((uint64_t)player->number << 29 | ++player->written) << 19 | (uint64_t)form << 16);
 }
 
 /* ------------------------------------------------------------------ what to ask */
@@ -402,9 +413,12 @@ static void close_engine(struct player *player) {
 
 /* ------------------------------------------------------------------ asking the server */
 
+#define WORDS_OF_ONE (1 + 2 * HISTORY_KEYS + 2)
+#define WORDS_MOST (8 + HISTORY_KEYS + STEPS_MOST * (1 + WORDS_OF_ONE))
+
 struct words {
-    const char *words[1 + 2 * HISTORY_KEYS + 2];
-    size_t lengths[1 + 2 * HISTORY_KEYS + 2];
+    const char *words[WORDS_MOST];
+    size_t lengths[WORDS_MOST];
     int count;
 };
 
@@ -420,7 +434,9 @@ static void say_word(struct words *words, const char *word) {
 /* What of an operation is sent behind the keys, or behind each of them. */
 enum wording { PLAIN, WITH_VALUE, WITH_TARGET, WITH_TARGET_AND_VALUE, WITH_TARGET_AND_ENDS };
 
-static void send_operation(struct player *player, size_t which, const struct operation *operation) {
+/* Behind what is said already. text: room for a value. */
+static void say_operation(const struct player *player, size_t which, const struct operation *operation,
+                          char *text, struct words *words) {
     static const struct {
         const char *name;
         enum wording wording;
@@ -451,26 +467,41 @@ static void send_operation(struct player *player, size_t which, const struct ope
     };
     static const char *const ends[2] = {"LEFT", "RIGHT"};
     const char *const *keys = player->world->name_of[which];
-    struct words words = {.count = 0};
     enum wording wording = kinds[operation->kind].wording;
     size_t length = 0;
     if (wording == WITH_VALUE || wording == WITH_TARGET_AND_VALUE)
-        length = value_write(player, operation->argument, player->text);
-    say_word(&words, kinds[operation->kind].name);
+        length = value_write(player, operation->argument, text);
+    say_word(words, kinds[operation->kind].name);
     for (unsigned i = 0; i < HISTORY_KEYS; i++) {
         if ((operation->keys >> i & 1) == 0) continue;
-        say_word(&words, keys[i]);
-        if (wording == WITH_VALUE) say(&words, player->text, length);
+        say_word(words, keys[i]);
+        if (wording == WITH_VALUE) say(words, text, length);
     }
-    if (wording >= WITH_TARGET) say_word(&words, keys[operation->target]);
-    if (wording == WITH_TARGET_AND_VALUE) say(&words, player->text, length);
+    if (wording >= WITH_TARGET) say_word(words, keys[operation->target]);
+    if (wording == WITH_TARGET_AND_VALUE) say(words, text, length);
     if (wording == WITH_TARGET_AND_ENDS) {
-        say_word(&words, ends[(operation->argument & HISTORY_FROM_END) != 0]);
-        say_word(&words, ends[(operation->argument & HISTORY_TO_END) != 0]);
+        say_word(words, ends[(operation->argument & HISTORY_FROM_END) != 0]);
+        say_word(words, ends[(operation->argument & HISTORY_TO_END) != 0]);
     }
     for (size_t i = 0; i < 2 && kinds[operation->kind].options[i] != NULL; i++)
-        say_word(&words, kinds[operation->kind].options[i]);
-    CHECK(redisAppendCommandArgv(player->connection, words.count, words.words, words.lengths) == REDIS_OK);
+        say_word(words, kinds[operation->kind].options[i]);
+}
+
+static void send_words(struct player *player, struct words *words) {
+    CHECK(redisAppendCommandArgv(player->connection, words->count, words->words, words->lengths) == REDIS_OK);
+    words->count = 0;
+}
+
+static void send_word(struct player *player, const char *word) {
+    struct words words = {.count = 0};
+    say_word(&words, word);
+    send_words(player, &words);
+}
+
+static void send_operation(struct player *player, size_t which, const struct operation *operation) {
+    struct words words = {.count = 0};
+    say_operation(player, which, operation, player->text, &words);
+    send_words(player, &words);
 }
 
 static int64_t reply_value(struct player *player, const redisReply *reply) {
@@ -523,6 +554,13 @@ static void take_reply(struct player *player, struct operation *operation, const
     }
 }
 
+static redisReply *next_reply(struct player *player) {
+    redisReply *reply = NULL;
+    if (redisGetReply(player->connection, (void **)&reply) == REDIS_OK) return reply;
+    fprintf(stderr, "the server has gone: %s\n", player->connection->errstr);
+    abort();
+}
+
 static void step_server(struct player *player) {
     struct world *world = player->world;
     struct operation *operations[PIPELINE_MOST];
@@ -534,14 +572,187 @@ static void step_server(struct player *player) {
         operations[i] = history_begin(world->histories[which], player->number, &what);
     }
     for (size_t i = 0; i < count; i++) {
-        redisReply *reply = NULL;
-        if (redisGetReply(player->connection, (void **)&reply) != REDIS_OK) {
-            fprintf(stderr, "the server has gone: %s\n", player->connection->errstr);
-            abort();
-        }
+        redisReply *reply = next_reply(player);
         take_reply(player, operations[i], reply);
         history_end(operations[i]);
         freeReplyObject(reply);
+    }
+}
+
+/* ------------------------------------------------------------------ several at one moment */
+
+/* Runs each of its arguments' commands, of which it is told the number of words. */
+static const char script[] = "local answers, at = {}, 1 "
+                             "while ARGV[at] do "
+                             "local count = tonumber(ARGV[at]) "
+                             "answers[#answers + 1] = redis.pcall(unpack(ARGV, at + 1, at + count)) "
+                             "at = at + count + 1 "
+                             "end "
+                             "return answers";
+
+static bool is_reading(const struct operation *operation) {
+    return operation->kind == OPERATION_GET || operation->kind == OPERATION_MGET;
+}
+
+/* Behind those that the transaction has. */
+static void choose_steps(struct player *player, size_t which, size_t count, bool only_read,
+                         struct operation *transaction) {
+    for (size_t i = 0; i < count; i++) {
+        struct operation step;
+        do step = choose_of_strings(player, which);
+        while (only_read && !is_reading(&step));
+        ((struct operation *)(uintptr_t)transaction->steps)[transaction->argument++] = step;
+    }
+}
+
+static void transaction_begin(struct player *player, struct operation *transaction) {
+    *transaction = (struct operation){.kind = OPERATION_TRANSACTION, .keys = 1};
+    transaction->steps = &player->steps[player->step_count];
+}
+
+static void send_step(struct player *player, size_t which, const struct operation *transaction,
+                      int64_t step) {
+    send_operation(player, which, &transaction->steps[step]);
+}
+
+/* From the step on, whose keys are declared or not. */
+static void send_script(struct player *player, size_t which, const struct operation *transaction,
+                        int64_t from, bool only_reads) {
+    struct words words = {.count = 0};
+    char numbers[STEPS_MOST][16], number[16];
+    size_t declared = random_below(&player->random, 2) == 0 ? player->world->key_count[which] : 0;
+    say_word(&words, only_reads ? "EVAL_RO" : "EVAL");
+    say_word(&words, script);
+    snprintf(number, sizeof number, "%zu", declared);
+    say_word(&words, number);
+    for (size_t i = 0; i < declared; i++) say_word(&words, player->world->name_of[which][i]);
+    for (int64_t i = from; i < transaction->argument; i++) {
+        int place = words.count;
+        say_word(&words, "");
+        say_operation(player, which, &transaction->steps[i], player->text + (i - from) * (VALUE_MOST + 64),
+                      &words);
+        snprintf(numbers[i - from], sizeof numbers[0], "%d", words.count - place - 1);
+        words.words[place] = numbers[i - from];
+        words.lengths[place] = strlen(numbers[i - from]);
+    }
+    send_words(player, &words);
+}
+
+static void take_steps(struct player *player, const struct operation *transaction, int64_t from,
+                       redisReply *const *replies, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        take_reply(player, (struct operation *)(uintptr_t)&transaction->steps[from + (int64_t)i], replies[i]);
+}
+
+/* So many answers of no interest, and the one behind them. */
+static redisReply *reply_behind(struct player *player, int64_t queued) {
+    for (int64_t i = 0; i < queued; i++) {
+        redisReply *reply = next_reply(player);
+        CHECK(reply->type == REDIS_REPLY_STATUS);
+        freeReplyObject(reply);
+    }
+    return next_reply(player);
+}
+
+static void record(struct player *player, struct operation *recorded, const struct operation *transaction) {
+    recorded->argument = transaction->argument;
+    history_end(recorded);
+    player->step_count += (size_t)transaction->argument;
+}
+
+/* MULTI, some commands, EXEC; the last of them may be a script that does the rest. */
+static void play_transaction(struct player *player, size_t which) {
+    struct history *history = player->world->histories[which];
+    struct operation what;
+    bool only_reads = random_below(&player->random, 4) == 0,
+         has_script = random_below(&player->random, 3) == 0;
+    transaction_begin(player, &what);
+    int64_t plain = (int64_t)random_below(&player->random, STEPS_MOST) + !has_script;
+    choose_steps(player, which, (size_t)plain, only_reads, &what);
+    if (has_script)
+        choose_steps(player, which, 1 + random_below(&player->random, STEPS_MOST - 1), only_reads, &what);
+    send_word(player, "MULTI");
+    for (int64_t i = 0; i < plain; i++) send_step(player, which, &what, i);
+    if (has_script) send_script(player, which, &what, plain, only_reads);
+    send_word(player, "EXEC");
+    struct operation *recorded = history_begin(history, player->number, &what);
+    redisReply *reply = reply_behind(player, 1 + plain + has_script);
+    CHECK(reply->type == REDIS_REPLY_ARRAY && reply->elements == (size_t)plain + has_script);
+    take_steps(player, &what, 0, reply->element, (size_t)plain);
+    if (has_script) {
+        const redisReply *inner = reply->element[plain];
+        CHECK(inner->type == REDIS_REPLY_ARRAY && inner->elements == (size_t)(what.argument - plain));
+        take_steps(player, &what, plain, inner->element, inner->elements);
+    }
+    freeReplyObject(reply);
+    record(player, recorded, &what);
+}
+
+static void play_script(struct player *player, size_t which) {
+    struct history *history = player->world->histories[which];
+    struct operation what;
+    bool only_reads = random_below(&player->random, 4) == 0;
+    transaction_begin(player, &what);
+    choose_steps(player, which, 1 + random_below(&player->random, STEPS_MOST), only_reads, &what);
+    send_script(player, which, &what, 0, only_reads);
+    struct operation *recorded = history_begin(history, player->number, &what);
+    redisReply *reply = next_reply(player);
+    CHECK(reply->type == REDIS_REPLY_ARRAY && reply->elements == (size_t)what.argument);
+    take_steps(player, &what, 0, reply->element, reply->elements);
+    freeReplyObject(reply);
+    record(player, recorded, &what);
+}
+
+static void watch_and_get(struct player *player, size_t which, const struct operation *get) {
+    struct words words = {.count = 0};
+    say_word(&words, "WATCH");
+    for (unsigned i = 0; i < HISTORY_KEYS; i++)
+        if ((get->keys >> i & 1) != 0) say_word(&words, player->world->name_of[which][i]);
+    send_words(player, &words);
+    send_operation(player, which, get);
+}
+
+/* What is read of keys that are watched is read again, as it were, when EXEC is: else that does nothing, and
+ * all begins again. */
+static void play_watching(struct player *player, size_t which) {
+    struct history *history = player->world->histories[which];
+    size_t count = player->world->key_count[which];
+    bool is_done = false;
+    for (int tries = 0; tries < TRIES_MOST && !is_done; tries++) {
+        struct operation what, *recorded, *steps = &player->steps[player->step_count];
+        transaction_begin(player, &what);
+        steps[what.argument++] =
+            (struct operation){.kind = OPERATION_MGET, .keys = choose_keys(player, count, 1)};
+        choose_steps(player, which, 1 + random_below(&player->random, STEPS_MOST - 1), false, &what);
+        watch_and_get(player, which, &what.steps[0]);
+        redisReply *reply = reply_behind(player, 1);
+        take_steps(player, &what, 0, &reply, 1);
+        freeReplyObject(reply);
+        send_word(player, "MULTI");
+        for (int64_t i = 1; i < what.argument; i++) send_step(player, which, &what, i);
+        send_word(player, "EXEC");
+        recorded = history_begin(history, player->number, &what);
+        reply = reply_behind(player, what.argument);
+        is_done = reply->type == REDIS_REPLY_ARRAY;
+        CHECK(is_done || reply->type == REDIS_REPLY_NIL);
+        atomic_fetch_add(is_done ? &player->world->kept : &player->world->refused, 1);
+        if (is_done)
+            take_steps(player, &what, 1, reply->element, reply->elements);
+        else
+            what.argument = 0;
+        freeReplyObject(reply);
+        record(player, recorded, &what);
+    }
+}
+
+/* A quarter of what is asked are single commands. */
+static void step_transactions(struct player *player) {
+    size_t which = choose_history(player);
+    switch (random_below(&player->random, 4)) {
+    case 0: step_server(player); break;
+    case 1: play_transaction(player, which); break;
+    case 2: play_watching(player, which); break;
+    default: play_script(player, which);
     }
 }
 
@@ -561,25 +772,29 @@ static void check_some(struct world *world) {
             atomic_store(&world->is_violated, true);
 }
 
-/* Between the barriers of a round nothing is pending. */
 /* On a slow machine, or a busy one, the time may be up before each kind of thing has happened once: then it
  * goes on. */
 static bool is_enough(const struct world *world) {
-    return world->keyspace == NULL || counts_of(world->keyspace).gate_closings > 0;
+    if (world->keyspace != NULL) return counts_of(world->keyspace).gate_closings > 0;
+    return world->step != step_transactions ||
+           (atomic_load(&world->kept) > 0 && atomic_load(&world->refused) > 0);
 }
 
+/* Between the barriers of a round nothing is pending. */
 static void *play(void *argument) {
     struct player *player = argument;
     struct world *world = player->world;
-    player->text = malloc(VALUE_MOST + 64);
+    player->text = malloc(STEPS_MOST * (VALUE_MOST + 64));
     player->other = malloc(VALUE_MOST + 64);
-    CHECK(player->text != NULL && player->other != NULL);
+    player->steps = malloc(STEPS_A_ROUND * sizeof *player->steps);
+    CHECK(player->text != NULL && player->other != NULL && player->steps != NULL);
     world->open(player);
     while (!atomic_load(&world->is_over)) {
-        for (int i = 0; i < ROUND; i += world->server != NULL ? (int)world->pipeline : 1) world->step(player);
+        for (int i = 0; i < ROUND; i += world->weight) world->step(player);
         pthread_barrier_wait(&world->barrier);
         check_some(world);
         pthread_barrier_wait(&world->barrier);
+        player->step_count = 0;
         if (player->number == 0) {
             atomic_store(&world->next_check, 0);
             atomic_store(&world->hot, random_below(&player->random, HISTORIES));
@@ -591,6 +806,7 @@ static void *play(void *argument) {
     world->close(player);
     free(player->text);
     free(player->other);
+    free(player->steps);
     return NULL;
 }
 
@@ -648,6 +864,7 @@ static void histories_of_the_engine_are_linearizable(void **state) {
     world->open = open_engine, world->step = step_engine, world->close = close_engine;
     world->choose = choose_of_strings;
     world->players = 4;
+    world->weight = 1;
     world->keyspace = keyspace_with(8, 1, seed);
     uint64_t checked = play_all(world, seed, 0.5);
     struct keyspace_counts counts = counts_of(world->keyspace);
@@ -662,7 +879,7 @@ static void histories_of_the_engine_are_linearizable(void **state) {
 
 static void play_on_connections(struct world *world, double share) {
     uint64_t seed = seed_take();
-    world->open = open_connection, world->step = step_server, world->close = close_connection;
+    world->open = open_connection, world->close = close_connection;
     uint64_t checked = play_all(world, seed, share);
     assert_false(atomic_load(&world->is_violated));
     assert_true(checked > 0);
@@ -674,7 +891,9 @@ static void histories_of_connections_are_linearizable(void **state) {
     (void)state;
     struct world *world = calloc(1, sizeof *world);
     world->choose = choose_of_strings;
+    world->step = step_server;
     world->pipeline = PIPELINE_MOST;
+    world->weight = PIPELINE_MOST;
     world->players = 7; /* with all of their pipelines, fewer than HISTORY_PENDING */
     world->server = server_start((const char *const[]){"--threads", "4", "--shards", "8", NULL});
     play_on_connections(world, 0.5);
@@ -686,11 +905,26 @@ static void histories_of_lists_and_sets_are_linearizable(void **state) {
     (void)state;
     struct world *world = calloc(1, sizeof *world);
     world->choose = choose_of_collections;
+    world->step = step_server;
     world->pipeline = PIPELINE_MOST / 2;
+    world->weight = PIPELINE_MOST / 2;
     world->players = 6;
     world->server = server_start(
         (const char *const[]){"--threads", "4", "--shards", "8", "--list-max-listpack-size", "4",
                               "--set-max-intset-entries", "2", "--set-max-listpack-entries", "4", NULL});
+    play_on_connections(world, 0.25);
+}
+
+/* Each at one moment: so they are serializable, in an order that agrees with time. */
+static void histories_of_transactions_and_scripts_are_serializable(void **state) {
+    (void)state;
+    struct world *world = calloc(1, sizeof *world);
+    world->choose = choose_of_strings;
+    world->step = step_transactions;
+    world->pipeline = 1;
+    world->weight = TRIES_MOST;
+    world->players = 6;
+    world->server = server_start((const char *const[]){"--threads", "4", "--shards", "8", NULL});
     play_on_connections(world, 0.25);
 }
 
@@ -699,6 +933,7 @@ int main(void) {
         cmocka_unit_test(histories_of_the_engine_are_linearizable),
         cmocka_unit_test(histories_of_connections_are_linearizable),
         cmocka_unit_test(histories_of_lists_and_sets_are_linearizable),
+        cmocka_unit_test(histories_of_transactions_and_scripts_are_serializable),
     };
     cmocka_set_test_filter(getenv("TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);

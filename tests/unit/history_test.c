@@ -36,6 +36,13 @@ static struct operation rename_to(uint8_t key, uint8_t target, int64_t result) {
     return (struct operation){.kind = OPERATION_RENAME, .keys = key, .target = target, .result = result};
 }
 
+/* Several at one moment. */
+#define EXEC(...)                                                                                            \
+    ((struct operation){.kind = OPERATION_TRANSACTION,                                                       \
+                        .keys = A,                                                                           \
+                        .argument = sizeof((struct operation[]){__VA_ARGS__}) / sizeof(struct operation),    \
+                        .steps = (struct operation[]){__VA_ARGS__}})
+
 static void add_lines(struct history *history, const struct line *lines, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct operation operation = lines[i].operation;
@@ -158,6 +165,51 @@ static void several_keys_are_written_and_read_as_one(void **state) {
     EXPECT_BAD({0, 0, 10, both}, {1, 2, 3, get(A, 1)}, {1, 4, 5, get(B, HISTORY_ABSENT)});
     EXPECT_GOOD({0, 0, 10, both}, {1, 0, 10, set(B, 2)}, {2, 20, 30, mget(1, 2)});
     EXPECT_BAD({0, 0, 10, both}, {1, 0, 10, set(B, 2)}, {2, 20, 30, mget(HISTORY_ABSENT, 2)});
+}
+
+static void a_transaction_happens_at_one_moment(void **state) {
+    (void)state;
+    EXPECT_GOOD({0, 0, 100, EXEC(set(A, 1), set(B, 2), get(A, 1))}, {1, 0, 100, mget(1, 2)});
+    EXPECT_GOOD({0, 0, 100, EXEC(set(A, 1), set(B, 2))}, {1, 0, 100, mget(HISTORY_ABSENT, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 100, EXEC(set(A, 1), set(B, 2))}, {1, 0, 100, mget(1, HISTORY_ABSENT)});
+    EXPECT_BAD({0, 0, 100, EXEC(set(A, 1), set(B, 2))}, {1, 10, 20, get(B, 2)},
+               {1, 30, 40, get(A, HISTORY_ABSENT)});
+    /* What is written and written over within it, nobody sees. */
+    EXPECT_GOOD({0, 0, 100, EXEC(set(A, 1), get(A, 1), set(A, 2))}, {1, 0, 100, get(A, 2)});
+    EXPECT_BAD({0, 0, 100, EXEC(set(A, 1), get(A, 1), set(A, 2))}, {1, 0, 100, get(A, 1)});
+    /* Its answers are those of its own order. */
+    EXPECT_BAD({0, 0, 100, EXEC(get(A, 1), set(A, 1))});
+    EXPECT_GOOD({0, 0, 100, EXEC(one(OPERATION_INCR, A, 0, 1), one(OPERATION_INCR, A, 0, 2))});
+    EXPECT_BAD({0, 0, 100, EXEC(one(OPERATION_INCR, A, 0, 1), one(OPERATION_INCR, A, 0, 3))});
+    EXPECT_GOOD({0, 0, 100, EXEC(one(OPERATION_INCR, A, 0, 1), one(OPERATION_INCR, A, 0, 2))},
+                {1, 0, 100, EXEC(one(OPERATION_INCR, A, 0, 3), one(OPERATION_DEL, A, 0, 1))},
+                {2, 110, 120, EXEC(get(A, HISTORY_ABSENT), get(B, HISTORY_ABSENT))});
+    /* One that was refused has done nothing. */
+    EXPECT_GOOD({0, 0, 10, set(A, 1)}, {1, 0, 100, EXEC()}, {2, 20, 30, get(A, 1)});
+}
+
+/* Each reads what the other one writes over: in either order, the second would have read another value. */
+static void transactions_that_each_miss_the_other_s_write_are_not_serializable(void **state) {
+    (void)state;
+    EXPECT_BAD({0, 0, 100, EXEC(get(A, HISTORY_ABSENT), set(B, 1))},
+               {1, 0, 100, EXEC(get(B, HISTORY_ABSENT), set(A, 2))});
+    EXPECT_GOOD({0, 0, 100, EXEC(get(A, HISTORY_ABSENT), set(B, 1))},
+                {1, 0, 100, EXEC(get(B, 1), set(A, 2))});
+    EXPECT_BAD({0, 0, 10, set(A, 1)}, {1, 20, 100, EXEC(get(A, 1), set(A, 2))},
+               {2, 20, 100, EXEC(get(A, 1), set(A, 3))});
+    /* Three, of which any two could have been. */
+    EXPECT_BAD({0, 0, 100, EXEC(mget(HISTORY_ABSENT, HISTORY_ABSENT), set(A, 1))},
+               {1, 0, 100, EXEC(get(B, HISTORY_ABSENT), get(A, 1), set(B, 2))},
+               {2, 0, 100, EXEC(get(A, HISTORY_ABSENT), get(B, 2))});
+}
+
+static void a_transaction_is_shown_with_all_that_it_did(void **state) {
+    char *text;
+    (void)state;
+    const struct line lines[] = {{0, 0, 10, set(A, 1)}, {1, 20, 30, EXEC(set(B, 1), get(A, 2))}};
+    assert_int_equal(verdict_of(lines, 2, &text), HISTORY_VIOLATED);
+    assert_non_null(strstr(text, "EXEC { SET b 1; GET a -> 2 }   <-- can't be\n"));
+    free(text);
 }
 
 static void a_renamed_key_is_in_one_place(void **state) {
@@ -359,11 +411,21 @@ struct trial {
     size_t count;
 };
 
+static bool apply(struct operation *operation, int64_t *values, bool answers);
+
+static bool apply_each(const struct operation *operation, int64_t *values, bool answers) {
+    bool is_fine = true;
+    for (int64_t i = 0; i < operation->argument; i++)
+        is_fine = apply((struct operation *)(uintptr_t)&operation->steps[i], values, answers) && is_fine;
+    return is_fine;
+}
+
 /* Applies an operation in the plainest way. Fills in the answer if it is to be had, else
  * compares. */
 static bool apply(struct operation *operation, int64_t *values, bool answers) {
     struct operation answer = *operation;
     int64_t *value = &values[operation->keys == B ? 1 : 0], before = *value;
+    if (operation->kind == OPERATION_TRANSACTION) return apply_each(operation, values, answers);
     memset(answer.values, 0, sizeof answer.values);
     switch (operation->kind) {
     case OPERATION_GET: answer.result = before; break;
@@ -502,7 +564,7 @@ static bool any_order(const struct game *game, struct trial *trial, unsigned don
 }
 
 static struct operation choose(uint64_t *random) {
-    struct operation operation = {.kind = (uint8_t)random_below(random, OPERATION_LPUSH)};
+    struct operation operation = {.kind = (uint8_t)random_below(random, OPERATION_TRANSACTION)};
     uint64_t key = random_below(random, 2);
     operation.keys = (uint8_t)(1u << key);
     operation.target = (uint8_t)(1 - key);
@@ -510,6 +572,16 @@ static struct operation choose(uint64_t *random) {
     if (operation.kind == OPERATION_DEL && random_below(random, 2) == 0) operation.keys = A | B;
     operation.argument = (int64_t)random_below(random, 4) + (random_below(random, 4) == 0 ? 5 << 16 : 0);
     return operation;
+}
+
+/* Two at one moment, or one. All have as many, so that one may be given another's answers. */
+static struct operation choose_of_transactions(uint64_t *random) {
+    static struct operation steps[MOST][2];
+    static size_t next; /* a trial has no more than all of them */
+    if (random_below(random, 3) == 0) return choose(random);
+    struct operation *mine = steps[next++ % MOST];
+    for (int i = 0; i < 2; i++) mine[i] = choose(random);
+    return (struct operation){.kind = OPERATION_TRANSACTION, .keys = A, .argument = 2, .steps = mine};
 }
 
 static struct operation choose_of_two(uint64_t *random, enum operation_kind first, unsigned kinds) {
@@ -586,6 +658,11 @@ static void try_many(const struct game *game) {
 static void the_verdict_is_that_of_trying_every_order(void **state) {
     (void)state;
     try_many(&(struct game){apply, choose, HISTORY_ABSENT});
+}
+
+static void the_verdict_about_transactions_is_that_of_trying_every_order(void **state) {
+    (void)state;
+    try_many(&(struct game){apply, choose_of_transactions, HISTORY_ABSENT});
 }
 
 static void the_verdict_about_lists_is_that_of_trying_every_order(void **state) {
@@ -688,6 +765,9 @@ int main(void) {
         cmocka_unit_test(an_exchange_returns_each_value_once),
         cmocka_unit_test(a_key_goes_once),
         cmocka_unit_test(several_keys_are_written_and_read_as_one),
+        cmocka_unit_test(a_transaction_happens_at_one_moment),
+        cmocka_unit_test(transactions_that_each_miss_the_other_s_write_are_not_serializable),
+        cmocka_unit_test(a_transaction_is_shown_with_all_that_it_did),
         cmocka_unit_test(a_renamed_key_is_in_one_place),
         cmocka_unit_test(a_list_keeps_its_order),
         cmocka_unit_test(an_element_is_popped_once),
@@ -701,6 +781,7 @@ int main(void) {
         cmocka_unit_test(the_smallest_window_is_shown),
         cmocka_unit_test(a_window_that_needs_its_state_shows_it),
         cmocka_unit_test(the_verdict_is_that_of_trying_every_order),
+        cmocka_unit_test(the_verdict_about_transactions_is_that_of_trying_every_order),
         cmocka_unit_test(the_verdict_about_lists_is_that_of_trying_every_order),
         cmocka_unit_test(the_verdict_about_sets_is_that_of_trying_every_order),
         cmocka_unit_test(one_wrong_answer_among_many_is_found),
