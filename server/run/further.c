@@ -27,6 +27,7 @@ bool further_conclude(struct execution *execution, size_t mark) {
             lane_leave(execution->frame->lane); /* nobody need wait for the rest */
         further->finish(further->context, &execution->call, execution->reply);
     }
+    execution->call.further = NULL; /* the command may be run once more: by this thread after all */
     under_way_end(execution->task);
     return true;
 }

@@ -152,24 +152,6 @@ static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **st
     expect(two[1], "0", "EXISTS k");
 }
 
-static void a_script_that_has_written_is_not_killed(void **state) {
-    (void)state;
-    run_until_busy("redis.call('set', KEYS[1], 1) local n = 0 "
-                   "while n < 400000 do n = n + 1 redis.call('get', KEYS[1]) end return n",
-                   "1 k");
-    redisReply *reply = redisCommand(two[1], "SCRIPT KILL");
-    /* It may have come to its end by then. */
-    assert_int_equal(reply->type, REDIS_REPLY_ERROR);
-    if (strncmp(reply->str, "NOTBUSY", 7) != 0)
-        assert_string_equal(reply->str,
-                            "UNKILLABLE Sorry the script already executed write commands against the "
-                            "dataset. You can either wait the script termination or kill the server "
-                            "in a hard way using the SHUTDOWN NOSAVE command.");
-    freeReplyObject(reply);
-    expect_next_text(runner, "400000", "the script");
-    expect(two[1], "1", "GET k");
-}
-
 static void a_transaction_of_scripts_is_killed_script_by_script(void **state) {
     (void)state;
     expect(runner, "OK", "MULTI");
@@ -187,27 +169,74 @@ static void a_transaction_of_scripts_is_killed_script_by_script(void **state) {
     expect_next_text(runner, "[" KILLED ", 2]", "EXEC");
 }
 
-#define FROM_THE_START(test) cmocka_unit_test_setup(test, begin)
+/* One that never ends: until who needs its key is told that it is busy. */
+static void run_for_ever(redisContext *connection, redisContext *other, const char *script, const char *key) {
+    char rest[32];
+    snprintf(rest, sizeof rest, "1 %s", key);
+    send_script(connection, "EVAL", script, rest);
+    for (bool is_busy = false; !is_busy;) {
+        redisReply *reply = redisCommand(other, "GET %s", key);
+        assert_non_null(reply);
+        is_busy = reply->type == REDIS_REPLY_ERROR;
+        if (is_busy) assert_string_equal(reply->str, BUSY);
+        freeReplyObject(reply);
+    }
+}
 
 /* As the error of SCRIPT KILL promises: else it would be waited for, here for an hour. */
-static void shutdown_nosave_ends_one_that_has_written(void **state) {
+static void one_that_has_written_is_not_killed_but_ended_by_shutdown_nosave(void **state) {
     (void)state;
     struct server *own = server_start((const char *const[]){"--threads", "2", "--busy-reply-threshold", "20",
                                                             "--shutdown-timeout", "3600", NULL});
     redisContext *writer = server_connect_to(own, 0), *other = server_connect_to(own, 1);
-    send_script(writer, "EVAL", "redis.call('set', KEYS[1], 1) while true do end", "1 k");
-    for (bool is_busy = false; !is_busy;) {
-        redisReply *reply = redisCommand(other, "GET k");
-        assert_non_null(reply);
-        is_busy = reply->type == REDIS_REPLY_ERROR;
-        freeReplyObject(reply);
-    }
+    run_for_ever(writer, other, "redis.call('set', KEYS[1], 1) while true do end", "k");
+    expect(other,
+           "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either "
+           "wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+           "SCRIPT KILL");
+    expect(other, BUSY, "GET k");
     assert_null(redisCommand(other, "SHUTDOWN NOSAVE"));
     server_await_end(own);
     assert_int_equal(server_stop(own), 0);
     redisFree(writer);
     redisFree(other);
 }
+
+/* It has begun again with a key that it had not declared, and then would go to a thread of long work; but
+ * there is none left, so that it goes on where it is. */
+static void one_that_has_strayed_and_finds_no_thread_stays_on_its_worker(void **state) {
+    static const char *const stray = "local n = redis.call('incr', 'stray') "
+                                     "for i = 1, 1000000 do n = n + 1 end return n";
+    (void)state;
+    struct server *own =
+        server_start((const char *const[]){"--threads", "2", "--long-threads", "1", "--busy-reply-threshold",
+                                           "20", "--enable-debug-command", "yes", NULL});
+    redisContext *admin = server_connect_to(own, 0), *slow = server_connect_to(own, 0),
+                 *one = server_connect_to(own, 1), *other = server_connect_to(own, 1);
+    run_for_ever(slow, admin, "while true do end", "k");
+    expect(admin, "OK", "DEBUG HOLD stray 600");
+    send_script(one, "EVAL", stray, "0");
+    expect(other, "OK", "MULTI");
+    expect_queued(other, "EVAL", stray, "0");
+    redisAppendCommand(other, "EXEC");
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(other, &done), REDIS_OK);
+    await_info(admin, "script_strays_begun_again", 2);
+    expect(admin, "OK", "DEBUG RELEASE");
+    redisReply *first = next_reply(one), *second = next_reply(other);
+    assert_int_equal(second->type, REDIS_REPLY_ARRAY);
+    assert_int_equal(first->integer + second->element[0]->integer, 1000001 + 1000002);
+    freeReplyObject(first);
+    freeReplyObject(second);
+    expect(admin, "OK", "SCRIPT KILL");
+    expect_next_text(slow, KILLED, "the slow one");
+    redisFree(admin);
+    redisFree(slow);
+    redisFree(one);
+    redisFree(other);
+    assert_int_equal(server_stop(own), 0);
+}
+
+#define FROM_THE_START(test) cmocka_unit_test_setup(test, begin)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -217,9 +246,9 @@ int main(void) {
         FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
-        FROM_THE_START(a_script_that_has_written_is_not_killed),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),
-        cmocka_unit_test(shutdown_nosave_ends_one_that_has_written),
+        cmocka_unit_test(one_that_has_written_is_not_killed_but_ended_by_shutdown_nosave),
+        cmocka_unit_test(one_that_has_strayed_and_finds_no_thread_stays_on_its_worker),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
