@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tests/support.h"
+#include "scripts.h"
 #include "storm.h"
 
 /* Names are few, so that clients meet. */
@@ -473,6 +474,9 @@ const struct act light_acts[] = {
     {"ask", play_ask},
     {"add", play_add},
     {"transaction", play_transaction},
+    {"script", play_script},
+    {"function", play_function},
+    {"slow_script", play_slow_script},
     {NULL, NULL},
 };
 const struct act heavy_acts[] = {

@@ -49,13 +49,14 @@ static void text_number(struct text *text, char kind, size_t number) {
     text_bytes(text, line, (size_t)length);
 }
 
-/* The words of a line, and an argument of so many bytes behind them, or none. */
-static void text_add(struct text *text, char *line, size_t bytes) {
+/* The words of a line, of which "@" stands for another text, and an argument of so many bytes behind them,
+ * or none. */
+static void text_add(struct text *text, char *line, const char *other, size_t bytes) {
     const char *words[WORDS_MOST];
     size_t count = 0;
     char *rest = line;
     for (char *word; count < WORDS_MOST && (word = strtok_r(rest, " ", &rest)) != NULL;)
-        words[count++] = word;
+        words[count++] = other != NULL && strcmp(word, "@") == 0 ? other : word;
     text_number(text, '*', count + (bytes > 0));
     for (size_t i = 0; i < count; i++) {
         text_number(text, '$', strlen(words[i]));
@@ -75,7 +76,16 @@ void text_request(struct text *text, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    text_add(text, line, 0);
+    text_add(text, line, NULL, 0);
+}
+
+void text_request_of(struct text *text, const char *other, const char *format, ...) {
+    char line[8192];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    text_add(text, line, other, 0);
 }
 
 void text_request_with(struct text *text, size_t bytes, const char *format, ...) {
@@ -84,7 +94,7 @@ void text_request_with(struct text *text, size_t bytes, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    text_add(text, line, bytes);
+    text_add(text, line, NULL, bytes);
 }
 
 /* ------------------------------------------------------------------ wire */
@@ -129,7 +139,7 @@ bool wire_say(const struct wire *wire, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    text_add(&text, line, 0);
+    text_add(&text, line, NULL, 0);
     bool is_sent = wire_send_text(wire, &text, 1000);
     text_free(&text);
     return is_sent;

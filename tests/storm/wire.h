@@ -18,6 +18,9 @@ void text_free(struct text *text);
 void text_bytes(struct text *text, const char *data, size_t length);
 /* Adds a request whose arguments are the words of what the format gives. */
 void text_request(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, where the word "@" stands for a text with blanks in it. */
+void text_request_of(struct text *text, const char *other, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The same, with one more argument of so many bytes. */
 void text_request_with(struct text *text, size_t bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
