@@ -229,8 +229,17 @@ static bool read_flags(lua_State *lua, uint32_t *flags) {
     return true;
 }
 
-/* One field of the table of named arguments: its name and value are on top of the stack. The callback goes
- * to 2. */
+/* Where the named arguments stand while they are read. A text that was a number is in no table. */
+enum { CALLBACK = 2, NAME, DESCRIPTION };
+
+static const char *keep_text(lua_State *lua, int place, size_t *length) {
+    if (!lua_isstring(lua, -1)) return NULL;
+    lua_pushvalue(lua, -1);
+    lua_replace(lua, place);
+    return lua_tolstring(lua, place, length);
+}
+
+/* One field of the table of named arguments: its name and value are on top of the stack. */
 static const char *read_named(lua_State *lua, struct script_function *function) {
     if (!lua_isstring(lua, -2)) return "named argument key given to " REGISTER " is not a string";
     lua_pushvalue(lua, -2); /* a number that becomes a text here isn't the table's key, which goes on */
@@ -240,17 +249,16 @@ static const char *read_named(lua_State *lua, struct script_function *function) 
          is_callback = strcasecmp(name, "callback") == 0, is_flags = strcasecmp(name, "flags") == 0;
     lua_pop(lua, 1);
     if (is_name) {
-        if (lua_type(lua, -1) != LUA_TSTRING)
-            return "function_name argument given to " REGISTER " must be a string";
-        function->name = lua_tolstring(lua, -1, &function->name_length);
+        function->name = keep_text(lua, NAME, &function->name_length);
+        if (function->name == NULL) return "function_name argument given to " REGISTER " must be a string";
     } else if (is_description) {
-        if (lua_type(lua, -1) != LUA_TSTRING)
+        function->description = keep_text(lua, DESCRIPTION, &function->description_length);
+        if (function->description == NULL)
             return "description argument given to " REGISTER " must be a string";
-        function->description = lua_tolstring(lua, -1, &function->description_length);
     } else if (is_callback) {
         if (!lua_isfunction(lua, -1)) return "callback argument given to " REGISTER " must be a function";
         lua_pushvalue(lua, -1);
-        lua_replace(lua, 2);
+        lua_replace(lua, CALLBACK);
     } else if (is_flags) {
         if (!lua_istable(lua, -1))
             return "flags argument to " REGISTER " must be a table representing function flags";
@@ -265,7 +273,7 @@ static const char *read_table(lua_State *lua, struct script_function *function) 
     if (!lua_istable(lua, 1))
         return "calling " REGISTER
                " with a single argument is only applicable to Lua table (representing named arguments).";
-    lua_pushnil(lua); /* the callback's place */
+    lua_settop(lua, DESCRIPTION);
     lua_pushnil(lua);
     while (lua_next(lua, 1)) {
         const char *wrong = read_named(lua, function);
@@ -273,7 +281,7 @@ static const char *read_table(lua_State *lua, struct script_function *function) 
         lua_pop(lua, 1);
     }
     if (function->name == NULL) return REGISTER " must get a function name argument";
-    if (lua_isnil(lua, 2)) return REGISTER " must get a callback argument";
+    if (lua_isnil(lua, CALLBACK)) return REGISTER " must get a callback argument";
     return NULL;
 }
 
@@ -289,13 +297,13 @@ static int register_function(lua_State *lua) {
         wrong = read_table(lua, &function);
     } else if (!lua_isstring(lua, 1)) {
         wrong = "first argument to " REGISTER " must be a string";
-    } else if (!lua_isfunction(lua, 2)) {
+    } else if (!lua_isfunction(lua, CALLBACK)) {
         wrong = "second argument to " REGISTER " must be a function";
     } else {
         function.name = lua_tolstring(lua, 1, &function.name_length);
     }
     if (wrong != NULL) return script_raise(lua, wrong);
-    lua_pushvalue(lua, 2);
+    lua_pushvalue(lua, CALLBACK);
     function.function = luaL_ref(lua, LUA_REGISTRYINDEX);
     wrong = state->registered(state->run->context, &function);
     if (wrong == NULL) return 0;

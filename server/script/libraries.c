@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "shard/base/mutex.h"
 #include "shebang.h"
@@ -58,12 +59,17 @@ static struct shared_library *library_make(const char *code, size_t length, char
     return NULL;
 }
 
+/* As Redis does, a function is found by its name in any case, where a library is not. */
+static int compare_names(const char *name, size_t length, const char *other) {
+    size_t other_length = strlen(other);
+    int order = strncasecmp(name, other, length < other_length ? length : other_length);
+    return order != 0 ? order : (length > other_length) - (length < other_length);
+}
+
 static const struct library_function *function_in(const struct library *library, const char *name,
                                                   size_t length) {
     for (uint32_t i = 0; i < library->function_count; i++)
-        if (strlen(library->functions[i].name) == length &&
-            memcmp(library->functions[i].name, name, length) == 0)
-            return &library->functions[i];
+        if (compare_names(name, length, library->functions[i].name) == 0) return &library->functions[i];
     return NULL;
 }
 
@@ -112,7 +118,7 @@ static const char *name_of(const struct named *named) {
 }
 
 static int compare_named(const void *a, const void *b) {
-    return strcmp(name_of(a), name_of(b));
+    return compare_names(name_of(a), strlen(name_of(a)), name_of(b));
 }
 
 static int compare_libraries(const void *a, const void *b) {
@@ -184,6 +190,14 @@ static bool is_among(const struct library *library, struct shared_library *const
     return false;
 }
 
+/* A name as those who bring it spell it. */
+static const char *spelled(const char *name, struct shared_library *const *added, uint32_t count) {
+    const struct library_function *function = NULL;
+    for (uint32_t i = 0; i < count && function == NULL; i++)
+        function = function_in(&added[i]->library, name, strlen(name));
+    return function == NULL ? name : function->name;
+}
+
 /* Today's set becomes what is kept of it, and these. Errors as Redis words them. */
 static const char *change(struct shared_library *const *added, uint32_t count, enum library_policy policy,
                           char *error, size_t error_size) {
@@ -206,7 +220,8 @@ static const char *change(struct shared_library *const *added, uint32_t count, e
         }
         for (uint32_t i = 0; i < count; i++) libraries[kept++] = &added[i]->library;
         if (wrong == NULL) after = set_make(libraries, kept, &twice);
-        if (twice != NULL) snprintf(error, error_size, "Function %s already exists", twice);
+        if (twice != NULL)
+            snprintf(error, error_size, "Function %s already exists", spelled(twice, added, count));
         if (wrong == NULL && after == NULL) wrong = twice != NULL ? error : "out of memory";
         if (after != NULL) before = renew(after);
     }
@@ -469,10 +484,7 @@ bool library_find(struct library_shelf *shelf, const char *name, size_t length, 
     const struct named *names = shared_set(shelf->set)->names, *found = NULL;
     for (uint32_t low = 0, high = shelf->set->function_count; low < high && found == NULL;) {
         uint32_t middle = low + (high - low) / 2;
-        const char *here = name_of(&names[middle]);
-        size_t here_length = strlen(here);
-        int order = memcmp(name, here, length < here_length ? length : here_length);
-        if (order == 0 && length != here_length) order = length < here_length ? -1 : 1;
+        int order = compare_names(name, length, name_of(&names[middle]));
         if (order == 0)
             found = &names[middle];
         else if (order < 0)

@@ -306,6 +306,36 @@ static void a_library_is_replaced_deleted_and_flushed_everywhere(void **context)
     assert_string_equal(call(1, "count"), "none");
 }
 
+static void a_function_is_found_by_its_name_in_any_case(void **context) {
+    (void)context;
+    assert_null(load(0, "#!lua name=one\nredis.register_function('Tell', function() return 1 end)", false));
+    assert_string_equal(call(0, "tell"), ":1\r\n");
+    assert_string_equal(call(1, "TELL"), ":1\r\n");
+    assert_string_equal(call(1, "tells"), "none");
+    assert_string_equal(call(1, "tel"), "none");
+    assert_string_equal(load(0, "#!lua name=ONE\nredis.register_function('tell', function() end)", false),
+                        "Function tell already exists");
+    assert_string_equal(load(0,
+                             "#!lua name=two\nredis.register_function('a', function() end) "
+                             "redis.register_function('A', function() end)",
+                             false),
+                        "Error registering functions: ERR Function already exists in the library");
+}
+
+static void a_number_is_a_text_where_a_function_is_named(void **context) {
+    (void)context;
+    assert_null(load(0, "#!lua name=one\nredis.register_function(1, function() return 1 end)", false));
+    assert_null(load(0,
+                     "#!lua name=two\nredis.register_function{function_name = 2, description = 0.5, "
+                     "callback = function() return 2 end}",
+                     false));
+    assert_string_equal(call(0, "1"), ":1\r\n");
+    assert_string_equal(call(1, "2"), ":2\r\n");
+    const struct library_set *set = libraries_hold();
+    assert_string_equal(set->libraries[1]->functions[0].description, "0.5");
+    libraries_let_go(set);
+}
+
 static void a_library_that_is_none_is_refused(void **context) {
     (void)context;
     static const struct {
@@ -419,6 +449,8 @@ int main(void) {
         TEST(a_function_is_everybodys_and_its_locals_a_workers),
         TEST(what_is_held_runs_though_it_has_been_forgotten),
         TEST(a_library_is_replaced_deleted_and_flushed_everywhere),
+        TEST(a_function_is_found_by_its_name_in_any_case),
+        TEST(a_number_is_a_text_where_a_function_is_named),
         TEST(a_library_that_is_none_is_refused),
         TEST(a_dump_is_restored),
         TEST(a_dump_of_redis_is_restored),
