@@ -235,7 +235,9 @@ static void read_value(struct input *input) {
     case 0xcc:
     case 0xcd:
     case 0xce:
-    case 0xcf: lua_pushnumber(lua, (lua_Number)read_number(input, (size_t)1 << (kind - 0xcc))); return;
+    case 0xcf: /* Redis's takes the highest bit of 64 for a sign */
+        lua_pushnumber(lua, (lua_Number)(int64_t)read_number(input, (size_t)1 << (kind - 0xcc)));
+        return;
     case 0xd0:
     case 0xd1:
     case 0xd2:

@@ -201,8 +201,8 @@ static int unpack(lua_State *lua) {
     struct input input;
     input.data = luaL_checklstring(lua, 2, &input.length);
     lua_Integer first = luaL_optinteger(lua, 3, 1);
-    luaL_argcheck(lua, first > 0, 3, "offset must be 1 or greater");
-    input.at = (size_t)first - 1;
+    luaL_argcheck(lua, first != 0, 3, "offset must be 1 or greater");
+    input.at = (size_t)first - 1; /* as Redis has it, what is negative lies behind every string */
     lua_settop(lua, 2);
     int count = 0;
     while (*layout.format != '\0') {

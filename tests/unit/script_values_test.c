@@ -81,6 +81,8 @@ static void message_pack_reads_what_it_writes(void **context) {
     expect("cmsgpack.unpack(cmsgpack.pack({a = {1, -300, 0.1}})).a[3]", "0.1");
     expect("table.concat({cmsgpack.unpack_one('\\1\\2\\3', 1)}, ' ')", "2 2");
     expect("table.concat({cmsgpack.unpack_limit('\\1\\2\\3', 2, 1)}, ' ')", "-1 2 3");
+    expect("cmsgpack.unpack('\\207\\127' .. ('\\255'):rep(7)) == 2^63", "true");
+    expect("cmsgpack.unpack('\\207\\128' .. ('\\0'):rep(7)) == -2^63", "true");
     expect("cmsgpack.unpack('\\146\\1')", "Missing bytes in input.");
     expect("cmsgpack.unpack('\\221\\255\\255\\255\\255')", "Missing bytes in input.");
     expect("cmsgpack.unpack('\\193')", "Bad data format in input.");
@@ -101,6 +103,9 @@ static void struct_packs_as_c_does(void **context) {
     expect("table.concat({struct.unpack('bc0', '\\3abcdef')}, ' ')", "abc 5");
     expect("struct.size('!4bdi3')", "17");
     expect("struct.unpack('i', 'abc')", "bad argument #2 to 'unpack' (data string too short)");
+    expect("struct.unpack('b', 'abc', 0)", "bad argument #3 to 'unpack' (offset must be 1 or greater)");
+    expect("struct.unpack('b', 'abc', -2)", "bad argument #2 to 'unpack' (data string too short)");
+    expect("struct.unpack('', 'abc', -2)", "-2");
     expect("struct.unpack('c0', 'abc')", "format 'c0' needs a previous size");
     expect("struct.unpack('bc0', '\\255abc')", "bad argument #2 to 'unpack' (data string too short)");
     expect("struct.unpack('s', 'abc')", "unfinished string in data");
