@@ -296,20 +296,21 @@ const struct command *command_look_up(const struct bulk *arguments, uint32_t cou
     return found != NULL && found->subcommands == NULL && command_arity_fits(found, count) ? found : NULL;
 }
 
+const struct command *command_meant(const struct bulk *arguments, uint32_t count) {
+    const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length);
+    if (found == NULL || found->subcommands == NULL || count < 2) return found;
+    const struct command *sub = command_find_subcommand(found, &arguments[1]);
+    if ((found->flags & COMMAND_HIDES_SUBCOMMANDS) == 0) return sub;
+    /* A command that hides its subcommands has a function of its own, which answers what none of them can. */
+    return sub != NULL && command_arity_fits(sub, count) ? sub : found;
+}
+
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command,
                    struct reply *reply) {
-    const struct command *found = find(commands, NULL, arguments[0].data, arguments[0].length), *sub = NULL;
-    *command = NULL;
+    const struct command *found = *command = command_meant(arguments, count);
+    if (found == NULL && find(commands, NULL, arguments[0].data, arguments[0].length) != NULL)
+        return reply_unknown_subcommand(arguments, reply);
     if (found == NULL) return reply_unknown(arguments, count, reply);
-    bool is_hiding = (found->flags & COMMAND_HIDES_SUBCOMMANDS) != 0;
-    if (found->subcommands != NULL && count > 1) {
-        sub = command_find_subcommand(found, &arguments[1]);
-        if (sub == NULL && !is_hiding) return reply_unknown_subcommand(arguments, reply);
-        /* A command that hides its subcommands has a function of its own, which answers what none of them
-         * can. */
-        if (sub != NULL && (!is_hiding || command_arity_fits(sub, count))) found = sub;
-    }
-    *command = found;
     if (command_arity_fits(found, count)) return true;
     reply_error_format(reply, "ERR wrong number of arguments for '%s' command", found->full_name);
     return false;

@@ -32,8 +32,12 @@ const struct command *command_find(const struct bulk *name);
 /* The "get" of "config", in any case; also one that clients are not told of. NULL if there is none. */
 const struct command *command_find_subcommand(const struct command *command, const struct bulk *name);
 
-/* The row that these arguments mean, a subcommand's own if it has one, in *command. Replies Redis's error and
- * returns false if there is none (then *command is NULL) or if their number is wrong (then it is the row). */
+/* The row that these arguments mean, a subcommand's own if it has one, whatever their number. NULL if there
+ * is none. */
+const struct command *command_meant(const struct bulk *arguments, uint32_t count);
+
+/* The same in *command. Replies Redis's error and returns false if there is none (then *command is NULL) or
+ * if their number is wrong (then it is the row). */
 bool command_check(const struct bulk *arguments, uint32_t count, const struct command **command,
                    struct reply *reply);
 

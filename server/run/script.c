@@ -241,13 +241,6 @@ static bool may_call(const struct scripting *scripting, const struct command *co
     return true;
 }
 
-static const struct command *command_of(const struct bulk *arguments, uint32_t count) {
-    const struct command *command = command_find(&arguments[0]);
-    if (command == NULL || command->subcommands == NULL || count < 2) return command;
-    const struct command *subcommand = command_find_subcommand(command, &arguments[1]);
-    return subcommand != NULL ? subcommand : command->plain != NULL ? command : NULL;
-}
-
 /* Finds its keys, and has their shards. */
 static bool take_keys(struct scripting *scripting, struct call *call, struct reply *reply) {
     const struct command *command = call->command;
@@ -283,7 +276,7 @@ static enum script_verdict on_call(void *context, const struct bulk *arguments, 
     struct scripting *scripting = context;
     const struct execution *execution = scripting->execution;
     struct call call = {
-        .command = command_of(arguments, count),
+        .command = command_meant(arguments, count),
         .arguments = arguments,
         .count = count,
         .database = scripting->session.database,
@@ -326,7 +319,7 @@ static enum script_verdict on_turn(void *context) {
 
 static int on_may_run(void *context, const struct bulk *arguments, uint32_t count) {
     (void)context;
-    return command_of(arguments, count) == NULL ? -1 : 1;
+    return command_meant(arguments, count) == NULL ? -1 : 1;
 }
 
 static void on_log(void *context, int level, const char *text, size_t length) {

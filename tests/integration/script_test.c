@@ -65,6 +65,8 @@ static void errors_are_redis_s(void **state) {
          "ERR Lua redis lib command arguments must be strings or integers" AT("1")},
         {"return redis.call('blpop', 'l', 0)", "0",
          "ERR This Redis command is not allowed from script" AT("1")},
+        {"return redis.call('command', '')", "0", "ERR Unknown Redis command called from script" AT("1")},
+        {"return redis.call('client|id')", "0", "ERR Unknown Redis command called from script" AT("1")},
         {"return redis.call('multi')", "0", "ERR This Redis command is not allowed from script" AT("1")},
         {"return redis.call('eval', 'return 1', 0)", "0",
          "ERR This Redis command is not allowed from script" AT("1")},
