@@ -206,7 +206,8 @@ struct key_spec {
     const char *keyword; /* in upper case */
     int limit;
     bool is_keynum;
-    bool is_unknown; /* only find_keys knows */
+    bool is_unknown;   /* only find_keys knows */
+    const char *notes; /* for clients: why it is as it is, where that surprises; or NULL */
 };
 /* Another way to find them, for what specs can't say: as command_find_keys. */
 typedef int find_keys_function(const struct bulk *arguments, uint32_t count, uint32_t *positions,

@@ -140,6 +140,45 @@ static void scripts_are_known_by_their_sums_until_they_are_flushed(void **state)
     expect(one, "ERR unknown subcommand 'nosuch'. Try SCRIPT HELP.", "SCRIPT nosuch");
 }
 
+/* Each subcommand, and what is said where there is nothing to do. */
+static void functions_are_loaded_called_and_forgotten(void **state) {
+    static const char *const code = "#!lua name=lib\nredis.register_function('f', function(keys, arguments) "
+                                    "return {keys[1], arguments[1]} end) redis.register_function{"
+                                    "function_name = 'reads', callback = function() return 1 end, "
+                                    "flags = {'no-writes'}, description = 'tells'}";
+    (void)state;
+    expect(one, "OK", "FUNCTION FLUSH");
+    expect(one, "lib", "FUNCTION LOAD %s", code);
+    expect(one, "ERR Library 'lib' already exists", "FUNCTION LOAD %s", code);
+    expect(other, "lib", "FUNCTION LOAD REPLACE %s", code);
+    expect(other, "[k, v]", "FCALL f 1 k v");
+    expect(other, "[k, v]", "FCALL F 1 k v");
+    expect(one, "1", "FCALL_RO reads 0");
+    expect(one, "ERR Can not execute a script with write flag using *_ro command.", "FCALL_RO f 0");
+    expect(one, "ERR Function not found", "FCALL nosuch 0");
+    expect(one, "ERR Bad number of keys provided", "FCALL f none");
+    expect(one, "ERR Number of keys can't be negative", "FCALL f -1");
+    expect(one, "ERR Number of keys can't be greater than number of args", "FCALL f 1");
+    expect(one,
+           "[[library_name, lib, engine, LUA, functions, [[name, f, description, (nil), flags, []], "
+           "[name, reads, description, tells, flags, [no-writes]]]]]",
+           "FUNCTION LIST LIBRARYNAME L?B*");
+    expect(one, "[]", "FUNCTION LIST LIBRARYNAME nosuch");
+    expect(one, "ERR library name argument was not given", "FUNCTION LIST LIBRARYNAME");
+    expect(one, "ERR Unknown argument x", "FUNCTION LIST x");
+    expect(one, "ERR Unknown option given: x", "FUNCTION LOAD x %s", code);
+    expect(one, "ERR Missing library metadata", "FUNCTION LOAD x");
+    expect(one, "ERR DUMP payload version or checksum are wrong", "FUNCTION RESTORE x");
+    expect(one, "ERR Library not found", "FUNCTION DELETE nosuch");
+    expect(one, "NOTBUSY No scripts in execution right now.", "FUNCTION KILL");
+    expect(one, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option", "FUNCTION FLUSH x");
+    expect(one, "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP.",
+           "FUNCTION FLUSH SYNC x");
+    expect(one, "OK", "FUNCTION DELETE lib");
+    expect(other, "ERR Function not found", "FCALL f 0");
+    expect(one, "[]", "FUNCTION LIST");
+}
+
 static void what_only_reads_may_not_write(void **state) {
     static const char *const refused = "ERR Write commands are not allowed from read-only scripts." AT("1"),
                              *const second =
@@ -379,6 +418,7 @@ int main(void) {
         FROM_THE_START(errors_are_redis_s),
         FROM_THE_START(replies_are_converted_both_ways),
         FROM_THE_START(scripts_are_known_by_their_sums_until_they_are_flushed),
+        FROM_THE_START(functions_are_loaded_called_and_forgotten),
         FROM_THE_START(what_only_reads_may_not_write),
         FROM_THE_START(over_the_limit_flags_tell_what_runs),
         FROM_THE_START(a_script_that_wants_too_much_memory_is_told_so),

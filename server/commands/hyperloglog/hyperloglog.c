@@ -376,7 +376,7 @@ const struct command hyperloglog_commands[] = {
     {.name = "pfcount",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_LONG | COMMAND_MAY_REPLICATE,
-     .keys = {{KEY_RW | KEY_ACCESS, 1, -1, 1}},
+     .keys = {{KEY_RW | KEY_ACCESS, 1, -1, 1, .notes = "The sum may be kept in the key"}},
      .write = command_pfcount,
      .categories = "hyperloglog",
      .since = "2.8.9",

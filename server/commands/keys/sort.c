@@ -764,13 +764,17 @@ static void command_sort_ro(const struct read_scope *scope, const struct call *c
 
 /* ------------------------------------------------------------------ rows */
 
+#define PATTERN_KEYS {.flags = KEY_RO | KEY_ACCESS, .is_unknown = true, .notes = "Made by BY and GET"}
+#define SYNTAX                                                                                               \
+    "key:key#0 [pattern:pattern#1=BY] [offset_count:block=LIMIT(offset:integer count:integer)] "             \
+    "[pattern:pattern#1=\"GET\"+...] [order:oneof(asc=ASC desc=DESC)] [sorting=ALPHA]"
 const struct command sort_commands[] = {
     {.name = "sort",
      .arity = -2,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG | COMMAND_FINDS,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
-              {.flags = KEY_RO | KEY_ACCESS, .is_unknown = true},
-              {.flags = KEY_OW | KEY_UPDATE, .is_unknown = true}},
+              PATTERN_KEYS,
+              {.flags = KEY_OW | KEY_UPDATE, .is_unknown = true, .notes = "Of STORE, wherever it stands"}},
      .read = command_sort_ro, /* without STORE */
      .write = command_sort,
      .room = room_for_first,
@@ -780,21 +784,17 @@ const struct command sort_commands[] = {
      .group = "generic",
      .complexity = "O(N+M*log(M))",
      .summary = "Sorts a list, a set or a sorted set, and may keep the result",
-     .syntax = "key:key#0 [pattern:pattern#1=BY] [offset_count:block=LIMIT(offset:integer "
-               "count:integer)] [pattern:pattern#1=\"GET\"+...] [order:oneof(asc=ASC desc=DESC)] "
-               "[sorting=ALPHA] [destination:key#2=STORE]"},
+     .syntax = SYNTAX " [destination:key#2=STORE]"},
     {.name = "sort_ro",
      .arity = -2,
      .flags = COMMAND_READONLY | COMMAND_MOVABLE_KEYS | COMMAND_LONG | COMMAND_FINDS,
-     .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}, {.flags = KEY_RO | KEY_ACCESS, .is_unknown = true}},
+     .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}, PATTERN_KEYS},
      .read = command_sort_ro,
      .categories = "set sortedset list dangerous",
      .since = "7.0.0",
      .group = "generic",
      .complexity = "O(N+M*log(M))",
      .summary = "Sorts a list, a set or a sorted set",
-     .syntax = "key:key#0 [pattern:pattern#1=BY] [offset_count:block=LIMIT(offset:integer "
-               "count:integer)] [pattern:pattern#1=\"GET\"+...] [order:oneof(asc=ASC desc=DESC)] "
-               "[sorting=ALPHA]"},
+     .syntax = SYNTAX},
     {.name = NULL},
 };

@@ -13,6 +13,7 @@
 #include "server/script/dump.h"
 #include "server/script/libraries.h"
 #include "server/script/shebang.h"
+#include "keys.h"
 
 /* Room for Redis's words about a library that can't be loaded. */
 #define ERROR_ROOM 512
@@ -151,6 +152,10 @@ static void command_function_delete(const struct call *call, struct reply *reply
 }
 
 static void command_function_flush(const struct call *call, struct reply *reply) {
+    if (call->count > 3) {
+        reply_subcommand_error(call, reply);
+        return;
+    }
     if (!arguments_tell_flush(call, 2)) {
         reply_error(reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
         return;
@@ -301,7 +306,7 @@ const struct command functions_commands[] = {
     {.name = "fcall",
      .arity = -3,
      .flags = FCALL_FLAGS,
-     .keys = {{.flags = KEY_RW | KEY_ACCESS | KEY_UPDATE, .first = 2, .step = 1, .is_keynum = true}},
+     .keys = SCRIPT_KEYS(SCRIPT_RW, SCRIPT_NOTES),
      .run = script_run_whole,
      .script = by_function,
      .is_function = true,
@@ -314,7 +319,7 @@ const struct command functions_commands[] = {
     {.name = "fcall_ro",
      .arity = -3,
      .flags = FCALL_FLAGS | COMMAND_READONLY,
-     .keys = {{.flags = KEY_RO | KEY_ACCESS, .first = 2, .step = 1, .is_keynum = true}},
+     .keys = SCRIPT_KEYS(SCRIPT_RO, SCRIPT_NOTES),
      .run = script_run_whole,
      .script = by_function,
      .is_function = true,

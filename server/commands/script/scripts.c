@@ -7,6 +7,7 @@
 #include "server/run/slow_script.h"
 #include "server/script/shebang.h"
 #include "server/script/texts.h"
+#include "keys.h"
 
 /* Room for Redis's words about a script that can't be compiled. */
 #define ERROR_ROOM 512
@@ -116,25 +117,13 @@ static void command_script_help(const struct call *call, struct reply *reply) {
 }
 
 #define EVAL_FLAGS (COMMAND_NOSCRIPT | COMMAND_STALE | COMMAND_SKIP_MONITOR | COMMAND_MOVABLE_KEYS)
-#define EVAL_KEYS                                                                                            \
-    {                                                                                                        \
-        {                                                                                                    \
-            .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE, .first = 2, .step = 1, .is_keynum = true              \
-        }                                                                                                    \
-    }
-#define EVAL_RO_KEYS                                                                                         \
-    {                                                                                                        \
-        {                                                                                                    \
-            .flags = KEY_RO | KEY_ACCESS, .first = 2, .step = 1, .is_keynum = true                           \
-        }                                                                                                    \
-    }
 #define EVAL_SYNTAX(what) what " numkeys:integer [key:key#0...] [arg:string...]"
 
 const struct command scripts_commands[] = {
     {.name = "eval",
      .arity = -3,
      .flags = EVAL_FLAGS,
-     .keys = EVAL_KEYS,
+     .keys = SCRIPT_KEYS(SCRIPT_RW, SCRIPT_NOTES),
      .run = script_run_whole,
      .script = by_text,
      .categories = "scripting",
@@ -146,7 +135,7 @@ const struct command scripts_commands[] = {
     {.name = "eval_ro",
      .arity = -3,
      .flags = EVAL_FLAGS | COMMAND_READONLY,
-     .keys = EVAL_RO_KEYS,
+     .keys = SCRIPT_KEYS(SCRIPT_RO, SCRIPT_NOTES),
      .run = script_run_whole,
      .script = by_text,
      .categories = "scripting",
@@ -158,7 +147,7 @@ const struct command scripts_commands[] = {
     {.name = "evalsha",
      .arity = -3,
      .flags = EVAL_FLAGS,
-     .keys = EVAL_KEYS,
+     .keys = SCRIPT_KEYS(SCRIPT_RW, NULL),
      .run = script_run_whole,
      .script = by_sha,
      .categories = "scripting",
@@ -170,7 +159,7 @@ const struct command scripts_commands[] = {
     {.name = "evalsha_ro",
      .arity = -3,
      .flags = EVAL_FLAGS | COMMAND_READONLY,
-     .keys = EVAL_RO_KEYS,
+     .keys = SCRIPT_KEYS(SCRIPT_RO, NULL),
      .run = script_run_whole,
      .script = by_sha,
      .categories = "scripting",
@@ -217,7 +206,7 @@ const struct command scripts_commands[] = {
      .complexity = "O(N), N scripts known",
      .summary = "Forgets all scripts",
      .tips = "request_policy:all_nodes,response_policy:all_succeeded",
-     .syntax = "[flush-type:oneof(async=ASYNC sync=SYNC)]",
+     .syntax = "[flush-type:oneof@6.2.0(async=ASYNC sync=SYNC)]",
      .history = "6.2.0:Added the `ASYNC` and `SYNC` flushing mode modifiers."},
     {.name = "script|help",
      .arity = 2,

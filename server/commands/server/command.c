@@ -230,7 +230,11 @@ static void reply_key_specs(const struct command *command, struct reply *reply) 
     reply_set(reply, count);
     for (size_t i = 0; i < count; i++) {
         const struct key_spec *spec = &command->keys[i];
-        reply_map(reply, 3);
+        reply_map(reply, spec->notes == NULL ? 3 : 4);
+        if (spec->notes != NULL) {
+            reply_bulk_text(reply, "notes");
+            reply_bulk_text(reply, spec->notes);
+        }
         reply_bulk_text(reply, "flags");
         reply_flags(spec->flags, key_flags, reply);
         reply_begin_search(spec, reply);
@@ -476,10 +480,10 @@ static void reply_keys(const struct call *call, bool has_flags, struct reply *re
     int found = -1;
     if (command_has_all_keys(command, arguments, count))
         found = command_find_keys(command, arguments, count, positions, flags, count);
-    if (found < 0)
+    if (found < 0 && command->script == NULL)
         reply_error(reply, "ERR Invalid arguments specified for command");
     else
-        reply_array(reply, (size_t)found);
+        reply_array(reply, found < 0 ? 0 : (size_t)found); /* scripts and functions need no key */
     for (int i = 0; i < found; i++) {
         const struct bulk *key = &arguments[positions[i]];
         if (has_flags) reply_array(reply, 2);

@@ -447,7 +447,7 @@ const struct command streams_commands[] = {
     {.name = "xadd",
      .arity = -5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST,
-     .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
+     .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1, .notes = "MAXLEN and MINID remove entries"}},
      .write = command_xadd,
      .categories = "stream",
      .since = "5.0.0",
