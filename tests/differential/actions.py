@@ -249,6 +249,34 @@ def kill(server, connection, arguments):
         killer.close()
 
 
+def in_order(reply):
+    """A reply whose arrays, maps and sets have no order of their own."""
+    if isinstance(reply, tuple) and len(reply) == 2 and isinstance(reply[1], tuple):
+        items = [in_order(part) for part in reply[1]]
+        if items and len(items) % 2 == 0 and all(name[0] in '$+' for name in items[::2]) and reply[0] != '~':
+            items = [(items[place], items[place + 1]) for place in range(0, len(items), 2)]
+        return (reply[0], tuple(sorted(items, key=repr)))
+    return reply
+
+
+def functions_carried(server, connection, arguments):
+    """FUNCTION DUMP's payload brings the libraries back: after FLUSH, or beside themselves."""
+    listed = connection.ask(b'FUNCTION', b'LIST', b'WITHCODE')
+    payload = connection.ask(b'FUNCTION', b'DUMP')
+    if payload[0] != '$':
+        return [payload]
+    policy = [arguments[0]] if arguments[0] else []
+    beside = connection.ask(b'FUNCTION', b'RESTORE', payload[1], *policy)
+    # Which of the libraries is named first isn't the same.
+    seen = [re.sub(b'lib_[0-9]', b'a library', beside[1]) if beside[0] == '-' else beside]
+    broken = bytearray(payload[1])
+    broken[len(broken) // 2] ^= 1
+    seen += [connection.ask(b'FUNCTION', b'RESTORE', bytes(broken), b'FLUSH'), connection.ask(b'FUNCTION', b'RESTORE', payload[1][:-1])]
+    seen += [connection.ask(b'FUNCTION', b'FLUSH'), connection.ask(b'FUNCTION', b'LIST'), connection.ask(b'FUNCTION', b'RESTORE', payload[1])]
+    after = connection.ask(b'FUNCTION', b'LIST', b'WITHCODE')
+    return seen + [in_order(after), in_order(after) == in_order(listed)]
+
+
 def keyspace(server, connection, _):
     """Everything that is in every database, by ways that change nothing. The connection's database is set again by its user."""
     own = server.connect()
@@ -275,7 +303,7 @@ def keyspace(server, connection, _):
         own.close()
 
 
-ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace, drawn, popped, scan_value)}
+ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace, drawn, popped, scan_value, functions_carried)}
 
 
 def cut_places(length, seed):

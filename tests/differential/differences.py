@@ -53,8 +53,21 @@ def _shortest(reply):
     return reply
 
 
+SCRIPTED = (b'EVAL', b'EVALSHA', b'EVAL_RO', b'EVALSHA_RO', b'FCALL', b'FCALL_RO') # replies of any command may come from these
+
+
 def _is_double(arguments, ours, theirs):
-    return _upper(arguments, 0).startswith((b'Z', b'BZ', b'G')) and _shortest(ours) == _shortest(theirs)
+    return (_upper(arguments, 0).startswith((b'Z', b'BZ', b'G')) or _upper(arguments, 0) in SCRIPTED) and _shortest(ours) == _shortest(theirs)
+
+
+def _with_one_nan(reply):
+    if isinstance(reply[1], tuple):
+        return (reply[0], tuple(_with_one_nan(part) for part in reply[1]))
+    return (reply[0], b'nan') if reply[0] in '$,' and reply[1] == b'-nan' else reply
+
+
+def _is_nan(arguments, ours, theirs):
+    return _upper(arguments, 0) in SCRIPTED and ours == _with_one_nan(theirs)
 
 
 def _is_rank_with_score(arguments, ours, theirs):
@@ -63,7 +76,16 @@ def _is_rank_with_score(arguments, ours, theirs):
     return _upper(arguments, 0) in (b'ZRANK', b'ZREVRANK') and len(arguments) > 3 and theirs[0] == '-' and b'wrong number' in theirs[1]
 
 
+def _with_long_timeouts(reply):
+    """A reply in which no timeout is negative."""
+    if isinstance(reply[1], tuple):
+        return (reply[0], tuple(_with_long_timeouts(part) for part in reply[1]))
+    return (reply[0], re.sub(b'^ERR timeout is negative', b'ERR timeout is out of range', reply[1])) if reply[0] == '-' else reply
+
+
 def _is_long_timeout(arguments, ours, theirs):
+    if _upper(arguments, 0) in SCRIPTED:
+        return ours == _with_long_timeouts(theirs)
     return (_upper(arguments, 0)[:1] == b'B' and ours == ('-', b'ERR timeout is out of range') and theirs == ('-', b'ERR timeout is negative'))
 
 
@@ -105,6 +127,19 @@ def _is_stringmatch(arguments, ours, theirs):
 
 
 # Probes: (request as words, what 7.0.15 answers, what Latchkey answers); bytes, or a compiled pattern for the whole reply.
+def _eval(script):
+    return [b'EVAL', script, b'0']
+
+
+def _bulk(text):
+    return b'$%d\r\n%b\r\n' % (len(text), text)
+
+
+def _object(length, order):
+    """A bulk of JSON: keys of so many bytes and a digit, which is their value, in this order."""
+    return _bulk(b'{%b}' % b','.join(b'"%b%c":%c' % (b'k' * length, digit, digit) for digit in order))
+
+
 ROWS = [
     Row('Scores in their shortest form', 'seventeen digits', 'as many as it takes',
         '7.2 prints doubles by an algorithm that finds the shortest',
@@ -225,6 +260,30 @@ ROWS = [
     Row('DEBUG STRINGMATCH-LEN', 'unknown subcommand', '1 or 0', 'new in 7.2',
         [(b'DEBUG STRINGMATCH-LEN 34 *1*', UNKNOWN_STRINGMATCH, b':0\r\n'), (b'DEBUG STRINGMATCH-LEN a* abc', UNKNOWN_STRINGMATCH, b':1\r\n')],
         _is_stringmatch),
+    Row('Numbers given to redis.call', 'seventeen digits, and -0', 'as many digits as it takes, and 0',
+        "redis/redis #11884; since 7.2.5 (#13115) whole numbers within 2^62 are written as integers. Random scripts give numbers that both write alike",
+        [(_eval(b"return redis.call('echo',0.1)"), _bulk(b'0.10000000000000001'), _bulk(b'0.1')),
+         (_eval(b"return redis.call('echo',-0)"), _bulk(b'-0'), _bulk(b'0')),
+         (_eval(b"return redis.call('echo',1e17)"), _bulk(b'1e+17'), _bulk(b'100000000000000000')),
+         (_eval(b"return redis.call('echo',3e-5)"), _bulk(b'3.0000000000000001e-05'), _bulk(b'0.00003'))]),
+    Row('A script returns no number', 'nan or -nan, as the machine has it', 'nan', "7.2's release notes: one NaN (#11597)",
+        [(_eval(b'return {double=0/0}'), _bulk(b'-nan'), _bulk(b'nan'))], _is_nan),
+    Row('TIME in a script', 'goes on', 'stands still', "7.2's release notes: scripts and transactions see one time (#10300). Random scripts don't ask for it",
+        [(_eval(b"local a=redis.call('time') for i=1,1e6 do end local b=redis.call('time') return a[1]==b[1] and a[2]==b[2]"), NO_KEY, b':1\r\n')]),
+    Row("Scripts: 'server'", 'no such global variable', "redis by another name", "Valkey's, and neither Redis's",
+        [(_eval(b"return server.call('ping')"),
+          b"-ERR user_script:1: Script attempted to access nonexistent global variable 'server' script: d2465b732b78966d467df86a45fafcea979eee51, on @user_script:1.\r\n",
+          b'+PONG\r\n')]),
+    Row('Order of a table with keys of 32 bytes and more', "Redis's Lua hashes each of their bytes", "Lua's own hashes some",
+        'neither Lua nor Redis promises an order. Random tables have shorter keys',
+        [(_eval(b"local t={} for i=1,4 do t[('k'):rep(40)..i]=i end return cjson.encode(t)"), _object(40, b'4132'), _object(40, b'4213')),
+         (_eval(b"local t={} for i=1,4 do t[('k'):rep(30)..i]=i end return cjson.encode(t)"), _object(30, b'2143'), _object(30, b'2143'))]),
+    Row('math.random without a seed', 'every server begins with the same number', "a worker's numbers are its own", 'Random scripts seed it first',
+        [(_eval(b'math.randomseed(3) return math.random(1000)'), b':784\r\n', b':784\r\n')]),
+    Row('Scripts that came by EVAL', 'are kept for ever', 'the last 500 are kept', 'as Redis has it since 7.4: EVAL of texts that are all different has to end somewhere', []),
+    Row('FUNCTION DUMP', 'RDB version 10', 'RDB version 11', "7.2's; the action functions_carried takes payloads back to where they came from",
+        [(b'FUNCTION FLUSH', OK, OK),
+         (b'FUNCTION DUMP', b'$10\r\n\x0a\x00\x5d\x9b\x5c\x40\x0f\x7f\xa2\xda\r\n', b'$10\r\n\x0b\x00\x34\x44\xe1\x33\xf2\xe0KS\r\n')]),
 ]
 
 
@@ -250,6 +309,10 @@ CHANGED_FIELDS = {
     ('zrevrank', 'arguments'): 'WITHSCORE came with 7.2',
     ('geohash', 'arguments'): '7.0 does not say that the members may be left out',
     ('geopos', 'arguments'): '7.0 does not say that the members may be left out',
+    ('flushall', 'arguments'): "7.0 calls the kind of flush async",
+    ('flushdb', 'arguments'): "7.0 calls the kind of flush async",
+    ('script|flush', 'arguments'): "7.0 calls the kind of flush async",
+    ('function|flush', 'arguments'): "7.0 calls the kind of flush async",
     ('pfmerge', 'arguments'): '7.0 does not say that the sources may be left out',
 }
 # Subcommands that 7.0.15 does not list.
@@ -274,6 +337,14 @@ def _without(reply, words):
     return (reply[0], tuple(_without(item, words) for item in items))
 
 
+def _with_any_notes(reply):
+    """The tree, where a note is a note."""
+    if not isinstance(reply, tuple) or len(reply) < 2 or not isinstance(reply[1], tuple):
+        return reply
+    items = [_with_any_notes(item) for item in reply[1]]
+    return (reply[0], tuple(('$', b'') if place > 0 and items[place - 1] == ('$', b'notes') else item for place, item in enumerate(items)))
+
+
 def _ordered(reply):
     return sorted(reply[1]) if isinstance(reply[1], tuple) else reply[1]
 
@@ -291,7 +362,7 @@ def _info_problems(ours, theirs):
             continue
         if field in ('flags', 'categories', 'tips') and mine[0] == other[0] and _ordered(mine) == _ordered(other):
             continue
-        if field == 'keys' and _without(mine, _SENTENCES) == _without(other, _SENTENCES):
+        if field == 'keys' and _with_any_notes(mine) == _with_any_notes(other):
             continue
         if field == 'subcommands' and mine[0] == other[0]:
             mine_by_name = {entry[1][0][1]: entry for entry in mine[1]}

@@ -54,6 +54,10 @@ def is_newer(step):
     return (name == b'CLIENT' and len(step) > 1 and step[1].upper() in (b'NO-TOUCH', b'SETINFO')) or (name in (b'ZRANK', b'ZREVRANK') and len(step) > 3)
 
 
+class Void(Exception):
+    """Redis itself gave no answer: it didn't come to an end, or died. There is nothing to compare with."""
+
+
 class Difference:
     """Where two servers disagree."""
 
@@ -137,6 +141,8 @@ class Pair:
             finally:
                 connection.close()
             connection = server.connect()
+            for name in (b'SCRIPT', b'FUNCTION'):
+                connection.ask(name, b'FLUSH')
             thresholds.apply(connection, self.settings)
             connection.close()
         return fate
@@ -187,8 +193,11 @@ class Pair:
                     results.append(connection.read())
                 except (Gone, resp.Malformed) as gone:
                     results.append(('lost', failure.get(connection, str(gone))))
-            self.commands += 1
             left, right = results
+            if right[0] == 'lost' and (not self.theirs.is_alive() or right[1].startswith('no reply')):
+                self.theirs.kill()
+                raise Void(step)
+            self.commands += 1
             if self.plant:
                 left = self.plant(step, left)
             queued = self.follow(batch.connection, step, right)

@@ -46,6 +46,12 @@ def same_map(arguments, ours, theirs):
     return ours[0] == theirs[0] and isinstance(ours[1], tuple) and pairs(ours) == pairs(theirs)
 
 
+def same_libraries(arguments, ours, theirs):
+    """Libraries, their functions and flags in any order."""
+    from actions import in_order
+    return in_order(ours) == in_order(theirs)
+
+
 def _is_scan(reply):
     return (reply[0] == '*' and len(reply[1]) == 2 and reply[1][0][0] == '$' and re.fullmatch(b'[0-9]{1,20}', reply[1][0][1]) is not None
             and reply[1][1][0] == '*' and all(key[0] == '$' for key in reply[1][1][1]))
@@ -239,16 +245,22 @@ EXEMPTIONS = [
     ('LATENCY RESET', natural_numbers, 'durations'),
     ('LATENCY DOCTOR', text_shape, 'advice in our own words'),
     ('LATENCY HISTOGRAM', same_kind, 'durations'),
+    ('FUNCTION LIST', same_libraries, 'order is that of a hash'),
     ('XPENDING', pending_shape, 'idle times'),
     ('XINFO STREAM', xinfo_stream_shape, "how it is kept, times, and 7.2's active-time"),
     ('XINFO CONSUMERS', xinfo_consumers_shape, "idle times, and 7.2's inactive"),
     ('* HELP', help_shape, 'sentences are our own'),
 ]
 
+def _is_taken(reply):
+    return re.fullmatch(rb'ERR Function [a-z_0-9]+ already exists', reply[1]) is not None
+
+
 # The same for two different errors.
 ERRORS = [
     ('COMMAND GETKEYS', lambda arguments, ours, theirs: ours[1] == b'ERR Invalid command specified', 'we have fewer commands'),
     ('COMMAND GETKEYSANDFLAGS', lambda arguments, ours, theirs: ours[1] == b'ERR Invalid command specified', 'we have fewer commands'),
+    ('FUNCTION LOAD', lambda arguments, ours, theirs: _is_taken(ours) and _is_taken(theirs), 'which of several is named is that of a hash'),
     ('CONFIG SET', lambda arguments, ours, theirs: ours[1].replace(b'allkeys-s3fifo, ', b'') == theirs[1], 'we have a maxmemory-policy more'),
 ]
 

@@ -24,7 +24,7 @@ import exemptions
 import resp
 import thresholds
 from actions import Action
-from engine import Pair, generate
+from engine import Batch, Pair, Void, generate
 from families import FAMILIES
 from servers import Server
 from shrink import Shrinker
@@ -66,7 +66,7 @@ def start_pair(options):
 
 def write_argument(argument):
     text = repr(argument)[1:]
-    return text if len(text) < 400 else '%s... (%d bytes)' % (text[:400], len(argument))
+    return text if len(text) < 400 else '%s ... %s (%d bytes)' % (text[:100], text[-300:], len(argument))
 
 
 def write_batches(batches):
@@ -114,7 +114,11 @@ def run_seed(pair, seed, options, count):
     pair.settings = thresholds.of_seed(seed)
     pair.reset()
     before = pair.commands
-    difference = pair.run(batches)
+    try:
+        difference = pair.run(batches)
+    except Void as void:
+        pair.commands = before
+        return 0, 'seed %d is void: redis-server came to no end at\n%s' % (seed, write_batches([Batch(0, [void.args[0]])]))
     done = pair.commands - before
     if difference is None:
         return done, None

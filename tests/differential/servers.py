@@ -1,6 +1,8 @@
 """The two servers under comparison: started on free ports, spoken to over raw sockets, restarted if they die."""
 
+import ctypes
 import os
+import resource
 import select
 import shutil
 import signal
@@ -12,6 +14,10 @@ import time
 import resp
 
 REPLY_SECONDS = 15
+# Redis's Lua has no bound of its own: a script that builds without end shall end its server, not the machine.
+REDIS_BYTES = 4 << 30
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 class Gone(Exception):
@@ -22,6 +28,16 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
+
+
+def _bounded(is_redis):
+    """What a server's process does before it is one. Nobody is left to end a server whose harness was killed, and one that is in a script
+    spins for ever: so it goes with it."""
+    def prepare():
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if is_redis:
+            resource.setrlimit(resource.RLIMIT_AS, (REDIS_BYTES, REDIS_BYTES))
+    return prepare
 
 
 class Connection:
@@ -133,7 +149,7 @@ class Server:
                 command += ['--io-backend', os.environ['IO_BACKEND']]
             with open(os.path.join(self.directory, 'output'), 'ab') as output:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                                cwd=self.directory)
+                                                cwd=self.directory, preexec_fn=_bounded(self.is_redis))
             deadline = time.monotonic() + 20
             while time.monotonic() < deadline and self.process.poll() is None:
                 try:
@@ -178,6 +194,12 @@ class Server:
         self.stop_process()
         self.start()
         return fate
+
+    def kill(self):
+        """For a server that is busy with what it will never end."""
+        if self.is_alive():
+            self.process.kill()
+            self.process.wait()
 
     def stop_process(self):
         if self.process is None:

@@ -4,7 +4,7 @@ requests, then over arguments, then over the bytes of arguments."""
 import time
 
 from actions import Action
-from engine import Batch
+from engine import Batch, Void
 from safe import make_safe
 
 
@@ -13,18 +13,28 @@ def flatten(batches):
     return [Batch(batch.connection, [step]) for batch in batches for step in batch.steps]
 
 
+def kind_of(difference):
+    """What a difference is called. Without what stood before it something else may differ, and only because of that."""
+    request = difference.request
+    name = request[0].upper() if isinstance(request, list) else request.name if isinstance(request, Action) else request[:20]
+    return name, *(reply[0] if isinstance(reply, tuple) else None for reply in (difference.ours, difference.theirs))
+
+
 class Shrinker:
     def __init__(self, pair, seconds, say=lambda text: None):
         self.pair, self.deadline, self.say = pair, time.monotonic() + seconds, say
-        self.tries = 0
+        self.tries, self.kind = 0, None
 
     def differs(self, batches):
         if not batches:
             return None
         self.tries += 1
-        fate = self.pair.reset()
-        difference = self.pair.run(batches)
-        if difference is None and fate:
+        self.pair.reset()
+        try:
+            difference = self.pair.run(batches)
+        except Void:
+            return None
+        if difference is None or (self.kind is not None and kind_of(difference) != self.kind):
             return None
         return difference
 
@@ -37,6 +47,7 @@ class Shrinker:
         again = self.differs(batches)
         if again is None:
             return batches, None
+        self.kind = kind_of(again)
         flat = flatten(batches[:again.batch + 1])
         seen = self.differs(flat)
         if seen is not None:

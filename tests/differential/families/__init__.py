@@ -6,7 +6,7 @@ A family is a list of (weight, function). The function takes the Words of the se
     a list of these lists      several commands in this order
 """
 
-from . import bits, connection, geo, hashes, hyperloglog, keys, lists, server, sets, sort, sorted_sets, streams, strings, transactions
+from . import bits, connection, functions, geo, hashes, hyperloglog, keys, lists, scripts, server, sets, sort, sorted_sets, streams, strings, transactions
 
 FAMILIES = {
     'strings': (40, strings.COMMANDS),
@@ -22,5 +22,7 @@ FAMILIES = {
     'hyperloglog': (8, hyperloglog.COMMANDS),
     'connection': (8, connection.COMMANDS),
     'server': (8, server.COMMANDS),
-    'transactions': (6, transactions.COMMANDS),
+    'transactions': (10, transactions.COMMANDS),
+    'scripts': (40, scripts.COMMANDS),
+    'functions': (12, functions.COMMANDS),
 }

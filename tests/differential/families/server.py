@@ -15,14 +15,18 @@ COMMAND_NAMES = [name.encode() for name in (
     'zrevrangebyscore zrangebylex zrevrangebylex zrevrange zrangestore zremrangebyrank zremrangebyscore zremrangebylex zunion zinter zdiff '
     'zunionstore zinterstore zdiffstore zintercard zpopmin zpopmax zmpop bzpopmin bzpopmax bzmpop zrandmember zscan pfadd pfcount pfmerge '
     'pfdebug pfselftest geoadd geodist geohash geopos georadius georadius_ro georadiusbymember georadiusbymember_ro geosearch geosearchstore '
-    'sort sort_ro').split()]
+    'sort sort_ro '
+    'xadd xlen xrange xrevrange xdel xtrim xread xreadgroup xack xclaim xautoclaim xpending xsetid xinfo xgroup '
+    'multi exec discard watch unwatch eval eval_ro evalsha evalsha_ro script fcall fcall_ro function').split()]
 SUBCOMMAND_NAMES = [name.encode() for name in (
     'client|id client|getname client|setname client|no-evict client|reply client|info client|list client|kill client|pause client|unpause '
     'client|unblock client|help command|count command|info command|docs command|list command|getkeys command|getkeysandflags command|help '
     'memory|usage memory|doctor memory|stats memory|purge memory|malloc-stats memory|help object|encoding object|refcount object|idletime '
     'object|freq object|help slowlog|get slowlog|len slowlog|reset slowlog|help latency|latest latency|history latency|reset latency|graph '
     'latency|doctor latency|histogram latency|help config|get config|set config|rewrite config|resetstat config|help '
-    'client|setinfo client|no-touch').split()]
+    'client|setinfo client|no-touch xinfo|stream xinfo|groups xinfo|consumers xinfo|help xgroup|create xgroup|setid xgroup|destroy '
+    'xgroup|createconsumer xgroup|delconsumer xgroup|help script|load script|exists script|flush script|kill script|debug script|help '
+    'function|load function|delete function|flush function|list function|dump function|restore function|stats function|kill function|help').split()]
 SAMPLE_ARGUMENTS = [b'a', b'b', b'c', b'1', b'2', b'GET', b'SET', b'u8', b'0', b'AND', b'NX', b'DB', b'ENCODING', b'USAGE', b'']
 
 
