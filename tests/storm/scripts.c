@@ -121,10 +121,10 @@ void play_function(struct actor *actor) {
 /* Some hundredths of a second each, since nobody may be left who ends it. */
 static const struct script slow[] = {
     {"local n = 0 for i = 1, 3000000 do n = n + i end return n", "1 slow:%d"},
-    {"redis.call('get', KEYS[1]) for i = 1, 300000 do pcall(function() end) end", "1 slow:%d"},
-    {"redis.call('set', KEYS[1], 'x') for i = 1, 3000000 do end return redis.call('incr', 'number:1')",
+    {"redis.call('get', KEYS[1]) for i = 1, 100000 do pcall(function() end) end", "1 slow:%d"},
+    {"redis.call('set', KEYS[1], 'x') for i = 1, 1000000 do end return redis.call('incr', 'number:1')",
      "1 slow:%d"},
-    {"redis.call('sadd', 'set:k', 'y') for i = 1, 10 do string.find(string.rep('a', 100), '.-.-b') end", "0"},
+    {"redis.call('sadd', 'set:k', 'y') for i = 1, 10 do string.find(string.rep('a', 60), '.-.-b') end", "0"},
 };
 
 void play_slow_script(struct actor *actor) {
