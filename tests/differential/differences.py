@@ -70,6 +70,16 @@ def _is_nan(arguments, ours, theirs):
     return _upper(arguments, 0) in SCRIPTED and ours == _with_one_nan(theirs)
 
 
+def as_queued(step):
+    """CLIENT INFO of a transaction is compared as CLIENT LIST is: by shape. See its row."""
+    return [step[0], b'LIST'] + step[2:] if step[0].upper() == b'CLIENT' and _upper(step, 1) == b'INFO' else step
+
+
+def _is_second_store(arguments, ours, theirs):
+    return (_upper(arguments, 1).startswith(b'GETKEYS') and _upper(arguments, 2).startswith(b'GEORADIUS') and ours[0] == theirs[0] == '*'
+            and len(ours[1]) == len(theirs[1]) + 1 and ours[1][:len(theirs[1])] == theirs[1])
+
+
 def _is_rank_with_score(arguments, ours, theirs):
     if _upper(arguments, 0) == b'COMMAND' and _upper(arguments, 2) in (b'ZRANK', b'ZREVRANK'):
         return len(arguments) > 5 and theirs == ('-', b'ERR Invalid number of arguments specified for command')
@@ -281,6 +291,13 @@ ROWS = [
     Row('math.random without a seed', 'every server begins with the same number', "a worker's numbers are its own", 'Random scripts seed it first',
         [(_eval(b'math.randomseed(3) return math.random(1000)'), b':784\r\n', b':784\r\n')]),
     Row('Scripts that came by EVAL', 'are kept for ever', 'the last 500 are kept', 'as Redis has it since 7.4: EVAL of texts that are all different has to end somewhere', []),
+    Row('CLIENT INFO in a transaction', 'the connection where it stands', 'as it is behind the last command',
+        'it asks the system about the socket, which nobody does who holds shards',
+        [(b'MULTI', OK, OK), (b'CLIENT INFO', b'+QUEUED\r\n', b'+QUEUED\r\n'), (b'SELECT 1', b'+QUEUED\r\n', b'+QUEUED\r\n'),
+         (b'EXEC', re.compile(rb'\*2\r\n\$[0-9]+\r\nid=.* db=0 .*\r\n\+OK\r\n', re.DOTALL), re.compile(rb'\*2\r\n\$[0-9]+\r\nid=.* db=1 .*\r\n\+OK\r\n', re.DOTALL)),
+         (b'SELECT 0', OK, OK)]),
+    Row('COMMAND GETKEYS of GEORADIUS with STORE twice', 'the first', 'both', 'Redis writes to the last; who takes locks by its keys has to know that one',
+        [(b'COMMAND GETKEYS GEORADIUS k 1 1 1 m STORE a STORE b', b'*2\r\n$1\r\nk\r\n$1\r\na\r\n', b'*3\r\n$1\r\nk\r\n$1\r\na\r\n$1\r\nb\r\n')], _is_second_store),
     Row('FUNCTION DUMP', 'RDB version 10', 'RDB version 11', "7.2's; the action functions_carried takes payloads back to where they came from",
         [(b'FUNCTION FLUSH', OK, OK),
          (b'FUNCTION DUMP', b'$10\r\n\x0a\x00\x5d\x9b\x5c\x40\x0f\x7f\xa2\xda\r\n', b'$10\r\n\x0b\x00\x34\x44\xe1\x33\xf2\xe0KS\r\n')]),

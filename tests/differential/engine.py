@@ -223,7 +223,8 @@ class Pair:
         """Reply by reply."""
         if queued is None or left[0] != '*' or right[0] != '*' or left[1] is None or right[1] is None or len(left[1]) != len(right[1]):
             return False
-        return len(queued) == len(left[1]) and all(mine == other or self.is_same(step, mine, other) for step, mine, other in zip(queued, left[1], right[1]))
+        return len(queued) == len(left[1]) and all(mine == other or self.is_same(differences.as_queued(step), mine, other)
+                                                   for step, mine, other in zip(queued, left[1], right[1]))
 
     @staticmethod
     def is_same(step, left, right):
