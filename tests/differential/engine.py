@@ -194,7 +194,7 @@ class Pair:
                 except (Gone, resp.Malformed) as gone:
                     results.append(('lost', failure.get(connection, str(gone))))
             left, right = results
-            if right[0] == 'lost' and (not self.theirs.is_alive() or right[1].startswith('no reply')):
+            if right[0] == 'lost' and (right[1].startswith('no reply') or (left != right and self.theirs.has_ended())):
                 self.theirs.kill()
                 raise Void(step)
             self.commands += 1

@@ -39,6 +39,27 @@ def a_falsified_reply_is_found_and_shrunk():
     assert text.splitlines()[-1].endswith(', 1 failed'), text
 
 
+def what_redis_never_answers_is_no_difference():
+    import servers
+    from engine import Batch, Pair, Void
+    for end in (lambda server: None, lambda server: server.process.kill()):
+        pair = Pair(servers.Server('redis-server', 'redis-too', True), servers.Server('redis-server', 'redis', True))
+        try:
+            assert pair.run([Batch(0, [[b'PING']])], with_keyspace=False) is None
+            end(pair.theirs)
+            for connection in pair.pair_of(0):
+                connection.socket.settimeout(1)
+            pair.run([Batch(0, [[b'EVAL', b'while true do end', b'0']])], with_keyspace=False)
+            raise AssertionError('a difference, or none')
+        except Void as void:
+            assert void.args[0][0] == b'EVAL' and not pair.theirs.is_alive()
+        finally:
+            pair.close_connections()
+            for server in (pair.ours, pair.theirs):
+                server.kill()
+                server.stop()
+
+
 def the_same_seed_gives_the_same_commands():
     from engine import generate
     first, second = (b''.join(batch.bytes() for batch in generate(5, 500, ['strings', 'bits']) if isinstance(batch.steps[0], list)) for _ in range(2))
@@ -77,7 +98,8 @@ def near_times_and_huge_offsets_are_made_harmless():
 
 
 TESTS = [replies_of_every_type_are_read, an_integer_is_no_bulk_and_a_null_of_resp2_is_no_null_of_resp3, an_exemption_never_excuses_an_error,
-         near_times_and_huge_offsets_are_made_harmless, the_same_seed_gives_the_same_commands, two_redis_servers_agree, a_falsified_reply_is_found_and_shrunk]
+         near_times_and_huge_offsets_are_made_harmless, the_same_seed_gives_the_same_commands, what_redis_never_answers_is_no_difference, two_redis_servers_agree,
+         a_falsified_reply_is_found_and_shrunk]
 
 
 def main():

@@ -195,6 +195,14 @@ class Server:
         self.start()
         return fate
 
+    def has_ended(self):
+        """Whether it is gone, or about to be."""
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def kill(self):
         """For a server that is busy with what it will never end."""
         if self.is_alive():
