@@ -75,6 +75,7 @@ struct scripting {
 
 /* Who may wait while holding shards: one in all the server. */
 static atomic_flag stray_token = ATOMIC_FLAG_INIT;
+static atomic_int waiting __attribute__((unused)); /* asserts it */
 
 /* ------------------------------------------------------------------ a worker's */
 
@@ -160,6 +161,9 @@ static bool take_one_more(const struct scripting *scripting, uint32_t shard) {
 }
 
 static bool take_token(struct scripting *scripting) {
+#ifdef PLANT_TWO_TOKENS
+    return scripting->has_token = true;
+#endif
     if (!scripting->has_token) scripting->has_token = !atomic_flag_test_and_set(&stray_token);
     return scripting->has_token;
 }
@@ -173,9 +177,11 @@ static void give_token(struct scripting *scripting) {
 static bool wait_for_one_more(struct scripting *scripting, uint32_t shard) {
     bool had_token = scripting->has_token, is_taken;
     if (!take_token(scripting)) return false;
+    assert(atomic_fetch_add(&waiting, 1) == 0 && "nobody else waits while holding shards");
     uint64_t began = clock_cycles(), most = had_token ? WAIT_LONG_NS : WAIT_NS;
     do is_taken = take_one_more(scripting, shard);
     while (!is_taken && clock_cycles_to_ns(clock_cycles() - began) < most);
+    assert(atomic_fetch_sub(&waiting, 1) == 1);
     if (!had_token) give_token(scripting);
     return is_taken;
 }

@@ -4,7 +4,8 @@
  * are played with on connections only, with thresholds that have them change their form often; and so are
  * transactions and scripts, each of which happens at one moment.
  *
- *     HISTORY_SECONDS=120 history_test     default 16, shared by the first two; the others get 1/4 as much
+ *     HISTORY_SECONDS=120 history_test     default 16, shared by the engine's and those of strings on
+ *                                          connections; the others get 1/4 as much
  *     SEED=... history_test                the same choices again
  *     TEST='*engine*' history_test         only that one
  *
@@ -930,10 +931,10 @@ static void histories_of_transactions_and_scripts_are_serializable(void **state)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(histories_of_transactions_and_scripts_are_serializable),
         cmocka_unit_test(histories_of_the_engine_are_linearizable),
         cmocka_unit_test(histories_of_connections_are_linearizable),
         cmocka_unit_test(histories_of_lists_and_sets_are_linearizable),
-        cmocka_unit_test(histories_of_transactions_and_scripts_are_serializable),
     };
     cmocka_set_test_filter(getenv("TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,7 @@ static struct transfer choose_transfer(uint64_t *state) {
                                 .amount = (int)random_below(state, 100)};
     do transfer.to = (int)random_below(state, most);
     while (transfer.to == transfer.from);
-    if (random_below(state, 16) == 0) transfer.thought = 30000;
+    if (random_below(state, 16) == 0) transfer.thought = 200000;
     for (int i = 0; i < 3; i++) transfer.hands[i] = (int)random_below(state, most);
     return transfer;
 }
