@@ -1,6 +1,7 @@
 /* Any bytes to any command: a server of one worker in this process, a client on its unix socket, and requests
  * that the fuzzer's bytes make of the command table's rows, of keys that exist, of numbers and of the words
- * in the rows' own syntax.
+ * in the rows' own syntax. Scripts are drawn from some real ones, most of which run a command that is made in
+ * the same way.
  *
  * Each request is answered by exactly one well-formed reply, or the connection is closed; and none makes the
  * server hold more than 64 times its arguments, its reply and the data there is, and a megabyte. Left out is
@@ -27,6 +28,7 @@
 #include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/run/maxmemory.h"
+#include "server/script/texts.h"
 #include "server/net/listen.h"
 #include "server/base/process.h"
 #include "server/worker/worker.h"
@@ -94,12 +96,25 @@ static bool is_left_out(const char *name) {
     return strncmp(name, "debug|", 6) == 0;
 }
 
+/* A script's text or a library's, or what stands for one, is the first of its arguments. */
+static bool is_of_scripts(const struct command *row) {
+    return row->script != NULL || strcmp(row->full_name, "script|load") == 0 ||
+           strcmp(row->full_name, "function|load") == 0;
+}
+
+/* Rows of scripts stand there several times, since one is another each time. */
+#define TIMES_A_SCRIPT 6
+
 static void find_rows(void) {
     for (uint32_t id = 0; id < command_table_count() && row_count < ROWS_MOST; id++) {
         const struct command *row = command_by_id(id);
         if (row != NULL && row->full_name != NULL && !is_left_out(row->full_name)) rows[row_count++] = row;
     }
     CHECK(row_count > 200);
+    for (uint32_t i = 0, count = row_count; i < count; i++)
+        for (int times = 1; is_of_scripts(rows[i]) && times < TIMES_A_SCRIPT && row_count < ROWS_MOST;
+             times++)
+            rows[row_count++] = rows[i];
 }
 
 static void serve(void) {
@@ -392,20 +407,105 @@ static void draw_argument(struct input *input, const struct command *row) {
     }
 }
 
-static const struct command *draw_request(struct input *input) {
-    const struct command *row = rows[input_number(input, 2) % row_count];
+/* Mostly as many words as the row takes, its name's included. */
+static uint32_t draw_count(struct input *input, const struct command *row) {
     uint32_t least = (uint32_t)(row->arity < 0 ? -row->arity : row->arity), more = input_byte(input);
-    /* Mostly as many arguments as it takes. */
     uint32_t count = more < 200 ? least + (row->arity < 0 ? more % 8 : 0) : more % ARGUMENTS_MOST;
+    uint32_t own = strchr(row->full_name, '|') == NULL ? 1 : 2;
+    return count < own ? own : count;
+}
+
+static void group_name(const struct command *row) {
     const char *name = row->full_name, *bar = strchr(name, '|');
-    uint32_t own = bar == NULL ? 1 : 2;
-    if (count < own) count = own;
-    group.begins[group.count++] = group.length;
-    group_line('*', count);
     group_argument(name, bar == NULL ? strlen(name) : (size_t)(bar - name));
     if (bar != NULL) group_argument(bar + 1, strlen(bar + 1));
-    for (uint32_t i = own; i < count; i++) draw_argument(input, row);
-    return row;
+}
+
+static void draw_command(struct input *input, const struct command *row, uint32_t count) {
+    group_name(row);
+    for (uint32_t i = strchr(row->full_name, '|') == NULL ? 1 : 2; i < count; i++) draw_argument(input, row);
+}
+
+/* None of them goes on for ever, whatever it is given, and none takes much more memory than that. */
+static const char *const scripts[] = {
+    "return redis.call(unpack(ARGV))",
+    "return redis.pcall(unpack(ARGV))",
+    "redis.setresp(3) return redis.call(unpack(ARGV))",
+    "#!lua flags=no-writes\nreturn redis.pcall(unpack(ARGV))",
+    "#!lua flags=allow-oom,allow-cross-slot-keys\nreturn redis.call(unpack(ARGV))",
+    "redis.call('set', 'string:2', 'stray') return redis.call(unpack(ARGV))",
+    "local one = redis.pcall(unpack(ARGV)) local two = redis.pcall(unpack(ARGV)) return {one, two, #KEYS}",
+    "local answer = redis.pcall(unpack(ARGV)) return cjson.encode(answer)",
+    "local answer = redis.pcall(unpack(ARGV)) return cmsgpack.unpack(cmsgpack.pack(answer))",
+    "redis.call('select', 1) redis.pcall(unpack(ARGV)) error(ARGV[1])",
+    "for i, key in ipairs(KEYS) do redis.call('set', key, ARGV[i] or '') end return redis.call('dbsize')",
+    "return {KEYS, ARGV, {ok = ARGV[1]}, {err = ARGV[2]}, {double = 1.5}, 3.99, true, false, 'x'}",
+    "return redis.error_reply(ARGV[1] or '')",
+    "return redis.status_reply(ARGV[#ARGV] or '')",
+    "redis.setresp(3) return {map = {[ARGV[1] or 1] = ARGV}, set = {a = true}}",
+    "return cjson.decode(ARGV[#ARGV])",
+    "return {cmsgpack.unpack_limit(ARGV[#ARGV], 3, 0)}",
+    "return {struct.unpack(ARGV[#ARGV - 1], ARGV[#ARGV])}",
+    "return struct.pack(ARGV[1], unpack(ARGV, 2))",
+    "return {bit.tohex(ARGV[1], ARGV[2]), bit.bxor(ARGV[1], ARGV[2]), bit.rol(ARGV[1], ARGV[2])}",
+    "return string.format(ARGV[1], unpack(ARGV, 2))",
+    "return {tonumber(ARGV[1]), tostring(ARGV), redis.sha1hex(ARGV[1]), #ARGV, pcall(error, ARGV)}",
+    "redis.log(redis.LOG_DEBUG, unpack(ARGV)) return redis.acl_check_cmd(unpack(ARGV))",
+    "redis.replicate_commands() redis.set_repl(tonumber(ARGV[1])) return redis.breakpoint()",
+    "return setmetatable(ARGV, {__index = function(t, i) return i < 9 and i or nil end})",
+};
+#define SCRIPTS (sizeof scripts / sizeof scripts[0])
+
+/* A script as text, by its sum, or in a library whose one function it is. */
+static void group_script(const struct command *row, const char *script) {
+    char library[512], sha[SHA_LENGTH + 1];
+    const char *body = *script == '#' ? strchr(script, '\n') + 1 : script;
+    if (strcmp(row->full_name, "function|load") == 0) {
+        snprintf(library, sizeof library,
+                 "#!lua name=fuzz\nredis.register_function('run', function(KEYS, ARGV) %s end)", body);
+        group_argument(library, strlen(library));
+    } else if (row->is_function) {
+        group_argument("run", 3);
+    } else if (strncmp(row->full_name, "evalsha", 7) == 0) {
+        texts_sha(sha, script, strlen(script));
+        group_argument(sha, SHA_LENGTH);
+    } else {
+        group_argument(script, strlen(script));
+    }
+}
+
+static void draw_script(struct input *input, const struct command *row) {
+    const char *script = scripts[input_byte(input) % SCRIPTS];
+    const struct command *inner = rows[input_number(input, 2) % row_count];
+    uint32_t keys = input_byte(input) % 4, count = draw_count(input, inner);
+    char number[8];
+    if (row->script == NULL) {
+        bool replaces = strcmp(row->full_name, "function|load") == 0 && keys > 0;
+        group_line('*', 3 + replaces);
+        group_name(row);
+        if (replaces) group_argument("REPLACE", 7);
+        group_script(row, script);
+        return;
+    }
+    group_line('*', 3 + keys + count);
+    group_name(row);
+    group_script(row, script);
+    group_argument(number, (size_t)snprintf(number, sizeof number, "%u", keys));
+    for (uint32_t i = 0; i < keys; i++) draw_argument(input, inner);
+    draw_command(input, inner, count);
+}
+
+static void draw_request(struct input *input) {
+    const struct command *row = rows[input_number(input, 2) % row_count];
+    group.begins[group.count++] = group.length;
+    /* Some are anything, as those of other rows are. */
+    if (is_of_scripts(row) && input_byte(input) < 230) {
+        draw_script(input, row);
+        return;
+    }
+    uint32_t count = draw_count(input, row);
+    group_line('*', count);
+    draw_command(input, row, count);
 }
 
 /* For a report: the requests, as they were sent. */
