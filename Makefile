@@ -169,7 +169,7 @@ $(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call ob
 
 # Their allocations fail when they say so.
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
-$(BUILD)/tests/oom/%_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx
+$(BUILD)/tests/oom/%_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx,--wrap=luaopen_cjson
 $(call programs,$(filter %_test.c,$(OOM))): $(call objects,$(filter-out %_test.c,$(OOM)))
 # And this one sees when the allocator is asked.
 $(BUILD)/tests/unit/maxmemory_test: LINK += -Wl,--wrap=process_memory_limited

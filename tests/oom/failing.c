@@ -56,6 +56,19 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
     return fails() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
+struct lua_State;
+int __real_luaopen_cjson(struct lua_State *lua);
+int __wrap_luaopen_cjson(struct lua_State *lua);
+
+/* It ends the process when it gets no memory for its buffers. */
+int __wrap_luaopen_cjson(struct lua_State *lua) {
+    bool was_on = is_on;
+    is_on = false;
+    int count = __real_luaopen_cjson(lua);
+    is_on = was_on;
+    return count;
+}
+
 #ifdef USE_JEMALLOC
 void *__wrap_mallocx(size_t size, int flags) {
     return fails() ? NULL : __real_mallocx(size, flags);

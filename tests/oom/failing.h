@@ -1,6 +1,6 @@
 /* An allocator that fails when it is told to, on the calling thread only. The Makefile links the program
- * so that all of the product's allocations come by here (--wrap); what a library allocates for itself
- * doesn't. */
+ * so that all of the product's allocations come by here (--wrap), and Lua's; what another library allocates
+ * for itself doesn't. */
 #ifndef TESTS_OOM_FAILING_H
 #define TESTS_OOM_FAILING_H
 

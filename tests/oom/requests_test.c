@@ -208,7 +208,7 @@ static const struct way ways[] = {
 };
 #define WAYS (sizeof ways / sizeof ways[0])
 /* A new Lua state is a few thousand allocations. */
-#define NEW_SHARE 20
+#define NEW_SHARE 4
 
 /* ------------------------------------------------------------------ what should come of it */
 
