@@ -70,6 +70,11 @@ redisContext *connect_and_wait(const struct server *server, redisContext *observ
 /* What a connection that waited is answered; it is closed. */
 void expect_answer(redisContext *waiting, const char *expected);
 
+/* How many times something is done: the full number, or fewer if $IS_SLOW_SERVER says that the server is one
+ * that looks at each of its steps. What is found by numbers is found in a build that is none; here it is the
+ * steps. */
+int scaled(int full, int slow);
+
 /* A port of 127.0.0.1 that nobody has, below those that the kernel gives to outgoing connections, so that
  * nobody gets it before the server does. */
 int port_free(void);

@@ -97,13 +97,14 @@ static void what_one_client_sets_and_another_deletes_is_no_debt(void **unused) {
 static void scratch_of_a_long_request_is_bounded_and_given_back(void **unused) {
     (void)unused;
     enum { KEYS = 200000, KEY_BYTES = 160, VALUES = 100 };
+    const int keys = scaled(KEYS, 50000);
     static const struct {
         const char *policy;
         int64_t beyond; /* what is in use; 0: no limit */
     } limits[] = {{"noeviction", 0}, {"noeviction", 2 << 20}, {"allkeys-lru", 48 << 20}};
     static char names[KEYS][12];
     static const char *arguments[KEYS + 1];
-    for (int i = 0; i < KEYS; i++) {
+    for (int i = 0; i < keys; i++) {
         snprintf(names[i], sizeof names[i], "no:%d", i);
         arguments[i + 1] = names[i];
     }
@@ -114,7 +115,7 @@ static void scratch_of_a_long_request_is_bounded_and_given_back(void **unused) {
         if (limits[k].beyond > 0) limit_to(before + limits[k].beyond);
         for (int i = 0; i < 2; i++) { /* one on each worker */
             arguments[0] = "EXISTS";
-            redisReply *reply = redisCommandArgv(clients[i], KEYS + 1, arguments, NULL);
+            redisReply *reply = redisCommandArgv(clients[i], keys + 1, arguments, NULL);
             assert_non_null(reply);
             assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
             assert_int_equal(reply->integer, 0);
@@ -123,10 +124,10 @@ static void scratch_of_a_long_request_is_bounded_and_given_back(void **unused) {
             clients[i] = server_connect(server);
             await_info_between(clients[i], "used_memory", 0, before + (1 << 20));
         }
-        assert_in_range(info_number(clients[0], "used_memory_peak"), 0, before + KEYS * KEY_BYTES);
+        assert_in_range(info_number(clients[0], "used_memory_peak"), 0, before + keys * KEY_BYTES);
         assert_int_equal(info_number(clients[0], "evicted_keys"), 0);
         arguments[0] = "MSET"; /* each name with the next for its value */
-        redisReply *reply = redisCommandArgv(clients[1], KEYS + 1, arguments, NULL);
+        redisReply *reply = redisCommandArgv(clients[1], keys + 1, arguments, NULL);
         bool is_refused = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM command", 11) == 0;
         assert_int_equal(is_refused, limits[k].beyond == 2 << 20);
         freeReplyObject(reply);
@@ -165,8 +166,8 @@ static void who_discards_much_waits_until_it_is_freed(void **unused) {
 /* The same, where many do so at once, and none of them much. */
 static void many_who_delete_what_they_have_written_wait_until_it_is_freed(void **unused) {
     (void)unused;
-    enum { WRITERS = 30, FIELDS = 5000, ROUNDS = 6 };
-    static char names[FIELDS][16], key[16], value[128];
+    enum { WRITERS = 30, FIELDS = 1000, ROUNDS = 6 };
+    static char names[FIELDS][16], key[16], value[768];
     static const char *arguments[2 + 2 * FIELDS] = {"HSET", key};
     redisContext *writers[WRITERS];
     memset(value, 'v', sizeof value - 1);

@@ -166,21 +166,24 @@ static double least_cpu_of(const struct server *server, struct resp3 *sender, st
 
 /* Looking for the monitor among them made it many times as much. */
 static void one_monitor_costs_the_same_beside_thousands_of_idle_clients(void **state) {
-    enum { IDLE = 3000, PINGS = 5000 };
     (void)state;
+    const int idle_count = scaled(3000, 500), pings = scaled(5000, 500);
     struct server *server = start("1");
     struct resp3 *monitor = resp3_connect(server), *sender = resp3_connect(server);
-    static struct resp3 *idle[IDLE];
+    struct resp3 **idle = calloc((size_t)idle_count, sizeof *idle);
+    char last[16];
     resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     ping_many(sender, monitor, 1000);
-    double alone = least_cpu_of(server, sender, monitor, PINGS);
-    for (int i = 0; i < IDLE; i++) idle[i] = resp3_connect(server);
-    resp3_exchange(idle[IDLE - 1], "CLIENT ID", ":3002\r\n");
+    double alone = least_cpu_of(server, sender, monitor, pings);
+    for (int i = 0; i < idle_count; i++) idle[i] = resp3_connect(server);
+    snprintf(last, sizeof last, ":%d\r\n", idle_count + 2);
+    resp3_exchange(idle[idle_count - 1], "CLIENT ID", last);
     expect_seen(monitor, "0", "\"CLIENT\" \"ID\"");
-    double beside = least_cpu_of(server, sender, monitor, PINGS);
+    double beside = least_cpu_of(server, sender, monitor, pings);
     if (beside > 2.5 * alone + 0.05)
-        fail_msg("%d PINGs: %f s alone, %f s beside idle clients", PINGS, alone, beside);
-    for (int i = 0; i < IDLE; i++) resp3_close(idle[i]);
+        fail_msg("%d PINGs: %f s alone, %f s beside idle clients", pings, alone, beside);
+    for (int i = 0; i < idle_count; i++) resp3_close(idle[i]);
+    free(idle);
     resp3_close(monitor);
     resp3_close(sender);
     stop(server);
@@ -221,18 +224,18 @@ static bool is_closed_before(const struct resp3 *monitor, const char *mark) {
 }
 
 static void monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_others_go_on(void **state) {
-    enum { MONITORS = 4, LINES = 40 };
+    enum { LINES = 36 };
     (void)state;
+    const int count = scaled(4, 2);
     struct server *server = start("2");
-    struct resp3 *busy = resp3_connect_to(server, 0), *sender = resp3_connect_to(server, 1),
-                 *monitors[MONITORS];
+    struct resp3 *busy = resp3_connect_to(server, 0), *sender = resp3_connect_to(server, 1), *monitors[4];
     char *text = calloc(1, MIB + 1);
     assert_non_null(text);
     memset(text, 'x', MIB);
-    for (int i = 0; i < MONITORS; i++) monitors[i] = resp3_connect_to(server, i % 2);
-    for (int i = 0; i < MONITORS; i++) resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
+    for (int i = 0; i < count; i++) monitors[i] = resp3_connect_to(server, i % 2);
+    for (int i = 0; i < count; i++) resp3_exchange(monitors[i], "MONITOR", "+OK\r\n");
     /* So long that all of the lines come meanwhile. */
-    for (int milliseconds = 250; count_monitors(sender) > MONITORS / 2; milliseconds *= 2) {
+    for (int milliseconds = scaled(250, 4000); count_monitors(sender) > count / 2; milliseconds *= 2) {
         assert_true(milliseconds <= 32000);
         keep_busy(busy, milliseconds);
         for (int i = 0; i < LINES; i++) {
@@ -243,7 +246,7 @@ static void monitors_of_a_worker_too_busy_to_take_their_lines_are_closed_and_oth
     }
     RESP3_COMMAND(sender, "ECHO", "mark");
     resp3_value_free(resp3_read(sender));
-    for (int i = 0; i < MONITORS; i++) {
+    for (int i = 0; i < count; i++) {
         assert_int_equal(is_closed_before(monitors[i], "\"mark\"\r\n"), i % 2 == 0);
         resp3_close(monitors[i]);
     }
@@ -265,21 +268,22 @@ static long used_memory(struct resp3 *connection) {
 
 /* A line of some dozen bytes kept a kilobyte while it waited, of which as much was counted as is in it. */
 static void a_line_that_waits_takes_what_its_text_does(void **state) {
-    enum { LINES = 10000, MOST_EACH = 400 };
+    enum { MOST_EACH = 400 };
     (void)state;
+    const int lines = scaled(10000, 2000);
     struct server *server = start("2");
     struct resp3 *busy = resp3_connect_to(server, 0), *sender = resp3_connect_to(server, 1),
                  *monitor = resp3_connect_to(server, 0);
     resp3_exchange(monitor, "MONITOR", "+OK\r\n");
     long before = used_memory(sender);
     resp3_send_text(busy, "DEBUG SLEEP 1\r\n");
-    for (int i = 0; i < LINES; i += 100) {
+    for (int i = 0; i < lines; i += 100) {
         for (int k = 0; k < 100; k++) resp3_send_text(sender, "PING\r\n");
         for (int k = 0; k < 100; k++) resp3_expect(sender, "+PONG\r\n");
     }
     long after = used_memory(sender);
     resp3_expect(busy, "+OK\r\n");
-    if (after - before > LINES * MOST_EACH) fail_msg("%d lines took %ld bytes", LINES, after - before);
+    if (after - before > lines * MOST_EACH) fail_msg("%d lines took %ld bytes", lines, after - before);
     resp3_close(monitor);
     resp3_close(sender);
     resp3_close(busy);

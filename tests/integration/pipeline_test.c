@@ -83,7 +83,7 @@ static void expect_pipeline(const char *request, size_t request_length, const ch
 }
 
 static void large_sets_and_gets_are_all_answered_to_who_reads_after_the_last_of_them(void **state) {
-    enum { LENGTH = 10240, TIMES = 4000 };
+    enum { LENGTH = 10240 };
     (void)state;
     start(NULL);
     char request[LENGTH + 100], answer[LENGTH + 100], value[LENGTH + 1] = "";
@@ -92,7 +92,8 @@ static void large_sets_and_gets_are_all_answered_to_who_reads_after_the_last_of_
         snprintf(request, sizeof request,
                  "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n%s\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", LENGTH, value);
     int answer_length = snprintf(answer, sizeof answer, "+OK\r\n$%d\r\n%s\r\n", LENGTH, value);
-    expect_pipeline(request, (size_t)request_length, answer, (size_t)answer_length, TIMES);
+    expect_pipeline(request, (size_t)request_length, answer, (size_t)answer_length,
+                    (size_t)scaled(4000, 1000));
     await_info(admin, "client_output_bytes", 0);
     stop();
 }
@@ -104,7 +105,8 @@ static void small_gets_are_all_answered_to_who_reads_after_the_last_of_them(void
     memset(value, 'v', 100);
     expect(admin, "OK", "SET k %s", value);
     int answer_length = snprintf(answer, sizeof answer, "$100\r\n%s\r\n", value);
-    expect_pipeline("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 20, answer, (size_t)answer_length, 50000);
+    expect_pipeline("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 20, answer, (size_t)answer_length,
+                    (size_t)scaled(50000, 10000));
     stop();
 }
 
@@ -129,7 +131,7 @@ static void who_selects_a_database_finds_its_keys_in_the_same_pipeline(void **st
 
 /* The requests are small, so that they wait rather than their answers. */
 static void ranges_are_all_answered_to_who_reads_after_the_last_of_them(void **state) {
-    enum { ELEMENTS = 500, TIMES = 10000 };
+    enum { ELEMENTS = 500 };
     (void)state;
     start(NULL);
     static char answer[ELEMENTS * 10 + 100];
@@ -145,7 +147,7 @@ static void ranges_are_all_answered_to_who_reads_after_the_last_of_them(void **s
         assert_int_equal(redisGetReply(admin, (void **)&reply), REDIS_OK);
         freeReplyObject(reply);
     }
-    expect_pipeline("LRANGE l 0 -1\r\n", 15, answer, length, TIMES);
+    expect_pipeline("LRANGE l 0 -1\r\n", 15, answer, length, (size_t)scaled(10000, 1000));
     stop();
 }
 
@@ -224,19 +226,20 @@ static void a_reply_longer_than_the_limit_is_not_even_made(void **state) {
                                            "KEYS *",
                                            "SMEMBERS many",
                                            "ECHO after"};
-    enum { REQUESTS = sizeof requests / sizeof *requests, CLOSED = REQUESTS - 1, MANY = 100000 };
+    enum { REQUESTS = sizeof requests / sizeof *requests, CLOSED = REQUESTS - 1 };
     (void)state;
+    const int many = scaled(100000, 20000);
     start((const char *const[]){"--client-output-buffer-limit", "normal 1mb 0 0", NULL});
     char value[1001] = "";
     memset(value, 'v', 1000);
     expect(admin, "1", "SADD s %s", value);
     expect(admin, "1", "HSET h %s 1", value);
     expect(admin, "1", "ZADD z 1 %s", value);
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < many; i++) {
         redisAppendCommand(admin, "SADD many %0100d", i);
         redisAppendCommand(admin, "SET key:%0100d v", i);
     }
-    for (int i = 0; i < 2 * MANY; i++) {
+    for (int i = 0; i < 2 * many; i++) {
         redisReply *reply;
         assert_int_equal(redisGetReply(admin, (void **)&reply), REDIS_OK);
         freeReplyObject(reply);
@@ -282,15 +285,16 @@ static void await_blocked(long count) {
 
 static void who_waits_for_a_key_is_read_and_gets_what_it_asked_for_meanwhile(void **state) {
     (void)state;
+    const int times = scaled(300000, 50000);
     start(NULL);
     struct resp3 *client = connect_by(false);
     send_blindly(client, "BLPOP k 0\r\n", 11);
     await_blocked(1);
-    struct text all = repeat("INCR count\r\n", 12, 300000);
+    struct text all = repeat("INCR count\r\n", 12, (size_t)times);
     assert_true(send_blindly(client, all.data, all.length));
     expect(admin, "1", "RPUSH k v");
     resp3_expect(client, "*2\r\n$1\r\nk\r\n$1\r\nv\r\n");
-    for (int i = 1; i <= 300000; i++) {
+    for (int i = 1; i <= times; i++) {
         char count[16];
         snprintf(count, sizeof count, ":%d\r\n", i);
         resp3_expect(client, count);

@@ -148,7 +148,7 @@ static void writes_of_several_keys_are_seen_whole_or_not_at_all(void **state) {
     struct bank *bank = calloc(1, sizeof *bank);
     pthread_t writers[WRITERS], readers[READERS], closer;
     bank->seed = seed_take();
-    bank->rounds = SCALED(30000, 2500);
+    bank->rounds = SCALED(15000, 2500);
     bank->keyspace = keyspace_with(16, 1, bank->seed); /* few, so that they collide */
     for (int i = 0; i < ACCOUNTS; i++)
         bank->keys[i] = keyspace_key(bank->keyspace, 0, bank->names[i],
@@ -179,7 +179,7 @@ static void writes_of_several_keys_are_seen_whole_or_not_at_all(void **state) {
 /* ------------------------------------------------------------------ scans */
 
 #define STAYING 1500
-#define WAVE SCALED(20000, 3000)
+#define WAVE SCALED(10000, 3000)
 
 struct crowd {
     struct keyspace *keyspace;
@@ -310,7 +310,7 @@ static void a_listener_keeps_up_with_many_threads(void **state) {
         pthread_t threads[THREADS];
         for (int i = 0; i < THREADS; i++) {
             editors[i] = (struct editor){.mirror = mirror,
-                                         .steps = SCALED(60000, 4000),
+                                         .steps = SCALED(20000, 4000),
                                          .seed = mirror->seed + (uint64_t)i,
                                          .names = 1000};
             assert_int_equal(pthread_create(&threads[i], NULL, mirror_edit, &editors[i]), 0);

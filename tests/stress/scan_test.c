@@ -18,7 +18,7 @@
 #define WRITERS 4
 #define SCANS_LEAST 12
 #define WAVES_LEAST 2 /* of each writer, while scans go on */
-#define WAVE 20000
+#define WAVE scaled(20000, 5000)
 
 static struct server *server;
 static atomic_bool is_over;
