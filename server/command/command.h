@@ -106,8 +106,12 @@ typedef enum outcome run_function(struct execution *execution);
 /* Finds the script that a call means, or replies why it can't be run (EVAL, FCALL). */
 typedef bool script_function(struct scripting *scripting, const struct call *call, struct found_script *found,
                              struct reply *reply);
-/* How many of an operand's elements (of a string's bytes) a call goes over, if there are so many. */
+/* How many of an operand's elements (of a string's bytes) a call goes over, if there are so many; 0 if there
+ * is none. WORK_UNKNOWN: it hasn't been looked at, and the answer is the most that it can be. */
 typedef uint64_t work_function(const struct call *call, uint64_t size);
+#define WORK_UNKNOWN UINT64_MAX
+/* Likewise, where it takes a look at the operand to tell. */
+typedef uint64_t work_in_function(const struct call *call, const struct entry *entry);
 /* Bytes that a write is going to need beside those of its arguments, as its operands are now. Where there is
  * a limit, room is made for them before the function is called; what is not known before (how many are in an
  * intersection) counts as the most that it can be. Changes nothing. */
@@ -174,8 +178,8 @@ enum command_flag {
     COMMAND_HIDES_SUBCOMMANDS = 1 << 25,
     /* Ours: may take long with large values. */
     COMMAND_LONG = 1 << 28,
-    /* Ours: likewise, if it has more than two arguments: the third says how many elements it takes. */
-    COMMAND_LONG_IF_MANY = 1 << 20,
+    /* Ours: likewise, but only if its arguments say so, however large the values are: `work` is asked. */
+    COMMAND_LONG_BY_ARGUMENTS = 1 << 20,
     /* Ours: the read function may run without a lock, in an optimistic scope, as it is content with a copy of
      * the entry and of a string's bytes. A value with a structure, an entry's address or its size can be had
      * under the lock only. */
@@ -248,7 +252,8 @@ struct command {
     /* In a transaction it runs in its place, though it is about the process: those behind it see what it did
      * (SCRIPT LOAD). Scripts among them don't begin again. */
     bool keeps_its_place;
-    work_function *work; /* of what may take long. NULL: it goes over all of its operands */
+    work_function *work;       /* of what may take long. NULL: it goes over all of its operands */
+    work_in_function *work_in; /* instead */
     plain_function *plain;
     session_function *session;
     walk_function *walk;

@@ -3,14 +3,8 @@
 #include "server/task/transaction.h"
 #include "park.h"
 
-static bool must_not_retire(const struct execution *execution) {
-    const struct lane *lane = execution->frame->lane;
-    return lane_is_congested(lane) || (execution->task->has_discarded && lane_is_littered(lane));
-}
-
-bool may_retire(struct execution *execution) {
+bool retire_less(struct execution *execution) {
     struct lane *lane = execution->frame->lane;
-    if (!must_not_retire(execution)) return true;
     if (lane_is_inside(lane)) lane_leave(lane);
     lane_reclaim(lane);
     if (!must_not_retire(execution)) return true;

@@ -9,7 +9,14 @@
 
 /* A write may retire what it replaces. Where that can't be freed for long, since somebody else stays inside,
  * its task is parked, and this is false: what waits to be freed is bounded. */
-bool may_retire(struct execution *execution);
+bool retire_less(struct execution *execution);
+static inline bool must_not_retire(const struct execution *execution) {
+    const struct lane *lane = execution->frame->lane;
+    return lane_is_congested(lane) || (execution->task->has_discarded && lane_is_littered(lane));
+}
+static inline bool may_retire(struct execution *execution) {
+    return !must_not_retire(execution) || retire_less(execution);
+}
 
 /* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
  * for when they came in. */

@@ -20,30 +20,38 @@
 /* So many bytes of a string are as much work as an element. */
 #define ELEMENT_BYTES 16
 
+static bool is_long_by_arguments(const struct call *call) {
+    return (call->command->flags & COMMAND_LONG_BY_ARGUMENTS) != 0 &&
+           call->command->work(call, WORK_UNKNOWN) > SHORT_ELEMENTS;
+}
+
 /* A DEL of a million keys takes as long as any. */
 static bool is_long(const struct execution *execution) {
-    uint32_t flags = execution->call.command->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY);
-    if (flags != 0) return (flags & COMMAND_LONG) != 0 || execution->call.count > 2;
-    return execution->call.key_count > SHORT_ELEMENTS;
+    const struct call *call = &execution->call;
+    uint32_t flags = call->command->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS);
+    if (flags != 0) return (flags & COMMAND_LONG) != 0 || is_long_by_arguments(call);
+    return call->key_count > SHORT_ELEMENTS;
+}
+
+/* How many elements of an operand it goes over. */
+static uint64_t work_of(const struct call *call, const struct entry *entry) {
+    const struct command *command = call->command;
+    if (command->work_in != NULL) return entry == NULL ? 0 : command->work_in(call, entry);
+    if (entry == NULL) return command->work == NULL ? 0 : command->work(call, 0) / ELEMENT_BYTES;
+    bool is_string = entry_type(entry) == TYPE_STRING;
+    uint64_t size =
+        is_string ? entry_string_length(entry) : value_kind(entry_type(entry))->count(entry_value(entry));
+    uint64_t work = command->work == NULL ? size : command->work(call, size);
+    return is_string ? work / ELEMENT_BYTES : work;
 }
 
 /* Whether it goes over so many elements at most. */
 static bool is_small(const struct execution *execution, const struct scope *held, uint64_t most) {
     const struct read_scope scope = {*held};
-    work_function *work = execution->call.command->work;
-    uint64_t elements = execution->call.count;
-    for (uint32_t i = 0; i < execution->call.key_count && elements <= most; i++) {
-        const struct entry *entry = scope_peek(&scope, &execution->call.keys[i]);
-        struct string_view view;
-        if (entry == NULL) continue;
-        if (entry_type(entry) == TYPE_STRING) {
-            entry_string(entry, &view);
-            elements += (work == NULL ? view.length : work(&execution->call, view.length)) / ELEMENT_BYTES;
-        } else {
-            uint64_t count = value_kind(entry_type(entry))->count(entry_value(entry));
-            elements += work == NULL ? count : work(&execution->call, count);
-        }
-    }
+    const struct call *call = &execution->call;
+    uint64_t elements = call->count;
+    for (uint32_t i = 0; i < call->key_count && elements <= most; i++)
+        elements += work_of(call, scope_peek(&scope, &call->keys[i]));
     return elements <= most;
 }
 
@@ -57,6 +65,7 @@ static bool is_to_leave(const struct execution *execution, const struct scope *h
 static __attribute__((noinline)) enum beginning begin_long(const struct execution *execution,
                                                            const struct scope *held) {
     struct lane *lane = execution->frame->lane;
+    if (is_long_by_arguments(&execution->call) && is_small(execution, held, SHORT_ELEMENTS)) return BEGINS;
     if (is_to_leave(execution, held)) return BEGINS_ELSEWHERE;
     if (gate_is_wanted(lane)) return is_small(execution, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);
@@ -90,7 +99,7 @@ bool begins_later(struct execution *execution, enum beginning beginning) {
 static void run_read(struct execution *execution, struct read_scope *scope) {
     execute_read(execution, scope);
     scope_end_read(scope);
-    if (is_long(execution)) lane_refresh(execution->frame->lane);
+    if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
 static inline __attribute__((always_inline)) void run_write(struct execution *execution,
@@ -98,7 +107,7 @@ static inline __attribute__((always_inline)) void run_write(struct execution *ex
     execute_write(execution, scope);
     execute_conclude(execution, scope);
     scope_end_write(scope);
-    if (is_long(execution)) lane_refresh(execution->frame->lane);
+    if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
 /* Whoever waits for one of these keys may need further shards to be served (BLMOVE's destination): they are

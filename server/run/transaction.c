@@ -393,7 +393,7 @@ static struct command row_of(const struct transaction *transaction, const struct
                              bool scripts_write) {
     struct command row = *exec;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
-    if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_IF_MANY)) != 0) row.flags |= COMMAND_LONG;
+    if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS)) != 0) row.flags |= COMMAND_LONG;
     if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
     if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
     if (transaction->asks_room) row.room = room_of_all;

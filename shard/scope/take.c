@@ -67,8 +67,9 @@ bool scope_try_read(struct read_scope *scope, struct lane *lane, const struct sh
     return true;
 }
 
-inline bool scope_try_write(struct write_scope *scope, struct lane *lane, const struct shard_set *set,
-                            int64_t now, struct rwlock **busy) {
+inline __attribute__((always_inline)) bool scope_try_write(struct write_scope *scope, struct lane *lane,
+                                                           const struct shard_set *set, int64_t now,
+                                                           struct rwlock **busy) {
     if (!take(lane, set, true, busy)) return false;
     scope_begin(&scope->scope, lane, set, now, true);
     return true;
@@ -113,7 +114,7 @@ void scope_end_read(struct read_scope *scope) {
     scope_end(&scope->scope);
 }
 
-inline void scope_end_write(struct write_scope *scope) {
+inline __attribute__((always_inline)) void scope_end_write(struct write_scope *scope) {
     scope_end(&scope->scope);
 }
 

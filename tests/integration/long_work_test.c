@@ -138,14 +138,20 @@ static void a_few_elements_of_a_large_value_are_no_long_work(void **state) {
     (void)state;
     fill_list("l", MANY);
     fill_set("s", 0, MANY);
+    expect(client, "0", "SETBIT bits 80000000 1");
     int64_t before = sent_away();
     expect(client, "[1, 2]", "LRANGE l 1 2");
     expect(client, "[39999]", "LRANGE l -1 -1");
     expect(client, "OK", "LTRIM l 0 -2");
     expect(client, "39999", "LLEN l");
     freeReplyObject(redisCommand(client, "SRANDMEMBER s 3"));
-    expect(client, "0", "SETBIT bits 80000000 1");
+    expect(client, "1", "SETBIT bits 80000000 0");
     expect(client, "10000002", "APPEND bits x");
+    expect(client, "10000002", "SETRANGE bits 9000000 xyz");
+    expect(client, "[0]", "BITFIELD bits SET u8 70000000 7");
+    expect(client, "1", "LINDEX l 1");
+    expect(client, "OK", "LSET l 20000 x");
+    expect(client, "39998", "LMOVE l l RIGHT LEFT");
     assert_int_equal(sent_away() - before, 0);
     freeReplyObject(redisCommand(client, "LRANGE l 0 -1"));
     freeReplyObject(redisCommand(client, "SRANDMEMBER s -40000"));
@@ -175,6 +181,48 @@ static void what_goes_over_much_of_a_large_value_leaves(void **state) {
     freeReplyObject(redisCommand(client, "SPOP s 1000000"));
     assert_int_equal(sent_away() - before, 4);
     expect(client, "0", "EXISTS s l");
+}
+
+/* What is between its end and the place where it is written to is zeroed. */
+static void a_string_that_is_made_much_longer_leaves(void **state) {
+    (void)state;
+    int64_t before = sent_away();
+    expect(client, "2000001", "SETRANGE a 2000000 x");
+    assert_int_equal(sent_away() - before, 1);
+    expect(client, "0", "SETBIT b 16000000 1");
+    assert_int_equal(sent_away() - before, 2);
+    expect(client, "[0]", "BITFIELD c SET u8 16000000 7");
+    assert_int_equal(sent_away() - before, 3);
+    expect(client, "4000001", "SETRANGE a 4000000 x");
+    assert_int_equal(sent_away() - before, 4);
+    expect(client, "4000001", "SETRANGE a 3000000 x");
+    expect(client, "0", "SETBIT a 32000000 0");
+    expect(client, "0", "SETRANGE none 400000000 %s", "");
+    assert_int_equal(sent_away() - before, 4);
+}
+
+static void a_search_leaves_if_many_places_are_in_its_area(void **state) {
+    enum { EACH = 500 };
+    (void)state;
+    for (int i = 0; i < MANY; i += EACH) {
+        char text[EACH * 40] = "GEOADD g";
+        size_t length = strlen(text);
+        for (int k = i; k < i + EACH; k++)
+            length += (size_t)snprintf(text + length, sizeof text - length, " %.3f %.3f p%d",
+                                       (k % 200) * 0.01, (k / 200) * 0.01, k);
+        freeReplyObject(redisCommand(client, text));
+    }
+    expect(client, "40000", "ZCARD g");
+    int64_t before = sent_away();
+    expect(client, "[p0]", "GEOSEARCH g FROMLONLAT 0 0 BYRADIUS 500 m");
+    expect(client, "[p0]", "GEORADIUSBYMEMBER g p0 500 m");
+    expect(client, "1", "GEOSEARCHSTORE few g FROMMEMBER p0 BYBOX 1 1 km");
+    freeReplyObject(redisCommand(client, "GEOSEARCH g FROMLONLAT 1 1 BYRADIUS 1000 km COUNT 3 ANY"));
+    assert_int_equal(sent_away() - before, 0);
+    expect(client, "40000", "GEORADIUS g 1 1 1000 km STORE all");
+    assert_int_equal(sent_away() - before, 1);
+    freeReplyObject(redisCommand(client, "GEOSEARCH g FROMMEMBER p0 BYRADIUS 1000 km COUNT 3"));
+    assert_int_equal(sent_away() - before, 2);
 }
 
 /* LCS goes over ten billion cells, of which it takes 64 at a time; the others are done in a small
@@ -490,6 +538,8 @@ int main(void) {
                                         start_as_it_comes, stop),
         cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
         cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
+        cmocka_unit_test_setup_teardown(a_string_that_is_made_much_longer_leaves, start, stop),
+        cmocka_unit_test_setup_teardown(a_search_leaves_if_many_places_are_in_its_area, start, stop),
         cmocka_unit_test_setup_teardown(what_goes_over_much_of_a_large_value_leaves, start, stop),
         cmocka_unit_test_setup_teardown(a_pipeline_keeps_its_order_around_a_long_command, start, stop),
         cmocka_unit_test_setup_teardown(what_follows_a_request_of_many_arguments_is_run_after_it, start,

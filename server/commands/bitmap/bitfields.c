@@ -302,13 +302,22 @@ static size_t room_for_bitfield(const struct write_scope *scope, const struct ca
                                     : 0;
 }
 
+static uint64_t work_of_bitfield(const struct call *call, uint64_t size) {
+    struct survey survey;
+    struct reply refusal;
+    reply_init(&refusal, call->protocol);
+    bool is_fine = survey_fields(call, &survey, &refusal);
+    reply_free(&refusal);
+    return is_fine && survey.writes ? work_of_growth(survey.end / 8 + 1, size) : 0;
+}
+
 /* ------------------------------------------------------------------ rows */
 
 const struct command bitfields_commands[] = {
     {.name = "bitfield",
      .arity = -2,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG_BY_ARGUMENTS,
+     .work = work_of_bitfield,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS, 1, 0, 1,
                .notes = "GET alone changes nothing"}},
      .write = command_bitfield,

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "shard/base/number.h"
 #include "server/config/config.h"
 #include "server/command/command.h"
 #include "server/commands/shared/room.h"
@@ -375,13 +376,20 @@ static void command_bitop(struct write_scope *scope, const struct call *call, st
     blob_release(blob);
 }
 
+static uint64_t work_of_setbit(const struct call *call, uint64_t size) {
+    const struct bulk *offset = &call->arguments[2];
+    int64_t bit;
+    bool is_fine = number_parse(offset->data, offset->length, &bit) && bit >= 0;
+    return is_fine ? work_of_growth((uint64_t)bit / 8 + 1, size) : 0;
+}
+
 /* ------------------------------------------------------------------ rows */
 
 const struct command bits_commands[] = {
     {.name = "setbit",
      .arity = 4,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG_BY_ARGUMENTS,
+     .work = work_of_setbit,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_UPDATE, 1, 0, 1}},
      .write = command_setbit,
      .room = room_for_setbit,

@@ -14,9 +14,11 @@
 #include "server/commands/sorted_set/ranges.h"
 #include "server/commands/shared/values.h"
 #include "server/commands/shared/room.h"
-#include "server/commands/shared/work.h"
 
 #define ERROR_NO_MEMBER "ERR could not decode requested zset member"
+
+/* Of so many places all may be looked at before it matters. */
+#define LITTLE 1024
 
 /* ------------------------------------------------------------------ arguments and replies */
 
@@ -521,6 +523,39 @@ static void search_write(struct write_scope *scope, const struct call *call, enu
     if (value_view(scope, source, TYPE_ZSET, &search.value, reply)) search_run(&search, scope);
 }
 
+/* Places that are looked at: those in the ranges of scores that cover the area. */
+static uint64_t work_of(const struct call *call, const struct entry *entry, enum form form) {
+    struct reply refusal; /* that the command is going to give */
+    struct search search = {.call = call, .reply = &refusal, .form = form, .meters = 1};
+    struct score_range ranges[AREA_RANGES_MOST];
+    if (entry_type(entry) != TYPE_ZSET) return 0;
+    search.value = entry_value(entry);
+    uint64_t work = 0, size = sorted_count(search.value);
+    if (size <= LITTLE) return size;
+    search.may_store = call->command->write != NULL;
+    reply_init(&refusal, call->protocol);
+    size_t count = search_parse(&search) ? area_ranges(&search.area, ranges) : 0;
+    reply_free(&refusal);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t first = sorted_below(search.value, ranges[i].least, false),
+                 end = sorted_below(search.value, ranges[i].end, false);
+        if (first < end) work += end - first;
+    }
+    return work < search.limit ? work : search.limit;
+}
+
+static uint64_t work_of_search(const struct call *call, const struct entry *entry) {
+    return work_of(call, entry, FORM_OPTIONS);
+}
+
+static uint64_t work_of_georadius(const struct call *call, const struct entry *entry) {
+    return work_of(call, entry, FORM_PLACE);
+}
+
+static uint64_t work_of_georadiusbymember(const struct call *call, const struct entry *entry) {
+    return work_of(call, entry, FORM_MEMBER);
+}
+
 static void command_georadius(struct write_scope *scope, const struct call *call, struct reply *reply) {
     search_write(scope, call, FORM_PLACE, &call->keys[0], NULL, reply);
 }
@@ -553,8 +588,7 @@ static void command_geosearchstore(struct write_scope *scope, const struct call 
 const struct command geo_commands[] = {
     {.name = "geoadd",
      .arity = -5,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_geoadd,
      .categories = "geo",
@@ -567,8 +601,7 @@ const struct command geo_commands[] = {
      .history = "6.2.0:CH, NX and XX"},
     {.name = "geodist",
      .arity = -4,
-     .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_READONLY,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geodist,
      .categories = "geo",
@@ -579,8 +612,7 @@ const struct command geo_commands[] = {
      .syntax = "key:key#0 member1:string member2:string [unit:oneof(m=M km=KM ft=FT mi=MI)]"},
     {.name = "geohash",
      .arity = -2,
-     .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_READONLY,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geohash,
      .categories = "geo",
@@ -591,8 +623,7 @@ const struct command geo_commands[] = {
      .syntax = "key:key#0 [member:string...]"},
     {.name = "geopos",
      .arity = -2,
-     .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_READONLY,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geopos,
      .categories = "geo",
@@ -604,7 +635,7 @@ const struct command geo_commands[] = {
     {.name = "georadius",
      .arity = -6,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .work = work_little,
+     .work_in = work_of_georadius,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STORE", .last = 0, .step = 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 6, .keyword = "STOREDIST", .last = 0, .step = 1}},
@@ -625,7 +656,7 @@ const struct command geo_commands[] = {
     {.name = "georadius_ro",
      .arity = -6,
      .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .work_in = work_of_georadius,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_georadius_ro,
      .categories = "geo",
@@ -642,7 +673,7 @@ const struct command geo_commands[] = {
     {.name = "georadiusbymember",
      .arity = -5,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MOVABLE_KEYS | COMMAND_LONG,
-     .work = work_little,
+     .work_in = work_of_georadiusbymember,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STORE", .last = 0, .step = 1},
               {.flags = KEY_OW | KEY_UPDATE, .first = 5, .keyword = "STOREDIST", .last = 0, .step = 1}},
@@ -663,7 +694,7 @@ const struct command geo_commands[] = {
     {.name = "georadiusbymember_ro",
      .arity = -5,
      .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .work_in = work_of_georadiusbymember,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_georadiusbymember_ro,
      .categories = "geo",
@@ -678,7 +709,7 @@ const struct command geo_commands[] = {
     {.name = "geosearch",
      .arity = -7,
      .flags = COMMAND_READONLY | COMMAND_LONG,
-     .work = work_little,
+     .work_in = work_of_search,
      .keys = {{KEY_RO | KEY_ACCESS, 1, 0, 1}},
      .read = command_geosearch,
      .categories = "geo",
@@ -696,6 +727,7 @@ const struct command geo_commands[] = {
     {.name = "geosearchstore",
      .arity = -8,
      .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
+     .work_in = work_of_search,
      .keys = {{KEY_OW | KEY_UPDATE, 1, 0, 1}, {KEY_RO | KEY_ACCESS, 2, 0, 1}},
      .write = command_geosearchstore,
      .room = room_for_second,

@@ -12,10 +12,9 @@ static uint64_t at_most(uint64_t size, int64_t number) {
     return wanted < size ? wanted : size;
 }
 
-uint64_t work_little(const struct call *call, uint64_t size) {
-    (void)call;
-    (void)size;
-    return 0;
+uint64_t work_of_growth(uint64_t end, uint64_t size) {
+    if (size == WORK_UNKNOWN) return end;
+    return end > size ? end - size : 0;
 }
 
 uint64_t work_of_pairs(const struct call *call, uint64_t size) {
@@ -54,6 +53,12 @@ uint64_t work_of_maxlen(const struct call *call, uint64_t size) {
     int64_t kept;
     if (!argument_is(&call->arguments[2], "MAXLEN") || !number_at(call, has_kind ? 4 : 3, &kept)) return size;
     return size - at_most(size, kept);
+}
+
+uint64_t work_of_pending(const struct call *call, uint64_t size) {
+    int64_t count;
+    if (call->count > 3 && argument_is(&call->arguments[3], "IDLE")) return size;
+    return number_at(call, 5, &count) ? at_most(size, count) : 0;
 }
 
 static uint64_t place_in(int64_t index, uint64_t size) {

@@ -5,8 +5,8 @@
 
 #include "server/command/command.h"
 
-/* Next to nothing, however large the operand is; or what the arguments themselves are. */
-uint64_t work_little(const struct call *call, uint64_t size);
+/* What a string of that size lacks to reach `end`, where something is written: that has to be zeroed. */
+uint64_t work_of_growth(uint64_t end, uint64_t size);
 /* As many as the third argument says, if there is one. */
 uint64_t work_of_count(const struct call *call, uint64_t size);
 /* As many as COUNT says at the end, or next to nothing. (There may be many keys, each with all arguments.) */
@@ -21,6 +21,8 @@ uint64_t work_of_pairs(const struct call *call, uint64_t size);
 uint64_t work_of_range(const struct call *call, uint64_t size);
 /* All but those. */
 uint64_t work_of_trim(const struct call *call, uint64_t size);
+/* XPENDING: as many as its count says, or all if it looks for those that have been idle. */
+uint64_t work_of_pending(const struct call *call, uint64_t size);
 /* Up to what LIMIT or COUNT says, or all. */
 uint64_t work_of_limit(const struct call *call, uint64_t size);
 /* ZRANGE: one of the two. */

@@ -100,7 +100,7 @@ static void command_bzmpop(struct write_scope *scope, const struct call *call, s
 const struct command sorted_set_pops_commands[] = {
     {.name = "zpopmin",
      .arity = -2,
-     .flags = COMMAND_WRITE | COMMAND_FAST | COMMAND_LONG_IF_MANY,
+     .flags = COMMAND_WRITE | COMMAND_FAST | COMMAND_LONG_BY_ARGUMENTS,
      .work = work_of_count,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}},
      .write = command_zpopmin,
@@ -112,7 +112,7 @@ const struct command sorted_set_pops_commands[] = {
      .syntax = "key:key#0 [count:integer]"},
     {.name = "zpopmax",
      .arity = -2,
-     .flags = COMMAND_WRITE | COMMAND_FAST | COMMAND_LONG_IF_MANY,
+     .flags = COMMAND_WRITE | COMMAND_FAST | COMMAND_LONG_BY_ARGUMENTS,
      .work = work_of_count,
      .keys = {{KEY_RW | KEY_ACCESS | KEY_DELETE, 1, 0, 1}},
      .write = command_zpopmax,

@@ -524,6 +524,19 @@ static void command_incrbyfloat(struct write_scope *scope, const struct call *ca
         reply_bulk(reply, text, length);
 }
 
+static uint64_t work_of_append(const struct call *call, uint64_t size) {
+    (void)size;
+    return call->arguments[2].length;
+}
+
+static uint64_t work_of_setrange(const struct call *call, uint64_t size) {
+    const struct bulk *first = &call->arguments[2];
+    size_t length = call->arguments[3].length;
+    int64_t offset;
+    bool is_fine = length > 0 && number_parse(first->data, first->length, &offset) && offset >= 0;
+    return is_fine ? work_of_growth((uint64_t)offset, size) + length : 0;
+}
+
 /* ------------------------------------------------------------------ rows */
 
 const struct command strings_commands[] = {
@@ -624,8 +637,8 @@ const struct command strings_commands[] = {
      .syntax = "key:key#0 milliseconds:integer value:string"},
     {.name = "append",
      .arity = 3,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST | COMMAND_LONG_BY_ARGUMENTS,
+     .work = work_of_append,
      .keys = {{KEY_RW | KEY_INSERT, 1, 0, 1}},
      .write = command_append,
      .room = room_for_append,
@@ -648,8 +661,8 @@ const struct command strings_commands[] = {
      .syntax = "key:key#0"},
     {.name = "setrange",
      .arity = 4,
-     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG,
-     .work = work_little,
+     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_LONG_BY_ARGUMENTS,
+     .work = work_of_setrange,
      .keys = {{KEY_RW | KEY_UPDATE, 1, 0, 1}},
      .write = command_setrange,
      .room = room_for_setrange,
