@@ -391,6 +391,10 @@ bool command_has_all_keys(const struct command *command, const struct bulk *argu
 int command_find_keys(const struct command *command, const struct bulk *arguments, uint32_t count,
                       uint32_t *positions, uint32_t *flags, uint32_t capacity) {
     uint32_t found = 0;
+    if (flags == NULL && command->only_key != 0 && command->only_key < count && capacity > 0) {
+        positions[0] = command->only_key;
+        return 1;
+    }
     if (command->find_keys != NULL) return command->find_keys(arguments, count, positions, flags, capacity);
     if (spec_is_none(&command->keys[0])) return -1;
     for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {

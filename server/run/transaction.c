@@ -88,10 +88,10 @@ enum outcome transaction_queue(struct execution *execution) {
         if (outcome == OUTCOME_PARKED) return outcome;
     }
     if (!execution->is_rejected) {
-        size_t before = session_bytes(call->session);
+        size_t before = transaction->bytes;
         if (transaction_append(transaction, call->command, call->arguments, call->count) != NULL) {
             take_note(transaction, call->command);
-            account_session(execution->worker, call->session, before);
+            counter_add(&execution->worker->name_bytes, transaction->bytes - before);
             reply_status(execution->reply, "QUEUED");
             return OUTCOME_DONE;
         }

@@ -8,12 +8,11 @@
 #define LENGTH 40
 #define SIZE_FIRST 64
 
-/* Of the last letters, four bits of each; others than hexadecimal ones find nothing. */
+/* Of the last letters, which a multiplication spreads: half of a letter's bits are always the same. */
 static struct sha_node **chain_of(const struct sha_table *table, const char *sha) {
-    uint64_t hash = 0;
-    for (int i = LENGTH - 16; i < LENGTH; i++)
-        hash = hash << 4 | (uint64_t)(sha[i] <= '9' ? sha[i] & 15 : (sha[i] + 9) & 15);
-    return &table->chains[hash & (table->size - 1)];
+    uint64_t letters;
+    memcpy(&letters, sha + LENGTH - sizeof letters, sizeof letters);
+    return &table->chains[(letters * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (table->size - 1)];
 }
 
 void sha_table_free(struct sha_table *table) {
