@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "shard/base/mutex.h"
+#include "copy.h"
 #include "shebang.h"
 
 /* As many functions a library may have: what registers more does nothing else. */
@@ -46,7 +47,7 @@ static struct shared_library *library_make(const char *code, size_t length, char
     if (library != NULL) {
         library->holders = 1;
         library->begin = begin;
-        library->library.name = strndup(name, name_length);
+        library->library.name = copy_text(name, name_length);
         library->library.code = malloc(length);
         library->library.code_length = length;
         if (library->library.name != NULL && library->library.code != NULL) {
@@ -380,10 +381,10 @@ static const char *note_first(struct loading *loading, const struct script_funct
         library->capacity = capacity;
     }
     struct library_function *made = &library->library.functions[loading->count];
-    *made = (struct library_function){.name = strndup(function->name, function->name_length),
+    *made = (struct library_function){.name = copy_text(function->name, function->name_length),
                                       .flags = function->flags};
     if (function->description != NULL)
-        made->description = strndup(function->description, function->description_length);
+        made->description = copy_text(function->description, function->description_length);
     if (made->name == NULL || (function->description != NULL && made->description == NULL)) {
         free(made->name);
         free(made->description);

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "resp/request.h"
+#include "copy.h"
 
 static const struct {
     const char *name;
@@ -50,7 +51,7 @@ struct line {
  * no memory. */
 static bool read_line(struct line *line, const char *text, size_t length) {
     const char *end = memchr(text, '\n', length < LINE_MOST ? length : LINE_MOST);
-    line->copy = end == NULL ? NULL : strndup(text, (size_t)(end - text));
+    line->copy = end == NULL ? NULL : copy_text(text, (size_t)(end - text));
     if (line->copy == NULL) return false;
     line->length = (size_t)(end - text);
     line->count = request_split(line->copy, strlen(line->copy), line->words, WORDS_MOST);

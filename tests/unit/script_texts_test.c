@@ -306,6 +306,21 @@ static void a_library_is_replaced_deleted_and_flushed_everywhere(void **context)
     assert_string_equal(call(1, "count"), "none");
 }
 
+/* Under ASan, which knows where the code ends. */
+static void code_need_not_end_with_a_zero_byte(void **context) {
+    (void)context;
+    const char *name;
+    size_t name_length, length = strlen(counting);
+    char *code = malloc(length);
+    assert_non_null(code);
+    memcpy(code, counting, length);
+    assert_null(
+        library_load(shelves[0], code, length, false, &host_run, &name, &name_length, error, sizeof error));
+    assert_int_equal(name_length, strlen("counting"));
+    assert_string_equal(call(1, "count"), ":1\r\n");
+    free(code);
+}
+
 static void a_function_is_found_by_its_name_in_any_case(void **context) {
     (void)context;
     assert_null(load(0, "#!lua name=one\nredis.register_function('Tell', function() return 1 end)", false));
@@ -449,6 +464,7 @@ int main(void) {
         TEST(a_function_is_everybodys_and_its_locals_a_workers),
         TEST(what_is_held_runs_though_it_has_been_forgotten),
         TEST(a_library_is_replaced_deleted_and_flushed_everywhere),
+        TEST(code_need_not_end_with_a_zero_byte),
         TEST(a_function_is_found_by_its_name_in_any_case),
         TEST(a_number_is_a_text_where_a_function_is_named),
         TEST(a_library_that_is_none_is_refused),
