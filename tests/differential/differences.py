@@ -75,6 +75,11 @@ def as_queued(step):
     return [step[0], b'LIST'] + step[2:] if step[0].upper() == b'CLIENT' and _upper(step, 1) == b'INFO' else step
 
 
+def _is_of_an_ended_exec(arguments, ours, theirs):
+    return (_upper(arguments, 0) == b'SCRIPT' and _upper(arguments, 1) == b'EXISTS' and ours[0] == theirs[0] == '*' and len(ours[1]) == len(theirs[1])
+            and all(mine == other or (mine, other) == ((':', 1), (':', 0)) for mine, other in zip(ours[1], theirs[1])))
+
+
 def _is_second_store(arguments, ours, theirs):
     return (_upper(arguments, 1).startswith(b'GETKEYS') and _upper(arguments, 2).startswith(b'GEORADIUS') and ours[0] == theirs[0] == '*'
             and len(ours[1]) == len(theirs[1]) + 1 and ours[1][:len(theirs[1])] == theirs[1])
@@ -291,6 +296,9 @@ ROWS = [
     Row('math.random without a seed', 'every server begins with the same number', "a worker's numbers are its own", 'Random scripts seed it first',
         [(_eval(b'math.randomseed(3) return math.random(1000)'), b':784\r\n', b':784\r\n')]),
     Row('Scripts that came by EVAL', 'are kept for ever', 'the last 500 are kept', 'as Redis has it since 7.4: EVAL of texts that are all different has to end somewhere', []),
+    Row('EVAL in a transaction that a watched key ends', 'its script is not kept', 'it is', 'what is queued is compiled before EXEC has its shards, and looks at what it watches',
+        [(b'WATCH k', OK, OK), (b'SET k 1', OK, OK), (b'MULTI', OK, OK), (_eval(b'return 5'), b'+QUEUED\r\n', b'+QUEUED\r\n'), (b'EXEC', b'*-1\r\n', b'*-1\r\n'),
+         (b'SCRIPT EXISTS 4ca238f611c9d0ae4e9a75a5dbac22aedc379801', b'*1\r\n:0\r\n', b'*1\r\n:1\r\n'), (b'SCRIPT FLUSH', OK, OK)], _is_of_an_ended_exec),
     Row('CLIENT INFO in a transaction', 'the connection where it stands', 'as it is behind the last command',
         'it asks the system about the socket, which nobody does who holds shards',
         [(b'MULTI', OK, OK), (b'CLIENT INFO', b'+QUEUED\r\n', b'+QUEUED\r\n'), (b'SELECT 1', b'+QUEUED\r\n', b'+QUEUED\r\n'),
