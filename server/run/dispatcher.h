@@ -70,14 +70,14 @@ struct execution {
     struct key key;                  /* the one key, if that was not prepared */
     struct block block;              /* what the command would wait for */
     struct blocked_client *blocked;  /* it waits for that */
-    bool is_rejected;                /* for want of memory, before it ran */
-    bool is_errands;                 /* it ran on another thread, and is counted there */
-    bool scripts_write;              /* those of the transaction, as they were found */
-    bool begins_again;               /* a script in it wants more shards: what it has done is taken back */
-    bool begins_elsewhere;           /* or takes too long for this thread */
-    bool lacks_memory;               /* or can't begin again for want of memory: likewise, and that is all */
-    bool is_short_of_memory;         /* of its commands those are refused that may need some */
-    bool stays;                      /* there was no memory for that */
+    const char *refusal;     /* why what has begun again, and is taken back, doesn't begin again; or NULL */
+    bool is_rejected;        /* for want of memory, before it ran */
+    bool is_errands;         /* it ran on another thread, and is counted there */
+    bool scripts_write;      /* those of the transaction, as they were found */
+    bool begins_again;       /* a script in it wants more shards: what it has done is taken back */
+    bool begins_elsewhere;   /* or takes too long for this thread */
+    bool is_short_of_memory; /* of its commands those are refused that may need some */
+    bool stays;              /* there was no memory for that */
 };
 
 /* Of what has keys: whether it needs their shards for itself. With both functions it does if it has a second

@@ -85,7 +85,7 @@ static void lose_transaction(struct transaction *transaction) {
 static void errand_free(struct errand *errand) {
     if (errand->task.session.transaction != NULL) lose_transaction(errand->task.session.transaction);
     arguments_end(errand);
-    free(errand->task.session.name);
+    session_names_free(errand->task.session.name, errand->task.session.library);
     reply_free(&errand->reply);
     free(errand);
 }
@@ -185,15 +185,12 @@ static void take_transaction(struct worker *worker, struct task *asker, struct e
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
                            bool takes_transaction) {
     const struct session *session = &asker->session;
-    char *name = session->name == NULL ? NULL : strdup(session->name);
-    if (atomic_load(&left_bytes) > LEFT_MOST || (session->name != NULL && name == NULL)) {
-        free(name);
-        return NULL;
-    }
+    struct session_names names;
+    if (atomic_load(&left_bytes) > LEFT_MOST || !session_names_keep(session, &names)) return NULL;
     struct errand *errand = errand_with_handed_over(asker, call);
     if (errand == NULL) errand = errand_with_copies(call);
     if (errand == NULL) {
-        free(name);
+        session_names_free(names.name, names.library);
         return NULL;
     }
     errand->origin = worker;
@@ -201,15 +198,14 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     errand->command = call->command;
     errand->bytes += keys_bytes(call);
     errand->count = call->count;
-    errand->task.session.name = name;
+    errand->brings_session = takes_transaction && session->transaction->concerns_session;
     errand->task.functions = &functions;
     errand->task.refusals = asker->refusals;
     errand->task.has_discarded = asker->has_discarded;
     errand->task.session.id = session->id;
-    errand->task.session.database = session->database;
-    errand->task.session.protocol = session->protocol;
-    errand->task.session.is_authenticated = true; /* it was admitted */
-    errand->task.session.is_no_touch = session->is_no_touch;
+    session_follow(&errand->task.session, session);
+    session_names_put_back(&errand->task.session, &names);
+    errand->task.session.reply_mode = REPLY_ON; /* there */
     errand->is_local = asker->functions->is_local(asker);
     asker->functions->peer(asker, errand->peer, sizeof errand->peer);
     asker->functions->origin(asker, errand->address, sizeof errand->address);
@@ -245,9 +241,23 @@ static void errand_returns(struct worker *worker, struct message *message) {
         task_wake(errand->asker);
 }
 
+/* What its commands have made of the session, they have made of the client's. */
+static void bring_session(struct errand *errand, struct task *asker) {
+    struct session *session = &asker->session, *brought = &errand->task.session;
+    const struct session_names names = {brought->name, brought->library};
+    size_t before = session_bytes(session);
+    brought->reply_mode = session->reply_mode;
+    session_follow(session, brought);
+    session_names_put_back(session, &names);
+    brought->name = NULL;
+    brought->library = NULL;
+    account_session(errand->origin, session, before);
+}
+
 void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
     assert(errand->is_back && errand->asker == asker);
     asker->has_discarded = errand->task.has_discarded;
+    if (errand->brings_session) bring_session(errand, asker);
     reply_append(reply, &errand->reply);
     counter_subtract(&errand->origin->wait_bytes, errand->bytes);
     errand_free(errand);

@@ -31,6 +31,7 @@ struct errand {
     _Atomic bool is_left;
     bool is_done; /* the long thread's, until it is back */
     bool is_local;
+    bool brings_session; /* the origin's */
     char peer[TASK_ADDRESS], address[TASK_ADDRESS];
     const struct command *command;
     struct bulk *arguments;       /* until it is the origin's again */
@@ -49,7 +50,8 @@ void errands_close(void);
  * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
  * then nothing has happened.
  *
- * takes_transaction  the session's goes along, and ends there (EXEC) */
+ * takes_transaction  the session's goes along, and ends there (EXEC); what its commands change of the session
+ *                    comes back */
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
                            bool takes_transaction);
 /* When it has come back: moves its reply behind what is there, and frees it. */

@@ -12,7 +12,7 @@ struct under_way;
 static inline bool may_leave(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     return !execution->worker->is_aside && !execution->stays &&
-           (transaction == NULL || (!transaction->goes_apart && !transaction->concerns_session)) &&
+           (transaction == NULL || (!transaction->goes_apart && !transaction->may_be_silent)) &&
            execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
 /* Of a request with so many arguments not even the keys are looked for here; but a task that keeps the gate

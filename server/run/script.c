@@ -35,7 +35,23 @@
 #define ROW_KEPT 64
 
 /* Why a run has to begin again. */
-enum restart { RESTART_NOT, RESTART_WITH_SHARD, RESTART_WITH_ALL, RESTART_ELSEWHERE, RESTART_WITHOUT_MEMORY };
+enum restart {
+    RESTART_NOT,
+    RESTART_WITH_SHARD,
+    RESTART_WITH_ALL,
+    RESTART_ELSEWHERE,
+    /* Or why it can't: */
+    RESTART_WITHOUT_MEMORY,
+    RESTART_IN_THE_WAY,
+};
+
+/* What is replied instead, or NULL. */
+static const char *refusal_of(enum restart restart) {
+    if (restart == RESTART_WITHOUT_MEMORY) return ERROR_NO_MEMORY;
+    if (restart != RESTART_IN_THE_WAY) return NULL;
+    return "BUSY A script took longer than busy-reply-threshold where others would have had to wait for it: "
+           "what it had written is taken back";
+}
 
 /* One of a transaction's, found before there are shards. */
 struct found_in_row {
@@ -216,8 +232,17 @@ static bool stray_to(struct scripting *scripting, uint32_t shard, struct reply *
     return false;
 }
 
+/* With all shards nothing is taken back: one that writes, and then turns out to be long, could not leave its
+ * worker any more. */
 static bool want_all(struct scripting *scripting, struct reply *reply) {
+    bool leaves = scripting->may_leave && scripting->write != NULL,
+         is_aside = scripting->execution->worker->is_aside;
     if (!can_begin_again(scripting)) return refuse(reply, ERROR_NO_MEMORY);
+    if (leaves) {
+        scripting->restart = RESTART_ELSEWHERE;
+        return false;
+    }
+    if (!is_aside && slow_scripts_crowd(workers_aside_count())) return refuse(reply, slow_scripts_busy_any());
     struct under_way *under_way = under_way_of(scripting->execution->task);
     if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
     scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
@@ -320,7 +345,9 @@ static enum script_verdict on_turn(void *context) {
     /* On a worker, whose clients would wait without end, and who would say SCRIPT KILL? */
     bool is_in_the_way = scripting->slow.is_busy && !scripting->execution->worker->is_aside;
     if (is_in_the_way && !has_written(scripting)) scripting->is_ended = true;
-    return scripting->is_ended ? SCRIPT_ENDS : SCRIPT_GOES_ON;
+    if (is_in_the_way && !scripting->is_ended && can_begin_again(scripting))
+        scripting->restart = RESTART_IN_THE_WAY;
+    return scripting->is_ended || scripting->restart != RESTART_NOT ? SCRIPT_ENDS : SCRIPT_GOES_ON;
 }
 
 static int on_may_run(void *context, const struct bulk *arguments, uint32_t count) {
@@ -442,11 +469,11 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
     if (scripting->restart == RESTART_NOT) return;
     script_notes_clear(&scripting->notes);
     if (scripting->restart == RESTART_ELSEWHERE) return;
-    if (scripting->restart == RESTART_WITHOUT_MEMORY) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return;
-    }
-    begin_again(execution);
+    const char *refusal = refusal_of(scripting->restart);
+    if (refusal != NULL)
+        reply_error(reply, refusal);
+    else
+        begin_again(execution);
 }
 
 /* ------------------------------------------------------------------ in a transaction */
@@ -569,8 +596,8 @@ void script_run_inside(struct execution *execution, const struct call *call, str
     script_notes_clear(&scripting->notes);
     execution->begins_again = true;
     execution->begins_elsewhere = scripting->restart == RESTART_ELSEWHERE;
-    execution->lacks_memory = scripting->restart == RESTART_WITHOUT_MEMORY;
-    if (!execution->begins_elsewhere && !execution->lacks_memory) begin_again(execution);
+    execution->refusal = refusal_of(scripting->restart);
+    if (!execution->begins_elsewhere && execution->refusal == NULL) begin_again(execution);
 }
 
 /* ------------------------------------------------------------------ by itself */

@@ -6,6 +6,8 @@
 #include "shard/keyspace.h"
 #include "shard/value/kinds.h"
 #include "shard/value/value.h"
+#include "server/task/transaction.h"
+#include "account.h"
 #include "execute.h"
 #include "further.h"
 #include "leave.h"
@@ -167,8 +169,29 @@ bool take_free_for_read(struct execution *execution, struct read_scope *scope) {
     return is_taken;
 }
 
+/* Answered at once, as in Redis, and counted as changed, since the script may have changed it, or will. */
+static void watch_busy(struct execution *execution) {
+    struct session *session = &execution->task->session;
+    size_t before = session_bytes(session);
+    struct transaction *transaction = transaction_of(&session->transaction);
+    if (transaction == NULL) {
+        reply_error(execution->reply, ERROR_NO_MEMORY);
+    } else if (transaction->is_open) {
+        reply_error(execution->reply, "ERR WATCH inside MULTI is not allowed");
+    } else {
+        transaction->is_touched = true;
+        reply_ok(execution->reply);
+    }
+    account_session(execution->worker, session, before);
+}
+
 bool refuses_busy(struct execution *execution, const char *error) {
-    if (error == NULL || (execution->call.command->flags & COMMAND_ALLOW_BUSY) != 0) return false;
+    if (error == NULL) return false;
+    if (execution->call.command->watch != NULL) {
+        watch_busy(execution);
+        return true;
+    }
+    if ((execution->call.command->flags & COMMAND_ALLOW_BUSY) != 0) return false;
     reply_error(execution->reply, error);
     execution->is_rejected = true;
     return true;

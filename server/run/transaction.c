@@ -130,6 +130,7 @@ void transaction_unwatch(struct worker *worker, struct task *task) {
     struct session *session = &task->session;
     if (session->transaction == NULL) return;
     unwatch(worker, session, NULL);
+    session->transaction->is_touched = false;
     size_t before = session_bytes(session);
     if (!session->transaction->is_open) {
         transaction_free(session->transaction);
@@ -277,13 +278,7 @@ static void session_put_back(struct worker *worker, struct session *session,
     size_t bytes = session_bytes(session);
     if (before->has_names) session_names_put_back(session, &before->names);
     account_session(worker, session, bytes);
-    session->database = before->session.database;
-    session->protocol = before->session.protocol;
-    session->reply_mode = before->session.reply_mode;
-    session->is_authenticated = before->session.is_authenticated;
-    session->is_no_evict = before->session.is_no_evict;
-    session->is_no_touch = before->session.is_no_touch;
-    session->closes_after_reply = before->session.closes_after_reply;
+    session_follow(session, &before->session);
 }
 
 /* What has been changed by now is taken back, and so is the rest: nothing has happened. */
@@ -298,9 +293,9 @@ static void take_back(struct execution *execution, size_t mark, const struct ses
             reply_truncate(&queued->answer, 0);
         }
     execution->begins_again = false;
-    if (!execution->lacks_memory) return;
-    execution->lacks_memory = false;
-    reply_error(execution->reply, ERROR_NO_MEMORY);
+    if (execution->refusal == NULL) return;
+    reply_error(execution->reply, execution->refusal);
+    execution->refusal = NULL;
 }
 
 /* Scripts may find, when something is changed already, that they need more shards. */
@@ -550,6 +545,11 @@ enum outcome transaction_run(struct execution *execution) {
     if (transaction->has_failed) {
         transaction_end(execution->worker, execution->task);
         reply_error(execution->reply, "EXECABORT Transaction discarded because of previous errors.");
+        return OUTCOME_DONE;
+    }
+    if (transaction->is_touched) {
+        transaction_end(execution->worker, execution->task);
+        reply_null_array(execution->reply);
         return OUTCOME_DONE;
     }
     size_t mark = reply_mark(execution->reply);

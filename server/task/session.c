@@ -48,6 +48,16 @@ void session_names_free(char *name, struct client_library *library) {
     free(library);
 }
 
+void session_follow(struct session *session, const struct session *other) {
+    session->database = other->database;
+    session->protocol = other->protocol;
+    session->reply_mode = other->reply_mode;
+    session->is_authenticated = other->is_authenticated;
+    session->is_no_evict = other->is_no_evict;
+    session->is_no_touch = other->is_no_touch;
+    session->closes_after_reply = other->closes_after_reply;
+}
+
 bool session_is_admitted(const struct session *session) {
     return session->is_authenticated || !config_has_password();
 }

@@ -49,6 +49,8 @@ struct session_names {
 bool session_names_keep(const struct session *session, struct session_names *names);
 void session_names_put_back(struct session *session, const struct session_names *names);
 void session_names_free(char *name, struct client_library *library);
+/* What commands may change of it, as it is in another one. */
+void session_follow(struct session *session, const struct session *other);
 
 /* It has given the password, or there is none (any more). */
 bool session_is_admitted(const struct session *session);

@@ -44,6 +44,7 @@ enum transaction_phase { TRANSACTION_ASKS, TRANSACTION_RUNS, TRANSACTION_DOES };
 struct transaction {
     bool is_open;    /* between MULTI and EXEC or DISCARD */
     bool has_failed; /* something could not be queued: EXEC discards all of it */
+    bool is_touched; /* what is watched can't be told from what has changed */
     enum transaction_phase phase;
     struct queued *first, *last, *at;
     uint32_t count;          /* of requests */

@@ -75,6 +75,20 @@ static void scripts_are_killed_whatever_they_do(void **state) {
     expect(two[0], "NOTBUSY No scripts in execution right now.", "SCRIPT KILL");
 }
 
+/* What is watched while a script has it counts as changed: nobody waits to find out. */
+static void expect_watch_is_in_vain(redisContext *connection) {
+    expect(connection, "OK", "WATCH k");
+    expect(connection, "OK", "MULTI");
+    expect(connection, "ERR WATCH inside MULTI is not allowed", "WATCH k");
+    expect(connection, "QUEUED", "PING");
+    expect(connection, "(nil)", "EXEC");
+    expect(connection, "OK", "WATCH k");
+    expect(connection, "OK", "UNWATCH");
+    expect(connection, "OK", "MULTI");
+    expect(connection, "QUEUED", "PING");
+    expect(connection, "[PONG]", "EXEC");
+}
+
 static void who_needs_none_of_its_keys_is_served(void **state) {
     (void)state;
     run_until_busy("while true do end", "1 k");
@@ -87,6 +101,7 @@ static void who_needs_none_of_its_keys_is_served(void **state) {
         expect(two[i], BUSY, "FLUSHALL");
         expect(two[i], "OK", "WATCH elsewhere");
         expect(two[i], "OK", "UNWATCH");
+        expect_watch_is_in_vain(two[i]);
     }
     expect(two[1], "OK", "SCRIPT KILL");
     expect_next_text(runner, KILLED, "the script");
@@ -122,21 +137,57 @@ static void one_without_keys_keeps_nobody_waiting_who_wants_every_shard(void **s
     expect_next_text(runner, KILLED, "the script");
 }
 
-/* SELECT is its session's, so the transaction stays on its worker, where nobody could say SCRIPT KILL. */
-static void one_that_can_not_leave_its_worker_is_ended(void **state) {
-    (void)state;
+/* CLIENT REPLY is its connection's, so the transaction stays on its worker, where nobody could kill it. */
+static void expect_ended_in_a_transaction(const char *script, const char *expected) {
     expect(two[0], "OK", "MULTI");
-    expect(two[0], "QUEUED", "SELECT 1");
-    expect_script(two[0], "QUEUED", "EVAL", "while true do end", "0");
+    expect(two[0], "QUEUED", "CLIENT REPLY ON");
+    expect(two[0], "QUEUED", "INCR k");
+    expect_queued(two[0], "EVAL", script, "1 k");
     redisReply *reply = redisCommand(two[0], "EXEC");
     assert_non_null(reply);
     char *text = reply_text(reply);
     leave_out_sums(text);
-    assert_non_null(strstr(text, KILLED));
+    if (strstr(text, expected) == NULL) fail_msg("%s instead of %s", text, expected);
     free(text);
     freeReplyObject(reply);
-    expect(two[0], "OK", "SELECT 0");
     expect(two[0], "PONG", "PING");
+}
+
+static void one_that_can_not_leave_its_worker_is_ended(void **state) {
+    (void)state;
+    expect_ended_in_a_transaction("while true do end", KILLED);
+    expect(two[1], "1", "GET k");
+}
+
+static void one_that_has_written_and_can_not_leave_its_worker_is_taken_back(void **state) {
+    (void)state;
+    expect(two[1], "OK", "SET k 5");
+    expect_ended_in_a_transaction("redis.call('incr', KEYS[1]) while true do end",
+                                  "BUSY A script took longer than busy-reply-threshold");
+    expect(two[1], "5", "GET k");
+}
+
+static void a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well(void **state) {
+    (void)state;
+    expect(two[0], "OK", "CLIENT SETINFO LIB-NAME library");
+    int64_t before = info_number(two[1], "long_commands_processed");
+    expect(two[0], "OK", "MULTI");
+    expect(two[0], "QUEUED", "CLIENT GETNAME");
+    expect(two[0], "QUEUED", "CLIENT SETNAME elsewhere");
+    expect(two[0], "QUEUED", "SELECT 1");
+    expect_queued(two[0], "EVAL",
+                  "local n = 0 while n < 1000000 do n = n + 1 end return redis.call('incr', KEYS[1])", "1 k");
+    expect(two[0], "[(nil), OK, OK, 1]", "EXEC");
+    await_info(two[1], "long_commands_processed", before + 1);
+    expect(two[0], "elsewhere", "CLIENT GETNAME");
+    expect(two[0], "1", "GET k");
+    expect(two[0], "OK", "SELECT 0");
+    expect(two[0], "(nil)", "GET k");
+    redisReply *reply = redisCommand(two[0], "CLIENT INFO");
+    assert_non_null(strstr(reply->str, " lib-name=library "));
+    freeReplyObject(reply);
+    expect(two[0], "RESET", "RESET");
+    await_info(two[1], "client_name_bytes", (int64_t)sizeof "library");
 }
 
 static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **state) {
@@ -183,34 +234,73 @@ static void run_for_ever(redisContext *connection, redisContext *other, const ch
     }
 }
 
+/* A server of its own, in which one that has written runs without end. */
+struct endless {
+    struct server *server;
+    redisContext *writer, *two[2];
+};
+
+static struct endless endless_begin(const char *script) {
+    struct endless own = {.server =
+                              server_start((const char *const[]){"--threads", "2", "--busy-reply-threshold",
+                                                                 "20", "--shutdown-timeout", "3600", NULL})};
+    own.writer = server_connect_to(own.server, 0);
+    for (int i = 0; i < 2; i++) own.two[i] = server_connect_to(own.server, i);
+    run_for_ever(own.writer, own.two[1], script, "k");
+    return own;
+}
+
 /* As the error of SCRIPT KILL promises: else it would be waited for, here for an hour. */
+static void endless_end(struct endless *own) {
+    assert_null(redisCommand(own->two[1], "SHUTDOWN NOSAVE"));
+    server_await_end(own->server);
+    assert_int_equal(server_stop(own->server), 0);
+    redisFree(own->writer);
+    for (int i = 0; i < 2; i++) redisFree(own->two[i]);
+}
+
+#define UNKILLABLE                                                                                           \
+    "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either "       \
+    "wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+
 static void one_that_has_written_is_not_killed_but_ended_by_shutdown_nosave(void **state) {
     (void)state;
-    struct server *own = server_start((const char *const[]){"--threads", "2", "--busy-reply-threshold", "20",
-                                                            "--shutdown-timeout", "3600", NULL});
-    redisContext *writer = server_connect_to(own, 0), *other = server_connect_to(own, 1);
-    run_for_ever(writer, other, "redis.call('set', KEYS[1], 1) while true do end", "k");
-    expect(other,
-           "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either "
-           "wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-           "SCRIPT KILL");
-    expect(other, BUSY, "GET k");
-    assert_null(redisCommand(other, "SHUTDOWN NOSAVE"));
-    server_await_end(own);
-    assert_int_equal(server_stop(own), 0);
-    redisFree(writer);
-    redisFree(other);
+    struct endless own = endless_begin("redis.call('set', KEYS[1], 1) while true do end");
+    expect(own.two[1], UNKILLABLE, "SCRIPT KILL");
+    expect(own.two[1], BUSY, "GET k");
+    endless_end(&own);
+}
+
+static void one_that_writes_with_every_shard_keeps_nobody_waiting(void **state) {
+    static const char *const scripts[] = {
+        "redis.call('keys', '*') redis.call('set', KEYS[1], 1) while true do end",
+        "redis.call('set', KEYS[1], 1) redis.call('keys', '*') redis.call('set', KEYS[1], 2) while true do "
+        "end",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        struct endless own = endless_begin(scripts[i]);
+        for (int j = 0; j < 2; j++) {
+            expect(own.two[j], "PONG", "PING");
+            assert_true(info_number(own.two[j], "uptime_in_seconds") >= 0);
+            expect(own.two[j], BUSY, "SET elsewhere 1");
+            expect(own.two[j], BUSY, "KEYS *");
+            expect_watch_is_in_vain(own.two[j]);
+            expect(own.two[j], UNKILLABLE, "SCRIPT KILL");
+        }
+        endless_end(&own);
+    }
 }
 
 /* It has begun again with a key that it had not declared, and then would go to a thread of long work; but
  * there is none left, so that it goes on where it is. */
 static void one_that_has_strayed_and_finds_no_thread_stays_on_its_worker(void **state) {
     static const char *const stray = "local n = redis.call('incr', 'stray') "
-                                     "for i = 1, 1000000 do n = n + 1 end return n";
+                                     "for i = 1, 100000 do n = n + 1 end return n";
     (void)state;
     struct server *own =
         server_start((const char *const[]){"--threads", "2", "--long-threads", "1", "--busy-reply-threshold",
-                                           "20", "--enable-debug-command", "yes", NULL});
+                                           "1000", "--enable-debug-command", "yes", NULL});
     redisContext *admin = server_connect_to(own, 0), *slow = server_connect_to(own, 0),
                  *one = server_connect_to(own, 1), *other = server_connect_to(own, 1);
     run_for_ever(slow, admin, "while true do end", "k");
@@ -224,7 +314,7 @@ static void one_that_has_strayed_and_finds_no_thread_stays_on_its_worker(void **
     expect(admin, "OK", "DEBUG RELEASE");
     redisReply *first = next_reply(one), *second = next_reply(other);
     assert_int_equal(second->type, REDIS_REPLY_ARRAY);
-    assert_int_equal(first->integer + second->element[0]->integer, 1000001 + 1000002);
+    assert_int_equal(first->integer + second->element[0]->integer, 100001 + 100002);
     freeReplyObject(first);
     freeReplyObject(second);
     expect(admin, "OK", "SCRIPT KILL");
@@ -244,9 +334,12 @@ int main(void) {
         FROM_THE_START(one_that_has_every_shard_keeps_nobody_waiting),
         FROM_THE_START(one_without_keys_keeps_nobody_waiting_who_wants_every_shard),
         FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
+        FROM_THE_START(one_that_has_written_and_can_not_leave_its_worker_is_taken_back),
+        FROM_THE_START(a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),
+        cmocka_unit_test(one_that_writes_with_every_shard_keeps_nobody_waiting),
         cmocka_unit_test(one_that_has_written_is_not_killed_but_ended_by_shutdown_nosave),
         cmocka_unit_test(one_that_has_strayed_and_finds_no_thread_stays_on_its_worker),
     };
