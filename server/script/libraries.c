@@ -9,6 +9,7 @@
 
 #include "shard/base/mutex.h"
 #include "copy.h"
+#include "names.h"
 #include "shebang.h"
 
 /* As many functions a library may have: what registers more does nothing else. */
@@ -21,6 +22,7 @@ struct shared_library {
     atomic_uint holders;
     size_t begin; /* of what is compiled, in its code */
     uint32_t capacity;
+    struct names names; /* of its functions; complete once it is loaded */
 };
 
 static struct shared_library *shared(const struct library *library) {
@@ -33,10 +35,16 @@ static void library_let_go(struct shared_library *library) {
         free(library->library.functions[i].name);
         free(library->library.functions[i].description);
     }
+    names_free(&library->names);
     free(library->library.functions);
     free(library->library.name);
     free(library->library.code);
     free(library);
+}
+
+static const char *function_name_at(const void *row, uint32_t number) {
+    const struct library_function *functions = row;
+    return functions[number].name;
 }
 
 static struct shared_library *library_make(const char *code, size_t length, char *error, size_t error_size) {
@@ -50,6 +58,7 @@ static struct shared_library *library_make(const char *code, size_t length, char
         library->library.name = copy_text(name, name_length);
         library->library.code = malloc(length);
         library->library.code_length = length;
+        library->names = (struct names){.name_at = function_name_at, .folds_case = true};
         if (library->library.name != NULL && library->library.code != NULL) {
             memcpy(library->library.code, code, length);
             return library;
@@ -65,13 +74,6 @@ static int compare_names(const char *name, size_t length, const char *other) {
     size_t other_length = strlen(other);
     int order = strncasecmp(name, other, length < other_length ? length : other_length);
     return order != 0 ? order : (length > other_length) - (length < other_length);
-}
-
-static const struct library_function *function_in(const struct library *library, const char *name,
-                                                  size_t length) {
-    for (uint32_t i = 0; i < library->function_count; i++)
-        if (compare_names(name, length, library->functions[i].name) == 0) return &library->functions[i];
-    return NULL;
 }
 
 /* ------------------------------------------------------------------ the set */
@@ -185,34 +187,39 @@ static bool is_named(const struct library *library, const char *name, size_t len
     return strlen(library->name) == length && memcmp(library->name, name, length) == 0;
 }
 
-static bool is_among(const struct library *library, struct shared_library *const *others, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        if (strcmp(library->name, others[i]->library.name) == 0) return true;
-    return false;
+static const char *library_name_at(const void *row, uint32_t number) {
+    struct shared_library *const *libraries = row;
+    return libraries[number]->library.name;
 }
 
 /* A name as those who bring it spell it. */
 static const char *spelled(const char *name, struct shared_library *const *added, uint32_t count) {
-    const struct library_function *function = NULL;
-    for (uint32_t i = 0; i < count && function == NULL; i++)
-        function = function_in(&added[i]->library, name, strlen(name));
-    return function == NULL ? name : function->name;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct library_function *functions = added[i]->library.functions;
+        uint32_t number = names_find(&added[i]->names, functions, name, strlen(name));
+        if (number != NAMES_NONE) return functions[number].name;
+    }
+    return name;
 }
 
 /* Today's set becomes what is kept of it, and these. Errors as Redis words them. */
 static const char *change(struct shared_library *const *added, uint32_t count, enum library_policy policy,
                           char *error, size_t error_size) {
     const char *twice = NULL, *wrong = NULL;
+    struct names names = {.name_at = library_name_at};
+    bool has_names = true;
+    for (uint32_t i = 0; i < count && has_names; i++)
+        has_names = names_add(&names, added[i]->library.name, strlen(added[i]->library.name), i);
     mutex_lock(&mutex);
     struct shared_set *before = set_today(), *after = NULL;
     uint32_t kept = 0, most = before == NULL ? 0 : before->set.library_count;
     struct library **libraries = malloc((most + count + 1) * sizeof *libraries);
-    if (before == NULL || libraries == NULL) {
+    if (before == NULL || libraries == NULL || !has_names) {
         wrong = "out of memory";
     } else {
         for (uint32_t i = 0; i < most && policy != LIBRARY_FLUSH && wrong == NULL; i++) {
             struct library *library = &shared(before->set.libraries[i])->library;
-            if (!is_among(library, added, count)) {
+            if (names_find(&names, added, library->name, strlen(library->name)) == NAMES_NONE) {
                 libraries[kept++] = library;
             } else if (policy == LIBRARY_APPEND) {
                 snprintf(error, error_size, "Library %s already exists", library->name);
@@ -229,6 +236,7 @@ static const char *change(struct shared_library *const *added, uint32_t count, e
     mutex_unlock(&mutex);
     if (after != NULL) libraries_let_go(&before->set);
     free(libraries);
+    names_free(&names);
     return wrong;
 }
 
@@ -327,9 +335,9 @@ static struct shelved *shelve(struct library_shelf *shelf, struct shared_library
 }
 
 static bool is_in(const struct library_set *set, const struct library *library) {
-    for (uint32_t i = 0; i < set->library_count; i++)
-        if (set->libraries[i] == library) return true;
-    return false;
+    const struct library **found =
+        bsearch(&library, set->libraries, set->library_count, sizeof *set->libraries, compare_libraries);
+    return found != NULL && *found == library;
 }
 
 /* Sees today's set, and lets go of what isn't in it any more. False when out of memory. */
@@ -367,7 +375,8 @@ struct loading {
 static const char *note_first(struct loading *loading, const struct script_function *function) {
     struct shared_library *library = loading->library;
     if (!shebang_is_name(function->name, function->name_length)) return SHEBANG_BAD_NAME;
-    if (function_in(&library->library, function->name, function->name_length) != NULL)
+    if (names_find(&library->names, library->library.functions, function->name, function->name_length) !=
+        NAMES_NONE)
         return "Function already exists in the library";
     if (loading->count == FUNCTIONS_MOST) return "too many functions in a library";
     if (loading->count == library->capacity) {
@@ -385,7 +394,8 @@ static const char *note_first(struct loading *loading, const struct script_funct
                                       .flags = function->flags};
     if (function->description != NULL)
         made->description = copy_text(function->description, function->description_length);
-    if (made->name == NULL || (function->description != NULL && made->description == NULL)) {
+    if (made->name == NULL || (function->description != NULL && made->description == NULL) ||
+        !names_add(&library->names, function->name, function->name_length, loading->count)) {
         free(made->name);
         free(made->description);
         return "out of memory";
@@ -398,9 +408,9 @@ static const char *note_first(struct loading *loading, const struct script_funct
 static const char *note_function(void *context, const struct script_function *function) {
     struct loading *loading = context;
     if (loading->is_first) return note_first(loading, function);
-    const struct library *library = &loading->library->library;
-    const struct library_function *known = function_in(library, function->name, function->name_length);
-    int *place = known == NULL ? NULL : &loading->functions[known - library->functions];
+    uint32_t number = names_find(&loading->library->names, loading->library->library.functions,
+                                 function->name, function->name_length);
+    int *place = number == NAMES_NONE ? NULL : &loading->functions[number];
     if (place == NULL || *place != 0) return "the library registers other functions than before";
     *place = function->function;
     return NULL;
@@ -525,6 +535,7 @@ struct restored {
     struct shared_library *libraries[LIBRARIES_MOST];
     int *functions[LIBRARIES_MOST];
     uint32_t count;
+    struct names names;
 };
 
 /* Reads and loads one library of a payload after the other. */
@@ -539,7 +550,8 @@ static const char *restore_all(struct library_shelf *shelf, const char *payload,
         free(code);
         if (restored->count == LIBRARIES_MOST) return "too many libraries";
         if (library == NULL) return error;
-        if (is_among(&library->library, restored->libraries, restored->count)) {
+        const char *name = library->library.name;
+        if (names_find(&restored->names, restored->libraries, name, strlen(name)) != NAMES_NONE) {
             snprintf(error, error_size, "Library '%s' already exists", library->library.name);
             library_let_go(library);
             return error;
@@ -548,6 +560,10 @@ static const char *restore_all(struct library_shelf *shelf, const char *payload,
         if (functions == NULL) {
             library_let_go(library);
             return error;
+        }
+        if (!names_add(&restored->names, name, strlen(name), restored->count)) {
+            unload(shelf, library, functions);
+            return "out of memory";
         }
         restored->libraries[restored->count] = library;
         restored->functions[restored->count++] = functions;
@@ -561,6 +577,7 @@ const char *library_restore(struct library_shelf *shelf, const char *payload, si
     if (!dump_is_valid(payload, length)) return "DUMP payload version or checksum are wrong";
     struct restored *restored = calloc(1, sizeof *restored);
     if (restored == NULL) return "out of memory";
+    restored->names.name_at = library_name_at;
     const char *wrong = restore_all(shelf, payload, length, run, restored, error, error_size);
     if (wrong == NULL) wrong = change(restored->libraries, restored->count, policy, error, error_size);
     for (uint32_t i = 0; i < restored->count; i++) {
@@ -569,6 +586,7 @@ const char *library_restore(struct library_shelf *shelf, const char *payload, si
         else
             (void)shelve(shelf, restored->libraries[i], restored->functions[i]);
     }
+    names_free(&restored->names);
     free(restored);
     return wrong;
 }
