@@ -228,20 +228,21 @@ void reply_bulk_format(struct reply *reply, const char *format, ...) {
     free(text);
 }
 
-void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner,
-                          void (*release)(void *)) {
-    if (!references_room(reply, 1)) {
-        release(owner);
-        return;
-    }
-    line_write(reply, '$', (int64_t)length);
-    if (reply->is_broken) {
+void reply_raw_reference(struct reply *reply, const char *data, size_t length, void *owner,
+                         void (*release)(void *)) {
+    if (reply->is_broken || !references_room(reply, 1)) {
         release(owner);
         return;
     }
     reply->references[reply->reference_count++] =
         (struct reply_reference){reply->length, data, length, owner, release};
     reply->referenced_bytes += length;
+}
+
+void reply_bulk_reference(struct reply *reply, const char *data, size_t length, void *owner,
+                          void (*release)(void *)) {
+    line_write(reply, '$', (int64_t)length);
+    reply_raw_reference(reply, data, length, owner, release);
     reply_raw(reply, "\r\n", 2);
 }
 

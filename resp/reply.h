@@ -107,5 +107,8 @@ bool reply_is_one(const struct reply *reply, size_t mark);
 void reply_append(struct reply *reply, struct reply *other);
 /* Bytes that are RESP already. */
 void reply_raw(struct reply *reply, const char *data, size_t length);
+/* Likewise by reference, as reply_bulk_reference. */
+void reply_raw_reference(struct reply *reply, const char *data, size_t length, void *owner,
+                         void (*release)(void *));
 
 #endif

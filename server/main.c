@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shard/keyspace.h"
+#include "server/broadcast/channels.h"
 #include "server/client/client_limit.h"
 #include "server/client/listeners.h"
 #include "server/client/serve.h"
@@ -166,7 +167,7 @@ static enum served serve(struct listening *listening) {
     if (signals < 0 || !keyspace) return SERVED_NOT;
     limit_start(keyspace);
     client_limit_start();
-    if (!interest_start(keyspace) || !slow_scripts_start(keyspace)) return SERVED_NOT;
+    if (!interest_start(keyspace) || !slow_scripts_start(keyspace) || !channels_start()) return SERVED_NOT;
     blocking_start(keyspace);
     watch_start(keyspace);
     listening_may_change(listening);

@@ -1,127 +1,59 @@
 #include "monitor.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/base/mutex.h"
 #include "server/base/clock.h"
 #include "server/config/config.h"
-#include "server/base/log.h"
+#include "news.h"
 
 _Atomic uint32_t monitor_count;
 
-/* Memory of lines that may wait in one worker's mailbox, as Redis's hard limit for subscribers. */
-#define MAIL_MOST ((size_t)32 * 1024 * 1024)
-/* From here on a line is sent from the one place where it is, rather than copied for each monitor. */
-#define SHARE_LEAST 4096
-
-/* What all monitors are sent. */
-struct line {
-    _Atomic uint32_t holders;
-    size_t length;
-    char *text;
-};
-
-/* A line on its way to another worker's monitors. */
-struct delivery {
-    struct message message;
-    struct line *line;
-};
-
-/* With what the allocator adds to each of three. The line itself may be others' as well. */
-static size_t delivery_bytes(const struct line *line) {
-    return sizeof(struct delivery) + sizeof *line + line->length + 3 * sizeof(max_align_t);
-}
-
-static void line_release(void *owner) {
-    struct line *line = owner;
-    if (atomic_fetch_sub(&line->holders, 1) > 1) return;
-    free(line->text);
-    free(line);
-}
+static struct {
+    struct mutex mutex;
+    struct audience audience GUARDED_BY(&mutex);
+} monitors = {.mutex = MUTEX_INITIALIZER};
 
 /* ------------------------------------------------------------------ the monitors */
 
 bool monitor_add(struct worker *worker, struct task *task) {
-    uint32_t count = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed);
-    if (task->session.is_monitor) return true;
-    if (count == worker->monitor_capacity) {
-        uint32_t capacity = count == 0 ? 4 : count * 2;
-        struct task **monitors = realloc(worker->monitors, capacity * sizeof(struct task *));
-        if (monitors == NULL) return false;
-        worker->monitors = monitors;
-        worker->monitor_capacity = capacity;
+    struct session *session = &task->session;
+    if (session_is_monitor(session)) return true;
+    struct hearer *hearer = session_subscriptions(session) == NULL ? NULL : malloc(sizeof *hearer);
+    bool is_counted = false;
+    if (hearer != NULL) {
+        hearer->task = task;
+        mutex_lock(&monitors.mutex);
+        is_counted = audience_count(&monitors.audience, worker, hearer, NULL, 0);
+        if (is_counted && hearer->part->counted == 1)
+            atomic_store(&worker->news_missed, false); /* none that is here now has missed any */
+        mutex_unlock(&monitors.mutex);
     }
-    if (count == 0)
-        atomic_store(&worker->monitors_miss_lines, false); /* none that is here now has missed any */
-    task->session.is_monitor = true;
-    task->session.monitor_place = count;
-    worker->monitors[count] = task;
-    atomic_fetch_add(&worker->monitor_count, 1);
+    if (!is_counted) {
+        free(hearer);
+        session_subscriptions_trim(session);
+        return false;
+    }
+    hearer_enter(hearer);
+    session->subscriptions->monitor = hearer;
     atomic_fetch_add(&monitor_count, 1);
     return true;
 }
 
-/* The last one takes its place. */
-void monitor_forget(struct worker *worker, struct task *task) {
-    if (!task->session.is_monitor) return;
-    uint32_t place = task->session.monitor_place;
-    struct task *last = worker->monitors[atomic_fetch_sub(&worker->monitor_count, 1) - 1];
-    worker->monitors[place] = last;
-    last->session.monitor_place = place;
-    task->session.is_monitor = false;
+void monitor_forget(struct task *task) {
+    struct session *session = &task->session;
+    if (!session_is_monitor(session)) return;
+    struct hearer *hearer = session->subscriptions->monitor;
+    mutex_lock(&monitors.mutex);
+    audience_discount(&monitors.audience, hearer);
+    mutex_unlock(&monitors.mutex);
+    hearer_leave(hearer);
+    free(hearer);
+    session->subscriptions->monitor = NULL;
+    session_subscriptions_trim(session);
     atomic_fetch_sub(&monitor_count, 1);
-}
-
-/* ------------------------------------------------------------------ from worker to worker */
-
-static void push_to(struct task *task, struct line *line) {
-    enum reply_mode mode = task->session.reply_mode;
-    if (mode == REPLY_OFF || mode == REPLY_SKIP) return;
-    if (line->length < SHARE_LEAST) {
-        task->functions->push(task, line->text, line->length);
-        return;
-    }
-    atomic_fetch_add(&line->holders, 1);
-    task->functions->push_reference(task, line->text, line->length, line, line_release);
-}
-
-/* From the last to the first: one that is closed for owing too much is replaced by one that has the line
- * already. */
-static void push_to_own(struct worker *worker, struct line *line, const struct task *except) {
-    for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
-        if (worker->monitors[i] != except) push_to(worker->monitors[i], line);
-}
-
-static void close_own(struct worker *worker) {
-    log_write(LOG_WARNING, "Closing the monitors of worker %u: it was too busy to take all lines for them",
-              worker->number);
-    for (uint32_t i = atomic_load_explicit(&worker->monitor_count, memory_order_relaxed); i-- > 0;)
-        worker->monitors[i]->functions->close(worker->monitors[i], "monitor missed lines");
-}
-
-static void line_arrived(struct worker *worker, struct message *message) {
-    struct delivery *delivery = (struct delivery *)message;
-    struct line *line = delivery->line;
-    atomic_fetch_sub(&worker->monitor_mail, delivery_bytes(line));
-    if (atomic_exchange(&worker->monitors_miss_lines, false)) close_own(worker);
-    push_to_own(worker, line, NULL);
-    line_release(line);
-    free(delivery);
-}
-
-static void send_to(struct worker *worker, struct line *line) {
-    size_t before = atomic_fetch_add(&worker->monitor_mail, delivery_bytes(line));
-    struct delivery *delivery = before > MAIL_MOST ? NULL : malloc(sizeof *delivery);
-    if (delivery == NULL) {
-        atomic_fetch_sub(&worker->monitor_mail, delivery_bytes(line));
-        atomic_store(&worker->monitors_miss_lines, true); /* the next one to arrive tells */
-        return;
-    }
-    *delivery = (struct delivery){.message.handle = line_arrived, .line = line};
-    atomic_fetch_add(&line->holders, 1);
-    worker_send(worker, &delivery->message);
 }
 
 /* ------------------------------------------------------------------ a line */
@@ -158,37 +90,19 @@ static void line_write(struct reply *text, const struct task *task, uint32_t dat
     reply_raw(text, "\r\n", 2);
 }
 
-/* Takes over the text's bytes, but not the room behind them: it may be many times as large, and many lines
- * may wait. */
-static struct line *line_create(struct reply *text) {
-    struct line *line = text->is_broken ? NULL : malloc(sizeof *line);
-    if (line == NULL) return NULL;
-    char *fitting = realloc(text->data, text->length);
-    if (fitting != NULL) text->data = fitting;
-    atomic_init(&line->holders, 1);
-    line->text = text->data;
-    line->length = text->length;
-    text->data = NULL;
-    return line;
-}
-
-void monitor_feed(struct worker *worker, struct task *task, uint32_t database, const char *origin,
-                  const struct bulk *arguments, uint32_t count, struct reply *own) {
+void monitor_feed(struct task *task, uint32_t database, const char *origin, const struct bulk *arguments,
+                  uint32_t count, struct reply *own) {
     struct reply text;
     reply_init(&text, 2);
     line_write(&text, task, database, origin, arguments, count);
-    struct line *line = line_create(&text);
+    struct payload *line = text.is_broken ? NULL : payload_create(text.length);
+    if (line != NULL) payload_append(line, text.data, text.length);
     reply_free(&text);
-    if (line != NULL && task->session.is_monitor && own != NULL) reply_raw(own, line->text, line->length);
-    for (uint32_t i = 0; i < worker_count(); i++) {
-        struct worker *other = worker_at(i);
-        if (atomic_load(&other->monitor_count) == 0) continue;
-        if (line == NULL)
-            atomic_store(&other->monitors_miss_lines, true); /* rather than the client its answer */
-        else if (other == worker)
-            push_to_own(worker, line, task);
-        else
-            send_to(other, line);
-    }
-    if (line != NULL) line_release(line);
+    if (line != NULL && session_is_monitor(&task->session) && own != NULL)
+        reply_raw(own, line->bytes, line->length);
+    mutex_lock(&monitors.mutex);
+    news_send_or_close(line, &monitors.audience, task);
+    mutex_unlock(&monitors.mutex);
+    if (line != NULL) payload_release(line);
+    news_wake();
 }

@@ -61,7 +61,7 @@ uint64_t clients_memory_of(const struct worker *worker) {
     return counter_read(&worker->connection_count) * sizeof(struct connection) +
            counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
            loop_kept(worker->loop) + counter_read(&worker->wait_bytes) + counter_read(&worker->name_bytes) +
-           atomic_load_explicit(&worker->monitor_mail, memory_order_relaxed);
+           atomic_load_explicit(&worker->news_bytes, memory_order_relaxed);
 }
 
 uint64_t clients_memory(void) {

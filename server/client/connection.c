@@ -124,7 +124,8 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
     connection->task.session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     connection->task.session.protocol = 2;
     connection->task.session.is_authenticated = !config_has_password();
-    connection->created = connection->last_active = worker->now_monotonic;
+    connection->last_active = worker->now_monotonic;
+    connection->created = (uint32_t)(worker->now_monotonic / 1000);
     request_parser_init(&connection->parser);
     clients_add(connection);
     counter_add(&worker->connections_total, 1);
@@ -232,9 +233,10 @@ void connection_check(struct connection *connection) {
         if (idle > CLOSING_MS) connection_close(connection, "took too long to read its last replies");
         return;
     }
-    /* What waits for us rather than for the client isn't idle, nor is a monitor. */
+    /* What waits for us rather than for the client isn't idle, nor is one that listens. */
     bool waits = connection->state == CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
-    if (timeout > 0 && idle > timeout * 1000 && waits && !connection->task.session.is_monitor) {
+    bool listens = connection->task.session.subscriptions != NULL;
+    if (timeout > 0 && idle > timeout * 1000 && waits && !listens) {
         connection_close(connection, "idle");
         return;
     }
@@ -366,15 +368,20 @@ void connection_sendable(struct connection *connection) {
 
 /* ------------------------------------------------------------------ outside of its own requests */
 
+/* While it runs, behind the replies that it has so far. */
 void connection_push(struct connection *connection, const char *data, size_t length) {
-    if (!connection_is_ending(connection) && output_append(connection, data, length) &&
-        !connection->stream.is_sending)
+    if (connection->state == CONNECTION_RUNNING)
+        reply_raw(&connection->worker->frame->reply, data, length);
+    else if (!connection_is_ending(connection) && output_append(connection, data, length) &&
+             !connection->stream.is_sending)
         clients_flush_later(connection);
 }
 
 void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
                                void (*release)(void *)) {
-    if (connection_is_ending(connection))
+    if (connection->state == CONNECTION_RUNNING)
+        reply_raw_reference(&connection->worker->frame->reply, data, length, owner, release);
+    else if (connection_is_ending(connection))
         release(owner);
     else if (output_append_reference(connection, data, length, owner, release) &&
              !connection->stream.is_sending)

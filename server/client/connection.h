@@ -70,6 +70,7 @@ struct connection {
     bool is_unlinked : 1;        /* no longer among the worker's connections */
     bool is_resolving_close : 1; /* being closed while running */
     bool is_leaving : 1;         /* is going to be another worker's: not read here any more */
+    uint32_t created;            /* monotonic s */
     size_t request_bytes;        /* a parked request's bytes at the head of input */
     struct task task;            /* what its requests are run for */
     struct request_parser parser;
@@ -82,8 +83,8 @@ struct connection {
     size_t output_bytes; /* of the blocks, with what they refer to and have not sent */
     /* those with output from outside their own requests, sent at the turn's end */
     struct connection *flush_next;
-    int64_t soft_limit_since;     /* monotonic ms when output passed the soft limit; 0: it hasn't */
-    int64_t created, last_active; /* monotonic ms */
+    int64_t soft_limit_since; /* monotonic ms when output passed the soft limit; 0: it hasn't */
+    int64_t last_active;      /* monotonic ms */
     uint64_t bytes_in, bytes_out;
     union {
         /* of what had arrived at the last call, still to be received; until CLOSING */

@@ -74,14 +74,15 @@ bool connection_is_local(const struct connection *connection) {
     return connection->stream.is_unix || listen_peer_is_local(connection->stream.fd);
 }
 
-#define FLAGS_MOST 12
+#define FLAGS_MOST 13
 
 /* Redis's letters for what is special about a client. */
 static void flags_write(const struct connection *connection, char out[FLAGS_MOST]) {
     const struct session *session = &connection->task.session;
     const struct transaction *transaction = session->transaction;
     size_t length = 0;
-    if (session->is_monitor) out[length++] = 'O';
+    if (session_is_monitor(session)) out[length++] = 'O';
+    if (session_is_subscriber(session)) out[length++] = 'P';
     if (transaction != NULL && transaction->is_open) out[length++] = 'x';
     if (connection->task.park_reason == PARK_ON_PAUSE || connection->task.park_reason == PARK_ON_KEY)
         out[length++] = 'b';
@@ -122,6 +123,8 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     const struct request_parser *parser = &connection->parser;
     const struct client_library *library = session->library == NULL ? &unknown : session->library;
     const struct transaction *transaction = session->transaction;
+    static const uint32_t none[CHANNEL_KINDS];
+    const uint32_t *counts = session->subscriptions == NULL ? none : session->subscriptions->counts;
     bool is_queueing = transaction != NULL && transaction->is_open;
     char peer[TASK_ADDRESS], local[TASK_ADDRESS], flags[FLAGS_MOST];
     connection_peer(connection, peer, sizeof peer);
@@ -139,11 +142,13 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     int length = snprintf(
         out, size,
         "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%.*s age=%" PRId64 " idle=%" PRId64
-        " flags=%s db=%" PRIu32 " sub=0 psub=0 ssub=0 multi=%" PRId64 " qbuf=%zu qbuf-free=%zu argv-mem=%zu "
+        " flags=%s db=%" PRIu32 " sub=%" PRIu32 " psub=%" PRIu32 " ssub=%" PRIu32 " multi=%" PRId64
+        " qbuf=%zu qbuf-free=%zu argv-mem=%zu "
         "multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%zu"
         " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
         session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
-        (now - connection->created) / 1000, (now - connection->last_active) / 1000, flags, session->database,
+        now / 1000 - connection->created, (now - connection->last_active) / 1000, flags, session->database,
+        counts[CHANNEL], counts[CHANNEL_PATTERN], counts[CHANNEL_SHARD],
         is_queueing ? (int64_t)transaction->count : -1, input, input_free, arguments,
         transaction == NULL ? 0 : transaction->bytes, blocks, owed, connection_memory(connection),
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",

@@ -59,11 +59,16 @@ static size_t memory_owed(const struct connection *connection) {
     return connection->output_bytes + connection->stream.kept;
 }
 
+static const struct output_limit *limit_of(const struct connection *connection) {
+    bool listens = session_is_subscriber(&connection->task.session);
+    return &config.output_limits[listens ? OUTPUT_PUBSUB : OUTPUT_NORMAL];
+}
+
 bool output_check(struct connection *connection) {
-    int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed);
-    int64_t soft = atomic_load_explicit(&config.client_output_buffer_limit_soft, memory_order_relaxed);
-    int64_t seconds =
-        atomic_load_explicit(&config.client_output_buffer_limit_soft_seconds, memory_order_relaxed);
+    const struct output_limit *limit = limit_of(connection);
+    int64_t hard = atomic_load_explicit(&limit->hard, memory_order_relaxed);
+    int64_t soft = atomic_load_explicit(&limit->soft, memory_order_relaxed);
+    int64_t seconds = atomic_load_explicit(&limit->soft_seconds, memory_order_relaxed);
     size_t owed = memory_owed(connection);
     int64_t now = connection->worker->now_monotonic;
     bool is_over_soft = soft > 0 && owed > (size_t)soft;
@@ -90,7 +95,7 @@ void output_refuse(struct connection *connection) {
 /* And a turn's share, for the replies before the one that is too long: they may be sent at once. */
 size_t output_room(const struct connection *connection) {
     size_t room = SIZE_MAX - OUTPUT_SHARE;
-    int64_t hard = atomic_load_explicit(&config.client_output_buffer_limit_hard, memory_order_relaxed),
+    int64_t hard = atomic_load_explicit(&limit_of(connection)->hard, memory_order_relaxed),
             all = clients_memory_most();
     size_t owed = memory_owed(connection);
     if (hard > 0) room = (size_t)hard > owed ? (size_t)hard - owed : 0;

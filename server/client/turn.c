@@ -100,6 +100,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     counter_add(&worker->turns, 1);
     atomic_store_explicit(&worker->clients->turning_since, worker->now_monotonic, memory_order_relaxed);
     worker_read_mail(worker);
+    worker_read_news(worker);
     uint32_t ready = worker->clients->ready.count;
     dispatch_enter(worker);
     worker->clients->is_inside = true;
@@ -109,6 +110,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     worker->clients->is_inside = false;
     int next = dispatch_timers(worker, is_idle);
     sweep_tick(worker);
+    worker_read_news(worker);
     flush(worker);
     client_limit_check(worker);
     balance_turn(worker);

@@ -258,7 +258,11 @@ struct command {
     session_function *session;
     walk_function *walk;
     worker_function *worker;
-    bool is_question;  /* `visit` only looks: in a transaction it goes before the others, else behind them */
+    bool is_question; /* `visit` only looks: in a transaction it goes before the others, else behind them */
+    bool is_for_subscribers; /* with RESP2, too, where they may do little else */
+    bool publishes;          /* others may be told something by it, if it is no script */
+    bool answers_each; /* of its arguments has an answer of its own (SUBSCRIBE): those it tells of come even
+                        * to a client that wants no replies */
     bool runs_at_once; /* not queued by a transaction that is open (EXEC, QUIT) */
     check_function *check;
     visit_function *visit;

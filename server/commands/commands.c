@@ -31,6 +31,7 @@
     EACH(geo_commands) \
     EACH(hyperloglog_commands) \
     EACH(transactions_commands) \
+    EACH(pubsub_commands) \
     EACH(scripts_commands) \
     EACH(functions_commands) \
     EACH(connection_commands) \

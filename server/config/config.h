@@ -31,6 +31,8 @@ enum maxmemory_policy {
     POLICY_NOEVICTION,
 };
 
+enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
+
 /* Present values: a field for each number, boolean and choice of rows.h, named as in the file with '_' for
  * '-'. What is text or list there, config_text gives. */
 #define FIELD_OF_NUMBER(name, field, ...) _Atomic int64_t field;
@@ -47,9 +49,10 @@ enum maxmemory_policy {
 #define VALUE_NUMBER(...)
 struct config {
 #include "rows.h"
-    /* Of client-output-buffer-limit: class normal. */
-    _Atomic int64_t client_output_buffer_limit_hard, client_output_buffer_limit_soft;
-    _Atomic int64_t client_output_buffer_limit_soft_seconds;
+    /* client-output-buffer-limit, by class. */
+    struct output_limit {
+        _Atomic int64_t hard, soft, soft_seconds;
+    } output_limits[OUTPUT_CLASSES];
 };
 #undef FIELD_OF_NUMBER
 extern struct config config;

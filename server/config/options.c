@@ -122,14 +122,14 @@ static bool compose_percentiles(const struct bulk *words, int count, const char 
     return true;
 }
 
-struct output_limit {
+struct output_limit_read {
     long long hard, soft, soft_seconds;
 };
 /* Redis calls the class "slave" when it answers, and takes both words. */
 static const char *const output_class_names[] = {"normal", "slave", "pubsub"};
 #define OUTPUT_LIMITS_FORMAT "normal %lld %lld %lld slave %lld %lld %lld pubsub %lld %lld %lld"
 
-static void output_limits_read(const char *text, struct output_limit limits[3]) {
+static void output_limits_read(const char *text, struct output_limit_read limits[OUTPUT_CLASSES]) {
     int read = sscanf(text, OUTPUT_LIMITS_FORMAT, &limits[0].hard, &limits[0].soft, &limits[0].soft_seconds,
                       &limits[1].hard, &limits[1].soft, &limits[1].soft_seconds, &limits[2].hard,
                       &limits[2].soft, &limits[2].soft_seconds);
@@ -140,20 +140,21 @@ static void output_limits_read(const char *text, struct output_limit limits[3]) 
 /* Any of the classes, each with three numbers; the others stay as they are. */
 static bool compose_output_limits(const struct bulk *words, int count, const char *present, char *out,
                                   char *why) {
-    struct output_limit limits[3] = {{0}};
+    struct output_limit_read limits[OUTPUT_CLASSES] = {{0}};
     if (count % 4 != 0) return refuse(why, "Wrong number of arguments in buffer limit configuration.");
     output_limits_read(present, limits);
     for (int i = 0; i < count; i += 4) {
         int class = 0;
-        while (class < 3 && !word_is(&words[i], output_class_names[class])) class ++;
-        if (word_is(&words[i], "replica")) class = 1;
-        if (class == 3) return refuse(why, "Invalid client class specified in buffer limit configuration.");
+        while (class < OUTPUT_CLASSES && !word_is(&words[i], output_class_names[class])) class ++;
+        if (word_is(&words[i], "replica")) class = OUTPUT_REPLICA;
+        if (class == OUTPUT_CLASSES)
+            return refuse(why, "Invalid client class specified in buffer limit configuration.");
         int64_t hard, soft, seconds;
         if (!memory_parse(words[i + 1].data, words[i + 1].length, &hard) ||
             !memory_parse(words[i + 2].data, words[i + 2].length, &soft) ||
             !number_parse(words[i + 3].data, words[i + 3].length, &seconds) || seconds < 0)
             return refuse(why, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
-        limits[class] = (struct output_limit){hard, soft, seconds};
+        limits[class] = (struct output_limit_read){hard, soft, seconds};
     }
     snprintf(out, VALUE_SIZE, OUTPUT_LIMITS_FORMAT, limits[0].hard, limits[0].soft, limits[0].soft_seconds,
              limits[1].hard, limits[1].soft, limits[1].soft_seconds, limits[2].hard, limits[2].soft,
@@ -163,12 +164,14 @@ static bool compose_output_limits(const struct bulk *words, int count, const cha
 
 static bool apply_output_limits(const char *value, char *why) {
     (void)why;
-    struct output_limit limits[3] = {{0}};
+    struct output_limit_read limits[OUTPUT_CLASSES] = {{0}};
     output_limits_read(value, limits);
-    atomic_store_explicit(&config.client_output_buffer_limit_hard, limits[0].hard, memory_order_relaxed);
-    atomic_store_explicit(&config.client_output_buffer_limit_soft, limits[0].soft, memory_order_relaxed);
-    atomic_store_explicit(&config.client_output_buffer_limit_soft_seconds, limits[0].soft_seconds,
-                          memory_order_relaxed);
+    for (int i = 0; i < OUTPUT_CLASSES; i++) {
+        struct output_limit *limit = &config.output_limits[i];
+        atomic_store_explicit(&limit->hard, limits[i].hard, memory_order_relaxed);
+        atomic_store_explicit(&limit->soft, limits[i].soft, memory_order_relaxed);
+        atomic_store_explicit(&limit->soft_seconds, limits[i].soft_seconds, memory_order_relaxed);
+    }
     return true;
 }
 

@@ -50,8 +50,8 @@ void feed_monitors(const struct execution *execution, bool hears_itself) {
     if ((execution->call.command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) != 0) return;
     const struct bulk *shown = arguments_shown(&execution->call, &copy);
     if (shown != NULL)
-        monitor_feed(execution->worker, execution->task, execution->task->session.database, NULL, shown,
-                     execution->call.count, hears_itself ? execution->reply : NULL);
+        monitor_feed(execution->task, execution->task->session.database, NULL, shown, execution->call.count,
+                     hears_itself ? execution->reply : NULL);
     free(copy);
 }
 

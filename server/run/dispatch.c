@@ -17,6 +17,8 @@
 #include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/broadcast/monitor.h"
+#include "server/broadcast/news.h"
+#include "server/broadcast/subscriptions.h"
 #include "server/command/command_table.h"
 #include "server/observe/statistics.h"
 #include "account.h"
@@ -53,7 +55,9 @@ bool dispatch_attach(struct worker *worker, struct keyspace *keyspace) {
     worker->dispatcher = dispatcher;
     worker->frame = frame_create(keyspace);
     if (worker->frame != NULL) worker->lane = worker->frame->lane;
-    if (worker->frame != NULL && dispatcher->statistics != NULL && dispatcher->shard_queues != NULL)
+    bool is_attached = subscriptions_attach(worker);
+    if (is_attached && worker->frame != NULL && dispatcher->statistics != NULL &&
+        dispatcher->shard_queues != NULL)
         return true;
     dispatch_detach(worker);
     return false;
@@ -93,6 +97,8 @@ void dispatch_free(struct worker *worker) {
     worker->dispatcher = NULL;
     frame_free(worker->frame);
     worker->frame = NULL;
+    news_abandon(worker);
+    subscriptions_detach(worker);
 }
 
 void dispatch_enter(struct worker *worker) {
@@ -152,10 +158,14 @@ static __attribute__((noinline)) bool answer(struct execution *execution, struct
 
 static __attribute__((noinline)) enum outcome run_without_keys(struct execution *execution) {
     const struct command *command = execution->call.command;
+    bool may_publish = command->run != NULL || command->publishes;
+    if (may_publish && !may_tell(execution)) return OUTCOME_PARKED;
     if (command->run != NULL) return command->run(execution);
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
+    execution->answers_several = command->answers_each;
     execute_without_shards(execution);
+    if (command->publishes) news_wake();
     return OUTCOME_DONE;
 }
 
@@ -172,10 +182,10 @@ static enum outcome run_command(struct execution *execution) {
     return run_with_scope(execution);
 }
 
-/* CLIENT REPLY: drops what was written since mark, or not. */
-static void apply_reply_mode(struct session *session, struct reply *reply, size_t mark) {
+/* CLIENT REPLY: drops what was written since mark, or not. What tells of subscriptions stays. */
+static void apply_reply_mode(struct session *session, struct reply *reply, size_t mark, bool is_push) {
     if (session->reply_mode == REPLY_ON) return;
-    reply_truncate(reply, mark);
+    if (!is_push) reply_truncate(reply, mark);
     if (session->reply_mode == REPLY_SKIP) session->reply_mode = REPLY_ON;
     if (session->reply_mode == REPLY_SKIP_NEXT) session->reply_mode = REPLY_SKIP;
 }
@@ -197,7 +207,8 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->blocked = NULL;
     execution->refusal = NULL;
     execution->is_rejected = execution->is_errands = execution->stays = execution->scripts_write =
-        execution->begins_again = execution->begins_elsewhere = execution->is_short_of_memory = false;
+        execution->begins_again = execution->begins_elsewhere = execution->is_short_of_memory =
+            execution->answers_several = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;
@@ -220,6 +231,7 @@ static void expect_one_reply(const struct execution *execution, size_t mark) {
         return; /* looking at all of it would cost as much as a small request */
 #endif
     if (execution->reply->is_broken || session->reply_mode != REPLY_ON || session->closes_after_reply) return;
+    if (execution->answers_several && execution->reply->length > mark) return;
     if (execution->reply->length == mark && (execution->call.command->flags & COMMAND_MAY_BE_SILENT) != 0)
         return;
     assert(reply_is_one(execution->reply, mark));
@@ -248,7 +260,7 @@ static enum outcome queue_request(struct execution *execution, size_t mark) {
     execution->frame->boundary_task = NULL;
     if (transaction_queue(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
     if (execution->is_rejected) account(execution);
-    apply_reply_mode(&execution->task->session, execution->reply, mark);
+    apply_reply_mode(&execution->task->session, execution->reply, mark, false);
     return OUTCOME_DONE;
 }
 
@@ -283,7 +295,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         if (call->command != NULL) statistics_count_rejected(dispatcher->statistics, call->command);
         transaction_refused(&execution, mark);
         statistics_count_error(reply->error_code, 1);
-        apply_reply_mode(session, reply, mark);
+        apply_reply_mode(session, reply, mark, false);
         return OUTCOME_DONE;
     }
     task->last_command = (uint16_t)(call->command->id + 1);
@@ -307,7 +319,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     bool is_monitored = monitor_is_on() && !has_waited && !execution.is_rejected && !execution.is_errands;
     bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF &&
                         session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
-    apply_reply_mode(session, reply, mark);
+    apply_reply_mode(session, reply, mark, call->command->answers_each);
     if (is_monitored) feed_monitors(&execution, hears_itself);
     return OUTCOME_DONE;
 }
@@ -317,7 +329,8 @@ void dispatch_forget(struct worker *worker, struct task *task) {
     task_queue_remove(task);
     closer_give_up(worker, task);
     if (frame->boundary_task == task) frame->boundary_task = NULL;
-    monitor_forget(worker, task);
+    monitor_forget(task);
+    subscriptions_forget(worker, task);
     transaction_end(worker, task);
     struct under_way *under_way = task->under_way;
     if (under_way == NULL) return;

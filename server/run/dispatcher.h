@@ -78,6 +78,7 @@ struct execution {
     bool begins_elsewhere;   /* or takes too long for this thread */
     bool is_short_of_memory; /* of its commands those are refused that may need some */
     bool stays;              /* there was no memory for that */
+    bool answers_several;    /* to one request: each of its arguments, or of its commands', has one */
 };
 
 /* Of what has keys: whether it needs their shards for itself. With both functions it does if it has a second

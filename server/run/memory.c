@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include "server/broadcast/news.h"
 #include "server/task/transaction.h"
 #include "park.h"
 
@@ -8,6 +9,13 @@ bool retire_less(struct execution *execution) {
     if (lane_is_inside(lane)) lane_leave(lane);
     lane_reclaim(lane);
     if (!must_not_retire(execution)) return true;
+    task_queue_append(&execution->dispatcher->congested, execution->task);
+    task_park(execution->task, PARK_ON_MEMORY);
+    return false;
+}
+
+bool may_tell(struct execution *execution) {
+    if (!news_is_congested()) return true;
     task_queue_append(&execution->dispatcher->congested, execution->task);
     task_park(execution->task, PARK_ON_MEMORY);
     return false;

@@ -17,6 +17,8 @@ static inline bool must_not_retire(const struct execution *execution) {
 static inline bool may_retire(struct execution *execution) {
     return !must_not_retire(execution) || retire_less(execution);
 }
+/* Likewise what publishes, while workers haven't read what was published before. */
+bool may_tell(struct execution *execution);
 
 /* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
  * for when they came in. */

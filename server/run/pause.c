@@ -11,7 +11,7 @@ bool is_pausing(const struct worker *worker) {
 
 /* What has begun goes on. */
 static bool is_exempt(const struct task *task) {
-    return task->is_closer || task->session.is_monitor ||
+    return task->is_closer || session_is_monitor(&task->session) ||
            (task->under_way != NULL && under_way_has_begun(task->under_way));
 }
 

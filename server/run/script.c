@@ -8,6 +8,8 @@
 #include "shard/keyspace.h"
 #include "shard/scope/undo.h"
 #include "server/base/clock.h"
+#include "server/broadcast/news.h"
+#include "server/broadcast/outbox.h"
 #include "server/command/command_table.h"
 #include "server/script/libraries.h"
 #include "server/script/shebang.h"
@@ -464,7 +466,9 @@ static void run_in_scope(const struct call *call, struct write_scope *write, con
     script_notes_clear(&scripting->notes);
     script_notes_begin(&scripting->notes, call);
     if (is_undone) undo_begin(&undo, write);
+    outbox_open(execution->worker);
     run(scripting, execution, call, write, read, reply);
+    outbox_close(execution->worker, scripting->restart == RESTART_NOT);
     if (is_undone) undo_conclude(&undo, scripting->restart == RESTART_NOT);
     if (scripting->restart == RESTART_NOT) return;
     script_notes_clear(&scripting->notes);
@@ -688,6 +692,7 @@ enum outcome script_run_whole(struct execution *execution) {
         scripting->may_leave = false;
         if (run_here(scripting, execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
     }
+    news_wake();
     if (scripting->notes.first != NULL) script_notes_publish_next(&scripting->notes, execution);
     script_notes_publish_counts(&scripting->notes, execution);
     return OUTCOME_DONE;

@@ -144,8 +144,7 @@ static void publish(const struct note *note, const struct execution *execution) 
         log_write((enum log_level)note->level, "%.*s", (int)note->arguments[0].length,
                   note->arguments[0].data);
     else if (note->count > 0 && monitor_is_on())
-        monitor_feed(execution->worker, execution->task, note->database, origin, note->arguments, note->count,
-                     NULL);
+        monitor_feed(execution->task, note->database, origin, note->arguments, note->count, NULL);
 }
 
 void script_notes_publish_next(struct script_notes *notes, const struct execution *execution) {

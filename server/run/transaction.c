@@ -7,6 +7,8 @@
 #include "shard/keyspace.h"
 #include "shard/scope/undo.h"
 #include "server/base/clock.h"
+#include "server/broadcast/news.h"
+#include "server/broadcast/outbox.h"
 #include "server/command/command_table.h"
 #include "server/interest/watch.h"
 #include "server/observe/statistics.h"
@@ -31,7 +33,7 @@ static struct transaction *transaction_at(const struct execution *execution) {
  * shards are held. */
 static bool runs_apart(const struct command *command) {
     bool is_about_keys = (command->flags & COMMAND_READONLY) != 0; /* DBSIZE */
-    if (command->keeps_its_place) return false;
+    if (command->keeps_its_place || command->answers_each) return false;
     return command->visit != NULL || command->worker != NULL ||
            (command->plain != NULL && !is_about_keys &&
             (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) != 0);
@@ -50,7 +52,7 @@ static void take_note(struct transaction *transaction, const struct command *com
     if (command->keeps_its_place) transaction->changes_scripts = true;
     /* A script that begins again would see what has been done already. */
     if (transaction->has_scripts && transaction->changes_scripts) transaction->wants_all = true;
-    if (command->session != NULL) transaction->concerns_session = true;
+    if (command->session != NULL || command->answers_each) transaction->concerns_session = true;
     if (command->room != NULL) transaction->asks_room = true;
     if ((command->flags & COMMAND_MAY_BE_SILENT) != 0) transaction->may_be_silent = true;
     if (runs_apart(command)) transaction->goes_apart = true;
@@ -215,6 +217,7 @@ static void run_one(struct execution *execution, struct queued *queued, struct w
     move_keys(execution->frame, queued, queued->database);
     call_begin(execution, queued, &call);
     reply->protocol = call.protocol;
+    execution->answers_several |= queued->command->answers_each;
     if (queued->command->script != NULL)
         script_run_inside(execution, &call, write, read, reply);
     else
@@ -246,7 +249,8 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
         run_one(execution, queued, write, read, to);
         if (execution->begins_again) return;
         answers += to->length > mark;
-        assert(to->is_broken || to->length == mark || reply_is_one(to, mark));
+        assert(to->is_broken || to->length == mark || queued->command->answers_each ||
+               reply_is_one(to, mark));
         uint64_t after = clock_cycles();
         queued->nanoseconds = clock_cycles_to_ns(after - before) + 1;
         before = after;
@@ -312,7 +316,9 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
     }
     if (transaction->has_scripts) script_begin_row(execution);
     if (may_begin_again && write != NULL) undo_begin(&undo, write);
+    outbox_open(execution->worker);
     run_in_row(execution, write, read);
+    outbox_close(execution->worker, !execution->begins_again);
     if (may_begin_again && write != NULL) undo_conclude(&undo, !execution->begins_again);
     if (execution->begins_again) {
         take_back(execution, mark, &before);
@@ -556,6 +562,7 @@ enum outcome transaction_run(struct execution *execution) {
     execution->transaction = transaction;
     bool has_scripts = transaction->has_scripts; /* it may leave */
     enum outcome outcome = run_prepared(execution);
+    news_wake();
     if (has_scripts) script_let_go_row(execution);
     if (outcome == OUTCOME_PARKED) return outcome;
     if (transaction->has_run) {

@@ -13,6 +13,8 @@ size_t session_bytes(const struct session *session) {
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
+    if (session->subscriptions != NULL)
+        bytes += sizeof *session->subscriptions + session->subscriptions->bytes;
     const struct transaction *transaction = session->transaction;
     if (transaction == NULL) return bytes;
     return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
@@ -60,4 +62,15 @@ void session_follow(struct session *session, const struct session *other) {
 
 bool session_is_admitted(const struct session *session) {
     return session->is_authenticated || !config_has_password();
+}
+
+struct subscriptions *session_subscriptions(struct session *session) {
+    if (session->subscriptions == NULL) session->subscriptions = calloc(1, sizeof *session->subscriptions);
+    return session->subscriptions;
+}
+
+void session_subscriptions_trim(struct session *session) {
+    if (session_is_subscriber(session) || session_is_monitor(session)) return;
+    free(session->subscriptions);
+    session->subscriptions = NULL;
 }

@@ -8,7 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct hearer;
+struct subscription;
 struct transaction;
+
+enum channel_kind { CHANNEL, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS };
+
+/* What it hears of others: every command, if it is a monitor; and what it has subscribed to, in the order in
+ * which it did. */
+struct subscriptions {
+    struct hearer *monitor; /* or NULL */
+    struct subscription *first[CHANNEL_KINDS], *last[CHANNEL_KINDS];
+    uint32_t counts[CHANNEL_KINDS];
+    size_t bytes;
+};
 
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
@@ -20,23 +33,22 @@ struct client_library {
 struct session {
     uint64_t id; /* CLIENT ID; never reused */
     uint32_t database;
-    uint32_t monitor_place; /* among its worker's monitors, while it is one */
-    uint8_t protocol;       /* 2 or 3 */
+    uint8_t protocol; /* 2 or 3 */
     enum reply_mode reply_mode : 8;
     bool is_authenticated;
     bool is_no_evict;
     bool is_no_touch;
-    bool is_monitor;
-    bool closes_after_reply;         /* QUIT, protocol errors */
-    struct transaction *transaction; /* MULTI, WATCH; or NULL; owned */
-    char *name;                      /* CLIENT SETNAME, or NULL; owned */
-    struct client_library *library;  /* CLIENT SETINFO, or NULL; owned */
+    bool closes_after_reply;             /* QUIT, protocol errors */
+    struct transaction *transaction;     /* MULTI, WATCH; or NULL; owned */
+    struct subscriptions *subscriptions; /* SUBSCRIBE and its like; or NULL; owned */
+    char *name;                          /* CLIENT SETNAME, or NULL; owned */
+    struct client_library *library;      /* CLIENT SETINFO, or NULL; owned */
 };
 
 /* What a client may call itself, and its library: longer than any that means something, and it is shown to
  * everybody who lists clients. */
 #define SESSION_NAME_MOST ((size_t)128 * 1024)
-/* Bytes of those names, and of its transaction. */
+/* Bytes of those names, of its transaction, and of its subscriptions. */
 size_t session_bytes(const struct session *session);
 
 /* What it calls itself and its library, as it was: to be put back, when what was set since then is forgotten,
@@ -51,6 +63,19 @@ void session_names_put_back(struct session *session, const struct session_names 
 void session_names_free(char *name, struct client_library *library);
 /* What commands may change of it, as it is in another one. */
 void session_follow(struct session *session, const struct session *other);
+
+static inline bool session_is_monitor(const struct session *session) {
+    return session->subscriptions != NULL && session->subscriptions->monitor != NULL;
+}
+/* It hears at least one channel. */
+static inline bool session_is_subscriber(const struct session *session) {
+    const struct subscriptions *list = session->subscriptions;
+    return list != NULL &&
+           (list->counts[CHANNEL] | list->counts[CHANNEL_PATTERN] | list->counts[CHANNEL_SHARD]) > 0;
+}
+/* Where that is noted; NULL: no memory. What has become empty is freed. */
+struct subscriptions *session_subscriptions(struct session *session);
+void session_subscriptions_trim(struct session *session);
 
 /* It has given the password, or there is none (any more). */
 bool session_is_admitted(const struct session *session);

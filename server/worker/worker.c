@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -97,6 +98,29 @@ void worker_read_mail(struct worker *worker) {
     struct message *message;
     assert(self == worker && "nobody but its thread takes what is in its mailbox");
     while ((message = mailbox_pop(&worker->mailbox))) message->handle(worker, message);
+}
+
+bool worker_push_news(struct worker *worker, struct message *message) {
+    return mailbox_push(&worker->news, message);
+}
+
+void worker_read_all_news(struct worker *worker) {
+    struct message *message;
+    assert(self == worker && "nobody but its thread takes what is in its mailbox");
+    mailbox_rearm(&worker->news);
+    while ((message = mailbox_pop(&worker->news))) message->handle(worker, message);
+}
+
+/* What is awaited is in there; another thread may just be linking a message in front of it. */
+void worker_read_news_until(struct worker *worker, const bool *is_read) {
+    assert(self == worker);
+    while (!*is_read) {
+        struct message *message = mailbox_pop(&worker->news);
+        if (message != NULL)
+            message->handle(worker, message);
+        else
+            sched_yield();
+    }
 }
 
 /* ------------------------------------------------------------------ moves */
@@ -211,7 +235,6 @@ static void worker_free(struct worker *worker) {
     if (!worker) return;
     worker->work->free(worker);
     loop_free(worker->loop);
-    free(worker->monitors);
     free(worker);
 }
 
@@ -224,6 +247,7 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace,
     worker->bell.ring = ring;
     worker->keyspace = keyspace;
     mailbox_init(&worker->mailbox);
+    mailbox_init(&worker->news);
     char backend[32];
     config_text("io-backend", backend, sizeof backend);
     worker->loop = loop_create(backend, work->handlers, worker);

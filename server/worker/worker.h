@@ -1,8 +1,8 @@
 /* A worker: a thread with its own loop, lane and mailbox. Workers share the shards and what the mailboxes
  * carry, nothing else.
  *
- * What stands here is what any room may need of a worker. What its clients, the running of commands and the
- * monitors keep for it hangs from it, and is theirs. */
+ * What stands here is what any room may need of a worker. What its clients, the running of commands and
+ * broadcasting keep for it hangs from it, and is theirs. */
 #ifndef SERVER_WORKER_WORKER_H
 #define SERVER_WORKER_WORKER_H
 
@@ -17,6 +17,7 @@
 #include "counters.h"
 #include "mailbox.h"
 
+struct broadcast;
 struct clients;
 struct dispatcher;
 struct frame;
@@ -42,11 +43,12 @@ struct worker {
     struct clients *clients; /* its connections; server/client's */
     int64_t now;             /* wall ms, of this turn */
     int64_t now_monotonic;
-    struct task **monitors; /* those of its tasks that monitor, in no order; monitor.c's */
-    uint32_t monitor_capacity;
-    _Atomic uint32_t monitor_count;
-    _Atomic size_t monitor_mail;      /* bytes of lines for them that are in its mailbox */
-    _Atomic bool monitors_miss_lines; /* some had no place there */
+    /* What others tell its clients: read before it executes anything, and so apart from the mail, which is
+     * read outside the gate. */
+    struct mailbox news;
+    _Atomic size_t news_bytes;   /* that wait there, with what they hold */
+    _Atomic bool news_missed;    /* some of those that may be lost had no place there */
+    struct broadcast *broadcast; /* server/broadcast's own */
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
     _Atomic uint64_t connection_count;
 #define COUNTER(name, ...) counter name;
@@ -113,6 +115,17 @@ void worker_wake(struct worker *worker); /* a system call: holding no shard */
 
 /* The worker's own thread, once a turn and at its end: handles all messages that are there. */
 void worker_read_mail(struct worker *worker);
+
+/* The same for news, which go to the worker's own thread as well. True: it is to be woken. */
+bool worker_push_news(struct worker *worker, struct message *message);
+/* The worker's own thread, before it executes a request, and at the end of its turn. Handlers run inside the
+ * gate or outside, and holding no shard. */
+void worker_read_all_news(struct worker *worker);
+static inline void worker_read_news(struct worker *worker) {
+    if (atomic_load_explicit(&worker->news.is_signalled, memory_order_relaxed)) worker_read_all_news(worker);
+}
+/* Reads on until *is_read, which one of the handlers sets. */
+void worker_read_news_until(struct worker *worker, const bool *is_read);
 
 /* While somebody goes over all workers' connections, none goes from one to another, so that none is missed or
  * met twice: what is sent to a worker after workers_freeze finds there whoever was on the way. Each freeze

@@ -261,7 +261,7 @@ static void command_line_wins_over_the_file(void **state) {
                      "--client-output-buffer-limit", "normal 1 2 3", NULL));
     assert_int_equal(config.slowlog_log_slower_than, -1);
     assert_string_equal(value("requirepass"), "--x");
-    assert_int_equal(config.client_output_buffer_limit_soft, 2);
+    assert_int_equal(config.output_limits[OUTPUT_NORMAL].soft, 2);
 }
 
 static void mistakes_on_the_command_line_are_explained(void **state) {
@@ -776,8 +776,8 @@ static void output_limits_change_class_by_class(void **state) {
     assert_string_equal(set("client-output-buffer-limit", "normal 1mb 2k 3 replica 5g 4 3", NULL), "+OK\r\n");
     assert_string_equal(value("client-output-buffer-limit"),
                         "normal 1048576 2000 3 slave 5000000000 4 3 pubsub 33554432 8388608 60");
-    assert_int_equal(config.client_output_buffer_limit_hard, 1048576);
-    assert_int_equal(config.client_output_buffer_limit_soft_seconds, 3);
+    assert_int_equal(config.output_limits[OUTPUT_NORMAL].hard, 1048576);
+    assert_int_equal(config.output_limits[OUTPUT_NORMAL].soft_seconds, 3);
     assert_string_equal(set("client-output-buffer-limit", "", NULL), "+OK\r\n");
     assert_string_equal(set("client-output-buffer-limit", "master 1 2 3", NULL),
                         FAILED("client-output-buffer-limit",
@@ -785,7 +785,7 @@ static void output_limits_change_class_by_class(void **state) {
     assert_string_equal(set("client-output-buffer-limit", "normal 9 9 9 normal 4 x 6", NULL),
                         FAILED("client-output-buffer-limit",
                                "Error in hard, soft or soft_seconds setting in buffer limit configuration."));
-    assert_int_equal(config.client_output_buffer_limit_hard, 1048576);
+    assert_int_equal(config.output_limits[OUTPUT_NORMAL].hard, 1048576);
 }
 
 static void percentiles_are_shown_in_short_form(void **state) {
@@ -946,7 +946,7 @@ static void rewrite_back_to_the_default_is_written_too(void **state) {
     assert_string_equal(rewrite(), "+OK\r\n");
     assert_true(load(file, NULL));
     assert_int_equal(config.timeout, 0);
-    assert_int_equal(config.client_output_buffer_limit_hard, 0);
+    assert_int_equal(config.output_limits[OUTPUT_NORMAL].hard, 0);
 }
 
 static void rewrite_refuses_a_file_that_was_broken_meanwhile(void **state) {

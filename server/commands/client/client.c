@@ -88,7 +88,11 @@ static void command_client_info(struct worker *worker, struct task *task, const 
 
 /* ------------------------------------------------------------------ which connections are meant */
 
-/* Only normal clients exist so far; the other types are known, and match nobody. */
+/* There are no replicas so far: those types are known, and match nobody. */
+static bool is_of_type(const struct session *session, const struct bulk *type) {
+    return argument_is(type, session_is_subscriber(session) ? "pubsub" : "normal");
+}
+
 static bool is_known_type(const struct bulk *type) {
     return argument_is(type, "normal") || argument_is(type, "master") || argument_is(type, "replica") ||
            argument_is(type, "slave") || argument_is(type, "pubsub");
@@ -152,7 +156,7 @@ static bool filter_matches(const struct filter *filter, const struct connection 
     char address[TASK_ADDRESS];
     if (filter->spares_asker && connection->task.session.id == asker) return false;
     if (filter->id != 0 && connection->task.session.id != (uint64_t)filter->id) return false;
-    if (filter->type != NULL && !argument_is(filter->type, "normal")) return false;
+    if (filter->type != NULL && !is_of_type(&connection->task.session, filter->type)) return false;
     if (filter->user != NULL && !session_is_admitted(&connection->task.session)) return false;
     if (filter->peer != NULL) {
         connection_peer(connection, address, sizeof address);
@@ -262,11 +266,10 @@ static void command_client_list_visit(struct worker *worker, struct inquiry *inq
         list_by_id(worker, inquiry, out);
         return;
     }
-    if (inquiry->count > 2 && !argument_is(&inquiry->arguments[3], "normal"))
-        return; /* of a type that nobody has */
+    const struct bulk *type = inquiry->count > 2 ? &inquiry->arguments[3] : NULL;
     for (const struct connection *connection = worker->clients->connections; connection != NULL;
          connection = connection->next)
-        write_description(out, connection);
+        if (type == NULL || is_of_type(&connection->task.session, type)) write_description(out, connection);
 }
 
 /* The next line among a worker's, if it has another. */

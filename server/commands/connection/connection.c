@@ -6,6 +6,7 @@
 #include "shard/keyspace.h"
 #include "server/config/config.h"
 #include "server/broadcast/monitor.h"
+#include "server/broadcast/subscriptions.h"
 #include "server/base/version.h"
 #include "server/run/transaction.h"
 #include "server/worker/worker.h"
@@ -13,8 +14,17 @@
 #include "server/commands/client/own.h"
 
 static void command_ping(const struct call *call, struct reply *reply) {
-    if (call->count > 2)
+    bool is_among_messages = call->protocol == 2 && session_is_subscriber(call->session);
+    if (call->count > 2) {
         reply_error(reply, "ERR wrong number of arguments for 'ping' command");
+        return;
+    }
+    if (is_among_messages) {
+        reply_array(reply, 2);
+        reply_bulk_text(reply, "pong");
+    }
+    if (is_among_messages && call->count == 1)
+        reply_bulk_text(reply, "");
     else if (call->count == 2)
         reply_bulk(reply, call->arguments[1].data, call->arguments[1].length);
     else
@@ -49,7 +59,8 @@ static void command_reset(struct worker *worker, struct task *task, const struct
                           struct reply *reply) {
     struct session *session = &task->session;
     (void)call;
-    monitor_forget(worker, task);
+    monitor_forget(task);
+    subscriptions_forget(worker, task);
     transaction_end(worker, task);
     session->database = 0;
     reply->protocol = session->protocol = 2;
@@ -161,6 +172,7 @@ const struct command connection_commands[] = {
      .arity = -1,
      .flags = COMMAND_FAST,
      .plain = command_ping,
+     .is_for_subscribers = true,
      .categories = "connection",
      .since = "1.0.0",
      .group = "connection",
@@ -219,6 +231,7 @@ const struct command connection_commands[] = {
               COMMAND_ALLOW_BUSY,
      .worker = command_reset,
      .runs_at_once = true,
+     .is_for_subscribers = true,
      .categories = "connection",
      .since = "6.2.0",
      .group = "connection",
@@ -230,6 +243,7 @@ const struct command connection_commands[] = {
               COMMAND_ALLOW_BUSY,
      .session = command_quit,
      .runs_at_once = true,
+     .is_for_subscribers = true,
      .categories = "connection",
      .since = "1.0.0",
      .group = "connection",

@@ -16,6 +16,7 @@
 #include "server/command/command_table.h"
 #include "server/client/clients.h"
 #include "server/config/config.h"
+#include "server/broadcast/channels.h"
 #include "server/broadcast/monitor.h"
 #include "server/base/process.h"
 #include "server/net/loop.h"
@@ -291,11 +292,14 @@ static void stats_section(struct info *info) {
     ZERO_LINES(info, "total_eviction_exceeded_time", "current_eviction_exceeded_time");
     line(info, "keyspace_hits:%llu", (unsigned long long)counts.hits);
     line(info, "keyspace_misses:%llu", (unsigned long long)counts.misses);
-    ZERO_LINES(info, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
-               "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits",
-               "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
-               "total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys",
-               "tracking_total_items", "tracking_total_prefixes", "unexpected_error_replies");
+    line(info, "pubsub_channels:%llu", (unsigned long long)channels_count(CHANNEL));
+    line(info, "pubsub_patterns:%llu", (unsigned long long)channels_count(CHANNEL_PATTERN));
+    line(info, "pubsubshard_channels:%llu", (unsigned long long)channels_count(CHANNEL_SHARD));
+    ZERO_LINES(info, "latest_fork_usec", "total_forks", "migrate_cached_sockets",
+               "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+               "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time",
+               "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
+               "tracking_total_prefixes", "unexpected_error_replies");
     line(info, "total_error_replies:%llu", (unsigned long long)error_total);
     ZERO_LINES(info, "dump_payload_sanitizations");
     line(info, "total_reads_processed:%llu", (unsigned long long)totals.reads);

@@ -8,7 +8,7 @@ static void command_monitor(struct worker *worker, struct task *task, const stru
         reply_error(reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         return;
     }
-    if (task->session.is_monitor) return;
+    if (session_is_monitor(&task->session)) return;
     if (monitor_add(worker, task))
         reply_ok(reply);
     else

@@ -1,0 +1,414 @@
+#include "channels.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/base/hash.h"
+#include "shard/base/mutex.h"
+#include "server/base/chains.h"
+#include "server/base/glob.h"
+#include "news.h"
+
+#define STRIPES 64
+/* A pattern's bytes before its first special one, up to so many, tell in a look whether it can match. */
+#define PREFIX_MOST 63
+/* Of a message's parts: "$<length>" and line ends. */
+#define FRAME_MOST 32
+/* So many patterns that match are found without an allocation. */
+#define MATCHES_FIRST 16
+
+struct stripe {
+    _Alignas(64) struct mutex mutex;
+    struct chains channels GUARDED_BY(&mutex); /* of both kinds */
+};
+
+struct pattern {
+    struct channel channel; /* first: a channel is cast back */
+    struct chain_link by_prefix;
+    uint32_t prefix_length;
+};
+
+static struct {
+    struct hash_secret secret;
+    struct stripe stripes[STRIPES];
+    _Atomic uint64_t counts[CHANNEL_KINDS];
+} all;
+
+static struct {
+    struct shared_mutex mutex;
+    struct chains by_name GUARDED_BY(&mutex);
+    struct chains by_prefix GUARDED_BY(&mutex);
+    uint32_t of_prefix_length[PREFIX_MOST + 1] GUARDED_BY(&mutex);
+} patterns = {.mutex = SHARED_MUTEX_INITIALIZER};
+
+bool channels_start(void) {
+    for (uint32_t i = 0; i < STRIPES; i++) mutex_init(&all.stripes[i].mutex);
+    return hash_secret_draw(&all.secret, NULL) == 0;
+}
+
+uint32_t channel_hash(const struct bulk *name) {
+    return (uint32_t)hash_bytes(&all.secret, name->data, name->length);
+}
+
+bool channel_is(const struct channel *channel, enum channel_kind kind, const struct bulk *name) {
+    return channel->kind == kind && channel->length == name->length &&
+           memcmp(channel->name, name->data, name->length) == 0;
+}
+
+static struct stripe *stripe_of(uint32_t hash) {
+    return &all.stripes[hash % STRIPES];
+}
+
+/* Within a stripe all have the same lower bits. */
+static uint32_t hash_within(uint32_t hash) {
+    return hash / STRIPES;
+}
+
+static struct channel *find(const struct chains *chains, uint32_t hash, enum channel_kind kind,
+                            const struct bulk *name) {
+    struct chain_link *link = chains_find(chains, hash);
+    while (link != NULL && (link->hash != hash || !channel_is((struct channel *)link, kind, name)))
+        link = link->next;
+    return (struct channel *)link;
+}
+
+static void channel_fill(struct channel *channel, enum channel_kind kind, const struct bulk *name,
+                         char *room) {
+    memcpy(room, name->data, name->length);
+    *channel = (struct channel){.kind = kind, .length = name->length, .name = room};
+}
+
+/* ------------------------------------------------------------------ what its hearers read */
+
+static const char *const heads[CHANNEL_KINDS] = {
+    [CHANNEL] = "3\r\n$7\r\nmessage\r\n",
+    [CHANNEL_SHARD] = "3\r\n$8\r\nsmessage\r\n",
+    [CHANNEL_PATTERN] = "4\r\n$8\r\npmessage\r\n$",
+};
+
+/* A pattern's has the pattern in it: to be freed. NULL: no memory. */
+static char *pattern_head(const struct bulk *name, size_t *length) {
+    char *head = malloc(strlen(heads[CHANNEL_PATTERN]) + FRAME_MOST + name->length);
+    if (head == NULL) return NULL;
+    *length = (size_t)sprintf(head, "%s%zu\r\n", heads[CHANNEL_PATTERN], name->length);
+    memcpy(head + *length, name->data, name->length);
+    *length += name->length;
+    memcpy(head + *length, "\r\n", 2);
+    *length += 2;
+    return head;
+}
+
+static void append_bulk(struct payload *payload, const struct bulk *bulk) {
+    char length[FRAME_MOST];
+    payload_append(payload, length, (size_t)snprintf(length, sizeof length, "$%zu\r\n", bulk->length));
+    payload_append(payload, bulk->data, bulk->length);
+    payload_append(payload, "\r\n", 2);
+}
+
+static struct payload *payload_of(const struct bulk *name, const struct bulk *text) {
+    struct payload *payload = payload_create(name->length + text->length + (size_t)2 * FRAME_MOST);
+    if (payload == NULL) return NULL;
+    append_bulk(payload, name);
+    append_bulk(payload, text);
+    return payload;
+}
+
+/* ------------------------------------------------------------------ channels */
+
+static struct channel *channel_at(struct stripe *stripe, uint32_t hash, enum channel_kind kind,
+                                  const struct bulk *name) REQUIRES(&stripe->mutex) {
+    struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
+    if (channel != NULL) return channel;
+    channel = malloc(sizeof *channel + name->length);
+    if (channel == NULL) return NULL;
+    channel_fill(channel, kind, name, (char *)(channel + 1));
+    if (!chains_insert(&stripe->channels, &channel->link, hash_within(hash))) {
+        free(channel);
+        return NULL;
+    }
+    atomic_fetch_add(&all.counts[kind], 1);
+    return channel;
+}
+
+static void channel_leave_if_empty(struct stripe *stripe, struct channel *channel) REQUIRES(&stripe->mutex) {
+    if (channel->audience.parts != NULL) return;
+    chains_remove(&stripe->channels, &channel->link);
+    atomic_fetch_sub(&all.counts[channel->kind], 1);
+    free(channel);
+}
+
+static struct channel *join_channel(enum channel_kind kind, const struct bulk *name, struct worker *worker,
+                                    struct hearer *hearer, struct message *mark) {
+    uint32_t hash = channel_hash(name);
+    struct stripe *stripe = stripe_of(hash);
+    mutex_lock(&stripe->mutex);
+    struct channel *channel = channel_at(stripe, hash, kind, name);
+    bool is_counted = channel != NULL &&
+                      audience_count(&channel->audience, worker, hearer, heads[kind], strlen(heads[kind]));
+    if (is_counted && mark != NULL) news_mark(worker, mark);
+    if (channel != NULL && !is_counted) channel_leave_if_empty(stripe, channel);
+    mutex_unlock(&stripe->mutex);
+    return is_counted ? channel : NULL;
+}
+
+static void part_channel(struct channel *channel, struct worker *worker, struct hearer *hearer,
+                         struct message *mark) {
+    const struct bulk name = {.data = (char *)(uintptr_t)channel->name, .length = channel->length};
+    struct stripe *stripe = stripe_of(channel_hash(&name));
+    mutex_lock(&stripe->mutex);
+    audience_discount(&channel->audience, hearer);
+    if (mark != NULL) news_mark(worker, mark);
+    channel_leave_if_empty(stripe, channel);
+    mutex_unlock(&stripe->mutex);
+}
+
+/* ------------------------------------------------------------------ patterns */
+
+static uint32_t prefix_length(const struct bulk *name) {
+    uint32_t length = 0;
+    while (length < name->length && length < PREFIX_MOST && strchr("*?[\\", name->data[length]) == NULL)
+        length++;
+    return length;
+}
+
+static uint32_t prefix_hash(const char *bytes, size_t length) {
+    return (uint32_t)hash_bytes(&all.secret, bytes, length);
+}
+
+static struct pattern *pattern_create(const struct bulk *name, uint32_t hash) REQUIRES(&patterns.mutex) {
+    struct pattern *pattern = malloc(sizeof *pattern + name->length);
+    if (pattern == NULL) return NULL;
+    channel_fill(&pattern->channel, CHANNEL_PATTERN, name, (char *)(pattern + 1));
+    pattern->prefix_length = prefix_length(name);
+    if (!chains_insert(&patterns.by_name, &pattern->channel.link, hash)) {
+        free(pattern);
+        return NULL;
+    }
+    if (!chains_insert(&patterns.by_prefix, &pattern->by_prefix,
+                       prefix_hash(name->data, pattern->prefix_length))) {
+        chains_remove(&patterns.by_name, &pattern->channel.link);
+        free(pattern);
+        return NULL;
+    }
+    patterns.of_prefix_length[pattern->prefix_length]++;
+    atomic_fetch_add(&all.counts[CHANNEL_PATTERN], 1);
+    return pattern;
+}
+
+static void pattern_leave_if_empty(struct channel *channel) REQUIRES(&patterns.mutex) {
+    struct pattern *pattern = (struct pattern *)channel;
+    if (channel->audience.parts != NULL) return;
+    chains_remove(&patterns.by_name, &channel->link);
+    chains_remove(&patterns.by_prefix, &pattern->by_prefix);
+    patterns.of_prefix_length[pattern->prefix_length]--;
+    atomic_fetch_sub(&all.counts[CHANNEL_PATTERN], 1);
+    free(pattern);
+}
+
+static struct channel *join_pattern(const struct bulk *name, struct worker *worker, struct hearer *hearer,
+                                    struct message *mark) {
+    uint32_t hash = channel_hash(name);
+    size_t head_length;
+    char *head = pattern_head(name, &head_length);
+    if (head == NULL) return NULL;
+    shared_mutex_lock(&patterns.mutex);
+    struct channel *channel = find(&patterns.by_name, hash, CHANNEL_PATTERN, name);
+    if (channel == NULL) channel = (struct channel *)pattern_create(name, hash);
+    bool is_counted =
+        channel != NULL && audience_count(&channel->audience, worker, hearer, head, head_length);
+    if (is_counted && mark != NULL) news_mark(worker, mark);
+    if (channel != NULL && !is_counted) pattern_leave_if_empty(channel);
+    shared_mutex_unlock(&patterns.mutex);
+    free(head);
+    return is_counted ? channel : NULL;
+}
+
+static void part_pattern(struct channel *channel, struct worker *worker, struct hearer *hearer,
+                         struct message *mark) {
+    shared_mutex_lock(&patterns.mutex);
+    audience_discount(&channel->audience, hearer);
+    if (mark != NULL) news_mark(worker, mark);
+    pattern_leave_if_empty(channel);
+    shared_mutex_unlock(&patterns.mutex);
+}
+
+/* ------------------------------------------------------------------ joining and parting */
+
+struct channel *channel_join(enum channel_kind kind, const struct bulk *name, struct worker *worker,
+                             struct hearer *hearer, struct message *mark) {
+    return kind == CHANNEL_PATTERN ? join_pattern(name, worker, hearer, mark)
+                                   : join_channel(kind, name, worker, hearer, mark);
+}
+
+void channel_part(struct channel *channel, struct worker *worker, struct hearer *hearer,
+                  struct message *mark) {
+    if (channel->kind == CHANNEL_PATTERN)
+        part_pattern(channel, worker, hearer, mark);
+    else
+        part_channel(channel, worker, hearer, mark);
+}
+
+/* ------------------------------------------------------------------ publishing */
+
+/* Those that match, while patterns stay as they are. */
+struct matches {
+    struct audience **audiences; /* one place is kept free in front, for the channel's own */
+    uint32_t count, capacity;
+    struct audience *first[MATCHES_FIRST];
+};
+
+static bool matches_add(struct matches *matches, struct audience *audience) {
+    if (matches->count == matches->capacity) {
+        uint32_t capacity = matches->capacity * 2;
+        bool is_first = matches->audiences == matches->first;
+        struct audience **audiences =
+            realloc(is_first ? NULL : (void *)matches->audiences, capacity * sizeof(struct audience *));
+        if (audiences == NULL) return false;
+        if (is_first) memcpy(audiences, matches->first, sizeof matches->first);
+        matches->audiences = audiences;
+        matches->capacity = capacity;
+    }
+    matches->audiences[matches->count++] = audience;
+    return true;
+}
+
+static void matches_begin(struct matches *matches) {
+    matches->audiences = matches->first;
+    matches->capacity = MATCHES_FIRST;
+    matches->count = 1;
+}
+
+static void matches_end(struct matches *matches) {
+    if (matches->audiences != matches->first) free((void *)matches->audiences);
+}
+
+static bool match_prefix(struct matches *matches, const struct bulk *name, uint32_t length)
+    REQUIRES_SHARED(&patterns.mutex) {
+    uint32_t hash = prefix_hash(name->data, length);
+    for (struct chain_link *link = chains_find(&patterns.by_prefix, hash); link != NULL; link = link->next) {
+        struct pattern *pattern = (struct pattern *)((char *)link - offsetof(struct pattern, by_prefix));
+        if (link->hash != hash || pattern->prefix_length != length) continue;
+        if (!glob_matches(pattern->channel.name, pattern->channel.length, name->data, name->length, false))
+            continue;
+        if (!matches_add(matches, &pattern->channel.audience)) return false;
+    }
+    return true;
+}
+
+static bool match(struct matches *matches, const struct bulk *name) REQUIRES_SHARED(&patterns.mutex) {
+    for (uint32_t length = 0; length <= PREFIX_MOST && length <= name->length; length++)
+        if (patterns.of_prefix_length[length] > 0 && !match_prefix(matches, name, length)) return false;
+    return true;
+}
+
+static uint64_t size_of(const struct matches *matches, uint32_t from) {
+    uint64_t size = 0;
+    for (uint32_t i = from; i < matches->count; i++) size += audience_size(matches->audiences[i]);
+    return size;
+}
+
+/* With the matches that are there; the channel's own come first. */
+static int64_t publish_to(struct matches *matches, enum channel_kind kind, const struct bulk *name,
+                          const struct bulk *text) {
+    uint32_t hash = channel_hash(name);
+    struct stripe *stripe = stripe_of(hash);
+    if (matches->count == 1 && channels_hearers(kind, name) == 0) return 0;
+    struct payload *payload = payload_of(name, text);
+    if (payload == NULL) return -1;
+    mutex_lock(&stripe->mutex);
+    struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
+    if (channel != NULL) matches->audiences[0] = &channel->audience;
+    uint32_t from = channel == NULL;
+    int64_t size = (int64_t)size_of(matches, from);
+    bool is_sent = news_send(payload, matches->audiences + from, matches->count - from, NULL);
+    mutex_unlock(&stripe->mutex);
+    payload_release(payload);
+    return is_sent ? size : -1;
+}
+
+static bool has_patterns(enum channel_kind kind) {
+    return kind == CHANNEL && channels_count(CHANNEL_PATTERN) > 0;
+}
+
+int64_t channels_publish(enum channel_kind kind, const struct bulk *name, const struct bulk *text) {
+    struct matches matches;
+    assert(kind != CHANNEL_PATTERN);
+    if (channels_count(kind) == 0 && !has_patterns(kind)) return 0;
+    matches_begin(&matches);
+    if (!has_patterns(kind)) return publish_to(&matches, kind, name, text);
+    shared_mutex_lock_shared(&patterns.mutex);
+    int64_t size = match(&matches, name) ? publish_to(&matches, kind, name, text) : -1;
+    shared_mutex_unlock_shared(&patterns.mutex);
+    matches_end(&matches);
+    return size;
+}
+
+int64_t channels_audience(enum channel_kind kind, const struct bulk *name) {
+    struct matches matches;
+    int64_t size = (int64_t)channels_hearers(kind, name);
+    if (!has_patterns(kind)) return size;
+    matches_begin(&matches);
+    shared_mutex_lock_shared(&patterns.mutex);
+    size = match(&matches, name) ? size + (int64_t)size_of(&matches, 1) : -1;
+    shared_mutex_unlock_shared(&patterns.mutex);
+    matches_end(&matches);
+    return size;
+}
+
+/* ------------------------------------------------------------------ what there is */
+
+uint64_t channels_count(enum channel_kind kind) {
+    return atomic_load_explicit(&all.counts[kind], memory_order_relaxed);
+}
+
+uint64_t channels_hearers(enum channel_kind kind, const struct bulk *name) {
+    if (channels_count(kind) == 0) return 0;
+    uint32_t hash = channel_hash(name);
+    struct stripe *stripe = stripe_of(hash);
+    mutex_lock(&stripe->mutex);
+    const struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
+    uint64_t size = channel == NULL ? 0 : audience_size(&channel->audience);
+    mutex_unlock(&stripe->mutex);
+    return size;
+}
+
+/* Their names, each behind its length. */
+static struct payload *names_of(struct stripe *stripe, enum channel_kind kind) REQUIRES(&stripe->mutex) {
+    size_t bytes = 0;
+    for (int pass = 0;; pass++) {
+        struct payload *names = pass == 0 ? NULL : payload_create(bytes);
+        if (pass > 0 && names == NULL) return NULL;
+        for (uint32_t i = 0; i < stripe->channels.bucket_count; i++)
+            for (struct chain_link *link = stripe->channels.buckets[i]; link != NULL; link = link->next) {
+                const struct channel *channel = (const struct channel *)link;
+                if (channel->kind != kind) continue;
+                bytes += sizeof channel->length + channel->length;
+                if (pass == 0) continue;
+                payload_append(names, &channel->length, sizeof channel->length);
+                payload_append(names, channel->name, channel->length);
+            }
+        if (pass > 0) return names;
+    }
+}
+
+bool channels_visit(enum channel_kind kind, void (*visit)(void *context, const char *name, size_t length),
+                    void *context) {
+    assert(kind != CHANNEL_PATTERN);
+    for (uint32_t i = 0; i < STRIPES; i++) {
+        struct stripe *stripe = &all.stripes[i];
+        mutex_lock(&stripe->mutex);
+        struct payload *names = names_of(stripe, kind);
+        mutex_unlock(&stripe->mutex);
+        if (names == NULL) return false;
+        for (size_t at = 0, length; at < names->length; at += length) {
+            memcpy(&length, names->bytes + at, sizeof length);
+            at += sizeof length;
+            visit(context, names->bytes + at, length);
+        }
+        payload_release(names);
+    }
+    return true;
+}

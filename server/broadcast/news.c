@@ -1,0 +1,250 @@
+#include "news.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/base/log.h"
+
+/* From here on a text is sent from the one place where it is, rather than copied for each hearer. */
+#define SHARE_LEAST 4096
+/* A head in front of a text that is copied. */
+#define HEAD_MOST 1024
+
+/* To one worker. */
+struct news {
+    struct message message;
+    struct payload *payload;
+    const struct task *except;
+    size_t bytes;
+    uint32_t count;
+    struct part *parts[];
+};
+
+/* Workers that have more to read than they should. */
+static _Atomic uint32_t congested;
+/* Those that this thread has to wake: a bit for each of the first, and all if there are more. */
+static _Thread_local uint64_t to_wake;
+
+/* ------------------------------------------------------------------ payload */
+
+struct payload *payload_create(size_t capacity) {
+    struct payload *payload = malloc(sizeof *payload + capacity);
+    if (payload == NULL) return NULL;
+    atomic_init(&payload->holders, 1);
+    payload->length = 0;
+    payload->capacity = capacity;
+    return payload;
+}
+
+void payload_append(struct payload *payload, const void *bytes, size_t length) {
+    assert(length <= payload->capacity - payload->length);
+    memcpy(payload->bytes + payload->length, bytes, length);
+    payload->length += length;
+}
+
+void payload_release(struct payload *payload) {
+    if (atomic_fetch_sub(&payload->holders, 1) == 1) free(payload);
+}
+
+static void release_of_owner(void *owner) {
+    payload_release(owner);
+}
+
+/* ------------------------------------------------------------------ what waits to be read */
+
+bool news_is_congested(void) {
+    return atomic_load_explicit(&congested, memory_order_relaxed) > 0;
+}
+
+/* Each way across the line is seen by exactly one. */
+static void waiting_add(struct worker *worker, size_t bytes) {
+    size_t before = atomic_fetch_add(&worker->news_bytes, bytes);
+    if (before <= NEWS_MOST && before + bytes > NEWS_MOST) atomic_fetch_add(&congested, 1);
+}
+
+static void waiting_subtract(struct worker *worker, size_t bytes) {
+    size_t before = atomic_fetch_sub(&worker->news_bytes, bytes);
+    if (before > NEWS_MOST && before - bytes <= NEWS_MOST) atomic_fetch_sub(&congested, 1);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+/* A monitor's lines are replies of a kind; who doesn't want replies hears what it has subscribed to all the
+ * same. */
+static bool is_deaf(const struct part *part, const struct task *task) {
+    enum reply_mode mode = task->session.reply_mode;
+    return part->head_length == 0 && (mode == REPLY_OFF || mode == REPLY_SKIP);
+}
+
+static char first_byte(const struct task *task) {
+    return task->session.protocol == 3 ? '>' : '*';
+}
+
+/* Each of these goes from the last to the first: one that is closed for owing too much is replaced by one
+ * that has it already. */
+static void tell_copies(const struct part *part, const struct news *news) {
+    char text[1 + HEAD_MOST + SHARE_LEAST];
+    const struct payload *payload = news->payload;
+    bool has_head = part->head_length > 0;
+    size_t length = has_head;
+    memcpy(text + length, part->head, part->head_length);
+    length += part->head_length;
+    memcpy(text + length, payload->bytes, payload->length);
+    length += payload->length;
+    for (uint32_t i = part->count; i-- > 0;) {
+        struct task *task = part->hearers[i]->task;
+        if (task == news->except || is_deaf(part, task)) continue;
+        if (has_head) text[0] = first_byte(task);
+        task->functions->push(task, text, length);
+    }
+}
+
+static void tell_references(const struct part *part, const struct news *news) {
+    struct payload *payload = news->payload;
+    for (uint32_t i = part->count; i-- > 0;) {
+        struct task *task = part->hearers[i]->task;
+        char first = first_byte(task);
+        if (task == news->except || is_deaf(part, task)) continue;
+        if (part->head_length > 0) {
+            task->functions->push(task, &first, 1);
+            task->functions->push(task, part->head, part->head_length);
+        }
+        atomic_fetch_add(&payload->holders, 1);
+        task->functions->push_reference(task, payload->bytes, payload->length, payload, release_of_owner);
+    }
+}
+
+static void close_all(const struct part *part) {
+    log_write(LOG_WARNING, "Closing the monitors of worker %u: it was too busy to take all lines for them",
+              part->worker->number);
+    for (uint32_t i = part->count; i-- > 0;) {
+        struct task *task = part->hearers[i]->task;
+        task->functions->close(task, "monitor missed lines");
+    }
+}
+
+static void news_free(struct news *news) {
+    for (uint32_t i = 0; i < news->count; i++) part_landed(news->parts[i]);
+    if (news->payload != NULL) payload_release(news->payload);
+    free(news);
+}
+
+static void news_arrived(struct worker *worker, struct message *message) {
+    struct news *news = (struct news *)message;
+    waiting_subtract(worker, news->bytes);
+    for (uint32_t i = 0; i < news->count; i++) {
+        const struct part *part = news->parts[i];
+        bool misses_some = part->head_length == 0 &&
+                           atomic_exchange_explicit(&worker->news_missed, false, memory_order_relaxed);
+        if (misses_some)
+            close_all(part);
+        else if (news->payload->length < SHARE_LEAST && part->head_length <= HEAD_MOST)
+            tell_copies(part, news);
+        else
+            tell_references(part, news);
+    }
+    news_free(news);
+}
+
+/* ------------------------------------------------------------------ sending */
+
+static struct news *news_create(struct payload *payload, uint32_t capacity, const struct task *except) {
+    struct news *news = malloc(sizeof *news + capacity * sizeof(struct part *));
+    if (news == NULL) return NULL;
+    *news = (struct news){.message.handle = news_arrived, .payload = payload, .except = except};
+    /* With what the allocator adds; the text itself may be others' as well. */
+    news->bytes = sizeof *news + capacity * sizeof(struct part *) + payload->length + 3 * sizeof(max_align_t);
+    return news;
+}
+
+/* Its own worker reads before anything else is executed, and at the end of its turn. */
+static void send(struct worker *worker, struct message *message) {
+    if (!worker_push_news(worker, message) || worker == worker_self()) return;
+    to_wake |= UINT64_C(1) << (worker->number < 63 ? worker->number : 63);
+}
+
+static void dispatch_one(struct news *news) {
+    struct worker *worker = news->parts[0]->worker;
+    atomic_fetch_add(&news->payload->holders, 1);
+    for (uint32_t i = 0; i < news->count; i++) atomic_fetch_add(&news->parts[i]->flights, 1);
+    waiting_add(worker, news->bytes);
+    send(worker, &news->message);
+}
+
+/* Those that are made, linked by their messages, and not sent yet. */
+struct made {
+    struct message *first;
+};
+
+static struct message *next_made(const struct message *message) {
+    return atomic_load_explicit(&message->next, memory_order_relaxed);
+}
+
+static struct news *made_for(const struct made *made, const struct worker *worker) {
+    for (struct message *message = made->first; message != NULL; message = next_made(message))
+        if (((struct news *)message)->parts[0]->worker == worker) return (struct news *)message;
+    return NULL;
+}
+
+static bool make_for(struct made *made, struct payload *payload, struct part *part, uint32_t capacity,
+                     const struct task *except) {
+    struct news *news = capacity == 1 ? NULL : made_for(made, part->worker);
+    if (news == NULL) {
+        news = news_create(payload, capacity, except);
+        if (news == NULL) return false;
+        atomic_store_explicit(&news->message.next, made->first, memory_order_relaxed);
+        made->first = &news->message;
+    }
+    news->parts[news->count++] = part;
+    return true;
+}
+
+bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count,
+               const struct task *except) {
+    struct made made = {NULL};
+    bool is_made = true;
+    for (uint32_t i = 0; i < count && is_made; i++)
+        for (struct part *part = audiences[i]->parts; part != NULL && is_made; part = part->next)
+            is_made = make_for(&made, payload, part, count, except);
+    for (struct message *message; (message = made.first) != NULL;) {
+        made.first = next_made(message);
+        if (is_made)
+            dispatch_one((struct news *)message);
+        else
+            free(message);
+    }
+    return is_made;
+}
+
+void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except) {
+    for (struct part *part = audience->parts; part != NULL; part = part->next) {
+        struct worker *worker = part->worker;
+        bool has_room =
+            payload != NULL && atomic_load_explicit(&worker->news_bytes, memory_order_relaxed) <= NEWS_MOST;
+        struct news *news = has_room ? news_create(payload, 1, except) : NULL;
+        if (news == NULL) {
+            atomic_store(&worker->news_missed, true); /* the next one to arrive tells */
+            continue;
+        }
+        news->parts[news->count++] = part;
+        dispatch_one(news);
+    }
+}
+
+void news_wake(void) {
+    if (to_wake == 0) return;
+    uint64_t some = to_wake;
+    to_wake = 0;
+    for (uint32_t i = 0; i < worker_count(); i++)
+        if ((some >> (i < 63 ? i : 63) & 1) != 0 && worker_at(i) != worker_self()) worker_wake(worker_at(i));
+}
+
+void news_mark(struct worker *worker, struct message *mark) {
+    send(worker, mark);
+}
+
+void news_abandon(struct worker *worker) {
+    struct message *message;
+    while ((message = mailbox_pop(&worker->news)) != NULL) news_free((struct news *)message);
+}

@@ -1,0 +1,52 @@
+/* News: how a text reaches all of an audience. It is written once, and each worker with hearers gets one message
+ * for all of them, in a mailbox of its own, which it empties before it executes anything: a client that has
+ * seen a reply also sees what that command told others.
+ *
+ * Whoever sends holds the lock of all audiences that are meant until all workers have their message, so that
+ * all hearers of an audience hear everything in the same order. */
+#ifndef SERVER_BROADCAST_NEWS_H
+#define SERVER_BROADCAST_NEWS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audience.h"
+
+/* A text that several messages share. */
+struct payload {
+    _Atomic uint32_t holders;
+    size_t length, capacity;
+    char bytes[];
+};
+
+/* With one holder, the caller, and room for so many bytes. NULL: no memory. */
+struct payload *payload_create(size_t capacity);
+void payload_append(struct payload *payload, const void *bytes, size_t length);
+void payload_release(struct payload *payload);
+
+/* Memory of news that may wait for one worker; as Redis's hard limit for subscribers. */
+#define NEWS_MOST ((size_t)32 * 1024 * 1024)
+/* Some worker has more than that to read: who has more to tell waits. */
+bool news_is_congested(void);
+
+/* To the hearers of all these, but for `except` (NULL: nobody), with their locks held. false: no memory, and
+ * nobody is told anything. What isn't for this worker's own hearers wakes theirs, at the latest by
+ * news_wake. */
+bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count,
+               const struct task *except);
+/* Likewise of what may be lost: then, and if a worker has too much to read, its hearers of that audience are
+ * closed, since they would miss lines. */
+void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
+/* When no shard is held and no lock: wakes those that this thread has sent something and not woken. */
+void news_wake(void);
+
+/* Where this worker has come in what it reads: `handle` is called on this worker behind all news that have
+ * been sent up to now. With the lock of the audience for which that matters; `mark` stays until then. */
+void news_mark(struct worker *worker, struct message *mark);
+
+/* When no worker runs any more: forgets what wasn't read. */
+void news_abandon(struct worker *worker);
+
+#endif

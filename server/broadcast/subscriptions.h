@@ -1,0 +1,27 @@
+/* A client's subscriptions. They are its worker's, and while it has any it stays there. */
+#ifndef SERVER_BROADCAST_SUBSCRIPTIONS_H
+#define SERVER_BROADCAST_SUBSCRIPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "resp/reply.h"
+#include "channels.h"
+
+/* On a worker's thread, at its start and end: what subscriptions need there. false: no memory. */
+bool subscriptions_attach(struct worker *worker);
+void subscriptions_detach(struct worker *worker);
+
+/* Each replies that it is done. Where `at_once` is false, what was published before is in front of that, and
+ * the task's reply is the one that it pushes to; where it is true other replies are under way, and nothing is
+ * read meanwhile. */
+void subscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
+               bool at_once, struct reply *reply);
+void unsubscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
+                 bool at_once, struct reply *reply);
+void unsubscribe_all(struct worker *worker, struct task *task, enum channel_kind kind, bool at_once,
+                     struct reply *reply);
+/* The task ends, or RESETs; it may have none. */
+void subscriptions_forget(struct worker *worker, struct task *task);
+
+#endif
