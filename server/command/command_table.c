@@ -128,6 +128,7 @@ static bool spec_is_none(const struct key_spec *spec) {
 static bool has_only_key(const struct command *command) {
     const struct key_spec *spec = &command->keys[0];
     bool is_plain = spec->keyword == NULL && !spec->is_keynum && command->find_keys == NULL;
+    if ((spec->flags & KEY_NOT_KEY) != 0) return false;
     return is_plain && spec->first > 0 && spec->last == 0 && spec_is_none(spec + 1);
 }
 
@@ -396,7 +397,7 @@ int command_find_keys(const struct command *command, const struct bulk *argument
         return 1;
     }
     if (command->find_keys != NULL) return command->find_keys(arguments, count, positions, flags, capacity);
-    if (spec_is_none(&command->keys[0])) return -1;
+    if (spec_is_none(&command->keys[0]) || (command->keys[0].flags & KEY_NOT_KEY) != 0) return -1;
     for (const struct key_spec *spec = command->keys; !spec_is_none(spec); spec++) {
         int64_t first = keys_begin(spec, arguments, count), last;
         if (first == 0 || (found > 0 && first >= count)) continue; /* PFMERGE may have a destination only */
