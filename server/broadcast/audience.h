@@ -1,5 +1,5 @@
-/* An audience: the tasks that hear what is told to it (a channel's subscribers, a pattern's, the monitors), on
- * whatever workers they are.
+/* An audience: the tasks that hear what is told to it (a channel's subscribers, a pattern's, the monitors),
+ * on whatever workers they are.
  *
  *     audience --> part --> part --> part          one for each worker on which there are hearers
  *                   |
@@ -35,8 +35,8 @@ struct part {
     bool is_closed;           /* no longer in its audience */
     _Atomic uint32_t flights; /* news on their way that are for it */
     struct worker *worker;
-    /* What comes before each text that it hears, behind the first byte, which is the protocol's; none: what is
-     * told are whole lines. */
+    /* What comes before each text that it hears, behind the first byte, which is the protocol's; none: what
+     * is told are whole lines. */
     size_t head_length;
     char head[];
 };

@@ -1,9 +1,9 @@
-/* Channels and patterns: who hears what is published. One table for all workers; a channel is there as long as
- * somebody hears it.
+/* Channels and patterns: who hears what is published. One table for all workers; a channel is there as long
+ * as somebody hears it.
  *
- * A channel's lock, which it shares with some others, is a leaf: it is held while all workers that have hearers
- * are sent their message, so that all of them hear what is published in one order, and for nothing else.
- * Patterns are matched before it is taken. */
+ * A channel's lock, which it shares with some others, is a leaf: it is held while all workers that have
+ * hearers are sent their message, so that all of them hear what is published in one order, and for nothing
+ * else. Patterns are matched before it is taken. */
 #ifndef SERVER_BROADCAST_CHANNELS_H
 #define SERVER_BROADCAST_CHANNELS_H
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/base/counter.h"
 #include "shard/base/mutex.h"
 #include "server/base/clock.h"
 #include "server/config/config.h"
@@ -20,6 +21,7 @@ static struct {
 
 bool monitor_add(struct worker *worker, struct task *task) {
     struct session *session = &task->session;
+    size_t before = session_bytes(session);
     if (session_is_monitor(session)) return true;
     struct hearer *hearer = session_subscriptions(session) == NULL ? NULL : malloc(sizeof *hearer);
     bool is_counted = false;
@@ -38,6 +40,7 @@ bool monitor_add(struct worker *worker, struct task *task) {
     }
     hearer_enter(hearer);
     session->subscriptions->monitor = hearer;
+    counter_add(&worker->name_bytes, session_bytes(session) - before);
     atomic_fetch_add(&monitor_count, 1);
     return true;
 }
@@ -46,6 +49,8 @@ void monitor_forget(struct task *task) {
     struct session *session = &task->session;
     if (!session_is_monitor(session)) return;
     struct hearer *hearer = session->subscriptions->monitor;
+    struct worker *worker = hearer->part->worker;
+    size_t before = session_bytes(session);
     mutex_lock(&monitors.mutex);
     audience_discount(&monitors.audience, hearer);
     mutex_unlock(&monitors.mutex);
@@ -53,6 +58,7 @@ void monitor_forget(struct task *task) {
     free(hearer);
     session->subscriptions->monitor = NULL;
     session_subscriptions_trim(session);
+    counter_subtract(&worker->name_bytes, before - session_bytes(session));
     atomic_fetch_sub(&monitor_count, 1);
 }
 

@@ -1,6 +1,6 @@
-/* News: how a text reaches all of an audience. It is written once, and each worker with hearers gets one message
- * for all of them, in a mailbox of its own, which it empties before it executes anything: a client that has
- * seen a reply also sees what that command told others.
+/* News: how a text reaches all of an audience. It is written once, and each worker with hearers gets one
+ * message for all of them, in a mailbox of its own, which it empties before it executes anything: a client
+ * that has seen a reply also sees what that command told others.
  *
  * Whoever sends holds the lock of all audiences that are meant until all workers have their message, so that
  * all hearers of an audience hear everything in the same order. */

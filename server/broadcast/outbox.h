@@ -22,8 +22,8 @@ struct outbox {
 
 /* From here on what this worker publishes waits. It was not open. */
 void outbox_open(struct worker *worker);
-/* What waits is sent, in its order, or forgotten. While what it tells of is still held: so that it is heard in
- * the order in which that has happened. */
+/* What waits is sent, in its order, or forgotten. While what it tells of is still held: so that it is heard
+ * in the order in which that has happened. */
 void outbox_close(struct worker *worker, bool is_sent);
 
 /* On this worker: to whoever hears the channel; the rest as channels_publish. */

@@ -116,8 +116,8 @@ static void confirm(const struct task *task, enum channel_kind kind, bool hears,
 /* ------------------------------------------------------------------ at the right moment
  *
  * The table changes under the channel's lock, and what its worker's hearers are changes when the worker has
- * read all that was published until then. So what was published before is heard by those who heard the channel
- * then, and by nobody else, and what PUBLISH counts is what arrives. */
+ * read all that was published until then. So what was published before is heard by those who heard the
+ * channel then, and by nobody else, and what PUBLISH counts is what arrives. */
 
 struct moment {
     struct message message;
@@ -191,6 +191,7 @@ static void remove_one(struct worker *worker, struct task *task, struct subscrip
     part(worker, subscription, at_once);
     chains_remove(&worker->broadcast->subscriptions, &subscription->link);
     free(subscription);
+    session_subscriptions_trim(session);
     account(worker, session, before);
 }
 
@@ -207,7 +208,6 @@ void unsubscribe(struct worker *worker, struct task *task, enum channel_kind kin
     struct subscription *subscription = find(worker, task, kind, name);
     if (subscription != NULL) remove_one(worker, task, subscription, at_once);
     confirm(task, kind, false, name, reply);
-    session_subscriptions_trim(&task->session);
 }
 
 /* The name is the channel's, which goes with its last hearer. */
@@ -234,13 +234,10 @@ void unsubscribe_all(struct worker *worker, struct task *task, enum channel_kind
     size_t mark = reply_mark(reply);
     while (unsubscribe_first(worker, task, kind, at_once, reply)) continue;
     if (reply_mark(reply) == mark) confirm(task, kind, false, NULL, reply);
-    session_subscriptions_trim(&task->session);
 }
 
 void subscriptions_forget(struct worker *worker, struct task *task) {
-    struct subscriptions *list = task->session.subscriptions;
-    if (list == NULL) return;
     for (int kind = 0; kind < CHANNEL_KINDS; kind++)
-        while (list->first[kind] != NULL) remove_one(worker, task, list->first[kind], true);
-    session_subscriptions_trim(&task->session);
+        while (task->session.subscriptions != NULL && task->session.subscriptions->first[kind] != NULL)
+            remove_one(worker, task, task->session.subscriptions->first[kind], true);
 }
