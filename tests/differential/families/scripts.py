@@ -13,7 +13,7 @@ UNORDERED = (b'KEYS', b'HKEYS', b'HVALS', b'HGETALL', b'SMEMBERS', b'SINTER', b'
 LEFT_OUT = (b'TTL', b'PTTL', b'EXPIRETIME', b'PEXPIRETIME', b'OBJECT', b'RANDOMKEY', b'SCAN', b'HSCAN', b'SSCAN', b'ZSCAN', b'SPOP', b'SRANDMEMBER', b'HRANDFIELD', b'ZRANDMEMBER', b'XINFO', b'XPENDING',
             b'XCLAIM', b'XAUTOCLAIM', b'XREAD', b'XREADGROUP', b'BITCOUNT', b'BITPOS', b'LPOS', b'PFDEBUG', b'PFSELFTEST', b'SWAPDB', b'ZRANK', b'ZREVRANK')
 # Refused in a script.
-REFUSED = ([b'MULTI'], [b'EXEC'], [b'DISCARD'], [b'WATCH', b'a'], [b'UNWATCH'], [b'EVAL', b'return 1', b'0'], [b'EVALSHA', b'x', b'0'], [b'SCRIPT', b'EXISTS', b'x'], [b'MONITOR'], [b'AUTH', b'x'],
+REFUSED = ([b'MULTI'], [b'EXEC'], [b'DISCARD'], [b'WATCH', b'a'], [b'UNWATCH'], [b'EVAL', b'return 1', b'0'], [b'EVALSHA', b'x', b'0'], [b'SCRIPT', b'EXISTS', b'x'], [b'MONITOR'], [b'SUBSCRIBE', b'a'], [b'PUNSUBSCRIBE'], [b'AUTH', b'x'],
            [b'HELLO', b'3'], [b'RESET'], [b'QUIT'], [b'CLIENT', b'ID'], [b'CONFIG', b'GET', b'port'], [b'DEBUG', b'SLEEP', b'0'], [b'SHUTDOWN', b'NOSAVE'], [b'BLPOP', b'nokey', b'0'],
            [b'BLMOVE', b'nokey', b'b', b'LEFT', b'LEFT', b'0'], [b'BZPOPMIN', b'nokey', b'0'], [b'FUNCTION', b'LIST'], [b'FCALL', b'f', b'0'], [b'nosuch', b'x'], [b'GET'], [b'SET', b'a'],
            [b'GET', b'a', b'b'], [b'', b'x'], [b'CLIENT', b'nosuch'], [b'EVAL_RO', b'return 1', b'0'])
