@@ -2,12 +2,20 @@
 #ifndef SERVER_BROADCAST_BROADCAST_H
 #define SERVER_BROADCAST_BROADCAST_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "server/base/chains.h"
-#include "outbox.h"
+
+struct publication;
 
 struct broadcast {
     struct chains subscriptions; /* of the worker's clients, by channel and client */
-    struct outbox outbox;
+    struct outbox {
+        bool is_open;
+        struct publication *first, *last;
+        size_t bytes;
+    } outbox; /* outbox.c's */
 };
 
 #endif

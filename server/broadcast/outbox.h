@@ -4,21 +4,11 @@
 #define SERVER_BROADCAST_OUTBOX_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "resp/request.h"
 #include "server/task/session.h"
 #include "server/worker/worker.h"
-
-struct publication;
-
-/* A worker's. */
-struct outbox {
-    bool is_open;
-    struct publication *first, *last;
-    size_t bytes;
-};
 
 /* From here on what this worker publishes waits. It was not open. */
 void outbox_open(struct worker *worker);
