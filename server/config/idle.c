@@ -193,7 +193,7 @@ static const char *const module_command_names[] = {"no", "yes", "local", NULL};
 #define NO_TLS "connections are not encrypted"
 #define NO_USERS "there are no users besides the one whose password is requirepass"
 #define NO_SCRIPTS "there are no scripts, functions or modules"
-#define NO_SUBSCRIBERS "there is no publish and subscribe"
+#define NO_NOTIFICATIONS "there are no keyspace notifications"
 #define NO_DEFRAGMENTATION "values are not moved to defragment memory"
 #define ALWAYS_SLICED                                                                                        \
     "large values are always freed in slices beside the requests, and tables always grow in "                \
@@ -307,12 +307,12 @@ const struct option idle_options[] = {
     {IDLE_BOOLEAN("tls-session-caching", NULL, "yes", NO_TLS)},
     {IDLE_INTEGER("tls-session-cache-size", NULL, "20480", 0, INT_MAX, NO_TLS)},
     {IDLE_INTEGER("tls-session-cache-timeout", NULL, "300", 0, INT_MAX, NO_TLS)},
-    /* Users, scripts, subscribers: */
+    /* Users, scripts, notifications: */
     {IDLE_TEXT("aclfile", NULL, "", NO_USERS), IMMUTABLE, .check = check_aclfile},
     {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},
     {IDLE_CHOICE("acl-pubsub-default", "resetchannels", acl_pubsub_names, NO_USERS)},
     {IDLE_CHOICE("enable-module-command", "no", module_command_names, NO_SCRIPTS), IMMUTABLE},
-    {IDLE_TEXT("notify-keyspace-events", NULL, "", NO_SUBSCRIBERS), .check = check_events},
+    {IDLE_TEXT("notify-keyspace-events", NULL, "", NO_NOTIFICATIONS), .check = check_events},
     {IDLE_INTEGER("tracking-table-max-keys", NULL, "1000000", 0, INT64_MAX,
                   "clients' caches are not tracked")},
     /* Memory: */
