@@ -1,24 +1,20 @@
-"""RQ, unmodified, doing a post office's work: rq_post.py PORT DATABASE
-
-A worker of its own class, which RQ provides for, since the stock one listens for remote control by SUBSCRIBE before it takes a job."""
+"""RQ, unmodified, doing a post office's work: rq_post.py PORT DATABASE"""
 import datetime
 import sys
+import threading
 import time
 
 import redis
 import rq
+import rq.command
 import rq.job
 import rq.registry
 import rq.scheduler
 
 from check import check, finish
 
-connection = redis.Redis(host='127.0.0.1', port=int(sys.argv[1]), db=int(sys.argv[2]))
-
-
-class DeafWorker(rq.SimpleWorker):
-    def subscribe(self):
-        pass
+place = dict(host='127.0.0.1', port=int(sys.argv[1]), db=int(sys.argv[2]))
+connection = redis.Redis(**place)
 
 
 def deliver(what):
@@ -39,6 +35,36 @@ def broken(what):
 
 def gather():
     return sorted(job.result for job in rq.get_current_job().fetch_dependencies())
+
+
+def until(is_so):
+    while not is_so():
+        time.sleep(0.01)
+
+
+def until_it_listens(own, worker):
+    """A worker asks to hear of commands, and goes on before it is answered."""
+    until(lambda: dict(own.pubsub_numsub('rq:pubsub:' + worker)).popitem()[1] == 1)
+
+
+def end_worker():
+    """Its own, which takes no other job then."""
+    name = rq.get_current_job().worker_name
+    until_it_listens(connection, name)
+    rq.command.send_shutdown_command(connection, name)
+    until(lambda: connection.hexists('rq:worker:' + name, 'shutdown_requested_date'))
+
+
+def work_for_ever():
+    connection.rpush('begun', rq.get_current_job().id)
+    connection.blpop('nothing')
+
+
+def stop_what_begins(worker):
+    with redis.Redis(**place) as own:
+        job = own.blpop('begun')[1].decode()
+        until_it_listens(own, worker)
+        rq.command.send_stop_job_command(own, job)
 
 
 def told(job, connection, *result):
@@ -81,7 +107,7 @@ def main():
     check('what is due is queued', 'due' in fast.job_ids and 'tomorrow' not in fast.job_ids)
 
     for name in ('anna', 'bert'):
-        worker = DeafWorker([fast, slow], connection=connection, name=name)
+        worker = rq.SimpleWorker([fast, slow], connection=connection, name=name)
         worker.work(burst=True, logging_level='CRITICAL', max_jobs=40 if name == 'anna' else None)
     delivered = [what.decode() for what in connection.lrange('delivered', 0, -1)]
     check('none is lost and none is doubled', len(set(delivered)) == len(delivered) == 40 + 3 + 3 + 10 + 3 + 2)
@@ -103,6 +129,19 @@ def main():
     gone.enqueue_many([rq.Queue.prepare_data(work.deliver, (i,)) for i in range(100)])
     check('a queue is emptied', gone.empty() == 100 and gone.count == 0)
     gone.delete()
+
+    remote = rq.Queue('remote', connection=connection)
+    endless = remote.enqueue(work.work_for_ever, job_id='endless')
+    thread = threading.Thread(target=stop_what_begins, args=('carl',))
+    thread.start()
+    rq.Worker([remote], connection=connection, name='carl').work(burst=True, logging_level='CRITICAL')
+    thread.join()
+    check('a job is stopped from elsewhere', endless.get_status() == 'stopped' and 'endless' in rq.registry.FailedJobRegistry(queue=remote))
+    remote.enqueue(work.end_worker, job_id='ends its worker')
+    remote.enqueue(work.deliver, 'left', job_id='left')
+    check('a worker is ended from elsewhere', rq.SimpleWorker([remote], connection=connection, name='dora').work(logging_level='CRITICAL')
+          and remote.job_ids == ['left'])
+    until(lambda: connection.pubsub_channels() == [])
     check('workers are gone', not rq.Worker.all(connection))
     finish()
 
