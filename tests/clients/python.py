@@ -80,5 +80,76 @@ check("eight threads lose no increment", client.get("shared") == "4000" and len(
 big = "x" * 3_000_000
 check("a value of 3 MB", client.set("big", big) and client.get("big") == big)
 
+
+
+def hear(subscriber, n):
+    """Its next messages, None for one that doesn't come."""
+    heard = []
+    for _ in range(n):
+        message = subscriber.get_message(timeout=60)
+        heard.append((message["type"], message["channel"], message["data"]) if message else None)
+    return heard
+
+
+with client.pubsub() as news:
+    news.subscribe("weather", "sport")
+    news.psubscribe("s*")
+    check("subscriptions are confirmed", hear(news, 3) == [("subscribe", "weather", 1), ("subscribe", "sport", 2), ("psubscribe", "s*", 3)])
+    check("subscribers are counted", sorted(client.pubsub_channels()) == ["sport", "weather"] and client.pubsub_numsub("sport", "nothing")
+          == [("sport", 1), ("nothing", 0)] and client.pubsub_numpat() == 1)
+    check("listed as a subscriber", [(entry["sub"], entry["psub"]) for entry in client.client_list(_type="pubsub")] == [("2", "1")])
+    check("receivers are counted", [client.publish(channel, "goal") for channel in ("sport", "stocks", "nothing")] == [2, 1, 0])
+    check("heard by channel and by pattern", hear(news, 3) == [("message", "sport", "goal"), ("pmessage", "sport", "goal"), ("pmessage", "stocks", "goal")])
+    for transaction in False, True:
+        with client.pipeline(transaction=transaction) as pipe:
+            for i in range(1000):
+                pipe.publish("weather", i)
+            counted = pipe.execute()
+        heard = hear(news, 1000)
+        check("1000 in order by a " + ("transaction" if transaction else "pipeline"), counted == [1] * 1000 and heard
+              == [("message", "weather", str(i)) for i in range(1000)])
+    check("a message of 3 MB", client.publish("weather", big) == 1 and hear(news, 1) == [("message", "weather", big)])
+    news.ping("are you there")
+    check("a subscriber pings", hear(news, 1) == [("pong", None, "are you there")])
+    # A cut subscriber is told so, and subscribes anew by itself when it listens again.
+    client.client_kill_filter(_type="pubsub")
+    try:
+        hear(news, 1)
+        check("a subscriber is cut", False)
+    except redis.ConnectionError:
+        check("a subscriber is cut", True)
+    check("it subscribes anew", sorted(hear(news, 3)) == [("psubscribe", "s*", 3), ("subscribe", "sport", 2), ("subscribe", "weather", 1)])
+    check("and hears again", client.publish("weather", "sun") == 1 and hear(news, 1) == [("message", "weather", "sun")])
+    news.unsubscribe()
+    news.punsubscribe()
+    check("it unsubscribes", sorted(kind for kind, _, _ in hear(news, 3)) == ["punsubscribe", "unsubscribe", "unsubscribe"]
+          and not news.subscribed and client.publish("sport", "goal") == 0)
+
+# Subscribers on threads of their own, which call a function for each message, binary ones too.
+everything, all_heard = [], threading.Event()
+
+
+def note(message):
+    everything.append((message["channel"], message["data"]))
+    if len(everything) == 8 * 100:
+        all_heard.set()
+
+
+raw = redis.Redis(host="127.0.0.1", port=port)
+listeners = []
+for i in range(8):
+    subscriber = raw.pubsub()
+    subscriber.subscribe(**{"binary": note})
+    subscriber.get_message(timeout=60)
+    listeners.append(subscriber.run_in_thread(sleep_time=60))
+receivers = {raw.publish(b"binary", bytes([i, 0, 13, 10, 255])) for i in range(100)}
+check("eight threads hear all", receivers == {8} and all_heard.wait(60) and sorted(everything)
+      == sorted([(b"binary", bytes([i, 0, 13, 10, 255])) for i in range(100)] * 8))
+for listener in listeners:
+    listener.stop()
+raw.publish("binary", "the end")  # a thread looks whether it shall stop when it has heard something
+for listener in listeners:
+    listener.join()
+
 print(f"python: {passed} passed, {failed} failed")
 sys.exit(1 if failed or not passed else 0)
