@@ -183,6 +183,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(call objects,$(LOOP) $(RESP) $(SHARD))
 	$(LINK) $^ -o $@ $(LIBS)
 
 $(BUILD)/bench/engine: $(call objects,$(OWNER))
+$(BUILD)/bench/scripting: $(filter-out $(call objects,$(LOOP)),$(call objects,$(SERVER)))
 $(BUILD)/bench/simulate: $(call objects,$(POLICIES) $(WORKLOADS))
 $(BUILD)/bench/replay: $(call objects,$(WORKLOADS))
 

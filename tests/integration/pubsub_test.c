@@ -22,7 +22,7 @@ static void stop(struct server *server) {
 }
 
 static void subscribe(struct resp3 *connection, const char *channel) {
-    char request[TEXT_MOST], expected[TEXT_MOST];
+    char request[TEXT_MOST], expected[2 * TEXT_MOST];
     snprintf(request, sizeof request, "SUBSCRIBE %s\r\n", channel);
     snprintf(expected, sizeof expected, ">[subscribe, %s, 1]", channel);
     resp3_send_text(connection, "HELLO 3\r\n");
@@ -32,7 +32,7 @@ static void subscribe(struct resp3 *connection, const char *channel) {
 }
 
 static void expect_message(struct resp3 *connection, const char *channel, const char *text) {
-    char expected[TEXT_MOST];
+    char expected[4 * TEXT_MOST];
     snprintf(expected, sizeof expected, ">[message, %s, %s]", channel, text);
     resp3_expect_value(connection, expected);
 }

@@ -1,0 +1,291 @@
+/* Scripts on several threads, without sockets: how many times as many are run by N workers as by one, if no two
+ * want the same keys.
+ *
+ *     build/release/bench/scripting [seconds] [workers] [rounds]      1, 2 and 9 if they are not given
+ *
+ * Each worker runs its own client's scripts, one after the other, as dispatch is given them by a connection:
+ * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET. In each
+ * round one worker runs alone, then all of them; what is shown are medians over the rounds. */
+#include <errno.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resp/reply.h"
+#include "resp/request.h"
+#include "server/base/clock.h"
+#include "server/base/process.h"
+#include "server/broadcast/channels.h"
+#include "server/commands/commands.h"
+#include "server/config/config.h"
+#include "server/interest/blocking.h"
+#include "server/interest/interest.h"
+#include "server/interest/watch.h"
+#include "server/net/loop.h"
+#include "server/run/dispatch.h"
+#include "server/run/long_work.h"
+#include "server/run/slow_script.h"
+#include "server/task/task.h"
+#include "server/worker/worker.h"
+
+#define WORKERS_MOST 64
+#define ROUNDS_MOST 99
+#define KEYS 1000
+#define WORDS_MOST 8
+#define SHA_LENGTH 40
+/* Requests between two looks at the time. */
+#define BURST 64
+
+enum kind { KIND_GET, KIND_EVALSHA, KIND_BUCKET, KINDS };
+static const char *const kind_names[KINDS] = {"GET", "EVALSHA of GET", "EVALSHA of a token bucket"};
+static const char *const sources[KINDS] = {
+    NULL,
+    "return redis.call('get', KEYS[1])",
+    "local b = redis.call('hmget', KEYS[1], 'tokens', 'time') local now = tonumber(ARGV[1]) "
+    "local tokens = math.min(10, (tonumber(b[1]) or 10) + (now - (tonumber(b[2]) or now)) * 5) "
+    "local is_let = tokens >= 1 if is_let then tokens = tokens - 1 end "
+    "redis.call('hset', KEYS[1], 'tokens', tokens, 'time', now) redis.call('pexpire', KEYS[1], 60000) "
+    "return is_let and 1 or 0",
+};
+
+static struct keyspace *keyspace;
+static char shas[KINDS][SHA_LENGTH + 1];
+/* Of the part at hand: set before its workers are let go. */
+static enum kind kind;
+static double seconds = 1;
+static sem_t go[WORKERS_MOST], done;
+static uint64_t counts[WORKERS_MOST];
+static bool is_over;
+
+static void give_up(const char *what) {
+    fprintf(stderr, "%s\n", what);
+    exit(1);
+}
+
+/* ------------------------------------------------------------------ a client of a worker */
+
+static void on_wake(struct task *task, enum park_reason reason) {
+    (void)task;
+    (void)reason;
+}
+
+static void on_peer(const struct task *task, char *out, size_t size) {
+    (void)task;
+    snprintf(out, size, "here");
+}
+
+static bool is_local(const struct task *task) {
+    (void)task;
+    return true;
+}
+
+static bool on_hand_over(struct task *task, const struct bulk *arguments, struct request_memory *memory) {
+    (void)task;
+    (void)arguments;
+    (void)memory;
+    return false;
+}
+
+static const struct task_functions functions = {
+    .wake = on_wake, .peer = on_peer, .origin = on_peer, .is_local = is_local, .hand_over = on_hand_over};
+
+struct client {
+    struct worker *worker;
+    struct task task;
+    struct reply reply;
+};
+
+/* One that was interrupted for long has become a long thread's. */
+static void wait_outside(struct client *client) {
+    dispatch_leave(client->worker);
+    while (task_is_parked(&client->task)) {
+        worker_read_mail(client->worker);
+        (void)dispatch_timers(client->worker, false);
+        sched_yield();
+    }
+    dispatch_enter(client->worker);
+}
+
+static void ask(struct client *client, const char *const *words, uint32_t count) {
+    struct bulk arguments[WORDS_MOST];
+    for (uint32_t i = 0; i < count; i++)
+        arguments[i] = (struct bulk){.data = (char *)(uintptr_t)words[i], .length = strlen(words[i])};
+    reply_clear(&client->reply, SIZE_MAX);
+    while (dispatch_request(client->worker, &client->task, arguments, count, NULL, &client->reply) !=
+           OUTCOME_DONE)
+        wait_outside(client);
+    if (client->reply.length == 0 || client->reply.data[0] == '-') give_up("a request was answered an error");
+}
+
+static void key_name(char *out, size_t size, const struct client *client, uint64_t number) {
+    snprintf(out, size, "%s:%u:%llu", kind == KIND_BUCKET ? "bucket" : "key", client->worker->number,
+             (unsigned long long)number);
+}
+
+static void ask_next(struct client *client, uint64_t number) {
+    char key[64], now[32];
+    key_name(key, sizeof key, client, number % KEYS);
+    snprintf(now, sizeof now, "%llu", (unsigned long long)(number / KEYS));
+    if (kind == KIND_GET)
+        ask(client, (const char *const[]){"GET", key}, 2);
+    else
+        ask(client, (const char *const[]){"EVALSHA", shas[kind], "1", key, now}, 5);
+}
+
+static void fill(struct client *client) {
+    char key[64];
+    for (uint64_t i = 0; i < KEYS; i++) {
+        key_name(key, sizeof key, client, i);
+        ask(client, (const char *const[]){"SET", key, "a value of some bytes"}, 3);
+    }
+}
+
+static void turn(struct client *client, uint64_t first) {
+    struct worker *worker = client->worker;
+    worker->now = clock_wall_ms();
+    worker->now_monotonic = clock_monotonic_ms();
+    worker_read_mail(worker);
+    dispatch_enter(worker);
+    for (uint64_t i = 0; i < BURST; i++) ask_next(client, first + i);
+    dispatch_leave(worker);
+    (void)dispatch_timers(worker, false);
+}
+
+static uint64_t run(struct client *client) {
+    uint64_t count = 0, began = clock_cycles();
+    while ((double)clock_cycles_to_ns(clock_cycles() - began) < seconds * 1e9) {
+        turn(client, count);
+        count += BURST;
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ the workers */
+
+static void load_scripts(struct client *client) {
+    for (int i = 0; i < KINDS; i++) {
+        if (sources[i] == NULL) continue;
+        ask(client, (const char *const[]){"SCRIPT", "LOAD", sources[i]}, 3);
+        memcpy(shas[i], client->reply.data + strlen("$40\r\n"), SHA_LENGTH);
+    }
+}
+
+static void wait_for(sem_t *semaphore) {
+    while (sem_wait(semaphore) != 0 && errno == EINTR) continue;
+}
+
+static void on_serve(struct worker *worker) {
+    struct client client = {
+        .worker = worker,
+        .task = {.functions = &functions,
+                 .session = {.id = worker->number + 1, .protocol = 2, .is_authenticated = true}}};
+    reply_init(&client.reply, 2);
+    dispatch_enter(worker);
+    fill(&client);
+    if (worker->number == 0) load_scripts(&client);
+    dispatch_leave(worker);
+    sem_post(&done);
+    for (wait_for(&go[worker->number]); !is_over; wait_for(&go[worker->number])) {
+        counts[worker->number] = run(&client);
+        sem_post(&done);
+    }
+    dispatch_forget(worker, &client.task);
+    reply_free(&client.reply);
+    dispatch_detach(worker);
+    sem_post(&done);
+}
+
+static bool on_create(struct worker *worker, const void *context) {
+    (void)worker;
+    (void)context;
+    return true;
+}
+
+static bool on_begin(struct worker *worker) {
+    return dispatch_attach(worker, keyspace);
+}
+
+static void on_free(struct worker *worker) {
+    dispatch_free(worker);
+}
+
+static const struct loop_handlers handlers = {.accepted = NULL}; /* its loop has no streams */
+static const struct worker_work work = {
+    .handlers = &handlers, .create = on_create, .begin = on_begin, .serve = on_serve, .free = on_free};
+
+/* ------------------------------------------------------------------ a part: some of them run */
+
+static double rate_of(uint32_t workers) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++) sem_post(&go[i]);
+    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
+    for (uint32_t i = 0; i < workers; i++) sum += counts[i];
+    return (double)sum / seconds;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, by_size);
+    return values[count / 2];
+}
+
+static void measure(uint32_t workers, int rounds) {
+    double alone[ROUNDS_MOST], together[ROUNDS_MOST], ratios[ROUNDS_MOST];
+    for (int i = 0; i < rounds; i++) {
+        alone[i] = rate_of(1);
+        together[i] = rate_of(workers);
+        ratios[i] = together[i] / alone[i];
+    }
+    printf("%-26s %12.0f %12.0f %9.2f\n", kind_names[kind], median(alone, rounds), median(together, rounds),
+           median(ratios, rounds));
+    fflush(stdout);
+}
+
+static long number_given(int count, char **words, int index, long usual, long most) {
+    if (count <= index) return usual;
+    char *end;
+    long number = strtol(words[index], &end, 10);
+    if (*words[index] == '\0' || *end != '\0' || number < 1 || number > most)
+        give_up("usage: scripting [seconds] [workers] [rounds]");
+    return number;
+}
+
+int main(int count, char **words) {
+    seconds = (double)number_given(count, words, 1, 1, 3600);
+    uint32_t workers = (uint32_t)number_given(count, words, 2, 2, WORKERS_MOST);
+    int rounds = (int)number_given(count, words, 3, 9, ROUNDS_MOST);
+    char *arguments[] = {words[0], (char *)(uintptr_t)"--loglevel", (char *)(uintptr_t)"warning", NULL};
+    clock_init();
+    process_init();
+    commands_register();
+    if (!config_load(3, arguments)) return 1;
+    keyspace = keyspace_open(
+        &(struct keyspace_options){.shards = 256 * workers, .databases = 16, .lanes = 2 * workers + 4});
+    if (keyspace == NULL || !interest_start(keyspace) || !slow_scripts_start(keyspace) || !channels_start())
+        give_up("out of memory");
+    blocking_start(keyspace);
+    watch_start(keyspace);
+    sem_init(&done, 0, 0);
+    for (uint32_t i = 0; i < workers; i++) sem_init(&go[i], 0, 0);
+    if (!workers_start(keyspace, workers, &work, NULL, 1, &long_work))
+        give_up("the workers can't be started");
+    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
+    printf("%-26s %12s %9u %s %9s\n", "requests per second", "1 worker", workers, "of them", "ratio");
+    for (kind = 0; kind < KINDS; kind++) measure(workers, rounds);
+    is_over = true;
+    for (uint32_t i = 0; i < workers; i++) sem_post(&go[i]);
+    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
+    workers_stop(0);
+    workers_join();
+    watch_stop();
+    blocking_stop();
+    interest_stop();
+    keyspace_close(keyspace);
+    return 0;
+}
