@@ -1,11 +1,11 @@
-/* Scripts on several threads, without sockets: how many times as many are run by N workers as by one, if no two
- * want the same keys.
+/* Scripts on several threads, without sockets: how many times as many are run by N workers as by one, if no
+ * two want the same keys.
  *
  *     build/release/bench/scripting [seconds] [workers] [rounds]      1, 2 and 9 if they are not given
  *
  * Each worker runs its own client's scripts, one after the other, as dispatch is given them by a connection:
- * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET. In each
- * round one worker runs alone, then all of them; what is shown are medians over the rounds. */
+ * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET. In
+ * each round one worker runs alone, then all of them; what is shown are medians over the rounds. */
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>

@@ -244,7 +244,8 @@ static bool want_all(struct scripting *scripting, struct reply *reply) {
         scripting->restart = RESTART_ELSEWHERE;
         return false;
     }
-    if (!is_aside && slow_scripts_crowd(workers_aside_count())) return refuse(reply, slow_scripts_busy_any());
+    const char *busy = slow_scripts_busy_any(); /* asked once: they may end meanwhile */
+    if (!is_aside && busy != NULL && slow_scripts_crowd(workers_aside_count())) return refuse(reply, busy);
     struct under_way *under_way = under_way_of(scripting->execution->task);
     if (under_way != NULL) under_way->wants_all = under_way->has_strayed = true;
     scripting->restart = under_way != NULL ? RESTART_WITH_ALL : RESTART_WITHOUT_MEMORY;
