@@ -8,11 +8,13 @@
 
 struct under_way;
 
-/* Whether long work of this request could be another thread's. */
+/* Whether long work of this request could be another thread's. What somebody hears is told to its own task,
+ * on its own worker. */
 static inline bool may_leave(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     return !execution->worker->is_aside && !execution->stays &&
-           (transaction == NULL || (!transaction->goes_apart && !transaction->may_be_silent)) &&
+           (transaction == NULL ||
+            (!transaction->goes_apart && !transaction->may_be_silent && !transaction->changes_hearing)) &&
            execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
 /* Of a request with so many arguments not even the keys are looked for here; but a task that keeps the gate

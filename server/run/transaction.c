@@ -50,8 +50,10 @@ static void take_note(struct transaction *transaction, const struct command *com
         transaction->wants_all = true;
     if (command->read == NULL || (command->flags & COMMAND_OPTIMISTIC) == 0) transaction->cant_look = true;
     if (command->keeps_its_place) transaction->changes_scripts = true;
-    /* A script that begins again would see what has been done already. */
-    if (transaction->has_scripts && transaction->changes_scripts) transaction->wants_all = true;
+    if (command->answers_each) transaction->changes_hearing = true;
+    /* A script that begins again would see what has been done already, or do it twice. */
+    bool is_done_once = transaction->changes_scripts || transaction->changes_hearing;
+    if (transaction->has_scripts && is_done_once) transaction->wants_all = true;
     if (command->session != NULL || command->answers_each) transaction->concerns_session = true;
     if (command->room != NULL) transaction->asks_room = true;
     if ((command->flags & COMMAND_MAY_BE_SILENT) != 0) transaction->may_be_silent = true;

@@ -11,6 +11,10 @@
 #include "tests/resp3.h"
 
 #define TEXT_MOST 256
+/* It begins on a worker, where it takes too long, and again on a thread of long work. */
+#define LONG_SCRIPT                                                                                          \
+    "local n = redis.call('publish', 'a', ARGV[1]) redis.call('set', KEYS[1], n) "                           \
+    "for i = 1, 3e6 do end return n"
 
 static struct server *start(const char *threads) {
     return server_start((const char *const[]){"--threads", threads, "--enable-debug-command", "yes",
@@ -158,17 +162,13 @@ static void what_one_tells_itself_follows_the_reply(void **state) {
     stop(server);
 }
 
-/* It begins on a worker, where it takes too long, and again on a thread of long work. */
 static void what_a_script_tells_is_heard_once_however_often_it_begins(void **state) {
     (void)state;
     struct server *server = start("2");
     struct resp3 *subscriber = resp3_connect(server), *teller = resp3_connect(server);
     subscribe(subscriber, "a");
     for (int i = 0; i < 3; i++) {
-        RESP3_COMMAND(teller, "EVAL",
-                      "local n = redis.call('publish', 'a', ARGV[1]) redis.call('set', KEYS[1], n) "
-                      "for i = 1, 3e6 do end return n",
-                      "1", "k", "x");
+        RESP3_COMMAND(teller, "EVAL", LONG_SCRIPT, "1", "k", "x");
         resp3_expect(teller, ":1\r\n");
         expect_message(subscriber, "a", "x");
     }
@@ -176,6 +176,23 @@ static void what_a_script_tells_is_heard_once_however_often_it_begins(void **sta
     resp3_expect(teller, "-ERR Write commands are not allowed from read-only scripts.\r\n");
     resp3_exchange(subscriber, "PING", "+PONG\r\n"); /* and nothing else has come */
     resp3_close(subscriber);
+    resp3_close(teller);
+    stop(server);
+}
+
+static void who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *both = resp3_connect_to(server, 0), *teller = resp3_connect_to(server, 1);
+    resp3_send_text(both, "MULTI\r\nSUBSCRIBE a\r\n");
+    RESP3_COMMAND(both, "EVAL", LONG_SCRIPT, "1", "k", "x");
+    resp3_send_text(both, "EXEC\r\n");
+    resp3_expect(both, "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n:1\r\n");
+    resp3_expect(both, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+    resp3_exchange(teller, "PUBLISH a y", ":1\r\n");
+    resp3_expect(both, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\ny\r\n");
+    resp3_close(both);
+    resp3_exchange(teller, "PUBLISH b y", ":0\r\n");
     resp3_close(teller);
     stop(server);
 }
@@ -365,6 +382,7 @@ int main(void) {
         cmocka_unit_test(long_messages_are_heard_whole_by_all),
         cmocka_unit_test(what_one_tells_itself_follows_the_reply),
         cmocka_unit_test(what_a_script_tells_is_heard_once_however_often_it_begins),
+        cmocka_unit_test(who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told),
         cmocka_unit_test(who_has_seen_a_reply_sees_what_was_told_before_it),
         cmocka_unit_test(all_hear_the_same_order_whoever_tells),
         cmocka_unit_test(what_is_counted_is_heard_while_others_come_and_go),
