@@ -25,6 +25,7 @@
 #include "server/base/log.h"
 #include "server/config/config.h"
 #include "server/run/dispatch.h"
+#include "server/run/later.h"
 #include "clients.h"
 #include "connection_output.h"
 #include "connection_parts.h"
@@ -368,8 +369,25 @@ void connection_sendable(struct connection *connection) {
 
 /* ------------------------------------------------------------------ outside of its own requests */
 
+/* What it hears, if that is for later. */
+static bool keep_for_later(struct connection *connection, const char *data, size_t length, void *owner,
+                           void (*release)(void *)) {
+    bool is_over;
+    if (connection->task.session.subscriptions == NULL || connection_is_ending(connection) ||
+        !later_is_due(&connection->task))
+        return false;
+    if (later_keep(&connection->task, data, length, owner, release, output_room(connection), &is_over))
+        return true;
+    if (is_over)
+        output_refuse(connection);
+    else
+        connection_close(connection, "out of memory");
+    return true;
+}
+
 /* While it runs, behind the replies that it has so far. */
 void connection_push(struct connection *connection, const char *data, size_t length) {
+    if (keep_for_later(connection, data, length, NULL, NULL)) return;
     if (connection->state == CONNECTION_RUNNING)
         reply_raw(&connection->worker->frame->reply, data, length);
     else if (!connection_is_ending(connection) && output_append(connection, data, length) &&
@@ -379,6 +397,7 @@ void connection_push(struct connection *connection, const char *data, size_t len
 
 void connection_push_reference(struct connection *connection, const char *data, size_t length, void *owner,
                                void (*release)(void *)) {
+    if (keep_for_later(connection, data, length, owner, release)) return;
     if (connection->state == CONNECTION_RUNNING)
         reply_raw_reference(&connection->worker->frame->reply, data, length, owner, release);
     else if (connection_is_ending(connection))

@@ -28,6 +28,7 @@
 #include "execute.h"
 #include "inquire.h"
 #include "keys.h"
+#include "later.h"
 #include "leave.h"
 #include "memory.h"
 #include "park.h"
@@ -159,7 +160,8 @@ static __attribute__((noinline)) bool answer(struct execution *execution, struct
 static __attribute__((noinline)) enum outcome run_without_keys(struct execution *execution) {
     const struct command *command = execution->call.command;
     bool may_publish = command->run != NULL || command->publishes;
-    if (may_publish && !may_tell(execution)) return OUTCOME_PARKED;
+    bool has_begun = execution->task->is_closer || execution->task->under_way != NULL;
+    if (may_publish && !has_begun && !may_tell(execution)) return OUTCOME_PARKED;
     if (command->run != NULL) return command->run(execution);
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
@@ -321,6 +323,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
                         session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark, call->command->answers_each);
     if (is_monitored) feed_monitors(&execution, hears_itself);
+    if (session->subscriptions != NULL) later_tell(worker, task, reply);
     return OUTCOME_DONE;
 }
 
@@ -329,6 +332,7 @@ void dispatch_forget(struct worker *worker, struct task *task) {
     task_queue_remove(task);
     closer_give_up(worker, task);
     if (frame->boundary_task == task) frame->boundary_task = NULL;
+    later_forget(worker, task);
     monitor_forget(task);
     subscriptions_forget(worker, task);
     transaction_end(worker, task);

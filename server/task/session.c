@@ -14,7 +14,8 @@ size_t session_bytes(const struct session *session) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
     if (session->subscriptions != NULL)
-        bytes += sizeof *session->subscriptions + session->subscriptions->bytes;
+        bytes += sizeof *session->subscriptions + session->subscriptions->bytes +
+                 session->subscriptions->later_bytes;
     const struct transaction *transaction = session->transaction;
     if (transaction == NULL) return bytes;
     return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
@@ -71,6 +72,7 @@ struct subscriptions *session_subscriptions(struct session *session) {
 
 void session_subscriptions_trim(struct session *session) {
     if (session_is_subscriber(session) || session_is_monitor(session)) return;
+    if (session->subscriptions == NULL || session->subscriptions->later != NULL) return;
     free(session->subscriptions);
     session->subscriptions = NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct hearer;
+struct reply;
 struct subscription;
 struct transaction;
 
@@ -21,6 +22,8 @@ struct subscriptions {
     struct subscription *first[CHANNEL_KINDS], *last[CHANNEL_KINDS];
     uint32_t counts[CHANNEL_KINDS];
     size_t bytes;
+    struct reply *later; /* what it has heard and is told behind the reply of its request, or NULL; owned */
+    size_t later_bytes;
 };
 
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };

@@ -180,6 +180,71 @@ static void what_a_script_tells_is_heard_once_however_often_it_begins(void **sta
     stop(server);
 }
 
+/* A script that leaves its worker, alone and in a transaction, and a transaction that waits for other workers
+ * when it has told. */
+static void what_one_tells_itself_follows_the_reply_of_other_threads_too(void **state) {
+    enum { ROUNDS = 3 };
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *both = resp3_connect(server);
+    subscribe(both, "a");
+    for (int i = 0; i < ROUNDS; i++) {
+        RESP3_COMMAND(both, "EVAL", LONG_SCRIPT, "1", "k", "1");
+        resp3_send_text(both, "PING\r\nMULTI\r\n");
+        RESP3_COMMAND(both, "EVAL", LONG_SCRIPT, "1", "k", "2");
+        resp3_send_text(both,
+                        "EXEC\r\nPING\r\nMULTI\r\nPUBLISH a 3\r\nCLIENT KILL ID 99999\r\nEXEC\r\nPING\r\n");
+        resp3_expect(both, ":1\r\n");
+        expect_message(both, "a", "1");
+        resp3_expect(both, "+PONG\r\n+OK\r\n+QUEUED\r\n*1\r\n:1\r\n");
+        expect_message(both, "a", "2");
+        resp3_expect(both, "+PONG\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:0\r\n");
+        expect_message(both, "a", "3");
+        resp3_expect(both, "+PONG\r\n");
+    }
+    resp3_close(both);
+    stop(server);
+}
+
+/* As soon as it counts as one that takes too long. */
+static void end_script(redisContext *admin) {
+    bool is_ended = false;
+    expect(admin, "OK", "CONFIG SET busy-reply-threshold 1");
+    while (!is_ended) {
+        redisReply *reply = redisCommand(admin, "SCRIPT KILL");
+        assert_non_null(reply);
+        is_ended = reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+    }
+}
+
+static void who_hears_too_much_while_its_script_runs_is_closed_at_its_limit(void **state) {
+    enum { MESSAGES = 400, LENGTH = 10000 };
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *asker = resp3_connect_to(server, 0);
+    redisContext *admin = server_connect_to(server, 1);
+    char text[LENGTH + 1];
+    memset(text, 'x', LENGTH);
+    text[LENGTH] = '\0';
+    int64_t before = info_number(admin, "client_name_bytes");
+    subscribe(asker, "a");
+    expect(admin, "OK", "CONFIG SET client-output-buffer-limit %s", "pubsub 100kb 0 0");
+    RESP3_COMMAND(asker, "EVAL", "while true do end", "0");
+    await_info(admin, "parked_clients", 1);
+    for (int i = 0; i < MESSAGES; i++) {
+        redisReply *reply = redisCommand(admin, "PUBLISH a %s", text);
+        assert_non_null(reply);
+        freeReplyObject(reply);
+    }
+    await_info(admin, "client_output_buffer_limit_disconnections", 1);
+    await_info(admin, "client_name_bytes", before);
+    end_script(admin);
+    resp3_close(asker);
+    redisFree(admin);
+    stop(server);
+}
+
 static void who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told(void **state) {
     (void)state;
     struct server *server = start("2");
@@ -382,6 +447,8 @@ int main(void) {
         cmocka_unit_test(long_messages_are_heard_whole_by_all),
         cmocka_unit_test(what_one_tells_itself_follows_the_reply),
         cmocka_unit_test(what_a_script_tells_is_heard_once_however_often_it_begins),
+        cmocka_unit_test(what_one_tells_itself_follows_the_reply_of_other_threads_too),
+        cmocka_unit_test(who_hears_too_much_while_its_script_runs_is_closed_at_its_limit),
         cmocka_unit_test(who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told),
         cmocka_unit_test(who_has_seen_a_reply_sees_what_was_told_before_it),
         cmocka_unit_test(all_hear_the_same_order_whoever_tells),
