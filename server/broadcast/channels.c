@@ -25,10 +25,17 @@ struct stripe {
     struct chains channels GUARDED_BY(&mutex); /* of both kinds */
 };
 
+/* What some patterns begin with: there as long as they are. */
+struct prefix {
+    struct chain_link link; /* by hash */
+    struct pattern *first;
+    uint32_t length;
+};
+
 struct pattern {
     struct channel channel; /* first: a channel is cast back */
-    struct chain_link by_prefix;
-    uint32_t prefix_length;
+    struct prefix *prefix;
+    struct pattern *next, *previous; /* of those with that prefix, which may be many */
 };
 
 static struct {
@@ -41,7 +48,7 @@ static struct {
     struct shared_mutex mutex;
     struct chains by_name GUARDED_BY(&mutex);
     struct chains by_prefix GUARDED_BY(&mutex);
-    uint32_t of_prefix_length[PREFIX_MOST + 1] GUARDED_BY(&mutex);
+    uint32_t of_length[PREFIX_MOST + 1] GUARDED_BY(&mutex); /* how many prefixes are that long */
 } patterns = {.mutex = SHARED_MUTEX_INITIALIZER};
 
 bool channels_start(void) {
@@ -178,22 +185,63 @@ static uint32_t prefix_hash(const char *bytes, size_t length) {
     return (uint32_t)hash_bytes(&all.secret, bytes, length);
 }
 
+/* All of one hash and length are one, whatever their bytes: who looks compares the whole pattern. */
+static struct prefix *prefix_find(uint32_t hash, uint32_t length) REQUIRES_SHARED(&patterns.mutex) {
+    struct chain_link *link = chains_find(&patterns.by_prefix, hash);
+    while (link != NULL && (link->hash != hash || ((struct prefix *)link)->length != length))
+        link = link->next;
+    return (struct prefix *)link;
+}
+
+static bool prefix_enter(struct pattern *pattern) REQUIRES(&patterns.mutex) {
+    const struct bulk name = {.data = (char *)(uintptr_t)pattern->channel.name,
+                              .length = pattern->channel.length};
+    uint32_t length = prefix_length(&name), hash = prefix_hash(name.data, length);
+    struct prefix *prefix = prefix_find(hash, length);
+    if (prefix == NULL) {
+        prefix = malloc(sizeof *prefix);
+        if (prefix == NULL) return false;
+        *prefix = (struct prefix){.length = length};
+        if (!chains_insert(&patterns.by_prefix, &prefix->link, hash)) {
+            free(prefix);
+            return false;
+        }
+        patterns.of_length[length]++;
+    }
+    pattern->prefix = prefix;
+    pattern->previous = NULL;
+    pattern->next = prefix->first;
+    if (pattern->next != NULL) pattern->next->previous = pattern;
+    prefix->first = pattern;
+    return true;
+}
+
+static void prefix_leave(const struct pattern *pattern) REQUIRES(&patterns.mutex) {
+    struct prefix *prefix = pattern->prefix;
+    if (pattern->next != NULL) pattern->next->previous = pattern->previous;
+    if (pattern->previous != NULL)
+        pattern->previous->next = pattern->next;
+    else
+        prefix->first = pattern->next;
+    if (prefix->first != NULL) return;
+    chains_remove(&patterns.by_prefix, &prefix->link);
+    patterns.of_length[prefix->length]--;
+    free(prefix);
+}
+
 static struct pattern *pattern_create(const struct bulk *name, uint32_t hash) REQUIRES(&patterns.mutex) {
     struct pattern *pattern = malloc(sizeof *pattern + name->length);
     if (pattern == NULL) return NULL;
     channel_fill(&pattern->channel, CHANNEL_PATTERN, name, (char *)(pattern + 1));
-    pattern->prefix_length = prefix_length(name);
     if (!chains_insert(&patterns.by_name, &pattern->channel.link, hash)) {
         free(pattern);
         return NULL;
     }
-    if (!chains_insert(&patterns.by_prefix, &pattern->by_prefix,
-                       prefix_hash(name->data, pattern->prefix_length))) {
+    if (!prefix_enter(pattern)) {
         chains_remove(&patterns.by_name, &pattern->channel.link);
         free(pattern);
         return NULL;
     }
-    patterns.of_prefix_length[pattern->prefix_length]++;
     atomic_fetch_add(&all.counts[CHANNEL_PATTERN], 1);
     return pattern;
 }
@@ -202,8 +250,7 @@ static void pattern_leave_if_empty(struct channel *channel) REQUIRES(&patterns.m
     struct pattern *pattern = (struct pattern *)channel;
     if (channel->audience.parts != NULL) return;
     chains_remove(&patterns.by_name, &channel->link);
-    chains_remove(&patterns.by_prefix, &pattern->by_prefix);
-    patterns.of_prefix_length[pattern->prefix_length]--;
+    prefix_leave(pattern);
     atomic_fetch_sub(&all.counts[CHANNEL_PATTERN], 1);
     free(pattern);
 }
@@ -287,10 +334,9 @@ static void matches_end(struct matches *matches) {
 
 static bool match_prefix(struct matches *matches, const struct bulk *name, uint32_t length)
     REQUIRES_SHARED(&patterns.mutex) {
-    uint32_t hash = prefix_hash(name->data, length);
-    for (struct chain_link *link = chains_find(&patterns.by_prefix, hash); link != NULL; link = link->next) {
-        struct pattern *pattern = (struct pattern *)((char *)link - offsetof(struct pattern, by_prefix));
-        if (link->hash != hash || pattern->prefix_length != length) continue;
+    const struct prefix *prefix = prefix_find(prefix_hash(name->data, length), length);
+    for (struct pattern *pattern = prefix == NULL ? NULL : prefix->first; pattern != NULL;
+         pattern = pattern->next) {
         if (!glob_matches(pattern->channel.name, pattern->channel.length, name->data, name->length, false))
             continue;
         if (!matches_add(matches, &pattern->channel.audience)) return false;
@@ -300,7 +346,7 @@ static bool match_prefix(struct matches *matches, const struct bulk *name, uint3
 
 static bool match(struct matches *matches, const struct bulk *name) REQUIRES_SHARED(&patterns.mutex) {
     for (uint32_t length = 0; length <= PREFIX_MOST && length <= name->length; length++)
-        if (patterns.of_prefix_length[length] > 0 && !match_prefix(matches, name, length)) return false;
+        if (patterns.of_length[length] > 0 && !match_prefix(matches, name, length)) return false;
     return true;
 }
 

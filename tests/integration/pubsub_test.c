@@ -420,6 +420,27 @@ static void what_a_client_hears_is_counted_to_it_and_given_back(void **state) {
     stop(server);
 }
 
+/* Each step takes as long however many there are: all that begin alike are in one place. */
+static void who_hears_many_patterns_that_begin_alike_goes_in_no_time(void **state) {
+    enum { PATTERNS = 100000, AT_ONCE = 1000 };
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *subscriber = resp3_connect(server);
+    redisContext *admin = server_connect(server);
+    for (int i = 0; i < PATTERNS; i += AT_ONCE) {
+        char request[AT_ONCE * 16], *end = request + sprintf(request, "PSUBSCRIBE");
+        for (int j = i; j < i + AT_ONCE; j++) end += sprintf(end, " *%d", j);
+        sprintf(end, "\r\n");
+        resp3_send_text(subscriber, request);
+        for (int j = 0; j < AT_ONCE; j++) resp3_value_free(resp3_read(subscriber));
+    }
+    expect(admin, "2", "PUBLISH x42 1"); /* *2 and *42 */
+    resp3_close(subscriber);
+    await_info(admin, "pubsub_patterns", 0);
+    redisFree(admin);
+    stop(server);
+}
+
 static void a_paused_server_tells_nothing_until_it_goes_on(void **state) {
     (void)state;
     struct server *server = start("2");
@@ -455,6 +476,7 @@ int main(void) {
         cmocka_unit_test(what_is_counted_is_heard_while_others_come_and_go),
         cmocka_unit_test(a_subscriber_that_does_not_read_is_closed_at_its_limit_and_others_are_not),
         cmocka_unit_test(what_a_client_hears_is_counted_to_it_and_given_back),
+        cmocka_unit_test(who_hears_many_patterns_that_begin_alike_goes_in_no_time),
         cmocka_unit_test(a_paused_server_tells_nothing_until_it_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
