@@ -103,8 +103,8 @@ static char *pattern_head(const struct bulk *name, size_t *length) {
     *length = (size_t)sprintf(head, "%s%zu\r\n", heads[CHANNEL_PATTERN], name->length);
     memcpy(head + *length, name->data, name->length);
     *length += name->length;
-    memcpy(head + *length, "\r\n", 2);
-    *length += 2;
+    head[(*length)++] = '\r';
+    head[(*length)++] = '\n';
     return head;
 }
 
