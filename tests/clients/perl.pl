@@ -32,5 +32,12 @@ check("info", $redis->info->{redis_mode} eq "standalone");
 my $id = $redis->client("id");
 Redis->new(server => "127.0.0.1:$ARGV[0]")->client("kill", "id", $id);
 check("reconnects after it was killed", $redis->get("a") == 1 && $redis->client("id") != $id);
+my $subscriber = Redis->new(server => "127.0.0.1:$ARGV[0]");
+my @heard;
+$subscriber->subscribe("news", "weather", sub { push @heard, "$_[1]: $_[0]" });
+$subscriber->psubscribe("n*", sub { push @heard, "$_[2] $_[1]: $_[0]" });
+my @counts = map { $redis->publish("news", $_) } 1 .. 100;
+$subscriber->wait_for_messages(0.05) while @heard < 200; # it goes on until nothing has come for that long
+check("subscribes", "@counts" eq join(" ", (2) x 100) && "@heard" eq join(" ", map { ("news: $_", "n* news: $_") } 1 .. 100));
 print "perl: $passed passed, $failed failed\n";
 exit($failed || !$passed ? 1 : 0);

@@ -30,5 +30,16 @@ id = redis.call("CLIENT", "ID")
 Redis.new(host: "127.0.0.1", port: ARGV[0].to_i).call("CLIENT", "KILL", "ID", id.to_s)
 check "reconnects after it was killed", redis.get("a") == "1" && redis.call("CLIENT", "ID") != id
 check "bitfield", redis.call("BITFIELD", "bf", "INCRBY", "u8", "0", "200", "OVERFLOW", "SAT", "INCRBY", "u8", "0", "100") == [200, 255]
+heard = []
+listener = Redis.new(host: "127.0.0.1", port: ARGV[0].to_i)
+listener.subscribe("news", "weather") do |on|
+  on.subscribe { |_, n| redis.multi { |all| 100.times { |i| all.publish("news", i) } } if n == 2 }
+  on.message do |channel, message|
+    heard << "#{channel}: #{message}"
+    listener.unsubscribe if heard.size == 100
+  end
+end
+check "subscribes", heard == Array.new(100) { |i| "news: #{i}" }
+check "goes on when it has unsubscribed", listener.get("a") == "1"
 puts "ruby: #{$passed} passed, #{$failed} failed"
 exit($failed.zero? && $passed > 0)

@@ -35,6 +35,26 @@ async function main() {
   await other.client("KILL", "ID", id);
   await back;
   check("reconnects after it was killed", (await client.get("i2")) === "1002");
+  const listener = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10 });
+  listener.on("error", () => {});
+  check("subscribes", (await listener.subscribe("news", "weather")) === 2 && (await listener.psubscribe("n*")) === 3);
+  const heard = [];
+  const all = new Promise((resolve) => {
+    const hear = (...what) => heard.push(what.join(" ")) === 200 && resolve();
+    listener.on("message", hear);
+    listener.on("pmessage", hear);
+  });
+  const told = client.multi();
+  for (let i = 0; i < 100; i++) told.publish("news", i);
+  await told.exec();
+  await all;
+  check("hears by name and by pattern, in order", heard.join() === Array.from({ length: 100 }, (_, i) => [`news ${i}`, `n* news ${i}`]).flat().join());
+  // It says "ready" before it has subscribed anew.
+  await client.client("KILL", "TYPE", "pubsub");
+  const again = new Promise((resolve) => listener.once("message", (channel, message) => resolve(`${channel} ${message}`)));
+  while ((await client.publish("weather", "sun")) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  check("subscribes anew after it was killed", (await again) === "weather sun");
+  listener.disconnect();
   client.disconnect();
   other.disconnect();
   console.log(`ioredis: ${passed} passed, ${failed} failed`);
