@@ -10,6 +10,7 @@
 #include "shard/base/mutex.h"
 #include "server/base/chains.h"
 #include "server/base/glob.h"
+#include "server/base/shared_mutex.h"
 #include "news.h"
 
 #define STRIPES 64

@@ -21,6 +21,7 @@
 
 #include "server/interest/blocking.h"
 #include "server/interest/watch.h"
+#include "server/broadcast/channels.h"
 #include "server/client/client_limit.h"
 #include "server/client/serve.h"
 #include "server/base/clock.h"
@@ -88,9 +89,10 @@ static int64_t empty; /* bytes in use while there are no data */
 /* Requests that are not to be answered by one reply, that end connections or the server, or that keep it from
  * answering. */
 static bool is_left_out(const char *name) {
-    static const char *const names[] = {"monitor",        "shutdown",     "quit",      "client|reply",
-                                        "client|kill",    "client|pause", "debug",     "config|set",
-                                        "config|rewrite", "failover",     "replicaof", "auth"};
+    static const char *const names[] = {
+        "subscribe", "psubscribe", "ssubscribe",     "unsubscribe",  "punsubscribe", "sunsubscribe",
+        "monitor",   "shutdown",   "quit",           "client|reply", "client|kill",  "client|pause",
+        "debug",     "config|set", "config|rewrite", "failover",     "replicaof",    "auth"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return strncmp(name, "debug|", 6) == 0;
@@ -147,7 +149,7 @@ static void serve(void) {
     CHECK(keyspace != NULL);
     limit_start(keyspace);
     client_limit_start();
-    CHECK(interest_start(keyspace));
+    CHECK(interest_start(keyspace) && channels_start());
     blocking_start(keyspace);
     watch_start(keyspace);
     CHECK(serve_start(keyspace, 1, 1, &listening));
