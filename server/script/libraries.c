@@ -331,7 +331,9 @@ static struct shelved *shelve(struct library_shelf *shelf, struct shared_library
         return NULL;
     }
     *shelved = (struct shelved){library, functions, 1};
-    return shelf->shelved[shelf->count++] = shelved;
+    shelf->shelved[shelf->count] = shelved;
+    shelf->count++;
+    return shelved;
 }
 
 static bool is_in(const struct library_set *set, const struct library *library) {
@@ -545,11 +547,10 @@ static const char *restore_all(struct library_shelf *shelf, const char *payload,
     size_t at = 0, code_length;
     const char *wrong;
     for (char *code; (code = dump_next(payload, length, &at, &code_length, &wrong)) != NULL;) {
-        struct shared_library *library =
-            restored->count == LIBRARIES_MOST ? NULL : library_make(code, code_length, error, error_size);
+        bool is_full = restored->count == LIBRARIES_MOST;
+        struct shared_library *library = is_full ? NULL : library_make(code, code_length, error, error_size);
         free(code);
-        if (restored->count == LIBRARIES_MOST) return "too many libraries";
-        if (library == NULL) return error;
+        if (library == NULL) return is_full ? "too many libraries" : error;
         const char *name = library->library.name;
         if (names_find(&restored->names, restored->libraries, name, strlen(name)) != NAMES_NONE) {
             snprintf(error, error_size, "Library '%s' already exists", library->library.name);
