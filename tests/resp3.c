@@ -395,6 +395,7 @@ long resp3_integer(struct resp3 *connection, const char *request) {
 /* Others are kept open meanwhile, as the next one would take their place. */
 struct resp3 *resp3_connect_to(const struct server *server, long worker) {
     struct resp3 *others[MOST_CONNECTIONS_TRIED], *found = NULL;
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     int count = 0;
     while (found == NULL) {
         struct resp3 *connection = resp3_connect(server);
@@ -402,8 +403,9 @@ struct resp3 *resp3_connect_to(const struct server *server, long worker) {
             found = connection;
         else
             others[count++] = connection;
-        if (count == MOST_CONNECTIONS_TRIED)
-            fail_msg("none of %d connections is worker %ld's", count, worker);
+        if (count < MOST_CONNECTIONS_TRIED) continue;
+        if (now_us() > deadline) fail_msg("none of %d connections is worker %ld's", count, worker);
+        while (count > 0) resp3_close(others[--count]);
     }
     while (count > 0) resp3_close(others[--count]);
     return found;

@@ -289,9 +289,11 @@ redisContext *server_connect(const struct server *server) {
     return connection;
 }
 
-/* Others are kept open meanwhile, as the next one would take their place. */
+/* Others are kept open meanwhile, as the next one would take their place. A worker that does not turn, since
+ * the machine has others to do, is given nobody for a while. */
 redisContext *server_connect_to(const struct server *server, long worker) {
     redisContext *others[MOST_CONNECTIONS_TRIED], *found = NULL;
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
     int count = 0;
     while (found == NULL) {
         redisContext *connection = server_connect(server);
@@ -299,8 +301,9 @@ redisContext *server_connect_to(const struct server *server, long worker) {
             found = connection;
         else
             others[count++] = connection;
-        if (count == MOST_CONNECTIONS_TRIED)
-            fail_msg("none of %d connections is worker %ld's", count, worker);
+        if (count < MOST_CONNECTIONS_TRIED) continue;
+        if (now_us() > deadline) fail_msg("none of %d connections is worker %ld's", count, worker);
+        while (count > 0) redisFree(others[--count]);
     }
     while (count > 0) redisFree(others[--count]);
     return found;
