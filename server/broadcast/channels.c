@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "resp/reply.h"
 #include "shard/base/hash.h"
 #include "shard/base/mutex.h"
 #include "server/base/chains.h"
@@ -357,12 +358,21 @@ static uint64_t size_of(const struct matches *matches, uint32_t from) {
     return size;
 }
 
+static uint64_t hearers_of(enum channel_kind kind, const struct bulk *name, uint32_t hash) {
+    struct stripe *stripe = stripe_of(hash);
+    mutex_lock(&stripe->mutex);
+    const struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
+    uint64_t size = channel == NULL ? 0 : audience_size(&channel->audience);
+    mutex_unlock(&stripe->mutex);
+    return size;
+}
+
 /* With the matches that are there; the channel's own come first. */
 static int64_t publish_to(struct matches *matches, enum channel_kind kind, const struct bulk *name,
                           const struct bulk *text) {
     uint32_t hash = channel_hash(name);
     struct stripe *stripe = stripe_of(hash);
-    if (matches->count == 1 && channels_hearers(kind, name) == 0) return 0;
+    if (matches->count == 1 && hearers_of(kind, name, hash) == 0) return 0;
     struct payload *payload = payload_of(name, text);
     if (payload == NULL) return -1;
     mutex_lock(&stripe->mutex);
@@ -370,7 +380,7 @@ static int64_t publish_to(struct matches *matches, enum channel_kind kind, const
     if (channel != NULL) matches->audiences[0] = &channel->audience;
     uint32_t from = channel == NULL;
     int64_t size = (int64_t)size_of(matches, from);
-    bool is_sent = news_send(payload, matches->audiences + from, matches->count - from, NULL);
+    bool is_sent = news_send(payload, matches->audiences + from, matches->count - from);
     mutex_unlock(&stripe->mutex);
     payload_release(payload);
     return is_sent ? size : -1;
@@ -382,10 +392,11 @@ static bool has_patterns(enum channel_kind kind) {
 
 int64_t channels_publish(enum channel_kind kind, const struct bulk *name, const struct bulk *text) {
     struct matches matches;
+    bool may_match = has_patterns(kind);
     assert(kind != CHANNEL_PATTERN);
-    if (channels_count(kind) == 0 && !has_patterns(kind)) return 0;
+    if (channels_count(kind) == 0 && !may_match) return 0;
     matches_begin(&matches);
-    if (!has_patterns(kind)) return publish_to(&matches, kind, name, text);
+    if (!may_match) return publish_to(&matches, kind, name, text);
     shared_mutex_lock_shared(&patterns.mutex);
     int64_t size = match(&matches, name) ? publish_to(&matches, kind, name, text) : -1;
     shared_mutex_unlock_shared(&patterns.mutex);
@@ -412,50 +423,39 @@ uint64_t channels_count(enum channel_kind kind) {
 }
 
 uint64_t channels_hearers(enum channel_kind kind, const struct bulk *name) {
-    if (channels_count(kind) == 0) return 0;
-    uint32_t hash = channel_hash(name);
-    struct stripe *stripe = stripe_of(hash);
-    mutex_lock(&stripe->mutex);
-    const struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
-    uint64_t size = channel == NULL ? 0 : audience_size(&channel->audience);
-    mutex_unlock(&stripe->mutex);
-    return size;
+    return channels_count(kind) == 0 ? 0 : hearers_of(kind, name, channel_hash(name));
 }
 
 /* Their names, each behind its length. */
-static struct payload *names_of(struct stripe *stripe, enum channel_kind kind) REQUIRES(&stripe->mutex) {
-    size_t bytes = 0;
-    for (int pass = 0;; pass++) {
-        struct payload *names = pass == 0 ? NULL : payload_create(bytes);
-        if (pass > 0 && names == NULL) return NULL;
-        for (uint32_t i = 0; i < stripe->channels.bucket_count; i++)
-            for (struct chain_link *link = stripe->channels.buckets[i]; link != NULL; link = link->next) {
-                const struct channel *channel = (const struct channel *)link;
-                if (channel->kind != kind) continue;
-                bytes += sizeof channel->length + channel->length;
-                if (pass == 0) continue;
-                payload_append(names, &channel->length, sizeof channel->length);
-                payload_append(names, channel->name, channel->length);
-            }
-        if (pass > 0) return names;
-    }
+static void write_names(const struct stripe *stripe, enum channel_kind kind, struct reply *names)
+    REQUIRES(&stripe->mutex) {
+    for (uint32_t i = 0; i < stripe->channels.bucket_count; i++)
+        for (struct chain_link *link = stripe->channels.buckets[i]; link != NULL; link = link->next) {
+            const struct channel *channel = (const struct channel *)link;
+            if (channel->kind != kind) continue;
+            reply_raw(names, (const char *)&channel->length, sizeof channel->length);
+            reply_raw(names, channel->name, channel->length);
+        }
 }
 
 bool channels_visit(enum channel_kind kind, void (*visit)(void *context, const char *name, size_t length),
                     void *context) {
+    struct reply names;
     assert(kind != CHANNEL_PATTERN);
-    for (uint32_t i = 0; i < STRIPES; i++) {
+    reply_init(&names, 2);
+    for (uint32_t i = 0; i < STRIPES && !names.is_broken; i++) {
         struct stripe *stripe = &all.stripes[i];
+        reply_clear(&names, SIZE_MAX);
         mutex_lock(&stripe->mutex);
-        struct payload *names = names_of(stripe, kind);
+        write_names(stripe, kind, &names);
         mutex_unlock(&stripe->mutex);
-        if (names == NULL) return false;
-        for (size_t at = 0, length; at < names->length; at += length) {
-            memcpy(&length, names->bytes + at, sizeof length);
+        for (size_t at = 0, length; at < names.length && !names.is_broken; at += length) {
+            memcpy(&length, names.data + at, sizeof length);
             at += sizeof length;
-            visit(context, names->bytes + at, length);
+            visit(context, names.data + at, length);
         }
-        payload_release(names);
     }
-    return true;
+    bool is_whole = !names.is_broken;
+    reply_free(&names);
+    return is_whole;
 }

@@ -126,7 +126,7 @@ static void close_all(const struct part *part) {
 
 static void news_free(struct news *news) {
     for (uint32_t i = 0; i < news->count; i++) part_landed(news->parts[i]);
-    if (news->payload != NULL) payload_release(news->payload);
+    payload_release(news->payload);
     free(news);
 }
 
@@ -187,11 +187,10 @@ static struct news *made_for(const struct made *made, const struct worker *worke
     return NULL;
 }
 
-static bool make_for(struct made *made, struct payload *payload, struct part *part, uint32_t capacity,
-                     const struct task *except) {
+static bool make_for(struct made *made, struct payload *payload, struct part *part, uint32_t capacity) {
     struct news *news = capacity == 1 ? NULL : made_for(made, part->worker);
     if (news == NULL) {
-        news = news_create(payload, capacity, except);
+        news = news_create(payload, capacity, NULL);
         if (news == NULL) return false;
         atomic_store_explicit(&news->message.next, made->first, memory_order_relaxed);
         made->first = &news->message;
@@ -200,13 +199,12 @@ static bool make_for(struct made *made, struct payload *payload, struct part *pa
     return true;
 }
 
-bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count,
-               const struct task *except) {
+bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count) {
     struct made made = {NULL};
     bool is_made = true;
     for (uint32_t i = 0; i < count && is_made; i++)
         for (struct part *part = audiences[i]->parts; part != NULL && is_made; part = part->next)
-            is_made = make_for(&made, payload, part, count, except);
+            is_made = make_for(&made, payload, part, count);
     for (struct message *message; (message = made.first) != NULL;) {
         made.first = next_made(message);
         if (is_made)

@@ -31,13 +31,11 @@ void payload_release(struct payload *payload);
 /* Some worker has more than that to read: who has more to tell waits. */
 bool news_is_congested(void);
 
-/* To the hearers of all these, but for `except` (NULL: nobody), with their locks held. false: no memory, and
- * nobody is told anything. What isn't for this worker's own hearers wakes theirs, at the latest by
- * news_wake. */
-bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count,
-               const struct task *except);
-/* Likewise of what may be lost: then, and if a worker has too much to read, its hearers of that audience are
- * closed, since they would miss lines. */
+/* To the hearers of all these, with their locks held. false: no memory, and nobody is told anything. What
+ * isn't for this worker's own hearers wakes theirs, at the latest by news_wake. */
+bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count);
+/* Likewise, but for `except`, of what may be lost: then, and if a worker has too much to read, its hearers of
+ * that audience are closed, since they would miss lines. */
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
 /* When no shard is held and no lock: wakes those that this thread has sent something and not woken. */
 void news_wake(void);
