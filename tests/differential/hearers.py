@@ -18,7 +18,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import resp
-from servers import Gone, Server
+from servers import Gone, add_options, commands_of_one, seeds_of, start_both
 
 CLIENTS = 5
 # So often all clients go, and others come.
@@ -125,22 +125,14 @@ def run_seed(pair, seed, count):
 
 def main():
     parser = argparse.ArgumentParser(description='Compares what clients of Latchkey and of redis-server hear.')
-    parser.add_argument('--latchkey', default=os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'latchkey'))
-    parser.add_argument('--redis', default='redis-server')
-    parser.add_argument('--seeds', type=int, default=6)
-    parser.add_argument('--first-seed', type=int, default=1)
-    parser.add_argument('--seed', type=int, help='only this seed')
-    parser.add_argument('--requests', type=int, default=6000, help='of all seeds together')
-    parser.add_argument('--against-redis', action='store_true', help='redis-server on both sides')
+    add_options(parser, seeds=6, commands=6000)
     options = parser.parse_args()
-    seeds = [options.seed] if options.seed is not None else range(options.first_seed, options.first_seed + options.seeds)
-    first = (options.redis, 'first', True) if options.against_redis else (os.path.abspath(options.latchkey), 'latchkey', False)
-    pair = Server(*first), Server(options.redis, 'redis', True)
+    seeds, pair = seeds_of(options), start_both(options)
     failed = 0
     try:
         for seed in seeds:
             try:
-                difference = run_seed(pair, seed, options.requests // options.seeds)
+                difference = run_seed(pair, seed, commands_of_one(options))
             except Gone as gone:
                 difference = 'seed %d: %s' % (seed, gone)
             failed += difference is not None

@@ -26,23 +26,17 @@ import thresholds
 from actions import Action
 from engine import Batch, Pair, Void, generate
 from families import FAMILIES
-from servers import Server
+from servers import Server, add_options, commands_of_one, seeds_of, start_both, start_latchkey
 from shrink import Shrinker
 
 
 def read_options():
     parser = argparse.ArgumentParser(description='Compares Latchkey with redis-server under random commands.')
-    parser.add_argument('--latchkey', default=os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'latchkey'))
-    parser.add_argument('--redis', default='redis-server')
-    parser.add_argument('--seeds', type=int, default=20)
-    parser.add_argument('--first-seed', type=int, default=1)
-    parser.add_argument('--seed', type=int, help='only this seed')
-    parser.add_argument('--commands', type=int, default=200000, help='of all seeds together')
+    add_options(parser, seeds=20, commands=200000)
     parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--families', default=','.join(FAMILIES))
     parser.add_argument('--shrink-seconds', type=float, default=60)
     parser.add_argument('--failures', type=int, default=3, help='stop after so many seeds that differ')
-    parser.add_argument('--against-redis', action='store_true', help='redis-server on both sides')
     parser.add_argument('--plant', action='store_true', help='falsify a reply, to see whether it is found')
     parser.add_argument('--survey', action='store_true', help='list kinds of differences, do not shrink')
     options = parser.parse_args()
@@ -60,8 +54,7 @@ def planted(step, reply):
 
 
 def start_pair(options):
-    ours = Server(options.redis, 'redis-too', True) if options.against_redis else start_latchkey(options)
-    return Pair(ours, Server(options.redis, 'redis', True), planted if options.plant else None)
+    return Pair(*start_both(options), planted if options.plant else None)
 
 
 def write_argument(argument):
@@ -241,10 +234,6 @@ def probe_all(options):
     return wrong
 
 
-def start_latchkey(options):
-    return Server(options.latchkey if '/' not in options.latchkey else os.path.abspath(options.latchkey), 'latchkey', False)
-
-
 def print_tables(uses, row_uses):
     print('\nExemptions: compared by shape when not equal (times needed)')
     for words, _, reason in exemptions.EXEMPTIONS + exemptions.ERRORS:
@@ -257,8 +246,7 @@ def print_tables(uses, row_uses):
 
 def main():
     options = read_options()
-    seeds = [options.seed] if options.seed is not None else list(range(options.first_seed, options.first_seed + options.seeds))
-    count = max(1, options.commands // max(1, options.seeds))
+    seeds, count = seeds_of(options), commands_of_one(options)
     began = time.monotonic()
     wrong = probe_all(options)
     for text in wrong:

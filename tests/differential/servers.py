@@ -40,6 +40,35 @@ def _bounded(is_redis):
     return prepare
 
 
+def add_options(parser, seeds, commands):
+    """Whom to compare, and with how much."""
+    parser.add_argument('--latchkey', default=os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'latchkey'))
+    parser.add_argument('--redis', default='redis-server')
+    parser.add_argument('--seeds', type=int, default=seeds)
+    parser.add_argument('--first-seed', type=int, default=1)
+    parser.add_argument('--seed', type=int, help='only this seed')
+    parser.add_argument('--commands', type=int, default=commands, help='of all seeds together')
+    parser.add_argument('--against-redis', action='store_true', help='redis-server on both sides')
+
+
+def seeds_of(options):
+    return [options.seed] if options.seed is not None else list(range(options.first_seed, options.first_seed + options.seeds))
+
+
+def commands_of_one(options):
+    return max(1, options.commands // max(1, options.seeds))
+
+
+def start_latchkey(options):
+    return Server(options.latchkey if '/' not in options.latchkey else os.path.abspath(options.latchkey), 'latchkey', False)
+
+
+def start_both(options):
+    """Latchkey, or what stands for it, and redis-server."""
+    ours = Server(options.redis, 'redis-too', True) if options.against_redis else start_latchkey(options)
+    return ours, Server(options.redis, 'redis', True)
+
+
 class Connection:
     """One client connection: bytes out, reply trees in."""
 
