@@ -197,12 +197,6 @@ static void on_serve(struct worker *worker) {
     sem_post(&done);
 }
 
-static bool on_create(struct worker *worker, const void *context) {
-    (void)worker;
-    (void)context;
-    return true;
-}
-
 static bool on_begin(struct worker *worker) {
     return dispatch_attach(worker, keyspace);
 }
@@ -213,7 +207,7 @@ static void on_free(struct worker *worker) {
 
 static const struct loop_handlers handlers = {.accepted = NULL}; /* its loop has no streams */
 static const struct worker_work work = {
-    .handlers = &handlers, .create = on_create, .begin = on_begin, .serve = on_serve, .free = on_free};
+    .handlers = &handlers, .begin = on_begin, .serve = on_serve, .free = on_free};
 
 /* ------------------------------------------------------------------ a part: some of them run */
 

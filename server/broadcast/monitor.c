@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shard/base/counter.h"
 #include "shard/base/mutex.h"
 #include "server/base/clock.h"
 #include "server/config/config.h"
@@ -40,7 +39,7 @@ bool monitor_add(struct worker *worker, struct task *task) {
     }
     hearer_enter(hearer);
     session->subscriptions->monitor = hearer;
-    counter_add(&worker->name_bytes, session_bytes(session) - before);
+    worker_account_session(worker, session, before);
     atomic_fetch_add(&monitor_count, 1);
     return true;
 }
@@ -58,7 +57,7 @@ void monitor_forget(struct task *task) {
     free(hearer);
     session->subscriptions->monitor = NULL;
     session_subscriptions_trim(session);
-    counter_subtract(&worker->name_bytes, before - session_bytes(session));
+    worker_account_session(worker, session, before);
     atomic_fetch_sub(&monitor_count, 1);
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shard/base/counter.h"
 #include "server/base/chains.h"
 #include "server/command/command.h"
 #include "broadcast.h"
@@ -55,10 +54,6 @@ static struct subscription *find(const struct worker *worker, const struct task 
 /* With what it has of the channel and of its place there. */
 static size_t bytes_of(const struct channel *channel) {
     return sizeof(struct subscription) + sizeof *channel + channel->length;
-}
-
-static void account(struct worker *worker, const struct session *session, size_t before) {
-    counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
 }
 
 static void list_append(struct subscriptions *list, struct subscription *subscription) {
@@ -179,7 +174,7 @@ static bool add(struct worker *worker, struct task *task, enum channel_kind kind
         return false;
     }
     list_append(session->subscriptions, subscription);
-    account(worker, session, before);
+    worker_account_session(worker, session, before);
     return true;
 }
 
@@ -192,7 +187,7 @@ static void remove_one(struct worker *worker, struct task *task, struct subscrip
     chains_remove(&worker->broadcast->subscriptions, &subscription->link);
     free(subscription);
     session_subscriptions_trim(session);
-    account(worker, session, before);
+    worker_account_session(worker, session, before);
 }
 
 void subscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,

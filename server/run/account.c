@@ -119,7 +119,3 @@ void account_inner(const struct execution *execution, uint64_t nanoseconds, cons
     account_slow(execution, nanoseconds);
     if (monitor_is_on()) feed_monitors(execution, false);
 }
-
-void account_session(struct worker *worker, const struct session *session, size_t before) {
-    counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
-}

@@ -10,8 +10,6 @@ void account(const struct execution *execution);
 /* Likewise one of several that were executed together: it took so long, and replied an error if it has a
  * code. Monitors are shown it. */
 void account_inner(const struct execution *execution, uint64_t nanoseconds, const char *error_code);
-/* What the session holds has become more, or less, since it was `before` (session_bytes). */
-void account_session(struct worker *worker, const struct session *session, size_t before);
 /* Counts commands whose clock was to be shared with one that is not going to be timed. */
 void account_untimed(struct worker *worker);
 /* Behind the reply, or when a command begins to wait for a key: monitors are shown it. hears_itself: a

@@ -178,7 +178,7 @@ static void take_transaction(struct worker *worker, struct task *asker, struct e
     size_t before = session_bytes(&asker->session);
     errand->task.session.transaction = asker->session.transaction;
     asker->session.transaction = NULL;
-    account_session(worker, &asker->session, before);
+    worker_account_session(worker, &asker->session, before);
     errand->bytes += before - session_bytes(&asker->session);
 }
 
@@ -251,7 +251,7 @@ static void bring_session(struct errand *errand, struct task *asker) {
     session_names_put_back(session, &names);
     brought->name = NULL;
     brought->library = NULL;
-    account_session(errand->origin, session, before);
+    worker_account_session(errand->origin, session, before);
 }
 
 void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {

@@ -26,7 +26,7 @@ static void execute_watch(struct execution *execution, struct write_scope *scope
     struct session *session = &execution->task->session;
     size_t before = session_bytes(session);
     execution->call.command->watch(scope, session, &execution->call, execution->reply);
-    account_session(execution->worker, session, before);
+    worker_account_session(execution->worker, session, before);
 }
 
 inline __attribute__((always_inline)) void execute_write(struct execution *execution,
@@ -96,7 +96,7 @@ static void execute_for_session(struct execution *execution, const struct call *
     struct session *session = &execution->task->session;
     size_t before = session_bytes(session);
     call->command->session(session, call, reply);
-    account_session(execution->worker, session, before);
+    worker_account_session(execution->worker, session, before);
 }
 
 void execute_without_shards(struct execution *execution) {

@@ -40,7 +40,7 @@ bool later_keep(struct task *task, const char *data, size_t length, void *owner,
         reply_raw_reference(later, data, length, owner, release);
     list->later_bytes = sizeof *later + later->capacity + later->referenced_bytes +
                         later->reference_capacity * sizeof later->references[0];
-    account_session(worker_self(), &task->session, before);
+    worker_account_session(worker_self(), &task->session, before);
     *is_over = later->is_over || list->later_bytes > most;
     return !later->is_broken && !*is_over;
 }
@@ -54,7 +54,7 @@ static void later_end(struct worker *worker, struct task *task) {
     list->later = NULL;
     list->later_bytes = 0;
     session_subscriptions_trim(session);
-    account_session(worker, session, before);
+    worker_account_session(worker, session, before);
 }
 
 void later_tell(struct worker *worker, struct task *task, struct reply *reply) {

@@ -4,20 +4,23 @@
 #include "server/task/transaction.h"
 #include "park.h"
 
+static void park_for_memory(const struct execution *execution) {
+    task_queue_append(&execution->dispatcher->congested, execution->task);
+    task_park(execution->task, PARK_ON_MEMORY);
+}
+
 bool retire_less(struct execution *execution) {
     struct lane *lane = execution->frame->lane;
     if (lane_is_inside(lane)) lane_leave(lane);
     lane_reclaim(lane);
     if (!must_not_retire(execution)) return true;
-    task_queue_append(&execution->dispatcher->congested, execution->task);
-    task_park(execution->task, PARK_ON_MEMORY);
+    park_for_memory(execution);
     return false;
 }
 
 bool may_tell(struct execution *execution) {
     if (!news_is_congested()) return true;
-    task_queue_append(&execution->dispatcher->congested, execution->task);
-    task_park(execution->task, PARK_ON_MEMORY);
+    park_for_memory(execution);
     return false;
 }
 
@@ -53,8 +56,7 @@ enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made) {
         lane_leave(lane);
         lane_reclaim(lane);
         if (tries == 0) continue;
-        task_queue_append(&execution->dispatcher->congested, execution->task);
-        task_park(execution->task, PARK_ON_MEMORY);
+        park_for_memory(execution);
         return OUTCOME_PARKED;
     }
     return OUTCOME_DONE;

@@ -182,7 +182,7 @@ static void watch_busy(struct execution *execution) {
         transaction->is_touched = true;
         reply_ok(execution->reply);
     }
-    account_session(execution->worker, session, before);
+    worker_account_session(execution->worker, session, before);
 }
 
 bool refuses_busy(struct execution *execution, const char *error) {

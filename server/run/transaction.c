@@ -117,7 +117,7 @@ static void unwatch(struct worker *worker, struct session *session, struct write
     counter_add(&worker->ended_bytes, ended->bytes - ended_before);
     transaction->watches = NULL;
     transaction->watch_bytes = 0;
-    account_session(worker, session, before);
+    worker_account_session(worker, session, before);
 }
 
 void transaction_end(struct worker *worker, struct task *task) {
@@ -127,7 +127,7 @@ void transaction_end(struct worker *worker, struct task *task) {
     size_t before = session_bytes(session);
     transaction_free(session->transaction);
     session->transaction = NULL;
-    account_session(worker, session, before);
+    worker_account_session(worker, session, before);
 }
 
 void transaction_unwatch(struct worker *worker, struct task *task) {
@@ -140,7 +140,7 @@ void transaction_unwatch(struct worker *worker, struct task *task) {
         transaction_free(session->transaction);
         session->transaction = NULL;
     }
-    account_session(worker, session, before);
+    worker_account_session(worker, session, before);
 }
 
 /* EXEC is answered with an error, and what was queued is forgotten. */
@@ -283,7 +283,7 @@ static void session_put_back(struct worker *worker, struct session *session,
                              const struct session_before *before) {
     size_t bytes = session_bytes(session);
     if (before->has_names) session_names_put_back(session, &before->names);
-    account_session(worker, session, bytes);
+    worker_account_session(worker, session, bytes);
     session_follow(session, &before->session);
 }
 

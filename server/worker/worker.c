@@ -22,6 +22,7 @@
 #include "server/base/process.h"
 #include "server/config/config.h"
 #include "server/net/loop.h"
+#include "server/task/session.h"
 
 /* After the time that workers have for their end: to close what is left, and to notice. */
 #define END_MS 1000
@@ -91,13 +92,17 @@ void worker_send(struct worker *worker, struct message *message) {
     if (worker_push(worker, message)) worker_wake(worker);
 }
 
-/* An unset signal needs no rearming: whoever sets it wakes the loop, and the next turn sees it. */
-void worker_read_mail(struct worker *worker) {
-    if (!atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed)) return;
-    mailbox_rearm(&worker->mailbox);
+static void read_all(struct worker *worker, struct mailbox *mailbox) {
     struct message *message;
     assert(self == worker && "nobody but its thread takes what is in its mailbox");
-    while ((message = mailbox_pop(&worker->mailbox))) message->handle(worker, message);
+    mailbox_rearm(mailbox);
+    while ((message = mailbox_pop(mailbox))) message->handle(worker, message);
+}
+
+/* An unset signal needs no rearming: whoever sets it wakes the loop, and the next turn sees it. */
+void worker_read_mail(struct worker *worker) {
+    if (atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed))
+        read_all(worker, &worker->mailbox);
 }
 
 bool worker_push_news(struct worker *worker, struct message *message) {
@@ -105,10 +110,7 @@ bool worker_push_news(struct worker *worker, struct message *message) {
 }
 
 void worker_read_all_news(struct worker *worker) {
-    struct message *message;
-    assert(self == worker && "nobody but its thread takes what is in its mailbox");
-    mailbox_rearm(&worker->news);
-    while ((message = mailbox_pop(&worker->news))) message->handle(worker, message);
+    read_all(worker, &worker->news);
 }
 
 /* What is awaited is in there; another thread may just be linking a message in front of it. */
@@ -254,7 +256,7 @@ static struct worker *worker_create(uint32_t number, struct keyspace *keyspace,
     if (!worker->loop)
         log_write(LOG_WARNING, "Can't create a loop for worker %u (io-backend %s): %s", number, backend,
                   strerror(errno));
-    if (worker->loop && work->create(worker, context)) return worker;
+    if (worker->loop && (!work->create || work->create(worker, context))) return worker;
     worker_free(worker);
     return NULL;
 }
@@ -330,6 +332,10 @@ void workers_abandon(void) {
 void workers_join(void) {
     for (uint32_t i = 0; i < all.created; i++) pthread_join(all.workers[i]->thread, NULL);
     workers_free();
+}
+
+void worker_account_session(struct worker *worker, const struct session *session, size_t before) {
+    counter_add(&worker->name_bytes, (uint64_t)session_bytes(session) - before); /* modulo 2^64 */
 }
 
 double worker_cpu_seconds(const struct worker *worker) {

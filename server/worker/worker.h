@@ -25,6 +25,7 @@ struct keyspace;
 struct lane;
 struct loop;
 struct loop_handlers;
+struct session;
 struct task;
 
 struct worker {
@@ -65,7 +66,7 @@ struct worker {
 /* What workers do: given by the room that starts them. */
 struct worker_work {
     const struct loop_handlers *handlers; /* of its loop, whose context is the worker */
-    /* Before there are threads: false with a logged reason. */
+    /* Before there are threads: false with a logged reason. NULL: nothing hangs from it then. */
     bool (*create)(struct worker *worker, const void *context);
     /* On its thread. false with a logged reason: it can't serve, and has nothing to be undone but by free. */
     bool (*begin)(struct worker *worker);
@@ -138,6 +139,10 @@ bool workers_are_frozen(void);
  * mailbox. */
 bool workers_move_begin(void);
 void workers_move_end(void);
+
+/* What a session of one of its clients holds has become more, or less, since it was `before`
+ * (session_bytes). */
+void worker_account_session(struct worker *worker, const struct session *session, size_t before);
 
 /* CPU time that its thread has used. Any thread. */
 double worker_cpu_seconds(const struct worker *worker);

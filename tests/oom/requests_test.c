@@ -604,12 +604,6 @@ static int close_all(void **unused) {
     return 0;
 }
 
-static bool on_create(struct worker *worker, const void *context) {
-    (void)worker;
-    (void)context;
-    return true;
-}
-
 static bool on_begin(struct worker *worker) {
     self = worker;
     return dispatch_attach(worker, keyspace);
@@ -634,7 +628,6 @@ static void on_free(struct worker *worker) {
 static const struct loop_handlers handlers = {.accepted = NULL}; /* its loop has no streams */
 static const struct worker_work work = {
     .handlers = &handlers,
-    .create = on_create,
     .begin = on_begin,
     .serve = on_serve,
     .free = on_free,

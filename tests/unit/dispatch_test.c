@@ -34,12 +34,6 @@ static void on_wake(struct task *task, enum park_reason reason) {
 
 static const struct task_functions functions = {.wake = on_wake};
 
-static bool on_create(struct worker *worker, const void *context) {
-    (void)worker;
-    (void)context;
-    return true;
-}
-
 static bool on_begin(struct worker *worker) {
     return dispatch_attach(worker, keyspace);
 }
@@ -74,7 +68,6 @@ static void on_free(struct worker *worker) {
 static const struct loop_handlers handlers = {.accepted = NULL}; /* its loop has no streams */
 static const struct worker_work work = {
     .handlers = &handlers,
-    .create = on_create,
     .begin = on_begin,
     .serve = on_serve,
     .free = on_free,

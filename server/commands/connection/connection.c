@@ -70,7 +70,7 @@ static void command_reset(struct worker *worker, struct task *task, const struct
     size_t before = session_bytes(session);
     free(session->name);
     session->name = NULL;
-    counter_subtract(&worker->name_bytes, before - session_bytes(session));
+    worker_account_session(worker, session, before);
     reply_status(reply, "RESET");
 }
 
