@@ -7,10 +7,12 @@
 #include "server/base/log.h"
 #include "server/base/process.h"
 
+/* How often the limit is adapted. */
+#define TICK_MS 10
 /* After so many ticks about a third is left of what was kept too much. */
 #define KEPT_TICKS 512
 /* One part in so many of maxmemory is left to requests that come all at once. */
-#define SPARE_SHARE 256
+#define SPARE_SHARE 128
 
 /* One part in so many of what the process may have is left to the kernel, which counts its sockets' buffers
  * to the control group; and holes in the allocator's pages count up to such a part of maxmemory: they grow as
@@ -20,6 +22,7 @@
 
 static struct keyspace *limited; /* both set before there is a second thread */
 static int64_t available;
+static _Atomic int64_t next_tick; /* in monotonic milliseconds */
 
 static const enum eviction_policy policies[] = {
     [POLICY_VOLATILE_LRU] = EVICTION_VOLATILE_LRU,
@@ -61,32 +64,37 @@ int64_t limit_step(struct limit_kept *kept, int64_t room, int64_t others, int64_
     return data > room - kept->most ? data : room - kept->most;
 }
 
-static struct mutex mutex = MUTEX_INITIALIZER; /* whoever sets maxmemory may come between two ticks */
+/* Held from reading maxmemory until its limit stands: a tick begun before CONFIG SET must not undo it. */
+static struct mutex mutex = MUTEX_INITIALIZER;
 static struct limit_kept kept GUARDED_BY(mutex);
 
 /* Without a limit the allocator isn't asked: adding up what all its arenas have handed out takes long. */
-static int64_t unlimited(void) {
-    mutex_lock(&mutex);
+static int64_t unlimited(void) REQUIRES(mutex) {
     kept = (struct limit_kept){0, INT64_MAX};
-    mutex_unlock(&mutex);
     return INT64_MAX;
 }
 
-static int64_t limit_of(struct keyspace *keyspace, int64_t maxmemory) {
+static int64_t limit_of(struct keyspace *keyspace, int64_t maxmemory) REQUIRES(mutex) {
     int64_t fixed, holes;
     process_memory_beside(&fixed, &holes);
     /* And some for what comes between two ticks. */
     int64_t room = maxmemory - maxmemory / SPARE_SHARE - limit_reserve(maxmemory, available, fixed, holes);
     int64_t used = eviction_used(keyspace), others = (int64_t)process_memory_limited() - used;
-    mutex_lock(&mutex);
     int64_t limit = limit_step(&kept, room, others, used);
-    mutex_unlock(&mutex);
     return limit > 0 ? limit : 0;
 }
 
 void limit_tick(struct keyspace *keyspace) {
+    mutex_lock(&mutex);
     int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
     eviction_limit(keyspace, maxmemory == 0 ? unlimited() : limit_of(keyspace, maxmemory));
+    mutex_unlock(&mutex);
+}
+
+void limit_follow(struct keyspace *keyspace, int64_t now) {
+    int64_t due = atomic_load_explicit(&next_tick, memory_order_relaxed);
+    if (now < due || !atomic_compare_exchange_strong(&next_tick, &due, now + TICK_MS)) return;
+    limit_tick(keyspace);
 }
 
 static void on_maxmemory_changed(void) {

@@ -10,9 +10,11 @@ struct keyspace;
 /* Takes maxmemory, its policy and the policy's options from the configuration, now and whenever they change.
  * Before any other thread. */
 void limit_start(struct keyspace *keyspace);
-/* Looks at what the allocator has handed out, and adapts the keyspace's limit. By one thread, every few
- * milliseconds: what is between two calls is covered by what eviction keeps free. */
+/* Looks at what the allocator has handed out, and adapts the keyspace's limit. By any thread. */
 void limit_tick(struct keyspace *keyspace);
+/* That, every few milliseconds, by whichever worker comes first: what is between two ticks is covered by what
+ * eviction keeps free, so none may be late because one worker is. now: monotonic, in milliseconds. */
+void limit_follow(struct keyspace *keyspace, int64_t now);
 /* What others than the data need goes up and down, as large values are on their way in and out: room for the
  * most of it is kept, and given up slowly. But nothing is let go for memory that is back already: what is
  * there then may stay, and only doesn't grow. */

@@ -1,8 +1,13 @@
 #include "memory.h"
 
 #include "server/broadcast/news.h"
+#include "server/config/config.h"
 #include "server/task/transaction.h"
+#include "maxmemory.h"
 #include "park.h"
+
+/* Arguments of more than one part in so many of maxmemory have the limit adapted to them at once. */
+#define LARGE_SHARE 256
 
 static void park_for_memory(const struct execution *execution) {
     task_queue_append(&execution->dispatcher->congested, execution->task);
@@ -24,21 +29,43 @@ bool may_tell(struct execution *execution) {
     return false;
 }
 
-static size_t room_of(const struct bulk *arguments, uint32_t count) {
-    size_t bytes = 0;
-    for (uint32_t i = 1; i < count; i++)
-        if (arguments[i].owner == NULL) bytes += entry_room_for(arguments[i].length);
-    return bytes;
+/* Of arguments: what they may become, and what is there already. */
+struct room_for {
+    size_t needed, apart;
+};
+
+static void add_room(struct room_for *room, const struct bulk *arguments, uint32_t count) {
+    for (uint32_t i = 1; i < count; i++) {
+        if (arguments[i].owner == NULL)
+            room->needed += entry_room_for(arguments[i].length);
+        else
+            room->apart += arguments[i].length;
+    }
+}
+
+static struct room_for room_for(const struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    struct room_for room = {0, 0};
+    if (transaction == NULL) add_room(&room, execution->call.arguments, execution->call.count);
+    for (const struct queued *queued = transaction != NULL ? transaction->first : NULL; queued != NULL;
+         queued = queued->next)
+        if ((queued->command->flags & COMMAND_DENYOOM) != 0 || queued->command->script != NULL)
+            add_room(&room, queued->arguments, queued->count);
+    return room;
 }
 
 size_t room_needed(const struct execution *execution) {
-    const struct transaction *transaction = execution->transaction;
-    size_t bytes = 0;
-    if (transaction == NULL) return room_of(execution->call.arguments, execution->call.count);
-    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
-        if ((queued->command->flags & COMMAND_DENYOOM) != 0 || queued->command->script != NULL)
-            bytes += room_of(queued->arguments, queued->count);
-    return bytes;
+    return room_for(execution).needed;
+}
+
+size_t room_within_limit(struct execution *execution) {
+    struct room_for room = room_for(execution);
+    int64_t maxmemory = atomic_load_explicit(&config.maxmemory, memory_order_relaxed);
+    if (room.apart > (uint64_t)maxmemory / LARGE_SHARE) {
+        limit_tick(execution->worker->keyspace);
+        lane_give_back(execution->frame->lane);
+    }
+    return room.needed;
 }
 
 enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made) {

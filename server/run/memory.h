@@ -20,9 +20,15 @@ static inline bool may_retire(struct execution *execution) {
 /* Likewise what publishes, while workers haven't read what was published before. */
 bool may_tell(struct execution *execution);
 
-/* Room for what the arguments may become: their bytes, and an entry around each. Large ones were made room
- * for when they came in. */
+/* Room for what the arguments may become: their bytes, and an entry around each. Large ones are in memory of
+ * their own already, which they keep. */
 size_t room_needed(const struct execution *execution);
+/* That, before the first lock; 0 without a limit. Large arguments were let in whether anything could go for
+ * them or not: the limit is adapted to them, and nothing that was drawn on it before counts. */
+size_t room_within_limit(struct execution *execution);
+static inline size_t room_to_make(struct execution *execution) {
+    return eviction_is_limited(execution->frame->lane) ? room_within_limit(execution) : 0;
+}
 /* Makes room for so many bytes, if there isn't, by letting go what the policy says. If *is_made is false
  * afterwards, that was not possible: the task is parked, or Redis's error is replied. No shard is held. */
 enum outcome let_go(struct execution *execution, size_t bytes, bool *is_made);

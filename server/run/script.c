@@ -640,7 +640,7 @@ enum outcome script_look_for_memory(struct execution *execution) {
         execution->is_short_of_memory = task->under_way != NULL && task->under_way->is_short_of_memory;
         return OUTCOME_DONE;
     }
-    if (make_room(execution, room_needed(execution), &is_made) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (make_room(execution, room_to_make(execution), &is_made) == OUTCOME_PARKED) return OUTCOME_PARKED;
     struct under_way *under_way = is_made ? task->under_way : under_way_of(task);
     if (under_way != NULL) under_way->is_short_of_memory = !is_made;
     if (is_made) return OUTCOME_DONE;

@@ -408,10 +408,7 @@ inline __attribute__((always_inline)) enum outcome run_with_scope(struct executi
     bool is_closer = execution->task->is_closer;
     if ((execution->call.command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
-        /* Without a limit there is room for anything, and no need to ask the allocator about each
-         * argument. */
-        enum outcome outcome = make_room(
-            execution, eviction_is_limited(execution->frame->lane) ? room_needed(execution) : 0, &is_made);
+        enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);
         if (!is_made) return outcome;
     }
     if (is_closer || wants_all(execution)) return run_with_more(execution);

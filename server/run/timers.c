@@ -14,7 +14,7 @@
 #include "script.h"
 #include "wait.h"
 
-/* How often the limit on memory is adapted to what clients and the process use, while there is one. */
+/* How often what is above the limit on memory is looked for. */
 #define LIMIT_MS 10
 /* A task that waits for memory tries again each turn so often, and then each millisecond: what it waits for
  * may be others' for long. */
@@ -37,13 +37,11 @@ static void expire_some(struct worker *worker, bool is_due) {
     dispatcher->next_expiry = is_behind ? worker->now_monotonic + EXPIRY_BUSY_MS : 0;
 }
 
-/* Brings what is above the limit down, and adapts what eviction keeps: soon again while there is more to
- * do. */
+/* Brings what is above the limit down: soon again while there is more to do. */
 static void keep_limit(struct worker *worker) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct lane *lane = worker->frame->lane;
     dispatcher->next_limit = worker->now_monotonic + LIMIT_MS;
-    limit_tick(worker->keyspace);
     if (is_pausing(worker) || !lane_enter(lane)) return;
     bool is_done = eviction_tick(lane, worker->now);
     lane_leave(lane);
@@ -71,6 +69,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
         dispatcher->next_expiry = 0;
         expire_some(worker, expires_now);
     }
+    limit_follow(worker->keyspace, now);
     if (worker->number == 0 && dispatcher->closer == NULL && (is_due || now >= dispatcher->next_limit))
         keep_limit(worker);
     if (is_due) inquiries_end_unanswered(worker);

@@ -130,6 +130,9 @@ static inline bool lane_has_surplus(const struct lane *lane) {
     return account_has_surplus(lane->budget, lane->account);
 }
 
+/* What it may still allocate it has to draw anew. */
+void lane_give_back(struct lane *lane);
+
 /* The keyed hash of a key's bytes. */
 uint64_t lane_hash(const struct lane *lane, const void *data, size_t length);
 

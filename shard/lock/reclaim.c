@@ -261,11 +261,15 @@ bool lane_reclaim(struct lane *lane) {
     return lane->graves != NULL || lane->discarded_count > 0;
 }
 
+void lane_give_back(struct lane *lane) {
+    account_give_back(lane->budget, lane->account, true);
+}
+
 void lane_detach(struct lane *lane) {
     assert(!lane_is_inside(lane));
     while (lane_reclaim(lane) || lane->retired_count > 0 || lane->dying != NULL)
         sched_yield(); /* others leave the gate at their batch's end */
-    account_give_back(lane->budget, lane->account, true);
+    lane_give_back(lane);
     while (lane->spare_count > 0) free(lane->spares[--lane->spare_count]);
     free(lane->discarded);
     lane->discarded = NULL;
