@@ -10,6 +10,10 @@
 #define SHARE_LEAST 4096
 /* A head in front of a text that is copied. */
 #define HEAD_MOST 1024
+/* Texts that are copied together: a hearer's memory is gone through once for all of them. */
+#define COPIES_MOST 64
+#define COPIES_BYTES 16384
+_Static_assert(COPIES_BYTES >= 1 + HEAD_MOST + SHARE_LEAST, "there is room for one");
 
 /* To one worker. */
 struct news {
@@ -81,22 +85,65 @@ static char first_byte(const struct task *task) {
     return task->session.protocol == 3 ? '>' : '*';
 }
 
+/* Texts for the same hearers that are copied to each of them at once. */
+struct copies {
+    const struct part *part;
+    const struct task *except;
+    uint32_t count;
+    size_t length;
+    bool is_for_3; /* the protocol that the first bytes are of */
+    uint32_t starts[COPIES_MOST];
+    char text[COPIES_BYTES];
+};
+
+static bool is_copied(const struct part *part, const struct news *news) {
+    return news->payload->length < SHARE_LEAST && part->head_length <= HEAD_MOST;
+}
+
+static size_t length_with_head(const struct part *part, const struct news *news) {
+    return (part->head_length > 0) + part->head_length + news->payload->length;
+}
+
+static bool copies_have_room(const struct copies *copies, const struct part *part, const struct news *news) {
+    return copies->count < COPIES_MOST && part == copies->part && news->except == copies->except &&
+           length_with_head(part, news) <= sizeof copies->text - copies->length;
+}
+
+static void copies_begin(struct copies *copies, const struct part *part, const struct news *news) {
+    copies->part = part;
+    copies->except = news->except;
+    copies->count = 0;
+    copies->length = 0;
+    copies->is_for_3 = false;
+}
+
+static void copies_add(struct copies *copies, const struct news *news) {
+    const struct part *part = copies->part;
+    char *at = copies->text + copies->length;
+    copies->starts[copies->count++] = (uint32_t)copies->length;
+    if (part->head_length > 0) *at++ = '*';
+    memcpy(at, part->head, part->head_length);
+    memcpy(at + part->head_length, news->payload->bytes, news->payload->length);
+    copies->length += length_with_head(part, news);
+}
+
+/* The first bytes tell the protocol; hearers' are mostly the same. */
+static void copies_write_for(struct copies *copies, const struct task *task) {
+    bool is_for_3 = first_byte(task) != '*';
+    if (copies->part->head_length == 0 || is_for_3 == copies->is_for_3) return;
+    for (uint32_t i = 0; i < copies->count; i++) copies->text[copies->starts[i]] = first_byte(task);
+    copies->is_for_3 = is_for_3;
+}
+
 /* Each of these goes from the last to the first: one that is closed for owing too much is replaced by one
  * that has it already. */
-static void tell_copies(const struct part *part, const struct news *news) {
-    char text[1 + HEAD_MOST + SHARE_LEAST];
-    const struct payload *payload = news->payload;
-    bool has_head = part->head_length > 0;
-    size_t length = has_head;
-    memcpy(text + length, part->head, part->head_length);
-    length += part->head_length;
-    memcpy(text + length, payload->bytes, payload->length);
-    length += payload->length;
+static void tell_copies(struct copies *copies) {
+    const struct part *part = copies->part;
     for (uint32_t i = part->count; i-- > 0;) {
         struct task *task = part->hearers[i]->task;
-        if (task == news->except || is_deaf(part, task)) continue;
-        if (has_head) text[0] = first_byte(task);
-        task->functions->push(task, text, length);
+        if (task == copies->except || is_deaf(part, task)) continue;
+        copies_write_for(copies, task);
+        task->functions->push(task, copies->text, copies->length);
     }
 }
 
@@ -124,27 +171,70 @@ static void close_all(const struct part *part) {
     }
 }
 
-static void news_free(struct news *news) {
+static void news_free(struct worker *worker, struct news *news) {
+    waiting_subtract(worker, news->bytes);
     for (uint32_t i = 0; i < news->count; i++) part_landed(news->parts[i]);
     payload_release(news->payload);
     free(news);
 }
 
-static void news_arrived(struct worker *worker, struct message *message) {
+static void news_arrived(struct worker *worker, struct message *message);
+
+/* The next one, if it may go along with those. What is next otherwise is *other. */
+static struct news *next_along(struct worker *worker, const struct copies *copies, struct message **other) {
+    struct message *message = mailbox_pop(&worker->news);
     struct news *news = (struct news *)message;
-    waiting_subtract(worker, news->bytes);
-    for (uint32_t i = 0; i < news->count; i++) {
-        const struct part *part = news->parts[i];
-        bool misses_some = part->head_length == 0 &&
-                           atomic_exchange_explicit(&worker->news_missed, false, memory_order_relaxed);
-        if (misses_some)
-            close_all(part);
-        else if (news->payload->length < SHARE_LEAST && part->head_length <= HEAD_MOST)
-            tell_copies(part, news);
-        else
-            tell_references(part, news);
+    *other = message;
+    if (message == NULL || message->handle != news_arrived || news->count != 1 ||
+        !is_copied(news->parts[0], news) || !copies_have_room(copies, news->parts[0], news))
+        return NULL;
+    return news;
+}
+
+/* What is for one part only, and what is for it as well and follows. Returns what comes behind, or NULL. */
+static struct message *tell_along(struct worker *worker, struct news *news) {
+    struct copies copies;
+    struct news *told[COPIES_MOST];
+    struct message *other;
+    uint32_t count = 0;
+    copies_begin(&copies, news->parts[0], news);
+    do {
+        told[count++] = news;
+        copies_add(&copies, news);
+    } while ((news = next_along(worker, &copies, &other)) != NULL);
+    tell_copies(&copies);
+    for (uint32_t i = 0; i < count; i++) news_free(worker, told[i]);
+    return other;
+}
+
+static void tell_part(const struct part *part, const struct news *news) {
+    struct copies copies;
+    if (!is_copied(part, news)) {
+        tell_references(part, news);
+        return;
     }
-    news_free(news);
+    copies_begin(&copies, part, news);
+    copies_add(&copies, news);
+    tell_copies(&copies);
+}
+
+static bool misses_some(struct worker *worker, const struct part *part) {
+    return part->head_length == 0 &&
+           atomic_exchange_explicit(&worker->news_missed, false, memory_order_relaxed);
+}
+
+static struct message *tell(struct worker *worker, struct news *news) {
+    bool is_missed = misses_some(worker, news->parts[0]);
+    if (!is_missed && news->count == 1 && is_copied(news->parts[0], news)) return tell_along(worker, news);
+    if (is_missed) close_all(news->parts[0]);
+    for (uint32_t i = is_missed; i < news->count; i++) tell_part(news->parts[i], news);
+    news_free(worker, news);
+    return NULL;
+}
+
+static void news_arrived(struct worker *worker, struct message *message) {
+    while (message != NULL && message->handle == news_arrived) message = tell(worker, (struct news *)message);
+    if (message != NULL) message->handle(worker, message);
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -244,5 +334,5 @@ void news_mark(struct worker *worker, struct message *mark) {
 
 void news_abandon(struct worker *worker) {
     struct message *message;
-    while ((message = mailbox_pop(&worker->news)) != NULL) news_free((struct news *)message);
+    while ((message = mailbox_pop(&worker->news)) != NULL) news_free(worker, (struct news *)message);
 }

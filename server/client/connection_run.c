@@ -102,7 +102,7 @@ static inline __attribute__((always_inline)) bool run_request(struct connection 
                                                               size_t consumed) {
     struct worker *worker = connection->worker;
     connection->has_request = false;
-    worker_read_news(worker);
+    if (worker_has_news(worker)) dispatch_read_news(worker, &connection->task, prepared);
     if ((prepared == NULL || prepared->command == NULL) && count > 0 && stranger_is_http(&arguments[0])) {
         turn_stranger_away(connection);
         return false;

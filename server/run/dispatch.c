@@ -125,6 +125,13 @@ void dispatch_yield(struct worker *worker) {
     dispatch_enter(worker);
 }
 
+/* A client that hears nothing, and only publishes, sees nothing of it; nor does anybody else before another
+ * request: several messages then go to each hearer at once. */
+void dispatch_read_news(struct worker *worker, const struct task *task, const struct prepared *prepared) {
+    bool only_publishes = prepared != NULL && prepared->command != NULL && prepared->command->publishes;
+    if (!only_publishes || task->session.subscriptions != NULL) worker_read_news(worker);
+}
+
 void dispatch_make_room(struct worker *worker, size_t bytes) {
     struct lane *lane = worker->frame->lane;
     if (is_pausing(worker)) return;

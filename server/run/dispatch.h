@@ -32,6 +32,9 @@ void dispatch_free(struct worker *worker);
  * parked when their turn comes; the others run. */
 void dispatch_enter(struct worker *worker);
 void dispatch_leave(struct worker *worker);
+/* Before a request of the task, if the worker has news: reads them, unless nobody can tell whether they have
+ * been read. prepared: what is known of it (prepare.h), or NULL. */
+void dispatch_read_news(struct worker *worker, const struct task *task, const struct prepared *prepared);
 /* Makes room for so many bytes that are about to be received, as far as that is possible at once. */
 void dispatch_make_room(struct worker *worker, size_t bytes);
 /* Between two connections of a turn: lets somebody who waits at the gate in. */

@@ -122,8 +122,11 @@ bool worker_push_news(struct worker *worker, struct message *message);
 /* The worker's own thread, before it executes a request, and at the end of its turn. Handlers run inside the
  * gate or outside, and holding no shard. */
 void worker_read_all_news(struct worker *worker);
+static inline bool worker_has_news(const struct worker *worker) {
+    return atomic_load_explicit(&worker->news.is_signalled, memory_order_relaxed);
+}
 static inline void worker_read_news(struct worker *worker) {
-    if (atomic_load_explicit(&worker->news.is_signalled, memory_order_relaxed)) worker_read_all_news(worker);
+    if (worker_has_news(worker)) worker_read_all_news(worker);
 }
 /* Reads on until *is_read, which one of the handlers sets. */
 void worker_read_news_until(struct worker *worker, const bool *is_read);

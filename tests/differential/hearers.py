@@ -54,10 +54,14 @@ def single(draw):
 
 
 def requests(draw):
-    """What one client sends at once. In a transaction nobody publishes before it subscribes: what it has told by then it hears itself here,
-    where messages go out when the transaction is concluded."""
-    if draw.random() > 0.06:
+    """What one client sends at once: a request, several, or a transaction. In that nobody publishes before it subscribes: what it has told by
+    then it hears itself here, where messages go out when the transaction is concluded."""
+    kind = draw.random()
+    if kind > 0.16:
         return [single(draw)]
+    if kind > 0.06:
+        return [draw.choice([request, [b'PUBLISH', draw.choice(CHANNELS), b'%d' % number]])
+                for number, request in enumerate(single(draw) for _ in range(draw.randrange(2, 90 if kind > 0.15 else 8)))]
     inside = [request for request in (single(draw) for _ in range(3)) if request[0] not in (b'RESET', b'HELLO')]
     inside.sort(key=lambda request: request[0] in (b'PUBLISH', b'EVAL'))
     return [[b'MULTI'], *inside, [b'EXEC']]
@@ -88,10 +92,19 @@ def unordered(received):
     return sorted(line for line in received.split(b'\r\n') if not re.fullmatch(rb':\d+', line))
 
 
+def by_channel(received):
+    """The texts of each channel, in their order."""
+    heard = {}
+    for channel, text in re.findall(rb'\r\n\$7\r\nmessage\r\n\$\d+\r\n(.*?)\r\n\$\d+\r\n(.*?)\r\n', received, re.DOTALL):
+        heard.setdefault(channel, []).append(text)
+    return heard
+
+
 def is_same(ours, theirs):
     """In which order the patterns come that one message matches, and what a client leaves at once, is not promised; and what a client tells
-    itself comes behind the reply here, as in Redis 7.2, and before it in 7.0. So it is enough that all is there."""
-    return comparable(ours) == comparable(theirs) or unordered(comparable(ours)) == unordered(comparable(theirs))
+    itself comes behind the reply here, as in Redis 7.2, and before it in 7.0. So it is enough that all is there, and in its channel's order."""
+    ours, theirs = comparable(ours), comparable(theirs)
+    return ours == theirs or (unordered(ours) == unordered(theirs) and by_channel(ours) == by_channel(theirs))
 
 
 def is_empty(server):
