@@ -3,12 +3,12 @@
  * looking up and writing replies; what lies below it is the kernel's.
  *
  *     build/release/bench/fixed_reply --reply get --value 64 [--port 7000] [--unix PATH] [--threads 1]
- *         [--io-backend auto] [--copies 1]
+ *         [--io-backend auto] [--copies 1] [--fan]
  *
  * --reply is set, get, incr, mget (of --keys values), ping, or a number: so many bytes. With --port 0 the
  * kernel chooses; the port is in the line that is printed once it serves. A store's values lie here and
  * there, so large ones come from main memory: --copies N keeps the reply N times and goes through them in
- * turn.
+ * turn. With --fan every request is answered to all connections of its worker, as a published message is.
  *
  * Replies lie one behind the other on a tape, so that any number of them is a few pieces of memory at most,
  * and everything that a connection gets in a turn goes out in one send. Requests of a connection are mostly
@@ -61,12 +61,14 @@ struct connection {
     size_t place;    /* on the tape, where they begin */
     bool is_waiting; /* not read until nothing is owed */
     struct connection *next_closed;
-    struct shape shape; /* of the last request */
+    struct connection *next, *previous; /* of its worker */
+    struct shape shape;                 /* of the last request */
 };
 
 struct worker {
     struct loop *loop;
     struct stream listeners[2];
+    struct connection *connections;
     struct connection *closed; /* freed at the turn's end */
     size_t place;              /* on the tape, for who is owed next */
     _Atomic uint32_t assigned; /* connections, those on their way included */
@@ -92,6 +94,7 @@ static struct {
     size_t tape_length;
     size_t reply_length;
     bool spreads; /* --copies: everybody goes on where the last one stopped */
+    bool fans;    /* --fan: all are answered */
     struct worker *workers;
 } setup = {.backend = "auto", .reply = "set", .threads = 1, .value = 64, .keys = 10, .copies = 1};
 
@@ -153,6 +156,11 @@ static void connection_close(struct connection *connection) {
     struct worker *worker = connection->worker;
     if (connection->stream.is_closed) return;
     loop_close(worker->loop, &connection->stream);
+    if (connection->next) connection->next->previous = connection->previous;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        worker->connections = connection->next;
     connection->next_closed = worker->closed;
     worker->closed = connection;
     atomic_fetch_sub_explicit(&worker->assigned, 1, memory_order_relaxed);
@@ -252,6 +260,16 @@ static void connection_send(struct connection *connection) {
     loop_set_receiving(connection->worker->loop, &connection->stream, !waits);
 }
 
+static void owe(struct connection *connection, size_t bytes) {
+    struct worker *worker = connection->worker;
+    if (connection->owed == 0) {
+        connection->place = worker->place;
+        if (setup.spreads) worker->place = (worker->place + bytes) % setup.tape_length;
+    }
+    connection->owed += bytes;
+    if (!connection->stream.is_sending) connection_send(connection);
+}
+
 static void on_received(void *context, struct stream *stream, char *data, ssize_t length) {
     struct worker *worker = context;
     struct connection *connection = (struct connection *)stream;
@@ -260,12 +278,14 @@ static void on_received(void *context, struct stream *stream, char *data, ssize_
         return;
     }
     size_t bytes = requests_count(connection, data, (size_t)length) * setup.reply_length;
-    if (connection->owed == 0) {
-        connection->place = worker->place;
-        if (setup.spreads) worker->place = (worker->place + bytes) % setup.tape_length;
+    if (!setup.fans) {
+        owe(connection, bytes);
+        return;
     }
-    connection->owed += bytes;
-    if (!stream->is_sending) connection_send(connection);
+    for (struct connection *each = worker->connections, *next; each != NULL; each = next) {
+        next = each->next;
+        owe(each, bytes);
+    }
 }
 
 static void on_sendable(void *context, struct stream *stream) {
@@ -279,6 +299,9 @@ static void worker_adopt(struct worker *worker, int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection || !loop_add(worker->loop, &connection->stream, fd)) fail("can't take a connection");
     connection->worker = worker;
+    connection->next = worker->connections;
+    if (connection->next) connection->next->previous = connection;
+    worker->connections = connection;
 }
 
 static void handover_handle(struct worker *worker, struct message *message) {
@@ -399,7 +422,8 @@ static void options_read(int argc, char **argv) {
     static const struct option names[] = {
         {"port", 1, NULL, 'p'},       {"unix", 1, NULL, 'u'},   {"threads", 1, NULL, 't'},
         {"io-backend", 1, NULL, 'b'}, {"reply", 1, NULL, 'r'},  {"value", 1, NULL, 'v'},
-        {"keys", 1, NULL, 'k'},       {"copies", 1, NULL, 'c'}, {NULL, 0, NULL, 0},
+        {"keys", 1, NULL, 'k'},       {"copies", 1, NULL, 'c'}, {"fan", 0, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -412,6 +436,7 @@ static void options_read(int argc, char **argv) {
         case 'v': setup.value = number_option(optarg, 0, (uint64_t)1 << 30); break;
         case 'k': setup.keys = number_option(optarg, 1, 10000); break;
         case 'c': setup.copies = number_option(optarg, 1, 1000000); break;
+        case 'f': setup.fans = true; break;
         default: exit(1);
         }
     }

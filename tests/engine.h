@@ -108,9 +108,10 @@ static inline void alarm_wait(struct alarm_clock *alarm, int wakes) {
     pthread_mutex_unlock(&alarm->mutex);
 }
 
-/* A test that hangs is a failed one: call it at the start of main. */
+/* A test that hangs is a failed one: call it at the start of main. On a busy machine one that doesn't may
+ * take minutes. */
 static inline void end_if_it_hangs(void) {
-    alarm(300);
+    alarm(SCALED(300, 900));
 }
 
 /* ------------------------------------------------------------------ keyspaces */

@@ -67,7 +67,8 @@ static bool is_to_leave(const struct execution *execution, const struct scope *h
 static __attribute__((noinline)) enum beginning begin_long(const struct execution *execution,
                                                            const struct scope *held) {
     struct lane *lane = execution->frame->lane;
-    if (is_long_by_arguments(&execution->call) && is_small(execution, held, SHORT_ELEMENTS)) return BEGINS;
+    bool is_by_arguments = (execution->call.command->flags & COMMAND_LONG_BY_ARGUMENTS) != 0;
+    if (is_by_arguments && is_small(execution, held, SHORT_ELEMENTS)) return BEGINS;
     if (is_to_leave(execution, held)) return BEGINS_ELSEWHERE;
     if (gate_is_wanted(lane)) return is_small(execution, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);

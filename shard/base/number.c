@@ -17,12 +17,17 @@
 bool number_parse_unsigned(const char *text, size_t length, uint64_t *value) {
     if (length == 0 || length > NUMBER_DIGITS) return false;
     if (text[0] == '0' && length > 1) return false;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned digit = (unsigned)(unsigned char)text[i] - '0';
+    const char *end = text + (length < NUMBER_DIGITS ? length : NUMBER_DIGITS - 1), *at = text;
+    uint64_t sum = 0, digit;
+    do { /* so many fit, whatever they are */
+        digit = (uint64_t)(unsigned char)*at - '0';
         if (digit > 9) return false;
-        if (__builtin_mul_overflow(sum, (uint64_t)10, &sum) ||
-            __builtin_add_overflow(sum, (uint64_t)digit, &sum))
+        sum = sum * 10 + digit;
+    } while (++at != end);
+    if (length == NUMBER_DIGITS) {
+        digit = (uint64_t)(unsigned char)*at - '0';
+        if (digit > 9 || __builtin_mul_overflow(sum, (uint64_t)10, &sum) ||
+            __builtin_add_overflow(sum, digit, &sum))
             return false;
     }
     *value = sum;
