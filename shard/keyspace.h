@@ -73,6 +73,14 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second);
  * (FLUSHALL SYNC). */
 void keyspace_reclaim(struct lane *lane);
 
+/* Reads that leave traces, for as long as somebody wants that: each call with true is taken back by one with
+ * false. Where a reader meets a key that has expired, it removes it, if it has the shard for itself; else it
+ * passes it over, as always: whoever runs it looks first (scope_meets_dead), and takes the shard so. And
+ * where a key is absent, EVENT_KEYMISS is mentioned. Optimistic reads give up on both. */
+void keyspace_tell_dead(struct keyspace *keyspace, bool is_wanted);
+void keyspace_tell_misses(struct keyspace *keyspace, bool is_wanted);
+bool keyspace_tells_dead(const struct keyspace *keyspace);
+
 /* Switches active expiry (DEBUG SET-ACTIVE-EXPIRE). */
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool is_on);
 /* One slice of active expiry by this lane: looks at shards in turn, removes what has expired, and stops after

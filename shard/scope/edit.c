@@ -35,25 +35,28 @@ static struct entry *edit_unlink(struct edit *edit) {
     return entry;
 }
 
-void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit) {
+/* With whatever is there. Returns its slot. */
+static inline slot *begin(struct write_scope *scope, const struct key *key, struct edit *edit) {
     assert(!scope->scope.is_editing && "one edit at a time");
     struct shard *shard = scope_shard_exclusive(&scope->scope, key->hash);
     *edit = (struct edit){.scope = scope, .key = key, .shard = shard};
     shard_assert_shared(shard);
     slot *at = scope_find_slot(&scope->scope, shard, key);
     scope->scope.is_editing = true;
-    if (at != NULL) {
-        edit->place = (uint64_t)(uintptr_t)at;
-        edit->entry = slot_entry(at);
-        if (slot_expires(at) && entry_expiry(edit->entry) <= scope->scope.now) {
-            tell_before(scope, key, edit->entry);
-            entry_retire(scope->scope.lane, edit_unlink(edit)); /* for good: it is absent either way */
-            tell_changed(scope, key, NULL, EVENT_EXPIRED, false);
-            counter_add(&scope->scope.lane->expired, 1);
-            edit->is_changed = false;
-        }
-    } else {
+    if (at == NULL) return NULL;
+    edit->place = (uint64_t)(uintptr_t)at;
+    edit->entry = slot_entry(at);
+    return at;
+}
+
+void scope_edit(struct write_scope *scope, const struct key *key, struct edit *edit) {
+    slot *at = begin(scope, key, edit);
+    if (at == NULL) {
         usage_expect(scope->scope.lane, key->hash);
+    } else if (slot_expires(at) && entry_expiry(edit->entry) <= scope->scope.now) {
+        scope_lapse(scope, key, at);
+        edit->entry = NULL;
+        edit->place = 0;
     }
     tell_before(scope, key, edit->entry);
 }
@@ -76,6 +79,11 @@ void scope_count_more(struct write_scope *scope, int64_t more) {
     assert(more >= 0 || scope->scope.changes >= (uint64_t)-more);
     scope->scope.changes += (uint64_t)more;
     counter_add(&scope->scope.lane->changes, (uint64_t)more);
+}
+
+void scope_mention(const struct scope *scope, const struct key *key, enum event event) {
+    assert(scope->look == NULL && "nobody may be told of what is perhaps not so");
+    tell_mentioned(scope, key, event);
 }
 
 void scope_unchanged(struct edit *edit) {
@@ -353,4 +361,16 @@ void edit_remove_moved(struct edit *edit) {
 
 void edit_remove(struct edit *edit) {
     if (edit->entry != NULL) remove_entry(edit, false);
+}
+
+void scope_remove(struct write_scope *scope, const struct key *key) {
+    struct edit edit;
+    (void)begin(scope, key, &edit);
+    tell_before(scope, key, edit.entry);
+    if (edit.entry == NULL) {
+        scope_unchanged(&edit);
+        return;
+    }
+    edit_remove(&edit);
+    scope_changed(&edit, EVENT_DEL);
 }

@@ -14,8 +14,10 @@ static inline void scope_begin(struct scope *scope, struct lane *lane, const str
     scope->look = NULL;
     scope->is_exclusive = is_exclusive;
     scope->counts_access = true;
+    scope->is_silent = false;
     scope->is_editing = false;
     scope->changes = 0;
+    scope->told = 0;
     scope->undo = NULL;
     lane->scopes++;
 }
@@ -43,6 +45,9 @@ scope_find_slot(const struct scope *scope, const struct shard *shard, const stru
     return table == NULL ? NULL : table_find(table, key);
 }
 
+/* Removes the entry in that slot, as its time is up, and tells that it has expired. */
+void scope_lapse(struct write_scope *scope, const struct key *key, slot *at);
+
 /* The one thing that a shared holder writes to an entry: relaxed, and only if it changes. */
 static inline void scope_note_use(const struct scope *scope, const struct entry *entry) {
     usage_note(scope->lane, (struct entry *)(uintptr_t)entry, scope->now);
@@ -54,6 +59,16 @@ const struct entry *look_find(const struct scope *scope, const struct key *key);
 /* What a command may see of what was found: the look's copy. NULL if it has expired, or if the look has
  * failed. */
 const struct entry *look_show(const struct scope *scope, const struct entry *original);
+
+/* Whether reads remove what has expired, so that listeners are told. */
+static inline bool scope_tells_dead(const struct scope *scope) {
+    return atomic_load_explicit(&scope->keyspace->tells_dead, memory_order_relaxed) > 0;
+}
+
+/* What has expired: whoever is told of it wants it to be removed, with the shard held. */
+static inline void look_meets_dead(const struct scope *scope) {
+    if (scope->look != NULL && scope_tells_dead(scope)) scope->look->is_failed = true;
+}
 
 #ifdef PLANT_TORN_MSET
 /* Gives all shards back in the middle of a change of several keys, and takes them again. */

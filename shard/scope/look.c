@@ -69,7 +69,10 @@ const struct entry *look_find(const struct scope *scope, const struct key *key) 
 const struct entry *look_show(const struct scope *scope, const struct entry *original) {
     struct look *look = scope->look;
     const struct entry *entry = look_copy(look, original);
-    if (entry != NULL && entry_expires(entry) && entry_expiry(entry) <= scope->now) return NULL;
+    if (entry != NULL && entry_expires(entry) && entry_expiry(entry) <= scope->now) {
+        look_meets_dead(scope);
+        return NULL;
+    }
     /* Values that are changed in place by plain stores, and those whose parts are. */
     if (entry == NULL || entry_type(entry) != TYPE_STRING || entry_encoding(entry) == ENCODING_GROWN) {
         look->is_failed = true;

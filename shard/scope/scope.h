@@ -61,8 +61,10 @@ struct scope {
     struct look *look;            /* not NULL: nothing is held, and reads are optimistic */
     bool is_exclusive;
     bool counts_access; /* false for a client with NO-TOUCH: reads leave no trace in eviction's bookkeeping */
+    bool is_silent;     /* no miss is told of */
     bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */
     uint64_t changes;   /* through this scope: scope_changed calls, as scope_count_more corrects them */
+    uint64_t told;      /* how often listeners were told of a change, taken back or not */
     struct undo *undo;  /* undo.h; NULL: what is done is done */
 };
 
@@ -81,7 +83,8 @@ _Static_assert(offsetof(struct read_scope, scope) == 0, "a write scope's own is 
 /* ------------------------------------------------------------------ reading */
 
 /* The entry of a key, or NULL: to be read until the scope ends. Counts a hit or a miss, and the access.
- * An expired entry is absent. The key's shard must be in the scope (asserted). */
+ * An expired entry is absent; whether that or a miss is told: keyspace_tell_dead. The key's shard must be in
+ * the scope (asserted). */
 const struct entry *scope_read(const struct read_scope *scope, const struct key *key);
 /* The same where a string is wanted, with a shorter way for those whose bytes stand in the entry itself: then
  * NULL, and *plain tells where they are. They go straight to where they are wanted, without a copy in
@@ -96,6 +99,13 @@ void plain_string_copy(const struct plain_string *plain, char *out);
 /* The same as scope_read, leaving no trace: for commands that look at a key without using its value (TTL,
  * TYPE, OBJECT, DEBUG). */
 const struct entry *scope_peek(const struct read_scope *scope, const struct key *key);
+
+/* The same for a command that may be about to change the key: Redis takes that for no read, but removes what
+ * has expired on the way, and so does this where somebody wants to be told of it (keyspace_tell_dead). */
+const struct entry *scope_view(const struct write_scope *scope, const struct key *key);
+
+/* Whether the key is there and its time is up. The shard is held. */
+bool scope_meets_dead(const struct scope *scope, const struct key *key);
 
 /* Whether it may be asked for keys with that hash: their shard is in the scope. */
 bool scope_holds(const struct scope *scope, uint64_t hash);
@@ -140,6 +150,9 @@ void scope_unchanged(struct edit *edit);
  * went, what moved from one key to another and changed both) says here by how much more, or, below 0,
  * less. */
 void scope_count_more(struct write_scope *scope, int64_t more);
+/* Redis tells more events than there are changes ("set", and then "expire"), and of keys that haven't
+ * changed: those are told here, in their turn. The key's shard is in the scope. */
+void scope_mention(const struct scope *scope, const struct key *key, enum event event);
 
 /* The ways to change. Those that return bool return false when out of memory, and then nothing has changed:
  * the command answers with -OOM and ends the edit with scope_unchanged.
@@ -185,6 +198,10 @@ bool edit_put_moved(struct edit *edit, const struct entry *source);
 void edit_remove_moved(struct edit *edit);
 /* Absent is fine: then nothing changes. Freeing a large value happens later, off the lock. */
 void edit_remove(struct edit *edit);
+
+/* All of an edit that removes the key, if it is there, without asking what time it is: also of one that has
+ * expired "del" is told, as in Redis where nothing is left to be stored. */
+void scope_remove(struct write_scope *scope, const struct key *key);
 
 /* What remains of scopes is for those who take them: scope_take.h. */
 

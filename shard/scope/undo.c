@@ -22,6 +22,7 @@ void undo_begin(struct undo *undo, struct write_scope *scope) {
     undo->scope = scope;
     undo->outer = scope->scope.undo;
     undo->changes = scope->scope.changes;
+    undo->told = scope->scope.told;
     if (undo->outer == NULL) {
         journal_init(&undo->own, undo, charge);
         undo->journal = &undo->own;
@@ -39,9 +40,15 @@ static void leave(struct undo *undo) {
     scope->undo = undo->outer;
 }
 
+static void settle(const struct undo *undo) {
+    if (undo->outer != NULL) return;
+    journal_end(undo->journal);
+    tell_settled(&undo->scope->scope);
+}
+
 void undo_end(struct undo *undo) {
     leave(undo);
-    if (undo->outer == NULL) journal_end(undo->journal);
+    settle(undo);
 }
 
 void undo_back(struct undo *undo) {
@@ -50,7 +57,8 @@ void undo_back(struct undo *undo) {
     journal_back(undo->journal, undo->mark);
     counter_subtract(&scope->lane->changes, scope->changes - undo->changes);
     scope->changes = undo->changes;
-    if (undo->outer == NULL) journal_end(undo->journal);
+    tell_taken_back(scope, undo->told);
+    settle(undo);
 }
 
 bool undo_is_able(const struct undo *undo) {

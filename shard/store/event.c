@@ -62,6 +62,8 @@ static const char *const names[EVENT_COUNT] = {
     [EVENT_XGROUP_DELCONSUMER] = "xgroup-delconsumer",
     [EVENT_XGROUP_DESTROY] = "xgroup-destroy",
     [EVENT_XGROUP_SETID] = "xgroup-setid",
+    [EVENT_NEW] = "new",
+    [EVENT_KEYMISS] = "keymiss",
 };
 
 const char *event_name(enum event event) {

@@ -1,5 +1,6 @@
-/* What happened to a key. The names are those of Redis's keyspace notifications
- * (https://redis.io/docs/latest/develop/use/keyspace-notifications/), where it has one. */
+/* What happened to a key, or is told of it without having changed it. The names are those of Redis's
+ * keyspace notifications (https://redis.io/docs/latest/develop/use/keyspace-notifications/), where it has
+ * one. */
 #ifndef SHARD_STORE_EVENT_H
 #define SHARD_STORE_EVENT_H
 
@@ -70,9 +71,11 @@ enum event {
     EVENT_XCLAIM,
     EVENT_XAUTOCLAIM,
     EVENT_XREADGROUP,
-    EVENT_FLUSH, /* removed with its whole database */
-    EVENT_SWAP,  /* its database was exchanged with another one */
-    EVENT_UNDO,  /* it is again what it was before the last change that was told of (undo.h) */
+    EVENT_NEW,     /* it is there, and was not; only mentioned, and so is: */
+    EVENT_KEYMISS, /* it was asked for, and isn't there */
+    EVENT_FLUSH,   /* removed with its whole database */
+    EVENT_SWAP,    /* its database was exchanged with another one */
+    EVENT_UNDO,    /* it is again what it was before the last change that was told of (undo.h) */
     EVENT_COUNT
 };
 

@@ -8,6 +8,7 @@
 #ifndef SHARD_STORE_LISTENER_H
 #define SHARD_STORE_LISTENER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@
 #include "event.h"
 
 struct keyspace;
+struct scope;
 struct write_scope;
 
 /* All that a database has in a shard. */
@@ -38,6 +40,15 @@ struct keyspace_listener {
     void (*before_all)(void *context, struct write_scope *scope, const struct region *region);
     void (*changed_all)(void *context, struct write_scope *scope, const struct region *region);
     void *context;
+    /* Something is told of a key that has not just changed (scope_mention): it is held at least shared. */
+    void (*mentioned)(void *context, const struct scope *scope, const struct key *key, enum event event);
+    /* For those that keep what they hear: of what the scope has told (scope.h), all behind the first `told`
+     * was taken back, but that what had expired has gone; and, when an outermost undo has ended, nothing
+     * more will be. */
+    void (*taken_back)(void *context, const struct scope *scope, uint64_t told);
+    void (*settled)(void *context, const struct scope *scope);
+    /* While it is 0, it is not told of changes, nor of what is mentioned. NULL: it always is. */
+    const _Atomic uint32_t *wanted;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);
 

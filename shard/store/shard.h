@@ -42,6 +42,8 @@ struct keyspace {
     _Atomic uint32_t used_database_count;
     _Atomic bool *database_is_used;
     _Atomic bool expires_actively;
+    _Atomic uint32_t tells_dead;   /* how many want to know at once that a key which is read has expired */
+    _Atomic uint32_t tells_misses; /* and of each read of a key that isn't there */
     struct keyspace_listener listeners[KEYSPACE_LISTENERS]; /* set before lanes attach */
     uint32_t listener_count;
     _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
