@@ -15,6 +15,7 @@
 
 #include "shard/keyspace.h"
 #include "server/broadcast/channels.h"
+#include "server/broadcast/notify.h"
 #include "server/client/client_limit.h"
 #include "server/client/listeners.h"
 #include "server/client/serve.h"
@@ -168,6 +169,7 @@ static enum served serve(struct listening *listening) {
     limit_start(keyspace);
     client_limit_start();
     if (!interest_start(keyspace) || !slow_scripts_start(keyspace) || !channels_start()) return SERVED_NOT;
+    notify_start(keyspace);
     blocking_start(keyspace);
     watch_start(keyspace);
     listening_may_change(listening);

@@ -13,7 +13,7 @@ struct broadcast {
     struct chains subscriptions; /* of the worker's clients, by channel and client */
     struct outbox {
         bool is_open;
-        struct publication *first, *last;
+        struct publication *first, **end;
         size_t bytes;
     } outbox; /* outbox.c's */
 };

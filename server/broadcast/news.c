@@ -27,8 +27,7 @@ struct news {
 
 /* Workers that have more to read than they should. */
 static _Atomic uint32_t congested;
-/* Those that this thread has to wake: a bit for each of the first, and all if there are more. */
-static _Thread_local uint64_t to_wake;
+_Thread_local uint64_t news_to_wake;
 
 /* ------------------------------------------------------------------ payload */
 
@@ -251,7 +250,7 @@ static struct news *news_create(struct payload *payload, uint32_t capacity, cons
 /* Its own worker reads before anything else is executed, and at the end of its turn. */
 static void send(struct worker *worker, struct message *message) {
     if (!worker_push_news(worker, message) || worker == worker_self()) return;
-    to_wake |= UINT64_C(1) << (worker->number < 63 ? worker->number : 63);
+    news_to_wake |= UINT64_C(1) << (worker->number < 63 ? worker->number : 63);
 }
 
 static void dispatch_one(struct news *news) {
@@ -320,10 +319,9 @@ void news_send_or_close(struct payload *payload, struct audience *audience, cons
     }
 }
 
-void news_wake(void) {
-    if (to_wake == 0) return;
-    uint64_t some = to_wake;
-    to_wake = 0;
+void news_wake_all(void) {
+    uint64_t some = news_to_wake;
+    news_to_wake = 0;
     for (uint32_t i = 0; i < worker_count(); i++)
         if ((some >> (i < 63 ? i : 63) & 1) != 0 && worker_at(i) != worker_self()) worker_wake(worker_at(i));
 }

@@ -38,7 +38,12 @@ bool news_send(struct payload *payload, struct audience *const *audiences, uint3
  * that audience are closed, since they would miss lines. */
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
 /* When no shard is held and no lock: wakes those that this thread has sent something and not woken. */
-void news_wake(void);
+void news_wake_all(void);
+/* Those that this thread has to wake: a bit for each of the first, and all if there are more. */
+extern _Thread_local uint64_t news_to_wake;
+static inline void news_wake(void) {
+    if (news_to_wake != 0) news_wake_all();
+}
 
 /* Where this worker has come in what it reads: `handle` is called on this worker behind all news that have
  * been sent up to now. With the lock of the audience for which that matters; `mark` stays until then. */

@@ -31,6 +31,24 @@ enum maxmemory_policy {
     POLICY_NOEVICTION,
 };
 
+/* notify-keyspace-events, a bit for each letter; the order is that of the letters in options.c. */
+enum event_class {
+    EVENTS_GENERIC = 1 << 0,
+    EVENTS_STRING = 1 << 1,
+    EVENTS_LIST = 1 << 2,
+    EVENTS_SET = 1 << 3,
+    EVENTS_HASH = 1 << 4,
+    EVENTS_ZSET = 1 << 5,
+    EVENTS_EXPIRED = 1 << 6,
+    EVENTS_EVICTED = 1 << 7,
+    EVENTS_STREAM = 1 << 8,
+    EVENTS_MODULE = 1 << 9,
+    EVENTS_NEW = 1 << 10,
+    EVENTS_BY_KEY = 1 << 11,
+    EVENTS_BY_EVENT = 1 << 12,
+    EVENTS_MISS = 1 << 13,
+};
+
 enum output_class { OUTPUT_NORMAL, OUTPUT_REPLICA, OUTPUT_PUBSUB, OUTPUT_CLASSES };
 
 /* Present values: a field for each number, boolean and choice of rows.h, named as in the file with '_' for
@@ -53,6 +71,8 @@ struct config {
     struct output_limit {
         _Atomic int64_t hard, soft, soft_seconds;
     } output_limits[OUTPUT_CLASSES];
+    /* notify-keyspace-events: enum event_class, or 0 if nothing is told. */
+    _Atomic uint32_t events;
 };
 #undef FIELD_OF_NUMBER
 extern struct config config;

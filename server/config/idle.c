@@ -67,27 +67,6 @@ static bool check_host(char *value, char *why) {
     return strlen(value) < 256 || refuse(why, "Hostnames must be less than 256 characters");
 }
 
-/* Classes of events, each once and in the order in which Redis shows them; A is all of g to d, and then n
- * isn't shown either. */
-static bool check_events(char *value, char *why) {
-    static const char all[] = "g$lshzxetd", shown[] = "g$lshzxetdnKEm";
-    if (value[strspn(value, "Ag$lshzxeKEtmdn")] != '\0')
-        return refuse(why, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
-    bool are_all = true;
-    for (const char *letter = all; *letter; letter++) are_all = are_all && strchr(value, *letter) != NULL;
-    are_all = are_all || strchr(value, 'A') != NULL;
-    char text[sizeof shown + 1];
-    size_t length = 0;
-    if (are_all) text[length++] = 'A';
-    for (const char *letter = shown; *letter; letter++) {
-        bool is_told_by_all = are_all && (strchr(all, *letter) != NULL || *letter == 'n');
-        if (!is_told_by_all && strchr(value, *letter) != NULL) text[length++] = *letter;
-    }
-    text[length] = '\0';
-    memcpy(value, text, length + 1);
-    return true;
-}
-
 /* "3600 1 300 100": after so many seconds with so many changes. None clears what `present` has. */
 static bool compose_save(const struct bulk *words, int count, const char *present, char *out, char *why) {
     bool is_clearing = count == 0 || (count == 1 && words[0].length == 0);
@@ -193,7 +172,6 @@ static const char *const module_command_names[] = {"no", "yes", "local", NULL};
 #define NO_TLS "connections are not encrypted"
 #define NO_USERS "there are no users besides the one whose password is requirepass"
 #define NO_SCRIPTS "there are no scripts, functions or modules"
-#define NO_NOTIFICATIONS "there are no keyspace notifications"
 #define NO_DEFRAGMENTATION "values are not moved to defragment memory"
 #define ALWAYS_SLICED                                                                                        \
     "large values are always freed in slices beside the requests, and tables always grow in "                \
@@ -312,7 +290,6 @@ const struct option idle_options[] = {
     {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},
     {IDLE_CHOICE("acl-pubsub-default", "resetchannels", acl_pubsub_names, NO_USERS)},
     {IDLE_CHOICE("enable-module-command", "no", module_command_names, NO_SCRIPTS), IMMUTABLE},
-    {IDLE_TEXT("notify-keyspace-events", NULL, "", NO_NOTIFICATIONS), .check = check_events},
     {IDLE_INTEGER("tracking-table-max-keys", NULL, "1000000", 0, INT64_MAX,
                   "clients' caches are not tracked")},
     /* Memory: */

@@ -72,7 +72,7 @@ struct option {
     /* Instead of apply at the start, if it has to be something else. */
     bool (*start)(const char *value, char *why);
     /* What CONFIG GET shows, if not the canonical text. */
-    void (*show)(const struct option *option, char *out, size_t size);
+    void (*show)(const struct option *option, const char *value, char *out, size_t size);
 };
 
 /* Brings `count` words to the text that stands for them, in VALUE_SIZE bytes at `out`. `present` is the

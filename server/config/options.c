@@ -82,12 +82,13 @@ static int64_t resolve_shards(void) {
     return shards;
 }
 
-static void show_number(const struct option *option, char *out, size_t size) {
+static void show_number(const struct option *option, const char *value, char *out, size_t size) {
+    (void)value;
     snprintf(out, size, "%lld", (long long)atomic_load_explicit(option->number, memory_order_relaxed));
 }
 
-static void show_dir(const struct option *option, char *out, size_t size) {
-    (void)option;
+static void show_dir(const struct option *option, const char *value, char *out, size_t size) {
+    (void)option, (void)value;
     if (!getcwd(out, size)) snprintf(out, size, ".");
 }
 
@@ -120,6 +121,48 @@ static bool compose_percentiles(const struct bulk *words, int count, const char 
         length += (size_t)snprintf(out + length, VALUE_SIZE - length, "%s%.*s", i ? " " : "", digits, text);
     }
     return true;
+}
+
+/* Classes of events in Redis's order, which is that of enum event_class; A is the first ten. */
+static const char event_letters[] = "g$lshzxetdnKEm", event_letters_all[] = "g$lshzxetd";
+
+/* Each once and in order. */
+static bool check_events(char *value, char *why) {
+    if (value[strspn(value, "Ag$lshzxeKEtmdn")] != '\0')
+        return refuse(why, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    bool are_all = true;
+    for (const char *letter = event_letters_all; *letter; letter++)
+        are_all = are_all && strchr(value, *letter) != NULL;
+    are_all = are_all || strchr(value, 'A') != NULL;
+    char text[sizeof event_letters + 1];
+    size_t length = 0;
+    if (are_all) text[length++] = 'A';
+    for (const char *letter = event_letters; *letter; letter++) {
+        bool is_in_all = are_all && strchr(event_letters_all, *letter) != NULL;
+        if (!is_in_all && strchr(value, *letter) != NULL) text[length++] = *letter;
+    }
+    text[length] = '\0';
+    memcpy(value, text, length + 1);
+    return true;
+}
+
+/* Who says neither K nor E is told nothing. */
+static bool apply_events(const char *value, char *why) {
+    uint32_t classes = 0;
+    (void)why;
+    for (; *value != '\0'; value++)
+        classes |=
+            *value == 'A' ? EVENTS_MODULE * 2 - 1 : 1U << (strchr(event_letters, *value) - event_letters);
+    if ((classes & (EVENTS_BY_KEY | EVENTS_BY_EVENT)) == 0) classes = 0;
+    atomic_store_explicit(&config.events, classes, memory_order_relaxed);
+    return true;
+}
+
+/* Redis shows no n beside A, although it is kept. */
+static void show_events(const struct option *option, const char *value, char *out, size_t size) {
+    (void)option;
+    bool are_all = value[0] == 'A';
+    snprintf(out, size, "%s%s", are_all ? "A" : "", value + (are_all ? strspn(value, "An") : 0));
 }
 
 struct output_limit_read {

@@ -72,6 +72,9 @@ BOOLEAN("lazyfree-lazy-user-del", lazyfree_lazy_user_del, "no")
 BOOLEAN("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, "no")
 BOOLEAN("lazyfree-lazy-expire", lazyfree_lazy_expire, "no")
 
+/* What is told of keys, to whoever subscribes to it (server/broadcast/notify.h). */
+TEXT("notify-keyspace-events", "", .check = check_events, .apply = apply_events, .show = show_events)
+
 /* When small values become large ones */
 VALUE_LIMIT("hash-max-listpack-entries", hash_listpack_entries, "512", .alias = "hash-max-ziplist-entries")
 VALUE_BYTES("hash-max-listpack-value", hash_listpack_value, "64", .alias = "hash-max-ziplist-value")

@@ -56,7 +56,7 @@ bool values_set_defaults(char *texts[MOST_OPTIONS]) {
 /* As CONFIG GET shows it; returns its length. */
 static size_t value_show(int index, char *out, size_t size) REQUIRES(values_mutex) {
     if (option_at(index)->show) {
-        option_at(index)->show(option_at(index), out, size);
+        option_at(index)->show(option_at(index), values[index], out, size);
         return strlen(out);
     }
     if (option_at(index)->kind == OPTION_BYTES) {

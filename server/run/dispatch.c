@@ -215,9 +215,9 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->block.wants = false;
     execution->blocked = NULL;
     execution->refusal = NULL;
-    execution->is_rejected = execution->is_errands = execution->stays = execution->scripts_write =
-        execution->begins_again = execution->begins_elsewhere = execution->is_short_of_memory =
-            execution->answers_several = false;
+    execution->reads_alone = execution->is_rejected = execution->is_errands = execution->stays =
+        execution->scripts_write = execution->begins_again = execution->begins_elsewhere =
+            execution->is_short_of_memory = execution->answers_several = false;
     call->command = NULL;
     call->keys = NULL;
     call->key_count = 0;

@@ -73,6 +73,7 @@ struct execution {
     const char *refusal;     /* why what has begun again, and is taken back, doesn't begin again; or NULL */
     bool is_rejected;        /* for want of memory, before it ran */
     bool is_errands;         /* it ran on another thread, and is counted there */
+    bool reads_alone;        /* with its shards for itself, since something in them has expired */
     bool scripts_write;      /* those of the transaction, as they were found */
     bool begins_again;       /* a script in it wants more shards: what it has done is taken back */
     bool begins_elsewhere;   /* or takes too long for this thread */

@@ -6,6 +6,9 @@
 #include "shard/keyspace.h"
 #include "shard/value/kinds.h"
 #include "shard/value/value.h"
+#include "server/broadcast/news.h"
+#include "server/broadcast/notify.h"
+#include "server/broadcast/outbox.h"
 #include "server/task/transaction.h"
 #include "account.h"
 #include "execute.h"
@@ -98,18 +101,49 @@ bool begins_later(struct execution *execution, enum beginning beginning) {
     return true;
 }
 
+/* Of what is told to others in a try with fewer shards than it takes nothing may be heard. */
+static bool may_be_in_vain(const struct execution *execution) {
+    return execution->call.further != NULL && (execution->call.command->flags & COMMAND_FINDS) != 0;
+}
+
+static void tries_end(const struct execution *execution) {
+    outbox_close(execution->worker, !execution->call.further->wants_shards);
+}
+
 /* The function itself. */
 static void run_read(struct execution *execution, struct read_scope *scope) {
+    bool is_try = may_be_in_vain(execution);
+    if (is_try) outbox_open(execution->worker);
     execute_read(execution, scope);
+    if (is_try) tries_end(execution);
     scope_end_read(scope);
+    news_wake();
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
+}
+
+/* What only reads, and has the shards for itself to remove what has expired. */
+static __attribute__((noinline)) void execute_read_alone(struct execution *execution,
+                                                         struct write_scope *scope) {
+    bool is_try = may_be_in_vain(execution);
+    if (is_try) outbox_open(execution->worker);
+    execute_read(execution, &scope->reading);
+    if (is_try) tries_end(execution);
+}
+
+static inline __attribute__((always_inline)) void execute_alone(struct execution *execution,
+                                                                struct write_scope *scope) {
+    if (!execution->reads_alone)
+        execute_write(execution, scope);
+    else
+        execute_read_alone(execution, scope);
+    execute_conclude(execution, scope);
 }
 
 static inline __attribute__((always_inline)) void run_write(struct execution *execution,
                                                             struct write_scope *scope) {
-    execute_write(execution, scope);
-    execute_conclude(execution, scope);
+    execute_alone(execution, scope);
     scope_end_write(scope);
+    news_wake();
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
@@ -198,12 +232,30 @@ bool refuses_busy(struct execution *execution, const char *error) {
     return true;
 }
 
+/* Whether it needs its shards for itself, as it writes, or may have to remove what has expired: where it
+ * can't be told before. */
+static bool takes_alone(struct execution *execution) {
+    if (call_writes(&execution->call)) return true;
+    execution->reads_alone = execution->reads_alone || keyspace_tells_dead(execution->frame->keyspace);
+    return execution->reads_alone;
+}
+
+/* Whether there is something to remove among what it reads. */
+static bool meets_dead(const struct execution *execution, const struct read_scope *scope) {
+    const struct call *call = &execution->call;
+    if (!keyspace_tells_dead(execution->frame->keyspace)) return false;
+    if ((call->command->flags & COMMAND_FINDS) != 0) return true; /* what it finds isn't known yet */
+    for (uint32_t i = 0; i < call->key_count; i++)
+        if (scope_meets_dead(&scope->scope, &call->keys[i])) return true;
+    return false;
+}
+
 /* ------------------------------------------------------------------ by the gate */
 
 /* With every shard, by the gate. */
 static enum outcome run_with_all(struct execution *execution) {
     struct lane *lane = execution->frame->lane;
-    if (!call_writes(&execution->call)) {
+    if (!takes_alone(execution)) {
         struct read_scope scope;
         scope_all_read(&scope, lane, execution->call.now);
         execute_read(execution, &scope);
@@ -211,11 +263,11 @@ static enum outcome run_with_all(struct execution *execution) {
     } else {
         struct write_scope scope;
         scope_all(&scope, lane, execution->call.now);
-        execute_write(execution, &scope);
-        execute_conclude(execution, &scope);
+        execute_alone(execution, &scope);
         scope_end_write(&scope);
     }
     open_gate(execution->worker, execution->task);
+    news_wake();
     (void)further_end(execution, 0); /* with every shard it wants no more */
     return wait_for_key(execution);
 }
@@ -230,7 +282,8 @@ static __attribute__((noinline)) size_t room_beyond(const struct execution *exec
 }
 
 static inline size_t room_lacking(const struct execution *execution, const struct write_scope *scope) {
-    bool is_asked = execution->call.command->room != NULL && eviction_is_limited(execution->frame->lane);
+    bool is_asked = execution->call.command->room != NULL && !execution->reads_alone &&
+                    eviction_is_limited(execution->frame->lane);
     return is_asked ? room_beyond(execution, scope) : 0;
 }
 
@@ -240,7 +293,7 @@ static enum outcome run_through_gate(struct execution *execution, bool *is_again
     struct frame *frame = execution->frame;
     struct read_scope read_scope;
     struct write_scope write_scope;
-    bool is_write = call_writes(&execution->call);
+    bool is_write = takes_alone(execution);
     gate_enter_closed(frame->lane);
     if (!find_shards(execution) || !(is_write ? take_free_for_write(execution, &write_scope)
                                               : take_free_for_read(execution, &read_scope))) {
@@ -326,7 +379,7 @@ static bool takes_gate(const struct execution *execution) {
 /* With the shards of its keys. */
 static enum outcome run_with_shards(struct execution *execution, bool *is_again) {
     struct frame *frame = execution->frame;
-    bool is_exclusive = call_writes(&execution->call), may_foresee = true;
+    bool is_exclusive = execution->reads_alone || call_writes(&execution->call), may_foresee = true;
     *is_again = false;
     if (!further_begin(execution) || !find_shards(execution)) return execution_lacks_memory(execution);
     size_t mark = reply_mark(execution->reply);
@@ -362,6 +415,11 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
         } else {
             struct read_scope scope;
             if (scope_try_read(&scope, frame->lane, &frame->shards, execution->call.now, &busy)) {
+                if (meets_dead(execution, &scope)) {
+                    scope_end_read(&scope);
+                    is_exclusive = execution->reads_alone = true;
+                    continue;
+                }
                 enum beginning beginning = begin(execution, &scope.scope);
                 if (beginning == BEGINS) {
                     run_read(execution, &scope);
@@ -380,10 +438,18 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
     }
 }
 
+/* It would tell others more than they can read, and so it waits. */
+static __attribute__((noinline)) bool tells_too_much(struct execution *execution) {
+    return execution->task->under_way == NULL && !may_tell(execution);
+}
+
 /* Not by a look. */
 static __attribute__((noinline)) enum outcome run_with_locks(struct execution *execution) {
     bool is_again;
     enum outcome outcome;
+    if (!call_writes(&execution->call) && notify_is_on() && !execution->task->is_closer &&
+        tells_too_much(execution))
+        return OUTCOME_PARKED;
     do outcome = run_with_shards(execution, &is_again);
     while (is_again);
     return outcome;
@@ -412,6 +478,8 @@ inline __attribute__((always_inline)) enum outcome run_with_scope(struct executi
         enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);
         if (!is_made) return outcome;
     }
+    if (call_writes(&execution->call) && !is_closer && notify_is_on() && tells_too_much(execution))
+        return OUTCOME_PARKED;
     if (is_closer || wants_all(execution)) return run_with_more(execution);
     if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;
     if (refuses_at_gate(execution)) return OUTCOME_DONE;

@@ -342,6 +342,13 @@ static void run_writing(struct write_scope *scope, const struct call *call, stru
     run_all(execution_of_call(call), scope, &scope->reading);
 }
 
+/* Scripts among it may read any keys, and remove those that have expired. */
+static void run_reading_alone(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    assert(reply == execution_of_call(call)->reply);
+    (void)reply;
+    run_all(execution_of_call(call), NULL, &scope->reading);
+}
+
 static size_t room_of_all(const struct write_scope *scope, const struct call *call) {
     struct execution *execution = execution_of_call(call);
     size_t room = 0;
@@ -392,8 +399,8 @@ static bool find_all_keys(struct execution *execution) {
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct transaction *transaction, const struct command *exec,
-                             bool scripts_write) {
+static struct command row_of(const struct transaction *transaction, const struct keyspace *keyspace,
+                             const struct command *exec, bool scripts_write) {
     struct command row = *exec;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
     if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS)) != 0) row.flags |= COMMAND_LONG;
@@ -402,6 +409,8 @@ static struct command row_of(const struct transaction *transaction, const struct
     if (transaction->asks_room) row.room = room_of_all;
     if (transaction->writes || scripts_write)
         row.write = run_writing;
+    else if (transaction->has_scripts && keyspace_tells_dead(keyspace))
+        row.write = run_reading_alone;
     else
         row.read = run_reading;
     row.run = NULL;
@@ -411,7 +420,7 @@ static struct command row_of(const struct transaction *transaction, const struct
 static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(transaction, exec, execution->scripts_write);
+    struct command row = row_of(transaction, execution->frame->keyspace, exec, execution->scripts_write);
     enum outcome outcome = OUTCOME_PARKED;
     execution->call.command = &row;
     if (!find_all_keys(execution))

@@ -573,9 +573,6 @@ static void options_without_effect_are_checked_kept_and_said_so(void **state) {
         {"appendonly", "yes", "yes"},
         {"save", "60 1", "60 1"},
         {"save", "", ""},
-        {"notify-keyspace-events", "KEA", "AKE"},
-        {"notify-keyspace-events", "ndtmKEs", "stdnKEm"},
-        {"notify-keyspace-events", "g$lshzxetdn", "A"},
         {"shutdown-on-sigterm", "force NOW save", "save now force"},
         {"auto-aof-rewrite-min-size", "1kb", "1024"},
         {"slave-priority", "7", "7"},
@@ -589,7 +586,6 @@ static void options_without_effect_are_checked_kept_and_said_so(void **state) {
     } refused[] = {
         {"save", "60", "Invalid save parameters"},
         {"save", "0 1", "Invalid save parameters"},
-        {"notify-keyspace-events", "Q", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."},
         {"appendfsync", "often", "argument(s) must be one of the following: everysec, always, no"},
         {"slave-priority", "-1", "argument must be between 0 and 2147483647 inclusive"},
         {"shutdown-on-sigint", "save nosave",
