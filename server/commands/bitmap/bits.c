@@ -335,14 +335,7 @@ static void store(struct write_scope *scope, const struct key *key, const char *
 }
 
 static void store_nothing(struct write_scope *scope, const struct key *key, struct reply *reply) {
-    struct edit edit;
-    scope_edit(scope, key, &edit);
-    if (edit.entry == NULL) {
-        scope_unchanged(&edit);
-    } else {
-        edit_remove(&edit);
-        scope_changed(&edit, EVENT_DEL);
-    }
+    scope_remove(scope, key);
     reply_integer(reply, 0);
 }
 

@@ -154,16 +154,14 @@ static void count_one(struct write_scope *scope, const struct call *call, struct
     struct string_view view;
     struct edit edit;
     uint64_t count = 0;
-    scope_edit(scope, &call->keys[0], &edit);
-    bool is_there = edit.entry != NULL;
-    if (is_there && !view_hll(edit.entry, &view, reply)) {
-        scope_unchanged(&edit);
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
+    if (entry != NULL && !view_hll(entry, &view, reply)) return;
+    if (entry == NULL || hll_cached(view.data, &count)) {
+        reply_integer(reply, (int64_t)count);
         return;
     }
-    if (!is_there || hll_cached(view.data, &count)) {
-        scope_unchanged(&edit);
-        reply_integer(reply, (int64_t)count);
-    } else if (!hll_merge(view.data, view.length, registers)) {
+    scope_edit(scope, &call->keys[0], &edit);
+    if (!hll_merge(view.data, view.length, registers)) {
         scope_unchanged(&edit);
         reply_error(reply, ERROR_CORRUPT);
     } else {

@@ -74,12 +74,6 @@ static bool key_is_same(const struct key *one, const struct key *other) {
            (one->length == 0 || memcmp(one->data, other->data, one->length) == 0);
 }
 
-/* The entry of a key that a write command looks at without counting a hit or a miss. */
-static const struct entry *peek_held(const struct write_scope *scope, const struct key *key) {
-    const struct read_scope reading = {scope->scope};
-    return scope_peek(&reading, key);
-}
-
 enum placed { PLACED, PLACE_TAKEN, PLACE_NO_MEMORY };
 typedef bool edit_put(struct edit *edit, const struct entry *source);
 
@@ -113,14 +107,16 @@ static enum placed key_rename(struct write_scope *scope, const struct key *from,
                               const struct entry *source, bool replaces) {
     if (key_is_same(from, to)) return replaces ? PLACED : PLACE_TAKEN;
     enum placed placed = key_place(scope, to, source, replaces, edit_put_moved, EVENT_RENAME_TO);
-    if (placed == PLACED) key_leave(scope, from, EVENT_RENAME_FROM);
+    if (placed != PLACED) return placed;
+    key_leave(scope, from, EVENT_RENAME_FROM);
+    scope_mention(&scope->scope, to, EVENT_RENAME_TO);
     return placed;
 }
 
 static void rename_reply(struct write_scope *scope, const struct call *call, struct reply *reply,
                          bool replaces) {
     const struct key *from = &call->keys[0];
-    const struct entry *source = peek_held(scope, from);
+    const struct entry *source = scope_view(scope, from);
     if (source == NULL) {
         reply_error(reply, ERROR_NO_KEY);
         return;
@@ -195,14 +191,18 @@ static void command_move(struct write_scope *scope, const struct call *call, str
         reply_error(reply, ERROR_SAME_OBJECT);
         return;
     }
-    const struct entry *source = peek_held(scope, from);
+    const struct entry *source = scope_view(scope, from);
     enum placed placed =
         source == NULL ? PLACE_TAKEN : key_place(scope, &to, source, false, edit_put_moved, EVENT_MOVE_TO);
-    if (placed == PLACED) key_leave(scope, from, EVENT_MOVE_FROM);
-    if (placed == PLACE_NO_MEMORY)
+    if (placed == PLACE_NO_MEMORY) {
         reply_error(reply, ERROR_NO_MEMORY);
-    else
-        reply_integer(reply, placed == PLACED);
+        return;
+    }
+    if (placed == PLACED) {
+        key_leave(scope, from, EVENT_MOVE_FROM);
+        scope_mention(&scope->scope, &to, EVENT_MOVE_TO);
+    }
+    reply_integer(reply, placed == PLACED);
 }
 
 /* ------------------------------------------------------------------ rows */

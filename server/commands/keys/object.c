@@ -11,6 +11,7 @@ static const struct entry *object_entry(const struct read_scope *scope, const st
                                         struct reply *reply) {
     struct read_scope quiet = *scope;
     quiet.scope.counts_access = false;
+    quiet.scope.is_silent = true;
     const struct entry *entry = scope_read(&quiet, &call->keys[0]);
     if (entry == NULL) reply_null(reply);
     return entry;

@@ -657,17 +657,17 @@ static bool sort(struct sorting *sorting) {
         sorting->is_alphabetical = true;
         sorting->by = NULL;
     }
-    bool is_loaded = sorting->elements != NULL && is_current(sorting, entry);
-    if (!is_loaded) {
+    if (sorting->elements == NULL || !is_current(sorting, entry)) {
         forget_elements(sorting);
         if (!load(sorting, entry)) return false;
     }
     cut(sorting);
     if (!find(sorting)) return false;
-    /* GETs for elements that are not wanted are not worth copying. */
+    /* GETs for elements that are not wanted are not worth copying; nor may they come early if it is told. */
+    bool may_get =
+        sorting->end - sorting->first == sorting->count && !keyspace_tells_dead(sorting->call->keyspace);
     sorting->finishes_later = sorting->call->further != NULL && sorting->store == NULL &&
-                              !sorting->keeps_order &&
-                              (sorting->gets == 0 || sorting->end - sorting->first == sorting->count);
+                              !sorting->keeps_order && (sorting->gets == 0 || may_get);
     if (!sorting->keeps_order) weigh(sorting);
     if (sorting->finishes_later && !keep(sorting)) sorting->is_out_of_memory = true;
     if (sorting->is_out_of_memory) {

@@ -109,9 +109,9 @@ static bool copy_visited(void *context, const struct packed_text *text) {
 static enum popped move_element(struct write_scope *scope, const struct key *from, const struct key *to,
                                 bool from_front, bool to_front, struct reply *reply) {
     const void *source, *destination;
-    if (!value_view(scope, from, TYPE_LIST, &source, reply)) return POP_REFUSED;
+    if (!value_peek(scope, from, TYPE_LIST, &source, reply)) return POP_REFUSED;
     if (source == NULL) return POP_EMPTY;
-    if (!value_view(scope, to, TYPE_LIST, &destination, reply)) return POP_REFUSED;
+    if (!value_peek(scope, to, TYPE_LIST, &destination, reply)) return POP_REFUSED;
     struct text text = {NULL, 0};
     struct opened opened;
     uint64_t size = list_count(source);

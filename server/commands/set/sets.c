@@ -59,33 +59,41 @@ static void command_srem(struct write_scope *scope, const struct call *call, str
     reply_integer(reply, removed);
 }
 
-/* The member is added first: if that fails, it hasn't left its set. */
-static void move(struct write_scope *scope, const struct call *call, struct text member,
-                 struct reply *reply) {
+/* Replies what is wrong and returns false. */
+static bool leave_and_enter(struct write_scope *scope, const struct call *call, struct text member,
+                            struct reply *reply) {
     struct opened opened;
-    if (!value_open(scope, &call->keys[1], TYPE_SET, &opened, reply)) return;
-    if (opened.value == NULL) opened.value = members_create(member, 1);
-    int added = opened.value == NULL ? -1 : members_add(&opened.value, member);
-    if (!value_close(&opened, added == 1, EVENT_SADD) || added < 0) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return;
-    }
-    if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
+    if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return false;
     members_remove(&opened.value, member);
     value_close(&opened, true, EVENT_SREM);
-    reply_integer(reply, 1);
+    if (!value_open(scope, &call->keys[1], TYPE_SET, &opened, reply)) return false;
+    if (opened.value == NULL) opened.value = members_create(member, 1);
+    int added = opened.value == NULL ? -1 : members_add(&opened.value, member);
+    if (value_close(&opened, added == 1, EVENT_SADD) && added >= 0) return true;
+    reply_error(reply, ERROR_NO_MEMORY);
+    return false;
+}
+
+/* A member that can't be added to the one hasn't left the other. */
+static void move(struct write_scope *scope, const struct call *call, struct text member,
+                 struct reply *reply) {
+    struct undo undo;
+    undo_begin(&undo, scope);
+    bool is_done = leave_and_enter(scope, call, member, reply);
+    undo_conclude(&undo, is_done);
+    if (is_done) reply_integer(reply, 1);
 }
 
 static void command_smove(struct write_scope *scope, const struct call *call, struct reply *reply) {
     const void *source, *destination;
-    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]);
+    const struct entry *entry = scope_view(scope, &call->keys[0]);
     struct text member = text_of(&call->arguments[3]);
     if (entry == NULL) {
         reply_integer(reply, 0);
         return;
     }
     if (!check_type(entry, TYPE_SET, reply) ||
-        !value_view(scope, &call->keys[1], TYPE_SET, &destination, reply))
+        !value_peek(scope, &call->keys[1], TYPE_SET, &destination, reply))
         return;
     source = entry_value(entry);
     bool is_there = members_has(source, member);

@@ -22,6 +22,11 @@ bool value_view(const struct write_scope *scope, const struct key *key, enum typ
     return take_value(scope_read(&scope->reading, key), type, value, reply);
 }
 
+bool value_peek(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply) {
+    return take_value(scope_view(scope, key), type, value, reply);
+}
+
 bool value_open(struct write_scope *scope, const struct key *key, enum type type, struct opened *opened,
                 struct reply *reply) {
     if (!undo_room(scope)) {
@@ -67,17 +72,12 @@ bool value_store(struct write_scope *scope, const struct key *key, enum type typ
                  uint64_t changes, enum event event, struct reply *reply) {
     struct edit edit;
     const struct value_kind *kind = value_kind(type);
-    scope_edit(scope, key, &edit);
     if (value == NULL || kind->count(value) == 0) {
         if (value != NULL) value_free(kind, value);
-        if (edit.entry == NULL) {
-            scope_unchanged(&edit);
-            return true;
-        }
-        edit_remove(&edit);
-        scope_changed(&edit, EVENT_DEL);
+        scope_remove(scope, key);
         return true;
     }
+    scope_edit(scope, key, &edit);
     if (edit_put_value(&edit, type, value, false)) {
         scope_changed(&edit, event);
         scope_count_more(scope, (int64_t)changes - 1);

@@ -20,6 +20,10 @@ bool value_read(const struct read_scope *scope, const struct key *key, enum type
 bool value_view(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
                 struct reply *reply);
 
+/* The same for one that may be changed, so that it is no read: neither a hit nor a miss. */
+bool value_peek(const struct write_scope *scope, const struct key *key, enum type type, const void **value,
+                struct reply *reply);
+
 /* A value that is being changed. `value` is the command's to change, and moves; NULL if the key is absent,
  * until the command makes one. */
 struct opened {

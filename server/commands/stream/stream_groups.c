@@ -65,10 +65,10 @@ static bool find_group(const struct read_scope *scope, const struct call *call, 
     return *group != NULL;
 }
 
-static bool check_group(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    const void *value;
-    if (!value_view(scope, &call->keys[0], TYPE_STREAM, &value, reply)) return false;
-    bool is_there = value != NULL && group_find(value, text_of(&call->arguments[2])) != NULL;
+/* In what there is at the key. */
+static bool check_group(const struct entry *entry, const struct call *call, struct reply *reply) {
+    if (!check_type(entry, TYPE_STREAM, reply)) return false;
+    bool is_there = entry != NULL && group_find(entry_value(entry), text_of(&call->arguments[2])) != NULL;
     if (!is_there) reply_no_group(reply, &call->arguments[1], &call->arguments[2]);
     return is_there;
 }
@@ -510,7 +510,7 @@ static void command_xclaim(struct write_scope *scope, const struct call *call, s
     struct claiming claiming = {.now = call->now, .time = -1, .retries = -1};
     struct stream_id id;
     uint32_t ids_end = 5;
-    if (!check_group(scope, call, reply)) return;
+    if (!check_group(scope_read(&scope->reading, &call->keys[0]), call, reply)) return;
     if (!idle_parse(&call->arguments[4], &claiming.idle, reply,
                     "ERR Invalid min-idle-time argument for XCLAIM"))
         return;
@@ -608,7 +608,8 @@ static bool autoclaim_all(struct autoclaiming *automatic, struct write_scope *sc
 static void command_xautoclaim(struct write_scope *scope, const struct call *call, struct reply *reply) {
     struct autoclaiming automatic;
     struct undo undo;
-    if (!autoclaim_parse(call, &automatic, reply) || !check_group(scope, call, reply)) return;
+    const struct entry *entry = scope_read(&scope->reading, &call->keys[0]); /* whatever the arguments are */
+    if (!autoclaim_parse(call, &automatic, reply) || !check_group(entry, call, reply)) return;
     undo_begin(&undo, scope);
     undo_conclude(&undo, autoclaim_all(&automatic, scope, call, reply));
 }

@@ -265,14 +265,15 @@ static const char *append(struct stream *stream, struct stream_id id, const stru
     return error;
 }
 
-/* Adds the entry to an open stream, which it makes if it has to. Returns what is wrong, or NULL. */
+/* Adds the entry to an open stream, which it makes if it has to, and then trims that. Returns what is wrong,
+ * or NULL. */
 static const char *add_entry(struct opened *opened, const struct call *call, const struct adding *adding,
-                             struct stream_id *id) {
+                             struct stream_id *id, uint64_t *trimmed) {
     if (opened->value == NULL) opened->value = stream_create();
     if (opened->value == NULL) return ERROR_NO_MEMORY;
     const char *error = id_choose(opened->value, adding, call->now, id);
     if (error == NULL) error = append(opened->value, *id, call, adding->id_at + 1);
-    if (error == NULL) stream_trim(opened->value, &adding->trim);
+    *trimmed = error == NULL ? stream_trim(opened->value, &adding->trim) : 0;
     return error;
 }
 
@@ -295,12 +296,15 @@ static void command_xadd(struct write_scope *scope, const struct call *call, str
         reply_null(reply);
         return;
     }
-    const char *error = add_entry(&opened, call, &adding, &id);
+    uint64_t trimmed;
+    const char *error = add_entry(&opened, call, &adding, &id, &trimmed);
     if (!value_close(&opened, error == NULL, EVENT_XADD) && error == NULL) error = ERROR_NO_MEMORY;
-    if (error != NULL)
+    if (error != NULL) {
         reply_error(reply, error);
-    else
-        reply_id(reply, id);
+        return;
+    }
+    if (trimmed > 0) scope_mention(&scope->scope, &call->keys[0], EVENT_XTRIM);
+    reply_id(reply, id);
 }
 
 /* ------------------------------------------------------------------ removing */

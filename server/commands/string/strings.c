@@ -63,6 +63,7 @@ static bool put_until(struct edit *edit, const struct bulk *value, int64_t expir
         scope_changed(edit, EVENT_SET);
     else
         scope_unchanged(edit);
+    if (is_done && expiry != ENTRY_NO_EXPIRY) scope_mention(&edit->scope->scope, edit->key, EVENT_EXPIRE);
     return is_done;
 }
 
@@ -334,10 +335,9 @@ static void command_mset(struct write_scope *scope, const struct call *call, str
 }
 
 static void command_msetnx(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    const struct read_scope reading = {scope->scope}; /* a look that counts no hit or miss */
     if (!check_pairs(call, reply)) return;
     for (uint32_t i = 0; i < call->key_count; i++) {
-        if (scope_peek(&reading, &call->keys[i]) != NULL) {
+        if (scope_view(scope, &call->keys[i]) != NULL) {
             reply_integer(reply, 0);
             return;
         }
