@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""Keyspace notifications, compared: random commands over all types to Latchkey and to redis-server, and after each one the events that a
+client hears which has subscribed to all of them, byte for byte and in order.
+
+    events.py --latchkey ./latchkey                   20 seeds, 200,000 commands
+    events.py --latchkey ./latchkey --seed 7          one seed again
+    events.py --latchkey ./latchkey --survey          lists each kind of difference once, with an example
+    events.py --against-redis                         redis-server against itself
+
+A seed is one test. Exit status 1 if any differs.
+"""
+
+import argparse
+import os
+import random
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.setrecursionlimit(10000)
+
+import resp
+from actions import Action
+from engine import generate
+from servers import Gone, add_options, commands_of_one, seeds_of, start_both
+
+# In the order of their weights: each has the commands of a type.
+FAMILIES = ['strings', 'bits', 'keys', 'hashes', 'lists', 'sets', 'sorted_sets', 'streams', 'hyperloglog', 'geo', 'sort', 'scripts', 'transactions']
+# What is about the connection or the process tells of no key; and what draws at random leaves other keys on each side.
+LEFT_OUT = (b'HELLO', b'RESET', b'QUIT', b'CLIENT', b'CONFIG', b'SHUTDOWN', b'DEBUG', b'MONITOR', b'SUBSCRIBE', b'PSUBSCRIBE', b'SSUBSCRIBE', b'INFO',
+            b'SCRIPT', b'FUNCTION', b'AUTH', b'COMMAND', b'LOLWUT', b'WATCH')
+
+
+# An entry whose time is up is met by the next that asks for its key.
+DYING = 0.02
+
+
+def steps_of(seed, count):
+    """Requests, one after the other; None: a moment passes."""
+    draw, steps = random.Random(seed), []
+    for batch in generate(seed, count, FAMILIES):
+        for step in batch.steps:
+            if isinstance(step, Action) or not step or step[0].upper() in LEFT_OUT or has_bad_range(step):
+                continue
+            if len(step) > 1 and draw.random() < DYING:
+                steps += [[b'PEXPIRE', step[1], b'5'], None]
+            steps.append(step)
+    return steps[:count]
+
+
+def has_bad_range(step):
+    """7.2 looks the key up when it has read the arguments, 7.0 before: see differences.py."""
+    if step[0].upper() not in (b'BITCOUNT', b'BITPOS'):
+        return False
+    numbers = step[2:] if step[-1].upper() not in (b'BIT', b'BYTE') else step[2:-1]
+    return not all(re.fullmatch(rb'-?[1-9][0-9]{0,17}|0', number) for number in numbers) or len(step) < 2 or len(step) - 2 - len(numbers) > 1 or (
+        len(numbers) not in (0, 2) if step[0].upper() == b'BITCOUNT' else len(numbers) not in (1, 2, 3))
+
+
+def is_same(request, ours, theirs):
+    """Redis walks the elements of a set or a sorted set as they stand in a table, and so SORT asks for their keys in no order that is
+    promised."""
+    return ours == theirs or (b'sort' in b' '.join(request).lower() and sorted(ours) == sorted(theirs))
+
+
+class Side:
+    """One server, a client that asks, and one that hears."""
+
+    def __init__(self, server):
+        self.server, self.asker, self.hearer = server, server.connect(), server.connect()
+        self.ask(b'DEBUG', b'SET-ACTIVE-EXPIRE', b'0')
+        self.ask(b'CONFIG', b'SET', b'notify-keyspace-events', b'KEAnm')
+        self.ask(b'FLUSHALL')
+        self.ask(b'SCRIPT', b'FLUSH')
+        self.hearer.send(resp.encode([b'PSUBSCRIBE', b'__key*__:*']))
+        self.hearer.read()
+
+    def ask(self, *arguments):
+        self.asker.send(resp.encode(arguments))
+        return self.asker.read()
+
+    def send(self, step):
+        self.asker.send(resp.encode(step))
+
+    def answer(self):
+        reply = self.asker.read()
+        self.fence()
+        return reply
+
+    def fence(self):
+        self.hearer.send(resp.encode([b'PING', b'fence']))
+
+    def heard(self):
+        """All until the fence."""
+        events = []
+        while True:
+            message = self.hearer.read()
+            if message == ('*', (('$', b'pong'), ('$', b'fence'))):
+                return events
+            events.append((message[1][2][1], message[1][3][1]))
+
+    def close(self):
+        self.asker.close()
+        self.hearer.close()
+
+
+def run_seed(pair, seed, count, survey):
+    """None, or what differs."""
+    sides, queued = [Side(server) for server in pair], []
+    try:
+        for number, step in enumerate(steps_of(seed, count)):
+            if step is None:
+                time.sleep(0.008)
+                continue
+            for side in sides:
+                side.send(step)
+            replies = [side.answer() for side in sides]
+            ours, theirs = [side.heard() for side in sides]
+            queued = queued + [step] if replies[1] == ('+', b'QUEUED') else queued
+            request = step
+            if step[0].upper() in (b'EXEC', b'DISCARD'):
+                request, queued = [word for part in queued + [step] for word in part + [b';']], []
+            if is_same(request, ours, theirs):
+                continue
+            text = 'seed %d, request %d: %s\n  ours:  %r\n    %r\n  redis: %r\n    %r' % (
+                seed, number, ' '.join(repr(word)[1:][:60] for word in request), replies[0], ours, replies[1], theirs)
+            if survey is None:
+                return text
+            kind = (step[0].upper(), tuple(name.split(b':', 1)[1] for name, _ in ours if b'keyevent' in name),
+                    tuple(name.split(b':', 1)[1] for name, _ in theirs if b'keyevent' in name))
+            survey.setdefault(kind, [0, text])[0] += 1
+    finally:
+        for side in sides:
+            side.close()
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Compares the keyspace events of Latchkey and of redis-server.')
+    add_options(parser, seeds=20, commands=200000)
+    parser.add_argument('--survey', action='store_true', help='list kinds of differences')
+    options = parser.parse_args()
+    seeds, pair = seeds_of(options), start_both(options)
+    failed, survey = 0, {} if options.survey else None
+    try:
+        for seed in seeds:
+            try:
+                difference = run_seed(pair, seed, commands_of_one(options), survey)
+            except Gone as gone:
+                difference = 'seed %d: %s' % (seed, gone)
+            failed += difference is not None
+            print('seed %d: %s' % (seed, difference or 'the same'), flush=True)
+    finally:
+        for server in pair:
+            server.stop()
+    for kind, (times, text) in sorted((survey or {}).items(), key=lambda row: -row[1][0]):
+        print('%d times %s\n  ours  %s\n  redis %s\n  %s' % (times, kind[0], kind[1], kind[2], text[:1500]))
+    print('%d passed, %d failed' % (len(seeds) - failed, failed))
+    return failed > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
