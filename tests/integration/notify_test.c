@@ -367,7 +367,6 @@ static void a_blocked_client_that_is_served_tells_behind_what_has_served_it(void
     ask(teller, "RPUSH l a b");
     expect_answer(waiting, "[l, a]");
     expect_events(hearer, "RPUSH", "rpush l, lpop l");
-    redisFree(waiting);
     redisFree(admin);
     resp3_close(hearer);
     resp3_close(teller);

@@ -33,10 +33,22 @@ static void note_before(void *context, struct write_scope *scope, const struct k
         atomic_fetch_add(&early, 1);
 }
 
+static _Atomic uint64_t missed;
+
+static void note_mentioned(void *context, const struct scope *scope, const struct key *key,
+                           enum event event) {
+    (void)context;
+    (void)scope;
+    (void)key;
+    if (event == EVENT_KEYMISS) atomic_fetch_add(&missed, 1);
+}
+
 static int open_keyspace(void **state) {
     (void)state;
     keyspace = keyspace_with(SHARDS, DATABASES, 21);
-    keyspace_listen(keyspace, &(struct keyspace_listener){.before = note_before, .changed = note_changed});
+    keyspace_listen(keyspace, &(struct keyspace_listener){.before = note_before,
+                                                          .changed = note_changed,
+                                                          .mentioned = note_mentioned});
     lane = lane_attach(keyspace);
     other_lane = lane_attach(keyspace);
     return 0;
@@ -299,6 +311,65 @@ static void lanes_expire_side_by_side_and_tell_each_key_once(void **state) {
     check_accounting(lane);
 }
 
+static bool reads(bool is_exclusive, struct key *key) {
+    struct holding holding;
+    if (is_exclusive) {
+        hold_shards(&holding, lane, key, 1, NOW);
+        bool is_there = scope_read(&holding.scope.reading, key) != NULL;
+        hold_end(&holding);
+        return is_there;
+    }
+    struct shard_set set;
+    struct read_scope scope;
+    struct rwlock *busy;
+    shard_set_init(&set);
+    shard_set_add(&set, keyspace_shard_of(keyspace, key->hash));
+    lane_enter_waiting(lane);
+    assert_true(scope_try_read(&scope, lane, &set, NOW, &busy));
+    bool is_there = scope_read(&scope, key) != NULL;
+    scope_end_read(&scope);
+    lane_leave(lane);
+    return is_there;
+}
+
+static bool looks(struct key *key) {
+    static struct look look;
+    struct read_scope scope;
+    lane_enter_waiting(lane);
+    scope_look(&scope, lane, &look, NOW);
+    assert_null(scope_read(&scope, key));
+    bool is_sound = scope_end_look(&scope);
+    lane_leave(lane);
+    return is_sound;
+}
+
+static void a_reader_removes_what_has_expired_where_that_is_wanted_and_it_may(void **state) {
+    (void)state;
+    put(lane, 0, "dead", 4, "value", 5, NOW - 1, NOW - 10);
+    struct key dead = keyspace_key(keyspace, 0, "dead", 4), none = keyspace_key(keyspace, 0, "none", 4);
+    atomic_store(&missed, 0);
+    assert_true(looks(&dead));
+    assert_false(reads(true, &dead));
+    assert_int_equal(atomic_load(&expired_told), 0); /* nobody wants it */
+    keyspace_tell_dead(keyspace, true);
+    assert_false(looks(&dead)); /* it gives up */
+    assert_true(looks(&none));
+    assert_false(reads(false, &dead));
+    assert_int_equal(atomic_load(&expired_told), 0); /* it may not */
+    assert_false(reads(true, &dead));
+    assert_int_equal(atomic_load(&expired_told), 1);
+    keyspace_tell_misses(keyspace, true);
+    assert_false(looks(&none));
+    assert_int_equal(atomic_load(&missed), 0);
+    assert_false(reads(false, &none));
+    assert_int_equal(atomic_load(&missed), 1);
+    keyspace_tell_misses(keyspace, false);
+    keyspace_tell_dead(keyspace, false);
+    assert_true(looks(&none));
+    assert_false(reads(false, &none));
+    assert_int_equal(atomic_load(&missed), 1);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, start_over)
     const struct CMUnitTest tests[] = {
@@ -313,6 +384,7 @@ int main(void) {
         TEST(nothing_is_removed_while_active_expiry_is_off),
         TEST(an_expiry_that_went_or_moved_is_not_obeyed),
         TEST(lanes_expire_side_by_side_and_tell_each_key_once),
+        TEST(a_reader_removes_what_has_expired_where_that_is_wanted_and_it_may),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);

@@ -25,10 +25,30 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
     undone += event == EVENT_UNDO;
 }
 
+/* What a listener that keeps what it hears has heard of undos. */
+static struct {
+    uint64_t told; /* that is still true, as of the last one that went back */
+    int taken_back, settled;
+} heard;
+
+static void on_taken_back(void *context, const struct scope *scope, uint64_t told) {
+    (void)context;
+    (void)scope;
+    heard.told = told;
+    heard.taken_back++;
+}
+
+static void on_settled(void *context, const struct scope *scope) {
+    (void)context;
+    assert_null(scope->undo);
+    heard.settled++;
+}
+
 static int open_keyspace(void **state) {
     (void)state;
     keyspace = keyspace_with(4, 2, 5);
-    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed});
+    keyspace_listen(keyspace, &(struct keyspace_listener){
+                                  .changed = on_changed, .taken_back = on_taken_back, .settled = on_settled});
     lane = lane_attach(keyspace);
     return 0;
 }
@@ -506,6 +526,46 @@ static void bytes_are_kept_once_for_each_mark(void **state) {
     journal_end(&journal);
 }
 
+static void change_one(struct write_scope *scope, const char *name) {
+    struct key key = key_named(name);
+    struct edit edit;
+    scope_edit(scope, &key, &edit);
+    assert_true(edit_put_string(&edit, "changed", 7, NULL, false));
+    scope_changed(&edit, EVENT_SET);
+}
+
+static void listeners_hear_how_much_of_what_was_told_is_still_true(void **state) {
+    struct holding holding;
+    struct undo outer, inner;
+    (void)state;
+    prepare();
+    hold_all(&holding, lane, NOW);
+    heard.taken_back = heard.settled = 0;
+    change_one(&holding.scope, "short"); /* told of: 1 */
+    undo_begin(&outer, &holding.scope);
+    change_one(&holding.scope, "gone"); /* it has expired, and is new: 3 */
+    undo_begin(&inner, &holding.scope);
+    change_one(&holding.scope, "number");
+    undo_back(&inner);
+    assert_int_equal(heard.taken_back, 1);
+    assert_int_equal(heard.told, 3);
+    assert_int_equal(heard.settled, 0);
+    undo_begin(&inner, &holding.scope);
+    change_one(&holding.scope, "number");
+    undo_end(&inner);
+    assert_int_equal(heard.settled, 0);
+    undo_back(&outer);
+    assert_int_equal(heard.taken_back, 2);
+    assert_int_equal(heard.told, 1);
+    assert_int_equal(heard.settled, 1);
+    undo_begin(&outer, &holding.scope);
+    change_one(&holding.scope, "number");
+    undo_end(&outer);
+    assert_int_equal(heard.taken_back, 2);
+    assert_int_equal(heard.settled, 2);
+    hold_all_end(&holding);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_changed_replaced_or_removed_comes_back),
@@ -519,6 +579,7 @@ int main(void) {
         cmocka_unit_test(memory_is_what_it_was),
         cmocka_unit_test(what_a_journal_holds_is_told_and_taken_off_again),
         cmocka_unit_test(bytes_are_kept_once_for_each_mark),
+        cmocka_unit_test(listeners_hear_how_much_of_what_was_told_is_still_true),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
