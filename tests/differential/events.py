@@ -37,15 +37,13 @@ DYING = 0.02
 
 
 def steps_of(seed, count):
-    """Requests, one after the other; None: a moment passes."""
+    """Requests, one after the other, and whether what the next one names shall have expired by then."""
     draw, steps = random.Random(seed), []
     for batch in generate(seed, count, FAMILIES):
         for step in batch.steps:
             if isinstance(step, Action) or not step or step[0].upper() in LEFT_OUT or has_bad_range(step):
                 continue
-            if len(step) > 1 and draw.random() < DYING:
-                steps += [[b'PEXPIRE', step[1], b'5'], None]
-            steps.append(step)
+            steps.append((step, len(step) > 1 and draw.random() < DYING))
     return steps[:count]
 
 
@@ -100,6 +98,11 @@ class Side:
                 return events
             events.append((message[1][2][1], message[1][3][1]))
 
+    def expire(self, key):
+        self.ask(b'PEXPIRE', key, b'5')
+        self.fence()
+        self.heard()
+
     def close(self):
         self.asker.close()
         self.hearer.close()
@@ -107,20 +110,21 @@ class Side:
 
 def run_seed(pair, seed, count, survey):
     """None, or what differs."""
-    sides, queued = [Side(server) for server in pair], []
+    sides, queued, queues = [Side(server) for server in pair], [], False
     try:
-        for number, step in enumerate(steps_of(seed, count)):
-            if step is None:
+        for number, (step, dies) in enumerate(steps_of(seed, count)):
+            if dies and not queues:
+                for side in sides:
+                    side.expire(step[1])
                 time.sleep(0.008)
-                continue
             for side in sides:
                 side.send(step)
             replies = [side.answer() for side in sides]
             ours, theirs = [side.heard() for side in sides]
             queued = queued + [step] if replies[1] == ('+', b'QUEUED') else queued
-            request = step
+            queues, request = queues or step[0].upper() == b'MULTI', step
             if step[0].upper() in (b'EXEC', b'DISCARD'):
-                request, queued = [word for part in queued + [step] for word in part + [b';']], []
+                request, queued, queues = [word for part in queued + [step] for word in part + [b';']], [], False
             if is_same(request, ours, theirs):
                 continue
             text = 'seed %d, request %d: %s\n  ours:  %r\n    %r\n  redis: %r\n    %r' % (
