@@ -350,7 +350,7 @@ static void *worker_run(void *argument) {
     }
     for (;;) {
         loop_wait(worker->loop, -1);
-        if (atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed)) {
+        if (mailbox_is_filled(&worker->mailbox)) {
             mailbox_rearm(&worker->mailbox);
             struct message *message;
             while ((message = mailbox_pop(&worker->mailbox))) message->handle(worker, message);

@@ -1,10 +1,10 @@
 #include "monitor.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shard/base/mutex.h"
+#include "shard/base/number.h"
 #include "server/base/clock.h"
 #include "server/config/config.h"
 #include "news.h"
@@ -63,21 +63,27 @@ void monitor_forget(struct task *task) {
 
 /* ------------------------------------------------------------------ a line */
 
+static bool is_plain(unsigned char byte) {
+    return byte >= 32 && byte <= 126 && byte != '"' && byte != '\\';
+}
+
+static void write_escaped(struct reply *out, unsigned char byte) {
+    static const char digits[] = "0123456789abcdef", plain[] = "\n\r\t\a\b\"\\", escaped[] = "nrtab\"\\";
+    const char *special = byte == 0 ? NULL : memchr(plain, byte, sizeof plain - 1);
+    char text[4] = {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+    if (special != NULL) text[1] = escaped[special - plain];
+    reply_raw(out, text, special != NULL ? 2 : 4);
+}
+
 static void write_quoted(struct reply *out, const struct bulk *argument) {
-    static const char digits[] = "0123456789abcdef";
     reply_raw(out, " \"", 2);
-    for (size_t i = 0; i < argument->length; i++) {
-        unsigned char byte = (unsigned char)argument->data[i];
-        static const char plain[] = "\n\r\t\a\b\"\\", escaped[] = "nrtab\"\\";
-        const char *special = byte == 0 ? NULL : memchr(plain, byte, sizeof plain - 1);
-        char text[4] = {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-        if (special != NULL) {
-            text[1] = escaped[special - plain];
-            reply_raw(out, text, 2);
-        } else if (byte < 32 || byte > 126) {
-            reply_raw(out, text, 4);
-        } else {
-            reply_raw(out, (const char *)&byte, 1);
+    for (size_t i = 0, run; i < argument->length; i += run) {
+        run = 0;
+        while (i + run < argument->length && is_plain((unsigned char)argument->data[i + run])) run++;
+        reply_raw(out, argument->data + i, run);
+        if (run == 0) {
+            write_escaped(out, (unsigned char)argument->data[i]);
+            run = 1;
         }
     }
     reply_raw(out, "\"", 1);
@@ -85,12 +91,22 @@ static void write_quoted(struct reply *out, const struct bulk *argument) {
 
 static void line_write(struct reply *text, const struct task *task, uint32_t database, const char *origin,
                        const struct bulk *arguments, uint32_t count) {
-    char head[128 + TASK_ADDRESS], own[TASK_ADDRESS];
+    char head[3 * NUMBER_DIGITS + 16], own[TASK_ADDRESS];
     if (origin == NULL) task->functions->origin(task, own, sizeof own);
-    int64_t now = clock_wall_us();
-    int length = snprintf(head, sizeof head, "+%lld.%06lld [%u %s]", (long long)(now / 1000000),
-                          (long long)(now % 1000000), database, origin == NULL ? own : origin);
-    reply_raw(text, head, (size_t)length);
+    int64_t now = clock_wall_us(), below = now % 1000000;
+    const char *from = origin == NULL ? own : origin;
+    size_t length = 0;
+    head[length++] = '+';
+    length += number_format(head + length, now / 1000000);
+    head[length++] = '.';
+    for (int64_t unit = 100000; unit > 0; unit /= 10) head[length++] = (char)('0' + below / unit % 10);
+    head[length++] = ' ';
+    head[length++] = '[';
+    length += number_format(head + length, database);
+    head[length++] = ' ';
+    reply_raw(text, head, length);
+    reply_raw(text, from, strlen(from));
+    reply_raw(text, "]", 1);
     for (uint32_t i = 0; i < count; i++) write_quoted(text, &arguments[i]);
     reply_raw(text, "\r\n", 2);
 }

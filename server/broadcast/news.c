@@ -28,6 +28,9 @@ struct news {
 /* Workers that have more to read than they should. */
 static _Atomic uint32_t congested;
 _Thread_local uint64_t news_to_wake;
+/* Likewise those that this thread has told something that isn't urgent, and when it last called such. */
+static _Thread_local uint64_t to_call;
+static _Thread_local int64_t called;
 
 /* ------------------------------------------------------------------ payload */
 
@@ -247,18 +250,27 @@ static struct news *news_create(struct payload *payload, uint32_t capacity, cons
     return news;
 }
 
-/* Its own worker reads before anything else is executed, and at the end of its turn. */
-static void send(struct worker *worker, struct message *message) {
-    if (!worker_push_news(worker, message) || worker == worker_self()) return;
-    news_to_wake |= UINT64_C(1) << (worker->number < 63 ? worker->number : 63);
+static uint64_t bit_of(const struct worker *worker) {
+    return UINT64_C(1) << (worker->number < 63 ? worker->number : 63);
 }
 
-static void dispatch_one(struct news *news) {
-    struct worker *worker = news->parts[0]->worker;
+/* Its own worker reads before anything else is executed, and at the end of its turn. */
+static void send(struct worker *worker, struct message *message) {
+    if (worker_push_news(worker, message) && worker != worker_self()) news_to_wake |= bit_of(worker);
+}
+
+static void send_off(struct news *news, bool is_urgent) {
+    struct worker *worker = news->parts[0]->worker, *self = worker_self();
     atomic_fetch_add(&news->payload->holders, 1);
     for (uint32_t i = 0; i < news->count; i++) atomic_fetch_add(&news->parts[i]->flights, 1);
     waiting_add(worker, news->bytes);
-    send(worker, &news->message);
+    /* A thread of long work has no turns at whose end it could call. */
+    if (is_urgent || self == NULL || self->is_aside || self == worker) {
+        send(worker, &news->message);
+        return;
+    }
+    worker_push_news_quietly(worker, &news->message);
+    to_call |= bit_of(worker);
 }
 
 /* Those that are made, linked by their messages, and not sent yet. */
@@ -297,7 +309,7 @@ bool news_send(struct payload *payload, struct audience *const *audiences, uint3
     for (struct message *message; (message = made.first) != NULL;) {
         made.first = next_made(message);
         if (is_made)
-            dispatch_one((struct news *)message);
+            send_off((struct news *)message, true);
         else
             free(message);
     }
@@ -315,15 +327,29 @@ void news_send_or_close(struct payload *payload, struct audience *audience, cons
             continue;
         }
         news->parts[news->count++] = part;
-        dispatch_one(news);
+        send_off(news, false);
     }
+}
+
+static void each_of(uint64_t some, void (*rouse)(struct worker *worker)) {
+    for (uint32_t i = 0; i < worker_count(); i++)
+        if ((some & bit_of(worker_at(i))) != 0 && worker_at(i) != worker_self()) rouse(worker_at(i));
 }
 
 void news_wake_all(void) {
     uint64_t some = news_to_wake;
     news_to_wake = 0;
-    for (uint32_t i = 0; i < worker_count(); i++)
-        if ((some >> (i < 63 ? i : 63) & 1) != 0 && worker_at(i) != worker_self()) worker_wake(worker_at(i));
+    each_of(some, worker_wake);
+}
+
+bool news_call(int64_t now) {
+    if (to_call == 0) return true;
+    if (called == now) return false;
+    uint64_t some = to_call;
+    to_call = 0;
+    called = now;
+    each_of(some, worker_call_for_news);
+    return true;
 }
 
 void news_mark(struct worker *worker, struct message *mark) {

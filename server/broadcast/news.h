@@ -35,7 +35,8 @@ bool news_is_congested(void);
  * isn't for this worker's own hearers wakes theirs, at the latest by news_wake. */
 bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count);
 /* Likewise, but for `except`, of what may be lost: then, and if a worker has too much to read, its hearers of
- * that audience are closed, since they would miss lines. */
+ * that audience are closed, since they would miss lines. It isn't urgent: waking another worker for each line
+ * costs as much as what the line tells of, so that one is called at a turn's end, once a millisecond. */
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
 /* When no shard is held and no lock: wakes those that this thread has sent something and not woken. */
 void news_wake_all(void);
@@ -44,6 +45,10 @@ extern _Thread_local uint64_t news_to_wake;
 static inline void news_wake(void) {
     if (news_to_wake != 0) news_wake_all();
 }
+
+/* At the end of a turn: calls those that were told what isn't urgent. now: monotonic, in milliseconds. false:
+ * not yet, this millisecond has had its call. */
+bool news_call(int64_t now);
 
 /* Where this worker has come in what it reads: `handle` is called on this worker behind all news that have
  * been sent up to now. With the lock of the audience for which that matters; `mark` stays until then. */

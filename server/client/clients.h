@@ -18,6 +18,7 @@
 #include "connection_ids.h"
 
 struct balance;
+struct origin;
 
 struct clients {
     /* Its own thread's. */
@@ -27,6 +28,7 @@ struct clients {
     struct connection *flush; /* with output to be sent at the end of the turn; by flush_next */
     struct connection *sweep; /* where the check of all connections goes on; NULL: at the first */
     struct balance *balance;
+    struct origin *origins; /* connection_address.c's; or NULL */
     struct task_queue ready;
     /* all was sent, and the client should close: no longer among the connections */
     struct task_queue lingering;

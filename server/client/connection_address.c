@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +17,10 @@
 #include "server/run/dispatch.h"
 #include "clients.h"
 
+/* So many clients' origins are remembered by a worker that is monitored: a system call for each line would
+ * cost more than the rest of it. */
+#define ORIGINS 64
+
 /* Of each name, where a line is to fit: the rest of it is below 1,024 bytes. */
 #define NAMES_CUT 32
 
@@ -24,6 +29,11 @@ union address {
     struct sockaddr_in ip4;
     struct sockaddr_in6 ip6;
     struct sockaddr_un path;
+};
+
+struct origin {
+    uint64_t id; /* of the client; 0: nobody's */
+    char text[TASK_ADDRESS];
 };
 
 static void address_format(const union address *address, socklen_t size, char *out, size_t out_size) {
@@ -60,7 +70,7 @@ void connection_peer(const struct connection *connection, char *out, size_t size
     address_format(&address, length, out, size);
 }
 
-void connection_origin(const struct connection *connection, char *out, size_t size) {
+static void origin_find(const struct connection *connection, char *out, size_t size) {
     if (!connection->stream.is_unix) {
         connection_peer(connection, out, size);
         return;
@@ -68,6 +78,22 @@ void connection_origin(const struct connection *connection, char *out, size_t si
     char path[TASK_ADDRESS];
     config_text("unixsocket", path, sizeof path);
     snprintf(out, size, "unix:%.*s", (int)size - 6, path);
+}
+
+void connection_origin(const struct connection *connection, char *out, size_t size) {
+    struct clients *clients = connection->worker->clients;
+    uint64_t id = connection->task.session.id;
+    if (clients->origins == NULL) clients->origins = calloc(ORIGINS, sizeof *clients->origins);
+    struct origin *known = clients->origins != NULL ? &clients->origins[id % ORIGINS] : NULL;
+    if (known == NULL) {
+        origin_find(connection, out, size);
+        return;
+    }
+    if (known->id != id) {
+        known->id = id;
+        origin_find(connection, known->text, sizeof known->text);
+    }
+    snprintf(out, size, "%s", known->text);
 }
 
 bool connection_is_local(const struct connection *connection) {

@@ -116,6 +116,7 @@ static void on_free(struct worker *worker) {
     connection_ids_free(&clients->ids);
     free(clients->arguments); /* few: the allocator's */
     balance_free(worker);
+    free(clients->origins);
     free(clients);
 }
 

@@ -5,6 +5,7 @@
 #include "shard/keyspace.h"
 #include "server/base/process.h"
 #include "server/broadcast/news.h"
+#include "server/broadcast/news.h"
 #include "server/config/config.h"
 #include "server/observe/rates.h"
 #include "dispatcher.h"
@@ -82,6 +83,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
     news_wake();     /* of what is told of keys that have expired or been evicted */
     blocking_wake(); /* of clients told that what they waited for has expired or been evicted */
+    bool is_called = news_call(now);
     bool is_freeing = false, is_tidying = (is_due || is_idle) && scripting_tidy(worker);
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
     if (is_due || is_anybody_waiting || lane_has_slices(lane)) is_freeing = lane_reclaim(lane);
@@ -98,6 +100,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int64_t next = dispatcher->is_above_limit ? dispatcher->next_limit : dispatcher->next_tick;
     if (overdue < next) next = overdue;
     if (sweep > 0 && now + sweep < next) next = now + sweep;
+    if (!is_called && now + 1 < next) next = now + 1;
     if (dispatcher->next_expiry != 0 && may_expire)
         return 0; /* if that finds nothing else to do, it goes on at once */
     if (dispatcher->paused_until > now && dispatcher->paused_until < next) next = dispatcher->paused_until;

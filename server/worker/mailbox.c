@@ -8,6 +8,10 @@
  * last message. */
 #include "mailbox.h"
 
+/* Something is there; and the consumer has been told, or will be. */
+#define FILLED UINT32_C(1)
+#define CALLED UINT32_C(2)
+
 static void mailbox_link(struct mailbox *mailbox, struct message *message) {
     atomic_store_explicit(&message->next, NULL, memory_order_relaxed);
     struct message *before = atomic_exchange_explicit(&mailbox->tail, message, memory_order_acq_rel);
@@ -19,18 +23,30 @@ void mailbox_init(struct mailbox *mailbox) {
     mailbox->stub.handle = NULL;
     mailbox->head = &mailbox->stub;
     atomic_init(&mailbox->tail, &mailbox->stub);
-    atomic_init(&mailbox->is_signalled, false);
+    atomic_init(&mailbox->signal, 0);
 }
 
 /* The signal is an exchange on both sides: a producer that finds it set knows that the consumer's rearm comes
  * later and so sees the link. */
 bool mailbox_push(struct mailbox *mailbox, struct message *message) {
     mailbox_link(mailbox, message);
-    return !atomic_exchange_explicit(&mailbox->is_signalled, true, memory_order_acq_rel);
+    uint32_t before = atomic_exchange_explicit(&mailbox->signal, FILLED | CALLED, memory_order_acq_rel);
+    return (before & CALLED) == 0;
+}
+
+void mailbox_push_quietly(struct mailbox *mailbox, struct message *message) {
+    mailbox_link(mailbox, message);
+    atomic_fetch_or_explicit(&mailbox->signal, FILLED, memory_order_acq_rel);
+}
+
+bool mailbox_call(struct mailbox *mailbox) {
+    uint32_t filled = FILLED;
+    return atomic_compare_exchange_strong_explicit(&mailbox->signal, &filled, FILLED | CALLED,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 void mailbox_rearm(struct mailbox *mailbox) {
-    atomic_exchange_explicit(&mailbox->is_signalled, false, memory_order_acq_rel);
+    atomic_exchange_explicit(&mailbox->signal, 0, memory_order_acq_rel);
 }
 
 struct message *mailbox_pop(struct mailbox *mailbox) {

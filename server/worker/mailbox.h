@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct worker;
 
@@ -22,8 +23,8 @@ struct message {
 
 struct mailbox {
     _Alignas(64) _Atomic(struct message *) tail; /* producers */
-    _Atomic bool is_signalled;
-    _Alignas(64) struct message *head; /* consumer */
+    _Atomic uint32_t signal;                     /* 0: what is there has been seen */
+    _Alignas(64) struct message *head;           /* consumer */
     struct message stub;
 };
 
@@ -31,6 +32,15 @@ void mailbox_init(struct mailbox *mailbox);
 /* Returns true if the consumer has to be woken (worker_wake); the wake-up may come later, e.g. after a lock
  * is released. */
 bool mailbox_push(struct mailbox *mailbox, struct message *message);
+/* The consumer will find it when it looks for something else; otherwise it has to be called. */
+void mailbox_push_quietly(struct mailbox *mailbox, struct message *message);
+/* True if something was pushed quietly that the consumer has not found, nor will be woken for: it has to be
+ * woken. */
+bool mailbox_call(struct mailbox *mailbox);
+/* Whether anything was pushed since mailbox_rearm. */
+static inline bool mailbox_is_filled(const struct mailbox *mailbox) {
+    return atomic_load_explicit(&mailbox->signal, memory_order_relaxed) != 0;
+}
 /* Consumer: before it drains, so that pushes from here on signal again. */
 void mailbox_rearm(struct mailbox *mailbox);
 /* Consumer: the next message, or NULL when there is none (or one is just being linked, in which case a signal

@@ -101,12 +101,19 @@ static void read_all(struct worker *worker, struct mailbox *mailbox) {
 
 /* An unset signal needs no rearming: whoever sets it wakes the loop, and the next turn sees it. */
 void worker_read_mail(struct worker *worker) {
-    if (atomic_load_explicit(&worker->mailbox.is_signalled, memory_order_relaxed))
-        read_all(worker, &worker->mailbox);
+    if (mailbox_is_filled(&worker->mailbox)) read_all(worker, &worker->mailbox);
 }
 
 bool worker_push_news(struct worker *worker, struct message *message) {
     return mailbox_push(&worker->news, message);
+}
+
+void worker_push_news_quietly(struct worker *worker, struct message *message) {
+    mailbox_push_quietly(&worker->news, message);
+}
+
+void worker_call_for_news(struct worker *worker) {
+    if (mailbox_call(&worker->news)) worker_wake(worker);
 }
 
 void worker_read_all_news(struct worker *worker) {

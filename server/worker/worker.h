@@ -119,11 +119,14 @@ void worker_read_mail(struct worker *worker);
 
 /* The same for news, which go to the worker's own thread as well. True: it is to be woken. */
 bool worker_push_news(struct worker *worker, struct message *message);
+/* It is read when the worker's turn comes for something else, or once it is called. */
+void worker_push_news_quietly(struct worker *worker, struct message *message);
+void worker_call_for_news(struct worker *worker);
 /* The worker's own thread, before it executes a request, and at the end of its turn. Handlers run inside the
  * gate or outside, and holding no shard. */
 void worker_read_all_news(struct worker *worker);
 static inline bool worker_has_news(const struct worker *worker) {
-    return atomic_load_explicit(&worker->news.is_signalled, memory_order_relaxed);
+    return mailbox_is_filled(&worker->news);
 }
 static inline void worker_read_news(struct worker *worker) {
     if (worker_has_news(worker)) worker_read_all_news(worker);
