@@ -125,5 +125,4 @@ void monitor_feed(struct task *task, uint32_t database, const char *origin, cons
     news_send_or_close(line, &monitors.audience, task);
     mutex_unlock(&monitors.mutex);
     if (line != NULL) payload_release(line);
-    news_wake();
 }

@@ -27,7 +27,8 @@ struct news {
 
 /* Workers that have more to read than they should. */
 static _Atomic uint32_t congested;
-_Thread_local uint64_t news_to_wake;
+/* Those that this thread has to wake: a bit for each of the first, and one for all if there are more. */
+static _Thread_local uint64_t to_wake;
 /* Likewise those that this thread has told something that isn't urgent, and when it last called such. */
 static _Thread_local uint64_t to_call;
 static _Thread_local int64_t called;
@@ -256,7 +257,7 @@ static uint64_t bit_of(const struct worker *worker) {
 
 /* Its own worker reads before anything else is executed, and at the end of its turn. */
 static void send(struct worker *worker, struct message *message) {
-    if (worker_push_news(worker, message) && worker != worker_self()) news_to_wake |= bit_of(worker);
+    if (worker_push_news(worker, message) && worker != worker_self()) to_wake |= bit_of(worker);
 }
 
 static void send_off(struct news *news, bool is_urgent) {
@@ -336,9 +337,10 @@ static void each_of(uint64_t some, void (*rouse)(struct worker *worker)) {
         if ((some & bit_of(worker_at(i))) != 0 && worker_at(i) != worker_self()) rouse(worker_at(i));
 }
 
-void news_wake_all(void) {
-    uint64_t some = news_to_wake;
-    news_to_wake = 0;
+void news_wake(void) {
+    if (to_wake == 0) return;
+    uint64_t some = to_wake;
+    to_wake = 0;
     each_of(some, worker_wake);
 }
 

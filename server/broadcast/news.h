@@ -32,19 +32,15 @@ void payload_release(struct payload *payload);
 bool news_is_congested(void);
 
 /* To the hearers of all these, with their locks held. false: no memory, and nobody is told anything. What
- * isn't for this worker's own hearers wakes theirs, at the latest by news_wake. */
+ * isn't for this worker's own hearers wakes theirs by news_wake. */
 bool news_send(struct payload *payload, struct audience *const *audiences, uint32_t count);
 /* Likewise, but for `except`, of what may be lost: then, and if a worker has too much to read, its hearers of
  * that audience are closed, since they would miss lines. It isn't urgent: waking another worker for each line
  * costs as much as what the line tells of, so that one is called at a turn's end, once a millisecond. */
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
-/* When no shard is held and no lock: wakes those that this thread has sent something and not woken. */
-void news_wake_all(void);
-/* Those that this thread has to wake: a bit for each of the first, and all if there are more. */
-extern _Thread_local uint64_t news_to_wake;
-static inline void news_wake(void) {
-    if (news_to_wake != 0) news_wake_all();
-}
+/* At the end of a turn, before its replies are sent; no shard is held and no lock: wakes those that this thread
+ * has sent something and not woken. */
+void news_wake(void);
 
 /* At the end of a turn: calls those that were told what isn't urgent. now: monotonic, in milliseconds. false:
  * not yet, this millisecond has had its call. */

@@ -174,7 +174,6 @@ static __attribute__((noinline)) enum outcome run_without_keys(struct execution 
     if (command->walk != NULL) return run_walk(execution);
     execution->answers_several = command->answers_each;
     execute_without_shards(execution);
-    if (command->publishes) news_wake();
     return OUTCOME_DONE;
 }
 

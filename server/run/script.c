@@ -8,7 +8,6 @@
 #include "shard/keyspace.h"
 #include "shard/scope/undo.h"
 #include "server/base/clock.h"
-#include "server/broadcast/news.h"
 #include "server/broadcast/outbox.h"
 #include "server/command/command_table.h"
 #include "server/script/libraries.h"
@@ -701,7 +700,6 @@ enum outcome script_run_whole(struct execution *execution) {
         scripting->may_leave = false;
         if (run_here(scripting, execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
     }
-    news_wake();
     if (scripting->notes.first != NULL) script_notes_publish_next(&scripting->notes, execution);
     script_notes_publish_counts(&scripting->notes, execution);
     return OUTCOME_DONE;

@@ -6,7 +6,6 @@
 #include "shard/keyspace.h"
 #include "shard/value/kinds.h"
 #include "shard/value/value.h"
-#include "server/broadcast/news.h"
 #include "server/broadcast/notify.h"
 #include "server/broadcast/outbox.h"
 #include "server/task/transaction.h"
@@ -117,7 +116,6 @@ static void run_read(struct execution *execution, struct read_scope *scope) {
     execute_read(execution, scope);
     if (is_try) tries_end(execution);
     scope_end_read(scope);
-    news_wake();
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
@@ -143,7 +141,6 @@ static inline __attribute__((always_inline)) void run_write(struct execution *ex
                                                             struct write_scope *scope) {
     execute_alone(execution, scope);
     scope_end_write(scope);
-    news_wake();
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
@@ -267,7 +264,6 @@ static enum outcome run_with_all(struct execution *execution) {
         scope_end_write(&scope);
     }
     open_gate(execution->worker, execution->task);
-    news_wake();
     (void)further_end(execution, 0); /* with every shard it wants no more */
     return wait_for_key(execution);
 }

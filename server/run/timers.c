@@ -5,7 +5,6 @@
 #include "shard/keyspace.h"
 #include "server/base/process.h"
 #include "server/broadcast/news.h"
-#include "server/broadcast/news.h"
 #include "server/config/config.h"
 #include "server/observe/rates.h"
 #include "dispatcher.h"
@@ -81,7 +80,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     int unwatched = watch_sweep(&dispatcher->ended_watches, lane, worker->now);
     counter_subtract(&worker->ended_bytes, ended - dispatcher->ended_watches.bytes);
     if (unwatched >= 0 && (sweep < 0 || unwatched < sweep)) sweep = unwatched;
-    news_wake();     /* of what is told of keys that have expired or been evicted */
+    news_wake();
     blocking_wake(); /* of clients told that what they waited for has expired or been evicted */
     bool is_called = news_call(now);
     bool is_freeing = false, is_tidying = (is_due || is_idle) && scripting_tidy(worker);

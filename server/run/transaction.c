@@ -7,7 +7,6 @@
 #include "shard/keyspace.h"
 #include "shard/scope/undo.h"
 #include "server/base/clock.h"
-#include "server/broadcast/news.h"
 #include "server/broadcast/outbox.h"
 #include "server/command/command_table.h"
 #include "server/interest/watch.h"
@@ -573,7 +572,6 @@ enum outcome transaction_run(struct execution *execution) {
     execution->transaction = transaction;
     bool has_scripts = transaction->has_scripts; /* it may leave */
     enum outcome outcome = run_prepared(execution);
-    news_wake();
     if (has_scripts) script_let_go_row(execution);
     if (outcome == OUTCOME_PARKED) return outcome;
     if (transaction->has_run) {

@@ -177,6 +177,27 @@ static void all_messages_of_many_producers_arrive_in_order(void **state) {
     sem_destroy(&bell);
 }
 
+/* ... or for whatever else wakes the consumer. */
+static void what_is_pushed_quietly_is_found_and_called_for_once(void **state) {
+    (void)state;
+    struct numbered messages[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
+    assert_false(mailbox_call(&mailbox));
+    mailbox_push_quietly(&mailbox, &messages[0].message);
+    assert_true(mailbox_is_filled(&mailbox));
+    assert_true(mailbox_call(&mailbox));
+    assert_false(mailbox_call(&mailbox));
+    assert_false(mailbox_push(&mailbox, &messages[1].message));
+    mailbox_rearm(&mailbox);
+    for (int i = 0; i < 2; i++) assert_int_equal(number_popped(), i);
+    mailbox_push_quietly(&mailbox, &messages[2].message);
+    mailbox_rearm(&mailbox);
+    assert_int_equal(number_popped(), 2);
+    assert_false(mailbox_call(&mailbox)); /* it has been found */
+    mailbox_push_quietly(&mailbox, &messages[0].message);
+    assert_true(mailbox_push(&mailbox, &messages[1].message)); /* which calls for both */
+    for (int i = 0; i < 2; i++) assert_int_equal(number_popped(), i);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_empty_mailbox_has_nothing, init_mailbox),
@@ -184,6 +205,7 @@ int main(void) {
         cmocka_unit_test_setup(a_message_may_be_sent_again_once_it_was_taken, init_mailbox),
         cmocka_unit_test_setup(random_pushes_and_pops_keep_the_order, init_mailbox),
         cmocka_unit_test_setup(only_the_first_push_of_a_burst_signals, init_mailbox),
+        cmocka_unit_test_setup(what_is_pushed_quietly_is_found_and_called_for_once, init_mailbox),
         cmocka_unit_test_setup(a_consumer_does_not_wait_for_a_producer_halfway_through, init_mailbox),
         cmocka_unit_test_setup(all_messages_of_many_producers_arrive_in_order, init_mailbox),
     };
