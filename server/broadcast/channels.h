@@ -40,7 +40,8 @@ void channel_part(struct channel *channel, struct worker *worker, struct hearer 
                   struct message *mark);
 
 /* To all who hear the channel or, unless it is a shard's, a pattern that it matches. Any worker's thread; may
- * hold shards; they are woken at the end of its turn. How many they are; -1: no memory, and nobody was told. */
+ * hold shards; the hearers' workers are woken at the end of its turn. How many they are; -1: no memory, and
+ * nobody was told. */
 int64_t channels_publish(enum channel_kind kind, const struct bulk *name, const struct bulk *text);
 /* How many they would be. */
 int64_t channels_audience(enum channel_kind kind, const struct bulk *name);

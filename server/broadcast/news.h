@@ -38,8 +38,8 @@ bool news_send(struct payload *payload, struct audience *const *audiences, uint3
  * that audience are closed, since they would miss lines. It isn't urgent: waking another worker for each line
  * costs as much as what the line tells of, so that one is called at a turn's end, once a millisecond. */
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except);
-/* At the end of a turn, before its replies are sent; no shard is held and no lock: wakes those that this thread
- * has sent something and not woken. */
+/* At the end of a turn, before its replies are sent, with no shard and no lock held: wakes those that this
+ * thread has sent something and not woken. */
 void news_wake(void);
 
 /* At the end of a turn: calls those that were told what isn't urgent. now: monotonic, in milliseconds. false:
