@@ -26,6 +26,7 @@
 #include "server/run/slow_script.h"
 #include "server/run/hold.h"
 #include "server/interest/blocking.h"
+#include "server/interest/tracking.h"
 #include "server/interest/watch.h"
 #include "server/run/maxmemory.h"
 #include "server/net/listen.h"
@@ -172,6 +173,7 @@ static enum served serve(struct listening *listening) {
     notify_start(keyspace);
     blocking_start(keyspace);
     watch_start(keyspace);
+    if (!tracking_start(keyspace, workers)) return SERVED_NOT;
     listening_may_change(listening);
     if (!serve_start(keyspace, workers, long_threads(), listening)) return SERVED_NOT;
     process_is_ready();
@@ -193,6 +195,7 @@ static enum served serve(struct listening *listening) {
     blocking_stop();
     interest_stop();
     watch_stop();
+    tracking_stop();
     slow_scripts_stop();
     keyspace_close(keyspace);
     close(signals);

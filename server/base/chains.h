@@ -14,6 +14,7 @@
 struct chain_link {
     struct chain_link *next; /* in its bucket */
     uint32_t hash;
+    uint32_t spare; /* its owner's own: the room is there anyhow */
 };
 
 /* All zero is an empty one, which owns nothing. */

@@ -358,7 +358,21 @@ void news_mark(struct worker *worker, struct message *mark) {
     send(worker, mark);
 }
 
+void news_post(struct worker *worker, struct message *message, size_t bytes) {
+    waiting_add(worker, bytes);
+    send(worker, message);
+}
+
+void news_was_read(struct worker *worker, size_t bytes) {
+    waiting_subtract(worker, bytes);
+}
+
 void news_abandon(struct worker *worker) {
     struct message *message;
-    while ((message = mailbox_pop(&worker->news)) != NULL) news_free(worker, (struct news *)message);
+    while ((message = mailbox_pop(&worker->news)) != NULL) {
+        if (message->handle == news_arrived)
+            news_free(worker, (struct news *)message);
+        else
+            free(message);
+    }
 }

@@ -50,6 +50,11 @@ bool news_call(int64_t now);
  * been sent up to now. With the lock of the audience for which that matters; `mark` stays until then. */
 void news_mark(struct worker *worker, struct message *mark);
 
+/* A message of another kind among the news, for which so many bytes count until it is read; whoever reads it
+ * says so. In memory of its own, which is freed if no worker reads it any more. */
+void news_post(struct worker *worker, struct message *message, size_t bytes);
+void news_was_read(struct worker *worker, size_t bytes);
+
 /* When no worker runs any more: forgets what wasn't read. */
 void news_abandon(struct worker *worker);
 

@@ -236,7 +236,8 @@ void connection_check(struct connection *connection) {
     }
     /* What waits for us rather than for the client isn't idle, nor is one that listens. */
     bool waits = connection->state == CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
-    bool listens = connection->task.session.subscriptions != NULL;
+    const struct session *session = &connection->task.session;
+    bool listens = session_is_subscriber(session) || session_is_monitor(session);
     if (timeout > 0 && idle > timeout * 1000 && waits && !listens) {
         connection_close(connection, "idle");
         return;

@@ -11,6 +11,7 @@
 #include "server/command/command.h"
 #include "server/command/command_table.h"
 #include "server/config/config.h"
+#include "server/interest/tracking.h"
 #include "server/interest/watch.h"
 #include "server/task/transaction.h"
 #include "connection.h"
@@ -100,7 +101,7 @@ bool connection_is_local(const struct connection *connection) {
     return connection->stream.is_unix || listen_peer_is_local(connection->stream.fd);
 }
 
-#define FLAGS_MOST 13
+#define FLAGS_MOST 16
 
 /* Redis's letters for what is special about a client. */
 static void flags_write(const struct connection *connection, char out[FLAGS_MOST]) {
@@ -112,6 +113,12 @@ static void flags_write(const struct connection *connection, char out[FLAGS_MOST
     if (transaction != NULL && transaction->is_open) out[length++] = 'x';
     if (connection->task.park_reason == PARK_ON_PAUSE || connection->task.park_reason == PARK_ON_KEY)
         out[length++] = 'b';
+    if (session_is_tracking(session)) {
+        const struct tracking *tracking = session->subscriptions->tracking;
+        out[length++] = 't';
+        if (tracking->is_broken) out[length++] = 'R';
+        if (tracking->prefixes != NULL) out[length++] = 'B';
+    }
     if (transaction != NULL && transaction->watches != NULL && watch_seems_touched(transaction->watches))
         out[length++] = 'd';
     if (session->closes_after_reply) out[length++] = 'c';
@@ -171,7 +178,8 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         " flags=%s db=%" PRIu32 " sub=%" PRIu32 " psub=%" PRIu32 " ssub=%" PRIu32 " multi=%" PRId64
         " qbuf=%zu qbuf-free=%zu argv-mem=%zu "
         "multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%zu"
-        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s",
+        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=%" PRId64
+        " resp=%d lib-name=%.*s lib-ver=%.*s",
         session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
         now / 1000 - connection->created, (now - connection->last_active) / 1000, flags, session->database,
         counts[CHANNEL], counts[CHANNEL_PATTERN], counts[CHANNEL_SHARD],
@@ -180,6 +188,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
         connection->task.last_command == 0 ? "NULL"
                                            : command_by_id(connection->task.last_command - 1u)->full_name,
+        session_is_tracking(session) ? (int64_t)session->subscriptions->tracking->redirect : -1,
         session->protocol, names_most, text_or_empty(library->name), names_most,
         text_or_empty(library->version));
     return (size_t)length;

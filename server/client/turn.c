@@ -2,6 +2,7 @@
 
 #include "shard/base/counter.h"
 #include "server/base/clock.h"
+#include "server/interest/trackers.h"
 #include "server/run/dispatch.h"
 #include "client_limit.h"
 #include "balance.h"
@@ -111,6 +112,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     int next = dispatch_timers(worker, is_idle);
     sweep_tick(worker);
     worker_read_news(worker);
+    trackers_settle(worker);
     flush(worker);
     client_limit_check(worker);
     balance_turn(worker);

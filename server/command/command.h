@@ -134,6 +134,9 @@ typedef void worker_function(struct worker *worker, struct task *task, const str
  * replies and returns false if they are wrong; `visit` runs on each worker and writes to its own partial
  * answer; `conclude` runs where the command came from, when all have answered. */
 typedef bool check_function(const struct call *call, struct reply *reply);
+/* Before that: true if the asking worker alone could answer, and has. */
+typedef bool answer_function(struct worker *worker, struct task *task, const struct call *call,
+                             struct reply *reply);
 typedef void visit_function(struct worker *worker, struct inquiry *inquiry);
 typedef void conclude_function(struct inquiry *inquiry, const struct call *call, struct reply *reply);
 
@@ -263,8 +266,10 @@ struct command {
     bool publishes;          /* others may be told something by it, if it is no script */
     bool answers_each; /* of its arguments has an answer of its own (SUBSCRIBE): those it tells of come even
                         * to a client that wants no replies */
-    bool runs_at_once; /* not queued by a transaction that is open (EXEC, QUIT) */
+    bool concerns_hearing; /* of its client, and so runs in its place in a transaction */
+    bool runs_at_once;     /* not queued by a transaction that is open (EXEC, QUIT) */
     check_function *check;
+    answer_function *answer; /* or NULL */
     visit_function *visit;
     conclude_function *conclude;
     struct key_spec keys[4];

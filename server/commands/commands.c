@@ -37,6 +37,7 @@
     EACH(connection_commands) \
     EACH(client_commands) \
     EACH(own_client_commands) \
+    EACH(tracking_commands) \
     EACH(info_commands) \
     EACH(config_commands) \
     EACH(command_commands) \

@@ -290,8 +290,6 @@ const struct option idle_options[] = {
     {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},
     {IDLE_CHOICE("acl-pubsub-default", "resetchannels", acl_pubsub_names, NO_USERS)},
     {IDLE_CHOICE("enable-module-command", "no", module_command_names, NO_SCRIPTS), IMMUTABLE},
-    {IDLE_INTEGER("tracking-table-max-keys", NULL, "1000000", 0, INT64_MAX,
-                  "clients' caches are not tracked")},
     /* Memory: */
     {IDLE_INTEGER("maxmemory-samples", NULL, "5", 1, INT_MAX, SAMPLES_SAY)},
     {IDLE_INTEGER("maxmemory-eviction-tenacity", NULL, "10", 0, 100, SAMPLES_SAY)},

@@ -57,6 +57,9 @@ LIST("client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pub
 MEMORY("maxmemory-clients", maxmemory_clients, "0", 0, INT64_MAX, .flags = OPTION_SHARE,
        .initial_number = initial_client_memory)
 
+/* What is noted of keys that clients keep copies of (server/interest/tracked.h); 0: no limit. */
+INTEGER("tracking-table-max-keys", tracking_table_max_keys, "1000000", 0, INT64_MAX)
+
 /* The keyspace */
 INTEGER("databases", databases, "16", 1, INT_MAX, IMMUTABLE, .help = "how many SELECT knows")
 MEMORY("maxmemory", maxmemory, "0", 0, INT64_MAX, .flags = OPTION_PERCENT, .show = show_number)

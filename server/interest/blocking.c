@@ -234,6 +234,8 @@ struct blocked_client *blocking_register(struct worker *worker, struct task *tas
     waiter->message.handle = answer_arrived;
     waiter->worker = worker;
     waiter->task = task;
+    waiter->client = task->session.id;
+    waiter->tracks = task->session.tracks;
     waiter->command = call->command;
     waiter->database = call->database;
     waiter->protocol = call->protocol;

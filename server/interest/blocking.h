@@ -64,6 +64,8 @@ struct blocked_client {
     const struct command *command;
     struct bulk *arguments; /* copies */
     uint32_t count, database;
+    uint64_t client; /* session id */
+    uint32_t tracks; /* as whom it reads (session.h) */
     int protocol;
     enum type type;                /* of value it waits for */
     const struct waiting *waiting; /* or what it waits for besides; NULL: nothing */

@@ -20,6 +20,7 @@
 #include "server/broadcast/news.h"
 #include "server/broadcast/subscriptions.h"
 #include "server/command/command_table.h"
+#include "server/interest/tracking.h"
 #include "server/observe/statistics.h"
 #include "account.h"
 #include "admit.h"
@@ -177,12 +178,19 @@ static __attribute__((noinline)) enum outcome run_without_keys(struct execution 
     return OUTCOME_DONE;
 }
 
+/* Before it is looked at them, each time: what has changed since is told behind the reply. */
+static __attribute__((noinline)) void note_keys(const struct execution *execution) {
+    tracking_note(execution->task->session.tracks, &execution->call);
+    news_wake();
+}
+
 static enum outcome run_command(struct execution *execution) {
     struct under_way *under_way = execution->task->under_way;
     if (under_way != NULL && answer(execution, under_way)) return OUTCOME_DONE;
     if (!execution->call.command->has_scope) return run_without_keys(execution);
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!find_keys(execution)) return execution_lacks_memory(execution);
+    if (execution->task->session.tracks != 0) note_keys(execution);
 #ifdef PLANT_CLOSED_GATE
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
         return OUTCOME_PARKED;
@@ -262,6 +270,13 @@ static void answer_without_memory(const struct execution *execution, size_t mark
     reply_error(reply, ERROR_NO_MEMORY);
 }
 
+/* CLIENT CACHING holds for one command, or for all of a transaction. */
+static void end_caching(struct session *session, const struct command *command) {
+    bool is_queueing = session->transaction != NULL && session->transaction->is_open,
+         is_client = command != NULL && strncmp(command->name, "client", strlen("client")) == 0;
+    tracking_command_done(session, is_queueing || is_client);
+}
+
 /* It is not a command that has run: only what refused it is counted. */
 static enum outcome queue_request(struct execution *execution, size_t mark) {
     account_untimed(execution->worker);
@@ -283,6 +298,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         frame->boundary_task = task;
         frame->boundary = clock_cycles();
     }
+    if (session->subscriptions != NULL && trackers_are_due(worker, session)) trackers_settle(worker);
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
     reply->protocol = session->protocol;
@@ -304,6 +320,7 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         transaction_refused(&execution, mark);
         statistics_count_error(reply->error_code, 1);
         apply_reply_mode(session, reply, mark, false);
+        if (session->subscriptions != NULL) end_caching(session, call->command);
         return OUTCOME_DONE;
     }
     task->last_command = (uint16_t)(call->command->id + 1);
@@ -329,7 +346,10 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
                         session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
     apply_reply_mode(session, reply, mark, call->command->answers_each);
     if (is_monitored) feed_monitors(&execution, hears_itself);
-    if (session->subscriptions != NULL) later_tell(worker, task, reply);
+    if (session->subscriptions != NULL) {
+        end_caching(session, call->command);
+        later_tell(worker, task, reply);
+    }
     return OUTCOME_DONE;
 }
 
@@ -341,6 +361,7 @@ void dispatch_forget(struct worker *worker, struct task *task) {
     later_forget(worker, task);
     monitor_forget(task);
     subscriptions_forget(worker, task);
+    tracking_forget(worker, task);
     transaction_end(worker, task);
     struct under_way *under_way = task->under_way;
     if (under_way == NULL) return;

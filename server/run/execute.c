@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "shard/keyspace.h"
+#include "server/interest/tracking.h"
 #include "account.h"
 #include "under_way.h"
 
@@ -34,6 +35,7 @@ inline __attribute__((always_inline)) void execute_write(struct execution *execu
     const struct lane *lane = execution->frame->lane;
     struct call *call = &execution->call;
     scope->scope.counts_access = !call->session->is_no_touch;
+    scope->scope.author = call->session->id;
     call->block = &execution->block;
     size_t discarded = lane->discarded_bytes;
     if (call->command->watch == NULL)
@@ -60,13 +62,17 @@ static void register_waiter(struct execution *execution, const struct write_scop
 
 static __attribute__((noinline)) void serve_waiters(struct write_scope *scope, struct shard_set *held) {
     struct serving serving = {.next = NULL};
+    uint64_t author = scope->scope.author;
     while (blocking_next(&serving, scope, held)) {
         struct block block = {.wants = false};
         serving.call.block = &block;
+        scope->scope.author = serving.waiter->client;
+        tracking_note(serving.waiter->tracks, &serving.call);
         execute_call(scope, &serving.call, serving.reply);
         assert(!block.wants && "there is something to take, or an error to tell");
         blocking_served(&serving);
     }
+    scope->scope.author = author;
 }
 
 void execute_conclude_waits(struct execution *execution, struct write_scope *scope) {
@@ -131,6 +137,7 @@ static void walk_inside(const struct call *call, const struct read_scope *read, 
 void execute_inside(struct execution *execution, const struct call *call, struct write_scope *write,
                     const struct read_scope *read, struct reply *reply) {
     const struct command *command = call->command;
+    tracking_note(execution->task->session.tracks, call);
     if (command->plain != NULL)
         command->plain(call, reply);
     else if (command->worker != NULL)

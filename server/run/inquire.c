@@ -114,6 +114,12 @@ enum outcome run_inquiry(struct execution *execution) {
         if (under_way != NULL) under_way_end(execution->task);
         return OUTCOME_DONE;
     }
+    if (execution->call.command->answer != NULL &&
+        execution->call.command->answer(execution->worker, execution->task, &execution->call,
+                                        execution->reply)) {
+        if (under_way != NULL) under_way_end(execution->task);
+        return OUTCOME_DONE;
+    }
     if (under_way != NULL) under_way->inquiry = inquiry = inquiry_create(execution);
     if (inquiry == NULL) {
         if (under_way != NULL) under_way_end(execution->task);

@@ -8,6 +8,7 @@
 #include "shard/value/value.h"
 #include "server/broadcast/notify.h"
 #include "server/broadcast/outbox.h"
+#include "server/interest/trackers.h"
 #include "server/task/transaction.h"
 #include "account.h"
 #include "execute.h"
@@ -434,6 +435,11 @@ static enum outcome run_with_shards(struct execution *execution, bool *is_again)
     }
 }
 
+/* Somebody may be told of what it changes. */
+static inline bool may_be_told(void) {
+    return notify_is_on() || trackers_are_wanted();
+}
+
 /* It would tell others more than they can read, and so it waits. */
 static __attribute__((noinline)) bool tells_too_much(struct execution *execution) {
     return execution->task->under_way == NULL && !may_tell(execution);
@@ -474,7 +480,7 @@ inline __attribute__((always_inline)) enum outcome run_with_scope(struct executi
         enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);
         if (!is_made) return outcome;
     }
-    if (call_writes(&execution->call) && !is_closer && notify_is_on() && tells_too_much(execution))
+    if (call_writes(&execution->call) && !is_closer && may_be_told() && tells_too_much(execution))
         return OUTCOME_PARKED;
     if (is_closer || wants_all(execution)) return run_with_more(execution);
     if (call_writes(&execution->call) && !may_retire(execution)) return OUTCOME_PARKED;

@@ -6,6 +6,7 @@
 #include "server/base/process.h"
 #include "server/broadcast/news.h"
 #include "server/config/config.h"
+#include "server/interest/tracked.h"
 #include "server/observe/rates.h"
 #include "dispatcher.h"
 #include "inquire.h"
@@ -84,6 +85,7 @@ int dispatch_timers(struct worker *worker, bool is_idle) {
     blocking_wake(); /* of clients told that what they waited for has expired or been evicted */
     bool is_called = news_call(now);
     bool is_freeing = false, is_tidying = (is_due || is_idle) && scripting_tidy(worker);
+    if (tracked_tidy()) is_tidying = true;
     bool is_anybody_waiting = dispatcher->congested.first != NULL;
     if (is_due || is_anybody_waiting || lane_has_slices(lane)) is_freeing = lane_reclaim(lane);
     if (!is_anybody_waiting) dispatcher->memory_wakes = 0;

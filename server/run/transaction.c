@@ -32,7 +32,7 @@ static struct transaction *transaction_at(const struct execution *execution) {
  * shards are held. */
 static bool runs_apart(const struct command *command) {
     bool is_about_keys = (command->flags & COMMAND_READONLY) != 0; /* DBSIZE */
-    if (command->keeps_its_place || command->answers_each) return false;
+    if (command->keeps_its_place || command->answers_each || command->concerns_hearing) return false;
     return command->visit != NULL || command->worker != NULL ||
            (command->plain != NULL && !is_about_keys &&
             (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) != 0);
@@ -49,7 +49,7 @@ static void take_note(struct transaction *transaction, const struct command *com
         transaction->wants_all = true;
     if (command->read == NULL || (command->flags & COMMAND_OPTIMISTIC) == 0) transaction->cant_look = true;
     if (command->keeps_its_place) transaction->changes_scripts = true;
-    if (command->answers_each) transaction->changes_hearing = true;
+    if (command->answers_each || command->concerns_hearing) transaction->changes_hearing = true;
     /* A script that begins again would see what has been done already, or do it twice. */
     bool is_done_once = transaction->changes_scripts || transaction->changes_hearing;
     if (transaction->has_scripts && is_done_once) transaction->wants_all = true;

@@ -15,7 +15,7 @@ size_t session_bytes(const struct session *session) {
         if (names[i] != NULL) bytes += strlen(names[i]) + 1;
     if (session->subscriptions != NULL)
         bytes += sizeof *session->subscriptions + session->subscriptions->bytes +
-                 session->subscriptions->later_bytes;
+                 session->subscriptions->tracking_bytes + session->subscriptions->later_bytes;
     const struct transaction *transaction = session->transaction;
     if (transaction == NULL) return bytes;
     return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
@@ -53,6 +53,7 @@ void session_names_free(char *name, struct client_library *library) {
 
 void session_follow(struct session *session, const struct session *other) {
     session->database = other->database;
+    session->tracks = other->tracks;
     session->protocol = other->protocol;
     session->reply_mode = other->reply_mode;
     session->is_authenticated = other->is_authenticated;
@@ -71,8 +72,10 @@ struct subscriptions *session_subscriptions(struct session *session) {
 }
 
 void session_subscriptions_trim(struct session *session) {
-    if (session_is_subscriber(session) || session_is_monitor(session)) return;
-    if (session->subscriptions == NULL || session->subscriptions->later != NULL) return;
+    const struct subscriptions *list = session->subscriptions;
+    if (list == NULL || session_is_subscriber(session) || list->monitor != NULL || list->later != NULL)
+        return;
+    if (list->tracking != NULL || list->is_target) return;
     free(session->subscriptions);
     session->subscriptions = NULL;
 }

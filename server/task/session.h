@@ -11,17 +11,23 @@
 struct hearer;
 struct reply;
 struct subscription;
+struct tracker;
+struct tracking;
 struct transaction;
 
 enum channel_kind { CHANNEL, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS };
 
-/* What it hears of others: every command, if it is a monitor; and what it has subscribed to, in the order in
- * which it did. */
+/* What it hears of others: every command, if it is a monitor; what it has subscribed to, in the order in
+ * which it did; and which of the keys that it has read have changed. */
 struct subscriptions {
     struct hearer *monitor; /* or NULL */
     struct subscription *first[CHANNEL_KINDS], *last[CHANNEL_KINDS];
     uint32_t counts[CHANNEL_KINDS];
     size_t bytes;
+    struct tracking *tracking; /* CLIENT TRACKING, or NULL; interest/tracking.h's */
+    struct tracker *trackers;  /* what tells it of keys: its own, and those of clients that redirect to it */
+    size_t tracking_bytes;
+    bool is_target;      /* somebody redirects to it, or has, or is about to */
     struct reply *later; /* what it has heard and is told behind the reply of its request, or NULL; owned */
     size_t later_bytes;
 };
@@ -36,6 +42,7 @@ struct client_library {
 struct session {
     uint64_t id; /* CLIENT ID; never reused */
     uint32_t database;
+    uint32_t tracks;  /* as whom it reads keys (interest/tracked.h); 0: nobody keeps what it reads */
     uint8_t protocol; /* 2 or 3 */
     enum reply_mode reply_mode : 8;
     bool is_authenticated;
@@ -51,7 +58,7 @@ struct session {
 /* What a client may call itself, and its library: longer than any that means something, and it is shown to
  * everybody who lists clients. */
 #define SESSION_NAME_MOST ((size_t)128 * 1024)
-/* Bytes of those names, of its transaction, and of its subscriptions. */
+/* Bytes of those names, of its transaction, and of its subscriptions and the like. */
 size_t session_bytes(const struct session *session);
 
 /* What it calls itself and its library, as it was: to be put back, when what was set since then is forgotten,
@@ -69,6 +76,10 @@ void session_follow(struct session *session, const struct session *other);
 
 static inline bool session_is_monitor(const struct session *session) {
     return session->subscriptions != NULL && session->subscriptions->monitor != NULL;
+}
+/* CLIENT TRACKING is on. */
+static inline bool session_is_tracking(const struct session *session) {
+    return session->subscriptions != NULL && session->subscriptions->tracking != NULL;
 }
 /* It hears at least one channel. */
 static inline bool session_is_subscriber(const struct session *session) {

@@ -133,7 +133,7 @@ bool rwlock_try_exclusive(struct rwlock *lock) NO_THREAD_SAFETY_ANALYSIS {
     for (int spin = 0;; spin++) {
         while ((word & HELD) == 0)
             if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word | HELD_BY_WRITER,
-                                                      memory_order_acquire, memory_order_relaxed))
+                                                      memory_order_seq_cst, memory_order_relaxed))
                 return true;
         if (spin == SPINS) return false;
         pause_briefly();

@@ -76,9 +76,12 @@ bool rwlock_let_go_exclusive(struct rwlock *lock) RELEASE(lock);
 void rwlock_wake(struct rwlock *lock);
 
 /* The version, for a look without the lock; false while a writer holds it. rwlock_is_unchanged says, after
- * the look, whether all that was seen was there at one moment. */
+ * the look, whether all that was seen was there at one moment.
+ *
+ * Who announces a look by a sequentially consistent store before it, and who looks for announcements by such
+ * a load while it holds the lock exclusively: one of the two finds the other. */
 static inline bool rwlock_peek(const struct rwlock *lock, uint32_t *version) {
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire);
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_seq_cst);
     *version = (uint32_t)(word >> 32);
     return (word & RWLOCK_HELD_BY_WRITER) == 0;
 }

@@ -8,7 +8,7 @@
 #include "scope.h"
 
 static inline bool listener_is_on(const struct keyspace_listener *listener) {
-    return listener->wanted == NULL || atomic_load_explicit(listener->wanted, memory_order_relaxed) != 0;
+    return listener->wanted == NULL || atomic_load(listener->wanted) != 0;
 }
 
 static inline void tell_before(struct write_scope *scope, const struct key *key, const struct entry *entry) {

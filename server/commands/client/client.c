@@ -13,8 +13,12 @@
 static void command_client_help(const struct call *call, struct reply *reply) {
     static const char *const lines[] = {
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "CACHING (YES|NO)",
+        "    Whether the next command's keys are tracked, in the modes OPTIN and OPTOUT.",
         "GETNAME",
         "    The name of this connection.",
+        "GETREDIR",
+        "    The connection to which this one's invalidations are redirected.",
         "ID",
         "    The number of this connection.",
         "INFO",
@@ -49,6 +53,10 @@ static void command_client_help(const struct call *call, struct reply *reply) {
         "    Tells which client library is used.",
         "SETNAME <name>",
         "    Names this connection.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Tells this connection when keys change of which it may keep copies.",
+        "TRACKINGINFO",
+        "    How it is told of them.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
         "    Ends the wait of a blocked client.",
         "UNPAUSE",

@@ -8,6 +8,7 @@
 #include "server/broadcast/monitor.h"
 #include "server/broadcast/subscriptions.h"
 #include "server/base/version.h"
+#include "server/interest/tracking.h"
 #include "server/run/transaction.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
@@ -61,6 +62,7 @@ static void command_reset(struct worker *worker, struct task *task, const struct
     (void)call;
     monitor_forget(task);
     subscriptions_forget(worker, task);
+    tracking_end(worker, task);
     transaction_end(worker, task);
     session->database = 0;
     reply->protocol = session->protocol = 2;

@@ -3,6 +3,7 @@
  * wait for it while it happens. */
 #include "shard/keyspace.h"
 #include "server/command/command.h"
+#include "server/interest/trackers.h"
 
 static void command_dbsize(const struct call *call, struct reply *reply) {
     struct keyspace_size size;
@@ -17,6 +18,7 @@ static void flush(struct write_scope *scope, const struct call *call, struct rep
         return;
     }
     keyspace_flush(scope, database);
+    trackers_tell_all();
     reply_ok(reply);
 }
 
@@ -41,7 +43,10 @@ static void command_swapdb(struct write_scope *scope, const struct call *call, s
         reply_error(reply, "ERR DB index is out of range");
         return;
     }
-    if (first != second) keyspace_swap(scope, (uint32_t)first, (uint32_t)second);
+    if (first != second) {
+        keyspace_swap(scope, (uint32_t)first, (uint32_t)second);
+        trackers_tell_all();
+    }
     reply_ok(reply);
 }
 

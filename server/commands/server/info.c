@@ -12,6 +12,9 @@
 
 #include "shard/keyspace.h"
 #include "server/interest/blocking.h"
+#include "server/interest/prefixes.h"
+#include "server/interest/tracked.h"
+#include "server/interest/trackers.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
 #include "server/client/clients.h"
@@ -141,7 +144,8 @@ static void clients_section(struct info *info) {
     line(info, "monitor_clients:%u", atomic_load(&monitor_count));
     struct interest_counts waits;
     interest_count(&waits);
-    ZERO_LINES(info, "tracking_clients", "clients_in_timeout_table");
+    line(info, "tracking_clients:%u", atomic_load(&trackers_wanted));
+    ZERO_LINES(info, "clients_in_timeout_table");
     line(info, "total_blocking_keys:%llu", (unsigned long long)waits.keys);
     line(info, "total_blocking_keys_on_nokey:%llu", (unsigned long long)waits.keys_in_absence);
     line(info, "waiter_looks:%llu", (unsigned long long)waits.looks);
@@ -262,6 +266,7 @@ static uint64_t error_count_of(const struct error_count *errors, uint32_t count,
 static void stats_section(struct info *info) {
     struct worker_totals totals;
     struct keyspace_counts counts;
+    struct tracked_counts tracked;
     struct error_count errors[ERROR_CODES];
     struct rates rates;
     uint64_t error_total;
@@ -298,8 +303,12 @@ static void stats_section(struct info *info) {
     ZERO_LINES(info, "latest_fork_usec", "total_forks", "migrate_cached_sockets",
                "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
                "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time",
-               "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
-               "tracking_total_prefixes", "unexpected_error_replies");
+               "current_active_defrag_time");
+    tracked_count(&tracked);
+    line(info, "tracking_total_keys:%llu", (unsigned long long)tracked.keys);
+    line(info, "tracking_total_items:%llu", (unsigned long long)tracked.clients);
+    line(info, "tracking_total_prefixes:%u", prefixes_count());
+    ZERO_LINES(info, "unexpected_error_replies");
     line(info, "total_error_replies:%llu", (unsigned long long)error_total);
     ZERO_LINES(info, "dump_payload_sanitizations");
     line(info, "total_reads_processed:%llu", (unsigned long long)totals.reads);

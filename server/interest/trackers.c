@@ -1,0 +1,529 @@
+#include "trackers.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resp/reply.h"
+#include "server/broadcast/news.h"
+#include "prefixes.h"
+#include "tracked.h"
+
+/* A handle: the worker's number above so many bits. They begin again after millions of clients; then two may
+ * have one, and are told of each other's keys. */
+#define SEQUENCE_BITS 24
+#define SEQUENCE_MASK ((UINT32_C(1) << SEQUENCE_BITS) - 1)
+/* Keys of a turn that wait to be told of prefixes take no more memory than this. */
+#define WAITING_MOST ((size_t)1 << 20)
+/* What a reply for pushes may keep. */
+#define TEXT_KEEP 4096
+
+/* A key has changed, for one worker. Of prefixes it stays and waits, among others. */
+struct letter {
+    struct message message;
+    struct chain_link link; /* by hash */
+    struct letter *next;
+    uint64_t author; /* the client that has changed it; 0: nobody, or several */
+    uint32_t length;
+    uint32_t count;     /* of handles; 0: it is for those with a prefix */
+    uint32_t handles[]; /* behind them, the key */
+};
+
+struct everything {
+    struct message message;
+    _Atomic bool is_sent;
+};
+
+/* A worker's. Its own, but for the last two. */
+struct post {
+    struct chains trackers;
+    struct tracker *first, *last;
+    struct tracker *cursor; /* the next one to be told; who is told may go, and others with it */
+    struct chains waiting;  /* letters, by key */
+    struct letter *waiting_first, *waiting_last;
+    size_t waiting_bytes;
+    uint64_t waiting_author; /* of all of them; 0: there are several */
+    struct reply texts[2];   /* of a letter: for RESP2 and RESP3 */
+    struct everything *everything;
+    _Atomic uint32_t sequence;
+};
+
+_Atomic uint32_t trackers_wanted;
+
+static struct {
+    struct keyspace *keyspace;
+    struct post *posts;
+    uint32_t count;
+} all;
+
+static struct post *post_of(const struct worker *worker) {
+    return &all.posts[worker->number];
+}
+
+/* ------------------------------------------------------------------ handles */
+
+uint32_t tracker_handle(const struct worker *worker) {
+    uint32_t sequence;
+    do sequence = (atomic_fetch_add(&post_of(worker)->sequence, 1) + 1) & SEQUENCE_MASK;
+    while (sequence == 0);
+    return worker->number << SEQUENCE_BITS | sequence;
+}
+
+struct worker *tracker_worker(uint32_t handle) {
+    return worker_at(handle >> SEQUENCE_BITS);
+}
+
+/* With that handle, of the client that follows upon `client` (ids begin at 1). */
+static struct tracker *find_behind(const struct post *post, uint32_t handle, uint64_t client) {
+    struct tracker *found = NULL;
+    for (struct chain_link *link = chains_find(&post->trackers, handle); link != NULL; link = link->next) {
+        struct tracker *tracker = (struct tracker *)((char *)link - offsetof(struct tracker, link));
+        if (link->hash == handle && tracker->client > client &&
+            (found == NULL || tracker->client < found->client))
+            found = tracker;
+    }
+    return found;
+}
+
+static struct tracker *find_of(const struct post *post, uint32_t handle, uint64_t client) {
+    struct tracker *found = find_behind(post, handle, client - 1);
+    return found != NULL && found->client == client ? found : NULL;
+}
+
+/* ------------------------------------------------------------------ coming and going */
+
+static void task_enter(struct tracker *tracker) {
+    struct subscriptions *list = tracker->task->session.subscriptions;
+    tracker->task_previous = NULL;
+    tracker->task_next = list->trackers;
+    if (tracker->task_next != NULL) tracker->task_next->task_previous = tracker;
+    list->trackers = tracker;
+}
+
+static void task_leave(struct tracker *tracker) {
+    if (tracker->task == NULL) return;
+    if (tracker->task_next != NULL) tracker->task_next->task_previous = tracker->task_previous;
+    if (tracker->task_previous != NULL)
+        tracker->task_previous->task_next = tracker->task_next;
+    else
+        tracker->task->session.subscriptions->trackers = tracker->task_next;
+    tracker->task = NULL;
+}
+
+static void list_enter(struct post *post, struct tracker *tracker) {
+    bool is_first = tracker->prefixes != NULL;
+    tracker->next = is_first ? post->first : NULL;
+    tracker->previous = is_first ? NULL : post->last;
+    *(tracker->next != NULL ? &tracker->next->previous : &post->last) = tracker;
+    *(tracker->previous != NULL ? &tracker->previous->next : &post->first) = tracker;
+}
+
+static void list_leave(struct post *post, const struct tracker *tracker) {
+    if (post->cursor == tracker) post->cursor = tracker->next;
+    *(tracker->next != NULL ? &tracker->next->previous : &post->last) = tracker->previous;
+    *(tracker->previous != NULL ? &tracker->previous->next : &post->first) = tracker->next;
+}
+
+struct tracker *tracker_create(const struct prefix_list *prefixes) {
+    struct tracker *tracker = calloc(1, sizeof *tracker + (prefixes == NULL ? 0 : prefixes->bytes));
+    if (tracker == NULL || prefixes == NULL) return tracker;
+    memcpy(tracker + 1, prefixes, prefixes->bytes);
+    tracker->prefixes = (const struct prefix_list *)(tracker + 1);
+    return tracker;
+}
+
+static void take_out(struct post *post, struct tracker *tracker) {
+    chains_remove(&post->trackers, &tracker->link);
+    list_leave(post, tracker);
+    task_leave(tracker);
+    free(tracker);
+}
+
+bool tracker_enter(struct worker *worker, struct tracker *tracker) {
+    struct post *post = post_of(worker);
+    struct tracker *old = find_of(post, tracker->link.hash, tracker->client);
+    assert(worker == worker_self() && worker == tracker_worker(tracker->link.hash));
+    if (!chains_insert(&post->trackers, &tracker->link, tracker->link.hash)) return false;
+    if (old != NULL) take_out(post, old);
+    list_enter(post, tracker);
+    if (tracker->task != NULL) task_enter(tracker);
+    return true;
+}
+
+static void tell_broken(const struct worker *worker, const struct tracker *tracker);
+
+static void tracker_arrived(struct worker *worker, struct message *message) {
+    struct tracker *tracker = (struct tracker *)message;
+    news_was_read(worker, sizeof *tracker);
+    tracker->task = tracker->find(worker, tracker->redirect);
+    if (tracker->task != NULL && tracker->task->session.subscriptions == NULL) tracker->task = NULL;
+    if (tracker_enter(worker, tracker)) return;
+    tell_broken(worker, tracker);
+    free(tracker);
+}
+
+void tracker_send(struct tracker *tracker) {
+    tracker->message.handle = tracker_arrived;
+    news_post(tracker_worker(tracker->link.hash), &tracker->message, sizeof *tracker);
+    news_wake();
+}
+
+static void farewell_arrived(struct worker *worker, struct message *message) {
+    struct farewell *farewell = (struct farewell *)message;
+    news_was_read(worker, sizeof *farewell);
+    tracker_leave(farewell->handle, farewell->client, NULL);
+    free(farewell);
+}
+
+void tracker_leave(uint32_t handle, uint64_t client, struct farewell *farewell) {
+    struct worker *worker = tracker_worker(handle);
+    if (farewell != NULL) {
+        farewell->message.handle = farewell_arrived;
+        farewell->handle = handle;
+        farewell->client = client;
+        news_post(worker, &farewell->message, sizeof *farewell);
+        news_wake();
+        return;
+    }
+    struct post *post = post_of(worker);
+    assert(worker == worker_self());
+    struct tracker *tracker = find_of(post, handle, client);
+    if (tracker != NULL) take_out(post, tracker);
+}
+
+void trackers_lose_task(struct task *task) {
+    struct subscriptions *list = task->session.subscriptions;
+    while (list->trackers != NULL) task_leave(list->trackers);
+}
+
+/* ------------------------------------------------------------------ telling one */
+
+/* Home, where it is known whether the client cares. */
+struct breakage {
+    struct message message;
+    uint32_t handle;
+    void (*on_broken)(struct worker *home, uint32_t handle);
+};
+
+static void breakage_arrived(struct worker *worker, struct message *message) {
+    struct breakage *breakage = (struct breakage *)message;
+    news_was_read(worker, sizeof *breakage);
+    breakage->on_broken(worker, breakage->handle);
+    free(breakage);
+}
+
+/* Without memory for it the client hears of it the next time. */
+static void tell_broken(const struct worker *worker, const struct tracker *tracker) {
+    struct breakage *breakage = tracker->home == worker ? NULL : malloc(sizeof *breakage);
+    if (tracker->home == worker) {
+        tracker->on_broken(tracker->home, tracker->link.hash);
+    } else if (breakage != NULL) {
+        *breakage = (struct breakage){.message.handle = breakage_arrived,
+                                      .handle = tracker->link.hash,
+                                      .on_broken = tracker->on_broken};
+        news_post(tracker->home, &breakage->message, sizeof *breakage);
+        news_wake();
+    }
+}
+
+/* As Redis has it: a push with RESP3; with RESP2 a message, to another client that is a subscriber. 0: it
+ * can't be told. */
+static int protocol_of(const struct tracker *tracker) {
+    const struct session *session = &tracker->task->session;
+    if (session->protocol == 3) return 3;
+    return tracker->redirect != 0 && session_is_subscriber(session) ? 2 : 0;
+}
+
+/* What follows is the keys, or a null. */
+static void text_begin(struct reply *text, int protocol) {
+    text->protocol = protocol;
+    reply_push(text, protocol == 3 ? 2 : 3);
+    reply_bulk_text(text, protocol == 3 ? "invalidate" : "message");
+    if (protocol == 2) reply_bulk_text(text, "__redis__:invalidate");
+}
+
+/* Without memory for the text, the client can't be told of keys, nor of its having been told nothing. */
+static void push(struct tracker *tracker, const struct reply *text) {
+    const struct task_functions *functions = tracker->task->functions;
+    if (text->is_broken)
+        functions->close(tracker->task, "out of memory");
+    else
+        functions->push(tracker->task, text->data, text->length);
+}
+
+/* ------------------------------------------------------------------ telling all of a worker */
+
+static void tell_everything(struct worker *worker) {
+    struct post *post = post_of(worker);
+    for (struct tracker *tracker = post->first; tracker != NULL; tracker = post->cursor) {
+        post->cursor = tracker->next;
+        if (tracker->task == NULL) {
+            tell_broken(worker, tracker);
+            continue;
+        }
+        int protocol = protocol_of(tracker);
+        if (protocol == 0) continue;
+        struct reply *text = &post->texts[protocol - 2];
+        reply_clear(text, TEXT_KEEP);
+        text_begin(text, protocol);
+        reply_null(text);
+        push(tracker, text);
+    }
+}
+
+static void everything_arrived(struct worker *worker, struct message *message) {
+    struct everything *everything = (struct everything *)message;
+    atomic_store(&everything->is_sent, false); /* what happens from here on is told once more */
+    tell_everything(worker);
+}
+
+void trackers_tell_everything(struct worker *worker) {
+    struct everything *everything = post_of(worker)->everything;
+    if (!atomic_exchange(&everything->is_sent, true)) news_post(worker, &everything->message, 0);
+}
+
+void trackers_tell_all(void) {
+    if (atomic_load(&trackers_wanted) == 0) return;
+    tracked_clear();
+    for (uint32_t i = 0; i < worker_count(); i++) trackers_tell_everything(worker_at(i));
+}
+
+/* ------------------------------------------------------------------ telling of a key that was read */
+
+static const char *key_of(const struct letter *letter) {
+    return (const char *)(letter->handles + letter->count);
+}
+
+static size_t letter_bytes(const struct letter *letter) {
+    return sizeof *letter + letter->count * sizeof letter->handles[0] + letter->length;
+}
+
+static struct reply *text_of(struct post *post, int protocol, const struct letter *letter) {
+    struct reply *text = &post->texts[protocol - 2];
+    if (text->length > 0) return text;
+    text_begin(text, protocol);
+    reply_array(text, 1);
+    reply_bulk(text, key_of(letter), letter->length);
+    return text;
+}
+
+/* Whoever hears of prefixes now may have heard of what it read before; that is over. */
+static void tell_one(struct worker *worker, struct tracker *tracker, const struct letter *letter) {
+    if (tracker->prefixes != NULL || (tracker->spares_itself && tracker->client == letter->author)) return;
+    int protocol = tracker->task == NULL ? 0 : protocol_of(tracker);
+    if (tracker->task == NULL)
+        tell_broken(worker, tracker);
+    else if (protocol != 0)
+        push(tracker, text_of(post_of(worker), protocol, letter));
+}
+
+static void tell_readers(struct worker *worker, const struct letter *letter) {
+    struct post *post = post_of(worker);
+    reply_clear(&post->texts[0], TEXT_KEEP);
+    reply_clear(&post->texts[1], TEXT_KEEP);
+    for (uint32_t i = 0; i < letter->count; i++) {
+        struct tracker *tracker = find_behind(post, letter->handles[i], 0);
+        while (tracker != NULL) {
+            uint64_t client = tracker->client;
+            tell_one(worker, tracker, letter);
+            tracker = find_behind(post, letter->handles[i], client);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ telling of prefixes */
+
+static struct letter *find_waiting(const struct post *post, const struct letter *like) {
+    for (struct chain_link *link = chains_find(&post->waiting, like->link.hash); link != NULL;
+         link = link->next) {
+        struct letter *letter = (struct letter *)((char *)link - offsetof(struct letter, link));
+        if (link->hash == like->link.hash && letter->length == like->length &&
+            memcmp(key_of(letter), key_of(like), like->length) == 0)
+            return letter;
+    }
+    return NULL;
+}
+
+static void forget_waiting(struct post *post) {
+    for (struct letter *letter = post->waiting_first, *next; letter != NULL; letter = next) {
+        next = letter->next;
+        free(letter);
+    }
+    chains_clear(&post->waiting);
+    post->waiting_first = post->waiting_last = NULL;
+    post->waiting_bytes = 0;
+}
+
+/* Takes the letter. */
+static void wait_to_be_told(struct worker *worker, struct letter *letter) {
+    struct post *post = post_of(worker);
+    if (post->waiting_first == NULL) post->waiting_author = letter->author;
+    if (post->waiting_author != letter->author) post->waiting_author = 0;
+    struct letter *waiting = find_waiting(post, letter);
+    if (waiting != NULL) {
+        if (waiting->author != letter->author) waiting->author = 0;
+        free(letter);
+        return;
+    }
+    if (!chains_insert(&post->waiting, &letter->link, letter->link.hash)) {
+        free(letter);
+        tell_everything(worker);
+        return;
+    }
+    letter->next = NULL;
+    *(post->waiting_last != NULL ? &post->waiting_last->next : &post->waiting_first) = letter;
+    post->waiting_last = letter;
+    post->waiting_bytes += letter_bytes(letter);
+    if (post->waiting_bytes > WAITING_MOST) trackers_settle(worker);
+}
+
+static bool is_told(const struct tracker *tracker, const struct letter *letter) {
+    bool is_own = tracker->spares_itself && tracker->client == letter->author;
+    return !is_own && prefix_list_matches(tracker->prefixes, key_of(letter), letter->length);
+}
+
+static void tell_waiting(struct post *post, struct tracker *tracker) {
+    int protocol = protocol_of(tracker);
+    if (protocol == 0) return;
+    struct reply *text = &post->texts[protocol - 2];
+    reply_clear(text, TEXT_KEEP);
+    text_begin(text, protocol);
+    size_t mark = reply_defer(text), count = 0;
+    for (const struct letter *letter = post->waiting_first; letter != NULL; letter = letter->next) {
+        if (!is_told(tracker, letter)) continue;
+        reply_bulk(text, key_of(letter), letter->length);
+        count++;
+    }
+    reply_defer_array(text, mark, count);
+    if (count > 0) push(tracker, text);
+}
+
+void trackers_settle(const struct worker *worker) {
+    struct post *post = post_of(worker);
+    if (post->waiting_first == NULL) return;
+    for (struct tracker *tracker = post->first; tracker != NULL && tracker->prefixes != NULL;
+         tracker = post->cursor) {
+        post->cursor = tracker->next;
+        if (tracker->task == NULL)
+            tell_broken(worker, tracker);
+        else
+            tell_waiting(post, tracker);
+    }
+    forget_waiting(post);
+}
+
+/* What it has done itself is told at the turn's end, as Redis does it. */
+bool trackers_are_due(const struct worker *worker, const struct session *session) {
+    const struct post *post = post_of(worker);
+    return post->waiting_first != NULL && post->waiting_author != session->id;
+}
+
+/* ------------------------------------------------------------------ what has changed */
+
+static void letter_arrived(struct worker *worker, struct message *message) {
+    struct letter *letter = (struct letter *)message;
+    news_was_read(worker, letter_bytes(letter));
+    if (letter->count == 0) {
+        wait_to_be_told(worker, letter);
+        return;
+    }
+    tell_readers(worker, letter);
+    free(letter);
+}
+
+static void send_letter(struct worker *worker, uint64_t author, uint32_t hash, const char *key, size_t length,
+                        const uint32_t *handles, uint32_t count) {
+    struct letter *letter = malloc(sizeof *letter + count * sizeof handles[0] + length);
+    if (letter == NULL) {
+        trackers_tell_everything(worker);
+        return;
+    }
+    letter->message.handle = letter_arrived;
+    letter->link.hash = hash;
+    letter->author = author;
+    letter->length = (uint32_t)length;
+    letter->count = count;
+    if (count > 0) memcpy(letter->handles, handles, count * sizeof handles[0]);
+    if (length > 0) memcpy(letter->handles + count, key, length);
+    news_post(worker, &letter->message, letter_bytes(letter));
+}
+
+/* To each worker of those who have read it. */
+static void tell_record(struct tracked *record, uint64_t author) {
+    uint32_t count;
+    size_t length;
+    const uint32_t *handles = tracked_clients(record, &count);
+    const char *key = tracked_name(record, &length);
+    for (uint32_t from = 0, to; from < count; from = to) {
+        for (to = from + 1; to < count && handles[to] >> SEQUENCE_BITS == handles[from] >> SEQUENCE_BITS;)
+            to++;
+        send_letter(tracker_worker(handles[from]), author, 0, key, length, handles + from, to - from);
+    }
+    tracked_free(record);
+}
+
+static void tell_prefixes(const struct key *key, uint64_t author) {
+    struct worker_set workers = {{0}};
+    prefixes_find(key->data, key->length, &workers);
+    for (uint32_t i = 0; i < worker_count(); i++)
+        if ((workers.bits[i / 64] >> i % 64 & 1) != 0)
+            send_letter(worker_at(i), author, (uint32_t)key->hash, key->data, key->length, NULL, 0);
+}
+
+/* Whoever makes room or removes what has expired does so for everybody. */
+static void on_changed(void *context, struct write_scope *scope, const struct key *key,
+                       const struct entry *entry, enum event event, bool is_new) {
+    (void)context, (void)entry, (void)is_new;
+    if (event == EVENT_ENCODING) return;
+    bool is_nobodys = event == EVENT_EXPIRED || event == EVENT_EVICTED;
+    uint64_t author = is_nobodys ? 0 : scope->scope.author;
+    struct tracked *record = tracked_take(key);
+    if (record != NULL) tell_record(record, author);
+    if (prefixes_count() > 0) tell_prefixes(key, author);
+}
+
+/* One that is too many goes for one that comes; where the limit was lowered, several. */
+#define EXCESS_MOST 16
+
+void tracker_reads(uint32_t handle, const struct key *key) {
+    if (!tracked_add(key, handle)) trackers_tell_everything(tracker_worker(handle));
+    struct tracked *excess;
+    for (int i = 0; i < EXCESS_MOST && (excess = tracked_take_excess(key)) != NULL; i++)
+        tell_record(excess, 0);
+}
+
+/* ------------------------------------------------------------------ start and end */
+
+bool trackers_start(struct keyspace *keyspace, uint32_t workers) {
+    all.keyspace = keyspace;
+    all.count = workers;
+    all.posts = calloc(workers, sizeof *all.posts);
+    for (uint32_t i = 0; all.posts != NULL && i < workers; i++) {
+        struct post *post = &all.posts[i];
+        post->everything = calloc(1, sizeof *post->everything);
+        if (post->everything == NULL) return false;
+        post->everything->message.handle = everything_arrived;
+        reply_init(&post->texts[0], 2);
+        reply_init(&post->texts[1], 3);
+    }
+    if (all.posts == NULL || !prefixes_start(workers)) return false;
+    tracked_start();
+    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed, .wanted = &trackers_wanted});
+    return true;
+}
+
+/* What was sent and not read has been freed with the news. */
+void trackers_stop(void) {
+    for (uint32_t i = 0; i < all.count; i++) {
+        struct post *post = &all.posts[i];
+        while (post->first != NULL) take_out(post, post->first);
+        forget_waiting(post);
+        reply_free(&post->texts[0]);
+        reply_free(&post->texts[1]);
+        if (!atomic_load(&post->everything->is_sent)) free(post->everything);
+    }
+    free(all.posts);
+    all.posts = NULL;
+    tracked_stop();
+    prefixes_stop();
+}
