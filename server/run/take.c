@@ -8,7 +8,7 @@
 #include "shard/value/value.h"
 #include "server/broadcast/notify.h"
 #include "server/broadcast/outbox.h"
-#include "server/interest/trackers.h"
+#include "server/interest/tracking.h"
 #include "server/task/transaction.h"
 #include "account.h"
 #include "execute.h"
@@ -120,12 +120,14 @@ static void run_read(struct execution *execution, struct read_scope *scope) {
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
 
-/* What only reads, and has the shards for itself to remove what has expired. */
+/* What only reads, and has the shards for itself to remove what has expired. If its client keeps copies, it
+ * is told of that, too, and so it is noted once more that it has found nothing. */
 static __attribute__((noinline)) void execute_read_alone(struct execution *execution,
                                                          struct write_scope *scope) {
     bool is_try = may_be_in_vain(execution);
     if (is_try) outbox_open(execution->worker);
     execute_read(execution, &scope->reading);
+    tracking_note(execution->task->session.tracks, &execution->call);
     if (is_try) tries_end(execution);
 }
 

@@ -47,8 +47,8 @@ struct keyspace_listener {
      * more will be. */
     void (*taken_back)(void *context, const struct scope *scope, uint64_t told);
     void (*settled)(void *context, const struct scope *scope);
-    /* While it is 0, it is not told of changes, nor of what is mentioned. NULL: it always is. Read as one that
-     * looks for announcements (rwlock_peek). */
+    /* While it is 0, it is not told of changes, nor of what is mentioned. NULL: it always is. It is looked
+     * at as one looks for announcements (rwlock_peek). */
     const _Atomic uint32_t *wanted;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);

@@ -181,17 +181,40 @@ static void flushing_any_database_tells_that_all_keys_may_have_changed(void **st
     stop(server);
 }
 
+/* false: it is gone by now. What was told before the reply is passed over. */
+static bool is_read(struct resp3 *connection, const char *key) {
+    char request[TEXT_MOST];
+    snprintf(request, sizeof request, "GET %s\r\n", key);
+    resp3_send_text(connection, request);
+    struct resp3_value *value = resp3_read(connection);
+    while (value->kind == '>') {
+        resp3_value_free(value);
+        value = resp3_read(connection);
+    }
+    bool is_there = !value->is_null;
+    resp3_value_free(value);
+    return is_there;
+}
+
 static void what_expires_or_is_evicted_is_told_even_to_who_spares_itself(void **state) {
     (void)state;
     struct server *server = start("2");
     struct resp3 *reader = connect_tracking(server, 0, "NOLOOP"), *writer = resp3_connect_to(server, 1);
     redisContext *observer = server_connect(server);
-    resp3_exchange(writer, "SET k 1 PX 1", "+OK\r\n");
-    resp3_send_text(reader, "GET k\r\nGET k\r\n");
-    resp3_value_free(resp3_read(reader));
-    resp3_value_free(resp3_read(reader));
-    /* Whenever it is removed it is told of, for itself or behind its reply. */
+    do resp3_exchange(writer, "SET k 1 PX 20", "+OK\r\n");
+    while (!is_read(reader, "k"));
     resp3_expect_value(reader, ">[invalidate, [k]]");
+    expect(observer, "OK", "DEBUG SET-ACTIVE-EXPIRE 0");
+    do resp3_exchange(writer, "SET k 1 PX 20", "+OK\r\n");
+    while (!is_read(reader, "k"));
+    while (is_read(reader, "k")) continue;
+    resp3_expect_value(reader, ">[invalidate, [k]]");
+    resp3_exchange(writer, "SET k 1", "+OK\r\n"); /* it keeps that it has found none */
+    expect_told(reader, ">[invalidate, [k]]");
+    do resp3_exchange(writer, "SET k 1 PX 20", "+OK\r\n");
+    while (!is_read(reader, "k"));
+    while (is_read(writer, "k")) continue; /* who finds that it has expired tells the others */
+    expect_told(reader, ">[invalidate, [k]]");
     resp3_exchange(writer, "SET e 1", "+OK\r\n");
     ask(reader, "GET e");
     expect(observer, "OK", "CONFIG SET maxmemory-policy allkeys-random");
