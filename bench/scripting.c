@@ -4,8 +4,8 @@
  *     build/release/bench/scripting [seconds] [workers] [rounds]      1, 2 and 9 if they are not given
  *
  * Each worker runs its own client's scripts, one after the other, as dispatch is given them by a connection:
- * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET. In
- * each round one worker runs alone, then all of them; what is shown are medians over the rounds. */
+ * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET and
+ * SET. In each round one worker runs alone, then all of them; what is shown are medians over the rounds. */
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -38,16 +38,16 @@
 /* Requests between two looks at the time. */
 #define BURST 64
 
-enum kind { KIND_GET, KIND_EVALSHA, KIND_BUCKET, KINDS };
-static const char *const kind_names[KINDS] = {"GET", "EVALSHA of GET", "EVALSHA of a token bucket"};
+enum kind { KIND_GET, KIND_SET, KIND_EVALSHA, KIND_BUCKET, KINDS };
+static const char *const kind_names[KINDS] = {"GET", "SET", "EVALSHA of GET", "EVALSHA of a token bucket"};
 static const char *const sources[KINDS] = {
-    NULL,
-    "return redis.call('get', KEYS[1])",
-    "local b = redis.call('hmget', KEYS[1], 'tokens', 'time') local now = tonumber(ARGV[1]) "
-    "local tokens = math.min(10, (tonumber(b[1]) or 10) + (now - (tonumber(b[2]) or now)) * 5) "
-    "local is_let = tokens >= 1 if is_let then tokens = tokens - 1 end "
-    "redis.call('hset', KEYS[1], 'tokens', tokens, 'time', now) redis.call('pexpire', KEYS[1], 60000) "
-    "return is_let and 1 or 0",
+    [KIND_EVALSHA] = "return redis.call('get', KEYS[1])",
+    [KIND_BUCKET] =
+        "local b = redis.call('hmget', KEYS[1], 'tokens', 'time') local now = tonumber(ARGV[1]) "
+        "local tokens = math.min(10, (tonumber(b[1]) or 10) + (now - (tonumber(b[2]) or now)) * 5) "
+        "local is_let = tokens >= 1 if is_let then tokens = tokens - 1 end "
+        "redis.call('hset', KEYS[1], 'tokens', tokens, 'time', now) redis.call('pexpire', KEYS[1], 60000) "
+        "return is_let and 1 or 0",
 };
 
 static struct keyspace *keyspace;
@@ -130,6 +130,8 @@ static void ask_next(struct client *client, uint64_t number) {
     snprintf(now, sizeof now, "%llu", (unsigned long long)(number / KEYS));
     if (kind == KIND_GET)
         ask(client, (const char *const[]){"GET", key}, 2);
+    else if (kind == KIND_SET)
+        ask(client, (const char *const[]){"SET", key, now}, 3);
     else
         ask(client, (const char *const[]){"EVALSHA", shas[kind], "1", key, now}, 5);
 }
