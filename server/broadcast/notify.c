@@ -76,12 +76,14 @@ static const uint32_t class_of[EVENT_COUNT] = {
     [EVENT_KEYMISS] = EVENTS_MISS,
 };
 
-/* Where a value comes from another key, and replaces what was there, that is a new one to Redis. */
-static bool is_always_new(enum event event) {
-    return event == EVENT_RENAME_TO || event == EVENT_MOVE_TO || event == EVENT_COPY_TO;
+/* Where a value comes from another key, and replaces what was there, that is a new one to Redis. What comes
+ * from another set is told when it has left that. */
+static bool is_told_as_new(enum event event, bool is_new) {
+    bool is_always = event == EVENT_RENAME_TO || event == EVENT_MOVE_TO || event == EVENT_COPY_TO;
+    return is_always || (is_new && event != EVENT_SMOVE_TO);
 }
 
-/* And where it went is told when it has left the other one: that is mentioned then (scope_mention). */
+/* And where a value went is told when it has left the other key: that is mentioned then (scope_mention). */
 static bool is_mentioned(enum event event) {
     return event == EVENT_RENAME_TO || event == EVENT_MOVE_TO;
 }
@@ -144,7 +146,7 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
     (void)context;
     uint32_t classes = classes_now();
     if (classes == 0 || event == EVENT_UNDO) return;
-    if (is_new || is_always_new(event)) tell(&scope->scope, key, EVENT_NEW, classes);
+    if (is_told_as_new(event, is_new)) tell(&scope->scope, key, EVENT_NEW, classes);
     if (!is_mentioned(event)) tell(&scope->scope, key, event, classes);
     if (entry == NULL && !is_removal(event)) tell(&scope->scope, key, EVENT_DEL, classes);
 }

@@ -34,6 +34,7 @@ enum event {
     EVENT_SADD,
     EVENT_SREM,
     EVENT_SPOP,
+    EVENT_SMOVE_TO, /* got a member of another set; "sadd" is mentioned when that has lost it */
     EVENT_SINTERSTORE,
     EVENT_SUNIONSTORE,
     EVENT_SDIFFSTORE,

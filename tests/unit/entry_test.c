@@ -441,10 +441,11 @@ static void types_and_events_have_the_names_of_redis(void **state) {
     assert_null(event_name(EVENT_SWAP));
     assert_null(event_name(EVENT_UNDO));
     assert_null(event_name(EVENT_ENCODING));
+    assert_null(event_name(EVENT_SMOVE_TO));
     assert_null(event_name(EVENT_COUNT));
     int named = 0;
     for (int i = 0; i < EVENT_COUNT; i++) named += event_name((enum event)i) != NULL;
-    assert_int_equal(named, EVENT_COUNT - 9);
+    assert_int_equal(named, EVENT_COUNT - 10);
 }
 
 static void idle_time_is_counted_from_the_last_access(void **state) {

@@ -59,29 +59,25 @@ static void command_srem(struct write_scope *scope, const struct call *call, str
     reply_integer(reply, removed);
 }
 
-/* Replies what is wrong and returns false. */
-static bool leave_and_enter(struct write_scope *scope, const struct call *call, struct text member,
-                            struct reply *reply) {
-    struct opened opened;
-    if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return false;
-    members_remove(&opened.value, member);
-    value_close(&opened, true, EVENT_SREM);
-    if (!value_open(scope, &call->keys[1], TYPE_SET, &opened, reply)) return false;
-    if (opened.value == NULL) opened.value = members_create(member, 1);
-    int added = opened.value == NULL ? -1 : members_add(&opened.value, member);
-    if (value_close(&opened, added == 1, EVENT_SADD) && added >= 0) return true;
-    reply_error(reply, ERROR_NO_MEMORY);
-    return false;
-}
-
-/* A member that can't be added to the one hasn't left the other. */
+/* The member is added first: if that fails, it hasn't left its set. Redis does it the other way round, and so
+ * that is how it is told. */
 static void move(struct write_scope *scope, const struct call *call, struct text member,
                  struct reply *reply) {
-    struct undo undo;
-    undo_begin(&undo, scope);
-    bool is_done = leave_and_enter(scope, call, member, reply);
-    undo_conclude(&undo, is_done);
-    if (is_done) reply_integer(reply, 1);
+    struct opened opened;
+    if (!value_open(scope, &call->keys[1], TYPE_SET, &opened, reply)) return;
+    bool is_new = !opened.was_there;
+    if (opened.value == NULL) opened.value = members_create(member, 1);
+    int added = opened.value == NULL ? -1 : members_add(&opened.value, member);
+    if (!value_close(&opened, added == 1, EVENT_SMOVE_TO) || added < 0) {
+        reply_error(reply, ERROR_NO_MEMORY);
+        return;
+    }
+    if (!value_open(scope, &call->keys[0], TYPE_SET, &opened, reply)) return;
+    members_remove(&opened.value, member);
+    value_close(&opened, true, EVENT_SREM);
+    if (is_new) scope_mention(&scope->scope, &call->keys[1], EVENT_NEW);
+    if (added == 1) scope_mention(&scope->scope, &call->keys[1], EVENT_SADD);
+    reply_integer(reply, 1);
 }
 
 static void command_smove(struct write_scope *scope, const struct call *call, struct reply *reply) {
