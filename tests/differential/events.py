@@ -52,8 +52,9 @@ def has_bad_range(step):
     if step[0].upper() not in (b'BITCOUNT', b'BITPOS'):
         return False
     numbers = step[2:] if step[-1].upper() not in (b'BIT', b'BYTE') else step[2:-1]
-    return not all(re.fullmatch(rb'-?[1-9][0-9]{0,17}|0', number) for number in numbers) or len(step) < 2 or len(step) - 2 - len(numbers) > 1 or (
-        len(numbers) not in (0, 2) if step[0].upper() == b'BITCOUNT' else len(numbers) not in (1, 2, 3))
+    has_unit = len(numbers) < len(step) - 2
+    wanted = (0, 2) if step[0].upper() == b'BITCOUNT' else (3,) if has_unit else (1, 2, 3)
+    return len(numbers) not in wanted or (has_unit and not numbers) or not all(re.fullmatch(rb'-?[1-9][0-9]{0,17}|0', number) for number in numbers)
 
 
 def is_same(request, ours, theirs):
