@@ -99,12 +99,21 @@ static bool is_anybody_there(void) {
     return channels_count(CHANNEL) > 0 || channels_count(CHANNEL_PATTERN) > 0;
 }
 
+/* An event that is lost is seldom lost alone: a line a second says so. */
+static void lose(void) {
+    static _Atomic int64_t said;
+    const struct worker *worker = worker_self();
+    int64_t second = worker == NULL ? 0 : worker->now / 1000;
+    if (atomic_exchange(&said, second) == second) return;
+    log_write(LOG_WARNING, "Out of memory: what has happened to some keys is told to nobody");
+}
+
 static void send(const struct scope *scope, const struct bulk *name, const struct bulk *text, bool stays) {
     struct worker *worker = worker_self();
     bool is_sent = worker != NULL && (scope->undo != NULL || outbox_is_open(worker))
                        ? outbox_keep(worker, name, text, scope->told, stays)
                        : channels_publish(CHANNEL, name, text) >= 0;
-    if (!is_sent) log_write(LOG_WARNING, "Out of memory: what has happened to a key is told to nobody");
+    if (!is_sent) lose();
 }
 
 /* To the channel of that kind for that object, which is a key or an event. */
@@ -115,7 +124,7 @@ static void tell_by(const struct scope *scope, const char *kind, uint32_t databa
     size_t length = (size_t)snprintf(head, sizeof head, "__key%s@%u__:", kind, database);
     if (length + object->length > sizeof room) name = malloc(length + object->length);
     if (name == NULL) {
-        log_write(LOG_WARNING, "Out of memory: what has happened to a key is told to nobody");
+        lose();
         return;
     }
     memcpy(name, head, length);

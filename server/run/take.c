@@ -7,7 +7,6 @@
 #include "shard/value/kinds.h"
 #include "shard/value/value.h"
 #include "server/broadcast/notify.h"
-#include "server/broadcast/outbox.h"
 #include "server/interest/tracking.h"
 #include "server/task/transaction.h"
 #include "account.h"
@@ -101,21 +100,9 @@ bool begins_later(struct execution *execution, enum beginning beginning) {
     return true;
 }
 
-/* Of what is told to others in a try with fewer shards than it takes nothing may be heard. */
-static bool may_be_in_vain(const struct execution *execution) {
-    return execution->call.further != NULL && (execution->call.command->flags & COMMAND_FINDS) != 0;
-}
-
-static void tries_end(const struct execution *execution) {
-    outbox_close(execution->worker, !execution->call.further->wants_shards);
-}
-
 /* The function itself. */
 static void run_read(struct execution *execution, struct read_scope *scope) {
-    bool is_try = may_be_in_vain(execution);
-    if (is_try) outbox_open(execution->worker);
     execute_read(execution, scope);
-    if (is_try) tries_end(execution);
     scope_end_read(scope);
     if (lane_is_still(execution->frame->lane)) lane_refresh(execution->frame->lane);
 }
@@ -124,11 +111,8 @@ static void run_read(struct execution *execution, struct read_scope *scope) {
  * is told of that, too, and so it is noted once more that it has found nothing. */
 static __attribute__((noinline)) void execute_read_alone(struct execution *execution,
                                                          struct write_scope *scope) {
-    bool is_try = may_be_in_vain(execution);
-    if (is_try) outbox_open(execution->worker);
     execute_read(execution, &scope->reading);
     tracking_note(execution->task->session.tracks, &execution->call);
-    if (is_try) tries_end(execution);
 }
 
 static inline __attribute__((always_inline)) void execute_alone(struct execution *execution,

@@ -5,6 +5,7 @@
 #include "shard/keyspace.h"
 #include "server/base/process.h"
 #include "server/broadcast/news.h"
+#include "server/broadcast/notify.h"
 #include "server/config/config.h"
 #include "server/interest/tracked.h"
 #include "server/observe/rates.h"
@@ -32,7 +33,7 @@ static void expire_some(struct worker *worker, bool is_due) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct lane *lane = worker->frame->lane;
     int64_t effort = atomic_load_explicit(&config.active_expire_effort, memory_order_relaxed);
-    if (lane_is_littered(lane) || !lane_enter(lane)) return;
+    if (lane_is_littered(lane) || (notify_is_on() && news_is_congested()) || !lane_enter(lane)) return;
     bool is_behind = keyspace_expire_slice(
         lane, worker->now, is_due ? EXPIRY_SLICE_US * (1 + (effort - 1) / 3) : EXPIRY_IDLE_SLICE_US);
     lane_leave(lane);
