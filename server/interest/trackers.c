@@ -165,7 +165,6 @@ static void tracker_arrived(struct worker *worker, struct message *message) {
 void tracker_send(struct tracker *tracker) {
     tracker->message.handle = tracker_arrived;
     news_post(tracker_worker(tracker->link.hash), &tracker->message, sizeof *tracker);
-    news_wake();
 }
 
 static void farewell_arrived(struct worker *worker, struct message *message) {
@@ -182,7 +181,6 @@ void tracker_leave(uint32_t handle, uint64_t client, struct farewell *farewell) 
         farewell->handle = handle;
         farewell->client = client;
         news_post(worker, &farewell->message, sizeof *farewell);
-        news_wake();
         return;
     }
     struct post *post = post_of(worker);
@@ -222,7 +220,6 @@ static void tell_broken(const struct worker *worker, const struct tracker *track
                                       .handle = tracker->link.hash,
                                       .on_broken = tracker->on_broken};
         news_post(tracker->home, &breakage->message, sizeof *breakage);
-        news_wake();
     }
 }
 
@@ -433,7 +430,7 @@ static void letter_arrived(struct worker *worker, struct message *message) {
 
 static void send_letter(struct worker *worker, uint64_t author, uint32_t hash, const char *key, size_t length,
                         const uint32_t *handles, uint32_t count) {
-    struct letter *letter = malloc(sizeof *letter + count * sizeof handles[0] + length);
+    struct letter *letter = malloc(sizeof *letter + count * sizeof(uint32_t) + length);
     if (letter == NULL) {
         trackers_tell_everything(worker);
         return;
@@ -443,7 +440,7 @@ static void send_letter(struct worker *worker, uint64_t author, uint32_t hash, c
     letter->author = author;
     letter->length = (uint32_t)length;
     letter->count = count;
-    if (count > 0) memcpy(letter->handles, handles, count * sizeof handles[0]);
+    if (count > 0) memcpy(letter->handles, handles, count * sizeof(uint32_t));
     if (length > 0) memcpy(letter->handles + count, key, length);
     news_post(worker, &letter->message, letter_bytes(letter));
 }

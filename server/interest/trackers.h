@@ -77,7 +77,7 @@ void tracker_leave(uint32_t handle, uint64_t client, struct farewell *farewell);
 void trackers_lose_task(struct task *task);
 
 /* All clients are told that every key may have changed; or only those that are told on that worker. May hold
- * shards, and owes news_wake(), as the next. */
+ * shards, as the next. */
 void trackers_tell_all(void);
 void trackers_tell_everything(struct worker *worker);
 /* A key is about to be read by whoever has that handle. */

@@ -55,7 +55,7 @@ void tracking_end(struct worker *worker, struct task *task);
 void tracking_forget(struct worker *worker, struct task *task);
 
 /* A call is about to read for whoever `tracks` stands for (session.h; 0: nobody keeps what it reads): its
- * keys are noted. Owes news_wake(). */
+ * keys are noted. */
 void tracking_note_keys(uint32_t tracks, const struct call *call);
 static inline void tracking_note(uint32_t tracks, const struct call *call) {
     if (tracks != 0 && (call->command->flags & COMMAND_READONLY) != 0) tracking_note_keys(tracks, call);

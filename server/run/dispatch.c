@@ -178,19 +178,14 @@ static __attribute__((noinline)) enum outcome run_without_keys(struct execution 
     return OUTCOME_DONE;
 }
 
-/* Before it is looked at them, each time: what has changed since is told behind the reply. */
-static __attribute__((noinline)) void note_keys(const struct execution *execution) {
-    tracking_note(execution->task->session.tracks, &execution->call);
-    news_wake();
-}
-
 static enum outcome run_command(struct execution *execution) {
     struct under_way *under_way = execution->task->under_way;
     if (under_way != NULL && answer(execution, under_way)) return OUTCOME_DONE;
     if (!execution->call.command->has_scope) return run_without_keys(execution);
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!find_keys(execution)) return execution_lacks_memory(execution);
-    if (execution->task->session.tracks != 0) note_keys(execution);
+    /* Before it looks at them, each time: what changes from here on is told behind the reply. */
+    tracking_note(execution->task->session.tracks, &execution->call);
 #ifdef PLANT_CLOSED_GATE
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
         return OUTCOME_PARKED;
