@@ -396,8 +396,8 @@ static void tell_waiting(struct post *post, struct tracker *tracker) {
 }
 
 void trackers_settle(const struct worker *worker) {
+    if (!trackers_are_wanted() || post_of(worker)->waiting_first == NULL) return;
     struct post *post = post_of(worker);
-    if (post->waiting_first == NULL) return;
     for (struct tracker *tracker = post->first; tracker != NULL && tracker->prefixes != NULL;
          tracker = post->cursor) {
         post->cursor = tracker->next;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/task/task.h"
 #include "server/worker/worker.h"
 #include "shard/base/counter.h"
 #include "shard/lock/lane.h"
@@ -52,7 +53,8 @@ static void chosen_keys_make_no_long_chain_of_waits(void **state) {
     struct call call = {
         .arguments = arguments, .count = KEYS, .keys = keys, .key_count = KEYS, .keyspace = keyspace};
     struct block block = {.wants = true, .type = TYPE_LIST};
-    struct blocked_client *waiter = blocking_register(worker, NULL, NULL, &call, &block);
+    static struct task task;
+    struct blocked_client *waiter = blocking_register(worker, &task, NULL, &call, &block);
     assert_non_null(waiter);
     struct interest_counts counts;
     interest_count(&counts);
