@@ -185,16 +185,18 @@ static void on_settled(void *context, const struct scope *scope) {
 /* Changed under the configuration's lock, or before there are threads. */
 static struct {
     struct keyspace *keyspace;
-    bool tells_dead, tells_misses;
+    bool tells, tells_dead, tells_misses;
 } reads;
 
 static bool follow(const char *letters) {
     uint32_t classes = atomic_load(&config.events);
-    bool tells_misses = (classes & EVENTS_MISS) != 0,
+    bool tells = classes != 0, tells_misses = (classes & EVENTS_MISS) != 0,
          tells_dead = tells_misses || (classes & EVENTS_EXPIRED) != 0;
     (void)letters;
+    if (tells != reads.tells) keyspace_want(reads.keyspace, tells);
     if (tells_misses != reads.tells_misses) keyspace_tell_misses(reads.keyspace, tells_misses);
     if (tells_dead != reads.tells_dead) keyspace_tell_dead(reads.keyspace, tells_dead);
+    reads.tells = tells;
     reads.tells_misses = tells_misses;
     reads.tells_dead = tells_dead;
     return true;

@@ -119,8 +119,12 @@ bool tracking_may_begin(const struct session *session, const struct tracking_wis
 static void count_clients(bool is_one_more) {
     mutex_lock(&all.mutex);
     if (is_one_more) {
-        if (atomic_fetch_add(&trackers_wanted, 1) == 0) keyspace_tell_dead(all.keyspace, true);
+        if (atomic_fetch_add(&trackers_wanted, 1) == 0) {
+            keyspace_want(all.keyspace, true);
+            keyspace_tell_dead(all.keyspace, true);
+        }
     } else if (atomic_fetch_sub(&trackers_wanted, 1) == 1) {
+        keyspace_want(all.keyspace, false);
         keyspace_tell_dead(all.keyspace, false);
         tracked_clear();
     }

@@ -134,11 +134,23 @@ static void walk_inside(const struct call *call, const struct read_scope *read, 
     reply_free(&walk.items);
 }
 
+/* INFO in a script: it looks at shards that are not held. */
+static __attribute__((noinline)) void sum_inside(struct execution *execution, const struct call *call,
+                                                 struct reply *reply) {
+    struct lane *lane = execution->frame->lane;
+    bool is_still = lane_is_still(lane);
+    if (is_still) lane_observe_still(lane);
+    call->command->plain(call, reply);
+    if (is_still) lane_hold_still(lane);
+}
+
 void execute_inside(struct execution *execution, const struct call *call, struct write_scope *write,
                     const struct read_scope *read, struct reply *reply) {
     const struct command *command = call->command;
     tracking_note(execution->task->session.tracks, call);
-    if (command->plain != NULL)
+    if (command->plain != NULL && (command->flags & COMMAND_SUMS) != 0)
+        sum_inside(execution, call, reply);
+    else if (command->plain != NULL)
         command->plain(call, reply);
     else if (command->worker != NULL)
         command->worker(execution->worker, execution->task, call, reply);

@@ -41,15 +41,24 @@ void lane_hold_still(struct lane *lane) {
 
 /* By read-modify-write, like entering: a lane that reads this word after unlinking something is then seen to
  * have unlinked it. */
-void lane_refresh(struct lane *lane) {
-    assert(lane_is_inside(lane) && lane->scopes == 0);
-    lane->voidings++;
+static inline void announce(struct lane *lane) {
     uint64_t epoch = atomic_load_explicit(&lane->gate->epoch, memory_order_acquire);
     uint64_t word = atomic_load_explicit(&lane->word, memory_order_relaxed);
     while (word >> LANE_EPOCH_SHIFT != epoch &&
            !atomic_compare_exchange_weak(&lane->word, &word,
                                          epoch << LANE_EPOCH_SHIFT | (word & (LANE_WATCHED | LANE_INSIDE))))
         continue;
+}
+
+void lane_observe_still(struct lane *lane) {
+    assert(lane_is_still(lane));
+    announce(lane);
+}
+
+void lane_refresh(struct lane *lane) {
+    assert(lane_is_inside(lane) && lane->scopes == 0);
+    lane->voidings++;
+    announce(lane);
 }
 
 uint64_t lane_hash(const struct lane *lane, const void *data, size_t length) {

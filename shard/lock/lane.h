@@ -109,6 +109,9 @@ void lane_hold_still(struct lane *lane);
 static inline bool lane_is_still(const struct lane *lane) {
     return atomic_load_explicit(&lane->word, memory_order_relaxed) >> LANE_EPOCH_SHIFT == LANE_EPOCH_NEVER;
 }
+/* Between two times of holding still, with its locked shards: what it sees of others from here on isn't freed
+ * until it holds still again. */
+void lane_observe_still(struct lane *lane);
 /* Inside, with no scope and no look: as if it had left and entered again, but without letting a closer in.
  * Cheap if nobody retired anything. */
 void lane_refresh(struct lane *lane);

@@ -7,9 +7,14 @@
 #include "../store/shard.h"
 #include "scope.h"
 
-static inline bool listener_is_on(const struct keyspace_listener *listener) {
-    return listener->wanted == NULL || atomic_load(listener->wanted) != 0;
+/* Those that aren't always told of changes; one load where none of them wants to be. It is looked at as one
+ * looks for announcements (rwlock_peek). */
+static inline bool is_anybody_wanting(const struct keyspace *keyspace) {
+    return atomic_load(&keyspace->wanting) != 0;
 }
+void tell_wanting_changed(struct write_scope *scope, const struct key *key, const struct entry *entry,
+                          enum event event, bool is_new);
+void tell_wanting_mentioned(const struct scope *scope, const struct key *key, enum event event);
 
 static inline void tell_before(struct write_scope *scope, const struct key *key, const struct entry *entry) {
     const struct keyspace *keyspace = scope->scope.keyspace;
@@ -23,16 +28,18 @@ static inline void tell_changed(struct write_scope *scope, const struct key *key
     const struct keyspace *keyspace = scope->scope.keyspace;
     assert(!is_new || entry != NULL);
     scope->scope.told++;
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].changed != NULL && listener_is_on(&keyspace->listeners[i]))
+    for (uint32_t i = 0; i < keyspace->always_count; i++)
+        if (keyspace->listeners[i].changed != NULL)
             keyspace->listeners[i].changed(keyspace->listeners[i].context, scope, key, entry, event, is_new);
+    if (is_anybody_wanting(keyspace)) tell_wanting_changed(scope, key, entry, event, is_new);
 }
 
 static inline void tell_mentioned(const struct scope *scope, const struct key *key, enum event event) {
     const struct keyspace *keyspace = scope->keyspace;
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].mentioned != NULL && listener_is_on(&keyspace->listeners[i]))
+    for (uint32_t i = 0; i < keyspace->always_count; i++)
+        if (keyspace->listeners[i].mentioned != NULL)
             keyspace->listeners[i].mentioned(keyspace->listeners[i].context, scope, key, event);
+    if (is_anybody_wanting(keyspace)) tell_wanting_mentioned(scope, key, event);
 }
 
 static inline void tell_taken_back(const struct scope *scope, uint64_t told) {

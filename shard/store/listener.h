@@ -47,10 +47,13 @@ struct keyspace_listener {
      * more will be. */
     void (*taken_back)(void *context, const struct scope *scope, uint64_t told);
     void (*settled)(void *context, const struct scope *scope);
-    /* While it is 0, it is not told of changes, nor of what is mentioned. NULL: it always is. It is looked
-     * at as one looks for announcements (rwlock_peek). */
+    /* While it is 0, it is not told of changes, nor of what is mentioned; nor before keyspace_want. NULL: it
+     * always is. */
     const _Atomic uint32_t *wanted;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);
+/* A listener's `wanted` is no longer 0, and from this function's return on it is told; or it is 0 again. Any
+ * thread. */
+void keyspace_want(struct keyspace *keyspace, bool is_wanted);
 
 #endif

@@ -5,7 +5,19 @@
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener) {
     assert(keyspace->listener_count < KEYSPACE_LISTENERS);
     assert(atomic_load(&keyspace->gate.lanes_used) == 0 && "listeners come before lanes");
-    keyspace->listeners[keyspace->listener_count++] = *listener;
+    uint32_t place = keyspace->listener_count++;
+    if (listener->wanted == NULL) {
+        keyspace->listeners[place] = keyspace->listeners[keyspace->always_count];
+        place = keyspace->always_count++;
+    }
+    keyspace->listeners[place] = *listener;
+}
+
+void keyspace_want(struct keyspace *keyspace, bool is_wanted) {
+    if (is_wanted)
+        atomic_fetch_add(&keyspace->wanting, 1);
+    else
+        atomic_fetch_sub(&keyspace->wanting, 1);
 }
 
 void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {

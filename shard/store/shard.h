@@ -44,8 +44,10 @@ struct keyspace {
     _Atomic bool expires_actively;
     _Atomic uint32_t tells_dead;   /* how many want to know at once that a key which is read has expired */
     _Atomic uint32_t tells_misses; /* and of each read of a key that isn't there */
-    struct keyspace_listener listeners[KEYSPACE_LISTENERS]; /* set before lanes attach */
-    uint32_t listener_count;
+    /* Set before lanes attach: first those that are always told of changes. */
+    struct keyspace_listener listeners[KEYSPACE_LISTENERS];
+    uint32_t listener_count, always_count;
+    _Atomic uint32_t wanting;        /* of the others, those that want to be */
     _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
     struct budget budget;
     _Atomic int policy;       /* enum eviction_policy */

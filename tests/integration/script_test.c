@@ -268,6 +268,15 @@ static void the_whole_keyspace_is_there_in_a_script(void **state) {
     expect_queued(one, "EVAL", "return redis.call('keys', '*')", "0");
     expect_queued(one, "EVAL", "redis.call('swapdb', 0, 1) return redis.call('dbsize')", "0");
     expect(one, "[[only], 0]", "EXEC");
+    /* Keys are counted as they are found: while nobody changes them. */
+    expect(other, "OK", "DEBUG HOLD held 600");
+    send_script(one, "EVAL", "return redis.call('dbsize')", "0");
+    await_info(other, "parked_clients", 1);
+    expect(other, "OK", "DEBUG RELEASE");
+    expect_next_text(one, "0", "EVAL");
+    redisReply *reply = eval(one, "EVAL", "return redis.call('info', 'keyspace')", "1 k");
+    assert_non_null(strstr(reply->str, "db1:keys=1"));
+    freeReplyObject(reply);
 }
 
 static void scripts_run_in_transactions(void **state) {

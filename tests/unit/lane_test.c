@@ -433,6 +433,21 @@ static void a_lane_that_refreshes_delays_nothing_and_stays_inside(void **state) 
     assert_int_equal(freed, 2);
 }
 
+static void what_a_lane_sees_between_two_times_of_holding_still_stays(void **state) {
+    (void)state;
+    freed = 0;
+    assert_true(lane_enter(lanes[1]));
+    lane_hold_still(lanes[1]);
+    lane_observe_still(lanes[1]);
+    retire_one(lanes[0]);
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 0);
+    lane_hold_still(lanes[1]);
+    lane_reclaim(lanes[0]);
+    assert_int_equal(freed, 1);
+    lane_leave(lanes[1]);
+}
+
 static void a_lane_is_congested_until_what_it_retired_is_freed(void **state) {
     (void)state;
     assert_true(lane_enter(lanes[1]));
@@ -702,6 +717,7 @@ int main(void) {
         cmocka_unit_test(a_lane_that_entered_later_delays_nothing),
         cmocka_unit_test(a_lane_that_holds_still_delays_nothing),
         cmocka_unit_test(a_lane_that_refreshes_delays_nothing_and_stays_inside),
+        cmocka_unit_test(what_a_lane_sees_between_two_times_of_holding_still_stays),
         cmocka_unit_test(a_lane_is_congested_until_what_it_retired_is_freed),
         cmocka_unit_test(what_was_retired_first_is_freed_first_however_much_there_is),
         cmocka_unit_test(detaching_frees_what_was_retired),
