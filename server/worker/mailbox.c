@@ -69,3 +69,7 @@ struct message *mailbox_pop(struct mailbox *mailbox) {
     mailbox->head = next;
     return head;
 }
+
+bool mailbox_is_cut(const struct mailbox *mailbox) {
+    return mailbox->head != atomic_load_explicit(&mailbox->tail, memory_order_acquire);
+}

@@ -46,5 +46,8 @@ void mailbox_rearm(struct mailbox *mailbox);
 /* Consumer: the next message, or NULL when there is none (or one is just being linked, in which case a signal
  * is coming). */
 struct message *mailbox_pop(struct mailbox *mailbox);
+/* Consumer, when there was none: somebody is just linking a message, and others that are whole may be behind
+ * it. */
+bool mailbox_is_cut(const struct mailbox *mailbox);
 
 #endif

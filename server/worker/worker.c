@@ -116,10 +116,6 @@ void worker_call_for_news(struct worker *worker) {
     if (mailbox_call(&worker->news)) worker_wake(worker);
 }
 
-void worker_read_all_news(struct worker *worker) {
-    read_all(worker, &worker->news);
-}
-
 /* What is awaited is in there; another thread may just be linking a message in front of it. */
 void worker_read_news_until(struct worker *worker, const bool *is_read) {
     assert(self == worker);
@@ -130,6 +126,26 @@ void worker_read_news_until(struct worker *worker, const bool *is_read) {
         else
             sched_yield();
     }
+}
+
+struct mark {
+    struct message message;
+    bool is_read;
+};
+
+static void mark_arrived(struct worker *worker, struct message *message) {
+    (void)worker;
+    ((struct mark *)message)->is_read = true;
+}
+
+/* What was sent by somebody whose client has been answered may be behind what another thread is just linking:
+ * who has seen that answer is not answered before it is read. */
+void worker_read_all_news(struct worker *worker) {
+    struct mark mark = {.message.handle = mark_arrived};
+    read_all(worker, &worker->news);
+    if (!mailbox_is_cut(&worker->news)) return;
+    (void)mailbox_push(&worker->news, &mark.message);
+    worker_read_news_until(worker, &mark.is_read);
 }
 
 /* ------------------------------------------------------------------ moves */

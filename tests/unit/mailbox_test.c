@@ -103,15 +103,18 @@ static void a_consumer_does_not_wait_for_a_producer_halfway_through(void **state
     (void)state;
     struct numbered first = {.number = 1}, halfway = {.number = 2}, behind = {.number = 3};
     mailbox_push(&mailbox, &first.message);
+    assert_true(mailbox_is_cut(&mailbox)); /* there is something, halfway or not */
     atomic_store(&halfway.message.next, NULL);
     struct message *before = atomic_exchange(&mailbox.tail, &halfway.message);
     assert_ptr_equal(before, &first.message);
     assert_null(mailbox_pop(&mailbox)); /* the first can't be told from the last */
     mailbox_push(&mailbox, &behind.message);
     assert_null(mailbox_pop(&mailbox));
+    assert_true(mailbox_is_cut(&mailbox));
     atomic_store(&before->next, &halfway.message);
     for (int i = 1; i <= 3; i++) assert_int_equal(number_popped(), i);
     assert_null(mailbox_pop(&mailbox));
+    assert_false(mailbox_is_cut(&mailbox));
 }
 
 /* ------------------------------------------------------------------ many producers */
