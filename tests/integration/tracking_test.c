@@ -30,7 +30,7 @@ static struct resp3 *connect_three(const struct server *server, long worker) {
 }
 
 static struct resp3 *connect_tracking(const struct server *server, long worker, const char *options) {
-    char request[TEXT_MOST];
+    char request[TEXT_MOST + 32];
     struct resp3 *connection = connect_three(server, worker);
     snprintf(request, sizeof request, "CLIENT TRACKING ON %s", options);
     resp3_exchange(connection, request, "+OK\r\n");
