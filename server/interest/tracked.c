@@ -11,6 +11,8 @@
 #include "server/config/config.h"
 
 #define PARTS 256
+/* On the average a key may take so many bytes, or there are too many as well: names may be long. */
+#define BYTES_EACH 256
 /* Records that a tidying frees. */
 #define TIDY_MOST 4096
 
@@ -29,7 +31,8 @@ struct part {
      * (memory_order_seq_cst): who changes a key holds the lock before it looks here, and who reads one was
      * here before it looks at the lock. */
     _Atomic uint32_t count;
-    counter clients, bytes; /* written with the mutex held */
+    counter clients; /* written with the mutex held */
+    uint64_t bytes GUARDED_BY(&mutex);
 };
 
 /* What was forgotten, and has still to be freed. */
@@ -41,7 +44,7 @@ struct rest {
 
 static struct {
     struct part parts[PARTS];
-    _Atomic uint64_t keys;
+    _Atomic uint64_t keys, bytes;
     _Atomic uint32_t rest_count;
     struct mutex mutex;
     struct rest *rests GUARDED_BY(&mutex);
@@ -53,6 +56,12 @@ static struct part *part_of(const struct key *key) {
 
 static uint32_t hash_within(const struct key *key) {
     return (uint32_t)key->hash;
+}
+
+/* Negative ones modulo 2^64. */
+static void bytes_add(struct part *part, uint64_t bytes) REQUIRES(&part->mutex) {
+    part->bytes += bytes;
+    atomic_fetch_add_explicit(&all.bytes, bytes, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ a record */
@@ -126,7 +135,7 @@ static bool insert(struct part *part, const struct key *key, uint32_t client) RE
     atomic_fetch_add(&part->count, 1);
     atomic_fetch_add_explicit(&all.keys, 1, memory_order_relaxed);
     counter_add(&part->clients, 1);
-    counter_add(&part->bytes, size);
+    bytes_add(part, size);
     return true;
 }
 
@@ -139,7 +148,7 @@ static struct tracked *enlarge(struct part *part, struct tracked *record) REQUIR
     memcpy(larger->clients + room_for(record->count + 1), name_of(record), length);
     larger->count = record->count;
     chains_replace(&part->records, &record->link, &larger->link);
-    counter_add(&part->bytes, size - size_of(record->count, length));
+    bytes_add(part, size - size_of(record->count, length));
     free(record);
     return larger;
 }
@@ -172,7 +181,7 @@ static void take_out(struct part *part, struct tracked *record) REQUIRES(&part->
     atomic_fetch_sub(&part->count, 1);
     atomic_fetch_sub_explicit(&all.keys, 1, memory_order_relaxed);
     counter_subtract(&part->clients, record->count);
-    counter_subtract(&part->bytes, size_of(record->count, record->link.spare));
+    bytes_add(part, 0 - size_of(record->count, record->link.spare));
 }
 
 struct tracked *tracked_take(const struct key *key) {
@@ -196,9 +205,14 @@ static struct tracked *any_but(const struct part *part, const struct key *but) R
     return NULL;
 }
 
+static bool are_too_many(void) {
+    uint64_t most = (uint64_t)atomic_load_explicit(&config.tracking_table_max_keys, memory_order_relaxed);
+    return most > 0 && (atomic_load_explicit(&all.keys, memory_order_relaxed) > most ||
+                        atomic_load_explicit(&all.bytes, memory_order_relaxed) / BYTES_EACH > most);
+}
+
 struct tracked *tracked_take_excess(const struct key *but) {
-    int64_t most = atomic_load_explicit(&config.tracking_table_max_keys, memory_order_relaxed);
-    if (most == 0 || atomic_load_explicit(&all.keys, memory_order_relaxed) <= (uint64_t)most) return NULL;
+    if (!are_too_many()) return NULL;
     size_t first = (size_t)(part_of(but) - all.parts);
     struct tracked *record = NULL;
     for (size_t i = 0; i < PARTS && record == NULL; i++) {
@@ -237,7 +251,7 @@ static struct rest *empty(struct part *part) REQUIRES(&part->mutex) {
     atomic_fetch_sub_explicit(&all.keys, rest->records.count, memory_order_relaxed);
     atomic_store(&part->count, 0);
     atomic_store_explicit(&part->clients, 0, memory_order_relaxed);
-    atomic_store_explicit(&part->bytes, 0, memory_order_relaxed);
+    bytes_add(part, 0 - part->bytes);
     return rest;
 }
 
@@ -282,11 +296,9 @@ bool tracked_tidy(void) {
 }
 
 void tracked_count(struct tracked_counts *counts) {
-    *counts = (struct tracked_counts){.keys = atomic_load_explicit(&all.keys, memory_order_relaxed)};
-    for (size_t i = 0; i < PARTS; i++) {
-        counts->clients += counter_read(&all.parts[i].clients);
-        counts->bytes += counter_read(&all.parts[i].bytes);
-    }
+    *counts = (struct tracked_counts){.keys = atomic_load_explicit(&all.keys, memory_order_relaxed),
+                                      .bytes = atomic_load_explicit(&all.bytes, memory_order_relaxed)};
+    for (size_t i = 0; i < PARTS; i++) counts->clients += counter_read(&all.parts[i].clients);
 }
 
 void tracked_start(void) {

@@ -7,7 +7,8 @@
  * between. Handles of clients that have gone stay until then; what is sent to them finds nobody.
  *
  * Records stand in parts by their keys' hashes, each with a mutex, which is a leaf. They are at most as many
- * as tracking-table-max-keys says: beyond it, some are taken out as if their keys had changed. */
+ * as tracking-table-max-keys says, and as many bytes as so many of a moderate length: beyond it, some are
+ * taken out as if their keys had changed. */
 #ifndef SERVER_INTEREST_TRACKED_H
 #define SERVER_INTEREST_TRACKED_H
 

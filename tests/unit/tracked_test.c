@@ -95,6 +95,24 @@ static void beyond_the_limit_another_key_goes(void **state) {
     }
 }
 
+static void long_names_count_for_several(void **state) {
+    enum { MOST = 100, LENGTH = 10000 };
+    (void)state;
+    atomic_store(&config.tracking_table_max_keys, MOST);
+    char name[LENGTH];
+    memset(name, 'n', sizeof name);
+    for (int i = 0; i < KEYS; i++) {
+        memcpy(name, &i, sizeof i);
+        struct key key = {.data = name, .length = LENGTH, .hash = (uint64_t)i << 32 | (uint64_t)i};
+        assert_true(tracked_add(&key, 1));
+        struct tracked *excess = tracked_take_excess(&key);
+        if (excess != NULL) tracked_free(excess);
+        struct tracked_counts counts;
+        tracked_count(&counts);
+        assert_true(counts.bytes <= MOST * 256 + LENGTH + 256 && counts.keys <= 1 + MOST * 256 / LENGTH);
+    }
+}
+
 static void what_is_forgotten_is_given_back_bit_by_bit(void **state) {
     (void)state;
     for (int i = 0; i < KEYS; i++) {
@@ -182,6 +200,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(who_has_read_a_key_is_in_its_record_once_and_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(beyond_the_limit_another_key_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(long_names_count_for_several, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_forgotten_is_given_back_bit_by_bit, set_up, tear_down),
         cmocka_unit_test(a_key_has_the_prefixes_that_it_begins_with),
         cmocka_unit_test(the_first_overlap_is_found_whatever_the_order),
