@@ -156,7 +156,7 @@ static struct tracked *enlarge(struct part *part, struct tracked *record) REQUIR
 static bool enter(struct part *part, struct tracked *record, uint32_t client) REQUIRES(&part->mutex) {
     uint32_t place = place_of(record, client);
     if (place < record->count && record->clients[place] == client) return true;
-    record = record->count == UINT32_MAX / 2 ? NULL : enlarge(part, record);
+    record = record->count == TRACKED_CLIENTS_MOST ? NULL : enlarge(part, record);
     if (record == NULL) return false;
     memmove(record->clients + place + 1, record->clients + place, (record->count - place) * sizeof(uint32_t));
     record->clients[place] = client;

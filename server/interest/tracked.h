@@ -24,8 +24,10 @@ struct tracked;
 void tracked_start(void);
 void tracked_stop(void);
 
-/* The client may have a copy of the key from here on. false: no memory, and it must be told that it may
- * not. */
+/* In one record: who changes its key goes over them while the shard is held. */
+#define TRACKED_CLIENTS_MOST 65536
+/* The client may have a copy of the key from here on. false: no memory, or the record is full, and it must be
+ * told that it may not. */
 bool tracked_add(const struct key *key, uint32_t client);
 /* The key's record, which is the caller's from here on, or NULL: nobody has a copy. */
 struct tracked *tracked_take(const struct key *key);

@@ -13,8 +13,12 @@
  * have one, and are told of each other's keys. */
 #define SEQUENCE_BITS 24
 #define SEQUENCE_MASK ((UINT32_C(1) << SEQUENCE_BITS) - 1)
-/* Keys of a turn that wait to be told of prefixes take no more memory than this. */
+/* Keys of a turn that wait to be told of prefixes take no more memory than this: of more it is only told that
+ * every key may have changed. */
 #define WAITING_MOST ((size_t)1 << 20)
+/* Where one command, transaction or script tells so much that others would have waited long ago, its letters
+ * become one for all. */
+#define UNREAD_MOST (2 * NEWS_MOST)
 /* What a reply for pushes may keep. */
 #define TEXT_KEEP 4096
 
@@ -42,6 +46,7 @@ struct post {
     struct chains waiting;  /* letters, by key */
     struct letter *waiting_first, *waiting_last;
     size_t waiting_bytes;
+    bool waits_for_all;      /* instead of them: they were too many */
     uint64_t waiting_author; /* of all of them; 0: there are several */
     struct reply texts[2];   /* of a letter: for RESP2 and RESP3 */
     struct everything *everything;
@@ -349,11 +354,26 @@ static void forget_waiting(struct post *post) {
     chains_clear(&post->waiting);
     post->waiting_first = post->waiting_last = NULL;
     post->waiting_bytes = 0;
+    post->waits_for_all = false;
+}
+
+static bool is_anything_waiting(const struct post *post) {
+    return post->waiting_first != NULL || post->waits_for_all;
+}
+
+static void wait_for_all(struct post *post) {
+    forget_waiting(post);
+    post->waits_for_all = true;
+    post->waiting_author = 0;
 }
 
 /* Takes the letter. */
 static void wait_to_be_told(struct worker *worker, struct letter *letter) {
     struct post *post = post_of(worker);
+    if (post->waits_for_all) {
+        free(letter);
+        return;
+    }
     if (post->waiting_first == NULL) post->waiting_author = letter->author;
     if (post->waiting_author != letter->author) post->waiting_author = 0;
     struct letter *waiting = find_waiting(post, letter);
@@ -364,14 +384,14 @@ static void wait_to_be_told(struct worker *worker, struct letter *letter) {
     }
     if (!chains_insert(&post->waiting, &letter->link, letter->link.hash)) {
         free(letter);
-        tell_everything(worker);
+        wait_for_all(post);
         return;
     }
     letter->next = NULL;
     *(post->waiting_last != NULL ? &post->waiting_last->next : &post->waiting_first) = letter;
     post->waiting_last = letter;
     post->waiting_bytes += letter_bytes(letter);
-    if (post->waiting_bytes > WAITING_MOST) trackers_settle(worker);
+    if (post->waiting_bytes > WAITING_MOST) wait_for_all(post);
 }
 
 static bool is_told(const struct tracker *tracker, const struct letter *letter) {
@@ -385,6 +405,11 @@ static void tell_waiting(struct post *post, struct tracker *tracker) {
     struct reply *text = &post->texts[protocol - 2];
     reply_clear(text, TEXT_KEEP);
     text_begin(text, protocol);
+    if (post->waits_for_all) {
+        reply_null(text);
+        push(tracker, text);
+        return;
+    }
     size_t mark = reply_defer(text), count = 0;
     for (const struct letter *letter = post->waiting_first; letter != NULL; letter = letter->next) {
         if (!is_told(tracker, letter)) continue;
@@ -396,7 +421,7 @@ static void tell_waiting(struct post *post, struct tracker *tracker) {
 }
 
 void trackers_settle(const struct worker *worker) {
-    if (!trackers_are_wanted() || post_of(worker)->waiting_first == NULL) return;
+    if (!trackers_are_wanted() || !is_anything_waiting(post_of(worker))) return;
     struct post *post = post_of(worker);
     for (struct tracker *tracker = post->first; tracker != NULL && tracker->prefixes != NULL;
          tracker = post->cursor) {
@@ -412,7 +437,7 @@ void trackers_settle(const struct worker *worker) {
 /* What it has done itself is told at the turn's end, as Redis does it. */
 bool trackers_are_due(const struct worker *worker, const struct session *session) {
     const struct post *post = post_of(worker);
-    return post->waiting_first != NULL && post->waiting_author != session->id;
+    return is_anything_waiting(post) && post->waiting_author != session->id;
 }
 
 /* ------------------------------------------------------------------ what has changed */
@@ -430,7 +455,8 @@ static void letter_arrived(struct worker *worker, struct message *message) {
 
 static void send_letter(struct worker *worker, uint64_t author, uint32_t hash, const char *key, size_t length,
                         const uint32_t *handles, uint32_t count) {
-    struct letter *letter = malloc(sizeof *letter + count * sizeof(uint32_t) + length);
+    bool has_room = atomic_load_explicit(&worker->news_bytes, memory_order_relaxed) <= UNREAD_MOST;
+    struct letter *letter = has_room ? malloc(sizeof *letter + count * sizeof(uint32_t) + length) : NULL;
     if (letter == NULL) {
         trackers_tell_everything(worker);
         return;
@@ -487,8 +513,12 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
 #define EXCESS_MOST 16
 
 void tracker_reads(uint32_t handle, const struct key *key) {
-    if (!tracked_add(key, handle)) trackers_tell_everything(tracker_worker(handle));
     struct tracked *excess;
+    if (!tracked_add(key, handle)) {
+        excess = tracked_take(key);
+        if (excess != NULL) tell_record(excess, 0);
+        if (!tracked_add(key, handle)) trackers_tell_everything(tracker_worker(handle));
+    }
     for (int i = 0; i < EXCESS_MOST && (excess = tracked_take_excess(key)) != NULL; i++)
         tell_record(excess, 0);
 }

@@ -10,8 +10,8 @@
  *                    --> workers with one of its prefixes, a letter each --> keys that wait there, each once
  *                        --> a push of all to each, at the turn's end or before such a client runs again
  *
- * Nothing is lost for want of memory: then all clients of a worker are told that every key may have
- * changed. */
+ * Nothing is lost for want of memory, nor where too much waits to be told: then all clients of a worker are
+ * told that every key may have changed. */
 #ifndef SERVER_INTEREST_TRACKERS_H
 #define SERVER_INTEREST_TRACKERS_H
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "shard/base/mutex.h"
+#include "server/task/transaction.h"
 #include "prefixes.h"
 #include "tracked.h"
 
@@ -239,7 +240,9 @@ bool tracking_begin(struct worker *worker, struct task *task, const struct track
         session_subscriptions_trim(session);
         return false;
     }
-    bool loses_noted = old != NULL && !stays && old->prefixes == NULL;
+    /* Within a transaction it comes behind all that is read there, which was noted for nobody. */
+    bool is_behind_reads = session->transaction != NULL && session->transaction->is_open,
+         loses_noted = is_behind_reads || (old != NULL && !stays && old->prefixes == NULL);
     if (old == NULL) count_clients(true);
     if (old != NULL) old_end(worker, old, made->link.hash);
     list->tracking = made;

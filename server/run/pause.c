@@ -9,6 +9,10 @@ bool is_pausing(const struct worker *worker) {
     return worker->dispatcher->paused_until > worker->now_monotonic;
 }
 
+bool reads_remove_dead(const struct execution *execution) {
+    return keyspace_tells_dead(execution->frame->keyspace) && !is_pausing(execution->worker);
+}
+
 /* What has begun goes on. */
 static bool is_exempt(const struct task *task) {
     return task->is_closer || session_is_monitor(&task->session) ||

@@ -16,6 +16,9 @@ void dispatch_pause(struct worker *worker, int64_t until, bool only_writes);
 int64_t dispatch_paused_until(const struct worker *worker, bool *only_writes);
 
 bool is_pausing(const struct worker *worker);
+/* Whether what is read and has expired is removed, so that listeners are told. Nothing is removed while
+ * clients are paused. */
+bool reads_remove_dead(const struct execution *execution);
 /* The command has to wait for the end of a pause, and is parked until then. Whether one that runs a script
  * writes is known only when that is found: it asks for itself. */
 bool waits_for_pause(const struct execution *execution);

@@ -620,13 +620,13 @@ static void run_reading_alone(struct write_scope *scope, const struct call *call
     run_in_scope(call, NULL, &scope->reading, reply);
 }
 
-static void fill_row(struct scripting *scripting, const struct keyspace *keyspace,
-                     const struct command *command) {
+static void fill_row(struct scripting *scripting, const struct execution *execution) {
+    const struct command *command = execution->call.command;
     struct command *row = &scripting->row;
     *row = *command;
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
     row->flags = scripting->may_leave ? 0 : COMMAND_LONG;
-    if (scripting->only_reads && keyspace_tells_dead(keyspace)) {
+    if (scripting->only_reads && reads_remove_dead(execution)) {
         row->write = run_reading_alone;
     } else if (scripting->only_reads) {
         row->read = run_reading;
@@ -670,7 +670,7 @@ static enum outcome look_for_memory(struct scripting *scripting, struct executio
 static enum outcome run_here(struct scripting *scripting, struct execution *execution) {
     const struct command *command = execution->call.command;
     enum outcome outcome;
-    fill_row(scripting, execution->frame->keyspace, command);
+    fill_row(scripting, execution);
     execution->call.command = &scripting->row;
     if (!find_keys(execution))
         outcome = execution_lacks_memory(execution);

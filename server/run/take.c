@@ -15,6 +15,7 @@
 #include "leave.h"
 #include "memory.h"
 #include "park.h"
+#include "pause.h"
 #include "slow_script.h"
 #include "wait.h"
 
@@ -220,14 +221,14 @@ bool refuses_busy(struct execution *execution, const char *error) {
  * can't be told before. */
 static bool takes_alone(struct execution *execution) {
     if (call_writes(&execution->call)) return true;
-    execution->reads_alone = execution->reads_alone || keyspace_tells_dead(execution->frame->keyspace);
+    execution->reads_alone = execution->reads_alone || reads_remove_dead(execution);
     return execution->reads_alone;
 }
 
 /* Whether there is something to remove among what it reads. */
 static bool meets_dead(const struct execution *execution, const struct read_scope *scope) {
     const struct call *call = &execution->call;
-    if (!keyspace_tells_dead(execution->frame->keyspace)) return false;
+    if (!reads_remove_dead(execution)) return false;
     if ((call->command->flags & COMMAND_FINDS) != 0) return true; /* what it finds isn't known yet */
     for (uint32_t i = 0; i < call->key_count; i++)
         if (scope_meets_dead(&scope->scope, &call->keys[i])) return true;

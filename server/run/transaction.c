@@ -398,17 +398,17 @@ static bool find_all_keys(struct execution *execution) {
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct transaction *transaction, const struct keyspace *keyspace,
-                             const struct command *exec, bool scripts_write) {
-    struct command row = *exec;
+static struct command row_of(const struct execution *execution) {
+    const struct transaction *transaction = execution->transaction;
+    struct command row = *execution->call.command;
     row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
     if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS)) != 0) row.flags |= COMMAND_LONG;
     if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
     if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
     if (transaction->asks_room) row.room = room_of_all;
-    if (transaction->writes || scripts_write)
+    if (transaction->writes || execution->scripts_write)
         row.write = run_writing;
-    else if (transaction->has_scripts && keyspace_tells_dead(keyspace))
+    else if (transaction->has_scripts && reads_remove_dead(execution))
         row.write = run_reading_alone;
     else
         row.read = run_reading;
@@ -419,7 +419,7 @@ static struct command row_of(const struct transaction *transaction, const struct
 static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(transaction, execution->frame->keyspace, exec, execution->scripts_write);
+    struct command row = row_of(execution);
     enum outcome outcome = OUTCOME_PARKED;
     execution->call.command = &row;
     if (!find_all_keys(execution))
@@ -531,6 +531,7 @@ static enum outcome run_phases(struct execution *execution) {
     }
     if (run_apart(execution, false) == OUTCOME_PARKED) return OUTCOME_PARKED;
     assemble(execution);
+    execution->answers_several |= transaction->changes_hearing; /* what it was is forgotten where it parks */
     return OUTCOME_DONE;
 }
 

@@ -107,7 +107,8 @@ static void expect_to_stay(redisContext *connection, const char *name, int64_t v
 static void nothing_expires_or_is_evicted_while_clients_are_paused(void **state) {
     enum { KEYS = 2000 };
     (void)state;
-    start((const char *const[]){"--hz", "500", "--maxmemory-policy", "allkeys-lru", NULL});
+    start((const char *const[]){"--hz", "500", "--maxmemory-policy", "allkeys-lru",
+                                "--notify-keyspace-events", "Ex", NULL}); /* reads remove what has expired */
     redisContext *admin = server_connect(server);
     char value[1001] = "";
     memset(value, 'v', 1000);

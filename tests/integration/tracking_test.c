@@ -152,6 +152,43 @@ static void who_waited_for_a_key_is_told_of_its_next_change(void **state) {
 
 /* ------------------------------------------------------------------ all keys, time, memory */
 
+/* It is turned on behind what else is in there. */
+static void who_turns_it_on_in_a_transaction_is_told_to_keep_nothing_of_that(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *reader = connect_three(server, 0);
+    ask(reader, "MULTI");
+    ask(reader, "CLIENT TRACKING ON");
+    ask(reader, "GET k");
+    ask(reader, "SUBSCRIBE channel");
+    resp3_send_text(reader, "EXEC\r\n");
+    resp3_expect_value(reader, "[OK, (nil), >[subscribe, channel, 1]]");
+    expect_told(reader, ">[invalidate, (nil)]");
+    resp3_close(reader);
+    stop(server);
+}
+
+static void more_names_than_may_wait_are_told_of_as_all_keys_and_once(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *reader = connect_tracking(server, 0, "BCAST"), *writer = connect_three(server, 0);
+    enum { NAME = 60000, NAMES = 30 };
+    char *request = malloc(NAME + 32);
+    resp3_exchange(writer, "MULTI", "+OK\r\n");
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(request, NAME + 32, "SET %0*d 1", NAME, i);
+        resp3_exchange(writer, request, "+QUEUED\r\n");
+    }
+    free(request);
+    ask(writer, "EXEC");
+    expect_told(reader, ">[invalidate, (nil)]");
+    resp3_exchange(writer, "SET short 1", "+OK\r\n");
+    expect_told(reader, ">[invalidate, [short]]");
+    resp3_close(reader);
+    resp3_close(writer);
+    stop(server);
+}
+
 static void flushing_any_database_tells_that_all_keys_may_have_changed(void **state) {
     static const char *const commands[] = {"FLUSHALL", "FLUSHDB", "SWAPDB 0 1"};
     (void)state;
@@ -506,6 +543,8 @@ int main(void) {
         cmocka_unit_test(what_a_client_changes_itself_it_is_told_behind_the_whole_reply),
         cmocka_unit_test(what_a_script_reads_is_tracked_wherever_it_runs),
         cmocka_unit_test(who_waited_for_a_key_is_told_of_its_next_change),
+        cmocka_unit_test(who_turns_it_on_in_a_transaction_is_told_to_keep_nothing_of_that),
+        cmocka_unit_test(more_names_than_may_wait_are_told_of_as_all_keys_and_once),
         cmocka_unit_test(flushing_any_database_tells_that_all_keys_may_have_changed),
         cmocka_unit_test(what_expires_or_is_evicted_is_told_even_to_who_spares_itself),
         cmocka_unit_test(keys_beyond_the_limit_are_told_of_as_if_they_had_changed),

@@ -95,6 +95,18 @@ static void beyond_the_limit_another_key_goes(void **state) {
     }
 }
 
+static void a_record_that_is_full_takes_no_more_until_it_is_taken(void **state) {
+    (void)state;
+    struct key key = key_at(1);
+    for (uint32_t client = 1; client <= TRACKED_CLIENTS_MOST; client++)
+        assert_true(tracked_add(&key, client));
+    assert_true(tracked_add(&key, 1));
+    assert_false(tracked_add(&key, TRACKED_CLIENTS_MOST + 1));
+    tracked_free(tracked_take(&key));
+    assert_true(tracked_add(&key, TRACKED_CLIENTS_MOST + 1));
+    tracked_free(tracked_take(&key));
+}
+
 static void long_names_count_for_several(void **state) {
     enum { MOST = 100, LENGTH = 10000 };
     (void)state;
@@ -200,6 +212,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(who_has_read_a_key_is_in_its_record_once_and_in_order, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(beyond_the_limit_another_key_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_record_that_is_full_takes_no_more_until_it_is_taken, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(long_names_count_for_several, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_forgotten_is_given_back_bit_by_bit, set_up, tear_down),
         cmocka_unit_test(a_key_has_the_prefixes_that_it_begins_with),
