@@ -138,7 +138,7 @@ static void tell(const struct scope *scope, const struct key *key, enum event ev
     const char *name = event_name(event);
     const struct bulk what = {.data = (char *)(uintptr_t)name, .length = strlen(name)};
     const struct bulk whom = {.data = (char *)(uintptr_t)key->data, .length = key->length};
-    bool stays = event == EVENT_EXPIRED;
+    bool stays = event == EVENT_EXPIRED && scope->undo == NULL;
     if ((classes & EVENTS_BY_KEY) != 0) tell_by(scope, "space", key->database, &whom, &what, stays);
     if ((classes & EVENTS_BY_EVENT) != 0) tell_by(scope, "event", key->database, &what, &whom, stays);
 }

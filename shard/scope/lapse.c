@@ -3,6 +3,7 @@
 
 #include "../entry/entry_layout.h"
 #include "inside.h"
+#include "keep.h"
 #include "tell.h"
 
 void scope_lapse(struct write_scope *scope, const struct key *key, slot *at) {
@@ -12,8 +13,12 @@ void scope_lapse(struct write_scope *scope, const struct key *key, slot *at) {
     assert(slot_expires(at) && entry_expiry(entry) <= scope->scope.now);
     shard_assert_shared(shard);
     tell_before(scope, key, entry);
+    /* With an undo it goes there, like any other: it may have come with its time up, and then it is the
+     * undo's already. */
+    const struct edit edit = {.scope = scope, .key = key, .shard = shard, .entry = entry};
+    bool is_kept = scope->scope.undo != NULL && keep_exchange(&edit, NULL, false, false);
     table_remove(shard_table(shard, key->database), at, key->hash, lane);
-    entry_retire(lane, entry); /* for good, whatever an undo takes back: it is absent either way */
+    if (!is_kept) entry_retire(lane, entry);
     tell_changed(scope, key, NULL, EVENT_EXPIRED, false);
     counter_add(&lane->expired, 1);
 }

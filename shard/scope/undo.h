@@ -7,8 +7,8 @@
  * what changes, and not what the value holds; and to take back needs no memory.
  *
  * Undos of one scope stand in one another: a command within a transaction takes back what it did, and the
- * transaction, if need be, all of it. Flushes and swaps of databases can't be taken back; nor is the end of
- * an entry whose time was up, which was absent before as it is after.
+ * transaction, if need be, all of it. Flushes and swaps of databases can't be taken back. An entry whose time
+ * was up comes back as well, and is absent to all as it was; somebody else will find that it has expired.
  *
  * What an undo keeps is charged to its lane for as long as it lasts, but for the first 64 KB.
  *

@@ -43,8 +43,7 @@ struct keyspace_listener {
     /* Something is told of a key that has not just changed (scope_mention): it is held at least shared. */
     void (*mentioned)(void *context, const struct scope *scope, const struct key *key, enum event event);
     /* For those that keep what they hear: of what the scope has told (scope.h), all behind the first `told`
-     * was taken back, but that what had expired has gone; and, when an outermost undo has ended, nothing
-     * more will be. */
+     * was taken back; and, when an outermost undo has ended, nothing more will be. */
     void (*taken_back)(void *context, const struct scope *scope, uint64_t told);
     void (*settled)(void *context, const struct scope *scope);
     /* While it is 0, it is not told of changes, nor of what is mentioned; nor before keyspace_want. NULL: it

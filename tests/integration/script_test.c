@@ -274,6 +274,10 @@ static void the_whole_keyspace_is_there_in_a_script(void **state) {
     await_info(other, "parked_clients", 1);
     expect(other, "OK", "DEBUG RELEASE");
     expect_next_text(one, "0", "EVAL");
+    expect_script(
+        one, "0", "EVAL", /* it begins again behind what it has taken back */
+        "redis.call('set', KEYS[1], 1, 'pxat', 1) redis.call('del', KEYS[1]) return redis.call('dbsize')",
+        "1 k");
     redisReply *reply = eval(one, "EVAL", "return redis.call('info', 'keyspace')", "1 k");
     assert_non_null(strstr(reply->str, "db1:keys=1"));
     freeReplyObject(reply);

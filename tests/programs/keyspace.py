@@ -15,8 +15,9 @@ DRAWN = [(re.compile(pattern, re.ASCII), word) for pattern, word in (
     (rb'^(offset|rss|rtt_us|pid|ip_address|total_working_time|quiet) = .*', rb'\1 = <of this run>'),
 )]
 
-# What hinges on who came first: BullMQ's word to a worker that sleeps, and how often a queue ran dry.
-FLEETING_KEY = re.compile(rb'bull:[a-z]+:marker')
+# What hinges on who came first: BullMQ's word to a worker that sleeps, how often a queue ran dry, and bee-queue's lock against looking for
+# stalled jobs too often, which ends by itself.
+FLEETING_KEY = re.compile(rb'bull:[a-z]+:marker|bq:[a-z]+:stallBlock')
 FLEETING_EVENT = b'event drained'
 
 

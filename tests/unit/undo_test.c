@@ -566,6 +566,35 @@ static void listeners_hear_how_much_of_what_was_told_is_still_true(void **state)
     hold_all_end(&holding);
 }
 
+/* Its time may be up as it comes; then whoever meets it removes it. */
+static void what_expires_within_an_undo_comes_back_as_it_was(void **state) {
+    (void)state;
+    static const char *const names[] = {"new", "short", "gone"};
+    for (size_t i = 0; i < 3; i++)
+        for (int is_done = 0; is_done < 2; is_done++) {
+            struct holding holding;
+            struct undo undo;
+            struct edit edit;
+            struct key key = key_named(names[i]);
+            prepare();
+            hold_all(&holding, lane, NOW);
+            undo_begin(&undo, &holding.scope);
+            scope_edit(&holding.scope, &key, &edit);
+            assert_true(edit_put_string_until(&edit, "v", 1, NULL, NOW - 1));
+            scope_changed(&edit, EVENT_SET);
+            scope_edit(&holding.scope, &key, &edit);
+            assert_null(edit.entry);
+            scope_unchanged(&edit);
+            undo_conclude(&undo, is_done);
+            hold_all_end(&holding);
+            if (is_done)
+                expect_held(names[i], "-", 0);
+            else
+                expect_prepared();
+            check_accounting(lane);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_changed_replaced_or_removed_comes_back),
@@ -580,6 +609,7 @@ int main(void) {
         cmocka_unit_test(what_a_journal_holds_is_told_and_taken_off_again),
         cmocka_unit_test(bytes_are_kept_once_for_each_mark),
         cmocka_unit_test(listeners_hear_how_much_of_what_was_told_is_still_true),
+        cmocka_unit_test(what_expires_within_an_undo_comes_back_as_it_was),
     };
     end_if_it_hangs();
     return cmocka_run_group_tests(tests, open_keyspace, close_keyspace);
