@@ -96,13 +96,17 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def cpu_ns(self):
-        """CPU time of all its threads by the scheduler's own counters."""
-        total = 0
+    def threads_cpu_ns(self):
+        """CPU time of each thread by the scheduler's own counters."""
+        spent = {}
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
-                total += int(file.read().split()[0])
-        return total
+                spent[task] = int(file.read().split()[0])
+        return spent
+
+    def cpu_ns(self):
+        """Of all of them."""
+        return sum(self.threads_cpu_ns().values())
 
     def resident(self):
         """Bytes of physical memory."""

@@ -23,7 +23,7 @@ sys.setrecursionlimit(10000)
 import resp
 from actions import Action
 from engine import generate
-from servers import Gone, add_options, commands_of_one, seeds_of, start_both
+from servers import add_options, run_seeds
 
 # In the order of their weights: each has the commands of a type.
 FAMILIES = ['strings', 'bits', 'keys', 'hashes', 'lists', 'sets', 'sorted_sets', 'streams', 'hyperloglog', 'geo', 'sort', 'scripts', 'transactions']
@@ -153,22 +153,10 @@ def main():
     add_options(parser, seeds=20, commands=200000)
     parser.add_argument('--survey', action='store_true', help='list kinds of differences')
     options = parser.parse_args()
-    seeds, pair = seeds_of(options), start_both(options)
-    failed, survey = 0, {} if options.survey else None
-    try:
-        for seed in seeds:
-            try:
-                difference = run_seed(pair, seed, commands_of_one(options), survey)
-            except Gone as gone:
-                difference = 'seed %d: %s' % (seed, gone)
-            failed += difference is not None
-            print('seed %d: %s' % (seed, difference or 'the same'), flush=True)
-    finally:
-        for server in pair:
-            server.stop()
+    survey = {} if options.survey else None
+    failed = run_seeds(options, lambda pair, seed, count: run_seed(pair, seed, count, survey))
     for kind, (times, text) in sorted((survey or {}).items(), key=lambda row: -row[1][0]):
         print('%d times %s\n  ours  %s\n  redis %s\n  %s' % (times, kind[0], kind[1], kind[2], text[:1500]))
-    print('%d passed, %d failed' % (len(seeds) - failed, failed))
     return failed > 0
 
 

@@ -18,7 +18,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import resp
-from servers import Gone, add_options, commands_of_one, seeds_of, start_both
+from servers import add_options, run_seeds
 
 CLIENTS = 5
 # So often all clients go, and others come.
@@ -140,21 +140,7 @@ def main():
     parser = argparse.ArgumentParser(description='Compares what clients of Latchkey and of redis-server hear.')
     add_options(parser, seeds=6, commands=6000)
     options = parser.parse_args()
-    seeds, pair = seeds_of(options), start_both(options)
-    failed = 0
-    try:
-        for seed in seeds:
-            try:
-                difference = run_seed(pair, seed, commands_of_one(options))
-            except Gone as gone:
-                difference = 'seed %d: %s' % (seed, gone)
-            failed += difference is not None
-            print('seed %d: %s' % (seed, difference or 'the same'), flush=True)
-    finally:
-        for server in pair:
-            server.stop()
-    print('%d passed, %d failed' % (len(seeds) - failed, failed))
-    return failed > 0
+    return run_seeds(options, run_seed) > 0
 
 
 if __name__ == '__main__':

@@ -259,3 +259,21 @@ class Server:
             return Connection(self.port)
         except OSError as error:
             raise Gone('no connection: %s' % error.strerror) from None
+
+
+def run_seeds(options, run_seed):
+    """Each seed is a test: run_seed(pair, seed, commands) returns what differs, or None. How many differ."""
+    seeds, pair, failed = seeds_of(options), start_both(options), 0
+    try:
+        for seed in seeds:
+            try:
+                difference = run_seed(pair, seed, commands_of_one(options))
+            except Gone as gone:
+                difference = 'seed %d: %s' % (seed, gone)
+            failed += difference is not None
+            print('seed %d: %s' % (seed, difference or 'the same'), flush=True)
+    finally:
+        for server in pair:
+            server.stop()
+    print('%d passed, %d failed' % (len(seeds) - failed, failed))
+    return failed
