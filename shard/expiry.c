@@ -138,25 +138,6 @@ bool keyspace_expire_slice(struct lane *lane, int64_t now, int64_t budget) {
     return is_cut_short;
 }
 
-static void want(_Atomic uint32_t *count, bool is_wanted) {
-    if (is_wanted)
-        atomic_fetch_add(count, 1);
-    else
-        atomic_fetch_sub(count, 1);
-}
-
-void keyspace_tell_dead(struct keyspace *keyspace, bool is_wanted) {
-    want(&keyspace->tells_dead, is_wanted);
-}
-
-void keyspace_tell_misses(struct keyspace *keyspace, bool is_wanted) {
-    want(&keyspace->tells_misses, is_wanted);
-}
-
-bool keyspace_tells_dead(const struct keyspace *keyspace) {
-    return atomic_load_explicit(&keyspace->tells_dead, memory_order_relaxed) > 0;
-}
-
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool is_on) {
     atomic_store(&keyspace->expires_actively, is_on);
 }

@@ -97,6 +97,31 @@ struct lane *lane_attach(struct keyspace *keyspace) {
     return lane;
 }
 
+/* ------------------------------------------------------------------ who wants to be told */
+
+static void want(_Atomic uint32_t *count, bool is_wanted) {
+    if (is_wanted)
+        atomic_fetch_add(count, 1);
+    else
+        atomic_fetch_sub(count, 1);
+}
+
+void keyspace_want(struct keyspace *keyspace, bool is_wanted) {
+    want(&keyspace->wanting, is_wanted);
+}
+
+void keyspace_tell_dead(struct keyspace *keyspace, bool is_wanted) {
+    want(&keyspace->tells_dead, is_wanted);
+}
+
+void keyspace_tell_misses(struct keyspace *keyspace, bool is_wanted) {
+    want(&keyspace->tells_misses, is_wanted);
+}
+
+bool keyspace_tells_dead(const struct keyspace *keyspace) {
+    return atomic_load_explicit(&keyspace->tells_dead, memory_order_relaxed) > 0;
+}
+
 /* ------------------------------------------------------------------ sums */
 
 void keyspace_size(const struct keyspace *keyspace, uint32_t database, struct keyspace_size *size) {

@@ -265,8 +265,7 @@ static void send_off(struct news *news, bool is_urgent) {
     atomic_fetch_add(&news->payload->holders, 1);
     for (uint32_t i = 0; i < news->count; i++) atomic_fetch_add(&news->parts[i]->flights, 1);
     waiting_add(worker, news->bytes);
-    /* A thread of long work has no turns at whose end it could call. */
-    if (is_urgent || self == NULL || self->is_aside || self == worker) {
+    if (is_urgent || self == NULL || self == worker) {
         send(worker, &news->message);
         return;
     }

@@ -293,6 +293,14 @@ struct command {
     bool is_removed; /* by rename-command: nobody finds it, nobody is told of it */
 };
 
+/* Among others, or in a script, it wants every shard. Of those that sum up, those that read keys do; the
+ * others tell of the process. */
+static inline bool command_wants_all(const struct command *command) {
+    bool counts_keys = (command->flags & COMMAND_SUMS) != 0 && (command->flags & COMMAND_READONLY) != 0;
+    return command->walk != NULL || counts_keys ||
+           (command->flags & (COMMAND_ALL_SHARDS | COMMAND_FINDS)) != 0;
+}
+
 /* Errors that many commands give, word for word Redis's. */
 #define ERROR_SYNTAX "ERR syntax error"
 #define ERROR_WRONG_TYPE "WRONGTYPE Operation against a key holding the wrong kind of value"

@@ -46,9 +46,11 @@ static void add_room(struct room_for *room, const struct bulk *arguments, uint32
 static struct room_for room_for(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     struct room_for room = {0, 0};
-    if (transaction == NULL) add_room(&room, execution->call.arguments, execution->call.count);
-    for (const struct queued *queued = transaction != NULL ? transaction->first : NULL; queued != NULL;
-         queued = queued->next)
+    if (transaction == NULL) {
+        add_room(&room, execution->call.arguments, execution->call.count);
+        return room;
+    }
+    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
         if ((queued->command->flags & COMMAND_DENYOOM) != 0 || queued->command->script != NULL)
             add_room(&room, queued->arguments, queued->count);
     return room;

@@ -279,10 +279,7 @@ static bool take_keys(struct scripting *scripting, struct call *call, struct rep
     const struct command *command = call->command;
     struct keyspace *keyspace = scripting->execution->frame->keyspace;
     const struct scope *scope = &scripting->read->scope;
-    bool is_sum = (command->flags & COMMAND_SUMS) != 0 && (command->flags & COMMAND_READONLY) != 0,
-         wants_all =
-             command->walk != NULL || is_sum || (command->flags & (COMMAND_ALL_SHARDS | COMMAND_FINDS)) != 0;
-    if (scope->held != NULL && wants_all) return want_all(scripting, reply);
+    if (scope->held != NULL && command_wants_all(command)) return want_all(scripting, reply);
     if (!reserve_keys(scripting, call->count)) return refuse(reply, ERROR_NO_MEMORY);
     int found =
         command_find_keys(command, call->arguments, call->count, scripting->positions, NULL, call->count);

@@ -39,14 +39,12 @@ static bool runs_apart(const struct command *command) {
 }
 
 static void take_note(struct transaction *transaction, const struct command *command) {
-    bool sums = (command->flags & COMMAND_SUMS) != 0 && !runs_apart(command);
     transaction->flags |= command->flags;
     if (command->script != NULL) transaction->has_scripts = transaction->needs_shards = true;
     if (command->write != NULL) transaction->writes = true;
-    if (command->read != NULL || command->write != NULL || command->walk != NULL || sums)
+    if (command->read != NULL || command->write != NULL || command_wants_all(command))
         transaction->needs_shards = true;
-    if (command->walk != NULL || sums || (command->flags & (COMMAND_ALL_SHARDS | COMMAND_FINDS)) != 0)
-        transaction->wants_all = true;
+    if (command_wants_all(command)) transaction->wants_all = true;
     if (command->read == NULL || (command->flags & COMMAND_OPTIMISTIC) == 0) transaction->cant_look = true;
     if (command->keeps_its_place) transaction->changes_scripts = true;
     if (command->answers_each || command->concerns_hearing) transaction->changes_hearing = true;

@@ -51,8 +51,5 @@ struct keyspace_listener {
     const _Atomic uint32_t *wanted;
 };
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener);
-/* A listener's `wanted` is no longer 0, and from this function's return on it is told; or it is 0 again. Any
- * thread. */
-void keyspace_want(struct keyspace *keyspace, bool is_wanted);
 
 #endif

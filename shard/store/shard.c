@@ -13,13 +13,6 @@ void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *
     keyspace->listeners[place] = *listener;
 }
 
-void keyspace_want(struct keyspace *keyspace, bool is_wanted) {
-    if (is_wanted)
-        atomic_fetch_add(&keyspace->wanting, 1);
-    else
-        atomic_fetch_sub(&keyspace->wanting, 1);
-}
-
 void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {
     if (keyspace_database_is_used(keyspace, database) ||
         atomic_exchange(&keyspace->database_is_used[database], true))
