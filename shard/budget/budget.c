@@ -19,6 +19,7 @@ bool budget_open(struct budget *budget, uint32_t accounts) {
     atomic_init(&budget->soft, INT64_MAX);
     atomic_init(&budget->ceiling, INT64_MAX);
     atomic_init(&budget->chunk, CHUNK_MOST);
+    atomic_init(&budget->lowered, 0);
     atomic_init(&budget->used_accounts, 0);
     budget->account_count = accounts;
     budget->accounts = memory_lines(accounts * sizeof *budget->accounts);
@@ -89,6 +90,7 @@ void budget_limit(struct budget *budget, int64_t limit) {
     limit -= (limit - soft) / 4 * 3;
     ceiling_lower(budget, committed > limit ? committed : limit);
     atomic_store(&budget->limit, limit);
+    if (committed > limit) atomic_fetch_add(&budget->lowered, 1);
 }
 
 /* ------------------------------------------------------------------ one account */
@@ -100,6 +102,12 @@ bool account_has_surplus(const struct budget *budget, const struct account *acco
 void account_give_back(const struct budget *budget, struct account *account, bool is_all) {
     int64_t kept = is_all ? 0 : read_relaxed(&budget->chunk);
     atomic_store_explicit(&account->drawn, read_relaxed(&account->spent) + kept, memory_order_release);
+}
+
+void account_renew(const struct budget *budget, struct account *account) {
+    if (account_is_current(budget, account)) return;
+    account->lowered = atomic_load(&budget->lowered);
+    account_give_back(budget, account, true);
 }
 
 int64_t account_committed_with(const struct account *account, const struct ledger *ledger, int64_t bytes) {

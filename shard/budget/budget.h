@@ -19,7 +19,8 @@
  * between soft and limit is used, and when that is gone, the writer comes back later. So the limit holds at
  * every moment, whatever the sizes, and no thread works for another. Where the limit is lowered below what is
  * committed, the `ceiling` stands in for it: it goes down as memory is freed, and a writer that has let go
- * what it needs goes on below it. */
+ * what it needs goes on below it. What credit it has from before it gives back first: a thread may owe its
+ * credit to having freed what others allocated, and that is not room. */
 #ifndef SHARD_BUDGET_BUDGET_H
 #define SHARD_BUDGET_BUDGET_H
 
@@ -38,6 +39,7 @@ struct account {
     /* Sums over all accounts count; one's own may be below 0, modulo 2^64. main: see usage.h */
     counter entry_bytes, main_bytes, entries, expiring;
     counter retired_bytes; /* unlinked and not yet freed */
+    uint32_t lowered;      /* the budget's, when its credit was last looked at */
 };
 
 /* All atomics, as any thread reads them. */
@@ -45,6 +47,7 @@ struct budget {
     _Atomic int64_t limit, soft, chunk; /* bytes; limit INT64_MAX: none */
     /* limit, or more: what was committed when that was lowered, and is on its way down */
     _Atomic int64_t ceiling;
+    _Atomic uint32_t lowered; /* how often the limit was lowered below what was committed */
     _Atomic uint32_t used_accounts; /* those beyond were never anybody's */
     uint32_t account_count;
     struct account *accounts;
@@ -87,6 +90,12 @@ static inline int64_t account_credit(const struct account *account) {
     return atomic_load_explicit(&account->drawn, memory_order_relaxed) -
            atomic_load_explicit(&account->spent, memory_order_relaxed);
 }
+/* false: the limit was lowered since its credit was drawn, which counts no more. By its thread. */
+static inline bool account_is_current(const struct budget *budget, const struct account *account) {
+    return account->lowered == atomic_load_explicit(&budget->lowered, memory_order_relaxed);
+}
+/* It is current, and gives back all credit if it wasn't. */
+void account_renew(const struct budget *budget, struct account *account);
 /* It has freed a good deal more than it has allocated. */
 bool account_has_surplus(const struct budget *budget, const struct account *account);
 /* What it has beyond a chunk, which it will soon need, goes to the others; with is_all the chunk as well. */

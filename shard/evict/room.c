@@ -43,7 +43,8 @@ bool eviction_is_limited(const struct lane *lane) {
 }
 
 bool eviction_has_room(const struct lane *lane, size_t bytes) {
-    return !eviction_is_limited(lane) || lane_credit(lane) >= (int64_t)bytes;
+    return !eviction_is_limited(lane) ||
+           (lane_credit(lane) >= (int64_t)bytes && account_is_current(lane->budget, lane->account));
 }
 
 static int64_t read_relaxed(const _Atomic int64_t *value) {
@@ -57,6 +58,7 @@ enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
     assert(lane_is_inside(lane) && lane->scopes == 0);
     if (bytes > (size_t)limit)
         return ROOM_NONE; /* it wouldn't fit if everybody went, and so nobody goes for it */
+    account_renew(budget, account);
     while (!eviction_has_room(lane, bytes)) {
         struct ledger ledger = budget_read(budget);
         int64_t excess = account_excess(budget, account, &ledger, (int64_t)bytes);

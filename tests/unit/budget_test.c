@@ -50,6 +50,24 @@ static void one_lane_allocates_what_another_frees(void **unused) {
     close_all();
 }
 
+/* A lane that has freed what another allocated has credit, which is no room once there is none. */
+static void credit_from_before_the_limit_was_lowered_is_no_room(void **unused) {
+    (void)unused;
+    open_with(EVICTION_NONE);
+    lane_charge(lanes[0], 3000);
+    lane_charge(lanes[1], -1000);
+    assert_true(lane_credit(lanes[1]) >= 1000);
+    eviction_limit(keyspace, 0);
+    assert_false(eviction_has_room(lanes[1], 100));
+    assert_int_equal(try_room(lanes[0], 100), ROOM_NONE);
+    assert_int_equal(try_room(lanes[1], 100), ROOM_NONE);
+    eviction_limit(keyspace, 1 << 20);
+    assert_int_equal(try_room(lanes[1], 100), ROOM_MADE);
+    lane_charge(lanes[0], -2000);
+    assert_int_equal(eviction_used(keyspace), 0);
+    close_all();
+}
+
 static void what_was_allocated_without_a_limit_is_counted_once(void **unused) {
     (void)unused;
     open_with(EVICTION_NONE);
@@ -208,6 +226,7 @@ static void lanes_that_draw_at_once_do_not_draw_too_much(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_lane_allocates_what_another_frees),
+        cmocka_unit_test(credit_from_before_the_limit_was_lowered_is_no_room),
         cmocka_unit_test(what_was_allocated_without_a_limit_is_counted_once),
         cmocka_unit_test(any_mix_of_lanes_and_limits_leaves_the_sum_right),
         cmocka_unit_test(writers_go_on_while_a_lowered_limit_is_reached),
