@@ -46,7 +46,7 @@ H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h
 
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev liblua5.1-0-dev lua-cjson-dev lua-bitop-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 lld-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
-	libcmocka-dev libhiredis-dev spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl \
+	libcmocka-dev libhiredis-dev openssl spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl \
 	python3-celery python3-rq ruby-sidekiq
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
 
@@ -101,7 +101,7 @@ DEBUG_INFO = $(or $(DEBUG_INFO_$(VARIANT)),-g)
 COMPILE = $(COMPILE_$(VARIANT)) $(COMMON)
 LINK = $(COMPILE_$(VARIANT)) $(DEBUG_INFO) $(LINK_$(VARIANT))
 # Lua is linked in, so that a server runs where only its binary is.
-LIBS = $(LIBS_$(VARIANT)) -luring -lcrypto -l:liblua5.1-cjson.a -l:liblua5.1-bitop.a -l:liblua5.1.a -lm -lpthread
+LIBS = $(LIBS_$(VARIANT)) -luring -lssl -lcrypto -l:liblua5.1-cjson.a -l:liblua5.1-bitop.a -l:liblua5.1.a -lm -lpthread
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 programs = $(patsubst %.c,$(BUILD)/%,$(1))

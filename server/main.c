@@ -30,6 +30,7 @@
 #include "server/interest/watch.h"
 #include "server/run/maxmemory.h"
 #include "server/net/listen.h"
+#include "server/net/tls.h"
 #include "server/base/log.h"
 #include "server/base/process.h"
 #include "server/worker/worker.h"
@@ -65,33 +66,39 @@ static struct keyspace *keyspace_start(uint32_t workers) {
     return keyspace;
 }
 
-/* ------------------------------------------------------------------ bind and port, while the server runs */
+/* ------------------------------------------------------------------ bind and ports, while the server runs */
 
 static struct listening *present; /* what is listened on; changed under the configuration's lock only */
 static char present_words[4096];  /* `bind` */
 
-static bool listen_on(const char *words, int port) {
+static bool listen_on(const char *words) {
     int dropped[LISTEN_MOST];
     uint32_t dropped_count = 0;
-    bool is_done = listen_change(present, words, port, dropped, &dropped_count);
+    struct listen_ports ports = listen_ports();
+    bool is_done = listen_change(present, words, ports, dropped, &dropped_count);
     /* If it isn't done, workers may have seen sockets shut down that listen again by now. */
     if (!listeners_change(present, dropped, dropped_count)) {
         log_write(LOG_WARNING,
                   "Out of memory: workers can't be told what to listen on. Set 'port' or 'bind' again.");
         return false;
     }
-    if (is_done) log_write(LOG_NOTICE, "Listening on '%s', port %d", words, port);
+    if (is_done && ports.tls == 0)
+        log_write(LOG_NOTICE, "Listening on '%s', port %d", words, ports.tcp);
+    else if (is_done)
+        log_write(LOG_NOTICE, "Listening on '%s', port %d, and by TLS on port %d", words, ports.tcp,
+                  ports.tls);
     return is_done;
 }
 
 static bool on_bind_set(const char *words) {
-    if (!listen_on(words, (int)atomic_load(&config.port))) return false;
+    if (!listen_on(words)) return false;
     snprintf(present_words, sizeof present_words, "%s", words);
     return true;
 }
 
 static bool on_port_set(const char *port) {
-    return listen_on(present_words, atoi(port));
+    (void)port; /* it has its field already */
+    return listen_on(present_words);
 }
 
 static void listening_may_change(struct listening *listening) {
@@ -99,6 +106,8 @@ static void listening_may_change(struct listening *listening) {
     config_text("bind", present_words, sizeof present_words);
     config_on_set("bind", on_bind_set, "Failed to bind to specified addresses.");
     config_on_set("port", on_port_set, "Unable to listen on this port. Check server logs.");
+    tls_may_change();
+    config_on_set("tls-port", on_port_set, "Unable to listen on this port. Check server logs.");
 }
 
 /* The signals that end the server are taken by the main thread when it asks for them, and by nobody else. */
@@ -203,6 +212,7 @@ static enum served serve(struct listening *listening) {
 }
 
 int main(int argc, char **argv) {
+    tls_count_memory();
     if (!config_load(argc, argv)) return 1;
     /* A supervisor watches the process that it has started. */
     if (!is_supervised() && !config_daemonize()) {
@@ -214,11 +224,16 @@ int main(int argc, char **argv) {
     commands_register();
     if (!config_each_rename(command_table_rename)) return 1;
     log_write(LOG_NOTICE, "Latchkey %s, process %d, starts", LATCHKEY_VERSION, (int)getpid());
+    if (atomic_load(&config.tls_port) != 0 && !tls_start()) {
+        log_write(LOG_WARNING, "Failed to configure TLS, exiting. The lines above say why.");
+        return 1;
+    }
     struct listening listening;
     if (!listen_open(&listening)) return 1;
     if (!config_pidfile_write()) log_write(LOG_WARNING, "Can't write the pidfile: %s", strerror(errno));
     enum served served = serve(&listening);
     listen_close(&listening);
+    tls_stop();
     config_pidfile_remove();
     if (served != SERVED_NOT) log_write(LOG_NOTICE, "Latchkey is now ready to exit, bye bye...");
     if (served == SERVED_CUT_SHORT) _exit(0);

@@ -16,6 +16,9 @@ void clients_add(struct connection *connection) {
     connection_ids_add(&worker->clients->ids, connection);
     counter_add(&worker->connection_count, 1);
     counter_add(&worker->name_bytes, session_bytes(&connection->task.session));
+    if (!connection->stream.is_tls) return;
+    if (worker->clients->tls) tls_stream_attach(connection_tls(connection), worker->clients->tls);
+    counter_add(&worker->tls_bytes, sizeof(struct tls_stream));
 }
 
 void clients_remove(struct connection *connection) {
@@ -34,6 +37,9 @@ void clients_remove(struct connection *connection) {
     connection_ids_remove(&worker->clients->ids, connection);
     counter_subtract(&worker->connection_count, 1);
     counter_subtract(&worker->name_bytes, session_bytes(&connection->task.session));
+    if (!connection->stream.is_tls) return;
+    tls_stream_detach(connection_tls(connection));
+    counter_subtract(&worker->tls_bytes, sizeof(struct tls_stream));
 }
 
 void clients_seat_release(struct worker *worker) {
@@ -60,7 +66,8 @@ int64_t clients_memory_most(void) {
 uint64_t clients_memory_of(const struct worker *worker) {
     return counter_read(&worker->connection_count) * sizeof(struct connection) +
            counter_read(&worker->input_bytes) + counter_read(&worker->output_bytes) +
-           loop_kept(worker->loop) + counter_read(&worker->wait_bytes) + counter_read(&worker->name_bytes) +
+           counter_read(&worker->tls_bytes) + loop_kept(worker->loop) + counter_read(&worker->wait_bytes) +
+           counter_read(&worker->name_bytes) +
            atomic_load_explicit(&worker->news_bytes, memory_order_relaxed);
 }
 

@@ -41,6 +41,10 @@ struct clients {
     bool is_drained;        /* stopping, and nothing is left to be answered or sent */
     struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
     uint32_t arguments_capacity;
+    struct tls_side *tls;      /* NULL until a client came by TLS */
+    struct task_queue shaking; /* handshakes that have bytes and wait for their turn */
+    uint64_t shaken;           /* cycles that handshakes have taken in this turn */
+    uint32_t shaking_count;    /* connections whose handshake isn't over */
     struct stream listeners[LISTEN_MOST];
     uint32_t listener_count;
     /* Read by all workers. */

@@ -75,6 +75,7 @@ void connection_receiving_update(struct connection *connection) {
             wanted = wanted && connection->stream.is_receiving;
         break;
     case CONNECTION_CLOSED: wanted = false; break;
+    case CONNECTION_SHAKING: wanted = wanted && connection->task.queue == NULL; break;
     case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_READING: break;
     case CONNECTION_CLOSING:
@@ -110,8 +111,12 @@ static void parked_end(struct connection *connection, enum park_reason reason) {
     if (is_blocked(reason)) counter_subtract(&connection->worker->blocked, 1);
 }
 
-struct connection *connection_open(struct worker *worker, int fd, bool is_unix) {
-    struct connection *connection = calloc(1, sizeof *connection);
+struct connection *connection_open(struct worker *worker, int fd, enum listen_kind kind) {
+    bool is_tls = kind == LISTEN_TLS;
+    struct connection *connection =
+        is_tls && !connection_tls_prepare(worker)
+            ? NULL
+            : calloc(1, is_tls ? sizeof(struct tls_connection) : sizeof *connection);
     if (!connection || !loop_add(worker->loop, &connection->stream, fd)) {
         log_write(LOG_WARNING, "Can't take a new client: %s", strerror(connection ? errno : ENOMEM));
         free(connection);
@@ -119,8 +124,10 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
         return NULL;
     }
     connection->worker = worker;
-    connection->state = CONNECTION_READING;
-    connection->stream.is_unix = is_unix;
+    connection->state = is_tls ? CONNECTION_SHAKING : CONNECTION_READING;
+    connection->stream.is_unix = kind == LISTEN_UNIX;
+    connection->stream.is_tls = is_tls;
+    if (is_tls) tls_stream_begin(connection_tls(connection), &connection->stream);
     connection->task.functions = &functions;
     connection->task.session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     connection->task.session.protocol = 2;
@@ -129,6 +136,7 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
     connection->created = (uint32_t)(worker->now_monotonic / 1000);
     request_parser_init(&connection->parser);
     clients_add(connection);
+    if (is_tls) worker->clients->shaking_count++;
     counter_add(&worker->connections_total, 1);
     if (atomic_load_explicit(&config.loglevel, memory_order_relaxed) <= LOG_VERBOSE) {
         char peer[160];
@@ -140,7 +148,7 @@ struct connection *connection_open(struct worker *worker, int fd, bool is_unix) 
 
 /* Gives up the request at hand, finished or not, and all input. */
 static void requests_forget(struct connection *connection) {
-    loop_receive_into(connection->worker->loop, &connection->stream, NULL, 0);
+    connection_receive_into(connection, NULL, 0);
     dispatch_forget(connection->worker, &connection->task);
     parked_end(connection, connection->task.park_reason);
     task_unpark(&connection->task);
@@ -165,6 +173,8 @@ void connection_close(struct connection *connection, const char *why) {
         log_write(LOG_VERBOSE, "Closing client: %s: %s", why, client);
     }
     requests_forget(connection);
+    if (connection->stream.is_tls) tls_say_end(connection_tls(connection));
+    if (connection->state == CONNECTION_SHAKING) worker->clients->shaking_count--;
     connection->state = CONNECTION_CLOSED;
     loop_close(worker->loop, &connection->stream);
     output_free(connection);
@@ -178,6 +188,7 @@ void connection_close(struct connection *connection, const char *why) {
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
     session_names_free(connection->task.session.name, connection->task.session.library);
+    if (connection->stream.is_tls) tls_stream_end(connection_tls(connection));
     free(connection);
 }
 
@@ -185,7 +196,8 @@ void connection_free(struct connection *connection) {
  * with it the reply that the client may not have read yet: so only our side is closed, and the rest thrown
  * away for a moment. */
 static void closing_finish(struct connection *connection, bool expects_more) {
-    if (!loop_flush(connection->worker->loop, &connection->stream)) return; /* sendable() brings us back */
+    if (connection->stream.is_tls) tls_say_end(connection_tls(connection));
+    if (!connection_is_flushed(connection)) return; /* sendable() brings us back */
     if (connection->is_ended ||
         (!expects_more && loop_unread(connection->worker->loop, &connection->stream) == 0)) {
         connection_close(connection, NULL);
@@ -234,8 +246,9 @@ void connection_check(struct connection *connection) {
         if (idle > CLOSING_MS) connection_close(connection, "took too long to read its last replies");
         return;
     }
+    if (connection->state == CONNECTION_SHAKING && !connection_tls_check(connection)) return;
     /* What waits for us rather than for the client isn't idle, nor is one that listens. */
-    bool waits = connection->state == CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
+    bool waits = connection->state <= CONNECTION_READING || connection->state == CONNECTION_BLOCKED_ON_WRITE;
     const struct session *session = &connection->task.session;
     bool listens = session_is_subscriber(session) || session_is_monitor(session);
     if (timeout > 0 && idle > timeout * 1000 && waits && !listens) {
@@ -246,11 +259,12 @@ void connection_check(struct connection *connection) {
 }
 
 bool connection_is_busy(struct connection *connection) {
-    bool is_owed = connection->output != NULL || !loop_flush(connection->worker->loop, &connection->stream);
+    bool is_owed = connection->output != NULL || !connection_is_flushed(connection);
     /* It may never read again. */
     if (is_owed && connection->worker->now_monotonic - connection->last_active > UNREAD_MS) return false;
     switch (connection->state) {
     case CONNECTION_READING: return is_owed || (connection->is_last_call && connection_receives(connection));
+    case CONNECTION_SHAKING:
     case CONNECTION_CLOSED: return false;
     case CONNECTION_PARKED: return !connection_is_waiting_for_others(connection);
     default: return true;
@@ -270,13 +284,14 @@ void connection_discard_input(struct connection *connection) {
 
 /* ------------------------------------------------------------------ what the loop tells */
 
-static void connection_end(struct connection *connection, ssize_t status) {
+void connection_end(struct connection *connection, ssize_t status) {
     if (status < 0) {
         connection_close(connection, strerror((int)-status));
         return;
     }
     connection->is_ended = true;
     switch (connection->state) {
+    case CONNECTION_SHAKING: connection_close(connection, "client is gone in the handshake"); break;
     case CONNECTION_READING: connection_closing_begin(connection, false); break;
     case CONNECTION_CLOSING:
         if (!connection->output && !connection->stream.is_sending)
@@ -313,18 +328,22 @@ void connection_hung_up(struct connection *connection, bool is_broken) {
 }
 
 void connection_receive(struct connection *connection, char *data, ssize_t length) {
-    struct worker *worker = connection->worker;
-    if (length <= 0) {
+    if (length <= 0)
         connection_end(connection, length);
-        return;
-    }
-    size_t received = (size_t)length;
+    else if (connection->stream.is_tls)
+        connection_tls_receive(connection, data, (size_t)length);
+    else
+        connection_take(connection, data, (size_t)length);
+}
+
+void connection_take(struct connection *connection, char *data, size_t received) {
+    struct worker *worker = connection->worker;
     connection->bytes_in += received;
     counter_add(&worker->bytes_in, received);
     counter_add(&worker->reads, 1);
     if (connection_is_ending(connection)) return;
     connection->last_active = worker->now_monotonic;
-    if (connection->is_last_call)
+    if (connection->is_last_call && !connection->stream.is_tls)
         connection->last_call_bytes -=
             received < connection->last_call_bytes ? received : connection->last_call_bytes;
 
@@ -360,6 +379,11 @@ void connection_receive(struct connection *connection, char *data, ssize_t lengt
 }
 
 void connection_sendable(struct connection *connection) {
+    struct tls_stream *tls = connection_tls(connection);
+    if (tls && !tls_flush(tls)) {
+        if (tls->state == TLS_BROKEN) connection_tls_break(connection);
+        return;
+    }
     if (!output_flush(connection) || connection->output) return;
     if (connection->state == CONNECTION_CLOSING) {
         closing_finish(connection, true);

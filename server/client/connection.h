@@ -9,6 +9,8 @@
  *                          '---QUIT, error, limit--> CLOSING (sends what is owed) --> LINGERING (the other
  *                              side is to close) --> CLOSED
  *
+ * By TLS it is SHAKING first, until the handshake is over (connection_tls.c).
+ *
  * An idle connection owns no buffer: requests are parsed where the loop received them, and only an unfinished
  * one is copied to `input`. Belongs to one worker at a time, and nobody else touches it; between two requests
  * it may be handed to another (balance.h). */
@@ -23,12 +25,15 @@
 #include "resp/reply.h"
 #include "resp/request.h"
 #include "shard/entry/blob.h"
+#include "server/net/listen.h"
 #include "server/net/loop.h"
+#include "server/net/tls_stream.h"
 #include "server/task/task.h"
 
 struct worker;
 
 enum connection_state {
+    CONNECTION_SHAKING,
     CONNECTION_READING,
     CONNECTION_READY, /* has bytes to run, waits for its turn in clients->ready */
     CONNECTION_RUNNING,
@@ -93,6 +98,17 @@ struct connection {
     };
 };
 
+/* One by TLS is larger. */
+struct tls_connection {
+    struct connection connection;
+    struct tls_stream tls;
+};
+
+/* NULL: what it sends and receives is plain. */
+static inline struct tls_stream *connection_tls(const struct connection *connection) {
+    return connection->stream.is_tls ? &((struct tls_connection *)(uintptr_t)connection)->tls : NULL;
+}
+
 /* Only for tasks that are known to be a connection's. */
 static inline struct connection *connection_of(const struct task *task) {
     return (struct connection *)((char *)(uintptr_t)task - offsetof(struct connection, task));
@@ -100,7 +116,7 @@ static inline struct connection *connection_of(const struct task *task) {
 
 /* For the worker. */
 /* NULL if there is no memory or the loop can't take it; then fd is closed. */
-struct connection *connection_open(struct worker *worker, int fd, bool is_unix);
+struct connection *connection_open(struct worker *worker, int fd, enum listen_kind kind);
 void connection_receive(struct connection *connection, char *data,
                         ssize_t length); /* the loop's received() */
 void connection_sendable(struct connection *connection);
@@ -118,9 +134,10 @@ bool connection_is_quiet(const struct connection *connection);
 /* The kernel says (poll) that the client has closed its side, or, is_broken, that the connection is gone in
  * both directions. The loop tells as a rule; if it didn't, this ends the connection. */
 void connection_hung_up(struct connection *connection, bool is_broken);
-/* What comes next from the client begins a request, and may be run when it comes. */
+/* What comes next from the client begins a request as it comes, and may be run. */
 static inline bool connection_is_between_requests(const struct connection *connection) {
-    return connection->state == CONNECTION_READING && connection->input_length == 0;
+    return connection->state == CONNECTION_READING && connection->input_length == 0 &&
+           !connection->stream.is_tls;
 }
 /* Something of what it waits for is left: unanswered requests, or replies that were not sent. */
 bool connection_is_busy(struct connection *connection);
@@ -129,6 +146,9 @@ void connection_last_call(struct connection *connection);
 /* Takes what has arrived out of the socket: closing it with bytes unread would reset the connection, and with
  * it what was sent. */
 void connection_discard_input(struct connection *connection);
+
+/* Handshakes of the worker that have waited for this turn: each has its share of it. */
+void connections_shake(struct worker *worker);
 
 /* Sends bytes to a client outside its own requests (MONITOR's lines, pushes). Enforces the output limit, by
  * which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */

@@ -17,6 +17,7 @@
 #include "connection.h"
 #include "server/run/dispatch.h"
 #include "clients.h"
+#include "connection_parts.h"
 
 /* So many clients' origins are remembered by a worker that is monitored: a system call for each line would
  * cost more than the rest of it. */
@@ -142,10 +143,16 @@ static size_t arguments_owned(const struct request_parser *parser) {
     return bytes;
 }
 
+/* With the records that it keeps. */
+static size_t tls_bytes(const struct connection *connection) {
+    const struct tls_stream *tls = connection_tls(connection);
+    return tls ? sizeof *tls + tls_stream_bytes(tls) : 0;
+}
+
 size_t connection_memory(const struct connection *connection) {
     size_t arguments = connection->parser.capacity * sizeof *connection->parser.arguments;
     return sizeof *connection + connection->input_capacity + connection->output_bytes +
-           connection->stream.kept + arguments + connection->owned_bytes +
+           connection->stream.kept + tls_bytes(connection) + arguments + connection->owned_bytes +
            session_bytes(&connection->task.session) + dispatch_bytes(&connection->task);
 }
 
@@ -164,7 +171,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
     connection_local(connection, local, sizeof local);
     flags_write(connection, flags);
     int64_t now = connection->worker->now_monotonic;
-    size_t blocks = connection->stream.kept > 0, owed = connection->output_bytes + connection->stream.kept;
+    size_t kept = connection_kept(connection), blocks = kept > 0, owed = connection->output_bytes + kept;
     for (const struct output_block *block = connection->output; block != NULL; block = block->next) blocks++;
     /* An argument that is being received apart is input; once it is whole it is an argument. */
     size_t apart = parser->apart == NULL ? 0 : parser->apart_filled,

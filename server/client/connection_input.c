@@ -219,7 +219,7 @@ void input_bulk_begin(struct connection *connection, char *data, size_t *length)
         return;
     }
     request_receive_bulk(parser, blob->data, blob->length, blob, data, length);
-    loop_expect_bulk(worker->loop, &connection->stream);
+    if (!connection->stream.is_tls) loop_expect_bulk(worker->loop, &connection->stream);
     owned_bytes_add(connection, blob_bytes(blob));
 }
 
@@ -253,5 +253,5 @@ void input_bulk_await(struct connection *connection) {
         if (!bulk_grow(connection)) return;
         space = request_bulk_space(&connection->parser, &missing);
     }
-    loop_receive_into(connection->worker->loop, &connection->stream, space, missing);
+    connection_receive_into(connection, space, missing);
 }

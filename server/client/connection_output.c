@@ -56,9 +56,9 @@ static void soft_limit_mark(struct connection *connection, int64_t since) {
     connection->soft_limit_since = since;
 }
 
-/* With what the loop keeps for it. */
+/* With what the loop and TLS keep for it. */
 static size_t memory_owed(const struct connection *connection) {
-    return connection->output_bytes + connection->stream.kept;
+    return connection->output_bytes + connection_kept(connection);
 }
 
 static const struct output_limit *limit_of(const struct connection *connection) {
@@ -218,13 +218,12 @@ static void blocks_sent(struct connection *connection, size_t length) {
 }
 
 bool output_flush(struct connection *connection) {
-    struct worker *worker = connection->worker;
     size_t total = 0;
     while (connection->output) {
         struct iovec parts[LOOP_PARTS_MOST];
         size_t asked;
         int count = blocks_collect(connection, OUTPUT_SHARE - total, parts, &asked);
-        ssize_t sent = loop_send(worker->loop, &connection->stream, parts, count);
+        ssize_t sent = connection_transmit(connection, parts, count);
         if (sent < 0) {
             connection_close(connection, strerror((int)-sent));
             return false;
@@ -299,7 +298,7 @@ static int reply_transmit(struct connection *connection, const struct reply *rep
             asked += part.iov_len;
         }
         if (count == 0) return 0;
-        ssize_t sent = loop_send(connection->worker->loop, &connection->stream, parts, count);
+        ssize_t sent = connection_transmit(connection, parts, count);
         if (sent < 0) return (int)sent;
         sent_add(connection, (size_t)sent);
         progress_advance(reply, progress, (size_t)sent);

@@ -2,6 +2,7 @@
 #ifndef SERVER_CLIENT_CONNECTION_PARTS_H
 #define SERVER_CLIENT_CONNECTION_PARTS_H
 
+#include "server/worker/worker.h"
 #include "connection.h"
 
 /* Received and not yet run: beyond the first a client that can be run isn't read, below the second it is
@@ -44,6 +45,47 @@ void connection_parked(struct connection *connection);
 void connection_settle(struct connection *connection, bool has_requests);
 /* Sends what is owed, and then closes. expects_more: bytes of the client are under way. */
 void connection_closing_begin(struct connection *connection, bool expects_more);
+
+/* Bytes of requests have come; `data` as the loop's received() has it. */
+void connection_take(struct connection *connection, char *data, size_t length);
+/* The client has closed its side (0), or the connection is broken (-errno). */
+void connection_end(struct connection *connection, ssize_t status);
+
+/* ------------------------------------------------------------------ connection_tls.c */
+
+/* The worker can have connections by TLS. False without memory. */
+bool connection_tls_prepare(struct worker *worker);
+/* Records have come. */
+void connection_tls_receive(struct connection *connection, char *data, size_t length);
+/* The handshake isn't over: false if that has taken too long, and the connection is closed. */
+bool connection_tls_check(struct connection *connection);
+/* Nothing can be sent or received any more: says why, and closes it. */
+void connection_tls_break(struct connection *connection);
+
+/* What differs by TLS: as the loop's functions. */
+static inline ssize_t connection_transmit(struct connection *connection, const struct iovec *parts,
+                                          int count) {
+    struct tls_stream *tls = connection_tls(connection);
+    return tls ? tls_send(tls, parts, count)
+               : loop_send(connection->worker->loop, &connection->stream, parts, count);
+}
+static inline void connection_receive_into(struct connection *connection, char *space, size_t length) {
+    struct tls_stream *tls = connection_tls(connection);
+    if (tls)
+        tls_receive_into(tls, space, length);
+    else
+        loop_receive_into(connection->worker->loop, &connection->stream, space, length);
+}
+/* Bytes that were taken to be sent, and have no room in the socket: what the loop keeps, and TLS. */
+static inline size_t connection_kept(const struct connection *connection) {
+    const struct tls_stream *tls = connection_tls(connection);
+    return connection->stream.kept + (tls ? tls_kept(tls) : 0);
+}
+/* All that was taken is with the kernel; if not, sendable() will come. */
+static inline bool connection_is_flushed(struct connection *connection) {
+    const struct tls_stream *tls = connection_tls(connection);
+    return (!tls || tls_kept(tls) == 0) && loop_flush(connection->worker->loop, &connection->stream);
+}
 
 /* ------------------------------------------------------------------ connection_input.c */
 

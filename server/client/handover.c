@@ -14,7 +14,7 @@ struct handover {
     struct message message;
     struct connection *connection; /* NULL: new */
     int fd;
-    bool is_unix;
+    enum listen_kind kind;
 };
 
 bool handover_is_possible(const struct connection *connection) {
@@ -49,8 +49,9 @@ static bool has_left(struct connection *connection) {
 static bool arrive(struct connection *connection, struct worker *worker) {
     int fd = connection->stream.fd;
     connection->worker = worker;
+    bool is_prepared = !connection->stream.is_tls || connection_tls_prepare(worker);
     clients_add(connection);
-    if (loop_add(worker->loop, &connection->stream, fd)) return true;
+    if (is_prepared && loop_add(worker->loop, &connection->stream, fd)) return true;
     log_write(LOG_WARNING, "A client that was handed to worker %u is lost: %s", worker->number,
               strerror(errno));
     close(fd);
@@ -60,10 +61,10 @@ static bool arrive(struct connection *connection, struct worker *worker) {
     return false;
 }
 
-static void adopt(struct worker *worker, int fd, bool is_unix) {
+static void adopt(struct worker *worker, int fd, enum listen_kind kind) {
     if (worker->clients->is_stopping) {
         close(fd);
-    } else if (connection_open(worker, fd, is_unix)) {
+    } else if (connection_open(worker, fd, kind)) {
         return;
     }
     atomic_fetch_sub_explicit(&worker->clients->assigned, 1, memory_order_relaxed);
@@ -72,7 +73,7 @@ static void adopt(struct worker *worker, int fd, bool is_unix) {
 static void handover_handle(struct worker *worker, struct message *message) {
     struct handover *handover = (struct handover *)message;
     if (!handover->connection)
-        adopt(worker, handover->fd, handover->is_unix);
+        adopt(worker, handover->fd, handover->kind);
     else if (!arrive(handover->connection, worker))
         atomic_fetch_sub_explicit(&worker->clients->assigned, 1, memory_order_relaxed);
     else if (worker->clients->is_stopping)
@@ -80,15 +81,15 @@ static void handover_handle(struct worker *worker, struct message *message) {
     free(handover);
 }
 
-void handover_new(struct worker *worker, struct worker *home, int fd, bool is_unix) {
+void handover_new(struct worker *worker, struct worker *home, int fd, enum listen_kind kind) {
     struct handover *handover = home != worker ? malloc(sizeof *handover) : NULL;
     if (!handover) home = worker;
     atomic_fetch_add_explicit(&home->clients->assigned, 1, memory_order_relaxed);
     if (!handover) {
-        adopt(worker, fd, is_unix);
+        adopt(worker, fd, kind);
         return;
     }
-    *handover = (struct handover){.message.handle = handover_handle, .fd = fd, .is_unix = is_unix};
+    *handover = (struct handover){.message.handle = handover_handle, .fd = fd, .kind = kind};
     worker_send(home, &handover->message);
 }
 

@@ -5,13 +5,15 @@
 
 #include <stdbool.h>
 
+#include "server/net/listen.h"
+
 struct connection;
 struct message;
 struct worker;
 
 /* A new connection, which was accepted by `worker`: `home` gets it, or `worker` if there is no memory for a
  * message. Takes over the descriptor. On the thread of `worker`. */
-void handover_new(struct worker *worker, struct worker *home, int fd, bool is_unix);
+void handover_new(struct worker *worker, struct worker *home, int fd, enum listen_kind kind);
 /* From worker to worker, on the first one's thread and between turns. handover_begin stops the receiving;
  * handover_finish gives the connection away once nothing of it is under way here any more, and then it is no
  * longer ours; until it says so, handover_call_off keeps it. */

@@ -61,7 +61,7 @@ static uint64_t assigned_total(void) {
 
 static void refuse(struct worker *worker, int fd, const char *error) {
     /* A new socket takes a line; if not, there is nobody to tell. */
-    if (send(fd, error, strlen(error), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (*error && send(fd, error, strlen(error), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_write(LOG_DEBUG, "Can't tell a refused client");
     close(fd);
     counter_add(&worker->rejected_connections, 1);
@@ -95,7 +95,7 @@ void listeners_tick(struct worker *worker) {
 
 void listeners_accepted(void *context, struct stream *listener, int fd) {
     struct worker *worker = context;
-    bool is_unix = listener->is_unix;
+    enum listen_kind kind = listener->is_unix ? LISTEN_UNIX : listener->is_tls ? LISTEN_TLS : LISTEN_TCP;
     if (fd == -EINVAL) { /* it was shut down; a message on its way drops it, or says that it listens again */
         loop_set_listening(worker->loop, listener, false);
         return;
@@ -105,19 +105,16 @@ void listeners_accepted(void *context, struct stream *listener, int fd) {
         return;
     }
     if (assigned_total() >= (uint64_t)atomic_load_explicit(&config.maxclients, memory_order_relaxed)) {
-        refuse(worker, fd, "-ERR max number of clients reached\r\n");
+        refuse(worker, fd, kind == LISTEN_TLS ? "" : "-ERR max number of clients reached\r\n");
         return;
     }
-    if (!is_unix && listen_refuses(fd)) {
-        refuse(worker, fd,
-               "-DENIED Protected mode is on: without a password and a chosen address only local clients are "
-               "served. To be reached from "
-               "elsewhere, set 'requirepass', or 'bind' to the addresses to serve on, or, on a network you "
-               "trust, 'protected-mode no'.\r\n");
+    /* By TLS it can be told only when the handshake is over. */
+    if (kind == LISTEN_TCP && listen_refuses(fd)) {
+        refuse(worker, fd, LISTEN_DENIED);
         return;
     }
-    if (!is_unix) listen_tune(fd);
-    handover_new(worker, worker_with_fewest(worker), fd, is_unix);
+    if (kind != LISTEN_UNIX) listen_tune(fd);
+    handover_new(worker, worker_with_fewest(worker), fd, kind);
 }
 
 bool listeners_begin(struct worker *worker) {
@@ -162,7 +159,7 @@ static bool is_among(int fd, const int *fds, uint32_t count) {
     return false;
 }
 
-static void listener_add(struct worker *worker, int fd, bool is_unix) {
+static void listener_add(struct worker *worker, int fd, enum listen_kind kind) {
     uint32_t place = worker->clients->listener_count;
     for (uint32_t i = 0; i < worker->clients->listener_count; i++) {
         if (worker->clients->listeners[i].fd == fd) {
@@ -173,7 +170,8 @@ static void listener_add(struct worker *worker, int fd, bool is_unix) {
         if (worker->clients->listeners[i].is_closed) place = i;
     }
     struct stream *listener = &worker->clients->listeners[place];
-    listener->is_unix = is_unix;
+    listener->is_unix = kind == LISTEN_UNIX;
+    listener->is_tls = kind == LISTEN_TLS;
     if (!loop_listen(worker->loop, listener, fd)) {
         log_write(LOG_WARNING, "Worker %u can't listen: %s", worker->number, strerror(errno));
         listener->is_closed = true;
@@ -193,7 +191,7 @@ static void relisten_handle(struct worker *worker, struct message *message) {
             loop_unlisten(worker->loop, listener);
     }
     for (uint32_t i = 0; i < relisten->listening.count && !worker->clients->is_stopping; i++)
-        listener_add(worker, relisten->listening.sockets[i], relisten->listening.is_unix[i]);
+        listener_add(worker, relisten->listening.sockets[i], relisten->listening.kinds[i]);
     relisten_heard(relisten);
 }
 

@@ -78,8 +78,9 @@ static bool on_create(struct worker *worker, const void *context) {
     }
     clients->listener_count = listening->count;
     for (uint32_t i = 0; i < listening->count; i++)
-        clients->listeners[i] =
-            (struct stream){.fd = listening->sockets[i], .is_unix = listening->is_unix[i]};
+        clients->listeners[i] = (struct stream){.fd = listening->sockets[i],
+                                                .is_unix = listening->kinds[i] == LISTEN_UNIX,
+                                                .is_tls = listening->kinds[i] == LISTEN_TLS};
     return true;
 }
 
@@ -116,6 +117,7 @@ static void on_free(struct worker *worker) {
     connection_ids_free(&clients->ids);
     free(clients->arguments); /* few: the allocator's */
     balance_free(worker);
+    tls_side_free(clients->tls);
     free(clients->origins);
     free(clients);
 }

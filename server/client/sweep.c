@@ -52,8 +52,8 @@ static void sweep(struct worker *worker) {
 
 bool sweep_needs_ticks(const struct worker *worker) {
     return worker->clients->listen_again || worker->clients->lingering.first ||
-           worker->clients->over_soft_limit || worker->clients->is_stopping ||
-           counter_read(&worker->output_bytes) > 0 ||
+           worker->clients->shaking_count || worker->clients->over_soft_limit ||
+           worker->clients->is_stopping || counter_read(&worker->output_bytes) > 0 ||
            (worker->clients->connections && atomic_load_explicit(&config.timeout, memory_order_relaxed) > 0);
 }
 

@@ -106,6 +106,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     dispatch_enter(worker);
     worker->clients->is_inside = true;
     loop_deliver(worker->loop);
+    if (worker->clients->tls) connections_shake(worker);
     run_ready(worker, ready);
     dispatch_leave(worker);
     worker->clients->is_inside = false;
@@ -118,7 +119,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     balance_turn(worker);
     free_closed(worker);
     atomic_store_explicit(&worker->clients->turning_since, 0, memory_order_relaxed);
-    if (worker->clients->ready.first || worker->clients->flush) return 0;
+    if (worker->clients->ready.first || worker->clients->flush || worker->clients->shaking.first) return 0;
     if (sweep_needs_ticks(worker) && (next < 0 || next > SWEEP_TICK_MS)) next = SWEEP_TICK_MS;
     int patience = balance_patience(worker);
     return patience >= 0 && (next < 0 || next > patience) ? patience : next;

@@ -18,6 +18,7 @@
 
 /* In the order of their names in options.c. */
 enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOCAL };
+enum tls_auth_mode { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
 enum supervised_mode { SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO, SUPERVISED_NO };
 enum maxmemory_policy {
     POLICY_VOLATILE_LRU,
@@ -94,6 +95,8 @@ void config_pidfile_remove(void);
 
 /* Copies any option's value as CONFIG GET shows it ("" if unset) and returns its length; cut to size - 1. */
 size_t config_text(const char *name, char *out, size_t size);
+/* The same from within an `apply` of config_on_set, which has the lock of all texts. */
+size_t config_text_in_apply(const char *name, char *out, size_t size);
 /* Constant-time comparison with requirepass. True also if none is set. */
 bool config_password_is(const char *password, size_t length);
 bool config_has_password(void);
@@ -116,7 +119,9 @@ bool config_each_rename(bool (*rename)(const char *from, const char *to));
 
 /* From now on CONFIG SET takes the option over only if `apply` does, which is called with the new value when
  * all options of the request have theirs, and again with the old one if another of them then refuses. It
- * holds the lock of all texts, so it calls neither config_text nor config_on_change. Before other threads. */
+ * holds the lock of all texts, so it calls config_text_in_apply, and neither config_text nor
+ * config_on_change. Of several for one option each has to take it over, in the order in which they came; none
+ * of them is called again if one behind it refuses. Before other threads. */
 void config_on_set(const char *name, bool (*apply)(const char *value), const char *refusal);
 
 /* `apply` is called after the option took a new value at run time, on the thread that set it and outside

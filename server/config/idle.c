@@ -1,8 +1,8 @@
 /* Options of Redis that have nothing to act on here: each a row with the reason why.
  *
  * A configuration made for Redis starts, CONFIG GET and REWRITE keep what it says, and the log tells what has
- * no effect and why. What would break a promise if it were merely kept (encryption, access control, being a
- * replica) is refused by its `check`. A row whose option comes to life moves to rows.h. */
+ * no effect and why. What would break a promise if it were merely kept (access control, being a replica) is
+ * refused by its `check`. A row whose option comes to life moves to rows.h. */
 #include "idle.h"
 
 #include <ctype.h>
@@ -22,12 +22,6 @@ static bool check_cluster(char *value, char *why) {
 static bool check_aclfile(char *value, char *why) {
     return !*value || refuse(why, "Latchkey has no users, so what the file forbids would be "
                                   "allowed. Protect it with 'requirepass'");
-}
-
-static bool check_tls_port(char *value, char *why) {
-    return strcmp(value, "0") == 0 ||
-           refuse(why, "Latchkey doesn't encrypt, and so opens no port for TLS. Use 0, and put a "
-                       "proxy such as stunnel before it");
 }
 
 static bool check_min_replicas(char *value, char *why) {
@@ -145,7 +139,6 @@ static const char *const sanitize_names[] = {"no", "yes", "clients", NULL};
 static const char *const endpoint_names[] = {"ip", "hostname", "unknown-endpoint", NULL};
 static const char *const propagation_names[] = {"ignore", "panic", "panic-on-replicas", NULL};
 static const char *const diskless_names[] = {"disabled", "on-empty-db", "swapdb", NULL};
-static const char *const tls_auth_names[] = {"no", "yes", "optional", NULL};
 static const char *const module_command_names[] = {"no", "yes", "local", NULL};
 
 #define IDLE_INTEGER(text, old, initial_text, low, high, reason)                                             \
@@ -169,7 +162,6 @@ static const char *const module_command_names[] = {"no", "yes", "local", NULL};
 #define NO_DISK "all is kept in memory only, and nothing is written to disk or read from it"
 #define NO_REPLICATION "there is no replication"
 #define NO_CLUSTER "there is no cluster mode"
-#define NO_TLS "connections are not encrypted"
 #define NO_USERS "there are no users besides the one whose password is requirepass"
 #define NO_SCRIPTS "there are no scripts, functions or modules"
 #define NO_DEFRAGMENTATION "values are not moved to defragment memory"
@@ -264,27 +256,12 @@ const struct option idle_options[] = {
     {IDLE_INTEGER("cluster-announce-tls-port", NULL, "0", 0, 65535, NO_CLUSTER)},
     {IDLE_INTEGER("cluster-announce-bus-port", NULL, "0", 0, 65535, NO_CLUSTER)},
     {IDLE_CHOICE("cluster-preferred-endpoint-type", "ip", endpoint_names, NO_CLUSTER)},
-    /* Encryption: */
-    {IDLE_INTEGER("tls-port", NULL, "0", 0, 65535, NO_TLS), .check = check_tls_port},
-    {IDLE_TEXT("tls-cert-file", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-key-file", NULL, "", NO_TLS)},
-    {IDLE_SECRET("tls-key-file-pass", NO_TLS)},
-    {IDLE_TEXT("tls-client-cert-file", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-client-key-file", NULL, "", NO_TLS)},
-    {IDLE_SECRET("tls-client-key-file-pass", NO_TLS)},
-    {IDLE_TEXT("tls-dh-params-file", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-ca-cert-file", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-ca-cert-dir", NULL, "", NO_TLS)},
-    {IDLE_CHOICE("tls-auth-clients", "yes", tls_auth_names, NO_TLS)},
-    {IDLE_BOOLEAN("tls-replication", NULL, "no", NO_TLS)},
-    {IDLE_BOOLEAN("tls-cluster", NULL, "no", NO_TLS)},
-    {IDLE_TEXT("tls-protocols", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-ciphers", NULL, "", NO_TLS)},
-    {IDLE_TEXT("tls-ciphersuites", NULL, "", NO_TLS)},
-    {IDLE_BOOLEAN("tls-prefer-server-ciphers", NULL, "no", NO_TLS)},
-    {IDLE_BOOLEAN("tls-session-caching", NULL, "yes", NO_TLS)},
-    {IDLE_INTEGER("tls-session-cache-size", NULL, "20480", 0, INT_MAX, NO_TLS)},
-    {IDLE_INTEGER("tls-session-cache-timeout", NULL, "300", 0, INT_MAX, NO_TLS)},
+    /* Encryption of what this server would connect to: */
+    {IDLE_TEXT("tls-client-cert-file", NULL, "", NO_REPLICATION)},
+    {IDLE_TEXT("tls-client-key-file", NULL, "", NO_REPLICATION)},
+    {IDLE_SECRET("tls-client-key-file-pass", NO_REPLICATION)},
+    {IDLE_BOOLEAN("tls-replication", NULL, "no", NO_REPLICATION)},
+    {IDLE_BOOLEAN("tls-cluster", NULL, "no", NO_CLUSTER)},
     /* Users, scripts, notifications: */
     {IDLE_TEXT("aclfile", NULL, "", NO_USERS), IMMUTABLE, .check = check_aclfile},
     {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},

@@ -289,6 +289,7 @@ static bool start_maxclients(const char *value, char *why) {
 static const char *const supervised_names[] = {"upstart", "systemd", "auto", "no", NULL};
 static const char *const loglevel_names[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
 static const char *const permission_names[] = {"no", "yes", "local", NULL};
+static const char *const tls_auth_names[] = {"no", "yes", "optional", NULL};
 static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const policy_names[] = {
     "volatile-lru", "volatile-lfu",   "volatile-random", "volatile-ttl", "allkeys-lru",

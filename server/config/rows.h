@@ -39,6 +39,23 @@ INTEGER("shutdown-timeout", shutdown_timeout, "10", 0, INT_MAX) /* seconds */
 /* Milliseconds; 0: no end. */
 INTEGER("busy-reply-threshold", busy_reply_threshold, "5000", 0, INT64_MAX, .alias = "lua-time-limit")
 
+/* Encryption (server/net/tls.h): what connects to tls-port. */
+INTEGER("tls-port", tls_port, "0", 0, 65535, .help = "port for connections by TLS; 0 listens on none")
+TEXT("tls-cert-file", "")
+TEXT("tls-key-file", "")
+BYTES("tls-key-file-pass", "")
+TEXT("tls-ca-cert-file", "")
+TEXT("tls-ca-cert-dir", "")
+CHOICE("tls-auth-clients", tls_auth_clients, "yes", tls_auth_names)
+TEXT("tls-protocols", "")
+TEXT("tls-ciphers", "")
+TEXT("tls-ciphersuites", "")
+BOOLEAN("tls-prefer-server-ciphers", tls_prefer_server_ciphers, "no")
+BOOLEAN("tls-session-caching", tls_session_caching, "yes")
+INTEGER("tls-session-cache-size", tls_session_cache_size, "20480", 0, INT_MAX)
+INTEGER("tls-session-cache-timeout", tls_session_cache_timeout, "300", 0, INT_MAX) /* seconds */
+TEXT("tls-dh-params-file", "")
+
 /* Access */
 BYTES("requirepass", "", .apply = apply_requirepass, .help = "password that clients have to give")
 BOOLEAN("protected-mode", protected_mode, "yes", .help = "without password, serve this machine only")

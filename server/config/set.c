@@ -10,12 +10,15 @@
 #include "values.h"
 
 #define MOST_LISTENERS 32
+#define MOST_TAKERS 32
 
 /* What others than this room have to do for an option to be set at run time; written at the start only. */
 static struct {
+    int option;
     bool (*apply)(const char *value);
     const char *refusal;
-} takers[MOST_OPTIONS];
+} takers[MOST_TAKERS];
+static int taker_count;
 
 static struct {
     int option;
@@ -25,10 +28,11 @@ static int listener_count;
 
 void config_on_set(const char *name, bool (*apply)(const char *value), const char *refusal) {
     int index = option_find(name, strlen(name));
-    assert(index >= 0 && "an option of the table");
-    if (index < 0) return;
-    takers[index].apply = apply;
-    takers[index].refusal = refusal;
+    assert(index >= 0 && taker_count < MOST_TAKERS);
+    if (index < 0 || taker_count == MOST_TAKERS) return;
+    takers[taker_count].option = index;
+    takers[taker_count].apply = apply;
+    takers[taker_count++].refusal = refusal;
 }
 
 void config_on_change(const char *name, void (*apply)(void)) {
@@ -131,8 +135,10 @@ static void values_exchange(char **fresh, const int *indexes, int count) REQUIRE
 static bool option_apply(int index, char *why) REQUIRES(values_mutex) {
     const struct option *option = option_at(index);
     if (option->apply && !option->apply(values[index], why)) return false;
-    return !takers[index].apply || takers[index].apply(values[index]) ||
-           refuse(why, "%s", takers[index].refusal);
+    for (int i = 0; i < taker_count; i++)
+        if (takers[i].option == index && !takers[i].apply(values[index]))
+            return refuse(why, "%s", takers[i].refusal);
+    return true;
 }
 
 /* Takes the new texts over and applies them in order. If one refuses, all is put back as it was,

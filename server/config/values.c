@@ -81,6 +81,14 @@ size_t value_text(int index, char *out, size_t size) {
     return length;
 }
 
+/* Whoever applies an option has been called with the lock. */
+size_t config_text_in_apply(const char *name, char *out, size_t size) NO_THREAD_SAFETY_ANALYSIS {
+    int index = option_find(name, strlen(name));
+    assert(index >= 0 && size > 0 && "an option of the table");
+    *out = '\0';
+    return index >= 0 && values[index] ? value_show(index, out, size) : 0;
+}
+
 size_t config_text(const char *name, char *out, size_t size) {
     int index = option_find(name, strlen(name));
     assert(index >= 0 && "an option of the table");

@@ -78,7 +78,7 @@ enum trial {
 
 /* One word of `bind`. */
 static bool address_listen(struct listening *listening, const char *word, const char *port,
-                           enum trial trial) {
+                           enum listen_kind kind, enum trial trial) {
     bool is_optional = word[0] == '-';
     const char *name = word + is_optional;
     struct addrinfo *found = NULL;
@@ -98,13 +98,15 @@ static bool address_listen(struct listening *listening, const char *word, const 
         int fd = socket_listen(address);
         if (fd >= 0) {
             snprintf(listening->names[listening->count], LISTEN_NAME, "%s %s", name, port);
+            listening->kinds[listening->count] = kind;
             listening->sockets[listening->count++] = fd;
         } else if (!(is_optional && is_missing(errno))) {
             if (trial != TRIAL_FIRST)
-                log_write(LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port, strerror(errno),
-                          errno == EADDRINUSE
-                              ? " Another server has the port: stop it, or choose another 'port'."
-                              : "");
+                log_write(
+                    LOG_WARNING, "Can't listen on '%s', port %s: %s.%s", name, port, strerror(errno),
+                    errno == EADDRINUSE
+                        ? " Another server has the port: stop it, or choose another 'port' or 'tls-port'."
+                        : "");
             is_done = false;
         }
     }
@@ -112,14 +114,14 @@ static bool address_listen(struct listening *listening, const char *word, const 
     return is_done;
 }
 
-static bool tcp_open(struct listening *listening) {
+static bool tcp_open(struct listening *listening, int number, enum listen_kind kind) {
     char port[16], words[LISTEN_WORDS];
-    snprintf(port, sizeof port, "%d", (int)atomic_load_explicit(&config.port, memory_order_relaxed));
-    if (strcmp(port, "0") == 0) return true;
+    snprintf(port, sizeof port, "%d", number);
+    if (number == 0) return true;
     config_text("bind", words, sizeof words);
     char *rest = words;
     for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(rest, " ", &rest)) {
-        if (!address_listen(listening, word, port, TRIAL_START)) return false;
+        if (!address_listen(listening, word, port, kind, TRIAL_START)) return false;
     }
     return true;
 }
@@ -147,7 +149,7 @@ static bool unix_open(struct listening *listening) {
         if (fd >= 0) close(fd);
         return false;
     }
-    listening->is_unix[listening->count] = true;
+    listening->kinds[listening->count] = LISTEN_UNIX;
     listening->sockets[listening->count++] = fd;
     memcpy(listening->unix_path, path, length + 1);
     return true;
@@ -169,15 +171,25 @@ static void backlog_check(void) {
     fclose(file);
 }
 
+struct listen_ports listen_ports(void) {
+    return (struct listen_ports){
+        .tcp = (int)atomic_load_explicit(&config.port, memory_order_relaxed),
+        .tls = (int)atomic_load_explicit(&config.tls_port, memory_order_relaxed),
+    };
+}
+
 bool listen_open(struct listening *listening) {
     *listening = (struct listening){.count = 0};
-    if (!tcp_open(listening) || !unix_open(listening)) {
+    struct listen_ports ports = listen_ports();
+    if (!tcp_open(listening, ports.tcp, LISTEN_TCP) || !tcp_open(listening, ports.tls, LISTEN_TLS) ||
+        !unix_open(listening)) {
         listen_close(listening);
         return false;
     }
     if (listening->count == 0) {
         log_write(LOG_WARNING,
-                  "Configured to not listen anywhere, exiting. Give a 'port' and 'bind', or a 'unixsocket'.");
+                  "Configured to not listen anywhere, exiting. Give a 'port' or 'tls-port' and 'bind', or a "
+                  "'unixsocket'.");
         return false;
     }
     backlog_check();
@@ -191,19 +203,23 @@ static bool has_socket(const struct listening *listening, int fd) {
 }
 
 static void copy_socket(struct listening *to, const struct listening *from, uint32_t i) {
-    to->is_unix[to->count] = from->is_unix[i];
+    to->kinds[to->count] = from->kinds[i];
     memcpy(to->names[to->count], from->names[i], LISTEN_NAME);
     to->sockets[to->count++] = from->sockets[i];
 }
 
-/* The sockets that `words` and `port` ask for: those of *old that have the same name, and new ones. */
-static bool listen_anew(struct listening *fresh, const struct listening *old, const char *words, int port,
-                        enum trial trial) {
+static void copy_unix(struct listening *to, const struct listening *from) {
+    *to = (struct listening){.count = 0};
+    memcpy(to->unix_path, from->unix_path, sizeof to->unix_path);
+    for (uint32_t i = 0; i < from->count; i++)
+        if (from->kinds[i] == LISTEN_UNIX) copy_socket(to, from, i);
+}
+
+/* The sockets that `words` and one of the ports ask for: those of *old that have the same name, and new
+ * ones. */
+static bool port_anew(struct listening *fresh, const struct listening *old, const char *words, int port,
+                      enum listen_kind kind, enum trial trial) {
     char copy[LISTEN_WORDS], port_text[16], name[LISTEN_NAME];
-    *fresh = (struct listening){.count = 0};
-    memcpy(fresh->unix_path, old->unix_path, sizeof fresh->unix_path);
-    for (uint32_t i = 0; i < old->count; i++)
-        if (old->is_unix[i]) copy_socket(fresh, old, i);
     if (port == 0) return true;
     snprintf(copy, sizeof copy, "%s", words);
     snprintf(port_text, sizeof port_text, "%d", port);
@@ -212,14 +228,24 @@ static bool listen_anew(struct listening *fresh, const struct listening *old, co
         snprintf(name, sizeof name, "%s %s", word + (*word == '-'), port_text);
         uint32_t before = fresh->count;
         for (uint32_t i = 0; i < old->count && fresh->count < LISTEN_MOST; i++)
-            if (!old->is_unix[i] && strcmp(old->names[i], name) == 0 && !has_socket(fresh, old->sockets[i]))
+            if (old->kinds[i] == kind && strcmp(old->names[i], name) == 0 &&
+                !has_socket(fresh, old->sockets[i]))
                 copy_socket(fresh, old, i);
-        if (fresh->count > before || address_listen(fresh, word, port_text, trial)) continue;
-        for (uint32_t i = 0; i < fresh->count; i++)
-            if (!has_socket(old, fresh->sockets[i])) close(fresh->sockets[i]);
-        return false;
+        if (fresh->count == before && !address_listen(fresh, word, port_text, kind, trial)) return false;
     }
     return true;
+}
+
+/* And both of them, with the unix socket. */
+static bool listen_anew(struct listening *fresh, const struct listening *old, const char *words,
+                        struct listen_ports ports, enum trial trial) {
+    copy_unix(fresh, old);
+    if (port_anew(fresh, old, words, ports.tcp, LISTEN_TCP, trial) &&
+        port_anew(fresh, old, words, ports.tls, LISTEN_TLS, trial))
+        return true;
+    for (uint32_t i = 0; i < fresh->count; i++)
+        if (!has_socket(old, fresh->sockets[i])) close(fresh->sockets[i]);
+    return false;
 }
 
 /* The sockets of *old that are not among those of *fresh. */
@@ -231,22 +257,19 @@ static uint32_t sockets_without(const struct listening *old, const struct listen
     return count;
 }
 
-bool listen_change(struct listening *listening, const char *words, int port, int dropped[LISTEN_MOST],
-                   uint32_t *dropped_count) {
+bool listen_change(struct listening *listening, const char *words, struct listen_ports ports,
+                   int dropped[LISTEN_MOST], uint32_t *dropped_count) {
     static struct listening fresh; /* one call at a time, and large */
-    bool is_done = listen_anew(&fresh, listening, words, port, TRIAL_FIRST);
+    bool is_done = listen_anew(&fresh, listening, words, ports, TRIAL_FIRST);
     if (!is_done) {
         /* An address may be taken by a wider or narrower one of our own. */
         for (uint32_t i = 0; i < listening->count; i++)
-            if (!listening->is_unix[i]) shutdown(listening->sockets[i], SHUT_RDWR);
+            if (listening->kinds[i] != LISTEN_UNIX) shutdown(listening->sockets[i], SHUT_RDWR);
         static struct listening nothing;
-        nothing = (struct listening){.count = 0};
-        for (uint32_t i = 0; i < listening->count; i++)
-            if (listening->is_unix[i]) copy_socket(&nothing, listening, i);
-        memcpy(nothing.unix_path, listening->unix_path, sizeof nothing.unix_path);
-        is_done = listen_anew(&fresh, &nothing, words, port, TRIAL_LAST);
+        copy_unix(&nothing, listening);
+        is_done = listen_anew(&fresh, &nothing, words, ports, TRIAL_LAST);
         for (uint32_t i = 0; i < listening->count && !is_done; i++)
-            if (!listening->is_unix[i] && listen(listening->sockets[i], backlog()) != 0)
+            if (listening->kinds[i] != LISTEN_UNIX && listen(listening->sockets[i], backlog()) != 0)
                 log_write(LOG_WARNING, "Can't listen on '%s' again: %s", listening->names[i],
                           strerror(errno));
         if (!is_done) return false;

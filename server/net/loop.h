@@ -33,8 +33,10 @@ struct stream {
     bool is_closed : 1;    /* loop_close was called; no handler is called any more */
     bool is_detached : 1;  /* the kernel isn't asked about it at all, until it receives or sends again */
     bool is_bulky : 1;     /* loop_expect_bulk was called, and what it says still holds */
-    bool is_unix : 1;      /* a unix socket: the owner's to set and to know */
-    char *space;           /* if not NULL, the next bytes go here */
+    /* The owner's to set and to know: a unix socket; what is sent and received are records of TLS. */
+    bool is_unix : 1;
+    bool is_tls : 1;
+    char *space; /* if not NULL, the next bytes go here */
     size_t space_length;
 };
 _Static_assert(sizeof(struct stream) <= 32, "each connection has one, and most are idle");

@@ -79,7 +79,7 @@ static void stream_apply(struct epoll_loop *self, struct stream *stream) {
 /* Level-triggered and exclusive: the kernel wakes one or a few of the loops that listen on the socket, not
  * all. */
 static bool epoll_listen(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix};
+    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
     if (!stream_ask(epoll_of(loop), stream, EPOLL_CTL_ADD, EPOLLIN | EPOLLEXCLUSIVE)) return false;
     stream->is_listening = true;
     return true;
@@ -94,7 +94,7 @@ static void epoll_set_listening(struct loop *loop, struct stream *stream, bool i
 }
 
 static bool epoll_add(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix};
+    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
     if (!stream_ask(epoll_of(loop), stream, EPOLL_CTL_ADD, EPOLLIN)) return false;
     stream->is_receiving = true;
     return true;

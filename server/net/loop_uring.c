@@ -172,7 +172,7 @@ void uring_buffers_grow(struct uring_loop *self) {
 /* ------------------------------------------------------------------ streams */
 
 static bool uring_listen(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix};
+    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
     if (!slot_take(uring_of(loop), stream, true)) return false;
     stream->is_listening = true;
     return true;
@@ -185,7 +185,7 @@ static void uring_set_listening(struct loop *loop, struct stream *stream, bool i
 }
 
 static bool uring_add(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix};
+    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
     if (!slot_take(uring_of(loop), stream, false)) return false;
     stream->is_receiving = true;
     return true;

@@ -59,7 +59,8 @@ struct worker {
         blocked /* of these, for a key or the end of a pause */, input_bytes /* held in input buffers */,
         wait_bytes /* in what waits for keys or long threads */,
         ended_bytes /* in what did, and is still to be freed */,
-        name_bytes /* of what clients call themselves */, output_bytes /* owed */;
+        name_bytes /* of what clients call themselves */, output_bytes /* owed */,
+        tls_bytes /* of what encrypts: OpenSSL's, and records that wait for their socket */;
     struct recent recent_input, recent_output; /* of one client */
 };
 

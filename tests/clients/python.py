@@ -1,10 +1,11 @@
-"""python3-redis, unmodified, doing a service's work: python.py PORT UNIXSOCKET"""
+"""python3-redis, unmodified, doing a service's work: python.py PORT UNIXSOCKET [CA]; by TLS with whom that file certifies"""
 import sys
 import threading
 
 import redis
 
 port = int(sys.argv[1])
+tls = {"ssl": True, "ssl_ca_certs": sys.argv[3]} if len(sys.argv) > 3 else {}
 passed = failed = 0
 
 
@@ -17,13 +18,13 @@ def check(name, condition):
     print(("ok - " if condition else "not ok - ") + "python: " + name)
 
 
-client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+client = redis.Redis(host="127.0.0.1", port=port, **tls, decode_responses=True)
 client.flushall()
 check("ping", client.ping())
 check("set and get", client.set("k", "v") and client.get("k") == "v")
 check("set with options", client.set("k", "w", nx=True) is None and client.set("k", "w", xx=True, ex=100))
 check("ttl", 0 < client.ttl("k") <= 100)
-check("binary values", client.set("b", b"\x00\xff\r\n") and redis.Redis(port=port).get("b") == b"\x00\xff\r\n")
+check("binary values", client.set("b", b"\x00\xff\r\n") and redis.Redis(port=port, **tls).get("b") == b"\x00\xff\r\n")
 check("mset and mget", client.mset({"a": 1, "c": 3}) and client.mget("a", "x", "c") == ["1", None, "3"])
 check("incr", client.incr("n", 5) == 5 and client.incrbyfloat("f", 0.5) == 0.5)
 with client.pipeline(transaction=False) as pipe:
@@ -32,7 +33,7 @@ with client.pipeline(transaction=False) as pipe:
     answers = pipe.execute()
 check("pipeline of 2000", answers[1::2] == [str(i) for i in range(1000)])
 # Written to the last byte before the first answer is read.
-for name, by in (("TCP", redis.Redis(port=port)), ("a unix socket", redis.Redis(unix_socket_path=sys.argv[2]))):
+for name, by in (("TCP", redis.Redis(port=port, **tls)), ("a unix socket", redis.Redis(unix_socket_path=sys.argv[2]))):
     value = b"v" * 1024
     with by.pipeline(transaction=False) as pipe:
         for i in range(10000):
@@ -52,11 +53,11 @@ check("config", client.config_get("maxclients")["maxclients"].isdigit())
 check("client name", client.client_setname("worker-1") and client.client_getname() == "worker-1")
 check("client list", any(entry["name"] == "worker-1" for entry in client.client_list()))
 check("bits", client.setbit("bits", 7, 1) == 0 and client.bitcount("bits") == 1 and client.getbit("bits", 7) == 1)
-check("databases", redis.Redis(port=port, db=3).set("only-there", 1) and client.get("only-there") is None)
+check("databases", redis.Redis(port=port, **tls, db=3).set("only-there", 1) and client.get("only-there") is None)
 check("object encoding", client.object("encoding", "a") == "int")
 
 # A cut connection is made anew by the client itself.
-other = redis.Redis(host="127.0.0.1", port=port, retry_on_error=[redis.ConnectionError], decode_responses=True)
+other = redis.Redis(host="127.0.0.1", port=port, **tls, retry_on_error=[redis.ConnectionError], decode_responses=True)
 victim = other.client_id()
 client.client_kill_filter(_id=victim)
 check("reconnects after it was killed", other.get("k") == "w" and other.client_id() != victim)
@@ -65,7 +66,7 @@ counts = []
 
 
 def count():
-    own = redis.Redis(host="127.0.0.1", port=port)
+    own = redis.Redis(host="127.0.0.1", port=port, **tls)
     for _ in range(500):
         own.incr("shared")
     counts.append(1)
@@ -135,7 +136,7 @@ def note(message):
         all_heard.set()
 
 
-raw = redis.Redis(host="127.0.0.1", port=port)
+raw = redis.Redis(host="127.0.0.1", port=port, **tls)
 listeners = []
 for i in range(8):
     subscriber = raw.pubsub()

@@ -353,7 +353,8 @@ static void options_made_for_redis_start(void **state) {
          "maxmemory-samples",
          "5",
          "maxmemory-samples has no effect here: eviction takes"},
-        {{"--tls-port", "0"}, "tls-port", "0", "tls-port has no effect here: connections are not encrypted"},
+        {{"--tls-replication", "yes"}, "tls-replication", "yes", "tls-replication has no effect here: there is"},
+        {{"--tls-port", "0"}, "tls-port", "0", "Ready"},
         {{"--maxmemory 700mb"}, "maxmemory", "734003200", "Ready"},
         {{"--"}, "save", "", "Ready"},
     };
@@ -475,7 +476,7 @@ static void a_mistake_in_the_file_is_shown_with_its_file_and_line(void **state) 
         {"requirepass \"a\n", 1, "requirepass \"a", "Unbalanced quotes"},
         {"include nowhere.conf\n", 1, "include nowhere.conf", "there is no such file"},
         {"save 60\n", 1, "save 60", "Invalid save parameters"},
-        {"tls-port 7\n", 1, "tls-port 7", "doesn't encrypt"},
+        {"tls-port x\n", 1, "tls-port x", "argument couldn't be parsed into an integer"},
         {"maxmemory 120%\n", 1, "maxmemory 120%", "argument must be a memory value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

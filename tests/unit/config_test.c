@@ -212,7 +212,7 @@ static void mistakes_name_file_line_and_what_would_be_right(void **state) {
         {"maxmemory 0%\n", "line 1", "argument must be a memory value"},
         {"maxmemory 101%\n", "line 1", "argument must be a memory value"},
         {"save 900\n", "line 1", "Invalid save parameters"},
-        {"tls-port 6380\n", "line 1", "put a proxy such as stunnel before it"},
+        {"tls-port 65536\n", "line 1", "argument must be between 0 and 65535 inclusive"},
         {"cluster-enabled yes\n", "line 1", "no node of a cluster"},
         {"replicaof 127.0.0.1 6379\n", "line 1", "nobody's replica"},
         {"min-replicas-to-write 1\n", "line 1", "has no replicas"},

@@ -61,7 +61,7 @@ static void arrive(struct worker *worker, struct message *message) {
     struct arrival *arrival = (struct arrival *)message;
     char data[LOOP_HEADROOM + 256];
     atomic_fetch_add(&worker->clients->assigned, 1);
-    struct connection *connection = connection_open(worker, arrival->fd, true);
+    struct connection *connection = connection_open(worker, arrival->fd, LISTEN_UNIX);
     strcpy(data + LOOP_HEADROOM, arrival->input);
     if (*arrival->input != '\0')
         connection_receive(connection, data + LOOP_HEADROOM, (ssize_t)strlen(arrival->input));

@@ -63,20 +63,20 @@ static void zero_lines(struct info *info, const char *const *names) {
 }
 #define ZERO_LINES(info, ...) zero_lines(info, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Redis 7.2's lines: one for TCP with all of its addresses, and one for the unix socket. */
+/* Redis 7.2's lines: for TCP with all of its addresses, for the unix socket, and for TLS. */
 static void listener_lines(struct info *info) {
-    char words[4096], text[4096];
-    int count = 0;
+    char words[4096], text[4096], path[4096];
     size_t length = 0;
     config_text("bind", words, sizeof words);
     char *rest = words;
     for (char *word = strtok_r(rest, " ", &rest); word != NULL && length < sizeof text;
          word = strtok_r(rest, " ", &rest))
         length += (size_t)snprintf(text + length, sizeof text - length, ",bind=%s", word);
-    long long port = (long long)atomic_load(&config.port);
-    if (port != 0 && length > 0) line(info, "listener%d:name=tcp%.400s,port=%lld", count++, text, port);
-    if (config_text("unixsocket", text, sizeof text) > 0)
-        line(info, "listener%d:name=unix,bind=%.400s", count, text);
+    long long port = (long long)atomic_load(&config.port),
+              tls_port = (long long)atomic_load(&config.tls_port);
+    if (port != 0 && length > 0) line(info, "listener0:name=tcp%.400s,port=%lld", text, port);
+    if (config_text("unixsocket", path, sizeof path) > 0) line(info, "listener1:name=unix,bind=%.400s", path);
+    if (tls_port != 0 && length > 0) line(info, "listener2:name=tls%.400s,port=%lld", text, tls_port);
 }
 
 static void server_section(struct info *info) {
@@ -98,7 +98,8 @@ static void server_section(struct info *info) {
     line(info, "process_id:%d", (int)getpid());
     line(info, "process_supervised:no");
     line(info, "run_id:%s", process_run_id());
-    line(info, "tcp_port:%lld", (long long)atomic_load(&config.port));
+    long long port = (long long)atomic_load(&config.port);
+    line(info, "tcp_port:%lld", port != 0 ? port : (long long)atomic_load(&config.tls_port));
     line(info, "server_time_usec:%lld", (long long)clock_wall_us());
     line(info, "uptime_in_seconds:%lld", (long long)uptime);
     line(info, "uptime_in_days:%lld", (long long)(uptime / 86400));
@@ -115,14 +116,15 @@ static void server_section(struct info *info) {
 }
 
 static void clients_section(struct info *info) {
-    uint64_t input = 0, output = 0, waiting = 0, names = 0, parked = 0, blocked = 0, largest_input = 0,
-             largest_output = 0;
+    uint64_t input = 0, output = 0, waiting = 0, names = 0, tls = 0, parked = 0, blocked = 0,
+             largest_input = 0, largest_output = 0;
     int64_t now = clock_monotonic_ms();
     for (uint32_t i = 0; i < worker_count(); i++) {
         input += counter_read(&worker_at(i)->input_bytes);
         output += counter_read(&worker_at(i)->output_bytes) + loop_kept(worker_at(i)->loop);
         waiting += counter_read(&worker_at(i)->wait_bytes) + counter_read(&worker_at(i)->ended_bytes);
         names += counter_read(&worker_at(i)->name_bytes);
+        tls += counter_read(&worker_at(i)->tls_bytes);
         parked += counter_read(&worker_at(i)->parked);
         blocked += counter_read(&worker_at(i)->blocked);
         uint64_t one_input = recent_largest(&worker_at(i)->recent_input, now),
@@ -139,6 +141,7 @@ static void clients_section(struct info *info) {
     line(info, "client_output_bytes:%llu", (unsigned long long)output);
     line(info, "client_wait_bytes:%llu", (unsigned long long)waiting);
     line(info, "client_name_bytes:%llu", (unsigned long long)names);
+    line(info, "client_tls_bytes:%llu", (unsigned long long)tls);
     line(info, "blocked_clients:%llu", (unsigned long long)blocked);
     line(info, "parked_clients:%llu", (unsigned long long)parked);
     line(info, "monitor_clients:%u", atomic_load(&monitor_count));

@@ -54,6 +54,7 @@ static void survey_take(struct survey *survey, const struct keyspace *keyspace) 
         survey->clients += atomic_load_explicit(&worker_at(i)->input_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->output_bytes, memory_order_relaxed) +
                            loop_kept(worker_at(i)->loop) +
+                           atomic_load_explicit(&worker_at(i)->tls_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->wait_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->ended_bytes, memory_order_relaxed) +
                            atomic_load_explicit(&worker_at(i)->name_bytes, memory_order_relaxed);

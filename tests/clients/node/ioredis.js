@@ -1,4 +1,5 @@
-// ioredis, unmodified: ioredis.js PORT
+// ioredis, unmodified: ioredis.js PORT [CA]; by TLS with whom that file certifies
+const fs = require("fs");
 const Redis = require("ioredis");
 
 let passed = 0, failed = 0;
@@ -9,7 +10,8 @@ function check(name, condition) {
 
 async function main() {
   const port = Number(process.argv[2]);
-  const client = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10 });
+  const tls = process.argv[3] ? { tls: { ca: fs.readFileSync(process.argv[3]) } } : {};
+  const client = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10, ...tls });
   client.on("error", () => {});
   await client.flushall();
   check("ping", (await client.ping()) === "PONG");
@@ -31,11 +33,11 @@ async function main() {
   monitor.disconnect();
   const id = await client.client("ID");
   const back = new Promise((resolve) => client.once("ready", resolve));
-  const other = new Redis(port);
+  const other = new Redis({ host: "127.0.0.1", port, ...tls });
   await other.client("KILL", "ID", id);
   await back;
   check("reconnects after it was killed", (await client.get("i2")) === "1002");
-  const listener = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10 });
+  const listener = new Redis({ host: "127.0.0.1", port, retryStrategy: () => 10, ...tls });
   listener.on("error", () => {});
   check("subscribes", (await listener.subscribe("news", "weather")) === 2 && (await listener.psubscribe("n*")) === 3);
   const heard = [];

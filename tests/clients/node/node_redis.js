@@ -1,4 +1,5 @@
-// node-redis, unmodified: node_redis.js PORT UNIXSOCKET
+// node-redis, unmodified: node_redis.js PORT UNIXSOCKET [CA]; by TLS with whom that file certifies
+const fs = require("fs");
 const { createClient } = require("redis");
 
 let passed = 0, failed = 0;
@@ -8,7 +9,8 @@ function check(name, condition) {
 }
 
 async function main() {
-  const options = { socket: { host: "127.0.0.1", port: Number(process.argv[2]), reconnectStrategy: () => 10 } };
+  const tls = process.argv[4] ? { tls: true, ca: fs.readFileSync(process.argv[4]) } : {};
+  const options = { socket: { host: "127.0.0.1", port: Number(process.argv[2]), reconnectStrategy: () => 10, ...tls } };
   const client = createClient(options);
   client.on("error", () => {}); // a cut connection is announced here, then made anew
   await client.connect();
