@@ -47,7 +47,7 @@ struct budget {
     _Atomic int64_t limit, soft, chunk; /* bytes; limit INT64_MAX: none */
     /* limit, or more: what was committed when that was lowered, and is on its way down */
     _Atomic int64_t ceiling;
-    _Atomic uint32_t lowered; /* how often the limit was lowered below what was committed */
+    _Atomic uint32_t lowered;       /* how often the limit was lowered below what was committed */
     _Atomic uint32_t used_accounts; /* those beyond were never anybody's */
     uint32_t account_count;
     struct account *accounts;
