@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/base/glob.h"
+#include "server/command/category.h"
 #include "server/command/command_table.h"
 #include "server/command/syntax.h"
 #include "server/command/command.h"
@@ -55,38 +56,6 @@ static const struct flag_name key_flags[] = {
     {0, NULL},
 };
 
-/* A command is in a category if its row says so, or one of these flags does, or none of those. */
-struct category {
-    const char *name;
-    uint32_t by_flags;
-    uint32_t unless_flags;
-};
-
-static const struct category categories[] = {
-    {"@keyspace", 0, 0},
-    {"@read", COMMAND_READONLY, 0},
-    {"@write", COMMAND_WRITE, 0},
-    {"@set", 0, 0},
-    {"@sortedset", 0, 0},
-    {"@list", 0, 0},
-    {"@hash", 0, 0},
-    {"@string", 0, 0},
-    {"@bitmap", 0, 0},
-    {"@hyperloglog", 0, 0},
-    {"@geo", 0, 0},
-    {"@stream", 0, 0},
-    {"@pubsub", COMMAND_PUBSUB, 0},
-    {"@admin", COMMAND_ADMIN, 0},
-    {"@fast", COMMAND_FAST, 0},
-    {"@slow", 0, COMMAND_FAST},
-    {"@blocking", COMMAND_BLOCKING, 0},
-    {"@dangerous", COMMAND_ADMIN, 0},
-    {"@connection", 0, 0},
-    {"@transaction", 0, 0},
-    {"@scripting", 0, 0},
-};
-#define CATEGORIES (sizeof categories / sizeof categories[0])
-
 /* ------------------------------------------------------------------ lists in a text */
 
 /* The next word of a list, and *list behind it; NULL at its end. A list that is NULL is empty. */
@@ -97,13 +66,6 @@ static const char *next_word(const char **list, char separator, size_t *length) 
     *length = (size_t)(end - word);
     *list = *end == '\0' ? end : end + 1;
     return word;
-}
-
-static bool list_has(const char *list, const char *wanted) {
-    size_t length;
-    for (const char *word; (word = next_word(&list, ' ', &length)) != NULL;)
-        if (length == strlen(wanted) && memcmp(word, wanted, length) == 0) return true;
-    return false;
 }
 
 /* The next entry of a row's history: a ';' ends an entry only before the next version, since the texts have
@@ -129,19 +91,11 @@ static void reply_flags(uint32_t flags, const struct flag_name *names, struct re
     reply_defer_set(reply, mark, count);
 }
 
-static bool is_in_category(const struct command *command, const struct category *category) {
-    /* One that only reads may still be told what to read: Redis leaves scripts out. */
-    if (category->by_flags == COMMAND_READONLY && command->script != NULL) return false;
-    if ((command->flags & category->by_flags) != 0) return true;
-    if (category->unless_flags != 0) return (command->flags & category->unless_flags) == 0;
-    return list_has(command->categories, category->name + 1);
-}
-
 static void reply_categories(const struct command *command, struct reply *reply) {
     size_t mark = reply_defer(reply), count = 0;
-    for (size_t i = 0; i < CATEGORIES; i++) {
-        if (!is_in_category(command, &categories[i])) continue;
-        reply_status(reply, categories[i].name);
+    for (uint32_t i = 0; i < category_count(); i++) {
+        if (!command_is_in_category(command, i)) continue;
+        reply_status(reply, category_name(i));
         count++;
     }
     reply_defer_set(reply, mark, count);
@@ -402,9 +356,8 @@ static bool is_from_module(const struct command *command, const struct bulk *arg
 }
 
 static bool is_in_named_category(const struct command *command, const struct bulk *argument) {
-    for (size_t i = 0; i < CATEGORIES; i++)
-        if (argument_is(argument, categories[i].name + 1)) return is_in_category(command, &categories[i]);
-    return false;
+    uint32_t category = category_find(argument);
+    return category < category_count() && command_is_in_category(command, category);
 }
 
 static bool name_matches(const struct command *command, const struct bulk *argument) {
