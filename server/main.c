@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "shard/keyspace.h"
+#include "server/acl/file.h"
+#include "server/acl/users.h"
 #include "server/broadcast/channels.h"
 #include "server/broadcast/notify.h"
 #include "server/client/client_limit.h"
@@ -183,6 +185,7 @@ static enum served serve(struct listening *listening) {
     blocking_start(keyspace);
     watch_start(keyspace);
     if (!tracking_start(keyspace, workers)) return SERVED_NOT;
+    if (!users_start(workers + long_threads()) || !users_load_at_start()) return SERVED_NOT;
     listening_may_change(listening);
     if (!serve_start(keyspace, workers, long_threads(), listening)) return SERVED_NOT;
     process_is_ready();
@@ -202,6 +205,7 @@ static enum served serve(struct listening *listening) {
     }
     workers_join();
     blocking_stop();
+    users_stop();
     interest_stop();
     watch_stop();
     tracking_stop();

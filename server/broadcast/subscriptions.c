@@ -236,3 +236,15 @@ void subscriptions_forget(struct worker *worker, struct task *task) {
         while (task->session.subscriptions != NULL && task->session.subscriptions->first[kind] != NULL)
             remove_one(worker, task, task->session.subscriptions->first[kind], true);
 }
+
+bool subscriptions_are_all(const struct session *session,
+                           bool (*is_wanted)(const void *context, enum channel_kind kind, const char *name,
+                                             size_t length),
+                           const void *context) {
+    const struct subscriptions *list = session->subscriptions;
+    for (int kind = 0; list != NULL && kind < CHANNEL_KINDS; kind++)
+        for (const struct subscription *at = list->first[kind]; at != NULL; at = at->next)
+            if (!is_wanted(context, (enum channel_kind)kind, at->channel->name, at->channel->length))
+                return false;
+    return true;
+}

@@ -21,6 +21,11 @@ void unsubscribe(struct worker *worker, struct task *task, enum channel_kind kin
                  bool at_once, struct reply *reply);
 void unsubscribe_all(struct worker *worker, struct task *task, enum channel_kind kind, bool at_once,
                      struct reply *reply);
+/* Whether `is_wanted` says so of all that the session hears. On its worker. */
+bool subscriptions_are_all(const struct session *session,
+                           bool (*is_wanted)(const void *context, enum channel_kind kind, const char *name,
+                                             size_t length),
+                           const void *context);
 /* The task ends, or RESETs; it may have none. */
 void subscriptions_forget(struct worker *worker, struct task *task);
 

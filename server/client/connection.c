@@ -131,7 +131,7 @@ struct connection *connection_open(struct worker *worker, int fd, enum listen_ki
     connection->task.functions = &functions;
     connection->task.session.id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     connection->task.session.protocol = 2;
-    connection->task.session.is_authenticated = !config_has_password();
+    connection->task.session.is_authenticated = config_is_open();
     connection->last_active = worker->now_monotonic;
     connection->created = (uint32_t)(worker->now_monotonic / 1000);
     request_parser_init(&connection->parser);
@@ -188,6 +188,7 @@ void connection_close(struct connection *connection, const char *why) {
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
     session_names_free(connection->task.session.name, connection->task.session.library);
+    session_become(&connection->task.session, NULL);
     if (connection->stream.is_tls) tls_stream_end(connection_tls(connection));
     free(connection);
 }
@@ -463,6 +464,11 @@ static void origin_of_task(const struct task *task, char *out, size_t size) {
     connection_origin(connection_of(task), out, size);
 }
 
+static size_t describe_task(const struct task *task, char *out, size_t size) {
+    size_t length = connection_describe(connection_of(task), out, size);
+    return length < size ? length : size - 1;
+}
+
 static bool is_task_local(const struct task *task) {
     return connection_is_local(connection_of(task));
 }
@@ -481,6 +487,7 @@ static const struct task_functions functions = {
     .close = close_task,
     .peer = peer_of_task,
     .origin = origin_of_task,
+    .describe = describe_task,
     .is_local = is_task_local,
     .hand_over = hand_over_of_task,
 };

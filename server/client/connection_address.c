@@ -14,6 +14,7 @@
 #include "server/interest/tracking.h"
 #include "server/interest/watch.h"
 #include "server/task/transaction.h"
+#include "server/task/user.h"
 #include "connection.h"
 #include "server/run/dispatch.h"
 #include "clients.h"
@@ -185,7 +186,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         " flags=%s db=%" PRIu32 " sub=%" PRIu32 " psub=%" PRIu32 " ssub=%" PRIu32 " multi=%" PRId64
         " qbuf=%zu qbuf-free=%zu argv-mem=%zu "
         "multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%zu"
-        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=default redir=%" PRId64
+        " omem=%zu tot-mem=%zu events=%s%s cmd=%s user=%.*s redir=%" PRId64
         " resp=%d lib-name=%.*s lib-ver=%.*s",
         session->id, peer, local, connection->stream.fd, names_most, text_or_empty(session->name),
         now / 1000 - connection->created, (now - connection->last_active) / 1000, flags, session->database,
@@ -195,6 +196,7 @@ static size_t describe(const struct connection *connection, char *out, size_t si
         connection->stream.is_receiving ? "r" : "", connection->stream.is_sending ? "w" : "",
         connection->task.last_command == 0 ? "NULL"
                                            : command_by_id(connection->task.last_command - 1u)->full_name,
+        names_most, user_name(session_user(session)),
         session_is_tracking(session) ? (int64_t)session->subscriptions->tracking->redirect : -1,
         session->protocol, names_most, text_or_empty(library->name), names_most,
         text_or_empty(library->version));

@@ -233,6 +233,14 @@ enum key_flag {
     KEY_VARIABLE_FLAGS = 1 << 10,
 };
 
+/* Which arguments behind the name are channels that a user needs permission for. */
+enum command_channels {
+    CHANNELS_NONE,
+    CHANNELS_FIRST,
+    CHANNELS_ALL,
+    CHANNELS_PATTERNS, /* all, which are patterns of channels */
+};
+
 /* Rows stand below their functions, in server/commands/. Only `name`, `arity` and one function are needed to
  * run; the rest is what COMMAND tells. A command with subcommands (CONFIG) has a row of its own, with a
  * function only if it may stand alone (COMMAND); each subcommand is a row named "config|get", in whatever
@@ -267,6 +275,7 @@ struct command {
     bool answers_each; /* of its arguments has an answer of its own (SUBSCRIBE): those it tells of come even
                         * to a client that wants no replies */
     bool concerns_hearing; /* of its client, and so runs in its place in a transaction */
+    bool changes_user;     /* that its client is (AUTH) */
     bool runs_at_once;     /* not queued by a transaction that is open (EXEC, QUIT) */
     check_function *check;
     answer_function *answer; /* or NULL */
@@ -274,6 +283,7 @@ struct command {
     conclude_function *conclude;
     struct key_spec keys[4];
     find_keys_function *find_keys; /* goes before the specs, which clients are told */
+    enum command_channels channels;
     /* ACL categories beyond those that flags imply, blank-separated: "keyspace dangerous" */
     const char *categories;
     const char *since;

@@ -35,6 +35,8 @@
     EACH(scripts_commands) \
     EACH(functions_commands) \
     EACH(connection_commands) \
+    EACH(users_commands) \
+    EACH(rights_commands) \
     EACH(client_commands) \
     EACH(own_client_commands) \
     EACH(tracking_commands) \

@@ -20,6 +20,7 @@
 enum debug_command_mode { DEBUG_COMMAND_NO, DEBUG_COMMAND_YES, DEBUG_COMMAND_LOCAL };
 enum tls_auth_mode { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
 enum supervised_mode { SUPERVISED_UPSTART, SUPERVISED_SYSTEMD, SUPERVISED_AUTO, SUPERVISED_NO };
+enum acl_pubsub_mode { ACL_PUBSUB_ALL, ACL_PUBSUB_NONE };
 enum maxmemory_policy {
     POLICY_VOLATILE_LRU,
     POLICY_VOLATILE_LFU,
@@ -97,9 +98,13 @@ void config_pidfile_remove(void);
 size_t config_text(const char *name, char *out, size_t size);
 /* The same from within an `apply` of config_on_set, which has the lock of all texts. */
 size_t config_text_in_apply(const char *name, char *out, size_t size);
-/* Constant-time comparison with requirepass. True also if none is set. */
-bool config_password_is(const char *password, size_t length);
+/* What requirepass is now, as a SHA-256 digest. false: there is none. */
+bool password_digest(unsigned char digest[32]);
+/* What the default user is like, by whoever keeps users; as long as nobody has said, requirepass tells.
+ * is_open: a new client is the default user, and may do what that one may, without saying so. */
+void access_publish(bool has_password, bool is_open);
 bool config_has_password(void);
+bool config_is_open(void);
 /* Whether the option of that name holds something that logs must not show. */
 bool config_is_secret(const struct bulk *name);
 
@@ -116,6 +121,15 @@ const char *config_file(void);
 /* Calls `rename` for each rename-command of the start, in order; "" as the new name takes the command away.
  * false as soon as one returns false. */
 bool config_each_rename(bool (*rename)(const char *from, const char *to));
+
+/* Calls `visit` with the words behind "user" of each such line of the start, in order, of which there is at
+ * least one: a name, which ends with a zero byte. false as soon as one returns false. */
+bool config_each_user(bool (*visit)(const struct bulk *words, uint32_t count));
+uint32_t config_user_count(void);
+/* CONFIG REWRITE has these lines about users, each "user name words..." with its end, in place of those that
+ * are in the file; if `describe` gives NULL, it leaves those alone. What it gives is freed; false: out of
+ * memory. Before other threads. */
+void config_on_rewrite_users(bool (*describe)(char **lines));
 
 /* From now on CONFIG SET takes the option over only if `apply` does, which is called with the new value when
  * all options of the request have theirs, and again with the old one if another of them then refuses. It

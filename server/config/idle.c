@@ -19,11 +19,6 @@ static bool check_cluster(char *value, char *why) {
                        "with 'no'; one process uses all cores");
 }
 
-static bool check_aclfile(char *value, char *why) {
-    return !*value || refuse(why, "Latchkey has no users, so what the file forbids would be "
-                                  "allowed. Protect it with 'requirepass'");
-}
-
 static bool check_min_replicas(char *value, char *why) {
     return strcmp(value, "0") == 0 ||
            refuse(why, "Latchkey has no replicas, so no write could be as safe as this asks for. Use 0");
@@ -134,7 +129,6 @@ static const char *const facility_names[] = {"user",   "local0", "local1", "loca
                                              "local4", "local5", "local6", "local7", NULL};
 static const char *const appendfsync_names[] = {"everysec", "always", "no", NULL};
 static const char *const oom_names[] = {"no", "yes", "relative", "absolute", NULL};
-static const char *const acl_pubsub_names[] = {"allchannels", "resetchannels", NULL};
 static const char *const sanitize_names[] = {"no", "yes", "clients", NULL};
 static const char *const endpoint_names[] = {"ip", "hostname", "unknown-endpoint", NULL};
 static const char *const propagation_names[] = {"ignore", "panic", "panic-on-replicas", NULL};
@@ -162,7 +156,6 @@ static const char *const module_command_names[] = {"no", "yes", "local", NULL};
 #define NO_DISK "all is kept in memory only, and nothing is written to disk or read from it"
 #define NO_REPLICATION "there is no replication"
 #define NO_CLUSTER "there is no cluster mode"
-#define NO_USERS "there are no users besides the one whose password is requirepass"
 #define NO_SCRIPTS "there are no scripts, functions or modules"
 #define NO_DEFRAGMENTATION "values are not moved to defragment memory"
 #define ALWAYS_SLICED                                                                                        \
@@ -262,10 +255,7 @@ const struct option idle_options[] = {
     {IDLE_SECRET("tls-client-key-file-pass", NO_REPLICATION)},
     {IDLE_BOOLEAN("tls-replication", NULL, "no", NO_REPLICATION)},
     {IDLE_BOOLEAN("tls-cluster", NULL, "no", NO_CLUSTER)},
-    /* Users, scripts, notifications: */
-    {IDLE_TEXT("aclfile", NULL, "", NO_USERS), IMMUTABLE, .check = check_aclfile},
-    {IDLE_INTEGER("acllog-max-len", NULL, "128", 0, INT64_MAX, NO_USERS)},
-    {IDLE_CHOICE("acl-pubsub-default", "resetchannels", acl_pubsub_names, NO_USERS)},
+    /* Scripts, notifications: */
     {IDLE_CHOICE("enable-module-command", "no", module_command_names, NO_SCRIPTS), IMMUTABLE},
     /* Memory: */
     {IDLE_INTEGER("maxmemory-samples", NULL, "5", 1, INT_MAX, SAMPLES_SAY)},

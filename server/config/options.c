@@ -290,6 +290,7 @@ static const char *const supervised_names[] = {"upstart", "systemd", "auto", "no
 static const char *const loglevel_names[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
 static const char *const permission_names[] = {"no", "yes", "local", NULL};
 static const char *const tls_auth_names[] = {"no", "yes", "optional", NULL};
+static const char *const acl_pubsub_names[] = {"allchannels", "resetchannels", NULL};
 static const char *const backend_names[] = {"auto", "io_uring", "epoll", NULL};
 static const char *const policy_names[] = {
     "volatile-lru", "volatile-lfu",   "volatile-random", "volatile-ttl", "allkeys-lru",

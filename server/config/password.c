@@ -1,20 +1,42 @@
-/* A digest, so that comparing takes the same time whatever the two lengths are. */
+/* What is asked of a client before it may do anything. */
 #include "password.h"
 
-#include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <string.h>
 
 #include "config.h"
 #include "shard/base/mutex.h"
 
 static struct mutex mutex = MUTEX_INITIALIZER;
-static unsigned char digest[SHA256_DIGEST_LENGTH] GUARDED_BY(mutex);
-static _Atomic bool has_password;
+static unsigned char present[SHA256_DIGEST_LENGTH] GUARDED_BY(mutex);
+static bool is_set GUARDED_BY(mutex);
+static bool is_published GUARDED_BY(mutex);
+static _Atomic bool has_password, is_closed;
 
 void password_set(const char *password, size_t length) {
     mutex_lock(&mutex);
-    SHA256((const unsigned char *)password, length, digest);
-    atomic_store_explicit(&has_password, length > 0, memory_order_release);
+    SHA256((const unsigned char *)password, length, present);
+    is_set = length > 0;
+    if (!is_published) {
+        atomic_store_explicit(&has_password, is_set, memory_order_release);
+        atomic_store_explicit(&is_closed, is_set, memory_order_release);
+    }
+    mutex_unlock(&mutex);
+}
+
+bool password_digest(unsigned char digest[SHA256_DIGEST_LENGTH]) {
+    mutex_lock(&mutex);
+    memcpy(digest, present, SHA256_DIGEST_LENGTH);
+    bool is_known = is_set;
+    mutex_unlock(&mutex);
+    return is_known;
+}
+
+void access_publish(bool has, bool is_open) {
+    mutex_lock(&mutex);
+    is_published = true;
+    atomic_store_explicit(&has_password, has, memory_order_release);
+    atomic_store_explicit(&is_closed, !is_open, memory_order_release);
     mutex_unlock(&mutex);
 }
 
@@ -22,11 +44,6 @@ bool config_has_password(void) {
     return atomic_load_explicit(&has_password, memory_order_acquire);
 }
 
-bool config_password_is(const char *password, size_t length) {
-    unsigned char given[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)password, length, given);
-    mutex_lock(&mutex);
-    bool is_same = CRYPTO_memcmp(given, digest, sizeof digest) == 0;
-    mutex_unlock(&mutex);
-    return is_same || !config_has_password();
+bool config_is_open(void) {
+    return !atomic_load_explicit(&is_closed, memory_order_acquire);
 }

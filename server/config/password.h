@@ -1,4 +1,4 @@
-/* The password that clients have to give, kept as a digest. Any thread. */
+/* The password that clients have to give, kept as a digest. config.h has what others may ask. Any thread. */
 #ifndef SERVER_CONFIG_PASSWORD_H
 #define SERVER_CONFIG_PASSWORD_H
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -151,6 +152,61 @@ static bool read_rename(struct reading *reading, const struct position *position
     return true;
 }
 
+static bool user_line_is_known(const struct user_lines *users, const struct bulk *name) {
+    for (uint32_t i = 0; i < users->count; i++) {
+        const struct bulk *known = &users->lines[i].words[0];
+        if (known->length == name->length && memcmp(known->data, name->data, name->length) == 0) return true;
+    }
+    return false;
+}
+
+static void user_line_free(struct user_line *line) {
+    for (uint32_t i = 0; i < line->count; i++) {
+        OPENSSL_cleanse(line->words[i].data, line->words[i].length);
+        free(line->words[i].data);
+    }
+    free(line->words);
+}
+
+void user_lines_free(struct user_lines *users) {
+    for (uint32_t i = 0; i < users->count; i++) user_line_free(&users->lines[i]);
+    free(users->lines);
+    *users = (struct user_lines){.lines = NULL};
+}
+
+static bool user_line_copy(struct user_line *line, const struct bulk *words, uint32_t count) {
+    *line = (struct user_line){.words = calloc(count, sizeof *line->words)};
+    for (; line->words && line->count < count; line->count++) {
+        struct bulk *copy = &line->words[line->count];
+        copy->data = malloc(words[line->count].length + 1);
+        if (!copy->data) break;
+        copy->length = words[line->count].length;
+        memcpy(copy->data, words[line->count].data, copy->length);
+        copy->data[copy->length] = '\0';
+    }
+    if (line->words && line->count == count) return true;
+    user_line_free(line);
+    return false;
+}
+
+/* What the words mean is for those to say who know commands. */
+static bool read_user(struct reading *reading, const struct position *position, const struct bulk *words,
+                      int count) {
+    struct user_lines *users = reading->users;
+    if (count < 2) return reading_mistake(reading, position, "'user' takes a name, and rules");
+    if (reading->depth > 0) reading->users_included++;
+    if (!users) return true;
+    if (user_line_is_known(users, &words[1]))
+        return reading_mistake(reading, position,
+                               "Duplicate user found. A user can only be defined once in config files");
+    struct user_line *lines = realloc(users->lines, (users->count + 1) * sizeof *lines);
+    if (lines) users->lines = lines;
+    if (!lines || !user_line_copy(&lines[users->count], words + 1, (uint32_t)count - 1))
+        return reading_mistake(reading, position, "out of memory");
+    users->count++;
+    return true;
+}
+
 /* A line's words, or an argument's with its values: an option, or one of the few things that are none. */
 static bool read_words(struct reading *reading, const struct position *position, const struct bulk *words,
                        int count) {
@@ -162,8 +218,6 @@ static bool read_words(struct reading *reading, const struct position *position,
     } refused[] = {
         {"loadmodule", "Latchkey loads no modules, so their commands would be missing. Leave this "
                        "out if you can do without them"},
-        {"user", "Latchkey has no users, so what this one may not do would be allowed. Protect it "
-                 "with 'requirepass'"},
         {"sentinel", "Latchkey is no sentinel. Run redis-sentinel for that"},
     };
     if (word_is(&words[0], "include")) {
@@ -173,6 +227,7 @@ static bool read_words(struct reading *reading, const struct position *position,
                                      "wrong number of arguments: 'include' takes one file name or pattern");
     }
     if (word_is(&words[0], "rename-command")) return read_rename(reading, position, words, count);
+    if (word_is(&words[0], "user")) return read_user(reading, position, words, count);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (word_is(&words[0], refused[i].name)) return reading_mistake(reading, position, refused[i].why);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
@@ -186,17 +241,23 @@ static bool read_line(struct reading *reading, const struct position *position, 
     while (length > start && isspace((unsigned char)line[length - 1])) length--;
     while (start < length && isspace((unsigned char)line[start])) start++;
     if (start == length || line[start] == '#') return true;
-    struct bulk words[MOST_WORDS];
-    int count = request_split(line + start, length - start, words, MOST_WORDS);
-    if (count < 0) {
-        return reading_mistake(reading, position,
-                               "Unbalanced quotes: a quoted value ends with the quote it began with, and a "
-                               "blank or nothing follows");
-    }
-    if (count == 0) return true;
-    if (count > MOST_WORDS)
-        return reading_mistake(reading, position, "wrong number of arguments: so many values can't be right");
-    return read_words(reading, position, words, count);
+    /* At most every other byte begins a word; a user may have very many. */
+    size_t most = (length - start) / 2 + 1;
+    struct bulk *words = malloc(most * sizeof *words);
+    if (!words) return reading_mistake(reading, position, "out of memory");
+    int count = request_split(line + start, length - start, words, (int)most);
+    bool is_fine = true;
+    if (count < 0)
+        is_fine = reading_mistake(reading, position,
+                                  "Unbalanced quotes: a quoted value ends with the quote it began with, and "
+                                  "a blank or nothing follows");
+    else if (count > MOST_WORDS && !word_is(&words[0], "user"))
+        is_fine =
+            reading_mistake(reading, position, "wrong number of arguments: so many values can't be right");
+    else if (count > 0)
+        is_fine = read_words(reading, position, words, count);
+    free(words);
+    return is_fine;
 }
 
 bool read_stream(struct reading *reading, FILE *stream, const char *name) {

@@ -13,10 +13,21 @@ struct renames {
     size_t count;
 };
 
+/* Lines that begin with "user", without that word. */
+struct user_lines {
+    struct user_line {
+        struct bulk *words; /* each with memory of its own, and a zero byte behind it */
+        uint32_t count;
+    } *lines;
+    uint32_t count;
+};
+
 /* One reading: that of the start, into `values`, or that of a rewrite, into an array of its own. */
 struct reading {
     char **values;               /* MOST_OPTIONS of them, which have their defaults */
     struct renames *renames;     /* NULL: they are of no interest */
+    struct user_lines *users;    /* likewise */
+    uint32_t users_included;     /* how many stand in files that the first one includes */
     char *origins[MOST_OPTIONS]; /* where each value comes from, for messages; NULL: the default */
     int depth;                   /* of included files */
     char mistake[MISTAKE_SIZE];  /* "" also if memory was what was missing */
@@ -41,7 +52,8 @@ bool read_arguments(struct reading *reading, int count, char **arguments);
 
 /* Writes the mistake with where it is; returns false. */
 bool reading_mistake(struct reading *reading, const struct position *position, const char *why);
-/* But for the values, which are the caller's. */
+void user_lines_free(struct user_lines *users);
+/* But for the values, which are the caller's, as are renames and users. */
 void reading_free(struct reading *reading);
 
 #endif

@@ -87,6 +87,7 @@ static void write_option(FILE *out, int index, const char *value) {
 
 #define LINE_OTHER (-1)
 #define LINE_INCLUDE (-2)
+#define LINE_USER (-3)
 
 /* Which option the line sets. */
 static int line_option(const char *line) {
@@ -95,8 +96,10 @@ static int line_option(const char *line) {
     if (copy && *copy && *copy != '#') {
         struct bulk words[MOST_WORDS];
         if (request_split(copy, strcspn(copy, "\r\n"), words, MOST_WORDS) > 0) {
-            index =
-                word_is(&words[0], "include") ? LINE_INCLUDE : option_find(words[0].data, words[0].length);
+            bool is_include = word_is(&words[0], "include"), is_user = word_is(&words[0], "user");
+            index = is_include ? LINE_INCLUDE
+                    : is_user  ? LINE_USER
+                               : option_find(words[0].data, words[0].length);
         }
     }
     free(copy);
@@ -144,9 +147,9 @@ static void write_whole_option(FILE *out, int index, const char *value, bool has
 
 /* Writes the file anew: options that are to change (is_changed) in the last line that sets them, or
  * at the end. If a later line includes other files, the value goes to the end too, since those
- * could set it again. */
+ * could set it again. users: lines for those that are there, or NULL. */
 static void lines_write(const struct text_lines *text, FILE *out, char *const *present,
-                        const bool *is_changed) {
+                        const bool *is_changed, const char *users) {
     bool is_written[MOST_OPTIONS] = {false}, has_marker = false, has_end = true, has_include = false;
     size_t last[MOST_OPTIONS] = {0}, last_include = 0;
     for (size_t i = 0; i < text->count; i++) {
@@ -156,7 +159,11 @@ static void lines_write(const struct text_lines *text, FILE *out, char *const *p
     }
     for (size_t i = 0; i < text->count; i++) {
         int index = text->options[i];
-        if (index < 0 || !is_changed[index]) {
+        if (index == LINE_USER && users != NULL) {
+            fputs(users, out); /* all of them where the first one was */
+            users = "";
+            has_end = true;
+        } else if (index < 0 || !is_changed[index]) {
             fputs(text->lines[i], out);
             has_end = strchr(text->lines[i], '\n') != NULL;
         } else if (last[index] == i && i >= last_include) {
@@ -173,12 +180,16 @@ static void lines_write(const struct text_lines *text, FILE *out, char *const *p
         has_marker = true;
         write_whole_option(out, i, present[i], has_include);
     }
+    if (users == NULL || *users == '\0') return;
+    if (!has_end) fputc('\n', out);
+    if (!has_marker) fprintf(out, "%s" REWRITE_MARKER "\n", text->count ? "\n" : "");
+    fputs(users, out);
 }
 
 /* Puts the text in the place of the file in one step: whoever reads it, even after a crash, finds
  * the old one or the new one. */
 static bool file_replace(const struct text_lines *text, char *const *present, const bool *is_changed,
-                         const struct stat *status) {
+                         const char *users, const struct stat *status) {
     char temporary[PATH_MAX + 16], folder[PATH_MAX];
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", config_file());
     snprintf(folder, sizeof folder, "%s", config_file());
@@ -192,7 +203,7 @@ static bool file_replace(const struct text_lines *text, char *const *present, co
         close(fd);
         goto fail;
     }
-    lines_write(text, out, present, is_changed);
+    lines_write(text, out, present, is_changed, users);
     /* The file's owner can only be kept by root, and doesn't matter to anybody else. */
     bool is_fine = fchmod(fd, status->st_mode & 07777) == 0;
     if (is_fine && fchown(fd, status->st_uid, status->st_gid) != 0 && errno != EPERM) is_fine = false;
@@ -214,8 +225,14 @@ fail:;
     return false;
 }
 
-/* true, or a reason. `count` options have these texts at present. */
-static bool rewrite(char *const *present, int count, char *why) {
+static bool (*describe_users)(char **lines); /* set at the start only */
+
+void config_on_rewrite_users(bool (*describe)(char **lines)) {
+    describe_users = describe;
+}
+
+/* true, or a reason. `count` options have these texts at present, and users these lines. */
+static bool rewrite(char *const *present, int count, const char *users, char *why) {
     char *written[MOST_OPTIONS] = {NULL};
     bool is_changed[MOST_OPTIONS] = {false};
     struct reading reading = {.values = written};
@@ -234,8 +251,10 @@ static bool rewrite(char *const *present, int count, char *why) {
     } else if (is_fine && errno != ENOENT) { /* one that was removed is written anew */
         is_fine = refuse(why, "%s", strerror(errno));
     }
+    if (is_fine && users != NULL && reading.users_included > 0)
+        is_fine = refuse(why, "an included file has lines about users, which would then be there twice");
     for (int i = 0; i < count && is_fine; i++) is_changed[i] = strcmp(written[i], present[i]) != 0;
-    if (is_fine && !file_replace(&text, present, is_changed, &status))
+    if (is_fine && !file_replace(&text, present, is_changed, users, &status))
         is_fine = refuse(why, "%s", strerror(errno));
     lines_free(&text);
     values_free(written);
@@ -246,18 +265,20 @@ static bool rewrite(char *const *present, int count, char *why) {
 void config_rewrite(struct reply *reply) {
     char *present[MOST_OPTIONS] = {NULL};
     const int count = option_count();
-    char why[WHY_SIZE] = "out of memory";
+    char why[WHY_SIZE] = "out of memory", *users = NULL;
     bool is_fine = true;
     if (!*config_file()) {
         reply_error(reply, "ERR The server is running without a config file");
         return;
     }
     mutex_lock(&rewrite_mutex);
+    if (describe_users != NULL) is_fine = describe_users(&users);
     mutex_lock(&values_mutex);
     for (int i = 0; i < count && is_fine; i++) is_fine = (present[i] = strdup(values[i])) != NULL;
     mutex_unlock(&values_mutex);
-    is_fine = is_fine && rewrite(present, count, why);
+    is_fine = is_fine && rewrite(present, count, users, why);
     mutex_unlock(&rewrite_mutex);
+    free(users);
     values_free(present);
 
     if (!is_fine) {

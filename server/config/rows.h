@@ -58,6 +58,9 @@ TEXT("tls-dh-params-file", "")
 
 /* Access */
 BYTES("requirepass", "", .apply = apply_requirepass, .help = "password that clients have to give")
+TEXT("aclfile", "", IMMUTABLE, .help = "file of the users, in place of lines that begin with 'user'")
+INTEGER("acllog-max-len", acllog_max_len, "128", 0, INT64_MAX)
+CHOICE("acl-pubsub-default", acl_pubsub_default, "resetchannels", acl_pubsub_names)
 BOOLEAN("protected-mode", protected_mode, "yes", .help = "without password, serve this machine only")
 CHOICE("enable-debug-command", enable_debug_command, "no", permission_names, IMMUTABLE)
 CHOICE("enable-protected-configs", enable_protected_configs, "no", permission_names, IMMUTABLE)

@@ -10,8 +10,9 @@
 #include "read.h"
 #include "server/base/log.h"
 
-static char file_path[PATH_MAX];     /* written at the start only */
-static struct renames start_renames; /* written at the start only */
+static char file_path[PATH_MAX];      /* written at the start only */
+static struct renames start_renames;  /* written at the start only */
+static struct user_lines start_users; /* likewise, and forgotten once they are read: there may be passwords */
 
 /* The first argument, if it is a file's name. */
 static bool read_first_file(struct reading *reading, const char *argument) {
@@ -131,7 +132,8 @@ bool config_load(int argc, char **argv) {
         exit(0);
     }
     mutex_lock(&values_mutex);
-    struct reading reading = {.values = values, .renames = &start_renames};
+    struct reading reading = {.values = values, .renames = &start_renames, .users = &start_users};
+    user_lines_free(&start_users);
     *file_path = '\0';
     bool is_fine = values_set_defaults(values) && read_all(&reading, argc, argv) && start_options(&reading);
     if (is_fine) start_log_idle(&reading);
@@ -152,4 +154,16 @@ bool config_each_rename(bool (*rename)(const char *from, const char *to)) {
     for (size_t i = 0; i < start_renames.count; i++)
         if (!rename(start_renames.words[2 * i], start_renames.words[2 * i + 1])) return false;
     return true;
+}
+
+uint32_t config_user_count(void) {
+    return start_users.count;
+}
+
+bool config_each_user(bool (*visit)(const struct bulk *words, uint32_t count)) {
+    bool is_fine = true;
+    for (uint32_t i = 0; is_fine && i < start_users.count; i++)
+        is_fine = visit(start_users.lines[i].words, start_users.lines[i].count);
+    user_lines_free(&start_users);
+    return is_fine;
 }

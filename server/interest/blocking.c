@@ -11,6 +11,7 @@
 #include "shard/scope/scope_take.h"
 #include "shard/value/value.h"
 #include "server/task/task.h"
+#include "server/task/user.h"
 #include "server/worker/worker.h"
 
 static struct {
@@ -161,6 +162,7 @@ static void unlink_wait(struct waiter_key *wait) {
 
 static void waiter_free(struct blocked_client *waiter) {
     atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
+    user_let_go(waiter->user);
     reply_free(&waiter->reply);
     free(waiter);
 }
@@ -235,6 +237,7 @@ struct blocked_client *blocking_register(struct worker *worker, struct task *tas
     waiter->worker = worker;
     waiter->task = task;
     waiter->client = task->session.id;
+    waiter->user = user_hold(session_user(&task->session));
     waiter->tracks = task->session.tracks;
     waiter->command = call->command;
     waiter->database = call->database;
@@ -457,9 +460,7 @@ void blocking_stop(void) {
     mutex_lock(&registry.mutex);
     for (struct blocked_client *waiter = registry.abandoned, *next; waiter != NULL; waiter = next) {
         next = waiter->next_ended;
-        atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
-        reply_free(&waiter->reply);
-        free(waiter);
+        waiter_free(waiter);
     }
     registry.abandoned = NULL;
     mutex_unlock(&registry.mutex);

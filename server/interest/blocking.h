@@ -35,6 +35,7 @@
 #include "interest.h"
 
 struct task;
+struct user;
 struct dispatcher;
 struct worker;
 
@@ -64,8 +65,9 @@ struct blocked_client {
     const struct command *command;
     struct bulk *arguments; /* copies */
     uint32_t count, database;
-    uint64_t client; /* session id */
-    uint32_t tracks; /* as whom it reads (session.h) */
+    uint64_t client;   /* session id */
+    struct user *user; /* who it is; held */
+    uint32_t tracks;   /* as whom it reads (session.h) */
     int protocol;
     enum type type;                /* of value it waits for */
     const struct waiting *waiting; /* or what it waits for besides; NULL: nothing */
@@ -75,7 +77,11 @@ struct blocked_client {
     uint32_t heap_index;           /* among those of its worker, by deadline */
     enum waiter_end end;           /* of a cancelled one */
     bool is_answered;              /* the message has come */
-    bool looks_again;              /* of a served one: it wasn't, and has to run its command anew */
+    /* Of a served one: it was denied what it waited for, and why (run/permit.h). */
+    bool is_denied;
+    uint8_t verdict;
+    uint32_t denied_at;
+    bool looks_again; /* of a served one: it wasn't, and has to run its command anew */
     struct reply reply;
     struct key *keys; /* all of the command's, as its function wants them */
     uint32_t key_count;

@@ -174,12 +174,12 @@ uint32_t statistics_errors(struct error_count *out, uint64_t *total) {
 
 static void workers_sum(struct worker_totals *totals) {
     *totals = (struct worker_totals){0};
-    for (uint32_t i = 0; i < worker_count(); i++) {
+    for (uint32_t i = 0; i < worker_count() + workers_aside_count(); i++) {
         const struct worker *worker = worker_at(i);
 #define ADD(name, ...) totals->name += counter_read(&worker->name);
-        WORKER_COUNTERS(ADD)
+        WORKER_COUNTERS(ADD) /* what long threads run is counted as well; turns are of those that serve */
 #undef ADD
-        totals->busy_us += (uint64_t)(worker_cpu_seconds(worker) * 1e6);
+        if (!worker->is_aside) totals->busy_us += (uint64_t)(worker_cpu_seconds(worker) * 1e6);
     }
 }
 

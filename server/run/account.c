@@ -19,17 +19,20 @@ static const struct bulk *arguments_shown(const struct call *call, struct bulk *
     static char mark[] = "(redacted)";
     const char *name = call->command->full_name;
     bool is_auth = strcmp(name, "auth") == 0, is_hello = strcmp(name, "hello") == 0;
+    bool is_user = strcmp(name, "acl|setuser") == 0 || strcmp(name, "acl|deluser") == 0 ||
+                   strcmp(name, "acl|getuser") == 0;
     *copy = NULL;
-    if (!is_auth && !is_hello && strcmp(name, "config|set") != 0) return call->arguments;
+    if (!is_auth && !is_hello && !is_user && strcmp(name, "config|set") != 0) return call->arguments;
     struct bulk *shown = *copy = malloc(call->count * sizeof *shown);
     if (shown == NULL) return NULL;
     memcpy(shown, call->arguments, call->count * sizeof *shown);
     for (uint32_t i = 1; i < call->count; i++) {
         bool follows_auth = is_hello && ((i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
                                          (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH")));
-        bool is_password =
-            !is_auth && !is_hello && i >= 3 && i % 2 == 1 && config_is_secret(&call->arguments[i - 1]);
-        if (is_auth || follows_auth || is_password) shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
+        bool is_password = !is_auth && !is_hello && !is_user && i >= 3 && i % 2 == 1 &&
+                           config_is_secret(&call->arguments[i - 1]);
+        if (is_auth || (is_user && i >= 2) || follows_auth || is_password)
+            shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
     }
     return shown;
 }

@@ -1,6 +1,7 @@
 #include "admit.h"
 
 #include "server/config/config.h"
+#include "permit.h"
 
 #define DEBUG_REFUSAL                                                                                        \
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it " \
@@ -42,5 +43,6 @@ bool is_admitted(const struct execution *execution) {
         reply_error(execution->reply, "NOAUTH Authentication required.");
         return false;
     }
+    if (users_are_on() && !is_permitted(execution)) return false;
     return execution->task->session.subscriptions == NULL || is_for_hearer(execution);
 }

@@ -86,6 +86,7 @@ static void errand_free(struct errand *errand) {
     if (errand->task.session.transaction != NULL) lose_transaction(errand->task.session.transaction);
     arguments_end(errand);
     session_names_free(errand->task.session.name, errand->task.session.library);
+    session_become(&errand->task.session, NULL);
     reply_free(&errand->reply);
     free(errand);
 }

@@ -5,6 +5,7 @@
 #include "shard/keyspace.h"
 #include "server/interest/tracking.h"
 #include "account.h"
+#include "permit.h"
 #include "under_way.h"
 
 /* Bytes of values that a command discards, above which its client waits for them if others have discarded
@@ -60,11 +61,24 @@ static void register_waiter(struct execution *execution, const struct write_scop
         waiter->deadline = execution->worker->now_monotonic + block->timeout + 1; /* not a moment too early */
 }
 
+/* What it waited for is there, and it may not have that by now: it is left to the next one. */
+static bool is_denied(struct blocked_client *waiter, const struct call *call) {
+    struct denial denial = permission_of(waiter->user, worker_self(), call);
+    waiter->is_denied = denial.verdict != VERDICT_ALLOWED;
+    waiter->verdict = (uint8_t)denial.verdict;
+    waiter->denied_at = denial.position;
+    return waiter->is_denied;
+}
+
 static __attribute__((noinline)) void serve_waiters(struct write_scope *scope, struct shard_set *held) {
     struct serving serving = {.next = NULL};
     uint64_t author = scope->scope.author;
     while (blocking_next(&serving, scope, held)) {
         struct block block = {.wants = false};
+        if (users_are_on() && is_denied(serving.waiter, &serving.call)) {
+            blocking_served(&serving);
+            continue;
+        }
         serving.call.block = &block;
         scope->scope.author = serving.waiter->client;
         tracking_note(serving.waiter->tracks, &serving.call);

@@ -19,6 +19,7 @@
 #include "leave.h"
 #include "memory.h"
 #include "pause.h"
+#include "permit.h"
 #include "script_notes.h"
 #include "slow_script.h"
 #include "take.h"
@@ -31,6 +32,9 @@
 /* How long whoever has the stray token waits for a shard before it begins again; and if it should not. */
 #define WAIT_NS 200000
 #define WAIT_LONG_NS 5000000
+
+/* Of the words for what a script may not do; a user's name may be longer. */
+#define WHY_SIZE 1024
 
 /* A transaction of more scripts leaves no room for them behind. */
 #define ROW_KEPT 64
@@ -258,14 +262,27 @@ static bool is_about_others(const struct command *command) {
            command->watch != NULL;
 }
 
+/* What the script's caller may not do, the script may not either. */
+static bool is_call_permitted(struct scripting *scripting, const struct call *call, struct reply *reply) {
+    char why[WHY_SIZE];
+    struct denial denial;
+    if (script_is_permitted(scripting->execution, call, &denial, why, sizeof why)) return true;
+    reply_error(reply, why);
+    if (denial.verdict == VERDICT_ALLOWED || denial.verdict == VERDICT_NO_MEMORY) return false;
+    const struct bulk object = denial_object(call, denial);
+    script_notes_denial(&scripting->notes, (int)denial.verdict, &object);
+    return false;
+}
+
 /* Redis's checks in Redis's order. */
-static bool may_call(const struct scripting *scripting, const struct command *command, uint32_t count,
-                     struct reply *reply) {
+static bool may_call(struct scripting *scripting, const struct call *call, struct reply *reply) {
+    const struct command *command = call->command;
     if (command == NULL) return refuse(reply, "ERR Unknown Redis command called from script");
-    if (!command_arity_fits(command, count))
+    if (!command_arity_fits(command, call->count))
         return refuse(reply, "ERR Wrong number of args calling Redis command from script");
     if ((command->flags & COMMAND_NOSCRIPT) != 0 || is_about_others(command))
         return refuse(reply, "ERR This Redis command is not allowed from script");
+    if (users_are_on() && !is_call_permitted(scripting, call, reply)) return false;
     bool writes = (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
     if (writes && scripting->only_reads)
         return refuse(reply, "ERR Write commands are not allowed from read-only scripts.");
@@ -318,7 +335,7 @@ static enum script_verdict on_call(void *context, const struct bulk *arguments, 
         .keyspace = execution->call.keyspace,
     };
     reply_errors_clear(reply);
-    if (!may_call(scripting, call.command, count, reply)) return SCRIPT_GOES_ON;
+    if (!may_call(scripting, &call, reply)) return SCRIPT_GOES_ON;
     bool has_shards = take_keys(scripting, &call, reply);
     if (scripting->restart != RESTART_NOT) return SCRIPT_ENDS;
     if (!has_shards) return SCRIPT_GOES_ON;
@@ -351,8 +368,15 @@ static enum script_verdict on_turn(void *context) {
 }
 
 static int on_may_run(void *context, const struct bulk *arguments, uint32_t count) {
-    (void)context;
-    return command_meant(arguments, count) == NULL ? -1 : 1;
+    struct scripting *scripting = context;
+    const struct call call = {
+        .command = command_meant(arguments, count), .arguments = arguments, .count = count};
+    char why[WHY_SIZE];
+    struct denial denial;
+    if (call.command == NULL) return -1;
+    if (!users_are_on() || !command_arity_fits(call.command, count)) return 1;
+    (void)script_is_permitted(scripting->execution, &call, &denial, why, sizeof why);
+    return denial.verdict == VERDICT_ALLOWED;
 }
 
 static void on_log(void *context, int level, const char *text, size_t length) {
@@ -572,6 +596,11 @@ void script_end_one(const struct execution *execution) {
 void script_end_row(const struct execution *execution) {
     struct scripting *scripting = scripting_of(execution->worker);
     if (scripting != NULL) script_notes_publish_counts(&scripting->notes, execution);
+}
+
+void script_pass_over(const struct execution *execution) {
+    struct scripting *scripting = scripting_of(execution->worker);
+    if (scripting != NULL) scripting->row_at++;
 }
 
 void script_run_inside(struct execution *execution, const struct call *call, struct write_scope *write,

@@ -57,6 +57,8 @@ void script_let_go_row(const struct execution *execution);
 /* Before its first command, and one that is a script, which may set execution->begins_again, when all of it
  * is to be taken back. */
 void script_begin_row(const struct execution *execution);
+/* The next one of them isn't run. */
+void script_pass_over(const struct execution *execution);
 void script_run_inside(struct execution *execution, const struct call *call, struct write_scope *write,
                        const struct read_scope *read, struct reply *reply);
 /* When it is concluded: each script's notes in its turn, and at last what all of them count for. */

@@ -8,6 +8,7 @@
 #include "server/broadcast/monitor.h"
 #include "server/command/command_table.h"
 #include "server/observe/statistics.h"
+#include "permit.h"
 
 /* What lines may take together until their script is concluded. */
 #define BYTES_MOST ((size_t)32 << 20)
@@ -23,12 +24,12 @@ struct tally {
     uint32_t failure_count;
 };
 
-enum note_kind { NOTE_SCRIPT, NOTE_CALL, NOTE_LOG };
+enum note_kind { NOTE_SCRIPT, NOTE_CALL, NOTE_LOG, NOTE_DENIAL };
 
 struct note {
     struct note *next;
     enum note_kind kind;
-    int level;         /* of a log line */
+    int level;         /* of a log line; of a denial its verdict */
     uint32_t database; /* of a call */
     uint32_t count;    /* of arguments; 0: nobody is to be shown it */
     size_t bytes;
@@ -136,6 +137,11 @@ void script_notes_log(struct script_notes *notes, int level, const char *text, s
     if (note != NULL) note->level = level;
 }
 
+void script_notes_denial(struct script_notes *notes, int verdict, const struct bulk *object) {
+    struct note *note = note_with(notes, NOTE_DENIAL, object, 1);
+    if (note != NULL) note->level = verdict;
+}
+
 /* ------------------------------------------------------------------ publishing */
 
 static void publish(const struct note *note, const struct execution *execution) {
@@ -143,6 +149,8 @@ static void publish(const struct note *note, const struct execution *execution) 
     if (note->kind == NOTE_LOG)
         log_write((enum log_level)note->level, "%.*s", (int)note->arguments[0].length,
                   note->arguments[0].data);
+    else if (note->kind == NOTE_DENIAL)
+        script_denial_note(execution, (enum verdict)note->level, &note->arguments[0]);
     else if (note->count > 0 && monitor_is_on())
         monitor_feed(execution->task, note->database, origin, note->arguments, note->count, NULL);
 }

@@ -11,12 +11,14 @@
 #include "server/command/command_table.h"
 #include "server/interest/watch.h"
 #include "server/observe/statistics.h"
+#include "server/task/user.h"
 #include "account.h"
 #include "execute.h"
 #include "inquire.h"
 #include "leave.h"
 #include "memory.h"
 #include "pause.h"
+#include "permit.h"
 #include "script.h"
 #include "slow_script.h"
 #include "take.h"
@@ -52,9 +54,15 @@ static void take_note(struct transaction *transaction, const struct command *com
     bool is_done_once = transaction->changes_scripts || transaction->changes_hearing;
     if (transaction->has_scripts && is_done_once) transaction->wants_all = true;
     if (command->session != NULL || command->answers_each) transaction->concerns_session = true;
+    if (command->changes_user) transaction->changes_user = true;
     if (command->room != NULL) transaction->asks_room = true;
     if ((command->flags & COMMAND_MAY_BE_SILENT) != 0) transaction->may_be_silent = true;
     if (runs_apart(command)) transaction->goes_apart = true;
+}
+
+/* Whether it runs before the others; not where one of those may make its client another user. */
+static bool asks_first(const struct transaction *transaction, const struct command *command) {
+    return command->is_question && !transaction->changes_user;
 }
 
 /* Whoever queues what needs a shard of a script that has taken too long is told so at once. */
@@ -217,13 +225,31 @@ static void run_one(struct execution *execution, struct queued *queued, struct w
     call_begin(execution, queued, &call);
     reply->protocol = call.protocol;
     execution->answers_several |= queued->command->answers_each;
-    if (queued->command->script != NULL)
+    bool is_denied = users_are_on() && !is_still_permitted(execution, queued, &call, reply);
+    if (is_denied && queued->command->script != NULL)
+        script_pass_over(execution);
+    else if (is_denied)
+        ; /* that is its answer */
+    else if (queued->command->script != NULL)
         script_run_inside(execution, &call, write, read, reply);
     else
         execute_inside(execution, &call, write, read, reply);
     queued->has_failed = reply->error_count > errors;
     if (queued->has_failed) memcpy(queued->error_code, reply->error_code, sizeof queued->error_code);
     if (reply == &queued->answer) answer_end(execution, queued);
+}
+
+/* What runs behind the others does so for who is the user in its place among them (AUTH). */
+static void ask_apart(struct execution *execution, struct queued *queued) {
+    struct transaction *transaction = execution->transaction;
+    struct call call;
+    if (!users_are_on() || asks_first(transaction, queued->command)) return;
+    transaction->answer_length -= queued->answer.length; /* of a run that was taken back */
+    reply_truncate(&queued->answer, 0);
+    call_begin(execution, queued, &call);
+    answer_begin(execution, queued);
+    (void)is_still_permitted(execution, queued, &call, &queued->answer);
+    answer_end(execution, queued);
 }
 
 /* write: NULL if none of them writes; read: NULL if none needs a shard. */
@@ -242,7 +268,10 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
         reply_array(reply, transaction->count);
     uint64_t before = clock_cycles();
     for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
-        if (transaction->goes_apart && runs_apart(queued->command)) continue;
+        if (transaction->goes_apart && runs_apart(queued->command)) {
+            ask_apart(execution, queued);
+            continue;
+        }
         struct reply *to = transaction->goes_apart ? &queued->answer : reply;
         size_t mark = reply_mark(to);
         run_one(execution, queued, write, read, to);
@@ -269,11 +298,14 @@ struct session_before {
 static bool session_keep(const struct session *session, bool keeps_names, struct session_before *before) {
     before->session = *session;
     before->has_names = keeps_names;
-    return !keeps_names || session_names_keep(session, &before->names);
+    bool is_kept = !keeps_names || session_names_keep(session, &before->names);
+    if (is_kept) user_hold(session_user(session));
+    return is_kept;
 }
 
 static void session_let_go(const struct session_before *before) {
     if (before->has_names) session_names_free(before->names.name, before->names.library);
+    user_let_go(session_user(&before->session));
 }
 
 static void session_put_back(struct worker *worker, struct session *session,
@@ -282,6 +314,7 @@ static void session_put_back(struct worker *worker, struct session *session,
     if (before->has_names) session_names_put_back(session, &before->names);
     worker_account_session(worker, session, bytes);
     session_follow(session, &before->session);
+    user_let_go(session_user(&before->session));
 }
 
 /* What has been changed by now is taken back, and so is the rest: nothing has happened. */
@@ -454,7 +487,7 @@ static void account_scripts(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     if (!transaction->has_scripts) return;
     for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
-        if (queued->command->script != NULL) script_end_one(execution);
+        if (queued->command->script != NULL && !queued->is_denied) script_end_one(execution);
     script_end_row(execution);
 }
 
@@ -463,6 +496,11 @@ static void account_all(const struct execution *execution) {
     struct session *session = &execution->task->session;
     uint32_t database = session->database;
     for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
+        if (queued->is_denied) {
+            queued_denial_note(execution, queued);
+            statistics_count_error("NOPERM", 1);
+            continue;
+        }
         if (queued->nanoseconds == 0) continue; /* it hasn't run yet */
         struct execution inner = *execution;
         call_begin(execution, queued, &inner.call);
@@ -483,13 +521,19 @@ static enum outcome run_apart(struct execution *execution, bool is_question) {
     for (; transaction->at != NULL; transaction->at = transaction->at->next) {
         struct queued *queued = transaction->at;
         const struct command *command = queued->command;
-        if (!runs_apart(command) || command->is_question != is_question) continue;
+        if (!runs_apart(command) || asks_first(transaction, command) != is_question) continue;
+        if (!is_question && queued->is_denied) continue; /* it has its answer */
         struct execution inner = *execution;
         call_begin(execution, queued, &inner.call);
         inner.reply = &queued->answer;
         answer_begin(execution, queued);
         uint64_t before = clock_cycles();
-        if (command->visit == NULL)
+        bool has_begun = execution->task->under_way != NULL && execution->task->under_way->inquiry != NULL;
+        bool is_denied = is_question && !has_begun && users_are_on() &&
+                         !is_still_permitted(execution, queued, &inner.call, inner.reply);
+        if (is_denied)
+            ; /* that is its answer */
+        else if (command->visit == NULL)
             execute_without_shards(&inner);
         else if (run_inquiry(&inner) == OUTCOME_PARKED)
             return OUTCOME_PARKED;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "permit.h"
 #include "under_way.h"
 
 enum outcome wait_begin(struct execution *execution) {
@@ -35,9 +36,12 @@ bool wait_answer(struct execution *execution, struct under_way *under_way) {
         under_way->waits_again = true;
         under_way->deadline = waiter->deadline;
         wait_end(execution->worker, under_way);
-        return false;
+        return users_are_on() && !is_permitted(execution); /* else it isn't answered yet */
     }
-    if (waiter->is_answered) {
+    if (waiter->is_answered && waiter->is_denied) {
+        denial_reply(execution, &execution->call,
+                     (struct denial){(enum verdict)waiter->verdict, waiter->denied_at}, execution->reply);
+    } else if (waiter->is_answered) {
         reply_raw(execution->reply, waiter->reply.data, waiter->reply.length);
         execution->reply->error_count = waiter->reply.error_count;
         memcpy(execution->reply->error_code, waiter->reply.error_code, sizeof execution->reply->error_code);

@@ -1,10 +1,12 @@
 #include "session.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/config/config.h"
 #include "transaction.h"
+#include "user.h"
 
 size_t session_bytes(const struct session *session) {
     const struct client_library *library = session->library;
@@ -51,11 +53,19 @@ void session_names_free(char *name, struct client_library *library) {
     free(library);
 }
 
+void session_become(struct session *session, struct user *user) {
+    struct user *before = session_user(session);
+    session->user_word = (uintptr_t)user & ((UINT64_C(1) << 48) - 1);
+    assert(session_user(session) == user);
+    user_let_go(before);
+}
+
 void session_follow(struct session *session, const struct session *other) {
     session->database = other->database;
     session->tracks = other->tracks;
     session->protocol = other->protocol;
     session->reply_mode = other->reply_mode;
+    session_become(session, user_hold(session_user(other)));
     session->is_authenticated = other->is_authenticated;
     session->is_no_evict = other->is_no_evict;
     session->is_no_touch = other->is_no_touch;
@@ -63,7 +73,7 @@ void session_follow(struct session *session, const struct session *other) {
 }
 
 bool session_is_admitted(const struct session *session) {
-    return session->is_authenticated || !config_has_password();
+    return session->is_authenticated || config_is_open();
 }
 
 struct subscriptions *session_subscriptions(struct session *session) {

@@ -14,6 +14,7 @@ struct subscription;
 struct tracker;
 struct tracking;
 struct transaction;
+struct user;
 
 enum channel_kind { CHANNEL, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS };
 
@@ -42,13 +43,15 @@ struct client_library {
 struct session {
     uint64_t id; /* CLIENT ID; never reused */
     uint32_t database;
-    uint32_t tracks;  /* as whom it reads keys (interest/tracked.h); 0: nobody keeps what it reads */
-    uint8_t protocol; /* 2 or 3 */
-    enum reply_mode reply_mode : 8;
-    bool is_authenticated;
-    bool is_no_evict;
-    bool is_no_touch;
-    bool closes_after_reply;             /* QUIT, protocol errors */
+    uint32_t tracks; /* as whom it reads keys (interest/tracked.h); 0: nobody keeps what it reads */
+    /* One word, as there are many sessions and most are idle: */
+    uint64_t user_word : 48; /* session_user */
+    uint8_t protocol : 8;    /* 2 or 3 */
+    enum reply_mode reply_mode : 4;
+    bool is_authenticated : 1;
+    bool is_no_evict : 1;
+    bool is_no_touch : 1;
+    bool closes_after_reply : 1;         /* QUIT, protocol errors */
     struct transaction *transaction;     /* MULTI, WATCH; or NULL; owned */
     struct subscriptions *subscriptions; /* SUBSCRIBE and its like; or NULL; owned */
     char *name;                          /* CLIENT SETNAME, or NULL; owned */
@@ -71,6 +74,12 @@ struct session_names {
 bool session_names_keep(const struct session *session, struct session_names *names);
 void session_names_put_back(struct session *session, const struct session_names *names);
 void session_names_free(char *name, struct client_library *library);
+/* Who it is (AUTH), whom it holds; NULL: the default user. */
+static inline struct user *session_user(const struct session *session) {
+    return (struct user *)(uintptr_t)session->user_word; /* as everywhere, addresses have 48 bits */
+}
+/* It is that user's from now on, of whom it takes a holding over; NULL: the default one's. */
+void session_become(struct session *session, struct user *user);
 /* What commands may change of it, as it is in another one. */
 void session_follow(struct session *session, const struct session *other);
 
@@ -91,7 +100,7 @@ static inline bool session_is_subscriber(const struct session *session) {
 struct subscriptions *session_subscriptions(struct session *session);
 void session_subscriptions_trim(struct session *session);
 
-/* It has given the password, or there is none (any more). */
+/* It has said who it is, or need not: there is no password, or none any more. */
 bool session_is_admitted(const struct session *session);
 
 #endif

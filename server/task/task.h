@@ -50,6 +50,8 @@ struct task_functions {
      * and as MONITOR does ("unix:/path"). At most TASK_ADDRESS bytes. */
     void (*peer)(const struct task *task, char *out, size_t size);
     void (*origin)(const struct task *task, char *out, size_t size);
+    /* The line that CLIENT LIST has of it; returns its length, cut to size - 1. NULL: it has none. */
+    size_t (*describe)(const struct task *task, char *out, size_t size);
     /* They come from this machine. */
     bool (*is_local)(const struct task *task);
     /* Gives away the memory of the request at hand, of which these are the arguments. When it is dispatched
@@ -79,6 +81,11 @@ struct task_queue {
 void task_queue_append(struct task_queue *queue, struct task *task);
 void task_queue_remove(struct task *task);              /* from whichever queue it is in; none is fine */
 struct task *task_queue_take(struct task_queue *queue); /* the first, or NULL */
+
+/* The task whose own session that is; a script's, for one, is nobody's own. */
+static inline struct task *task_of_session(const struct session *session) {
+    return (struct task *)((char *)(uintptr_t)session - offsetof(struct task, session));
+}
 
 static inline bool task_is_parked(const struct task *task) {
     return task->park_reason != PARK_NONE;

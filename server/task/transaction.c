@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shard/entry/blob.h"
+#include "user.h"
 
 struct transaction *transaction_of(struct transaction **own) {
     if (*own != NULL) return *own;
@@ -23,6 +24,7 @@ void transaction_free(struct transaction *transaction) {
         for (uint32_t i = 0; i < queued->count; i++)
             if (queued->arguments[i].owner != NULL) blob_release(queued->arguments[i].owner);
         if (queued->answer.data != NULL) reply_free(&queued->answer);
+        user_let_go(queued->denied_as);
     }
     for (struct transaction_block *block = transaction->blocks; block != &transaction->own;) {
         struct transaction_block *next = block->next;

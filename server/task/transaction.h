@@ -15,6 +15,7 @@
 #include "resp/request.h"
 
 struct command;
+struct user;
 struct watch_list;
 
 struct queued {
@@ -24,6 +25,11 @@ struct queued {
     uint32_t first_key, key_count; /* among the keys of all, once EXEC has found them */
     uint32_t database;             /* in which it ran */
     bool has_failed;
+    /* Its user may not run it by now: why (server/acl/check.h), for which argument, and who it was, held. */
+    bool is_denied;
+    uint8_t verdict;
+    uint32_t denied_at;
+    struct user *denied_as;
     uint64_t nanoseconds; /* that it took */
     char error_code[32];  /* of one that has failed */
     struct reply answer;  /* if some of them run before or behind the others; empty otherwise */
@@ -52,7 +58,7 @@ struct transaction {
     uint32_t flags;          /* of their rows, enum command_flag */
     /* What they are together; run/transaction.c's. */
     bool writes, needs_shards, wants_all, cant_look, goes_apart, asks_room, may_be_silent, has_scripts,
-        changes_scripts, concerns_session, changes_hearing;
+        changes_scripts, concerns_session, changes_hearing, changes_user;
     bool has_run;
     size_t bytes; /* of memory, with what large arguments take */
     struct watch_list *watches;

@@ -16,7 +16,11 @@
     EACH(output_limit_closes)                                                                                \
     EACH(query_limit_closes)                                                                                 \
     EACH(evicted_clients)                                                                                    \
-    EACH(rejected_connections)
+    EACH(rejected_connections)                                                                               \
+    EACH(denied_names)                                                                                       \
+    EACH(denied_commands)                                                                                    \
+    EACH(denied_keys)                                                                                        \
+    EACH(denied_channels)
 
 /* Latchkey's own, each with its field of INFO, which tells the sum over all workers since CONFIG RESETSTAT. A
  * new one is a row here, and a counter_add where it happens. */

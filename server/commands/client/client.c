@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "shard/base/number.h"
+#include "server/acl/users.h"
 #include "server/run/dispatch.h"
+#include "server/task/user.h"
 #include "server/worker/inquiry.h"
 #include "server/client/clients.h"
 #include "server/command/command.h"
@@ -145,7 +147,7 @@ static bool filter_read(struct filter *filter, const struct bulk *arguments, uin
         } else if (argument_is(option, "LADDR")) {
             filter->local = value;
         } else if (argument_is(option, "USER")) {
-            if (!argument_equals(value, "default")) {
+            if (reply != NULL && !users_exist(value)) {
                 reply_error_format(reply, "ERR No such user '%.*s'", (int)value->length, value->data);
                 return false;
             }
@@ -165,7 +167,9 @@ static bool filter_matches(const struct filter *filter, const struct connection 
     if (filter->spares_asker && connection->task.session.id == asker) return false;
     if (filter->id != 0 && connection->task.session.id != (uint64_t)filter->id) return false;
     if (filter->type != NULL && !is_of_type(&connection->task.session, filter->type)) return false;
-    if (filter->user != NULL && !session_is_admitted(&connection->task.session)) return false;
+    if (filter->user != NULL &&
+        !argument_equals(filter->user, user_name(session_user(&connection->task.session))))
+        return false;
     if (filter->peer != NULL) {
         connection_peer(connection, address, sizeof address);
         if (!argument_equals(filter->peer, address)) return false;
@@ -187,7 +191,7 @@ static bool command_client_kill_check(const struct call *call, struct reply *rep
 static void command_client_kill_visit(struct worker *worker, struct inquiry *inquiry) {
     struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
     struct filter filter;
-    filter_read(&filter, inquiry->arguments, inquiry->count, &answer->text);
+    filter_read(&filter, inquiry->arguments, inquiry->count, NULL);
     bool is_one = filter.id != 0;
     struct connection *first =
         is_one ? clients_find(worker, (uint64_t)filter.id) : worker->clients->connections;

@@ -105,22 +105,22 @@ static void command_client_reply(struct session *session, const struct call *cal
     }
 }
 
-static void set_switch(bool *place, const struct bulk *value, struct reply *reply) {
-    bool is_on = argument_is(value, "ON");
-    if (!is_on && !argument_is(value, "OFF")) {
-        reply_error(reply, ERROR_SYNTAX);
-        return;
+/* What it is now, if the value is neither. */
+static bool read_switch(bool is_on, const struct bulk *value, struct reply *reply) {
+    if (argument_is(value, "ON") || argument_is(value, "OFF")) {
+        reply_ok(reply);
+        return argument_is(value, "ON");
     }
-    *place = is_on;
-    reply_ok(reply);
+    reply_error(reply, ERROR_SYNTAX);
+    return is_on;
 }
 
 static void command_client_no_evict(struct session *session, const struct call *call, struct reply *reply) {
-    set_switch(&session->is_no_evict, &call->arguments[2], reply);
+    session->is_no_evict = read_switch(session->is_no_evict, &call->arguments[2], reply);
 }
 
 static void command_client_no_touch(struct session *session, const struct call *call, struct reply *reply) {
-    set_switch(&session->is_no_touch, &call->arguments[2], reply);
+    session->is_no_touch = read_switch(session->is_no_touch, &call->arguments[2], reply);
 }
 
 /* ------------------------------------------------------------------ rows */

@@ -9,7 +9,9 @@
 #include "server/broadcast/subscriptions.h"
 #include "server/base/version.h"
 #include "server/interest/tracking.h"
+#include "server/run/permit.h"
 #include "server/run/transaction.h"
+#include "server/task/user.h"
 #include "server/worker/worker.h"
 #include "server/command/command.h"
 #include "server/commands/client/own.h"
@@ -68,7 +70,8 @@ static void command_reset(struct worker *worker, struct task *task, const struct
     reply->protocol = session->protocol = 2;
     session->is_no_evict = session->is_no_touch = false;
     session->reply_mode = REPLY_ON;
-    session->is_authenticated = !config_has_password();
+    session_become(session, NULL);
+    session->is_authenticated = config_is_open();
     size_t before = session_bytes(session);
     free(session->name);
     session->name = NULL;
@@ -78,16 +81,16 @@ static void command_reset(struct worker *worker, struct task *task, const struct
 
 /* ------------------------------------------------------------------ authentication */
 
-#define DEFAULT_USER "default"
-
-/* There is one user, whose password is requirepass. Replies and returns false if that is not what is
- * given. */
-static bool authenticate(struct session *session, const struct bulk *user, const struct bulk *password,
-                         struct reply *reply) {
-    if (argument_equals(user, DEFAULT_USER) && config_password_is(password->data, password->length)) {
+/* Replies and returns false if the password doesn't prove the name. */
+static bool authenticate(struct session *session, const struct call *call, const struct bulk *name,
+                         const struct bulk *password, struct reply *reply) {
+    struct user *user;
+    if (users_authenticate(name, password, &user)) {
+        session_become(session, user);
         session->is_authenticated = true;
         return true;
     }
+    denial_of_name(session, &call->arguments[0], name, call->now);
     reply_error(reply, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -104,8 +107,8 @@ static void command_auth(struct session *session, const struct call *call, struc
         return;
     }
     const struct bulk unnamed = {.data = DEFAULT_USER, .length = strlen(DEFAULT_USER)};
-    const struct bulk *user = call->count == 3 ? &call->arguments[1] : &unnamed;
-    if (authenticate(session, user, &call->arguments[call->count - 1], reply)) reply_ok(reply);
+    const struct bulk *name = call->count == 3 ? &call->arguments[1] : &unnamed;
+    if (authenticate(session, call, name, &call->arguments[call->count - 1], reply)) reply_ok(reply);
 }
 
 static void greet(const struct session *session, struct reply *reply) {
@@ -154,7 +157,7 @@ static void command_hello(struct session *session, const struct call *call, stru
             return;
         }
     }
-    if (password != NULL && !authenticate(session, user, password, reply)) return;
+    if (password != NULL && !authenticate(session, call, user, password, reply)) return;
     if (!session_is_admitted(session)) {
         reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                            "HELLO <proto> AUTH <user> "
@@ -197,6 +200,7 @@ const struct command connection_commands[] = {
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
               COMMAND_ALLOW_BUSY,
      .session = command_hello,
+     .changes_user = true,
      .categories = "connection",
      .since = "6.0.0",
      .group = "connection",
@@ -210,6 +214,7 @@ const struct command connection_commands[] = {
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
               COMMAND_ALLOW_BUSY,
      .session = command_auth,
+     .changes_user = true,
      .categories = "connection",
      .since = "1.0.0",
      .group = "connection",
