@@ -79,6 +79,10 @@ bool outbox_is_open(const struct worker *worker) {
     return worker->broadcast->outbox.is_open;
 }
 
+void outbox_flush(struct worker *worker) {
+    empty(&worker->broadcast->outbox, true);
+}
+
 bool outbox_keep(struct worker *worker, const struct bulk *name, const struct bulk *text, uint64_t told,
                  bool stays) {
     if (channels_audience(CHANNEL, name) == 0) return true;

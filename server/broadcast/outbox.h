@@ -16,6 +16,8 @@ void outbox_open(struct worker *worker);
  * in the order in which that has happened. */
 void outbox_close(struct worker *worker, bool is_sent);
 bool outbox_is_open(const struct worker *worker);
+/* What waits by now is sent: who hears what is about to change, in a transaction that begins only once. */
+void outbox_flush(struct worker *worker);
 
 /* What a scope tells of a change waits, whether it is open or not. told: by then that scope had told so much
  * (scope.h). stays: it remains true if the rest is taken back or forgotten. false: no memory. */

@@ -8,12 +8,16 @@
 #include "server/command/command.h"
 #include "broadcast.h"
 #include "news.h"
+#include "outbox.h"
+
+struct moment;
 
 struct subscription {
     struct hearer hearer;
     struct chain_link link; /* among its worker's, by channel and client */
     struct channel *channel;
-    struct subscription *next, *previous; /* of its client's, of one kind */
+    struct subscription *next, *previous; /* of its client's, of one kind, or of those that are leaving */
+    struct moment *arrival, *departure;   /* that its worker has still to read; or NULL */
 };
 
 /* ------------------------------------------------------------------ finding them */
@@ -116,47 +120,131 @@ static void confirm(const struct task *task, enum channel_kind kind, bool hears,
 
 struct moment {
     struct message message;
-    struct hearer *hearer;
-    bool enters, is_there;
+    struct subscription *subscription; /* NULL: it went without waiting for it */
+    bool is_there;
 };
 
-static void on_moment(struct worker *worker, struct message *message) {
+static void on_arrival(struct worker *worker, struct message *message) {
     struct moment *moment = (struct moment *)message;
     (void)worker;
-    if (moment->enters)
-        hearer_enter(moment->hearer);
-    else
-        hearer_leave(moment->hearer);
+    hearer_enter(&moment->subscription->hearer);
     moment->is_there = true;
 }
 
-/* Its channel is known; `at_once`: now. */
+static void on_departure(struct worker *worker, struct message *message) {
+    struct moment *moment = (struct moment *)message;
+    (void)worker;
+    hearer_leave(&moment->subscription->hearer);
+    moment->is_there = true;
+}
+
+/* false: no memory. */
 static bool join(struct worker *worker, struct subscription *subscription, enum channel_kind kind,
-                 const struct bulk *name, bool at_once) {
-    struct moment moment = {.message.handle = on_moment, .hearer = &subscription->hearer, .enters = true};
-    subscription->channel =
-        channel_join(kind, name, worker, &subscription->hearer, at_once ? NULL : &moment.message);
+                 const struct bulk *name) {
+#ifdef PLANT_EARLY_ENTRY
+    subscription->channel = channel_join(kind, name, worker, &subscription->hearer, NULL);
+    if (subscription->channel != NULL) hearer_enter(&subscription->hearer);
+    return subscription->channel != NULL;
+#endif
+    struct moment moment = {.message.handle = on_arrival, .subscription = subscription};
+    subscription->channel = channel_join(kind, name, worker, &subscription->hearer, &moment.message);
     if (subscription->channel == NULL) return false;
-    if (at_once)
-        hearer_enter(&subscription->hearer);
-    else
-        worker_read_news_until(worker, &moment.is_there);
+    worker_read_news_until(worker, &moment.is_there);
     return true;
 }
 
-static void part(struct worker *worker, struct subscription *subscription, bool at_once) {
-    struct moment moment = {.message.handle = on_moment, .hearer = &subscription->hearer};
-    channel_part(subscription->channel, worker, &subscription->hearer, at_once ? NULL : &moment.message);
-    if (at_once)
-        hearer_leave(&subscription->hearer);
+static void part(struct worker *worker, struct subscription *subscription) {
+    struct moment moment = {.message.handle = on_departure, .subscription = subscription};
+    channel_part(subscription->channel, worker, &subscription->hearer, &moment.message);
+    worker_read_news_until(worker, &moment.is_there);
+}
+
+/* ------------------------------------------------------------------ when that moment comes later
+ *
+ * Within a transaction the moment has memory of its own, and a subscription that has been ended stays until
+ * its worker has read what was published before. The client may go first. */
+
+static void leaving_enter(struct subscriptions *list, struct subscription *subscription) {
+    subscription->previous = NULL;
+    subscription->next = list->leaving;
+    if (subscription->next != NULL) subscription->next->previous = subscription;
+    list->leaving = subscription;
+}
+
+static void leaving_leave(struct subscriptions *list, const struct subscription *subscription) {
+    if (subscription->next != NULL) subscription->next->previous = subscription->previous;
+    if (subscription->previous != NULL)
+        subscription->previous->next = subscription->next;
     else
-        worker_read_news_until(worker, &moment.is_there);
+        list->leaving = subscription->next;
+}
+
+static void on_late_arrival(struct worker *worker, struct message *message) {
+    struct moment *moment = (struct moment *)message;
+    (void)worker;
+    if (moment->subscription != NULL) {
+        moment->subscription->arrival = NULL;
+        hearer_enter(&moment->subscription->hearer);
+    }
+    free(moment);
+}
+
+static void on_late_departure(struct worker *worker, struct message *message) {
+    struct moment *moment = (struct moment *)message;
+    struct subscription *subscription = moment->subscription;
+    free(moment);
+    if (subscription == NULL) return;
+    struct session *session = &subscription->hearer.task->session;
+    size_t before = session_bytes(session);
+    hearer_leave(&subscription->hearer);
+    leaving_leave(session->subscriptions, subscription);
+    free(subscription);
+    session_subscriptions_trim(session);
+    worker_account_session(worker, session, before);
+}
+
+static struct moment *moment_create(struct subscription *subscription,
+                                    void (*handle)(struct worker *worker, struct message *message)) {
+    struct moment *moment = malloc(sizeof *moment);
+    if (moment != NULL) *moment = (struct moment){.message.handle = handle, .subscription = subscription};
+    return moment;
+}
+
+/* false: no memory. */
+static bool join_later(struct worker *worker, struct subscription *subscription, enum channel_kind kind,
+                       const struct bulk *name) {
+    struct moment *moment = moment_create(subscription, on_late_arrival);
+    if (moment == NULL) return false;
+    subscription->arrival = moment;
+    subscription->channel = channel_join(kind, name, worker, &subscription->hearer, &moment->message);
+    if (subscription->channel == NULL) free(moment);
+    return subscription->channel != NULL;
+}
+
+/* What is on its way to it finds it no more. */
+static void leave(struct subscription *subscription) {
+    if (subscription->arrival != NULL) subscription->arrival->subscription = NULL;
+    if (subscription->departure != NULL) subscription->departure->subscription = NULL;
+    hearer_leave(&subscription->hearer);
+    free(subscription);
+}
+
+/* It is its client's no longer. Without memory for the moment that is now. */
+static void part_later(struct worker *worker, struct subscription *subscription) {
+    subscription->departure = moment_create(subscription, on_late_departure);
+    channel_part(subscription->channel, worker, &subscription->hearer,
+                 subscription->departure == NULL ? NULL : &subscription->departure->message);
+    subscription->channel = NULL;
+    if (subscription->departure != NULL)
+        leaving_enter(subscription->hearer.task->session.subscriptions, subscription);
+    else
+        leave(subscription);
 }
 
 /* ------------------------------------------------------------------ coming and going */
 
 static bool add(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
-                bool at_once) {
+                bool is_within) {
     struct session *session = &task->session;
     struct chains *table = &worker->broadcast->subscriptions;
     size_t before = session_bytes(session);
@@ -167,47 +255,63 @@ static bool add(struct worker *worker, struct task *task, enum channel_kind kind
     }
     *subscription = (struct subscription){.hearer.task = task};
     bool is_listed = chains_insert(table, &subscription->link, hash_of(task, name));
-    if (!is_listed || !join(worker, subscription, kind, name, at_once)) {
+    if (!is_listed || !(is_within ? join_later : join)(worker, subscription, kind, name)) {
         if (is_listed) chains_remove(table, &subscription->link);
         free(subscription);
         session_subscriptions_trim(session);
         return false;
     }
+    assert(session->subscriptions != NULL && "what it had left before was read before this began");
     list_append(session->subscriptions, subscription);
     worker_account_session(worker, session, before);
     return true;
 }
 
 static void remove_one(struct worker *worker, struct task *task, struct subscription *subscription,
-                       bool at_once) {
+                       bool is_within) {
     struct session *session = &task->session;
     size_t before = session_bytes(session);
     list_remove(session->subscriptions, subscription);
-    part(worker, subscription, at_once);
     chains_remove(&worker->broadcast->subscriptions, &subscription->link);
-    free(subscription);
+    if (is_within) {
+        part_later(worker, subscription);
+    } else {
+        part(worker, subscription);
+        free(subscription);
+    }
     session_subscriptions_trim(session);
     worker_account_session(worker, session, before);
 }
 
 void subscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
-               bool at_once, struct reply *reply) {
-    if (find(worker, task, kind, name) == NULL && !add(worker, task, kind, name, at_once))
+               bool is_within, struct reply *reply) {
+    if (is_within) outbox_flush(worker);
+    if (find(worker, task, kind, name) == NULL && !add(worker, task, kind, name, is_within))
         reply_error(reply, ERROR_NO_MEMORY);
     else
         confirm(task, kind, true, name, reply);
 }
 
 void unsubscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
-                 bool at_once, struct reply *reply) {
+                 bool is_within, struct reply *reply) {
+    if (is_within) outbox_flush(worker);
     struct subscription *subscription = find(worker, task, kind, name);
-    if (subscription != NULL) remove_one(worker, task, subscription, at_once);
+#ifdef PLANT_LATE_LEAVE
+    if (subscription != NULL && !is_within) {
+        list_remove(task->session.subscriptions, subscription);
+        confirm(task, kind, false, name, reply);
+        list_append(task->session.subscriptions, subscription);
+        remove_one(worker, task, subscription, is_within);
+        return;
+    }
+#endif
+    if (subscription != NULL) remove_one(worker, task, subscription, is_within);
     confirm(task, kind, false, name, reply);
 }
 
 /* The name is the channel's, which goes with its last hearer. */
-static bool unsubscribe_first(struct worker *worker, struct task *task, enum channel_kind kind, bool at_once,
-                              struct reply *reply) {
+static bool unsubscribe_first(struct worker *worker, struct task *task, enum channel_kind kind,
+                              bool is_within, struct reply *reply) {
     struct subscription *first =
         task->session.subscriptions == NULL ? NULL : task->session.subscriptions->first[kind];
     if (first == NULL) return false;
@@ -218,23 +322,39 @@ static bool unsubscribe_first(struct worker *worker, struct task *task, enum cha
         return false;
     }
     memcpy(name.data, first->channel->name, name.length);
-    remove_one(worker, task, first, at_once);
+    remove_one(worker, task, first, is_within);
     confirm(task, kind, false, &name, reply);
     free(name.data);
     return true;
 }
 
-void unsubscribe_all(struct worker *worker, struct task *task, enum channel_kind kind, bool at_once,
+void unsubscribe_all(struct worker *worker, struct task *task, enum channel_kind kind, bool is_within,
                      struct reply *reply) {
     size_t mark = reply_mark(reply);
-    while (unsubscribe_first(worker, task, kind, at_once, reply)) continue;
+    if (is_within) outbox_flush(worker);
+    while (unsubscribe_first(worker, task, kind, is_within, reply)) continue;
     if (reply_mark(reply) == mark) confirm(task, kind, false, NULL, reply);
 }
 
+/* Not even what is on its way to it is heard any more. */
 void subscriptions_forget(struct worker *worker, struct task *task) {
+    struct session *session = &task->session;
+    struct subscriptions *list = session->subscriptions;
+    if (list == NULL) return;
+    size_t before = session_bytes(session);
     for (int kind = 0; kind < CHANNEL_KINDS; kind++)
-        while (task->session.subscriptions != NULL && task->session.subscriptions->first[kind] != NULL)
-            remove_one(worker, task, task->session.subscriptions->first[kind], true);
+        for (struct subscription *first; (first = list->first[kind]) != NULL;) {
+            list_remove(list, first);
+            chains_remove(&worker->broadcast->subscriptions, &first->link);
+            channel_part(first->channel, worker, &first->hearer, NULL);
+            leave(first);
+        }
+    for (struct subscription *first; (first = list->leaving) != NULL;) {
+        leaving_leave(list, first);
+        leave(first);
+    }
+    session_subscriptions_trim(session);
+    worker_account_session(worker, session, before);
 }
 
 bool subscriptions_are_all(const struct session *session,

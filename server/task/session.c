@@ -85,7 +85,7 @@ void session_subscriptions_trim(struct session *session) {
     const struct subscriptions *list = session->subscriptions;
     if (list == NULL || session_is_subscriber(session) || list->monitor != NULL || list->later != NULL)
         return;
-    if (list->tracking != NULL || list->is_target) return;
+    if (list->leaving != NULL || list->tracking != NULL || list->is_target) return;
     free(session->subscriptions);
     session->subscriptions = NULL;
 }

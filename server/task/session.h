@@ -23,6 +23,7 @@ enum channel_kind { CHANNEL, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS };
 struct subscriptions {
     struct hearer *monitor; /* or NULL */
     struct subscription *first[CHANNEL_KINDS], *last[CHANNEL_KINDS];
+    struct subscription *leaving; /* what it hears no longer, but for what is on its way already */
     uint32_t counts[CHANNEL_KINDS];
     size_t bytes;
     struct tracking *tracking; /* CLIENT TRACKING, or NULL; interest/tracking.h's */

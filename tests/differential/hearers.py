@@ -54,8 +54,7 @@ def single(draw):
 
 
 def requests(draw):
-    """What one client sends at once: a request, several, or a transaction. In that nobody publishes before it subscribes: what it has told by
-    then it hears itself here, where messages go out when the transaction is concluded."""
+    """What one client sends at once: a request, several, or a transaction."""
     kind = draw.random()
     if kind > 0.16:
         return [single(draw)]
@@ -63,7 +62,6 @@ def requests(draw):
         return [draw.choice([request, [b'PUBLISH', draw.choice(CHANNELS), b'%d' % number]])
                 for number, request in enumerate(single(draw) for _ in range(draw.randrange(2, 90 if kind > 0.15 else 8)))]
     inside = [request for request in (single(draw) for _ in range(3)) if request[0] not in (b'RESET', b'HELLO')]
-    inside.sort(key=lambda request: request[0] in (b'PUBLISH', b'EVAL'))
     return [[b'MULTI'], *inside, [b'EXEC']]
 
 

@@ -262,6 +262,66 @@ static void who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_t
     stop(server);
 }
 
+/* What is published before it subscribes is not for it, and what is published before it leaves is. */
+static void a_transaction_hears_what_it_publishes_while_it_subscribes(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *both = resp3_connect_to(server, 0), *other = resp3_connect_to(server, 1);
+    subscribe(both, "b");
+    subscribe(other, "a");
+    resp3_send_text(both, "MULTI\r\nPUBLISH a 1\r\nSUBSCRIBE a\r\nPUBLISH a 2\r\nPSUBSCRIBE a*\r\n"
+                          "UNSUBSCRIBE a\r\nPUBLISH a 3\r\nPUNSUBSCRIBE\r\nPUBLISH a 4\r\n"
+                          "UNSUBSCRIBE a\r\nEXEC\r\n");
+    resp3_expect(both, "+OK\r\n");
+    for (int i = 0; i < 9; i++) resp3_expect(both, "+QUEUED\r\n");
+    resp3_expect_value(both, "[1, >[subscribe, a, 2], 2, >[psubscribe, a*, 3], >[unsubscribe, a, 2], 2, "
+                             ">[punsubscribe, a*, 1], 1, >[unsubscribe, a, 1]]");
+    expect_message(both, "a", "2");
+    resp3_expect_value(both, ">[pmessage, a*, a, 3]");
+    resp3_exchange(both, "PING", "+PONG\r\n"); /* and nothing else has come */
+    for (int i = 1; i <= 4; i++) {
+        char text[TEXT_MOST];
+        snprintf(text, sizeof text, "%d", i);
+        expect_message(other, "a", text);
+    }
+    resp3_exchange(other, "PUBLISH a 5", ":1\r\n");
+    expect_message(other, "a", "5");
+    resp3_exchange(both, "PING", "+PONG\r\n");
+    resp3_close(both);
+    resp3_close(other);
+    stop(server);
+}
+
+/* While there is something on its way to it, and what it has left is not yet read by its worker. */
+static void who_goes_right_behind_its_transaction_leaves_nothing(void **state) {
+    static const char *const ends[] = {"QUIT\r\n", "RESET\r\n", "CLIENT KILL ID %ld\r\n", ""};
+    (void)state;
+    const int rounds = scaled(400, 100);
+    struct server *server = start("2");
+    struct resp3 *teller = resp3_connect_to(server, 1);
+    redisContext *admin = server_connect(server);
+    int64_t before = info_number(admin, "client_name_bytes");
+    for (int i = 0; i < rounds; i++) {
+        char request[2 * TEXT_MOST];
+        struct resp3 *one = resp3_connect_to(server, i % 2);
+        long id = resp3_integer(one, "CLIENT ID");
+        for (int k = 0; k < 20; k++) resp3_send_text(teller, "PUBLISH a x\r\n");
+        resp3_send_text(one, "MULTI\r\nSUBSCRIBE a b\r\nPUBLISH a y\r\nUNSUBSCRIBE a\r\nPSUBSCRIBE a* c*\r\n"
+                             "PUBLISH a z\r\nPUNSUBSCRIBE a*\r\nEXEC\r\n");
+        snprintf(request, sizeof request, ends[i % 4], id);
+        resp3_send_text(one, request);
+        for (int k = 0; k < 20; k++) resp3_value_free(resp3_read(teller));
+        if (i % 4 == 0) resp3_await_end(one);
+        resp3_close(one);
+    }
+    await_info(admin, "pubsub_channels", 0);
+    await_info(admin, "pubsub_patterns", 0);
+    await_info(admin, "client_name_bytes", before);
+    resp3_close(teller);
+    redisFree(admin);
+    stop(server);
+}
+
 static void who_has_seen_a_reply_sees_what_was_told_before_it(void **state) {
     enum { ROUNDS = 500 };
     (void)state;
@@ -482,6 +542,8 @@ int main(void) {
         cmocka_unit_test(what_one_tells_itself_follows_the_reply_of_other_threads_too),
         cmocka_unit_test(who_hears_too_much_while_its_script_runs_is_closed_at_its_limit),
         cmocka_unit_test(who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told),
+        cmocka_unit_test(a_transaction_hears_what_it_publishes_while_it_subscribes),
+        cmocka_unit_test(who_goes_right_behind_its_transaction_leaves_nothing),
         cmocka_unit_test(who_has_seen_a_reply_sees_what_was_told_before_it),
         cmocka_unit_test(all_hear_the_same_order_whoever_tells),
         cmocka_unit_test(what_is_counted_is_heard_while_others_come_and_go),
