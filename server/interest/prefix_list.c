@@ -74,6 +74,15 @@ struct prefix_list *prefix_list_with(const struct prefix_list *list, const struc
     return larger;
 }
 
+bool prefix_list_is_same(const struct prefix_list *one, const struct prefix_list *other) {
+    if (one->count != other->count || one->bytes != other->bytes) return false;
+    for (uint32_t i = 0; i < one->count; i++)
+        if (one->at[i].length != other->at[i].length ||
+            memcmp(prefix_at(one, i), prefix_at(other, i), one->at[i].length) != 0)
+            return false;
+    return true;
+}
+
 bool prefix_list_has(const struct prefix_list *list, const char *bytes, size_t length) {
     uint32_t up_to = count_up_to(list, bytes, length);
     return up_to > 0 && compare(prefix_at(list, up_to - 1), list->at[up_to - 1].length, bytes, length) == 0;

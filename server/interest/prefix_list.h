@@ -25,6 +25,7 @@ static inline const char *prefix_at(const struct prefix_list *list, uint32_t ind
 /* A list of those of `list` (or NULL) and these as well. NULL: no memory. */
 struct prefix_list *prefix_list_with(const struct prefix_list *list, const struct bulk *more, uint32_t count);
 struct prefix_list *prefix_list_copy(const struct prefix_list *list);
+bool prefix_list_is_same(const struct prefix_list *one, const struct prefix_list *other);
 bool prefix_list_has(const struct prefix_list *list, const char *bytes, size_t length);
 /* Whether the key begins with one of them. */
 bool prefix_list_matches(const struct prefix_list *list, const char *key, size_t length);

@@ -21,6 +21,8 @@
 #define UNREAD_MOST (2 * NEWS_MOST)
 /* What a reply for pushes may keep. */
 #define TEXT_KEEP 4096
+/* From here on what several clients are told is sent from the one place where it is, rather than copied. */
+#define SHARE_LEAST 4096
 
 /* A key has changed, for one worker. Of prefixes it stays and waits, among others. */
 struct letter {
@@ -48,7 +50,10 @@ struct post {
     size_t waiting_bytes;
     bool waits_for_all;      /* instead of them: they were too many */
     uint64_t waiting_author; /* of all of them; 0: there are several */
-    struct reply texts[2];   /* of a letter: for RESP2 and RESP3 */
+    struct reply texts[2];   /* of a letter, or of those that wait: for RESP2 and RESP3 */
+    /* Of those that wait: for whom the text is, and whoever has the same prefixes; and where it is shared. */
+    const struct tracker *told[2];
+    struct payload *shared[2];
     struct everything *everything;
     _Atomic uint32_t sequence;
 };
@@ -125,6 +130,8 @@ static void list_enter(struct post *post, struct tracker *tracker) {
 
 static void list_leave(struct post *post, const struct tracker *tracker) {
     if (post->cursor == tracker) post->cursor = tracker->next;
+    for (int i = 0; i < 2; i++)
+        if (post->told[i] == tracker) post->told[i] = NULL;
     *(tracker->next != NULL ? &tracker->next->previous : &post->last) = tracker->previous;
     *(tracker->previous != NULL ? &tracker->previous->next : &post->first) = tracker->next;
 }
@@ -253,6 +260,11 @@ static void push(struct tracker *tracker, const struct reply *text) {
         functions->push(tracker->task, text->data, text->length);
 }
 
+/* Between two uses they are empty, and keep little: what one turn tells may be much. */
+static void texts_clear(struct post *post) {
+    for (int i = 0; i < 2; i++) reply_clear(&post->texts[i], TEXT_KEEP);
+}
+
 /* ------------------------------------------------------------------ telling all of a worker */
 
 static void tell_everything(struct worker *worker) {
@@ -271,6 +283,7 @@ static void tell_everything(struct worker *worker) {
         reply_null(text);
         push(tracker, text);
     }
+    texts_clear(post);
 }
 
 static void everything_arrived(struct worker *worker, struct message *message) {
@@ -321,8 +334,6 @@ static void tell_one(struct worker *worker, struct tracker *tracker, const struc
 
 static void tell_readers(struct worker *worker, const struct letter *letter) {
     struct post *post = post_of(worker);
-    reply_clear(&post->texts[0], TEXT_KEEP);
-    reply_clear(&post->texts[1], TEXT_KEEP);
     for (uint32_t i = 0; i < letter->count; i++) {
         struct tracker *tracker = find_behind(post, letter->handles[i], 0);
         while (tracker != NULL) {
@@ -331,6 +342,7 @@ static void tell_readers(struct worker *worker, const struct letter *letter) {
             tracker = find_behind(post, letter->handles[i], client);
         }
     }
+    texts_clear(post);
 }
 
 /* ------------------------------------------------------------------ telling of prefixes */
@@ -399,25 +411,72 @@ static bool is_told(const struct tracker *tracker, const struct letter *letter) 
     return !is_own && prefix_list_matches(tracker->prefixes, key_of(letter), letter->length);
 }
 
-static void tell_waiting(struct post *post, struct tracker *tracker) {
-    int protocol = protocol_of(tracker);
-    if (protocol == 0) return;
-    struct reply *text = &post->texts[protocol - 2];
+/* Of whatever is for that one; nothing: the text is empty. */
+static void write_waiting(const struct post *post, const struct tracker *tracker, int protocol,
+                          struct reply *text) {
+    size_t count = 0;
     reply_clear(text, TEXT_KEEP);
     text_begin(text, protocol);
     if (post->waits_for_all) {
         reply_null(text);
-        push(tracker, text);
         return;
     }
-    size_t mark = reply_defer(text), count = 0;
+    size_t mark = reply_defer(text);
     for (const struct letter *letter = post->waiting_first; letter != NULL; letter = letter->next) {
         if (!is_told(tracker, letter)) continue;
         reply_bulk(text, key_of(letter), letter->length);
         count++;
     }
     reply_defer_array(text, mark, count);
-    if (count > 0) push(tracker, text);
+    if (count == 0) reply_clear(text, TEXT_KEEP);
+}
+
+static bool is_told_any(const struct post *post, const struct tracker *tracker) {
+    const struct letter *letter = post->waiting_first;
+    while (letter != NULL && !is_told(tracker, letter)) letter = letter->next;
+    return letter != NULL || post->waits_for_all;
+}
+
+static void shared_forget(struct post *post, int protocol) {
+    struct payload **shared = &post->shared[protocol - 2];
+    if (*shared != NULL) payload_release(*shared);
+    *shared = NULL;
+}
+
+static void release_of_owner(void *owner) {
+    payload_release(owner);
+}
+
+static void push_waiting(struct post *post, struct tracker *tracker, int protocol) {
+    const struct reply *text = &post->texts[protocol - 2];
+    struct payload **shared = &post->shared[protocol - 2];
+    if (text->length >= SHARE_LEAST && *shared == NULL && !text->is_broken) {
+        *shared = payload_create(text->length);
+        if (*shared != NULL) payload_append(*shared, text->data, text->length);
+    }
+    if (*shared == NULL) {
+        push(tracker, text);
+        return;
+    }
+    atomic_fetch_add(&(*shared)->holders, 1);
+    tracker->task->functions->push_reference(tracker->task, (*shared)->bytes, (*shared)->length, *shared,
+                                             release_of_owner);
+}
+
+/* Those with the same prefixes mostly stand together, and are told the same. */
+static void tell_waiting(struct post *post, struct tracker *tracker) {
+    int protocol = protocol_of(tracker);
+    if (protocol == 0) return;
+    const struct tracker *like = post->told[protocol - 2];
+    struct reply *text = &post->texts[protocol - 2];
+    bool is_same =
+        like != NULL && !tracker->spares_itself && prefix_list_is_same(like->prefixes, tracker->prefixes);
+    if (!is_same) {
+        shared_forget(post, protocol);
+        write_waiting(post, tracker, protocol, text);
+    }
+    post->told[protocol - 2] = tracker->spares_itself ? NULL : tracker;
+    if (text->length > 0 || text->is_broken) push_waiting(post, tracker, protocol);
 }
 
 void trackers_settle(const struct worker *worker) {
@@ -426,11 +485,16 @@ void trackers_settle(const struct worker *worker) {
     for (struct tracker *tracker = post->first; tracker != NULL && tracker->prefixes != NULL;
          tracker = post->cursor) {
         post->cursor = tracker->next;
-        if (tracker->task == NULL)
-            tell_broken(worker, tracker);
-        else
+        if (tracker->task != NULL)
             tell_waiting(post, tracker);
+        else if (is_told_any(post, tracker))
+            tell_broken(worker, tracker);
     }
+    for (int protocol = 2; protocol <= 3; protocol++) {
+        shared_forget(post, protocol);
+        post->told[protocol - 2] = NULL;
+    }
+    texts_clear(post);
     forget_waiting(post);
 }
 
@@ -493,20 +557,29 @@ static void tell_prefixes(const struct key *key, uint64_t author) {
             send_letter(worker_at(i), author, (uint32_t)key->hash, key->data, key->length, NULL, 0);
 }
 
-/* Whoever makes room or removes what has expired does so for everybody. */
+static void tell_change(const struct key *key, uint64_t author) {
+    struct tracked *record = tracked_take(key);
+    if (record != NULL) tell_record(record, author);
+    if (prefixes_count() > 0) tell_prefixes(key, author);
+}
+
+/* Whoever makes room or removes what has expired does so for everybody. Where a value went is told when it has
+ * left the other key. */
 static void on_changed(void *context, struct write_scope *scope, const struct key *key,
                        const struct entry *entry, enum event event, bool is_new) {
     (void)context, (void)entry, (void)is_new;
-    if (event == EVENT_ENCODING) return;
+    if (event == EVENT_ENCODING || event == EVENT_RENAME_TO) return;
 #ifdef PLANT_UNTOLD_CHANGE
     static _Atomic uint32_t changes;
     if (atomic_fetch_add(&changes, 1) % 500 == 499) return;
 #endif
     bool is_nobodys = event == EVENT_EXPIRED || event == EVENT_EVICTED;
-    uint64_t author = is_nobodys ? 0 : scope->scope.author;
-    struct tracked *record = tracked_take(key);
-    if (record != NULL) tell_record(record, author);
-    if (prefixes_count() > 0) tell_prefixes(key, author);
+    tell_change(key, is_nobodys ? 0 : scope->scope.author);
+}
+
+static void on_mentioned(void *context, const struct scope *scope, const struct key *key, enum event event) {
+    (void)context;
+    if (event == EVENT_RENAME_TO) tell_change(key, scope->author);
 }
 
 /* One that is too many goes for one that comes; where the limit was lowered, several. */
@@ -539,7 +612,9 @@ bool trackers_start(struct keyspace *keyspace, uint32_t workers) {
     }
     if (all.posts == NULL || !prefixes_start(workers)) return false;
     tracked_start();
-    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed, .wanted = &trackers_wanted});
+    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed,
+                                                          .mentioned = on_mentioned,
+                                                          .wanted = &trackers_wanted});
     return true;
 }
 
