@@ -108,6 +108,24 @@ static void lose(void) {
     log_write(LOG_WARNING, "Out of memory: what has happened to some keys is told to nobody");
 }
 
+#ifdef PLANT_LATE_EVENT
+/* With the thread's next one, when what it tells of is held no more. */
+static int64_t publish_late(const struct bulk *name, const struct bulk *text) {
+    static _Thread_local char bytes[2][NAME_SHORT];
+    static _Thread_local struct bulk kept[2];
+    int64_t size = kept[0].length == 0 ? 0 : channels_publish(CHANNEL, &kept[0], &kept[1]);
+    kept[0].length = 0;
+    if (name->length > NAME_SHORT || text->length > NAME_SHORT) return channels_publish(CHANNEL, name, text);
+    for (int i = 0; i < 2; i++) {
+        kept[i] = *(i == 0 ? name : text);
+        memcpy(bytes[i], kept[i].data, kept[i].length);
+        kept[i].data = bytes[i];
+    }
+    return size;
+}
+#define channels_publish(kind, name, text) publish_late(name, text)
+#endif
+
 static void send(const struct scope *scope, const struct bulk *name, const struct bulk *text, bool stays) {
     struct worker *worker = worker_self();
     bool is_sent = worker != NULL && (scope->undo != NULL || outbox_is_open(worker))

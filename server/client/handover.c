@@ -22,7 +22,10 @@ bool handover_is_possible(const struct connection *connection) {
            !connection->has_request && !input_bulk(connection) && request_is_idle(&connection->parser) &&
            !connection->output && !connection->soft_limit_since && !connection->task.under_way &&
            !connection->task.queue && !connection->is_flush_due && !connection->is_ended &&
-           !connection->is_last_call && connection->task.session.subscriptions == NULL &&
+           !connection->is_last_call &&
+#ifndef PLANT_MOVED_HEARER
+           connection->task.session.subscriptions == NULL &&
+#endif
            !connection->task.session.closes_after_reply && !connection->stream.is_bulky &&
            !connection->stream.is_sending;
 }

@@ -130,6 +130,9 @@ void dispatch_yield(struct worker *worker) {
  * request: several messages then go to each hearer at once. */
 void dispatch_read_news(struct worker *worker, const struct task *task, const struct prepared *prepared) {
     bool only_publishes = prepared != NULL && prepared->command != NULL && prepared->command->publishes;
+#ifdef PLANT_UNREAD_NEWS
+    return;
+#endif
     if (!only_publishes || task->session.subscriptions != NULL) worker_read_news(worker);
 }
 
@@ -185,10 +188,17 @@ static enum outcome run_command(struct execution *execution) {
     if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!find_keys(execution)) return execution_lacks_memory(execution);
     /* Before it looks at them, each time: what changes from here on is told behind the reply. */
+#ifndef PLANT_LATE_NOTE
     tracking_note(execution->task->session.tracks, &execution->call);
+#endif
 #ifdef PLANT_CLOSED_GATE
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
         return OUTCOME_PARKED;
+#endif
+#ifdef PLANT_LATE_NOTE
+    enum outcome outcome = run_with_scope(execution);
+    tracking_note(execution->task->session.tracks, &execution->call);
+    return outcome;
 #endif
     return run_with_scope(execution);
 }
