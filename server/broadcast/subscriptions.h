@@ -13,8 +13,8 @@ bool subscriptions_attach(struct worker *worker);
 void subscriptions_detach(struct worker *worker);
 
 /* Each replies that it is done. Where `is_within` is false, what was published before is in front of that,
- * and the task's reply is the one that it pushes to; where it is true other replies of a transaction are under
- * way and shards may be held, so nothing is read meanwhile: what was published before follows. */
+ * and the task's reply is the one that it pushes to; where it is true other replies of a transaction are
+ * under way and shards may be held, so nothing is read meanwhile: what was published before follows. */
 void subscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,
                bool is_within, struct reply *reply);
 void unsubscribe(struct worker *worker, struct task *task, enum channel_kind kind, const struct bulk *name,

@@ -563,8 +563,8 @@ static void tell_change(const struct key *key, uint64_t author) {
     if (prefixes_count() > 0) tell_prefixes(key, author);
 }
 
-/* Whoever makes room or removes what has expired does so for everybody. Where a value went is told when it has
- * left the other key. */
+/* Whoever makes room or removes what has expired does so for everybody. Where a value went is told when it
+ * has left the other key. */
 static void on_changed(void *context, struct write_scope *scope, const struct key *key,
                        const struct entry *entry, enum event event, bool is_new) {
     (void)context, (void)entry, (void)is_new;

@@ -1,6 +1,6 @@
-/* Messages under load: whoever hears a channel hears each message once, those of one publisher in their order,
- * and all hearers of a channel in the same order; also while clients come, go and move from worker to worker.
- * What is told of a key is told in the order in which it happened.
+/* Messages under load: whoever hears a channel hears each message once, those of one publisher in their
+ * order, and all hearers of a channel in the same order; also while clients come, go and move from worker to
+ * worker. What is told of a key is told in the order in which it happened.
  *
  *     MESSAGES_FULL  100 channels, 50 hearers of each, each a connection of its own, 8 publishers */
 #include <errno.h>
@@ -303,7 +303,7 @@ static void await_confirmation(struct wanderer *wanderer, struct resp3 *connecti
     }
 }
 
-/* What was on its way to it when its transaction was run follows that one's reply, and so the confirmation. */
+/* What was on its way to it when its transaction was run follows that one's reply, and the confirmation. */
 static void hear_the_rest(struct wanderer *wanderer, struct resp3 *connection, struct stretch *stretch) {
     resp3_send_text(connection, "ECHO rest\r\n");
     for (bool is_end = false; !is_end && is_well();) {
