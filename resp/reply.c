@@ -166,9 +166,13 @@ static void line_write(struct reply *reply, char kind, int64_t value) {
 }
 
 void reply_status(struct reply *reply, const char *text) {
-    reply_raw(reply, "+", 1);
-    reply_raw(reply, text, strlen(text));
-    reply_raw(reply, "\r\n", 2);
+    size_t length = strlen(text);
+    char *out = room(reply, length + 3);
+    if (out == NULL) return;
+    out[0] = '+';
+    memcpy(out + 1, text, length);
+    memcpy(out + 1 + length, "\r\n", 2);
+    reply->length += length + 3;
 }
 
 void reply_ok(struct reply *reply) {

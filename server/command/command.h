@@ -38,7 +38,9 @@ struct call {
     uint32_t database;
     int protocol;
     int64_t now;       /* unix time in milliseconds, the same as the scope's */
-    int64_t stands_at; /* unix time in microseconds, in a transaction, where it stands still; 0 otherwise */
+    /* In a transaction or a script, where time stands still: unix time in microseconds, as it was first asked
+     * for; 0 until then. NULL otherwise. */
+    int64_t *moment;
     const struct session *session;
     struct keyspace *keyspace;
     /* of a row with COMMAND_FINDS; NULL: all shards are held, or nothing further may be asked for */

@@ -73,15 +73,22 @@ void account_untimed(struct worker *worker) {
     if (frame->untimed > 0) account_time(worker, frame->untimed_command, 0);
 }
 
+static bool is_slow(uint64_t nanoseconds) {
+    int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
+    return slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow;
+}
+
+/* From here on others are told that a command took so long, and the clock is read anew. */
+#define LONG_NS 1000000
+
 /* A slow command among some that share a clock is known only to be one of them; the last one stands for
  * it. */
 static void account_slow(const struct execution *execution, uint64_t nanoseconds) {
     const struct command *command = execution->call.command;
     struct worker *worker = execution->worker;
-    int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
-    if (slow >= 0 && nanoseconds / 1000 >= (uint64_t)slow && (command->flags & COMMAND_SKIP_SLOWLOG) == 0)
+    if (is_slow(nanoseconds) && (command->flags & COMMAND_SKIP_SLOWLOG) == 0)
         note_slow(execution, nanoseconds / 1000);
-    if (nanoseconds >= 1000000) {
+    if (nanoseconds >= LONG_NS) {
         worker->now = clock_wall_ms();
         usage_clock(worker->frame->lane, worker->now, clock_monotonic_ms());
         latency_note((command->flags & COMMAND_FAST) != 0 ? "fast-command" : "command",
@@ -121,4 +128,13 @@ void account_inner(const struct execution *execution, uint64_t nanoseconds, cons
     }
     account_slow(execution, nanoseconds);
     if (monitor_is_on()) feed_monitors(execution, false);
+}
+
+bool account_tells(uint64_t nanoseconds) {
+    return monitor_is_on() || nanoseconds >= LONG_NS || is_slow(nanoseconds);
+}
+
+void account_many(const struct execution *execution, const struct command *command, uint64_t count,
+                  uint64_t nanoseconds) {
+    statistics_count(execution->dispatcher->statistics, command, count, nanoseconds);
 }

@@ -236,7 +236,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     call->database = session->database;
     call->protocol = session->protocol;
     call->now = worker->now;
-    call->stands_at = 0;
+    call->moment = NULL;
     call->session = session;
     call->keyspace = worker->keyspace;
     call->block = NULL;
@@ -299,10 +299,6 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     struct frame *frame = worker->frame;
     struct execution execution;
     struct call *call = &execution.call;
-    if (frame->boundary_task != task) {
-        frame->boundary_task = task;
-        frame->boundary = clock_cycles();
-    }
     if (session->subscriptions != NULL && trackers_are_due(worker, session)) trackers_settle(worker);
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
@@ -335,6 +331,10 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     if (waits_for_pause(&execution)) return OUTCOME_PARKED;
     if (session->transaction != NULL && transaction_takes(session, call->command))
         return queue_request(&execution, mark);
+    if (frame->boundary_task != task) {
+        frame->boundary_task = task;
+        frame->boundary = clock_cycles();
+    }
     if (run_command(&execution) == OUTCOME_PARKED) {
         frame->boundary_task = NULL;
         if (execution.blocked != NULL && !has_waited && monitor_is_on()) feed_monitors(&execution, true);

@@ -54,7 +54,8 @@ struct dispatcher {
     int64_t paused_until;        /* monotonic ms */
     bool pauses_only_writes;
     int64_t next_tick, next_expiry, next_limit;
-    bool is_above_limit; /* or eviction has other work left */
+    bool is_above_limit;            /* or eviction has other work left */
+    struct command transaction_row; /* what the commands of the transaction at hand are together */
 };
 
 /* A request on its way through dispatch. */
@@ -77,6 +78,7 @@ struct execution {
     bool scripts_write;      /* those of the transaction, as they were found */
     bool begins_again;       /* a script in it wants more shards: what it has done is taken back */
     bool begins_elsewhere;   /* or takes too long for this thread */
+    int64_t moment;          /* where time stands still; call.moment points to it */
     bool is_short_of_memory; /* of its commands those are refused that may need some */
     bool stays;              /* there was no memory for that */
     bool answers_several;    /* to one request: each of its arguments, or of its commands', has one */
@@ -91,6 +93,12 @@ static inline bool call_writes(const struct call *call) {
 /* Of a call that is an execution's own. */
 static inline struct execution *execution_of_call(const struct call *call) {
     return (struct execution *)((char *)(uintptr_t)call - offsetof(struct execution, call));
+}
+
+/* From here on, and for all that it calls, it is one and the same moment. */
+static inline void execution_stand_still(struct execution *execution) {
+    execution->moment = 0;
+    execution->call.moment = &execution->moment;
 }
 
 /* It can't go on, and has changed nothing: the client is told. */

@@ -149,6 +149,7 @@ bool is_still_permitted(const struct execution *execution, struct queued *queued
     queued->verdict = (uint8_t)denial.verdict;
     queued->denied_at = denial.position;
     queued->denied_as = user_hold(session_user(&execution->task->session));
+    execution->transaction->holds_more = true;
     if (denial.verdict == VERDICT_NO_MEMORY)
         reply_error(reply, ERROR_NO_MEMORY);
     else if (!is_allowed)

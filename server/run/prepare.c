@@ -8,9 +8,7 @@
 #include "server/worker/worker.h"
 #include "frame.h"
 
-/* Short commands of a batch that are timed together: reading the clock takes as long as a good part of one.
- * What takes less than the second can be told from its neighbours. */
-#define CLOCK_SHARERS 16
+/* What takes less can't be told from its neighbours. */
 #define CLOCK_SHARED_LEAST_US 1000
 
 /* memcmp, without a call for the few bytes that a command's name has: two words that may overlap. */
@@ -39,14 +37,9 @@ static const struct command *look_up_like(const struct command *before, const st
     return is_same ? before : command_look_up(arguments, count);
 }
 
-/* Unless somebody wants to know of commands that are hardly slow. */
-static bool may_share_clock(void) {
+bool clock_may_be_shared(void) {
     int64_t slow = atomic_load_explicit(&config.slowlog_log_slower_than, memory_order_relaxed);
     return slow < 0 || slow >= CLOCK_SHARED_LEAST_US;
-}
-
-static bool is_short(const struct prepared *prepared) {
-    return prepared->has_key && (prepared->command->flags & COMMAND_LONG) == 0;
 }
 
 static void fetch_homes(const struct lane *lane, uint32_t database, struct prepared *prepared, uint32_t from,
@@ -90,7 +83,7 @@ void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
     const struct batch *batch = &frame->batch;
     const struct bulk *arguments_before = NULL;
     uint32_t sharers = 0;
-    bool may_share = may_share_clock();
+    bool may_share = clock_may_be_shared();
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct batch_request *request = &batch->requests[i];
         const struct bulk *arguments = batch->arguments + request->first;
@@ -100,7 +93,7 @@ void dispatch_prepare(struct worker *worker, struct prepared *prepared) {
         arguments_before = arguments;
         prepared[i].has_key = prepared[i].command != NULL && prepared[i].command->only_key != 0;
         prepared[i].shares_clock = false;
-        bool joins = may_share && i > 0 && is_short(&prepared[i]) &&
+        bool joins = may_share && i > 0 && prepared[i].has_key && command_shares_clock(prepared[i].command) &&
                      prepared[i].command == prepared[i - 1].command && sharers < CLOCK_SHARERS - 1;
         if (joins) prepared[i - 1].shares_clock = true;
         sharers = joins ? sharers + 1 : 0;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "shard/scope/scope_take.h"
+#include "server/command/command.h"
 
-struct command;
 struct worker;
 
 /* What is known of a request before its turn comes. */
@@ -19,6 +19,14 @@ struct prepared {
     struct key key;
     struct fetch fetch;
 };
+/* Short commands of one kind that follow each other are timed together, so many of them: reading the clock takes
+ * as long as a good part of one. */
+#define CLOCK_SHARERS 16
+/* Unless somebody wants to know of commands that are hardly slow. */
+bool clock_may_be_shared(void);
+static inline bool command_shares_clock(const struct command *command) {
+    return command->only_key != 0 && (command->flags & COMMAND_LONG) == 0;
+}
 /* Looks up the commands of the frame's batch and hashes their keys. prepared has room for BATCH_REQUESTS. */
 void dispatch_prepare(struct worker *worker, struct prepared *prepared);
 /* Before each DISPATCH_WINDOW requests of the batch, the first of which is number `at`: fetches into the

@@ -61,6 +61,7 @@ static const char *refusal_of(enum restart restart) {
 /* One of a transaction's, found before there are shards. */
 struct found_in_row {
     struct found_script found;
+    uint32_t keys; /* how many it was given */
     bool only_reads;
     struct compiled *compiled; /* held, or found.shelved is; */
     struct reply refusal;      /* or this is why there is nothing to run */
@@ -75,6 +76,7 @@ struct scripting {
     /* Of the run at hand: */
     struct execution *execution;
     struct found_script found;
+    uint32_t key_count;        /* that it was given */
     struct command row;        /* what is known of this script, for this one time */
     struct write_scope *write; /* or NULL */
     const struct read_scope *read;
@@ -323,17 +325,21 @@ static enum script_verdict on_call(void *context, const struct bulk *arguments, 
                                    struct reply *reply) {
     struct scripting *scripting = context;
     const struct execution *execution = scripting->execution;
-    struct call call = {
-        .command = command_meant(arguments, count),
-        .arguments = arguments,
-        .count = count,
-        .database = scripting->session.database,
-        .protocol = reply->protocol,
-        .now = execution->call.now,
-        .stands_at = execution->call.stands_at,
-        .session = &scripting->session,
-        .keyspace = execution->call.keyspace,
-    };
+    struct call call; /* word by word, as in execution_begin */
+    call.command = command_meant(arguments, count);
+    call.arguments = arguments;
+    call.count = count;
+    call.keys = NULL;
+    call.key_count = 0;
+    call.database = scripting->session.database;
+    call.protocol = reply->protocol;
+    call.now = execution->call.now;
+    call.moment = execution->call.moment;
+    call.session = &scripting->session;
+    call.keyspace = execution->call.keyspace;
+    call.further = NULL;
+    call.block = NULL;
+    call.key_index = 0;
     reply_errors_clear(reply);
     if (!may_call(scripting, &call, reply)) return SCRIPT_GOES_ON;
     bool has_shards = take_keys(scripting, &call, reply);
@@ -406,10 +412,9 @@ static bool read_counts(const struct call *call, uint32_t *keys, struct reply *r
 }
 
 static bool find(struct scripting *scripting, const struct call *call, struct reply *reply) {
-    uint32_t keys;
     bool finds_first = call->command->is_function; /* as Redis looks at them */
     if (finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
-    if (!read_counts(call, &keys, reply)) return false;
+    if (!read_counts(call, &scripting->key_count, reply)) return false;
     if (!finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
     uint32_t flags = scripting->found.flags;
     bool says_read = (call->command->flags & COMMAND_READONLY) != 0;
@@ -427,9 +432,8 @@ static bool can_be_undone(const struct write_scope *write) {
 /* In the scope. What it has replied is forgotten if it is to begin again. */
 static void run(struct scripting *scripting, struct execution *execution, const struct call *call,
                 struct write_scope *write, const struct read_scope *read, struct reply *reply) {
-    uint32_t keys;
+    uint32_t keys = scripting->key_count;
     assert(read != NULL && "a script has a scope");
-    if (!read_counts(call, &keys, reply)) return;
     scripting->execution = execution;
     scripting->write = write;
     scripting->read = read;
@@ -521,6 +525,7 @@ static bool find_in_row(struct scripting *scripting, const struct call *call) {
     reply_init(&row->refusal, call->protocol);
     if (!find(scripting, call, &row->refusal)) return false;
     row->found = scripting->found;
+    row->keys = scripting->key_count;
     row->only_reads = scripting->only_reads;
     if (row->found.shelved != NULL)
         library_shelf_hold(row->found.shelved);
@@ -570,6 +575,7 @@ static bool find_again(struct scripting *scripting, const struct execution *exec
     assert(scripting->row_at <= scripting->row_count && "each was found before there were shards");
     if (execution->transaction->changes_scripts) return find(scripting, call, reply);
     scripting->found = row->found;
+    scripting->key_count = row->keys;
     scripting->only_reads = row->only_reads;
     if (refusal->length == 0 && !refusal->is_broken) return true;
     reply_raw(reply, refusal->data, refusal->length);
@@ -649,9 +655,11 @@ static void run_reading_alone(struct write_scope *scope, const struct call *call
 static void fill_row(struct scripting *scripting, const struct execution *execution) {
     const struct command *command = execution->call.command;
     struct command *row = &scripting->row;
-    *row = *command;
+    if (row->name != command->name) *row = *command;
     bool says_nothing = (scripting->found.flags & SCRIPT_SAYS_NOTHING) != 0;
     row->flags = scripting->may_leave ? 0 : COMMAND_LONG;
+    row->read = NULL;
+    row->write = NULL;
     if (scripting->only_reads && reads_remove_dead(execution)) {
         row->write = run_reading_alone;
     } else if (scripting->only_reads) {
@@ -720,7 +728,7 @@ enum outcome script_run_whole(struct execution *execution) {
     if (!scripting->only_reads && script_waits_for_pause(execution)) return OUTCOME_PARKED;
     scripting->may_leave = may_leave(execution);
     scripting->restart = RESTART_NOT;
-    execution->call.stands_at = clock_wall_us();
+    execution_stand_still(execution);
     if (run_here(scripting, execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
     if (scripting->restart == RESTART_ELSEWHERE) {
         if (leave(execution)) return OUTCOME_PARKED;

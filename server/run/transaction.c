@@ -15,6 +15,7 @@
 #include "account.h"
 #include "execute.h"
 #include "inquire.h"
+#include "prepare.h"
 #include "leave.h"
 #include "memory.h"
 #include "pause.h"
@@ -98,7 +99,11 @@ enum outcome transaction_queue(struct execution *execution) {
     }
     if (!execution->is_rejected) {
         size_t before = transaction->bytes;
-        if (transaction_append(transaction, call->command, call->arguments, call->count) != NULL) {
+        struct queued *queued = transaction_append(transaction, call->command, call->arguments, call->count);
+        if (queued != NULL) {
+            const struct prepared *prepared = execution->prepared;
+            queued->has_hash = prepared != NULL && prepared->has_key;
+            if (queued->has_hash) queued->hash = prepared->key.hash;
             take_note(transaction, call->command);
             counter_add(&execution->worker->name_bytes, transaction->bytes - before);
             reply_status(execution->reply, "QUEUED");
@@ -129,10 +134,9 @@ void transaction_end(struct worker *worker, struct task *task) {
     struct session *session = &task->session;
     if (session->transaction == NULL) return;
     unwatch(worker, session, NULL);
-    size_t before = session_bytes(session);
+    counter_subtract(&worker->name_bytes, transaction_bytes(session->transaction));
     transaction_free(session->transaction);
     session->transaction = NULL;
-    worker_account_session(worker, session, before);
 }
 
 void transaction_unwatch(struct worker *worker, struct task *task) {
@@ -177,19 +181,21 @@ void transaction_refused(struct execution *execution, size_t mark) {
 static void call_begin(const struct execution *execution, const struct queued *queued, struct call *call) {
     const struct session *session = &execution->task->session;
     bool has_keys = execution->call.keys != NULL && queued->key_count > 0;
-    *call = (struct call){
-        .command = queued->command,
-        .arguments = queued->arguments,
-        .count = queued->count,
-        .keys = has_keys ? execution->call.keys + queued->first_key : NULL,
-        .key_count = has_keys ? queued->key_count : 0,
-        .database = session->database,
-        .protocol = session->protocol,
-        .now = execution->call.now,
-        .stands_at = execution->call.stands_at,
-        .session = session,
-        .keyspace = execution->call.keyspace,
-    };
+    /* Word by word, as in execution_begin. */
+    call->command = queued->command;
+    call->arguments = queued->arguments;
+    call->count = queued->count;
+    call->keys = has_keys ? execution->call.keys + queued->first_key : NULL;
+    call->key_count = has_keys ? queued->key_count : 0;
+    call->database = session->database;
+    call->protocol = session->protocol;
+    call->now = execution->call.now;
+    call->moment = execution->call.moment;
+    call->session = session;
+    call->keyspace = execution->call.keyspace;
+    call->further = NULL;
+    call->block = NULL;
+    call->key_index = 0;
 }
 
 /* Its keys were found in the database that was the session's at first: SELECT may have been in between. */
@@ -198,6 +204,16 @@ static void move_keys(struct frame *frame, const struct queued *queued, uint32_t
     struct key *keys = frame->keys + queued->first_key;
     if (keys[0].database == database) return;
     for (uint32_t i = 0; i < queued->key_count; i++) keys[i].database = database;
+}
+
+/* Of its commands, each its own. */
+static void answers_open(struct transaction *transaction) {
+    transaction->holds_more = true;
+    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+        assert(!queued->has_answer && "once, before the first of them is asked for");
+        reply_init(&queued->answer, 2);
+        queued->has_answer = true;
+    }
 }
 
 /* All answers together are bounded like any reply, and are the session's until they are put together. */
@@ -252,6 +268,27 @@ static void ask_apart(struct execution *execution, struct queued *queued) {
     answer_end(execution, queued);
 }
 
+/* Neighbours that are timed together; those that haven't been timed yet begin at `first`. */
+struct stopwatch {
+    uint64_t boundary;
+    struct queued *first;
+    uint32_t untimed;
+    bool may_share;
+};
+
+/* It has run. */
+static void time_one(struct stopwatch *watch, struct queued *queued) {
+    const struct queued *next = queued->next;
+    if (watch->untimed++ == 0) watch->first = queued;
+    if (next != NULL && next->command == queued->command && watch->may_share &&
+        watch->untimed < CLOCK_SHARERS && command_shares_clock(queued->command))
+        return;
+    uint64_t now = clock_cycles(), each = clock_cycles_to_ns(now - watch->boundary) / watch->untimed + 1;
+    for (struct queued *one = watch->first; one != next; one = one->next) one->nanoseconds = each;
+    watch->boundary = now;
+    watch->untimed = 0;
+}
+
 /* write: NULL if none of them writes; read: NULL if none needs a shard. */
 static void run_in_row(struct execution *execution, struct write_scope *write,
                        const struct read_scope *read) {
@@ -266,7 +303,10 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
         header = reply_defer(reply);
     else if (!transaction->goes_apart)
         reply_array(reply, transaction->count);
-    uint64_t before = clock_cycles();
+    const struct frame *frame = execution->frame;
+    bool was_read = frame->boundary_task == execution->task; /* a moment ago, for EXEC */
+    struct stopwatch watch = {.boundary = was_read ? frame->boundary : clock_cycles(),
+                              .may_share = clock_may_be_shared()};
     for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
         if (transaction->goes_apart && runs_apart(queued->command)) {
             ask_apart(execution, queued);
@@ -279,9 +319,7 @@ static void run_in_row(struct execution *execution, struct write_scope *write,
         answers += to->length > mark;
         assert(to->is_broken || to->length == mark || queued->command->answers_each ||
                reply_is_one(to, mark));
-        uint64_t after = clock_cycles();
-        queued->nanoseconds = clock_cycles_to_ns(after - before) + 1;
-        before = after;
+        time_one(&watch, queued);
     }
     if (transaction->may_be_silent && !transaction->goes_apart) reply_defer_array(reply, header, answers);
     transaction->has_run = true;
@@ -324,7 +362,7 @@ static void take_back(struct execution *execution, size_t mark, const struct ses
     reply_errors_clear(execution->reply);
     session_put_back(execution->worker, &execution->task->session, before);
     for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next)
-        if (!runs_apart(queued->command)) {
+        if (queued->has_answer && !runs_apart(queued->command)) {
             transaction->answer_length -= queued->answer.length;
             reply_truncate(&queued->answer, 0);
         }
@@ -393,9 +431,18 @@ static size_t room_of_all(const struct write_scope *scope, const struct call *ca
 
 /* ------------------------------------------------------------------ all of it as one request */
 
-static void key_add(struct execution *execution, const struct key *key) {
+static void key_add(struct execution *execution, struct key key) {
     struct key *keys = execution->frame->keys;
-    keys[execution->call.key_count++] = *key;
+    keys[execution->call.key_count++] = key;
+}
+
+static struct key only_key(const struct execution *execution, const struct queued *queued) {
+    const struct bulk *argument = &queued->arguments[queued->command->only_key];
+    uint32_t database = execution->call.database;
+    if (queued->has_hash)
+        return (struct key){
+            .data = argument->data, .length = argument->length, .hash = queued->hash, .database = database};
+    return keyspace_key(execution->frame->keyspace, database, argument->data, argument->length);
 }
 
 /* The keys of all, each one's in a row, and those that are watched. */
@@ -415,44 +462,52 @@ static bool find_all_keys(struct execution *execution) {
         queued->first_key = call->key_count;
         queued->key_count = 0;
         if (command->read == NULL && command->write == NULL && command->script == NULL) continue;
+        if (command->only_key != 0) {
+            key_add(execution, only_key(execution, queued));
+            queued->key_count = 1;
+            continue;
+        }
         int found = command_find_keys(command, queued->arguments, queued->count, frame->positions, NULL,
                                       queued->count);
         for (int i = 0; i < found; i++) {
             const struct bulk *argument = &queued->arguments[frame->positions[i]];
-            struct key key = keyspace_key(frame->keyspace, call->database, argument->data, argument->length);
-            key_add(execution, &key);
+            key_add(execution,
+                    keyspace_key(frame->keyspace, call->database, argument->data, argument->length));
         }
         queued->key_count = call->key_count - queued->first_key;
     }
-    for (uint32_t i = 0; i < watched; i++) key_add(execution, watch_key(transaction->watches, i));
+    for (uint32_t i = 0; i < watched; i++) key_add(execution, *watch_key(transaction->watches, i));
     return true;
 }
 
 /* A row for this one time: what stands in it is what its commands are together. */
-static struct command row_of(const struct execution *execution) {
+static const struct command *row_of(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
-    struct command row = *execution->call.command;
-    row.flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
-    if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS)) != 0) row.flags |= COMMAND_LONG;
-    if (transaction->wants_all) row.flags |= COMMAND_ALL_SHARDS;
-    if (!transaction->cant_look && transaction->watches == NULL) row.flags |= COMMAND_OPTIMISTIC;
-    if (transaction->asks_room) row.room = room_of_all;
+    struct command *row = &execution->dispatcher->transaction_row;
+    if (row->name == NULL)
+        *row = *execution->call.command; /* EXEC's: it takes as long as queueing a command */
+    row->flags = transaction->flags & (COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_MAY_REPLICATE);
+    if ((transaction->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS)) != 0) row->flags |= COMMAND_LONG;
+    if (transaction->wants_all) row->flags |= COMMAND_ALL_SHARDS;
+    if (!transaction->cant_look && transaction->watches == NULL) row->flags |= COMMAND_OPTIMISTIC;
+    row->room = transaction->asks_room ? room_of_all : NULL;
+    row->read = NULL;
+    row->write = NULL;
+    row->run = NULL;
     if (transaction->writes || execution->scripts_write)
-        row.write = run_writing;
+        row->write = run_writing;
     else if (transaction->has_scripts && reads_remove_dead(execution))
-        row.write = run_reading_alone;
+        row->write = run_reading_alone;
     else
-        row.read = run_reading;
-    row.run = NULL;
+        row->read = run_reading;
     return row;
 }
 
 static enum outcome run_here(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     const struct command *exec = execution->call.command;
-    struct command row = row_of(execution);
     enum outcome outcome = OUTCOME_PARKED;
-    execution->call.command = &row;
+    execution->call.command = row_of(execution);
     if (!find_all_keys(execution))
         outcome = execution_lacks_memory(execution);
     else if (!transaction->has_scripts || script_look_for_memory(execution) == OUTCOME_DONE)
@@ -470,7 +525,7 @@ static bool leaves_at_once(const struct execution *execution) {
 
 static enum outcome run_whole(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
-    execution->call.stands_at = clock_wall_us();
+    execution_stand_still(execution);
     transaction->has_run = false; /* what was looked at may have been in vain */
     if (!transaction->needs_shards && transaction->watches == NULL) {
         run_all(execution, NULL, NULL);
@@ -491,23 +546,48 @@ static void account_scripts(const struct execution *execution) {
     script_end_row(execution);
 }
 
+static void account_one(const struct execution *execution, const struct queued *queued) {
+    struct execution inner = *execution;
+    call_begin(execution, queued, &inner.call);
+    execution->task->session.database = queued->database;
+    account_inner(&inner, queued->nanoseconds, queued->has_failed ? queued->error_code : NULL);
+    if (queued->command->script != NULL) script_end_one(execution);
+}
+
+static void account_denied(const struct execution *execution, struct queued *queued) {
+    queued_denial_note(execution, queued);
+    statistics_count_error("NOPERM", 1);
+}
+
+/* Of neighbours, those of which there is nothing to be told but that there were so many. */
+static struct queued *account_like(const struct execution *execution, struct queued *first) {
+    struct queued *queued = first;
+    uint64_t count = 0, nanoseconds = 0;
+    while (queued != NULL && queued->command == first->command && queued->nanoseconds > 0 &&
+           !queued->has_failed && !queued->is_denied && !account_tells(queued->nanoseconds)) {
+        nanoseconds += queued->nanoseconds;
+        queued->nanoseconds = 0;
+        queued = queued->next;
+        count++;
+    }
+    if (count > 0) account_many(execution, first->command, count, nanoseconds);
+    return queued;
+}
+
 /* Each is counted and shown as if it had come by itself. */
 static void account_all(const struct execution *execution) {
     struct session *session = &execution->task->session;
     uint32_t database = session->database;
-    for (struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
-        if (queued->is_denied) {
-            queued_denial_note(execution, queued);
-            statistics_count_error("NOPERM", 1);
-            continue;
-        }
-        if (queued->nanoseconds == 0) continue; /* it hasn't run yet */
-        struct execution inner = *execution;
-        call_begin(execution, queued, &inner.call);
-        session->database = queued->database;
-        account_inner(&inner, queued->nanoseconds, queued->has_failed ? queued->error_code : NULL);
-        if (queued->command->script != NULL) script_end_one(execution);
+    for (struct queued *queued = execution->transaction->first; queued != NULL;) {
+        struct queued *before = queued;
+        if (queued->command->script == NULL) queued = account_like(execution, queued);
+        if (queued != before) continue;
+        if (queued->is_denied)
+            account_denied(execution, queued);
+        else if (queued->nanoseconds > 0) /* else it hasn't run yet */
+            account_one(execution, queued);
         queued->nanoseconds = 0;
+        queued = queued->next;
     }
     if (execution->transaction->has_scripts) script_end_row(execution);
     session->database = database;
@@ -560,7 +640,10 @@ static void assemble(struct execution *execution) {
 static enum outcome run_phases(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     if (transaction->phase == TRANSACTION_ASKS) {
-        if (transaction->at == NULL) transaction->at = transaction->first;
+        if (transaction->at == NULL) {
+            transaction->at = transaction->first;
+            if (transaction->goes_apart) answers_open(transaction);
+        }
         if (transaction->goes_apart && run_apart(execution, true) == OUTCOME_PARKED) return OUTCOME_PARKED;
         transaction->phase = TRANSACTION_RUNS;
     }

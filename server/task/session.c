@@ -8,7 +8,7 @@
 #include "transaction.h"
 #include "user.h"
 
-size_t session_bytes(const struct session *session) {
+size_t session_bytes_held(const struct session *session) {
     const struct client_library *library = session->library;
     const char *const names[] = {session->name, library == NULL ? NULL : library->name,
                                  library == NULL ? NULL : library->version};
@@ -20,7 +20,7 @@ size_t session_bytes(const struct session *session) {
                  session->subscriptions->tracking_bytes + session->subscriptions->later_bytes;
     const struct transaction *transaction = session->transaction;
     if (transaction == NULL) return bytes;
-    return bytes + transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
+    return bytes + transaction_bytes(transaction);
 }
 
 static bool copy(char **to, const char *from) {

@@ -63,7 +63,12 @@ struct session {
  * everybody who lists clients. */
 #define SESSION_NAME_MOST ((size_t)128 * 1024)
 /* Bytes of those names, of its transaction, and of its subscriptions and the like. */
-size_t session_bytes(const struct session *session);
+size_t session_bytes_held(const struct session *session);
+static inline size_t session_bytes(const struct session *session) {
+    bool has_none = session->name == NULL && session->library == NULL && session->subscriptions == NULL &&
+                    session->transaction == NULL;
+    return has_none ? 0 : session_bytes_held(session);
+}
 
 /* What it calls itself and its library, as it was: to be put back, when what was set since then is forgotten,
  * or to be let go. */

@@ -20,10 +20,11 @@ struct transaction *transaction_of(struct transaction **own) {
 
 void transaction_free(struct transaction *transaction) {
     assert(transaction->watches == NULL);
-    for (struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+    for (struct queued *queued = transaction->holds_more ? transaction->first : NULL; queued != NULL;
+         queued = queued->next) {
         for (uint32_t i = 0; i < queued->count; i++)
             if (queued->arguments[i].owner != NULL) blob_release(queued->arguments[i].owner);
-        if (queued->answer.data != NULL) reply_free(&queued->answer);
+        if (queued->has_answer) reply_free(&queued->answer);
         user_let_go(queued->denied_as);
     }
     for (struct transaction_block *block = transaction->blocks; block != &transaction->own;) {
@@ -35,6 +36,8 @@ void transaction_free(struct transaction *transaction) {
 }
 
 #define ALIGNMENT alignof(struct queued)
+/* Between two arguments: the end of a line, and the next one's length. */
+#define GAP_MOST 16
 
 #define BLOCK_MOST 65536
 
@@ -56,20 +59,49 @@ static void *block_take(struct transaction *transaction, size_t size) {
     return memory;
 }
 
-struct queued *transaction_append(struct transaction *transaction, const struct command *command,
-                                  const struct bulk *arguments, uint32_t count) {
-    size_t size = sizeof(struct queued) + count * sizeof(struct bulk);
-    for (uint32_t i = 0; i < count; i++)
-        if (arguments[i].owner == NULL) size += arguments[i].length + 1;
-    struct queued *queued = block_take(transaction, size);
-    if (queued == NULL) return NULL;
-    *queued = (struct queued){.command = command, .count = count};
-    char *at = (char *)(queued->arguments + count);
+/* Word by word, as compilers zero a struct of this size in a way that takes longer than the rest. Its answer is
+ * made where there is one, and the code of its error means nothing before it fails. */
+static void queued_init(struct queued *queued, const struct command *command, uint32_t count) {
+    queued->next = NULL;
+    queued->command = command;
+    queued->count = count;
+    queued->first_key = queued->key_count = queued->database = 0;
+    queued->has_failed = queued->has_hash = queued->has_answer = false;
+    queued->is_denied = false;
+    queued->denied_as = NULL;
+    queued->nanoseconds = 0;
+}
+
+/* Arguments mostly stand behind each other in what was received, with a few bytes between them: then all of it is
+ * copied at once. Returns how long that is; 0: they don't. */
+static size_t span_of(const struct bulk *arguments, uint32_t count, size_t bytes) {
+    const char *end = arguments[0].data;
     for (uint32_t i = 0; i < count; i++) {
+        if (arguments[i].owner != NULL || arguments[i].data < end) return 0;
+        end = arguments[i].data + arguments[i].length;
+    }
+    size_t span = (size_t)(end - arguments[0].data) + 1;
+    return span <= bytes + (size_t)GAP_MOST * count ? span : 0;
+}
+
+static void copy_span(struct queued *queued, const struct bulk *arguments, size_t span) {
+    char *copy = (char *)(queued->arguments + queued->count);
+    memcpy(copy, arguments[0].data, span - 1);
+    for (uint32_t i = 0; i < queued->count; i++) {
+        queued->arguments[i] = arguments[i];
+        queued->arguments[i].data = copy + (arguments[i].data - arguments[0].data);
+        queued->arguments[i].data[arguments[i].length] = '\0';
+    }
+}
+
+static void copy_each(struct transaction *transaction, struct queued *queued, const struct bulk *arguments) {
+    char *at = (char *)(queued->arguments + queued->count);
+    for (uint32_t i = 0; i < queued->count; i++) {
         queued->arguments[i] = arguments[i];
         if (arguments[i].owner != NULL) {
             blob_retain(arguments[i].owner);
             transaction->bytes += arguments[i].length;
+            transaction->holds_more = true;
             continue;
         }
         queued->arguments[i].data = at;
@@ -77,6 +109,22 @@ struct queued *transaction_append(struct transaction *transaction, const struct 
         at[arguments[i].length] = '\0';
         at += arguments[i].length + 1;
     }
+}
+
+struct queued *transaction_append(struct transaction *transaction, const struct command *command,
+                                  const struct bulk *arguments, uint32_t count) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (arguments[i].owner == NULL) bytes += arguments[i].length + 1;
+    size_t span = span_of(arguments, count, bytes);
+    struct queued *queued = block_take(transaction, sizeof(struct queued) + count * sizeof(struct bulk) +
+                                                        (span > 0 ? span : bytes));
+    if (queued == NULL) return NULL;
+    queued_init(queued, command, count);
+    if (span > 0)
+        copy_span(queued, arguments, span);
+    else
+        copy_each(transaction, queued, arguments);
     if (transaction->last != NULL)
         transaction->last->next = queued;
     else

@@ -30,9 +30,12 @@ struct queued {
     uint8_t verdict;
     uint32_t denied_at;
     struct user *denied_as;
+    bool has_hash; /* of its one key; it was known when it was queued */
+    uint64_t hash;
     uint64_t nanoseconds; /* that it took */
     char error_code[32];  /* of one that has failed */
-    struct reply answer;  /* if some of them run before or behind the others; empty otherwise */
+    bool has_answer;
+    struct reply answer; /* of its own, where some of them run before or behind the others */
     struct bulk arguments[];
 };
 
@@ -51,6 +54,7 @@ struct transaction {
     bool is_open;    /* between MULTI and EXEC or DISCARD */
     bool has_failed; /* something could not be queued: EXEC discards all of it */
     bool is_touched; /* what is watched can't be told from what has changed */
+    bool holds_more; /* than memory of its own: large arguments, answers, users */
     enum transaction_phase phase;
     struct queued *first, *last, *at;
     uint32_t count;          /* of requests */
@@ -67,6 +71,11 @@ struct transaction {
     struct transaction_block *blocks; /* the newest first; the oldest is in the transaction's own memory */
     struct transaction_block own;
 };
+
+/* Of memory, all of it. */
+static inline size_t transaction_bytes(const struct transaction *transaction) {
+    return transaction->bytes + transaction->watch_bytes + transaction->answer_bytes;
+}
 
 /* A session's, made if there is none. NULL: no memory. */
 struct transaction *transaction_of(struct transaction **own);

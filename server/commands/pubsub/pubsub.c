@@ -17,7 +17,7 @@ static enum channel_kind kind_of(const struct call *call) {
 
 /* Several replies are under way in a transaction. */
 static bool is_in_transaction(const struct call *call) {
-    return call->stands_at != 0;
+    return call->moment != NULL;
 }
 
 static void command_subscribe(struct worker *worker, struct task *task, const struct call *call,

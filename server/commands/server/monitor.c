@@ -4,7 +4,7 @@
 
 static void command_monitor(struct worker *worker, struct task *task, const struct call *call,
                             struct reply *reply) {
-    if (call->stands_at != 0) {
+    if (call->moment != NULL) {
         reply_error(reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         return;
     }

@@ -6,7 +6,9 @@
 #include "server/command/command.h"
 
 static void command_time(const struct call *call, struct reply *reply) {
-    int64_t now = call->stands_at != 0 ? call->stands_at : clock_wall_us();
+    int64_t now = call->moment != NULL ? *call->moment : 0;
+    if (now == 0) now = clock_wall_us();
+    if (call->moment != NULL) *call->moment = now;
     reply_array(reply, 2);
     reply_bulk_integer(reply, now / 1000000);
     reply_bulk_integer(reply, now % 1000000);
