@@ -37,7 +37,7 @@ struct call {
     uint32_t key_count;
     uint32_t database;
     int protocol;
-    int64_t now;       /* unix time in milliseconds, the same as the scope's */
+    int64_t now; /* unix time in milliseconds, the same as the scope's */
     /* In a transaction or a script, where time stands still: unix time in microseconds, as it was first asked
      * for; 0 until then. NULL otherwise. */
     int64_t *moment;
