@@ -19,8 +19,8 @@ struct prepared {
     struct key key;
     struct fetch fetch;
 };
-/* Short commands of one kind that follow each other are timed together, so many of them: reading the clock takes
- * as long as a good part of one. */
+/* Short commands of one kind that follow each other are timed together, so many of them: reading the clock
+ * takes as long as a good part of one. */
 #define CLOCK_SHARERS 16
 /* Unless somebody wants to know of commands that are hardly slow. */
 bool clock_may_be_shared(void);

@@ -59,8 +59,8 @@ static void *block_take(struct transaction *transaction, size_t size) {
     return memory;
 }
 
-/* Word by word, as compilers zero a struct of this size in a way that takes longer than the rest. Its answer is
- * made where there is one, and the code of its error means nothing before it fails. */
+/* Word by word, as compilers zero a struct of this size in a way that takes longer than the rest. Its answer
+ * is made where there is one, and the code of its error means nothing before it fails. */
 static void queued_init(struct queued *queued, const struct command *command, uint32_t count) {
     queued->next = NULL;
     queued->command = command;
@@ -72,8 +72,8 @@ static void queued_init(struct queued *queued, const struct command *command, ui
     queued->nanoseconds = 0;
 }
 
-/* Arguments mostly stand behind each other in what was received, with a few bytes between them: then all of it is
- * copied at once. Returns how long that is; 0: they don't. */
+/* Arguments mostly stand behind each other in what was received, with a few bytes between them: then all of
+ * it is copied at once. Returns how long that is; 0: they don't. */
 static size_t span_of(const struct bulk *arguments, uint32_t count, size_t bytes) {
     const char *end = arguments[0].data;
     for (uint32_t i = 0; i < count; i++) {
