@@ -15,7 +15,7 @@ def check(name, condition):
         passed += 1
     else:
         failed += 1
-    print(("ok - " if condition else "not ok - ") + "python: " + name)
+    print(("ok - " if condition else "not ok - ") + ("python by TLS: " if tls else "python: ") + name)
 
 
 client = redis.Redis(host="127.0.0.1", port=port, **tls, decode_responses=True)

@@ -3,9 +3,10 @@ const fs = require("fs");
 const Redis = require("ioredis");
 
 let passed = 0, failed = 0;
+const how = process.argv[3] ? " by TLS" : "";
 function check(name, condition) {
   condition ? passed++ : failed++;
-  console.log(`${condition ? "ok" : "not ok"} - ioredis: ${name}`);
+  console.log(`${condition ? "ok" : "not ok"} - ioredis${how}: ${name}`);
 }
 
 async function main() {

@@ -3,9 +3,10 @@ const fs = require("fs");
 const { createClient } = require("redis");
 
 let passed = 0, failed = 0;
+const how = process.argv[4] ? " by TLS" : "";
 function check(name, condition) {
   condition ? passed++ : failed++;
-  console.log(`${condition ? "ok" : "not ok"} - node-redis: ${name}`);
+  console.log(`${condition ? "ok" : "not ok"} - node-redis${how}: ${name}`);
 }
 
 async function main() {
