@@ -171,6 +171,8 @@ $(BUILD)/tests/integration/%_test: $(BUILD)/tests/integration/%_test.o $(call ob
 $(BUILD)/tests/unit/shortage_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(BUILD)/tests/oom/%_test: LINK += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mallocx,--wrap=luaopen_cjson
 $(call programs,$(filter %_test.c,$(OOM))): $(call objects,$(filter-out %_test.c,$(OOM)))
+# In this one another worker comes between.
+$(BUILD)/tests/unit/script_texts_test: LINK += -Wl,--wrap=shebang_read_script
 # And this one sees when the allocator is asked.
 $(BUILD)/tests/unit/maxmemory_test: LINK += -Wl,--wrap=process_memory_limited
 $(BUILD)/tests/stress/watchdog_test: $(call objects,$(STORM))

@@ -269,7 +269,8 @@ static struct script_text *make(const char *sha, const char *data, size_t length
     return text;
 }
 
-/* What is known is used, and from now on kept if it was loaded; else the new one is known from now on. */
+/* What is known is used, and from now on kept if it was loaded; else the new one is known from now on. Where two
+ * workers add the same at once, the copy of the second is run this once and then gone: no flush would find it. */
 static void publish(struct script_text *text, bool is_loaded) {
     mutex_lock(&mutex);
     struct script_text *known = found(text->node.sha);
@@ -277,9 +278,12 @@ static void publish(struct script_text *text, bool is_loaded) {
         text->is_loaded = is_loaded;
         /* Where there is no memory for it, it is run, and not known. */
         if (!insert(text)) atomic_store(&text->is_gone, true);
-    } else if (known != NULL && is_loaded && !known->is_loaded) {
-        known->is_loaded = true;
-        leave_eval(known);
+    } else if (known != NULL) {
+        if (known != text) atomic_store(&text->is_gone, true);
+        if (is_loaded && !known->is_loaded) {
+            known->is_loaded = true;
+            leave_eval(known);
+        }
     }
     mutex_unlock(&mutex);
 }

@@ -67,6 +67,44 @@ static const char *sha_of(const char *text) {
 
 /* ------------------------------------------------------------------ scripts */
 
+/* The moment in which two add the same: the second is about to make its text. */
+static const char *meanwhile; /* what worker 0 adds then, once; or NULL */
+bool __real_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
+                                size_t why_size);
+bool __wrap_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
+                                size_t why_size);
+
+bool __wrap_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
+                                size_t why_size) {
+    const char *added = meanwhile;
+    meanwhile = NULL;
+    if (added != NULL) assert_non_null(add(0, added, false, 1));
+    return __real_shebang_read_script(text, length, flags, begin, why, why_size);
+}
+
+static void a_script_that_two_add_at_once_is_forgotten_by_both(void **context) {
+    (void)context;
+    meanwhile = "return 'twice'";
+    struct script_text *own = add(1, "return 'twice'", true, 1);
+    assert_non_null(own);
+    assert_int_not_equal(script_cache_function(caches[1], own, error, sizeof error),
+                         0); /* it runs this once */
+    struct script_text *known = script_cache_find(caches[0], sha_of("return 'twice'"), 1);
+    assert_non_null(known);
+    assert_ptr_not_equal(known, own);
+    assert_int_equal(texts_count(), 1);
+    assert_ptr_equal(script_cache_find(caches[1], sha_of("return 'twice'"), 1), known);
+    meanwhile = "return 'again'";
+    assert_non_null(add(1, "return 'again'", false, 1));
+    texts_flush();
+    for (int i = 0; i < 2; i++) {
+        assert_null(script_cache_find(caches[i], sha_of("return 'twice'"), 1));
+        assert_null(script_cache_find(caches[i], sha_of("return 'again'"), 1));
+    }
+    assert_int_equal(texts_count(), 0);
+    assert_int_equal(texts_bytes(), 0);
+}
+
 static void a_script_is_known_to_all_workers_until_it_is_flushed(void **context) {
     (void)context;
     struct script_text *text = add(0, "return 1", false, 1);
@@ -456,6 +494,7 @@ static void a_payload_that_was_made_up_is_refused(void **context) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_script_is_known_to_all_workers_until_it_is_flushed),
+        TEST(a_script_that_two_add_at_once_is_forgotten_by_both),
         TEST(of_scripts_that_came_by_eval_the_least_used_goes),
         TEST(scripts_that_are_gone_leave_a_workers_memory),
         TEST(a_script_that_is_none_is_not_kept),
