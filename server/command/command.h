@@ -270,6 +270,7 @@ struct command {
     plain_function *plain;
     session_function *session;
     walk_function *walk;
+    bool removes_dead; /* a walk that takes keys which have expired away, where that is told */
     worker_function *worker;
     bool is_question; /* `visit` only looks: in a transaction it goes before the others, else behind them */
     bool is_for_subscribers; /* with RESP2, too, where they may do little else */

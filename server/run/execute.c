@@ -137,13 +137,15 @@ void execute_without_shards(struct execution *execution) {
 
 /* With every shard in the scope. */
 static void walk_inside(const struct call *call, const struct read_scope *read, struct reply *reply) {
-    struct read_scope scope = *read;
+    struct scope *scope = (struct scope *)(uintptr_t)&read->scope;
+    bool counts_access = scope->counts_access;
     struct walk walk = {.shard = 0};
-    scope.scope.counts_access = false;
+    scope->counts_access = false;
     reply_init(&walk.items, call->protocol);
     walk.items.most = reply->most;
     call->command->walk(NULL, call, &walk, reply);
-    while (!walk.is_done && !walk.items.is_over) call->command->walk(&scope, call, &walk, reply);
+    while (!walk.is_done && !walk.items.is_over) call->command->walk(read, call, &walk, reply);
+    scope->counts_access = counts_access;
     if (walk.items.is_over) reply->is_broken = reply->is_over = true;
     reply_free(&walk.items);
 }

@@ -427,8 +427,7 @@ static inline bool may_be_told(void) {
     return notify_is_on() || trackers_are_wanted();
 }
 
-/* It would tell others more than they can read, and so it waits. */
-static __attribute__((noinline)) bool tells_too_much(struct execution *execution) {
+__attribute__((noinline)) bool tells_too_much(struct execution *execution) {
     return execution->task->under_way == NULL && !may_tell(execution);
 }
 

@@ -19,6 +19,8 @@ static inline bool wants_all(const struct execution *execution) {
            (under_way != NULL && under_way->wants_all);
 }
 
+/* It would tell others more than they can read: then it waits, and is parked. Before its first step. */
+bool tells_too_much(struct execution *execution);
 /* With what its row asks for: room for what it writes, the gate, or the shards of its keys, which are
  * found. */
 enum outcome run_with_scope(struct execution *execution);

@@ -2,8 +2,11 @@
 
 #include "shard/keyspace.h"
 #include "server/base/clock.h"
+#include "server/broadcast/notify.h"
+#include "execute.h"
 #include "leave.h"
 #include "park.h"
+#include "pause.h"
 #include "slow_script.h"
 #include "take.h"
 #include "under_way.h"
@@ -11,11 +14,34 @@
 /* A walk that has taken so long lets its worker's other clients go first. */
 #define WALK_SLICE_NS 1000000
 
+/* It has to have the shard for itself: it may meet what has expired, and somebody wants to be told of that. */
+static bool walks_alone(const struct execution *execution, const struct walk *walk) {
+    return execution->call.command->removes_dead && reads_remove_dead(execution) &&
+           keyspace_shard_expiring(execution->frame->keyspace, walk->shard, execution->call.database) > 0;
+}
+
+/* The frame's one shard. */
+static bool try_shard(const struct execution *execution, bool is_alone, struct write_scope *scope,
+                      struct rwlock **busy) {
+    struct frame *frame = execution->frame;
+    return is_alone ? scope_try_write(scope, frame->lane, &frame->shards, execution->call.now, busy)
+                    : scope_try_read(&scope->reading, frame->lane, &frame->shards, execution->call.now, busy);
+}
+
+static void end_shard(bool is_alone, struct write_scope *scope) {
+    if (is_alone)
+        scope_end_write(scope);
+    else
+        scope_end_read(&scope->reading);
+}
+
 /* With one shard. */
-static void walk_shard(struct execution *execution, struct walk *walk, struct read_scope *scope) {
+static void walk_shard(struct execution *execution, struct walk *walk, bool is_alone,
+                       struct write_scope *scope) {
     scope->scope.counts_access = false;
-    execution->call.command->walk(scope, &execution->call, walk, execution->reply);
-    scope_end_read(scope);
+    execution->call.command->walk(&scope->reading, &execution->call, walk, execution->reply);
+    if (is_alone) execute_conclude(execution, scope);
+    end_shard(is_alone, scope);
     if (walk->is_long) lane_refresh(execution->frame->lane);
     execution->task->refusals = 0;
 }
@@ -24,35 +50,36 @@ static void walk_shard(struct execution *execution, struct walk *walk, struct re
 static bool walk_on(struct execution *execution, struct walk *walk) {
     struct frame *frame = execution->frame;
     struct lane *lane = frame->lane;
-    struct read_scope scope;
+    struct write_scope scope;
     struct rwlock *busy;
+    bool is_alone = walks_alone(execution, walk);
     shard_set_clear(&frame->shards);
     shard_set_add(&frame->shards, walk->shard);
     if (execution->task->is_closer || execution->task->refusals >= REFUSALS_MOST) {
         if (!close_gate(execution->worker, execution->task)) return false;
         gate_enter_closed(lane);
-        if (take_free_for_read(execution, &scope)) {
+        if (try_shard(execution, is_alone, &scope, &busy)) { /* nobody holds one outside of the gate */
             if (walk->is_long) lane_hold_still(lane);
             open_gate(execution->worker, execution->task);
-            walk_shard(execution, walk, &scope);
+            walk_shard(execution, walk, is_alone, &scope);
         }
         return true;
     }
     if (lane_is_watched(lane)) lane_leave(lane);
     if (!enter_or_park(execution->worker, execution->task)) return false;
     lane_refresh(lane);
-    if (!scope_try_read(&scope, lane, &frame->shards, execution->call.now, &busy)) {
+    if (!try_shard(execution, is_alone, &scope, &busy)) {
         walk->is_done = refuses_busy(execution, slow_scripts_busy(walk->shard));
         if (walk->is_done) return true;
         execution->task->refusals++;
-        return !park_on_lock(execution->worker, execution->task, busy, false);
+        return !park_on_lock(execution->worker, execution->task, busy, is_alone);
     }
     if (walk->is_long) lane_hold_still(lane);
     if (walk->is_long && gate_is_wanted(lane)) {
-        scope_end_read(&scope);
+        end_shard(is_alone, &scope);
         return !begins_later(execution, BEGINS_LATER);
     }
-    walk_shard(execution, walk, &scope);
+    walk_shard(execution, walk, is_alone, &scope);
     return true;
 }
 
@@ -65,6 +92,9 @@ static bool is_long_walk(const struct execution *execution) {
 }
 
 enum outcome run_walk(struct execution *execution) {
+    if (execution->call.command->removes_dead && notify_is_on() && !execution->task->is_closer &&
+        tells_too_much(execution))
+        return OUTCOME_PARKED;
     struct under_way *under_way = under_way_of(execution->task);
     if (under_way == NULL) return execution_lacks_memory(execution);
     struct walk *walk = &under_way->walk;

@@ -124,6 +124,13 @@ bool scope_holds(const struct scope *scope, uint64_t hash);
 typedef void scope_visitor(void *context, const struct entry *entry);
 uint64_t scope_scan(const struct read_scope *scope, uint32_t shard, uint32_t database, uint64_t position,
                     size_t count, scope_visitor *visit, void *context);
+/* For whoever has gone from `position` to `next`, which scope_scan has returned, and is taken for one who
+ * meets what is there: what has expired in between is removed, where somebody wants to be told of it
+ * (keyspace_tell_dead) and the shard is held exclusively; else nothing happens. `wants` says of which
+ * entries, and doesn't change anything; NULL: of all. */
+typedef bool scope_filter(void *context, const struct entry *entry);
+void scope_remove_dead(const struct read_scope *scope, uint32_t shard, uint32_t database, uint64_t position,
+                       uint64_t next, scope_filter *wants, void *context);
 
 /* ------------------------------------------------------------------ changing */
 

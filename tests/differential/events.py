@@ -34,18 +34,24 @@ LEFT_OUT = (b'HELLO', b'RESET', b'QUIT', b'CLIENT', b'CONFIG', b'SHUTDOWN', b'DE
 
 # So often what a request names has expired by then.
 DYING = 0.02
+# Of these, so often it is met by a walk.
+WALKED = 0.2
 # Latchkey forgets what came by EVAL and is used least, as later versions of Redis do: before it does, both forget all.
 SCRIPTS = 400
 
 
 def steps_of(seed, count):
-    """Requests, one after the other, and whether what the next one names shall have expired by then."""
+    """Requests, one after the other, and the key that shall have expired by then, or None."""
     draw, steps = random.Random(seed), []
     for batch in generate(seed, count, FAMILIES):
         for step in batch.steps:
             if isinstance(step, Action) or not step or step[0].upper() in LEFT_OUT or has_bad_range(step):
                 continue
-            steps.append((step, len(step) > 1 and draw.random() < DYING))
+            dies = len(step) > 1 and draw.random() < DYING
+            if dies and draw.random() < WALKED:
+                steps.append(([b'SCAN', b'0', b'COUNT', b'1000000', b'MATCH', re.sub(rb'([^a-zA-Z0-9])', rb'\\\1', step[1])], step[1]))
+                dies = False
+            steps.append((step, step[1] if dies else None))
     return steps[:count]
 
 
@@ -115,10 +121,10 @@ def run_seed(pair, seed, count, survey):
     """None, or what differs."""
     sides, queued, queues, scripts = [Side(server) for server in pair], [], False, 0
     try:
-        for number, (step, dies) in enumerate(steps_of(seed, count)):
-            if dies and not queues:
+        for number, (step, dead) in enumerate(steps_of(seed, count)):
+            if dead is not None and not queues:
                 for side in sides:
-                    side.expire(step[1])
+                    side.expire(dead)
                 time.sleep(0.008)
             scripts += step[0].upper().startswith(b'EVAL')
             if scripts >= SCRIPTS and not queues:

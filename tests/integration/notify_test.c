@@ -252,6 +252,54 @@ static void a_read_that_meets_a_key_whose_time_is_up_tells_expired_and_then_keym
     stop(server);
 }
 
+/* Redis's SCAN and RANDOMKEY take such keys away, KEYS doesn't; and SCAN only those that its pattern matches. */
+static void a_walk_that_meets_a_key_whose_time_is_up_tells_expired(void **state) {
+    static const struct {
+        const char *request, *reply, *events;
+    } cases[] = {
+        {"KEYS *", "[live]", ""},
+        {"DBSIZE", "2", ""},
+        {"SCAN 0 MATCH l*", "[0, [live]]", ""},
+        {"SCAN 0 MATCH l* TYPE list", "[0, []]", ""},
+        {"SCAN 0 MATCH d*", "[0, []]", "expired dead"},
+        {"SCAN 0 COUNT 1000", "[0, [live]]", "expired dead"},
+        {"SCAN 0 TYPE list", "[0, []]", "expired dead"},
+        {"EVAL \"return redis.call('scan', 0, 'match', 'd*')\" 0", "[0, []]", "expired dead"},
+        {"EVAL_RO \"return redis.call('scan', 0)\" 0", "[0, [live]]", "expired dead"},
+    };
+    struct server *server = start("2", "EAnm");
+    struct resp3 *hearer = hearer_of(server, 0), *teller = resp3_connect_to(server, 1);
+    (void)state;
+    ask(teller, "SET live 1");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[256];
+        ask(teller, "DEL dead");
+        ask(teller, "SET dead 1 PXAT 1");
+        free(heard_by(hearer));
+        snprintf(line, sizeof line, "%s\r\n", cases[i].request);
+        resp3_send_text(teller, line);
+        resp3_expect_value(teller, cases[i].reply);
+        expect_events(hearer, cases[i].request, cases[i].events);
+    }
+    /* In a transaction, and where nothing else is there to be drawn. */
+    resp3_exchange(teller, "MULTI\r\nSCAN 0\r\nEXEC",
+                   "+OK\r\n+QUEUED\r\n*1\r\n*2\r\n$1\r\n0\r\n*1\r\n$4\r\nlive\r\n");
+    expect_events(hearer, "EXEC", "");
+    ask(teller, "DEL live");
+    ask(teller, "SET dead 1 PXAT 1");
+    free(heard_by(hearer));
+    resp3_exchange(teller, "MULTI\r\nSCAN 0\r\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n*2\r\n$1\r\n0\r\n*0\r\n");
+    expect_events(hearer, "EXEC", "expired dead");
+    ask(teller, "SET dead 1 PXAT 1");
+    free(heard_by(hearer));
+    resp3_exchange(teller, "RANDOMKEY", "$-1\r\n");
+    expect_events(hearer, "RANDOMKEY", "expired dead");
+    resp3_exchange(teller, "DBSIZE", ":0\r\n");
+    resp3_close(hearer);
+    resp3_close(teller);
+    stop(server);
+}
+
 static void a_transaction_that_only_reads_tells_of_what_has_expired(void **state) {
     struct server *server = start("1", "Exm");
     struct resp3 *hearer = hearer_of(server, 0), *teller = resp3_connect(server);
@@ -379,6 +427,7 @@ int main(void) {
         cmocka_unit_test(a_key_hears_its_event_before_the_event_hears_its_key),
         cmocka_unit_test(no_more_is_told_than_what_was_asked_for),
         cmocka_unit_test(a_read_that_meets_a_key_whose_time_is_up_tells_expired_and_then_keymiss),
+        cmocka_unit_test(a_walk_that_meets_a_key_whose_time_is_up_tells_expired),
         cmocka_unit_test(a_transaction_that_only_reads_tells_of_what_has_expired),
         cmocka_unit_test(keys_that_expire_or_are_evicted_while_nobody_asks_are_told),
         cmocka_unit_test(a_transaction_tells_in_one_order_with_what_it_publishes),

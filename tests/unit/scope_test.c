@@ -512,6 +512,49 @@ static void a_scan_does_not_show_what_has_expired(void **state) {
     }
 }
 
+static bool wants_none(void *context, const struct entry *entry) {
+    (void)entry;
+    ++*(int *)context;
+    return false;
+}
+
+/* More than are remembered at a time, and in the last case a few between two places only. */
+static void what_a_walk_meets_dead_is_removed_if_that_is_told_and_the_shard_held_alone(void **state) {
+    (void)state;
+    enum { KEYS = 400, DEAD = 360, SHARD = 3 };
+    char name[32];
+    for (int i = 0, count = 0; count < KEYS; i++) {
+        struct key key = keyspace_key(keyspace, 0, name, (size_t)snprintf(name, sizeof name, "k%d", i));
+        if (keyspace_shard_of(keyspace, key.hash) != SHARD) continue;
+        put(lane, 0, key.data, key.length, "v", 1, count % 10 == 0 ? ENTRY_NO_EXPIRY : NOW + 5, NOW);
+        count++;
+        told_count = 0;
+    }
+    uint64_t begin = keyspace_shard_position(keyspace, SHARD);
+    struct holding holding;
+    int asked = 0, visited = 0;
+    hold_all(&holding, lane, NOW + 5);
+    const struct read_scope *reading = &holding.scope.reading;
+    scope_remove_dead(reading, SHARD, 0, begin, SCOPE_SCAN_END, NULL, NULL);
+    assert_int_equal(told_count, 0);
+    keyspace_tell_dead(keyspace, true);
+    scope_remove_dead(reading, SHARD, 0, begin, SCOPE_SCAN_END, wants_none, &asked);
+    assert_int_equal(asked, DEAD);
+    assert_int_equal(told_count, 0);
+    uint64_t next = scope_scan(reading, SHARD, 0, begin, 20, count_entry, &visited);
+    scope_remove_dead(reading, SHARD, 0, begin, next, NULL, NULL);
+    assert_in_range(told_count, 1, 2 * 60);
+    scope_remove_dead(reading, SHARD, 0, next, SCOPE_SCAN_END, NULL, NULL);
+    assert_int_equal(told_count, 2 * DEAD);
+    for (int i = 0; i < told_count; i += 2) {
+        assert_true(told[i].is_before);
+        assert_int_equal(told[i + 1].event, EVENT_EXPIRED);
+    }
+    hold_all_end(&holding);
+    keyspace_tell_dead(keyspace, false);
+    assert_int_equal(size_of(lane, 0).keys, KEYS - DEAD);
+}
+
 /* ------------------------------------------------------------------ what edits tell */
 
 static void an_edit_tells_what_was_and_what_has_become(void **state) {
@@ -873,6 +916,7 @@ int main(void) {
         TEST(names_with_equal_beginnings_are_different_keys),
         TEST(a_scan_stops_at_its_count_and_goes_on_from_there),
         TEST(a_scan_does_not_show_what_has_expired),
+        TEST(what_a_walk_meets_dead_is_removed_if_that_is_told_and_the_shard_held_alone),
         TEST(an_edit_tells_what_was_and_what_has_become),
         TEST(an_edit_of_an_expired_key_tells_of_its_end_first),
         TEST(looking_at_an_expired_key_through_an_edit_removes_it),

@@ -102,6 +102,15 @@ static void scan_visit(void *context, const struct entry *entry) {
     scan->walk->number[SCAN_FOUND]++;
 }
 
+/* Of what has expired that is removed, as in Redis, which its client would have been told of. */
+static bool scan_wants(void *context, const struct entry *entry) {
+    const struct scan *scan = context;
+    size_t length;
+    const char *key = entry_key(entry, &length);
+    return scan->pattern == NULL ||
+           glob_matches(scan->pattern->data, scan->pattern->length, key, length, false);
+}
+
 static void scan_end(const struct call *call, struct walk *walk, uint64_t position, struct reply *reply) {
     walk->is_done = true;
     if (walk->items.is_broken) {
@@ -150,7 +159,10 @@ static void command_scan(const struct read_scope *scope, const struct call *call
              stretch = left < most ? left : most;
     uint64_t position = scope_scan(scope, walk->shard, call->database, walk->number[SCAN_POSITION],
                                    (size_t)stretch, scan_visit, &scan);
+    uint64_t behind = position;
     if (scan_is_whole(call, &scan)) position = SCOPE_SCAN_END;
+    scope_remove_dead(scope, walk->shard, call->database, walk->number[SCAN_POSITION], behind, scan_wants,
+                      &scan);
     if (position != SCOPE_SCAN_END) {
         left -= stretch; /* expired entries are looked at, too, though not visited */
     } else {
@@ -279,6 +291,7 @@ static void draw_slice(const struct read_scope *scope, const struct call *call, 
     uint64_t position = draw->first;
     while (position < draw->behind) /* SCOPE_SCAN_END is behind everything */
         position = scope_scan(scope, draw->walk->shard, call->database, position, 1, draw_visit, draw);
+    scope_remove_dead(scope, draw->walk->shard, call->database, draw->first, position, NULL, NULL);
 }
 
 static const struct entry *draw_entry(const struct read_scope *scope, const struct call *call,
@@ -371,6 +384,7 @@ const struct command scan_commands[] = {
      .arity = -2,
      .flags = COMMAND_READONLY,
      .walk = command_scan,
+     .removes_dead = true,
      .categories = "keyspace",
      .since = "2.8.0",
      .group = "generic",
@@ -383,6 +397,7 @@ const struct command scan_commands[] = {
      .arity = 1,
      .flags = COMMAND_READONLY,
      .walk = command_randomkey,
+     .removes_dead = true,
      .categories = "keyspace",
      .since = "1.0.0",
      .group = "generic",
