@@ -366,12 +366,12 @@ void news_was_read(struct worker *worker, size_t bytes) {
     waiting_subtract(worker, bytes);
 }
 
-void news_abandon(struct worker *worker) {
+void news_abandon(struct worker *worker, bool (*is_kept)(const struct message *message)) {
     struct message *message;
     while ((message = mailbox_pop(&worker->news)) != NULL) {
         if (message->handle == news_arrived)
             news_free(worker, (struct news *)message);
-        else
+        else if (!is_kept(message))
             free(message);
     }
 }

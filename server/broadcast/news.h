@@ -55,7 +55,7 @@ void news_mark(struct worker *worker, struct message *mark);
 void news_post(struct worker *worker, struct message *message, size_t bytes);
 void news_was_read(struct worker *worker, size_t bytes);
 
-/* When no worker runs any more: forgets what wasn't read. */
-void news_abandon(struct worker *worker);
+/* When no worker runs any more: forgets what wasn't read, and frees it unless it is_kept by somebody else. */
+void news_abandon(struct worker *worker, bool (*is_kept)(const struct message *message));
 
 #endif

@@ -284,6 +284,10 @@ static void answer_arrived(struct worker *worker, struct message *message) {
     if (waiter->task != NULL) task_wake(waiter->task);
 }
 
+bool blocking_is_answer(const struct message *message) {
+    return message->handle == answer_arrived;
+}
+
 /* ------------------------------------------------------------------ waits that have ended */
 
 /* So many steps, each with a shard to be taken at most, are done at a time. */
@@ -413,7 +417,7 @@ static struct call call_of(const struct waiter_key *wait, int64_t now, struct ke
 static void send_answer(struct blocked_client *waiter) {
     struct worker *worker = waiter->worker;
     assert(worker->number < WAKES);
-    if (!worker_push(worker, &waiter->message)) return;
+    if (!worker_push_news(worker, &waiter->message)) return;
     ready.woken[worker->number / 64] |= UINT64_C(1) << worker->number % 64;
     ready.is_any_woken = true;
 }

@@ -4,7 +4,8 @@
  * while their shards are still held. A worker that fills a key later serves its waiters before it answers or
  * runs anything else: blocking_next yields one after the other, dispatch runs the waiter's own command
  * again, for that key alone, in the scope of the command that filled it, and the reply travels to the
- * waiter's worker by message.
+ * waiter's worker by message, among its news: what has happened to the key before has been told before, and
+ * what happens to it later is told later.
  *
  *              +-- claimed: somebody fills a key --> SERVED ----> the reply is on its way, and will be sent
  *     WAITING -|
@@ -102,6 +103,10 @@ bool blocking_is_on(void);
 struct blocked_client *blocking_register(struct worker *worker, struct task *task,
                                          const struct write_scope *scope, const struct call *call,
                                          const struct block *block);
+/* On its worker: its reply has come, and is about to be sent. */
+static inline bool blocking_is_answered(const struct blocked_client *waiter) {
+    return waiter->is_answered && !waiter->looks_again;
+}
 /* The waiter gives up: false if it has been served already. */
 bool blocking_cancel(struct blocked_client *waiter, enum waiter_end end);
 
@@ -137,6 +142,8 @@ bool blocking_next(struct serving *serving, struct write_scope *scope, struct sh
  * scope has ended. */
 void blocking_served(struct serving *serving);
 void blocking_wake(void);
+/* Whether a message carries such a reply: its memory is the waiter's. */
+bool blocking_is_answer(const struct message *message);
 
 /* A worker's waiters by deadline. */
 struct deadline_heap {

@@ -99,7 +99,7 @@ void dispatch_free(struct worker *worker) {
     worker->dispatcher = NULL;
     frame_free(worker->frame);
     worker->frame = NULL;
-    news_abandon(worker);
+    news_abandon(worker, blocking_is_answer);
     subscriptions_detach(worker);
 }
 

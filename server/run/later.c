@@ -4,16 +4,19 @@
 #include <stdlib.h>
 
 #include "resp/reply.h"
+#include "server/interest/blocking.h"
 #include "server/worker/worker.h"
 #include "account.h"
 #include "under_way.h"
 
-/* Once something is kept, what follows it is, too. */
+/* Once something is kept, what follows it is, too. A client that has waited for a key is served by whoever fills
+ * it, and reads the reply when its turn comes: what happens in between comes behind it. */
 bool later_is_due(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (task->session.subscriptions->later != NULL) return true;
     return under_way != NULL &&
-           (under_way->errand != NULL || under_way->inquiry != NULL || under_way->is_unanswered);
+           (under_way->errand != NULL || under_way->inquiry != NULL || under_way->is_unanswered ||
+            (under_way->blocked != NULL && blocking_is_answered(under_way->blocked)));
 }
 
 static struct reply *later_of(struct subscriptions *list) {

@@ -1,6 +1,6 @@
 /* Later: what a client hears of others while its request is with other threads is told behind the reply,
  * since the request itself may have said it: a script on a thread of long work, a transaction that then waits
- * for other workers. */
+ * for other workers; or it came later than the reply, which is still to be sent (BLPOP). */
 #ifndef SERVER_RUN_LATER_H
 #define SERVER_RUN_LATER_H
 

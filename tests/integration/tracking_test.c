@@ -153,6 +153,60 @@ static void who_waited_for_a_key_is_told_of_its_next_change(void **state) {
 /* ------------------------------------------------------------------ all keys, time, memory */
 
 /* It is turned on behind what else is in there. */
+/* Keeps the connection's worker in one turn for a good while, without a shard, and lets it read news in
+ * between. */
+static void keep_busy(struct resp3 *busy) {
+    enum { ELEMENTS = 1000, TEXT = 4000, TIMES = 30 };
+    char *request = malloc(3 * ELEMENTS + TEXT + 128), *at = request;
+    at += sprintf(at, "*4\r\n$5\r\nDEBUG\r\n$15\r\nSTRINGMATCH-LEN\r\n$%d\r\n*", 1 + 3 * ELEMENTS + 1);
+    for (int i = 0; i < ELEMENTS; i++) at += sprintf(at, "[a]");
+    at += sprintf(at, "b\r\n$%d\r\n", TEXT);
+    memset(at, 'a', TEXT);
+    at += TEXT;
+    at += sprintf(at, "\r\n");
+    size_t length = (size_t)(at - request);
+    static const char head[] = "SET busy 1\r\n";
+    char *all = malloc(sizeof head + TIMES * length);
+    memcpy(all, head, sizeof head - 1);
+    for (size_t i = 0; i < TIMES; i++) memcpy(all + sizeof head - 1 + i * length, request, length);
+    resp3_send(busy, all, sizeof head - 1 + TIMES * length);
+    free(request);
+    free(all);
+}
+
+/* Its reply waits until its worker has time, and so does what happened to the key before and after. */
+static void who_was_served_reads_the_reply_before_what_came_later_and_behind_what_came_before(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *waiter = connect_tracking(server, 0, ""), *hearer = connect_three(server, 0),
+                 *busy = resp3_connect_to(server, 0), *writer = resp3_connect_to(server, 1);
+    redisContext *admin = server_connect_to(server, 1);
+    resp3_send_text(hearer, "SUBSCRIBE c\r\n");
+    resp3_expect_value(hearer, ">[subscribe, c, 1]");
+    resp3_send_text(waiter, "XREAD BLOCK 0 STREAMS s $\r\n");
+    resp3_send_text(hearer, "BLPOP l 0\r\n");
+    await_info(admin, "blocked_clients", 2);
+    keep_busy(busy);
+    while (ask_integer(admin, "EXISTS busy") == 0) continue;
+    resp3_exchange(writer, "PUBLISH c before", ":1\r\n");
+    resp3_exchange(writer, "XADD s 1-1 a 1", "$3\r\n1-1\r\n");
+    resp3_exchange(writer, "XADD s 1-2 a 2", "$3\r\n1-2\r\n");
+    resp3_exchange(writer, "RPUSH l x", ":1\r\n");
+    resp3_exchange(writer, "PUBLISH c after", ":1\r\n");
+    resp3_expect_value(waiter, ">[invalidate, [s]]"); /* it had read that before it waited */
+    resp3_expect_value(waiter, "{s: [[1-1, [a, 1]]]}");
+    resp3_expect_value(waiter, ">[invalidate, [s]]");
+    resp3_expect_value(hearer, ">[message, c, before]");
+    resp3_expect_value(hearer, "[l, x]");
+    resp3_expect_value(hearer, ">[message, c, after]");
+    redisFree(admin);
+    resp3_close(waiter);
+    resp3_close(hearer);
+    resp3_close(busy);
+    resp3_close(writer);
+    stop(server);
+}
+
 static void who_turns_it_on_in_a_transaction_is_told_to_keep_nothing_of_that(void **state) {
     (void)state;
     struct server *server = start("2");
@@ -543,6 +597,7 @@ int main(void) {
         cmocka_unit_test(what_a_client_changes_itself_it_is_told_behind_the_whole_reply),
         cmocka_unit_test(what_a_script_reads_is_tracked_wherever_it_runs),
         cmocka_unit_test(who_waited_for_a_key_is_told_of_its_next_change),
+        cmocka_unit_test(who_was_served_reads_the_reply_before_what_came_later_and_behind_what_came_before),
         cmocka_unit_test(who_turns_it_on_in_a_transaction_is_told_to_keep_nothing_of_that),
         cmocka_unit_test(more_names_than_may_wait_are_told_of_as_all_keys_and_once),
         cmocka_unit_test(flushing_any_database_tells_that_all_keys_may_have_changed),
