@@ -79,21 +79,44 @@ static void line_write(const char *line, size_t length) {
     if (*file) close(fd);
 }
 
+/* What a client sent may be part of the text, and a log is read by terminals and programs: it mustn't be able to
+ * forge a line, nor to say to a terminal what that obeys. What isn't visible in ASCII is written as Redis
+ * writes such bytes elsewhere. What has no room is left out, and room for the line's end stays. Returns the
+ * line's length. */
+static size_t append_visible(char line[LINE_SIZE], size_t length, const char *text, size_t text_length) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < text_length; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if (byte >= ' ' && byte <= '~') {
+            if (length + 2 > LINE_SIZE) break;
+            line[length++] = (char)byte;
+            continue;
+        }
+        if (length + 5 > LINE_SIZE) break;
+        line[length++] = '\\';
+        if (byte == '\n' || byte == '\r' || byte == '\t') {
+            line[length++] = byte == '\n' ? 'n' : byte == '\r' ? 'r' : 't';
+        } else {
+            line[length++] = 'x';
+            line[length++] = digits[byte >> 4];
+            line[length++] = digits[byte & 15];
+        }
+    }
+    return length;
+}
+
 void log_write(enum log_level level, const char *format, ...) {
     if (level >= LOG_NOTHING || (int)level < atomic_load_explicit(&least_level, memory_order_relaxed)) return;
     int error = errno; /* callers log first and look at errno after */
-    char line[LINE_SIZE];
+    char line[LINE_SIZE], text[LINE_SIZE];
     size_t start = line_begin(line, sizeof line, level);
     va_list arguments;
     va_start(arguments, format);
-    int wanted = vsnprintf(line + start, sizeof line - start, format, arguments);
+    int wanted = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    size_t length = start + (wanted > 0 ? (size_t)wanted : 0);
-    if (length > sizeof line - 1) length = sizeof line - 1;
-    /* What a client sent may be part of the text: it must not be able to forge a line. */
-    for (size_t i = start; i < length; i++) {
-        if (line[i] == '\n' || line[i] == '\r') line[i] = ' ';
-    }
+    size_t length = wanted > 0 ? (size_t)wanted : 0;
+    if (length > sizeof text - 1) length = sizeof text - 1;
+    length = append_visible(line, start, text, length);
     line[length] = '\n';
     line_write(line, length + 1);
     errno = error;

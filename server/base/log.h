@@ -9,7 +9,8 @@ enum log_level { LOG_DEBUG, LOG_VERBOSE, LOG_NOTICE, LOG_WARNING, LOG_NOTHING };
  * SIGHUP is not Redis's way: Redis opens, writes and closes; so do we, per line, when it is a file). */
 int log_open(const char *file);
 void log_level_set(enum log_level level);
-/* "PID:M 24 Nov 2026 08:00:00.000 * text": Redis's line format, so that log readers work. */
+/* "PID:M 24 Nov 2026 08:00:00.000 * text": Redis's line format, so that log readers work. What isn't visible
+ * in ASCII is escaped ("\n", "\x1b"), whoever it came from, and no line is longer than 4 KB. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

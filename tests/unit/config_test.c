@@ -1061,7 +1061,10 @@ static void log_lines_have_the_form_that_log_readers_know(void **state) {
     assert_true(load("--logfile", log_file, "--loglevel", "verbose", NULL));
     log_write(LOG_DEBUG, "unseen");
     log_write(LOG_VERBOSE, "one %d", 1);
-    log_write(LOG_WARNING, "two\r\nthree");
+    log_write(LOG_WARNING, "two\r\nthree\x1b[1m \xc3\xa4\\ %c", 0);
+    char endless[5000];
+    memset(endless, 7, sizeof endless);
+    log_write(LOG_WARNING, "%.*s", (int)sizeof endless, endless);
     const char *text = file_read(log_file);
     int pid, day, year, hour, minute, second, millisecond;
     char month[4], mark;
@@ -1070,7 +1073,10 @@ static void log_lines_have_the_form_that_log_readers_know(void **state) {
                      9);
     assert_int_equal(pid, getpid());
     assert_int_equal(mark, '-');
-    assert_contains(text, "# two  three\n");
+    assert_contains(text, "# two\\r\\nthree\\x1b[1m \\xc3\\xa4\\ \\x00\n");
+    const char *last = strrchr(text, '#');
+    assert_in_range(strlen(last), 3900, 4096);
+    assert_string_equal(last + strlen(last) - 5, "\\x07\n");
     assert_null(strstr(text, "unseen"));
     assert_string_equal(set("loglevel", "nothing", NULL), "+OK\r\n");
     log_write(LOG_WARNING, "unheard");
