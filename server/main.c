@@ -226,7 +226,7 @@ int main(int argc, char **argv) {
     clock_init();
     process_init();
     commands_register();
-    if (!config_each_rename(command_table_rename)) return 1;
+    if (!config_each_rename(commands_rename)) return 1;
     log_write(LOG_NOTICE, "Latchkey %s, process %d, starts", LATCHKEY_VERSION, (int)getpid());
     if (atomic_load(&config.tls_port) != 0 && !tls_start()) {
         log_write(LOG_WARNING, "Failed to configure TLS, exiting. The lines above say why.");

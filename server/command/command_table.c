@@ -199,13 +199,16 @@ static void row_remove(struct command *command) {
     for (uint32_t i = 0; i < command->subcommand_count; i++) command->subcommands[i].is_removed = true;
 }
 
+bool command_table_has(const char *name) {
+    return find_entry(commands, NULL, name, strlen(name)) != NULL;
+}
+
 bool command_table_rename(const char *from, const char *to) {
     struct index_entry *entry =
         (struct index_entry *)(uintptr_t)find_entry(commands, NULL, from, strlen(from));
     if (entry == NULL) {
-        log_write(LOG_NOTICE, "rename-command %s: there is no such command here, so nothing is renamed.",
-                  from);
-        return true;
+        log_write(LOG_WARNING, "rename-command %s: No such command in rename-command", from);
+        return false;
     }
     struct command *command = entry->command;
     entry->name.length =

@@ -16,9 +16,10 @@
 void command_table_init(const struct command *const *files, size_t count);
 
 /* What rename-command asks for, after command_table_init and before any other thread: `from` is found as `to`
- * only, or not at all if that is empty. A command that there is not is no mistake, since Redis may have it,
- * but logged. false, logged, if `to` is taken. */
+ * only, or not at all if that is empty. false, logged, if there is no such command or `to` is taken. */
 bool command_table_rename(const char *from, const char *to);
+/* Whether there is a command of that name, in any case, which has no parent. */
+bool command_table_has(const char *name);
 
 /* How many rows there are, subcommands included; ids are below that. Subcommands that clients are not told of
  * (DEBUG's) share the id of their command. */
