@@ -17,11 +17,23 @@ void reading_free(struct reading *reading) {
     values_free(reading->origins);
 }
 
+static bool is_secret(const char *name, size_t length) {
+    int index = option_find(name, length);
+    return index >= 0 && (option_at(index)->flags & OPTION_SECRET) != 0;
+}
+
+/* What is said of a mistake may go to a log, which is no place for a password. */
 static void position_format(const struct position *position, char *out, size_t size) {
+    const char *name = position->text + strspn(position->text, " \t-");
+    size_t length = strcspn(name, " \t=");
+    bool is_hidden = is_secret(name, length);
+    int shown = is_hidden ? (int)(name + length - position->text) : 200;
+    const char *rest = is_hidden ? " (redacted)" : "";
     if (position->file)
-        snprintf(out, size, "%s, line %d:\n    %.200s", position->file, position->line, position->text);
+        snprintf(out, size, "%s, line %d:\n    %.*s%s", position->file, position->line, shown, position->text,
+                 rest);
     else
-        snprintf(out, size, "command line:\n    %.200s", position->text);
+        snprintf(out, size, "command line:\n    %.*s%s", shown, position->text, rest);
 }
 
 bool reading_mistake(struct reading *reading, const struct position *position, const char *why) {
@@ -78,6 +90,7 @@ static void unknown_name(const char *name, size_t length, bool is_command_line, 
     const char *equals = memchr(name, '=', length);
     if (equals && option_find(name, (size_t)(equals - name)) >= 0) {
         int value_length = (int)(length - (size_t)(equals - name) - 1);
+        if (is_secret(name, (size_t)(equals - name))) value_length = 0;
         refuse(why, "Name and value are separated by a blank: %s%.*s %.*s", is_command_line ? "--" : "",
                (int)(equals - name), name, value_length < 64 ? value_length : 64, equals + 1);
         return;

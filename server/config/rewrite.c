@@ -237,7 +237,8 @@ static bool rewrite(char *const *present, int count, const char *users, char *wh
     bool is_changed[MOST_OPTIONS] = {false};
     struct reading reading = {.values = written};
     struct text_lines text = {0};
-    struct stat status = {.st_mode = 0644, .st_uid = getuid(), .st_gid = getgid()};
+    /* A new file is for nobody else: passwords may stand in it. */
+    struct stat status = {.st_mode = 0600, .st_uid = getuid(), .st_gid = getgid()};
     bool is_fine = values_set_defaults(written);
     if (!is_fine) refuse(why, "out of memory");
     FILE *file = is_fine ? fopen(config_file(), "re") : NULL;

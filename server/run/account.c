@@ -13,27 +13,52 @@
 #include "server/observe/statistics.h"
 #include "prepare.h"
 
+/* Which of a command's arguments nobody else is shown. */
+enum secrecy {
+    SECRECY_NONE,
+    SECRECY_AUTH,   /* all of them */
+    SECRECY_HELLO,  /* the two behind AUTH */
+    SECRECY_CONFIG, /* values of options that are secret */
+    SECRECY_USERS,  /* all that tells of a user, behind the subcommand */
+};
+
+static enum secrecy secrecy_of(const char *name) {
+    static const struct {
+        const char *name;
+        enum secrecy secrecy;
+    } rows[] = {{"auth", SECRECY_AUTH},         {"hello", SECRECY_HELLO},
+                {"config|set", SECRECY_CONFIG}, {"acl|setuser", SECRECY_USERS},
+                {"acl|deluser", SECRECY_USERS}, {"acl|getuser", SECRECY_USERS}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(name, rows[i].name) == 0) return rows[i].secrecy;
+    return SECRECY_NONE;
+}
+
+static bool is_secret(enum secrecy secrecy, const struct call *call, uint32_t i) {
+    switch (secrecy) {
+    case SECRECY_AUTH: return true;
+    case SECRECY_HELLO:
+        return (i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
+               (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH"));
+    case SECRECY_CONFIG: return i >= 3 && i % 2 == 1 && config_is_secret(&call->arguments[i - 1]);
+    case SECRECY_USERS: return i >= 2;
+    case SECRECY_NONE: break;
+    }
+    return false;
+}
+
 /* The arguments as others may see them: passwords are taken out. The call's own if there are none, else a
  * copy to be freed; NULL when out of memory. */
 static const struct bulk *arguments_shown(const struct call *call, struct bulk **copy) {
     static char mark[] = "(redacted)";
-    const char *name = call->command->full_name;
-    bool is_auth = strcmp(name, "auth") == 0, is_hello = strcmp(name, "hello") == 0;
-    bool is_user = strcmp(name, "acl|setuser") == 0 || strcmp(name, "acl|deluser") == 0 ||
-                   strcmp(name, "acl|getuser") == 0;
+    enum secrecy secrecy = secrecy_of(call->command->full_name);
     *copy = NULL;
-    if (!is_auth && !is_hello && !is_user && strcmp(name, "config|set") != 0) return call->arguments;
+    if (secrecy == SECRECY_NONE) return call->arguments;
     struct bulk *shown = *copy = malloc(call->count * sizeof *shown);
     if (shown == NULL) return NULL;
     memcpy(shown, call->arguments, call->count * sizeof *shown);
-    for (uint32_t i = 1; i < call->count; i++) {
-        bool follows_auth = is_hello && ((i >= 3 && argument_is(&call->arguments[i - 1], "AUTH")) ||
-                                         (i >= 4 && argument_is(&call->arguments[i - 2], "AUTH")));
-        bool is_password = !is_auth && !is_hello && !is_user && i >= 3 && i % 2 == 1 &&
-                           config_is_secret(&call->arguments[i - 1]);
-        if (is_auth || (is_user && i >= 2) || follows_auth || is_password)
-            shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
-    }
+    for (uint32_t i = 1; i < call->count; i++)
+        if (is_secret(secrecy, call, i)) shown[i] = (struct bulk){mark, sizeof mark - 1, NULL};
     return shown;
 }
 
