@@ -17,9 +17,6 @@
 #include "server/config/config.h"
 #include "server/base/log.h"
 
-/* The default, by which one sees that nobody has chosen. */
-#define BIND_ANY "* -::*"
-
 #define LISTEN_WORDS 4096 /* of `bind`, with its end */
 
 static int backlog(void) {
@@ -313,10 +310,6 @@ bool listen_peer_is_local(int fd) {
 }
 
 bool listen_refuses(int fd) {
-    if (!atomic_load_explicit(&config.protected_mode, memory_order_relaxed) || listen_peer_is_local(fd))
-        return false;
-    if (config_has_password()) return false;
-    char words[1024];
-    config_text("bind", words, sizeof words);
-    return strcmp(words, BIND_ANY) == 0;
+    return atomic_load_explicit(&config.protected_mode, memory_order_relaxed) && !config_has_password() &&
+           !listen_peer_is_local(fd);
 }

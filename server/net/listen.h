@@ -17,11 +17,19 @@ struct listen_ports {
     int tcp, tls; /* 0: none */
 };
 
-/* What a client is told that protected mode turns away. */
+/* What a client is told that protected mode turns away, in Redis's words. */
 #define LISTEN_DENIED                                                                                        \
-    "-DENIED Protected mode is on: without a password and a chosen address only local clients are served. "  \
-    "To be reached from elsewhere, set 'requirepass', or 'bind' to the addresses to serve on, or, on a "     \
-    "network you trust, 'protected-mode no'.\r\n"
+    "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set "   \
+    "for the default user. In this mode connections are only accepted from the loopback interface. If you "  \
+    "want to connect from external computers to Redis you may adopt one of the following solutions: 1) "     \
+    "Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback "      \
+    "interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is " \
+    "not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. " \
+    "2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and " \
+    "setting the protected mode option to 'no', and then restarting the server. 3) If you started the "      \
+    "server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an "      \
+    "authentication password for the default user. NOTE: You only need to do one of the above things in "    \
+    "order for the server to start accepting connections from the outside.\r\n"
 
 struct listening {
     int sockets[LISTEN_MOST];
@@ -49,8 +57,7 @@ void listen_close(struct listening *listening);
 void listen_tune(int fd);
 /* The other end of a TCP connection has a loopback address. */
 bool listen_peer_is_local(int fd);
-/* Protected mode turns this peer away: it isn't local, there is no password, and nobody has chosen addresses
- * to bind. */
+/* Protected mode turns this peer away: it isn't local, and there is no password. */
 bool listen_refuses(int fd);
 
 #endif
