@@ -79,8 +79,8 @@ static void line_write(const char *line, size_t length) {
     if (*file) close(fd);
 }
 
-/* What a client sent may be part of the text, and a log is read by terminals and programs: it mustn't be able to
- * forge a line, nor to say to a terminal what that obeys. What isn't visible in ASCII is written as Redis
+/* What a client sent may be part of the text, and a log is read by terminals and programs: it mustn't be able
+ * to forge a line, nor to say to a terminal what that obeys. What isn't visible in ASCII is written as Redis
  * writes such bytes elsewhere. What has no room is left out, and room for the line's end stays. Returns the
  * line's length. */
 static size_t append_visible(char line[LINE_SIZE], size_t length, const char *text, size_t text_length) {

@@ -77,3 +77,35 @@ uint64_t clients_memory(void) {
         sum += clients_memory_of(worker_at(i)) + counter_read(&worker_at(i)->ended_bytes);
     return sum;
 }
+
+/* ------------------------------------------------------------------ what strangers do */
+
+/* Without what the loop keeps of it, and counts by itself. By TLS, what encrypts is much of it. */
+static uint64_t held(const struct connection *connection) {
+    const struct tls_stream *tls = connection_tls(connection);
+    return connection->input_capacity + connection->owned_bytes + connection->output_bytes +
+           connection->parser.capacity * sizeof(struct bulk) +
+           (tls ? (uint64_t)tls_stream_counted(tls) : 0); /* modulo 2^64 */
+}
+
+void clients_note_stranger(struct connection *connection) {
+    bool is_stranger = !session_is_admitted(&connection->task.session);
+    struct worker *worker = connection->worker;
+    if (is_stranger == connection->stream.is_apart) return;
+    loop_set_apart(worker->loop, &connection->stream, is_stranger);
+    counter_add(&worker->stranger_bytes, is_stranger ? held(connection) : -held(connection));
+}
+
+uint64_t clients_stranger_holds(const struct connection *connection) {
+    return held(connection) + connection->stream.kept;
+}
+
+uint64_t clients_strangers_memory_of(const struct worker *worker) {
+    return counter_read(&worker->stranger_bytes) + loop_kept_apart(worker->loop);
+}
+
+uint64_t clients_strangers_memory(void) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_count(); i++) sum += clients_strangers_memory_of(worker_at(i));
+    return sum;
+}

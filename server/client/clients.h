@@ -32,11 +32,13 @@ struct clients {
     struct task_queue ready;
     /* all was sent, and the client should close: no longer among the connections */
     struct task_queue lingering;
-    int64_t next_tick;        /* monotonic ms */
-    int64_t limit_checked;    /* monotonic ms; client_limit.c's */
-    int64_t listen_again;     /* monotonic ms; 0: it is listening */
-    uint32_t over_soft_limit; /* connections that are */
-    bool is_inside;           /* between dispatch_enter and dispatch_leave: requests may run */
+    int64_t next_tick;               /* monotonic ms */
+    int64_t limit_checked;           /* monotonic ms; client_limit.c's */
+    uint64_t strangers_checked;      /* what its strangers held when that was looked at; stranger_limit.c's */
+    uint64_t strangers_closed_up_to; /* and up to which id they were closed */
+    int64_t listen_again;            /* monotonic ms; 0: it is listening */
+    uint32_t over_soft_limit;        /* connections that are */
+    bool is_inside;                  /* between dispatch_enter and dispatch_leave: requests may run */
     bool is_stopping;
     bool is_drained;        /* stopping, and nothing is left to be answered or sent */
     struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
@@ -74,5 +76,14 @@ int64_t clients_memory_most(void);
  * client wouldn't give that back any sooner. Any thread. */
 uint64_t clients_memory(void);
 uint64_t clients_memory_of(const struct worker *worker);
+
+/* The connection is new, or has run something, by which its client may have become known, or a stranger: what
+ * it holds is the strangers' from now on, or isn't any more. */
+void clients_note_stranger(struct connection *connection);
+/* What a stranger has the server hold of what it sends and is owed. */
+uint64_t clients_stranger_holds(const struct connection *connection);
+/* What all of a worker's strangers do, and all of them. Any thread. */
+uint64_t clients_strangers_memory_of(const struct worker *worker);
+uint64_t clients_strangers_memory(void);
 
 #endif

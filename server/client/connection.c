@@ -137,6 +137,7 @@ struct connection *connection_open(struct worker *worker, int fd, enum listen_ki
     request_parser_init(&connection->parser);
     clients_add(connection);
     if (is_tls) worker->clients->shaking_count++;
+    clients_note_stranger(connection);
     counter_add(&worker->connections_total, 1);
     if (atomic_load_explicit(&config.loglevel, memory_order_relaxed) <= LOG_VERBOSE) {
         char peer[160];
@@ -154,7 +155,7 @@ static void requests_forget(struct connection *connection) {
     task_unpark(&connection->task);
     connection->has_request = false;
     input_owners_release(connection);
-    counter_subtract(&connection->worker->input_bytes, connection->parser.capacity * sizeof(struct bulk));
+    input_account(connection, -(uint64_t)(connection->parser.capacity * sizeof(struct bulk)));
     request_parser_free(&connection->parser);
     request_parser_init(&connection->parser);
     input_free(connection);
@@ -343,7 +344,7 @@ void connection_take(struct connection *connection, char *data, size_t received)
     counter_add(&worker->bytes_in, received);
     counter_add(&worker->reads, 1);
     if (connection_is_ending(connection)) return;
-    connection->last_active = worker->now_monotonic;
+    if (connection_counts_as_active(connection)) connection->last_active = worker->now_monotonic;
     if (connection->is_last_call && !connection->stream.is_tls)
         connection->last_call_bytes -=
             received < connection->last_call_bytes ? received : connection->last_call_bytes;

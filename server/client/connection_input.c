@@ -18,6 +18,7 @@
 #include "server/task/transaction.h"
 #include "clients.h"
 #include "connection_parts.h"
+#include "stranger.h"
 
 /* An input buffer above this is not kept for a few bytes. */
 #define INPUT_ROOMY 65536
@@ -43,7 +44,7 @@ static void owned_bytes_add(struct connection *connection, size_t bytes) {
     struct worker *worker = connection->worker;
     connection->owned_bytes += bytes;
     lane_charge(worker->lane, (int64_t)bytes);
-    counter_add(&worker->input_bytes, bytes);
+    input_account(connection, bytes);
     recent_note(&worker->recent_input, worker->now_monotonic,
                 connection->input_capacity + connection->owned_bytes);
 }
@@ -54,7 +55,7 @@ void input_owners_release(struct connection *connection) {
     connection->owned_bytes = 0;
     request_owners(&connection->parser, blob_release);
     lane_charge(connection->worker->lane, -(int64_t)bytes); /* when it is free */
-    counter_subtract(&connection->worker->input_bytes, bytes);
+    input_account(connection, -(uint64_t)bytes);
 }
 
 struct blob *input_bulk(const struct connection *connection) {
@@ -62,7 +63,7 @@ struct blob *input_bulk(const struct connection *connection) {
 }
 
 void input_free(struct connection *connection) {
-    counter_subtract(&connection->worker->input_bytes, connection->input_capacity);
+    input_account(connection, -(uint64_t)connection->input_capacity);
     pages_free(connection->input, connection->input_capacity);
     connection->input = NULL;
     connection->input_start = connection->input_length = connection->input_capacity = 0;
@@ -75,8 +76,7 @@ static bool input_resize(struct connection *connection, size_t capacity) {
     if (!memory) return false;
     /* If there is no input, a parked request's arguments are not in there yet. */
     if (connection->input_length) arguments_rebase(connection, from, memory);
-    counter_add(&connection->worker->input_bytes,
-                (uint64_t)capacity - connection->input_capacity); /* modulo 2^64 */
+    input_account(connection, (uint64_t)capacity - connection->input_capacity);
     connection->input = memory;
     connection->input_capacity = capacity;
     recent_note(&connection->worker->recent_input, connection->worker->now_monotonic, capacity);
@@ -158,8 +158,7 @@ bool input_hand_over(struct connection *connection, struct request_memory *memor
     memory->input = connection->input;
     memory->input_bytes = connection->input_capacity;
     memory->owned_bytes = connection->owned_bytes;
-    counter_add(&connection->worker->input_bytes,
-                (uint64_t)capacity - connection->input_capacity); /* modulo 2^64 */
+    input_account(connection, (uint64_t)capacity - connection->input_capacity);
     connection->input = other;
     connection->input_start = 0;
     connection->input_length = rest;
@@ -183,12 +182,15 @@ bool input_is_within_limits(struct connection *connection) {
         return true;
     }
     char client[512];
-    connection_describe(connection, client, sizeof client);
-    log_write(
-        LOG_WARNING,
-        "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run yet)",
-        client, held);
     counter_add(&connection->worker->query_limit_closes, 1);
+    if (!connection->stream.is_apart || stranger_is_over_limit_news(connection->worker->now_monotonic)) {
+        connection_describe(connection, client, sizeof client);
+        log_write(
+            LOG_WARNING,
+            "Closing client that reached max query buffer length: %s (holds %zu bytes that can't be run "
+            "yet)",
+            client, held);
+    }
     connection_close(connection, NULL);
     return false;
 }

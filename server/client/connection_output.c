@@ -13,6 +13,7 @@
 #include "server/net/loop.h"
 #include "clients.h"
 #include "connection_parts.h"
+#include "stranger.h"
 
 /* Room of a block for small bytes that follow each other. */
 #define BLOCK_LEAST 2048
@@ -32,6 +33,7 @@ static void release_nothing(void *owner) {
 static void owed_add(struct connection *connection, size_t length) {
     connection->output_bytes += length;
     counter_add(&connection->worker->output_bytes, length);
+    if (connection->stream.is_apart) counter_add(&connection->worker->stranger_bytes, length);
     recent_note(&connection->worker->recent_output, connection->worker->now_monotonic,
                 connection->output_bytes);
 }
@@ -39,6 +41,7 @@ static void owed_add(struct connection *connection, size_t length) {
 static void owed_subtract(struct connection *connection, size_t length) {
     connection->output_bytes -= length;
     counter_subtract(&connection->worker->output_bytes, length);
+    if (connection->stream.is_apart) counter_subtract(&connection->worker->stranger_bytes, length);
 }
 
 static void sent_add(struct connection *connection, size_t length) {
@@ -47,7 +50,7 @@ static void sent_add(struct connection *connection, size_t length) {
     counter_add(&worker->bytes_out, length);
     if (length == 0) return;
     counter_add(&worker->writes, 1);
-    connection->last_active = worker->now_monotonic;
+    if (connection_counts_as_active(connection)) connection->last_active = worker->now_monotonic;
 }
 
 static void soft_limit_mark(struct connection *connection, int64_t since) {
@@ -87,10 +90,12 @@ bool output_check(struct connection *connection) {
 
 void output_refuse(struct connection *connection) {
     char client[512];
-    connection_describe(connection, client, sizeof client);
-    log_write(LOG_WARNING, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.",
-              client);
     counter_add(&connection->worker->output_limit_closes, 1);
+    if (!connection->stream.is_apart || stranger_is_over_limit_news(connection->worker->now_monotonic)) {
+        connection_describe(connection, client, sizeof client);
+        log_write(LOG_WARNING,
+                  "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", client);
+    }
     connection_close(connection, NULL);
 }
 

@@ -2,6 +2,7 @@
 #ifndef SERVER_CLIENT_CONNECTION_PARTS_H
 #define SERVER_CLIENT_CONNECTION_PARTS_H
 
+#include "shard/base/counter.h"
 #include "server/worker/worker.h"
 #include "connection.h"
 
@@ -30,6 +31,10 @@ static inline bool connection_is_held_back(const struct connection *connection) 
 /* Whether `input` may hold something to run, as far as is known without looking. */
 static inline bool connection_may_run(const struct connection *connection) {
     return connection->has_request || connection->input_length > 0;
+}
+/* A stranger isn't, whatever it says: `timeout` is the time that it has to authenticate. */
+static inline bool connection_counts_as_active(const struct connection *connection) {
+    return !connection->stream.is_apart || connection_is_ending(connection);
 }
 /* Whether more may come that is to be run. */
 bool connection_receives(const struct connection *connection);
@@ -116,6 +121,12 @@ void input_bulk_begin(struct connection *connection, char *data, size_t *length)
 void input_bulk_await(struct connection *connection);
 /* The request's large arguments are no longer its own: what nobody else holds is freed. */
 void input_owners_release(struct connection *connection);
+
+/* What it holds of its client's input has become so much more (modulo 2^64). */
+static inline void input_account(struct connection *connection, uint64_t more) {
+    counter_add(&connection->worker->input_bytes, more);
+    if (connection->stream.is_apart) counter_add(&connection->worker->stranger_bytes, more);
+}
 
 /* ------------------------------------------------------------------ connection_run.c */
 

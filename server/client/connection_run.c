@@ -55,8 +55,7 @@ static void arguments_take_back(struct worker *worker, struct connection *connec
 static void arguments_count(struct connection *connection, uint32_t before) {
     uint32_t now = connection->parser.capacity;
     if (now == before) return;
-    counter_add(&connection->worker->input_bytes,
-                ((uint64_t)now - before) * sizeof(struct bulk)); /* modulo 2^64 */
+    input_account(connection, ((uint64_t)now - before) * sizeof(struct bulk));
 }
 
 /* Parses up to the next whole request. True if there is one; it took *consumed bytes. */
@@ -207,6 +206,7 @@ void connection_run_from(struct connection *connection, char *data, size_t lengt
     if (pass.is_parked) connection_parked(connection);
     arguments_take_back(worker, connection);
     arguments_count(connection, arguments);
+    clients_note_stranger(connection);
     if (connection->is_resolving_close || !is_kept || worker->frame->reply.is_broken) {
         bool is_over = worker->frame->reply.is_over;
         const char *why = !is_kept || (worker->frame->reply.is_broken && !is_over) ? "out of memory" : NULL;

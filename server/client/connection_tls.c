@@ -30,7 +30,8 @@ static _Atomic int64_t complained; /* monotonic ms of the last line about a fail
 static _Atomic uint64_t not_told;  /* failures since then that have none */
 
 bool connection_tls_prepare(struct worker *worker) {
-    if (!worker->clients->tls) worker->clients->tls = tls_side_create(worker->loop, &worker->tls_bytes);
+    if (!worker->clients->tls)
+        worker->clients->tls = tls_side_create(worker->loop, &worker->tls_bytes, &worker->stranger_bytes);
     return worker->clients->tls != NULL;
 }
 
@@ -148,7 +149,7 @@ void connections_shake(struct worker *worker) {
         /* It is read while other input may come of it. */
         connection->input = NULL;
         connection->input_start = connection->input_length = connection->input_capacity = 0;
-        counter_subtract(&worker->input_bytes, capacity);
+        input_account(connection, -(uint64_t)capacity);
         connection_receiving_update(connection);
         shake(connection, input + start, length);
         pages_free(input, capacity);

@@ -8,16 +8,24 @@
 /* A page can try as often as it likes, and must not fill the log. */
 #define QUIET_MS 60000
 
-static _Atomic int64_t quiet_until; /* monotonic ms */
+static _Atomic int64_t quiet_until, limits_quiet_until; /* monotonic ms */
 
 bool stranger_is_http(const struct bulk *name) {
     return (name->length == 4 && strncasecmp(name->data, "POST", 4) == 0) ||
            (name->length == 5 && strncasecmp(name->data, "Host:", 5) == 0);
 }
 
+static bool is_time(_Atomic int64_t *until, int64_t now) {
+    int64_t quiet = atomic_load(until);
+    return now >= quiet && atomic_compare_exchange_strong(until, &quiet, now + QUIET_MS);
+}
+
 bool stranger_is_news(int64_t now) {
-    int64_t quiet = atomic_load(&quiet_until);
-    return now >= quiet && atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS);
+    return is_time(&quiet_until, now);
+}
+
+bool stranger_is_over_limit_news(int64_t now) {
+    return is_time(&limits_quiet_until, now);
 }
 
 void stranger_log(const char *peer) {

@@ -16,4 +16,8 @@ bool stranger_is_news(int64_t now);
 /* Logs that the client at `peer` sent one. */
 void stranger_log(const char *peer);
 
+/* Whether the log may tell of one that has not authenticated, and is closed for a limit of its own: seldom,
+ * as that costs its client little. now: monotonic ms. Any thread. */
+bool stranger_is_over_limit_news(int64_t now);
+
 #endif

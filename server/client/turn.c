@@ -8,6 +8,7 @@
 #include "balance.h"
 #include "clients.h"
 #include "listeners.h"
+#include "stranger_limit.h"
 #include "sweep.h"
 
 /* More than that at once is a pipeline, which is looked at ahead by itself. */
@@ -21,7 +22,9 @@ static void gate_yield(struct worker *worker) {
 }
 
 static void on_received(void *context, struct stream *stream, char *data, ssize_t length) {
+    bool is_stranger = stream->is_apart;
     connection_receive((struct connection *)stream, data, length);
+    if (is_stranger) strangers_check(context); /* by which it may be closed; it is freed at the turn's end */
     gate_yield(context);
 }
 
@@ -116,6 +119,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     trackers_settle(worker);
     flush(worker);
     client_limit_check(worker);
+    strangers_check_all(worker);
     balance_turn(worker);
     free_closed(worker);
     atomic_store_explicit(&worker->clients->turning_since, 0, memory_order_relaxed);

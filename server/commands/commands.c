@@ -68,7 +68,7 @@ void commands_register(void) {
     command_table_init(files, sizeof files / sizeof files[0]);
 }
 
-/* Redis 7.2's, of which configurations take some away: they do so here as well, where they are gone anyhow. */
+/* Redis 7.2's that are not here. A configuration may take one of them away: it is gone anyhow. */
 static bool is_of_redis(const char *name) {
     static const char *const names[] = {
         "acl",       "asking",   "bgrewriteaof", "bgsave",  "cluster",        "dump",

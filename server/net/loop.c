@@ -100,6 +100,26 @@ uint64_t loop_kept(const struct loop *loop) {
     return counter_read(&loop->kept);
 }
 
+uint64_t loop_kept_apart(const struct loop *loop) {
+    return counter_read(&loop->kept_apart);
+}
+
+void loop_set_apart(struct loop *loop, struct stream *stream, bool is_on) {
+    if (stream->is_apart == is_on) return;
+    stream->is_apart = is_on;
+    if (is_on)
+        counter_add(&loop->kept_apart, stream->kept);
+    else
+        counter_subtract(&loop->kept_apart, stream->kept);
+}
+
+void stream_keep(struct loop *loop, struct stream *stream, uint32_t bytes) {
+    uint64_t more = (uint64_t)bytes - stream->kept; /* modulo 2^64 */
+    counter_add(&loop->kept, more);
+    if (stream->is_apart) counter_add(&loop->kept_apart, more);
+    stream->kept = bytes;
+}
+
 void loop_close(struct loop *loop, struct stream *stream) {
     loop->backend->close(loop, stream);
 }

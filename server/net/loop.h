@@ -36,7 +36,8 @@ struct stream {
     /* The owner's to set and to know: a unix socket; what is sent and received are records of TLS. */
     bool is_unix : 1;
     bool is_tls : 1;
-    char *space; /* if not NULL, the next bytes go here */
+    bool is_apart : 1; /* loop_set_apart */
+    char *space;       /* if not NULL, the next bytes go here */
     size_t space_length;
 };
 _Static_assert(sizeof(struct stream) <= 32, "each connection has one, and most are idle");
@@ -97,6 +98,10 @@ bool loop_flush(struct loop *loop, struct stream *stream);
 /* Memory of what it keeps for all its streams because sockets had no room for it: the sum of their `kept`.
  * Any thread. */
 uint64_t loop_kept(const struct loop *loop);
+/* Of that, the part of those streams for which this was said last. It stays so when a stream goes to another
+ * loop. */
+uint64_t loop_kept_apart(const struct loop *loop);
+void loop_set_apart(struct loop *loop, struct stream *stream, bool is_on);
 /* Parts with a stream that has nothing unsent. True when the kernel does nothing for it here any more and all
  * that it did has been delivered: then the fd is the caller's again, for another loop to take. Else what is
  * under way is being stopped; call again after the next turn. What had arrived may be delivered meanwhile,

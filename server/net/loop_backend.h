@@ -32,7 +32,8 @@ struct loop {
     const struct loop_backend *backend;
     struct loop_handlers handlers;
     void *context;
-    counter kept; /* sum of the streams' `kept`; its own thread writes */
+    counter kept,
+        kept_apart; /* sum of the streams' `kept`, and of those that are apart; its own thread writes */
 };
 
 extern const struct loop_backend loop_uring, loop_epoll;
@@ -42,6 +43,9 @@ enum { LOOP_URING_DEFERRED = 1, LOOP_URING_MULTISHOT = 2 };
 extern unsigned loop_uring_without;
 
 /* What back ends share, in loop.c: work on a socket that has something to do. */
+
+/* The memory of what is kept of a stream becomes so much. */
+void stream_keep(struct loop *loop, struct stream *stream, uint32_t bytes);
 
 /* Takes some of the connections that wait, as long as the stream listens. */
 void stream_accept(struct loop *loop, struct stream *stream);

@@ -94,7 +94,8 @@ static void epoll_set_listening(struct loop *loop, struct stream *stream, bool i
 }
 
 static bool epoll_add(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
+    *stream = (struct stream){
+        .fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls, .is_apart = stream->is_apart};
     if (!stream_ask(epoll_of(loop), stream, EPOLL_CTL_ADD, EPOLLIN)) return false;
     stream->is_receiving = true;
     return true;

@@ -185,7 +185,8 @@ static void uring_set_listening(struct loop *loop, struct stream *stream, bool i
 }
 
 static bool uring_add(struct loop *loop, struct stream *stream, int fd) {
-    *stream = (struct stream){.fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls};
+    *stream = (struct stream){
+        .fd = fd, .is_unix = stream->is_unix, .is_tls = stream->is_tls, .is_apart = stream->is_apart};
     if (!slot_take(uring_of(loop), stream, false)) return false;
     stream->is_receiving = true;
     return true;

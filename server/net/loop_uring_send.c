@@ -15,8 +15,7 @@
 
 void uring_rest_drop(struct uring_loop *self, struct slot *slot) {
     if (!slot->rest) return;
-    counter_subtract(&self->loop.kept, slot->stream->kept);
-    slot->stream->kept = 0;
+    stream_keep(&self->loop, slot->stream, 0);
     free(slot->rest);
     slot->rest = NULL;
 }
@@ -29,8 +28,7 @@ static bool rest_keep(struct uring_loop *self, struct slot *slot, const char *da
     if (!slot->rest) return false;
     *slot->rest = (struct rest){.length = length};
     memcpy(slot->rest->data, data, length);
-    slot->stream->kept = (uint32_t)size;
-    counter_add(&self->loop.kept, size);
+    stream_keep(&self->loop, slot->stream, (uint32_t)size);
     return true;
 }
 

@@ -24,7 +24,7 @@
 
 struct tls_side {
     struct loop *loop;
-    counter *bytes;
+    counter *bytes, *bytes_apart;
     size_t outbox_length;
     char outbox[OUTBOX_SIZE];
     char gathered[RECORD_MOST];
@@ -33,11 +33,12 @@ struct tls_side {
 
 /* ------------------------------------------------------------------ making and ending */
 
-struct tls_side *tls_side_create(struct loop *loop, counter *bytes) {
+struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart) {
     struct tls_side *side = malloc(sizeof *side);
     if (!side) return NULL;
     side->loop = loop;
     side->bytes = bytes;
+    side->bytes_apart = bytes_apart;
     side->outbox_length = 0;
     return side;
 }
@@ -46,9 +47,14 @@ void tls_side_free(struct tls_side *side) {
     free(side);
 }
 
+static void count(const struct tls_stream *tls, int64_t bytes) {
+    counter_add(tls->side->bytes, (uint64_t)bytes); /* modulo 2^64 */
+    if (tls->stream->is_apart) counter_add(tls->side->bytes_apart, (uint64_t)bytes);
+}
+
 static void bytes_add(struct tls_stream *tls, int64_t bytes) {
     tls->bytes += bytes;
-    if (tls->side) counter_add(tls->side->bytes, (uint64_t)bytes); /* modulo 2^64 */
+    if (tls->side) count(tls, bytes);
 }
 
 void tls_stream_begin(struct tls_stream *tls, struct stream *stream) {
@@ -66,13 +72,17 @@ void tls_stream_end(struct tls_stream *tls) {
 void tls_stream_attach(struct tls_stream *tls, struct tls_side *side) {
     assert(!tls->side && side);
     tls->side = side;
-    counter_add(side->bytes, (uint64_t)tls->bytes);
+    count(tls, tls->bytes);
 }
 
 void tls_stream_detach(struct tls_stream *tls) {
     if (!tls->side) return;
-    counter_subtract(tls->side->bytes, (uint64_t)tls->bytes);
+    count(tls, -tls->bytes);
     tls->side = NULL;
+}
+
+int64_t tls_stream_counted(const struct tls_stream *tls) {
+    return tls->bytes;
 }
 
 size_t tls_stream_bytes(const struct tls_stream *tls) {

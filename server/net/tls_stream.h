@@ -24,8 +24,9 @@
 
 /* What a worker's connections by TLS share: memory for a call's bytes. */
 struct tls_side;
-/* *bytes: where it counts what its streams have, with what OpenSSL has for them. NULL without memory. */
-struct tls_side *tls_side_create(struct loop *loop, counter *bytes);
+/* *bytes: where it counts what its streams have, with what OpenSSL has for them; *bytes_apart: likewise, of
+ * streams that are apart (loop_set_apart). NULL without memory. */
+struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart);
 void tls_side_free(struct tls_side *side);
 
 enum tls_state {
@@ -87,6 +88,8 @@ void tls_say_end(struct tls_stream *tls);
 
 /* Its memory, OpenSSL's included, but not the struct's. */
 size_t tls_stream_bytes(const struct tls_stream *tls);
+/* The same as it is counted, for whoever moves it from one sum to another. */
+int64_t tls_stream_counted(const struct tls_stream *tls);
 /* Of a broken one: the library's words, or the system's, and what to do about it ("" if there is no
  * advice). Nothing in them is the client's. */
 const char *tls_stream_why(const struct tls_stream *tls, const char **advice);

@@ -9,8 +9,8 @@
 #include "account.h"
 #include "under_way.h"
 
-/* Once something is kept, what follows it is, too. A client that has waited for a key is served by whoever fills
- * it, and reads the reply when its turn comes: what happens in between comes behind it. */
+/* Once something is kept, what follows it is, too. A client that has waited for a key is served by whoever
+ * fills it, and reads the reply when its turn comes: what happens in between comes behind it. */
 bool later_is_due(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (task->session.subscriptions->later != NULL) return true;

@@ -14,7 +14,7 @@
 /* A walk that has taken so long lets its worker's other clients go first. */
 #define WALK_SLICE_NS 1000000
 
-/* It has to have the shard for itself: it may meet what has expired, and somebody wants to be told of that. */
+/* It may meet what has expired, and somebody wants to be told of that: so it needs the shard for itself. */
 static bool walks_alone(const struct execution *execution, const struct walk *walk) {
     return execution->call.command->removes_dead && reads_remove_dead(execution) &&
            keyspace_shard_expiring(execution->frame->keyspace, walk->shard, execution->call.database) > 0;

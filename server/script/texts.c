@@ -269,8 +269,9 @@ static struct script_text *make(const char *sha, const char *data, size_t length
     return text;
 }
 
-/* What is known is used, and from now on kept if it was loaded; else the new one is known from now on. Where two
- * workers add the same at once, the copy of the second is run this once and then gone: no flush would find it. */
+/* What is known is used, and from now on kept if it was loaded; else the new one is known from now on. Where
+ * two workers add the same at once, the copy of the second is run this once and then gone: no flush would
+ * find it. */
 static void publish(struct script_text *text, bool is_loaded) {
     mutex_lock(&mutex);
     struct script_text *known = found(text->node.sha);

@@ -25,7 +25,8 @@
 /* Latchkey's own, each with its field of INFO, which tells the sum over all workers since CONFIG RESETSTAT. A
  * new one is a row here, and a counter_add where it happens. */
 #define WORKER_COUNTERS_OF_OURS(EACH)                                                                        \
-    EACH(moved, "worker_moved_connections") /* connections that it gave to others */                         \
+    EACH(moved, "worker_moved_connections")                 /* connections that it gave to others */         \
+    EACH(stranger_closes, "unauthenticated_clients_closed") /* for what they held together */                \
     /* Keys that scripts had not declared: their shards were taken on the spot, or awaited with the token; \
      * or the script began again, before it had changed anything or with that taken back. */ \
     EACH(strays_granted, "script_strays_granted")                                                            \

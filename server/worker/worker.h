@@ -60,7 +60,8 @@ struct worker {
         wait_bytes /* in what waits for keys or long threads */,
         ended_bytes /* in what did, and is still to be freed */,
         name_bytes /* of what clients call themselves */, output_bytes /* owed */,
-        tls_bytes /* of what encrypts: OpenSSL's, and records that wait for their socket */;
+        tls_bytes /* of what encrypts: OpenSSL's, and records that wait for their socket */,
+        stranger_bytes /* of these, what clients have of input and output who have not authenticated */;
     struct recent recent_input, recent_output; /* of one client */
 };
 

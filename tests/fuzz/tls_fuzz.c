@@ -78,7 +78,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     loop = loop_create("epoll", &handlers, NULL);
     client_context = SSL_CTX_new(TLS_client_method());
     CHECK(loop && client_context);
-    for (int i = 0; i < 2; i++) sides[i] = tls_side_create(loop, &counted[i]);
+    for (int i = 0; i < 2; i++) sides[i] = tls_side_create(loop, &counted[i], &counted[i]);
     for (size_t i = 0; i < sizeof letters; i++) letters[i] = (char)('a' + i % 23);
     return 0;
 }

@@ -252,7 +252,7 @@ static void a_read_that_meets_a_key_whose_time_is_up_tells_expired_and_then_keym
     stop(server);
 }
 
-/* Redis's SCAN and RANDOMKEY take such keys away, KEYS doesn't; and SCAN only those that its pattern matches. */
+/* Redis's SCAN and RANDOMKEY take such keys away, KEYS doesn't; SCAN only those that its pattern matches. */
 static void a_walk_that_meets_a_key_whose_time_is_up_tells_expired(void **state) {
     static const struct {
         const char *request, *reply, *events;

@@ -226,6 +226,7 @@ static void memory_section(struct info *info) {
                "mem_clients_slaves");
     line(info, "mem_clients_normal:%llu", (unsigned long long)clients_memory());
     ZERO_LINES(info, "mem_cluster_links", "mem_aof_buffer");
+    line(info, "mem_clients_unauthenticated:%llu", (unsigned long long)clients_strangers_memory());
     line(info, "maxmemory_clients:%lld", (long long)clients_memory_most());
     line(info, "mem_allocator:%s", process_allocator());
     line(info, "active_defrag_running:0");
