@@ -104,7 +104,9 @@ int turn_take(struct worker *worker, int milliseconds) {
     counter_add(&worker->turns, 1);
     atomic_store_explicit(&worker->clients->turning_since, worker->now_monotonic, memory_order_relaxed);
     worker_read_mail(worker);
+#ifndef PLANT_UNREAD_NEWS
     worker_read_news(worker);
+#endif
     uint32_t ready = worker->clients->ready.count;
     dispatch_enter(worker);
     worker->clients->is_inside = true;

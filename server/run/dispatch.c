@@ -197,6 +197,7 @@ static enum outcome run_command(struct execution *execution) {
 #endif
 #ifdef PLANT_LATE_NOTE
     enum outcome outcome = run_with_scope(execution);
+    for (volatile int i = 0; i < 20000; i++) continue;
     tracking_note(execution->task->session.tracks, &execution->call);
     return outcome;
 #endif

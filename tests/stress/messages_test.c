@@ -2,7 +2,8 @@
  * order, and all hearers of a channel in the same order; also while clients come, go and move from worker to
  * worker. What is told of a key is told in the order in which it happened.
  *
- *     MESSAGES_FULL  100 channels, 50 hearers of each, each a connection of its own, 8 publishers */
+ *     MESSAGES_FULL   100 channels, 50 hearers of each, each a connection of its own, 8 publishers
+ *     STRESS_SECONDS  how long clients come, go and move */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,6 +43,7 @@ static uint32_t draw(uint32_t *seed) {
 }
 
 static void start(void) {
+    atomic_store(&complaint, NULL);
     server = server_start((const char *const[]){"--threads", "4", NULL});
 }
 
@@ -232,6 +234,7 @@ static void all_who_hear_a_channel_hear_each_message_once_and_in_one_order(void 
 
 #define WANDERERS 12
 #define TELLERS 2
+#define SECONDS 2
 
 struct wanderer {
     pthread_t thread;
@@ -247,6 +250,14 @@ struct teller {
 };
 
 static _Atomic int wandering;
+static int64_t until_us;
+
+/* Half of the time is for those who hear, and half for those who keep copies. */
+static void wandering_begin(int count) {
+    const char *seconds = getenv("STRESS_SECONDS");
+    until_us = now_us() + (seconds == NULL ? SECONDS : atol(seconds)) * INT64_C(500000);
+    atomic_store(&wandering, count);
+}
 
 /* In a transaction, by a pattern, or plainly. */
 static void ask_to_hear(const struct wanderer *wanderer, struct resp3 *connection, bool is_on) {
@@ -326,12 +337,11 @@ static void ask_something(struct wanderer *wanderer, struct resp3 *connection) {
 static void *wander(void *argument) {
     struct wanderer *wanderer = argument;
     struct resp3 *connection = resp3_connect(server);
-    int rounds = scaled(400, 60);
     if (wanderer->number % 2 == 0) {
         resp3_send_text(connection, "HELLO 3\r\n");
         resp3_value_free(resp3_read(connection));
     }
-    for (int round = 0; round < rounds && is_well(); round++) {
+    while (now_us() < until_us && is_well()) {
         struct stretch stretch = {.has_begun = {false}};
         ask_something(wanderer, connection);
         ask_to_hear(wanderer, connection, true);
@@ -379,7 +389,7 @@ static void what_is_counted_is_heard_while_clients_come_go_and_move(void **state
     uint64_t heard = 0, counted = 0;
     start();
     redisContext *admin = server_connect(server);
-    atomic_store(&wandering, WANDERERS);
+    wandering_begin(WANDERERS);
     for (int i = 0; i < WANDERERS; i++) {
         wanderers[i] = (struct wanderer){.number = i, .seed = (uint32_t)i * 7919 + 1};
         assert_int_equal(pthread_create(&wanderers[i].thread, NULL, wander, &wanderers[i]), 0);
@@ -447,13 +457,12 @@ static void *keep(void *argument) {
     const struct keeper *keeper = argument;
     struct resp3 *reader = resp3_connect(server), *writer = resp3_connect(server), *listener = NULL;
     char key[32], read[64], write[64], on[128] = "CLIENT TRACKING ON\r\n";
-    int rounds = scaled(600, 80);
     snprintf(key, sizeof key, "key:%d", keeper->number);
     snprintf(read, sizeof read, "GET %s\r\n", key);
     snprintf(write, sizeof write, "SET %s x\r\n", key);
     ask(reader, "HELLO 3\r\n");
     if (keeper->number % 3 == 1) snprintf(on, sizeof on, "CLIENT TRACKING ON BCAST PREFIX %s\r\n", key);
-    for (int round = 0; round < rounds && is_well(); round++) {
+    for (int round = 0; now_us() < until_us && is_well(); round++) {
         if (keeper->number % 3 == 2 && round % ROUNDS_OF_LISTENER == 0) {
             if (listener != NULL) resp3_close(listener);
             listener = resp3_connect(server);
@@ -482,7 +491,7 @@ static void who_keeps_copies_is_told_wherever_its_connection_goes(void **state) 
     struct keeper keepers[KEEPERS];
     start();
     redisContext *admin = server_connect(server);
-    atomic_store(&wandering, KEEPERS);
+    wandering_begin(KEEPERS);
     for (int i = 0; i < KEEPERS; i++) {
         keepers[i].number = i;
         assert_int_equal(pthread_create(&keepers[i].thread, NULL, keep, &keepers[i]), 0);
