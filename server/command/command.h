@@ -257,6 +257,9 @@ struct command {
     bool has_scope;    /* its function is called in a scope, with the shards of its keys or with all */
     read_function *read;
     write_function *write;
+    /* With `write` alone, of one that changes nothing but may wait (XREAD): what it is where nobody waits and
+     * the scope is shared, in a script that only reads. */
+    read_function *view;
     room_function *room; /* NULL: what it needs is what its arguments take */
     watch_function *watch;
     run_function *run;

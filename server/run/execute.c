@@ -174,6 +174,8 @@ void execute_inside(struct execution *execution, const struct call *call, struct
         execute_for_session(execution, call, reply);
     else if (command->walk != NULL)
         walk_inside(call, read, reply);
+    else if (write == NULL && command->view != NULL)
+        command->view(read, call, reply);
     else if (call_writes(call))
         execute_call(write, call, reply);
     else

@@ -187,6 +187,12 @@ static void what_only_reads_may_not_write(void **state) {
     expect_script(one, refused, "EVAL_RO", "return redis.call('pfcount', 'k')", "0");
     expect(one, "OK", "SET k v");
     expect_script(one, "v", "EVAL_RO", "return redis.call('get', KEYS[1])", "1 k");
+    /* One that may wait elsewhere, where it has the shard for itself. */
+    expect(one, "1-1", "XADD stream 1-1 f v");
+    expect_script(one, "[[stream, [[1-1, [f, v]]]]]", "EVAL_RO",
+                  "return redis.call('xread', 'block', 0, 'streams', KEYS[1], '0')", "1 stream");
+    expect_script(one, "(nil)", "EVAL_RO", "return redis.call('xread', 'streams', KEYS[1], '1-1')",
+                  "1 stream");
     expect_script(one, refused, "EVAL_RO", "return redis.call('set', KEYS[1], 1)", "1 k");
     expect_script(one, second, "EVAL", "#!lua flags=no-writes\nreturn redis.call('set', KEYS[1], 1)", "1 k");
     expect_script(one, "ERR Can not execute a script with write flag using *_ro command.", "EVAL_RO",

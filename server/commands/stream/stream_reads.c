@@ -169,11 +169,11 @@ static void wait_or_reply(const struct call *call, const struct reading *reading
 
 /* ------------------------------------------------------------------ XREAD */
 
-static bool find_position(const struct write_scope *scope, const struct call *call,
+static bool find_position(const struct read_scope *scope, const struct call *call,
                           const struct reading *reading, uint32_t key, const struct stream **stream,
                           struct position *position, struct reply *reply) {
     const void *value;
-    if (!value_view(scope, &call->keys[key], TYPE_STREAM, &value, reply)) return false;
+    if (!value_read(scope, &call->keys[key], TYPE_STREAM, &value, reply)) return false;
     *stream = value;
     return position_parse(id_of_key(call, reading, key), false, value, position, reply);
 }
@@ -207,7 +207,7 @@ static size_t xread_keep_argument(const struct write_scope *scope, const struct 
 static const struct waiting xread_waiting = {.is_ready = xread_is_ready,
                                              .keep_argument = xread_keep_argument};
 
-static void command_xread(struct write_scope *scope, const struct call *call, struct reply *reply) {
+static void xread_view(const struct read_scope *scope, const struct call *call, struct reply *reply) {
     struct reading reading;
     struct position position;
     const struct stream *stream;
@@ -226,6 +226,10 @@ static void command_xread(struct write_scope *scope, const struct call *call, st
         answer_end(&answer);
     else
         wait_or_reply(call, &reading, &xread_waiting, reply);
+}
+
+static void command_xread(struct write_scope *scope, const struct call *call, struct reply *reply) {
+    xread_view(&scope->reading, call, reply);
 }
 
 /* ------------------------------------------------------------------ XREADGROUP */
@@ -397,6 +401,7 @@ const struct command stream_reads_commands[] = {
                .step = 1,
                .limit = 2}},
      .write = command_xread,
+     .view = xread_view,
      .categories = "stream",
      .since = "5.0.0",
      .group = "stream",
