@@ -137,8 +137,10 @@ static const struct command *shown_as(const struct command *command) {
     return is_hidden ? command->parent : command;
 }
 
-enum verdict rules_check(const struct rules *rules, const struct command *command,
-                         const struct bulk *arguments, uint32_t count, uint32_t *position) {
+static __attribute__((noinline)) enum verdict check_any(const struct rules *rules,
+                                                        const struct command *command,
+                                                        const struct bulk *arguments, uint32_t count,
+                                                        uint32_t *position) {
     command = shown_as(command);
     struct places places;
     places.is_found = false;
@@ -159,6 +161,23 @@ enum verdict rules_check(const struct rules *rules, const struct command *comman
     }
     free(places.memory);
     return denial;
+}
+
+/* Most calls have one key, of which their row tells what they do with it, and most users one selector: no
+ * list of keys is made for those. */
+enum verdict rules_check(const struct rules *rules, const struct command *command,
+                         const struct bulk *arguments, uint32_t count, uint32_t *position) {
+    const struct selector *root = &rules->selectors[0];
+    uint32_t key = command->only_key;
+    if (rules->selector_count > 1 || key == 0 || command->parent != NULL ||
+        (command->keys[0].flags & KEY_VARIABLE_FLAGS) != 0)
+        return check_any(rules, command, arguments, count, position);
+    *position = 0;
+    if (!command_is_allowed(root, command, arguments, count)) return VERDICT_COMMAND;
+    *position = key;
+    if (root->has_all_keys || key_is_allowed(root, &arguments[key], access_of(command->keys[0].flags)))
+        return VERDICT_ALLOWED;
+    return VERDICT_KEY;
 }
 
 /* ------------------------------------------------------------------ SORT */

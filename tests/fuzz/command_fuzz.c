@@ -26,6 +26,7 @@
 #include "server/client/serve.h"
 #include "server/base/clock.h"
 #include "server/command/command_table.h"
+#include "server/acl/users.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/run/maxmemory.h"
@@ -89,10 +90,11 @@ static int64_t empty; /* bytes in use while there are no data */
 /* Requests that are not to be answered by one reply, that end connections or the server, or that keep it from
  * answering. */
 static bool is_left_out(const char *name) {
-    static const char *const names[] = {
-        "subscribe", "psubscribe", "ssubscribe",     "unsubscribe",  "punsubscribe", "sunsubscribe",
-        "monitor",   "shutdown",   "quit",           "client|reply", "client|kill",  "client|pause",
-        "debug",     "config|set", "config|rewrite", "failover",     "replicaof",    "auth"};
+    static const char *const names[] = {"subscribe",    "psubscribe",   "ssubscribe",     "unsubscribe",
+                                        "punsubscribe", "sunsubscribe", "monitor",        "shutdown",
+                                        "quit",         "client|reply", "client|kill",    "client|pause",
+                                        "debug",        "config|set",   "config|rewrite", "failover",
+                                        "replicaof",    "auth",         "acl|setuser"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return strncmp(name, "debug|", 6) == 0;
@@ -149,7 +151,7 @@ static void serve(void) {
     CHECK(keyspace != NULL);
     limit_start(keyspace);
     client_limit_start();
-    CHECK(interest_start(keyspace) && channels_start());
+    CHECK(interest_start(keyspace) && channels_start() && users_start(2));
     blocking_start(keyspace);
     watch_start(keyspace);
     CHECK(serve_start(keyspace, 1, 1, &listening));
