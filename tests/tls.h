@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TLS_PATH 96
+#define TLS_PATH 128
 
 /* Files below a folder of their own, removed at the end. Keys are of P-256. */
 struct tls_files {
-    char folder[TLS_PATH / 2];
+    char folder[48];
     char authority[TLS_PATH];                            /* who has signed the next three */
     char certificate[TLS_PATH], key[TLS_PATH];           /* the server's, for 127.0.0.1 */
     char next_certificate[TLS_PATH], next_key[TLS_PATH]; /* another one, whose serial number is 77 */
