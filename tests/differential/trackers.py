@@ -36,7 +36,7 @@ DIFFERENT = {
     b'XGROUP': 'what groups do to a stream is a change for Latchkey, and for Redis none',
     b'PFCOUNT': 'who has it remember the result in the value is told of that change, since it has been noted before; in Redis behind it',
     b'PFDEBUG': 'its GETREG writes the value in another form, which is a change for Latchkey',
-    b'XREADGROUP': 'likewise', b'XACK': 'likewise', b'XCLAIM': 'likewise', b'XAUTOCLAIM': 'likewise',
+    b'XSETID': 'likewise', b'XREADGROUP': 'likewise', b'XACK': 'likewise', b'XCLAIM': 'likewise', b'XAUTOCLAIM': 'likewise',
 }
 # What may differ in how it is told: name, reason. Each is counted where it was needed.
 EXEMPTIONS = {
@@ -281,6 +281,19 @@ def without_order(items, is_set):
     return (replies, set(told), set(rest)) if is_set else (replies, sorted(told, key=repr), sorted(rest, key=repr))
 
 
+def count_broken(items):
+    return sum(item[0] == 'broken' for item in items)
+
+
+def broken_last(items):
+    """That its listener has gone comes by way of that one's worker, and so at any place."""
+    return [item for item in items if item[0] != 'broken'] + [item for item in items if item[0] == 'broken']
+
+
+def tells(items, key):
+    return any(item[0] == 'told' and item[2] is not None and key in item[2] for item in items)
+
+
 def spares_scripts(mode, steps):
     return mode is not None and mode.is_broadcast and mode.spares and any(step[0].upper() in (b'EVAL', b'EXEC') for step in steps)
 
@@ -293,7 +306,7 @@ def is_same(own, asker, steps, modes, dying, ours, theirs):
     ways = []
     if asker in modes and modes[asker].is_on and dying is not None:
         about = [item for item in ours if item[0] == 'broken' or (item[0] == 'told' and item[2] == (dying,))]
-        if len(about) == 1 and (own == asker or modes[asker].target == own) and about[0] not in theirs:
+        if len(about) == 1 and not tells(theirs, dying) and (own == asker or modes[asker].target == own) and about[0] not in theirs:
             ways.append('dead')
             ours = [item for item in ours if item != about[0]]
     if ours != theirs and set(tellers) != {own}:
@@ -379,11 +392,6 @@ class Comparison:
             elif name in (b'EXEC', b'DISCARD', b'RESET'):
                 self.queues.discard(asker)
 
-    def is_late(self, name, ours, theirs):
-        """Whether it has still to hear that its listener has gone, which comes by way of that one's worker."""
-        return ([item for item in theirs if item[0] == 'broken'] and name not in self.queues and
-                len([item for item in ours if item[0] == 'broken']) < len([item for item in theirs if item[0] == 'broken']))
-
     def ask(self, asker, steps, dying=None, is_loose=False):
         """Compares what all have seen. Returns redis-server's replies."""
         self.count += len(steps)
@@ -393,8 +401,9 @@ class Comparison:
         for name in seen[1]:
             ours, theirs = seen[0][name], seen[1][name]
             until = time.monotonic() + LOUD
-            while self.is_late(name, ours, theirs) and time.monotonic() < until:
+            while count_broken(ours) < count_broken(theirs) and time.monotonic() < until:
                 ours = ours + self.sides[0].fenced(name)
+            ours, theirs = broken_last(ours), broken_last(theirs)
             if any(loses):
                 uses['off'] += ours != theirs
                 ours, theirs = ([item for item in items if item[0] == 'reply'] for items in (ours, theirs))
