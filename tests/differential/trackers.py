@@ -34,9 +34,9 @@ LEFT_OUT = (b'HELLO', b'RESET', b'QUIT', b'CLIENT', b'CONFIG', b'SHUTDOWN', b'DE
 DIFFERENT = {
     b'SWAPDB': 'Latchkey tells all that every key may have changed, and Redis nothing',
     b'XGROUP': 'what groups do to a stream is a change for Latchkey, and for Redis none',
+    b'XREADGROUP': 'likewise', b'XACK': 'likewise', b'XCLAIM': 'likewise', b'XAUTOCLAIM': 'likewise', b'XSETID': 'likewise',
     b'PFCOUNT': 'who has it remember the result in the value is told of that change, since it has been noted before; in Redis behind it',
     b'PFDEBUG': 'its GETREG writes the value in another form, which is a change for Latchkey',
-    b'XSETID': 'likewise', b'XREADGROUP': 'likewise', b'XACK': 'likewise', b'XCLAIM': 'likewise', b'XAUTOCLAIM': 'likewise',
 }
 # What may differ in how it is told: name, reason. Each is counted where it was needed.
 EXEMPTIONS = {
