@@ -352,7 +352,7 @@ static void member_act(const struct server *server, struct crowd_member *member,
 
 static void a_crowd_of_strangers_takes_a_bounded_memory_and_others_are_served(void **state) {
     (void)state;
-    size_t count = (size_t)scaled(1000, 200);
+    size_t count = (size_t)scaled(1000, 600); /* of whom a fifth send more than they all may */
     struct rlimit files;
     assert_return_code(getrlimit(RLIMIT_NOFILE, &files), errno);
     files.rlim_cur = files.rlim_max;
