@@ -21,7 +21,7 @@
 /* ------------------------------------------------------------------ certificates */
 
 static FILE *file_begin(const struct tls_files *files, char path[TLS_PATH], const char *name) {
-    snprintf(path, TLS_PATH, "%s/%s", files->folder, name);
+    assert_in_range(snprintf(path, TLS_PATH, "%s/%s", files->folder, name), 1, TLS_PATH - 1);
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     return file;
