@@ -27,6 +27,18 @@ static SSL_CTX *context GUARDED_BY(mutex);
 
 static _Thread_local int64_t allocated;
 
+/* An idle connection has no buffers for records, so that each request brings two, of one size: a thread
+ * keeps two for the next one, as the allocator keeps none so large (process.c). */
+#ifdef USE_JEMALLOC
+#define SPARE_MOST 2
+#else
+#define SPARE_MOST 0 /* each use of memory is looked at */
+#endif
+#define SPARE_LEAST ((size_t)16384)
+#define SPARE_SIZE ((size_t)20480)
+static _Thread_local void *spare[SPARE_MOST + 1];
+static _Thread_local int spare_count;
+
 /* A call of its own, since compilers mind that nothing is in new memory yet. */
 static __attribute__((noinline)) int64_t size_of(void *memory) {
     return (int64_t)memory_size(memory);
@@ -34,7 +46,8 @@ static __attribute__((noinline)) int64_t size_of(void *memory) {
 
 static void *counted_malloc(size_t size, const char *file, int line) {
     (void)file, (void)line;
-    void *memory = size ? malloc(size) : NULL;
+    bool has_spare = spare_count > 0 && size > SPARE_LEAST && size <= SPARE_SIZE;
+    void *memory = has_spare ? spare[--spare_count] : size ? malloc(size) : NULL;
     if (memory) allocated += size_of(memory);
     return memory;
 }
@@ -42,8 +55,12 @@ static void *counted_malloc(size_t size, const char *file, int line) {
 static void counted_free(void *memory, const char *file, int line) {
     (void)file, (void)line;
     if (!memory) return;
-    allocated -= size_of(memory);
-    free(memory);
+    int64_t size = size_of(memory);
+    allocated -= size;
+    if (size == (int64_t)SPARE_SIZE && spare_count < SPARE_MOST)
+        spare[spare_count++] = memory;
+    else
+        free(memory);
 }
 
 static void *counted_realloc(void *memory, size_t size, const char *file, int line) {
