@@ -386,6 +386,35 @@ static void play_ask(struct actor *actor) {
     actor_close(actor, &wire);
 }
 
+/* Users come, change and go, while clients are them. Nobody else is one of them. */
+static void play_users(struct actor *actor) {
+    static const char *const rules[] = {
+        "allkeys",       "resetkeys",      "~str:*",         "%R~str:*",    "+@all", "-@all",        "-get",
+        "+@read +blpop", "(~set:* +sadd)", "clearselectors", "allchannels", "on",    "resetchannels"};
+    static const char *const requests[] = {
+        "GET str:1",      "SET str:2 x",   "BLPOP storm:list 0.02", "ACL LOG 3",
+        "MULTI",          "EXEC",          "SADD set:k x",          "PUBLISH storm x",
+        "ACL WHOAMI",     "ACL LOG RESET", "SORT slow:0 BY w_*",    "RESET",
+        "SUBSCRIBE storm"};
+    enum { RULES = sizeof rules / sizeof rules[0], REQUESTS = sizeof requests / sizeof requests[0] };
+    struct wire wire;
+    int user = (int)draw(actor, 4);
+    if (!actor_open(actor, &wire)) return;
+    if (draw(actor, 4) == 0)
+        wire_say(&wire, "ACL DELUSER storm:%d", user);
+    else /* each may say ECHO, which tells that all is answered */
+        wire_say(&wire, "ACL SETUSER storm:%d on nopass %s %s +echo", user, rules[draw(actor, RULES)],
+                 rules[draw(actor, RULES)]);
+    if (draw(actor, 3) > 0) {
+        wire_say(&wire, "AUTH storm:%d x", user);
+        for (uint64_t i = draw(actor, 8); i > 0; i--) wire_say(&wire, "%s", requests[draw(actor, REQUESTS)]);
+        text_request_of(&actor->text, "for i = 1, 9 do redis.pcall('get', 'str:' .. i) end", "EVAL @ 0");
+        send_and_clear(actor, &wire);
+    }
+    if (draw(actor, 2) == 0) wire_finish(&wire, WAIT_MS);
+    actor_close(actor, &wire);
+}
+
 /* ------------------------------------------------------------------ heavy */
 
 static bool has_heavy_connection(struct actor *actor) {
@@ -477,6 +506,7 @@ const struct act light_acts[] = {
     {"script", play_script},
     {"function", play_function},
     {"slow_script", play_slow_script},
+    {"users", play_users},
     {NULL, NULL},
 };
 const struct act heavy_acts[] = {
