@@ -230,6 +230,7 @@ static void a_read_that_meets_a_key_whose_time_is_up_tells_expired_and_then_keym
         {"SUNION dead", "expired dead, keymiss dead"},
         {"SET dead 1 KEEPTTL", "expired dead, new dead, set dead"},
         {"RENAME dead other", "expired dead"},
+        {"SMOVE none dead x", "expired dead"},
         {"COPY dead other", "expired dead, keymiss dead"},
         {"SORT numbers BY d*d GET #", "expired dead, keymiss dead"},
         {"EVAL_RO \"return redis.call('get','dead')\" 0", "expired dead, keymiss dead"},

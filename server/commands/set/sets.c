@@ -84,6 +84,7 @@ static void command_smove(struct write_scope *scope, const struct call *call, st
     const void *source, *destination;
     const struct entry *entry = scope_view(scope, &call->keys[0]);
     struct text member = text_of(&call->arguments[3]);
+    (void)scope_view(scope, &call->keys[1]); /* whether there is a source or not */
     if (entry == NULL) {
         reply_integer(reply, 0);
         return;
