@@ -161,6 +161,7 @@ static SSL_CTX *context_make(const struct tls_files *files, const struct tls_way
     assert_int_equal(SSL_CTX_load_verify_locations(context, files->authority, NULL), 1);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT);
+    if (way->has_no_tickets) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
     if (way->version != 0) {
         /* Old ones are refused by this library, too, unless it is asked not to. */
         SSL_CTX_set_security_level(context, 0);

@@ -28,6 +28,7 @@ struct tls_way {
     const char *certificate, *key; /* or NULL */
     int version;                   /* the only one; 0: any */
     const char *groups;            /* or NULL */
+    bool has_no_tickets;           /* of TLS 1.2: the server keeps its session, not it */
     SSL_SESSION *session;          /* to be resumed; or NULL */
 };
 

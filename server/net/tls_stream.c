@@ -235,9 +235,12 @@ static int64_t call_begin(void) {
     return tls_memory();
 }
 
+/* A call may also give back what was kept for others: sessions of clients that went, when they are too old.
+ * Of what isn't its own a connection can give nothing back. */
 static void call_end(struct tls_stream *tls, int64_t before) {
     outbox_empty(tls);
-    int64_t more = tls_memory() - before;
+    int64_t more = tls_memory() - before, own = tls->bytes - (int64_t)tls->kept_capacity;
+    if (more < -own) more = -own;
     if (more != 0) bytes_add(tls, more);
 }
 

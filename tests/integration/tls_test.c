@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -712,6 +713,23 @@ static void an_idle_connection_is_small_and_counted(void **state) {
     both_stop(&both);
 }
 
+/* The library keeps sessions of those that have gone, and throws away all that are too old in the handshake of
+ * one who comes later, to whom that counts for nothing. */
+static void kept_sessions_count_for_nobody(void **state) {
+    (void)state;
+    const struct tls_way way = {.version = TLS1_2_VERSION, .has_no_tickets = true};
+    struct both both = both_start((const char *const[]){"--tls-session-cache-timeout", "1", NULL});
+    time_t end = time(NULL) + 4;
+    /* It looks for them once in 255 handshakes. */
+    for (int count = 0; count < 800 || time(NULL) < end; count++) {
+        struct tls_client *client = join(&both, &way);
+        int64_t bytes = info_number(both.plain, "client_tls_bytes");
+        if (bytes <= 0 || bytes > 1024 * 1024) fail_msg("client %d: %lld bytes", count, (long long)bytes);
+        tls_free(client);
+    }
+    both_stop(&both);
+}
+
 static int files_begin(void **state) {
     (void)state;
     tls_files_make(&files);
@@ -746,6 +764,7 @@ int main(void) {
         cmocka_unit_test(a_record_may_be_cut_by_a_move),
         cmocka_unit_test(connections_move_while_they_work),
         cmocka_unit_test(an_idle_connection_is_small_and_counted),
+        cmocka_unit_test(kept_sessions_count_for_nobody),
     };
     return cmocka_run_group_tests(tests, files_begin, files_end);
 }
