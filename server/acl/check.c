@@ -180,6 +180,14 @@ enum verdict rules_check(const struct rules *rules, const struct command *comman
     return VERDICT_KEY;
 }
 
+bool rules_allow_command(const struct rules *rules, const struct command *command,
+                         const struct bulk *arguments, uint32_t count) {
+    command = shown_as(command);
+    for (uint32_t i = 0; i < rules->selector_count; i++)
+        if (command_is_allowed(&rules->selectors[i], command, arguments, count)) return true;
+    return false;
+}
+
 /* ------------------------------------------------------------------ SORT */
 
 static bool reads_all_keys(const struct selector *selector) {
@@ -222,9 +230,9 @@ const char *rules_sort_error(const struct rules *rules, const struct command *co
         } else if (argument_is(option, "BY") && left >= 1) {
             i++;
             if (memchr(arguments[i].data, '*', arguments[i].length) != NULL)
-                error = "ERR BY option of SORT denied due to insufficient ACL permissions";
+                error = "ERR BY option of SORT denied due to insufficient ACL permissions.";
         } else if (argument_is(option, "GET") && left >= 1) {
-            error = "ERR GET option of SORT denied due to insufficient ACL permissions";
+            error = "ERR GET option of SORT denied due to insufficient ACL permissions.";
         } else if (!argument_is(option, "ASC") && !argument_is(option, "DESC") &&
                    !argument_is(option, "ALPHA")) {
             return NULL;

@@ -14,6 +14,11 @@ enum verdict { VERDICT_ALLOWED, VERDICT_COMMAND, VERDICT_KEY, VERDICT_CHANNEL, V
 enum verdict rules_check(const struct rules *rules, const struct command *command,
                          const struct bulk *arguments, uint32_t count, uint32_t *position);
 
+/* Whether one of the selectors allows the command, whatever its keys and channels: of a call with so many
+ * arguments as the row may not take. */
+bool rules_allow_command(const struct rules *rules, const struct command *command,
+                         const struct bulk *arguments, uint32_t count);
+
 /* Patterns of SORT, BY and GET, name keys that can't be known before: who may not read all of them may not
  * use these. Returns the error to reply, or NULL; NULL for every other command. */
 const char *rules_sort_error(const struct rules *rules, const struct command *command,

@@ -326,7 +326,7 @@ static bool load_configured(const struct bulk *words, uint32_t count) {
     }
     if (rules != NULL) error = rules_apply_all(rules, words + 1, count - 1, &failed);
     bool is_on = rules != NULL && rules->is_on;
-    if (error == RULES_FINE && users_put(name, rules)) {
+    if (error == RULES_FINE && users_put(name, rules, NULL) == USERS_PUT) {
         if (!is_on)
             log_write(LOG_NOTICE,
                       "The user '%s' is disabled (there is no 'on' modifier in the user description). Make "

@@ -136,13 +136,14 @@ static struct rules *exchange(struct known_user *user, struct rules *rules) REQU
     return old;
 }
 
-bool users_put(const struct bulk *name, struct rules *rules) {
+enum users_outcome users_put(const struct bulk *name, struct rules *rules, const struct rules *base) {
     struct known_user *fresh = user_create(name, rules); /* mostly in vain: users change rarely */
     struct rules *old = NULL;
     mutex_lock(&mutex);
     struct known_user *user = find(name);
-    bool is_put = user != NULL || (fresh != NULL && table_reserve(table.count + 1));
-    if (user != NULL) {
+    bool is_late = base != NULL && (user == NULL || user->rules != base);
+    bool is_put = !is_late && (user != NULL || (fresh != NULL && table_reserve(table.count + 1)));
+    if (is_put && user != NULL) {
         old = exchange(user, rules);
     } else if (is_put) {
         table_insert(fresh);
@@ -152,7 +153,7 @@ bool users_put(const struct bulk *name, struct rules *rules) {
     mutex_unlock(&mutex);
     rules_let_go(old);
     free(fresh);
-    return is_put;
+    return is_put ? USERS_PUT : is_late ? USERS_LATE : USERS_NO_MEMORY;
 }
 
 void users_change_begin(void) NO_THREAD_SAFETY_ANALYSIS {
@@ -343,7 +344,7 @@ static bool on_password_set(const char *value) {
     struct rules *present = users_find(&name), *rules = rules_copy(present);
     rules_let_go(present);
     bool is_set = rules != NULL && rules_set_password(rules, has_password ? digest : NULL) == RULES_FINE &&
-                  users_put(&name, rules);
+                  users_put(&name, rules, NULL) == USERS_PUT;
     if (!is_set) rules_let_go(rules);
     users_change_end();
     return is_set;

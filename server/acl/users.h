@@ -40,10 +40,16 @@ const struct rules *users_rules(struct user *user, uint32_t thread);
 /* The present rules of the user with that name, held; NULL if there is none. */
 struct rules *users_find(const struct bulk *name);
 bool users_exist(const struct bulk *name);
-/* Gives the user, who is made if there is none of that name, these rules, which are taken over. false: no
- * memory, and nothing has changed. */
-bool users_put(const struct bulk *name, struct rules *rules);
-/* One at a time: who makes rules out of the present ones holds this from users_find to users_put. */
+/* Gives the user, who is made if there is none of that name, these rules, which are taken over if that is
+ * done. base: what they were made of, held; NULL: of nothing. */
+enum users_outcome {
+    USERS_PUT,
+    USERS_LATE, /* the user with the rules `base` went meanwhile */
+    USERS_NO_MEMORY,
+};
+enum users_outcome users_put(const struct bulk *name, struct rules *rules, const struct rules *base);
+/* One at a time: who makes rules out of the present ones holds this from users_find to users_put. Only
+ * users_remove doesn't wait for it, as workers don't. */
 void users_change_begin(void);
 void users_change_end(void);
 /* The user is gone; what still has it may do nothing any more. false: there was none, or it is the default

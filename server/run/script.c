@@ -380,7 +380,11 @@ static int on_may_run(void *context, const struct bulk *arguments, uint32_t coun
     char why[WHY_SIZE];
     struct denial denial;
     if (call.command == NULL) return -1;
-    if (!users_are_on() || !command_arity_fits(call.command, count)) return 1;
+    if (!users_are_on()) return 1;
+    if (!command_arity_fits(call.command, count))
+        return rules_allow_command(
+            users_rules(session_user(&scripting->execution->task->session), worker_self()->number),
+            call.command, arguments, count);
     (void)script_is_permitted(scripting->execution, &call, &denial, why, sizeof why);
     return denial.verdict == VERDICT_ALLOWED;
 }

@@ -48,6 +48,16 @@ static void expect_in(redisContext *connection, const char *part, const char *re
     freeReplyObject(reply);
 }
 
+/* The answer to what was sent before. */
+static void expect_next(redisContext *connection, const char *expected) {
+    redisReply *reply;
+    assert_int_equal(redisGetReply(connection, (void **)&reply), REDIS_OK);
+    char *text = reply_text(reply);
+    assert_string_equal(text, expected);
+    free(text);
+    freeReplyObject(reply);
+}
+
 static void file_write(const char *path, const char *text) {
     FILE *file = fopen(path, "we");
     assert_non_null(file);
@@ -107,13 +117,13 @@ static void sort_follows_patterns_only_for_who_may_read_every_key(void **state) 
     expect(app, "2", "RPUSH l 2 1");
     expect(app, "[1, 2]", "SORT l BY w_* GET #");
     expect(admin, "OK", "ACL SETUSER app resetkeys ~l");
-    expect(app, "ERR BY option of SORT denied due to insufficient ACL permissions", "SORT l BY w_*");
-    expect(app, "ERR GET option of SORT denied due to insufficient ACL permissions", "SORT l GET #");
+    expect(app, "ERR BY option of SORT denied due to insufficient ACL permissions.", "SORT l BY w_*");
+    expect(app, "ERR GET option of SORT denied due to insufficient ACL permissions.", "SORT l GET #");
     expect(app, "[2, 1]", "SORT l BY nosort");
     expect(app, "ERR syntax error", "SORT l BY");
     expect(app, "OK", "MULTI");
     expect(app, "QUEUED", "SORT l GET x*");
-    expect(app, "[ERR GET option of SORT denied due to insufficient ACL permissions]", "EXEC");
+    expect(app, "[ERR GET option of SORT denied due to insufficient ACL permissions.]", "EXEC");
     redisFree(app);
     redisFree(admin);
     stop(server);
@@ -140,6 +150,40 @@ static void a_change_holds_on_every_worker_when_it_is_answered(void **state) {
         redisFree(apps[i]);
     }
     redisFree(admin);
+    stop(server);
+}
+
+/* Whichever of the two comes first, nothing is left of what the user was before. */
+static void a_user_that_is_deleted_while_it_is_changed_has_nothing_of_before(void **state) {
+    enum { PATTERNS = 1000 };
+    static char text[PATTERNS][16];
+    const char *words[PATTERNS + 5] = {"ACL", "SETUSER", "app", "on", ">p"};
+    (void)state;
+    struct server *server = start("--maxmemory", "0");
+    redisContext *one = server_connect_to(server, 0), *other = server_connect_to(server, 1);
+    for (int i = 0; i < PATTERNS; i++) {
+        snprintf(text[i], sizeof text[i], "~k%d", i);
+        words[5 + i] = text[i];
+    }
+    for (int round = 0; round < scaled(50, 10); round++) {
+        redisReply *reply = redisCommandArgv(one, PATTERNS + 5, words, NULL);
+        assert_non_null(reply);
+        assert_string_equal(reply->str, "OK");
+        freeReplyObject(reply);
+        redisAppendCommandArgv(one, 4, (const char *[]){"ACL", "SETUSER", "app", "on"}, NULL);
+        redisAppendCommand(other, "ACL DELUSER app");
+        for (int done = 0; !done;) assert_int_equal(redisBufferWrite(one, &done), REDIS_OK);
+        for (int done = 0; !done;) assert_int_equal(redisBufferWrite(other, &done), REDIS_OK);
+        expect_next(one, "OK");
+        expect_next(other, "1");
+        expect(other, "WRONGPASS invalid username-password pair or user is disabled.", "AUTH app p");
+        reply = redisCommand(one, "ACL GETUSER app");
+        assert_non_null(reply);
+        if (reply->type == REDIS_REPLY_ARRAY) assert_int_equal(reply->element[3]->elements, 0);
+        freeReplyObject(reply);
+    }
+    redisFree(one);
+    redisFree(other);
     stop(server);
 }
 
@@ -317,6 +361,10 @@ static void a_script_may_do_what_its_caller_may(void **state) {
            "return {redis.acl_check_cmd('get', 'a'), redis.acl_check_cmd('get', 'b'), "
            "redis.acl_check_cmd('set', "
            "'a', 1), redis.acl_check_cmd('auth', 'x')}");
+    /* Of too few arguments, too, it tells whether the command is one that it may call. */
+    expect(
+        app, "[1, (nil), (nil)]", "EVAL %s 0",
+        "return {redis.acl_check_cmd('get'), redis.acl_check_cmd('set'), redis.acl_check_cmd('set', 'a')}");
     /* It goes on with pcall, and is noted once though it began again, with a key that it hadn't named. */
     expect(app, "ERR ACL failure in script: User app has no permissions to run the 'del' command",
            "EVAL %s 0",
@@ -572,6 +620,7 @@ int main(void) {
         cmocka_unit_test(a_user_is_held_to_its_rules_and_told_so_in_the_words_of_7_2),
         cmocka_unit_test(sort_follows_patterns_only_for_who_may_read_every_key),
         cmocka_unit_test(a_change_holds_on_every_worker_when_it_is_answered),
+        cmocka_unit_test(a_user_that_is_deleted_while_it_is_changed_has_nothing_of_before),
         cmocka_unit_test(clients_of_a_deleted_user_are_closed_wherever_they_are),
         cmocka_unit_test(who_hears_what_it_may_not_any_more_is_closed),
         cmocka_unit_test(what_was_queued_is_asked_again_when_its_turn_comes),

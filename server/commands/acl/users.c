@@ -78,21 +78,31 @@ static void reply_rules_error(enum rules_error error, const struct bulk *failed,
                            rules_error_text(error));
 }
 
-/* true: it is done. */
-static bool set_user(const struct call *call, struct reply *reply) {
+/* *is_late: the user was deleted meanwhile, and nothing is done. */
+static enum rules_error try_to_set(const struct call *call, struct bulk *failed, bool *is_late) {
     const struct bulk *name = &call->arguments[2];
-    struct bulk failed = {.data = NULL};
-    users_change_begin();
     struct rules *present = users_find(name), *rules = present == NULL ? rules_create() : rules_copy(present);
     enum rules_error error = RULES_NO_MEMORY;
-    if (rules != NULL) error = rules_apply_all(rules, call->arguments + 3, call->count - 3, &failed);
-    if (error == RULES_FINE && !users_put(name, rules)) error = RULES_NO_MEMORY;
-    users_change_end();
+    enum users_outcome outcome = USERS_NO_MEMORY;
+    if (rules != NULL) error = rules_apply_all(rules, call->arguments + 3, call->count - 3, failed);
+    if (error == RULES_FINE) outcome = users_put(name, rules, present);
+    if (error == RULES_FINE && outcome == USERS_NO_MEMORY) error = RULES_NO_MEMORY;
+    *is_late = outcome == USERS_LATE;
     rules_let_go(present);
-    if (error != RULES_FINE) {
-        rules_let_go(rules);
-        reply_rules_error(error, &failed, reply);
-    }
+    if (outcome != USERS_PUT) rules_let_go(rules);
+    return error;
+}
+
+/* true: it is done. Of a user that is deleted by somebody else nothing is left: then it is made anew. */
+static bool set_user(const struct call *call, struct reply *reply) {
+    struct bulk failed = {.data = NULL};
+    enum rules_error error;
+    bool is_late;
+    users_change_begin();
+    do error = try_to_set(call, &failed, &is_late);
+    while (is_late);
+    users_change_end();
+    if (error != RULES_FINE) reply_rules_error(error, &failed, reply);
     free(failed.data);
     return error == RULES_FINE;
 }
