@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shard/base/hash.h"
 #include "server/base/log.h"
 #include "server/command/command.h"
 #include "server/config/config.h"
@@ -29,6 +30,9 @@ struct loading {
     int line;
     struct user_loaded *users;
     uint32_t count, room;
+    struct hash_secret secret;
+    uint32_t
+        *places; /* by the hash of a name, twice as many as there is room for: 1 + the user's index, or 0 */
     struct reply *mistakes;
     bool has_syntax_error; /* told of once in each line */
     bool is_short;         /* of memory */
@@ -51,25 +55,38 @@ static void loading_free(struct loading *loading) {
         rules_let_go(loading->users[i].rules);
     }
     free(loading->users);
+    free(loading->places);
 }
 
-static bool is_known(const struct loading *loading, const struct bulk *name) {
-    for (uint32_t i = 0; i < loading->count; i++)
-        if (loading->users[i].name.length == name->length &&
-            memcmp(loading->users[i].name.data, name->data, name->length) == 0)
-            return true;
-    return false;
-}
-
-/* NULL: no memory. */
-static struct rules *user_begin(struct loading *loading, const struct bulk *name) {
-    if (loading->count == loading->room) {
-        uint32_t room = loading->room == 0 ? 16 : 2 * loading->room;
-        struct user_loaded *users = realloc(loading->users, room * sizeof *users);
-        if (users == NULL) return NULL;
-        loading->users = users;
-        loading->room = room;
+/* Where the user of that name is, or would be. */
+static uint32_t *place_of(const struct loading *loading, const struct bulk *name) {
+    uint64_t at = hash_bytes(&loading->secret, name->data, name->length), last = 2 * loading->room - 1;
+    for (;; at++) {
+        uint32_t *place = &loading->places[at & last];
+        if (*place == 0) return place;
+        const struct bulk *known = &loading->users[*place - 1].name;
+        if (known->length == name->length && memcmp(known->data, name->data, name->length) == 0) return place;
     }
+}
+
+/* For one more user. false: no memory. */
+static bool loading_reserve(struct loading *loading) {
+    if (loading->count < loading->room) return true;
+    uint32_t room = loading->room == 0 ? 16 : 2 * loading->room;
+    struct user_loaded *users = realloc(loading->users, room * sizeof *users);
+    if (users == NULL) return false;
+    loading->users = users;
+    uint32_t *places = calloc(2 * (size_t)room, sizeof *places);
+    if (places == NULL) return false;
+    free(loading->places);
+    loading->places = places;
+    loading->room = room;
+    for (uint32_t i = 0; i < loading->count; i++) *place_of(loading, &users[i].name) = i + 1;
+    return true;
+}
+
+/* There is room for it, and no user of that name. NULL: no memory. */
+static struct rules *user_begin(struct loading *loading, const struct bulk *name) {
     struct user_loaded *user = &loading->users[loading->count];
     *user = (struct user_loaded){.name = {.data = malloc(name->length + 1), .length = name->length}};
     user->rules = rules_create();
@@ -80,7 +97,7 @@ static struct rules *user_begin(struct loading *loading, const struct bulk *name
     }
     memcpy(user->name.data, name->data, name->length);
     user->name.data[name->length] = '\0';
-    loading->count++;
+    *place_of(loading, name) = ++loading->count;
     return user->rules;
 }
 
@@ -108,7 +125,11 @@ static void read_words(struct loading *loading, struct bulk *words, uint32_t cou
                 loading->line, shown, words[1].data);
         return;
     }
-    if (is_known(loading, &words[1])) {
+    if (!loading_reserve(loading)) {
+        loading->is_short = true;
+        return;
+    }
+    if (*place_of(loading, &words[1]) != 0) {
         mistake(loading, "WARNING: Duplicate user '%.*s' found on line %d. ", shown, words[1].data,
                 loading->line);
         return;
@@ -168,6 +189,8 @@ bool users_load(const char *path, struct reply *mistakes) {
         mistake(&loading, "Error loading ACLs, opening file '%s': %s", path, strerror(errno));
         return false;
     }
+    int error = hash_secret_draw(&loading.secret, NULL);
+    if (error != 0) mistake(&loading, "Error loading ACLs, no randomness: %s. ", strerror(error));
     users_change_begin();
     while (!loading.is_short && (length = getline(&line, &capacity, file)) >= 0) {
         loading.line++;

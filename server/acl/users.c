@@ -172,28 +172,38 @@ static struct rules *end(struct known_user *user) REQUIRES(mutex) {
     return old;
 }
 
-bool users_remove(const struct bulk *name) {
-    struct rules *old = NULL;
+uint32_t users_remove(const struct bulk *names, uint32_t count, bool *is_done) {
+    uint32_t removed = 0;
     mutex_lock(&mutex);
-    struct known_user *user = find(name);
-    if (user == default_user) user = NULL;
-    if (user != NULL) {
-        uint32_t place = place_of(name);
+    for (uint32_t i = 0; !*is_done && i < count; i++) {
+        struct known_user *user = find(&names[i]);
+        if (user == NULL || user == default_user) continue;
+        uint32_t place = place_of(&names[i]);
         memmove(&table.list[place], &table.list[place + 1], (--table.count - place) * sizeof *table.list);
-        old = end(user);
-        changed();
+        rules_let_go(end(user));
+        user_let_go(&user->user);
+        removed++;
     }
+    *is_done = true;
+    if (removed > 0) changed();
     mutex_unlock(&mutex);
-    rules_let_go(old);
-    user_let_go((struct user *)user);
-    return user != NULL;
+    return removed;
 }
 
 static bool is_default(const struct bulk *name) {
     return argument_equals(name, DEFAULT_USER);
 }
 
-/* The users that are going to be there but the default one, and whether they are all there. */
+static int compare_fresh(const void *one, const void *other) {
+    const struct known_user *user = *(struct known_user *const *)one;
+    const struct known_user *next = *(struct known_user *const *)other;
+    if (user == NULL || next == NULL) return (user == NULL) - (next == NULL);
+    const struct bulk name = {.data = (char *)(uintptr_t)next->user.name, .length = next->user.length};
+    return compare(user, &name);
+}
+
+/* The users that are going to be there but the default one, and whether they are all there. They are in their
+ * order, so that many of them are put into the table in a moment. */
 static struct known_user **create_all(const struct user_loaded *loaded, uint32_t count, bool *are_all) {
     struct known_user **fresh = calloc(count + 1, sizeof(struct known_user *));
     *are_all = fresh != NULL;
@@ -202,6 +212,7 @@ static struct known_user **create_all(const struct user_loaded *loaded, uint32_t
         fresh[i] = user_create(&loaded[i].name, loaded[i].rules);
         *are_all = fresh[i] != NULL;
     }
+    if (*are_all) qsort(fresh, count, sizeof *fresh, compare_fresh);
     return fresh;
 }
 

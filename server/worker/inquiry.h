@@ -29,6 +29,7 @@ struct inquiry {
     int asker_protocol;
     int64_t now;
     uint32_t workers;
+    bool is_done; /* the visits' own: what one of them does for all; guarded by whatever that changes */
     _Atomic uint32_t pending;
     struct message done; /* goes back to the asker's worker */
     struct worker *origin;

@@ -527,6 +527,42 @@ static void an_aclfile_is_loaded_as_a_whole_or_not_at_all(void **state) {
     rmdir(folder);
 }
 
+/* However many they are, and in whatever order. */
+static void an_aclfile_may_have_many_users(void **state) {
+    char folder[] = "/tmp/acl_test.XXXXXX", path[64], name[32];
+    int most = scaled(50000, 2000);
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/users", folder);
+    file_write(path, "user default on nopass " ALL "\n");
+    struct server *server = start("--aclfile", path);
+    redisContext *admin = server_connect_to(server, 0);
+    FILE *file = fopen(path, "ae");
+    assert_non_null(file);
+    for (int i = most; i > 0; i--) fprintf(file, "user u%05d on nopass +get\n", i);
+    assert_int_equal(fclose(file), 0);
+    expect(admin, "OK", "ACL LOAD");
+    redisReply *reply = redisCommand(admin, "ACL USERS");
+    assert_non_null(reply);
+    assert_int_equal(reply->elements, most + 1);
+    assert_string_equal(reply->element[0]->str, "default");
+    for (int i = 1; i <= most; i++) {
+        snprintf(name, sizeof name, "u%05d", i);
+        assert_string_equal(reply->element[i]->str, name);
+    }
+    freeReplyObject(reply);
+    file = fopen(path, "ae");
+    assert_non_null(file);
+    fprintf(file, "user u%05d off\nuser u00000\n", most / 2);
+    assert_int_equal(fclose(file), 0);
+    snprintf(name, sizeof name, "line %d. ", most + 2);
+    expect_in(admin, name, "ACL LOAD");
+    redisFree(admin);
+    stop(server);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* ------------------------------------------------------------------ what was denied */
 
 static void what_is_denied_is_counted_and_kept(void **state) {
@@ -631,6 +667,7 @@ int main(void) {
         cmocka_unit_test(the_default_user_may_be_off_have_passwords_or_few_rights),
         cmocka_unit_test(clients_are_listed_and_killed_by_user),
         cmocka_unit_test(an_aclfile_is_loaded_as_a_whole_or_not_at_all),
+        cmocka_unit_test(an_aclfile_may_have_many_users),
         cmocka_unit_test(what_is_denied_is_counted_and_kept),
         cmocka_unit_test(what_7_2_answers_otherwise_than_7_0),
     };

@@ -134,10 +134,10 @@ static bool command_deluser_check(const struct call *call, struct reply *reply) 
     return true;
 }
 
-/* Whoever comes first removes them, and counts. */
+/* Whoever comes first removes them, and counts; one who is made anew meanwhile stays. */
 static void command_deluser_visit(struct worker *worker, struct inquiry *inquiry) {
     struct inquiry_answer *answer = inquiry_answer(inquiry, worker);
-    for (uint32_t i = 2; i < inquiry->count; i++) answer->number += users_remove(&inquiry->arguments[i]);
+    answer->number = users_remove(inquiry->arguments + 2, inquiry->count - 2, &inquiry->is_done);
     turn_out_gone(worker, inquiry);
 }
 
