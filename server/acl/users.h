@@ -52,9 +52,9 @@ enum users_outcome users_put(const struct bulk *name, struct rules *rules, const
  * users_remove doesn't wait for it, as workers don't. */
 void users_change_begin(void);
 void users_change_end(void);
-/* The users of these names are gone, but for the default one, who can't go; what still has them may do nothing
- * any more. Returns how many there were. Of several callers with one *is_done, which is false before, the
- * first does it, and the others find it done. */
+/* The users of these names are gone, but for the default one, who can't go; what still has them may do
+ * nothing any more. Returns how many there were. Of several callers with one *is_done, which is false
+ * before, the first does it, and the others find it done. */
 uint32_t users_remove(const struct bulk *names, uint32_t count, bool *is_done);
 
 /* Whether the password proves the name: then *user is that user, held, or NULL for the default one. */

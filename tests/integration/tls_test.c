@@ -713,8 +713,8 @@ static void an_idle_connection_is_small_and_counted(void **state) {
     both_stop(&both);
 }
 
-/* The library keeps sessions of those that have gone, and throws away all that are too old in the handshake of
- * one who comes later, to whom that counts for nothing. */
+/* The library keeps sessions of those that have gone, and throws away all that are too old in the handshake
+ * of one who comes later, to whom that counts for nothing. */
 static void kept_sessions_count_for_nobody(void **state) {
     (void)state;
     const struct tls_way way = {.version = TLS1_2_VERSION, .has_no_tickets = true};
