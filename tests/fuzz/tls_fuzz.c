@@ -273,7 +273,7 @@ static void act(struct ends *ends, enum act act, const uint8_t *data, size_t siz
         client_write(ends, number);
         client_flush(ends, 0, number + 1);
         break;
-    case ANSWER: server_write(ends, number, number / 3); break;
+    case ANSWER: server_write(ends, number, number / 3 * 2); break;
     case READ: client_read_all(ends); break;
     case NEW_KEYS:
         if (SSL_is_init_finished(ends->ssl) && SSL_version(ends->ssl) == TLS1_3_VERSION)
