@@ -47,7 +47,7 @@ H_FILES := $(wildcard resp/*.h shard/*.h shard/*/*.h server/*/*.h server/*/*/*.h
 RUN_PACKAGES = gcc make libc6-dev libjemalloc-dev libxxhash-dev libssl-dev liburing-dev liblua5.1-0-dev lua-cjson-dev lua-bitop-dev
 TEST_PACKAGES = $(RUN_PACKAGES) clang-19 clang-tidy-19 clang-format-19 lld-19 libclang-rt-19-dev llvm-19 cppcheck gcovr \
 	libcmocka-dev libhiredis-dev openssl spin valgrind redis-server redis-tools python3 python3-redis ruby-redis libredis-perl \
-	python3-celery python3-rq ruby-sidekiq
+	python3-celery python3-rq ruby-sidekiq python3-channels-redis php-cli php-redis
 BENCH_PACKAGES = $(RUN_PACKAGES) redis-server redis-tools memcached python3 gnuplot-nox
 
 # ---------------------------------------------------------------- how it is compiled

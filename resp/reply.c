@@ -169,9 +169,10 @@ void reply_status(struct reply *reply, const char *text) {
     size_t length = strlen(text);
     char *out = room(reply, length + 3);
     if (out == NULL) return;
-    out[0] = '+';
-    memcpy(out + 1, text, length);
-    memcpy(out + 1 + length, "\r\n", 2);
+    *out++ = '+';
+    for (size_t i = 0; i < length; i++) *out++ = text[i];
+    *out++ = '\r';
+    *out = '\n';
     reply->length += length + 3;
 }
 

@@ -23,6 +23,8 @@
 #define BLANKS " \t\r\n"
 /* Of what is wrong, so much is told. */
 #define MISTAKES_MOST 16384
+/* Of a name: who has not authenticated yet can't say one that is longer than 16 KB. */
+#define NAME_MOST ((size_t)1 << 20)
 
 /* What has been read so far. */
 struct loading {
@@ -85,8 +87,9 @@ static bool loading_reserve(struct loading *loading) {
     return true;
 }
 
-/* There is room for it, and no user of that name. NULL: no memory. */
+/* There is room for it, and no user of that name. NULL: no memory, or none for such a name. */
 static struct rules *user_begin(struct loading *loading, const struct bulk *name) {
+    if (name->length > NAME_MOST) return NULL;
     struct user_loaded *user = &loading->users[loading->count];
     *user = (struct user_loaded){.name = {.data = malloc(name->length + 1), .length = name->length}};
     user->rules = rules_create();

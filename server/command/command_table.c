@@ -128,8 +128,10 @@ static bool spec_is_none(const struct key_spec *spec) {
 static bool has_only_key(const struct command *command) {
     const struct key_spec *spec = &command->keys[0];
     bool is_plain = spec->keyword == NULL && !spec->is_keynum && command->find_keys == NULL;
+    /* It is looked at where the arguments stand, which there may be fewer of (DEBUG OBJECT). */
+    bool is_there = spec->first < abs(command->arity);
     if ((spec->flags & KEY_NOT_KEY) != 0) return false;
-    return is_plain && spec->first > 0 && spec->last == 0 && spec_is_none(spec + 1);
+    return is_plain && is_there && spec->first > 0 && spec->last == 0 && spec_is_none(spec + 1);
 }
 
 /* A command's own part in a subcommand's name: "get" of "config|get"; NULL if it isn't that command's. */

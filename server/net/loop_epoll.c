@@ -142,8 +142,10 @@ static bool epoll_release(struct loop *loop, struct stream *stream) {
 
 /* The kernel drops a closed descriptor from the set by itself, as nobody has a duplicate of it. */
 static void epoll_close(struct loop *loop, struct stream *stream) {
-    (void)loop;
     if (stream->is_closed) return;
+    /* Closing the descriptor is enough only if no other process has it, as one has for a moment that a tool
+     * forks: then the kernel would go on telling of a stream that is freed. */
+    if (stream->fd >= 0 && !stream->is_detached) (void)stream_ask(epoll_of(loop), stream, EPOLL_CTL_DEL, 0);
     stream->is_closed = true;
     stream->is_receiving = stream->is_sending = stream->is_listening = false;
     stream->space = NULL;

@@ -114,18 +114,21 @@ enum outcome run_inquiry(struct execution *execution) {
         if (under_way != NULL) under_way_end(execution->task);
         return OUTCOME_DONE;
     }
-    if (execution->call.command->answer != NULL &&
-        execution->call.command->answer(execution->worker, execution->task, &execution->call,
-                                        execution->reply)) {
-        if (under_way != NULL) under_way_end(execution->task);
-        return OUTCOME_DONE;
-    }
-    if (under_way != NULL) under_way->inquiry = inquiry = inquiry_create(execution);
+    /* Before anything is done: it must not be answered that there was no memory when it has been. */
+    if (under_way != NULL) inquiry = inquiry_create(execution);
     if (inquiry == NULL) {
         if (under_way != NULL) under_way_end(execution->task);
         reply_error(execution->reply, ERROR_NO_MEMORY);
         return OUTCOME_DONE;
     }
+    if (execution->call.command->answer != NULL &&
+        execution->call.command->answer(execution->worker, execution->task, &execution->call,
+                                        execution->reply)) {
+        under_way_end(execution->task);
+        inquiry_free(inquiry);
+        return OUTCOME_DONE;
+    }
+    under_way->inquiry = inquiry;
     int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed);
     if (patience == 0 ||
         __builtin_add_overflow(execution->worker->now_monotonic, patience, &under_way->answers_until))

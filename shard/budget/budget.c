@@ -104,10 +104,11 @@ void account_give_back(const struct budget *budget, struct account *account, boo
     atomic_store_explicit(&account->drawn, read_relaxed(&account->spent) + kept, memory_order_release);
 }
 
-void account_renew(const struct budget *budget, struct account *account) {
+void account_renew(struct budget *budget, struct account *account) {
     if (account_is_current(budget, account)) return;
     account->lowered = atomic_load(&budget->lowered);
     account_give_back(budget, account, true);
+    budget_lower_ceiling(budget, budget_read(budget).committed); /* what is given back is nobody's to draw */
 }
 
 int64_t account_committed_with(const struct account *account, const struct ledger *ledger, int64_t bytes) {

@@ -95,7 +95,7 @@ static inline bool account_is_current(const struct budget *budget, const struct 
     return account->lowered == atomic_load_explicit(&budget->lowered, memory_order_relaxed);
 }
 /* It is current, and gives back all credit if it wasn't. */
-void account_renew(const struct budget *budget, struct account *account);
+void account_renew(struct budget *budget, struct account *account);
 /* It has freed a good deal more than it has allocated. */
 bool account_has_surplus(const struct budget *budget, const struct account *account);
 /* What it has beyond a chunk, which it will soon need, goes to the others; with is_all the chunk as well. */

@@ -52,7 +52,7 @@ static int64_t read_relaxed(const _Atomic int64_t *value) {
 }
 
 enum room eviction_make_room(struct lane *lane, size_t bytes, int64_t now) {
-    const struct budget *budget = lane->budget;
+    struct budget *budget = lane->budget;
     struct account *account = lane->account;
     int64_t limit = read_relaxed(&budget->limit), ceiling = read_relaxed(&budget->ceiling);
     assert(lane_is_inside(lane) && lane->scopes == 0);

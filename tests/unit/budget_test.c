@@ -89,7 +89,7 @@ static void any_mix_of_lanes_and_limits_leaves_the_sum_right(void **unused) {
     int64_t used = 0, limit = INT64_MAX;
     for (int step = 0; step < SCALED(200000, 20000); step++) {
         struct lane *lane = lanes[random_below(&state, LANES)];
-        size_t bytes = (size_t)random_below(&state, random_below(&state, 10) == 0 ? 4 << 20 : 2000);
+        size_t bytes = 1 + (size_t)random_below(&state, random_below(&state, 10) == 0 ? 4 << 20 : 2000);
         switch (random_below(&state, 12)) {
         case 0:
             limit = random_below(&state, 3) == 0 ? INT64_MAX : (int64_t)random_below(&state, 64 << 20);

@@ -68,7 +68,7 @@ static const char *sha_of(const char *text) {
 /* ------------------------------------------------------------------ scripts */
 
 /* The moment in which two add the same: the second is about to make its text. */
-static const char *meanwhile; /* what worker 0 adds then, once; or NULL */
+static const char *_Atomic meanwhile; /* what worker 0 adds then, once; or NULL */
 bool __real_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
                                 size_t why_size);
 bool __wrap_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
@@ -76,8 +76,7 @@ bool __wrap_shebang_read_script(const char *text, size_t length, uint32_t *flags
 
 bool __wrap_shebang_read_script(const char *text, size_t length, uint32_t *flags, size_t *begin, char *why,
                                 size_t why_size) {
-    const char *added = meanwhile;
-    meanwhile = NULL;
+    const char *added = atomic_exchange(&meanwhile, NULL);
     if (added != NULL) assert_non_null(add(0, added, false, 1));
     return __real_shebang_read_script(text, length, flags, begin, why, why_size);
 }
