@@ -5,10 +5,12 @@
  *
  * Each worker runs its own client's scripts, one after the other, as dispatch is given them by a connection:
  * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET and
- * SET. In each round one worker runs alone, then all of them; what is shown are medians over the rounds. */
+ * SET; and SET while a client of one more worker hears of each (keyevent). In each round one worker runs
+ * alone, then all of them; what is shown are medians over the rounds. */
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include "server/base/clock.h"
 #include "server/base/process.h"
 #include "server/broadcast/channels.h"
+#include "server/broadcast/notify.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/interest/blocking.h"
@@ -38,8 +41,10 @@
 /* Requests between two looks at the time. */
 #define BURST 64
 
-enum kind { KIND_GET, KIND_SET, KIND_EVALSHA, KIND_BUCKET, KINDS };
-static const char *const kind_names[KINDS] = {"GET", "SET", "EVALSHA of GET", "EVALSHA of a token bucket"};
+/* From the last one on, somebody hears of it. */
+enum kind { KIND_GET, KIND_SET, KIND_EVALSHA, KIND_BUCKET, KIND_SET_TOLD, KINDS };
+static const char *const kind_names[KINDS] = {"GET", "SET", "EVALSHA of GET", "EVALSHA of a token bucket",
+                                              "SET, told of"};
 static const char *const sources[KINDS] = {
     [KIND_EVALSHA] = "return redis.call('get', KEYS[1])",
     [KIND_BUCKET] =
@@ -57,7 +62,8 @@ static enum kind kind;
 static double seconds = 1;
 static sem_t go[WORKERS_MOST], done;
 static uint64_t counts[WORKERS_MOST];
-static bool is_over;
+static atomic_bool is_over;
+static uint32_t workers; /* that are measured; the next one listens */
 
 static void give_up(const char *what) {
     fprintf(stderr, "%s\n", what);
@@ -88,8 +94,25 @@ static bool on_hand_over(struct task *task, const struct bulk *arguments, struct
     return false;
 }
 
-static const struct task_functions functions = {
-    .wake = on_wake, .peer = on_peer, .origin = on_peer, .is_local = is_local, .hand_over = on_hand_over};
+static void on_push(struct task *task, const char *data, size_t length) {
+    (void)task;
+    (void)data;
+    (void)length;
+}
+
+static void on_push_reference(struct task *task, const char *data, size_t length, void *owner,
+                              void (*release)(void *owner)) {
+    on_push(task, data, length);
+    release(owner);
+}
+
+static const struct task_functions functions = {.wake = on_wake,
+                                                .push = on_push,
+                                                .push_reference = on_push_reference,
+                                                .peer = on_peer,
+                                                .origin = on_peer,
+                                                .is_local = is_local,
+                                                .hand_over = on_hand_over};
 
 struct client {
     struct worker *worker;
@@ -130,7 +153,7 @@ static void ask_next(struct client *client, uint64_t number) {
     snprintf(now, sizeof now, "%llu", (unsigned long long)(number / KEYS));
     if (kind == KIND_GET)
         ask(client, (const char *const[]){"GET", key}, 2);
-    else if (kind == KIND_SET)
+    else if (kind == KIND_SET || kind == KIND_SET_TOLD)
         ask(client, (const char *const[]){"SET", key, now}, 3);
     else
         ask(client, (const char *const[]){"EVALSHA", shas[kind], "1", key, now}, 5);
@@ -156,6 +179,11 @@ static void turn(struct client *client, uint64_t first) {
 }
 
 static uint64_t run(struct client *client) {
+    if (kind == KIND_SET_TOLD && client->worker->number == 0) {
+        dispatch_enter(client->worker);
+        ask(client, (const char *const[]){"CONFIG", "SET", "notify-keyspace-events", "E$"}, 4);
+        dispatch_leave(client->worker);
+    }
     uint64_t count = 0, began = clock_cycles();
     while ((double)clock_cycles_to_ns(clock_cycles() - began) < seconds * 1e9) {
         turn(client, count);
@@ -178,21 +206,42 @@ static void wait_for(sem_t *semaphore) {
     while (sem_wait(semaphore) != 0 && errno == EINTR) continue;
 }
 
+static void listen_until_over(struct client *client) {
+    struct worker *worker = client->worker;
+    dispatch_enter(worker);
+    ask(client, (const char *const[]){"SUBSCRIBE", "__keyevent@0__:set"}, 2);
+    dispatch_leave(worker);
+    for (sem_post(&done); !atomic_load(&is_over); loop_deliver(worker->loop)) {
+        (void)loop_wait(worker->loop, 100);
+        worker_read_mail(worker);
+        worker_read_news(worker);
+        (void)dispatch_timers(worker, false);
+    }
+}
+
+static void run_until_over(struct client *client) {
+    struct worker *worker = client->worker;
+    dispatch_enter(worker);
+    fill(client);
+    if (worker->number == 0) load_scripts(client);
+    dispatch_leave(worker);
+    sem_post(&done);
+    for (wait_for(&go[worker->number]); !atomic_load(&is_over); wait_for(&go[worker->number])) {
+        counts[worker->number] = run(client);
+        sem_post(&done);
+    }
+}
+
 static void on_serve(struct worker *worker) {
     struct client client = {
         .worker = worker,
         .task = {.functions = &functions,
                  .session = {.id = worker->number + 1, .protocol = 2, .is_authenticated = true}}};
     reply_init(&client.reply, 2);
-    dispatch_enter(worker);
-    fill(&client);
-    if (worker->number == 0) load_scripts(&client);
-    dispatch_leave(worker);
-    sem_post(&done);
-    for (wait_for(&go[worker->number]); !is_over; wait_for(&go[worker->number])) {
-        counts[worker->number] = run(&client);
-        sem_post(&done);
-    }
+    if (worker->number == workers)
+        listen_until_over(&client);
+    else
+        run_until_over(&client);
     dispatch_forget(worker, &client.task);
     reply_free(&client.reply);
     dispatch_detach(worker);
@@ -213,11 +262,11 @@ static const struct worker_work work = {
 
 /* ------------------------------------------------------------------ a part: some of them run */
 
-static double rate_of(uint32_t workers) {
+static double rate_of(uint32_t running) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < workers; i++) sem_post(&go[i]);
-    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
-    for (uint32_t i = 0; i < workers; i++) sum += counts[i];
+    for (uint32_t i = 0; i < running; i++) sem_post(&go[i]);
+    for (uint32_t i = 0; i < running; i++) wait_for(&done);
+    for (uint32_t i = 0; i < running; i++) sum += counts[i];
     return (double)sum / seconds;
 }
 
@@ -231,7 +280,7 @@ static double median(double *values, int count) {
     return values[count / 2];
 }
 
-static void measure(uint32_t workers, int rounds) {
+static void measure(int rounds) {
     double alone[ROUNDS_MOST], together[ROUNDS_MOST], ratios[ROUNDS_MOST];
     for (int i = 0; i < rounds; i++) {
         alone[i] = rate_of(1);
@@ -254,7 +303,7 @@ static long number_given(int count, char **words, int index, long usual, long mo
 
 int main(int count, char **words) {
     seconds = (double)number_given(count, words, 1, 1, 3600);
-    uint32_t workers = (uint32_t)number_given(count, words, 2, 2, WORKERS_MOST);
+    workers = (uint32_t)number_given(count, words, 2, 2, WORKERS_MOST);
     int rounds = (int)number_given(count, words, 3, 9, ROUNDS_MOST);
     char *arguments[] = {words[0], (char *)(uintptr_t)"--loglevel", (char *)(uintptr_t)"warning", NULL};
     clock_init();
@@ -262,21 +311,23 @@ int main(int count, char **words) {
     commands_register();
     if (!config_load(3, arguments)) return 1;
     keyspace = keyspace_open(
-        &(struct keyspace_options){.shards = 256 * workers, .databases = 16, .lanes = 2 * workers + 4});
+        &(struct keyspace_options){.shards = 256 * workers, .databases = 16, .lanes = 2 * workers + 6});
     if (keyspace == NULL || !interest_start(keyspace) || !slow_scripts_start(keyspace) || !channels_start())
         give_up("out of memory");
+    notify_start(keyspace);
     blocking_start(keyspace);
     watch_start(keyspace);
     sem_init(&done, 0, 0);
     for (uint32_t i = 0; i < workers; i++) sem_init(&go[i], 0, 0);
-    if (!workers_start(keyspace, workers, &work, NULL, 1, &long_work))
+    if (!workers_start(keyspace, workers + 1, &work, NULL, 1, &long_work))
         give_up("the workers can't be started");
-    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
+    for (uint32_t i = 0; i <= workers; i++) wait_for(&done);
     printf("%-26s %12s %9u %s %9s\n", "requests per second", "1 worker", workers, "of them", "ratio");
-    for (kind = 0; kind < KINDS; kind++) measure(workers, rounds);
-    is_over = true;
+    for (kind = 0; kind < KINDS; kind++) measure(rounds);
+    atomic_store(&is_over, true);
     for (uint32_t i = 0; i < workers; i++) sem_post(&go[i]);
-    for (uint32_t i = 0; i < workers; i++) wait_for(&done);
+    worker_wake(worker_at(workers));
+    for (uint32_t i = 0; i <= workers; i++) wait_for(&done);
     workers_stop(0);
     workers_join();
     watch_stop();

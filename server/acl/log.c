@@ -10,8 +10,6 @@
 /* How long after one the next one like it is the same, and among how many of the newest it is looked for. */
 #define SAME_MS 60000
 #define LOOKED_AT_MOST 10
-/* Entries that go are freed so many at a time, without the lock. */
-#define SLICE 64
 
 static struct mutex mutex = MUTEX_INITIALIZER;
 static struct {
@@ -47,20 +45,16 @@ static void put_first(struct acl_log_entry *entry) REQUIRES(mutex) {
     entries.count++;
 }
 
-/* Forgets the oldest beyond so many. */
+/* Forgets the oldest beyond so many, each freed without the lock. */
 static void cut(int64_t most) {
-    uint32_t count;
+    struct acl_log_entry *gone;
     do {
-        struct acl_log_entry *gone[SLICE];
-        count = 0;
         mutex_lock(&mutex);
-        for (; entries.count > most && count < SLICE; count++) {
-            gone[count] = entries.last;
-            unlink_entry(gone[count]);
-        }
+        gone = entries.count > most ? entries.last : NULL;
+        if (gone != NULL) unlink_entry(gone); /* NOLINT(clang-analyzer-unix.Malloc): it was the last */
         mutex_unlock(&mutex);
-        for (uint32_t i = 0; i < count; i++) entry_free(gone[i]);
-    } while (count == SLICE);
+        entry_free(gone);
+    } while (gone != NULL);
 }
 
 static size_t kept_of(const struct bulk *text) {

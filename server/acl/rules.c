@@ -243,6 +243,10 @@ static enum rules_error password_apply(struct rules *rules, const struct bulk *w
     return adds ? password_add(rules, digest) : password_remove(rules, digest);
 }
 
+static bool is_about_password(char sign) {
+    return sign == '>' || sign == '<' || sign == '#' || sign == '!';
+}
+
 enum rules_error rules_apply(struct rules *rules, const struct bulk *word) {
     if (word->length == 0) return RULES_FINE;
     if (argument_is(word, "on") || argument_is(word, "off")) {
@@ -256,7 +260,7 @@ enum rules_error rules_apply(struct rules *rules, const struct bulk *word) {
         selectors_clear(rules);
     } else if (argument_is(word, "reset")) {
         reset(rules);
-    } else if (memchr("><#!", word->data[0], 4) != NULL) {
+    } else if (is_about_password(word->data[0])) {
         return password_apply(rules, word);
     } else if (word->data[0] == '(' && word->length > 1 && word->data[word->length - 1] == ')') {
         return selector_add(rules, word);
@@ -304,7 +308,7 @@ static const struct bulk *find_unmatched(const struct bulk *words, uint32_t coun
     for (uint32_t i = 0; i < count; i++) {
         uint32_t first = i;
         if (!begins_selector(&words[i])) continue;
-        while (++i < count && !ends_selector(&words[i])) continue;
+        for (i++; i < count && !ends_selector(&words[i]); i++) continue;
         if (i == count) return &words[first];
     }
     return NULL;

@@ -12,7 +12,7 @@
 #define STRANGERS_MOST ((uint64_t)16 * 1024 * 1024)
 /* So much is left when some are closed: going through all connections pays only if that doesn't come again at
  * once. */
-#define STRANGERS_LEFT (STRANGERS_MOST / 8 * 7)
+#define STRANGERS_LEFT (STRANGERS_MOST - (STRANGERS_MOST >> 3))
 /* A worker looks at the others' sums whenever its own strangers have come to hold so much more. */
 #define STEP ((uint64_t)64 * 1024)
 /* The log tells of them at most once in so long. */

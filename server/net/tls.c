@@ -112,8 +112,8 @@ typedef size_t text_function(const char *name, char *out, size_t size);
 static int password_give(char *out, int size, int is_for_writing, void *password) {
     (void)is_for_writing;
     size_t length = password ? strlen(password) : 0;
-    if (length == 0 || length > (size_t)size) return -1;
-    memcpy(out, password, length);
+    if (length == 0 || length >= (size_t)size) return -1;
+    memcpy(out, password, length + 1);
     return (int)length;
 }
 

@@ -19,7 +19,7 @@ inline void execute_read(struct execution *execution, struct read_scope *scope) 
 
 /* One call, whoever it is for. */
 static inline void execute_call(struct write_scope *scope, const struct call *call, struct reply *reply) {
-    assert(call->command->write != NULL && call->now == scope->scope.now);
+    assert(scope != NULL && call->command->write != NULL && call->now == scope->scope.now);
     call->command->write(scope, call, reply);
 }
 
