@@ -546,6 +546,7 @@ static bool try_with_waiter(const struct way *way, int64_t after, enum failing h
     bool is_sent = ask_all(&client, way);
     bool has_failed = failing_end();
     worker_read_mail(self);
+    worker_read_news(self); /* a reply to who waited is one */
     const char *what = NULL;
     if (is_sent) {
         find_out(way, &client.reply, &findings);
