@@ -414,12 +414,16 @@ redisContext *connect_and_wait(const struct server *server, redisContext *observ
     return waiting;
 }
 
-void expect_answer(redisContext *waiting, const char *expected) {
+void expect_next(redisContext *connection, const char *expected) {
     redisReply *reply;
-    assert_int_equal(redisGetReply(waiting, (void **)&reply), REDIS_OK);
+    assert_int_equal(redisGetReply(connection, (void **)&reply), REDIS_OK);
     char *text = reply_text(reply);
     assert_string_equal(text, expected);
     free(text);
     freeReplyObject(reply);
+}
+
+void expect_answer(redisContext *waiting, const char *expected) {
+    expect_next(waiting, expected);
     redisFree(waiting);
 }

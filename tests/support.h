@@ -67,6 +67,8 @@ int64_t ask_integer(redisContext *connection, const char *command);
 /* A new connection that has sent a command that is going to wait, and does: the observer, another connection,
  * has seen it. */
 redisContext *connect_and_wait(const struct server *server, redisContext *observer, const char *command);
+/* What a connection is answered to what it has sent before. */
+void expect_next(redisContext *connection, const char *expected);
 /* What a connection that waited is answered; it is closed. */
 void expect_answer(redisContext *waiting, const char *expected);
 

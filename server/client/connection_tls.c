@@ -26,8 +26,8 @@
 /* A stranger may fail as often as it likes, and must not fill the log. */
 #define COMPLAIN_MS 5000
 
-static _Atomic int64_t complained; /* monotonic ms of the last line about a failure; 0: never */
-static _Atomic uint64_t not_told;  /* failures since then that have none */
+static _Atomic int64_t quiet_until; /* monotonic ms: until then no further line about a failure */
+static _Atomic uint64_t not_told;   /* failures meanwhile that have none */
 
 bool connection_tls_prepare(struct worker *worker) {
     if (!worker->clients->tls)
@@ -39,8 +39,7 @@ bool connection_tls_prepare(struct worker *worker) {
 
 static void complain(const struct connection *connection, const char *why, const char *advice) {
     char peer[TASK_ADDRESS];
-    int64_t now = connection->worker->now_monotonic, last = atomic_load(&complained);
-    if ((last != 0 && now - last < COMPLAIN_MS) || !atomic_compare_exchange_strong(&complained, &last, now)) {
+    if (!log_is_due(&quiet_until, connection->worker->now_monotonic, COMPLAIN_MS)) {
         atomic_fetch_add(&not_told, 1);
         return;
     }

@@ -21,7 +21,7 @@
 /* A turn that has lasted for so long may last longer: a usual one takes less than a millisecond. */
 #define STUCK_MS 10
 
-static _Atomic int64_t complained; /* monotonic ms of the last log line about missing descriptors */
+static _Atomic int64_t quiet_until; /* monotonic ms: until then no further line about missing descriptors */
 
 /* ------------------------------------------------------------------ which worker gets it */
 
@@ -73,11 +73,7 @@ static void listening_rest(struct worker *worker, int error) {
     for (uint32_t i = 0; i < worker->clients->listener_count; i++)
         loop_set_listening(worker->loop, &worker->clients->listeners[i], false);
     worker->clients->listen_again = worker->now_monotonic + LISTEN_PAUSE_MS;
-    int64_t last = atomic_load(&complained);
-    if ((last && worker->now_monotonic - last < COMPLAIN_MS) ||
-        !atomic_compare_exchange_strong(&complained, &last, worker->now_monotonic)) {
-        return;
-    }
+    if (!log_is_due(&quiet_until, worker->now_monotonic, COMPLAIN_MS)) return;
     log_write(LOG_WARNING, "Can't accept clients: %s. %s", strerror(error),
               error == EMFILE || error == ENFILE
                   ? "Lower 'maxclients', or raise the limit of open files (ulimit -n, LimitNOFILE=)."

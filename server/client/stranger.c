@@ -15,17 +15,12 @@ bool stranger_is_http(const struct bulk *name) {
            (name->length == 5 && strncasecmp(name->data, "Host:", 5) == 0);
 }
 
-static bool is_time(_Atomic int64_t *until, int64_t now) {
-    int64_t quiet = atomic_load(until);
-    return now >= quiet && atomic_compare_exchange_strong(until, &quiet, now + QUIET_MS);
-}
-
 bool stranger_is_news(int64_t now) {
-    return is_time(&quiet_until, now);
+    return log_is_due(&quiet_until, now, QUIET_MS);
 }
 
 bool stranger_is_over_limit_news(int64_t now) {
-    return is_time(&limits_quiet_until, now);
+    return log_is_due(&limits_quiet_until, now, QUIET_MS);
 }
 
 void stranger_log(const char *peer) {

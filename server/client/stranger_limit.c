@@ -23,8 +23,7 @@ static _Atomic uint64_t closed_untold; /* since the log told of them */
 static _Atomic uint64_t closed_up_to;  /* the highest id of those that were closed, over all workers */
 
 static void tell(const struct worker *worker, const char *peer) {
-    int64_t now = worker->now_monotonic, quiet = atomic_load_explicit(&quiet_until, memory_order_relaxed);
-    if (now < quiet || !atomic_compare_exchange_strong(&quiet_until, &quiet, now + QUIET_MS)) return;
+    if (!log_is_due(&quiet_until, worker->now_monotonic, QUIET_MS)) return;
     log_write(
         LOG_WARNING,
         "Clients that have not authenticated held more than %llu bytes together: closed %llu of them, the "

@@ -158,8 +158,3 @@ void account_inner(const struct execution *execution, uint64_t nanoseconds, cons
 bool account_tells(uint64_t nanoseconds) {
     return monitor_is_on() || nanoseconds >= LONG_NS || is_slow(nanoseconds);
 }
-
-void account_many(const struct execution *execution, const struct command *command, uint64_t count,
-                  uint64_t nanoseconds) {
-    statistics_count(execution->dispatcher->statistics, command, count, nanoseconds);
-}

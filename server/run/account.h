@@ -13,9 +13,6 @@ void account_inner(const struct execution *execution, uint64_t nanoseconds, cons
 /* Whether there is more to be told of one that took so long than its count: to monitors, to the log of slow
  * ones. */
 bool account_tells(uint64_t nanoseconds);
-/* Likewise so many of one kind, which replied no error, took so long together, and are only counted. */
-void account_many(const struct execution *execution, const struct command *command, uint64_t count,
-                  uint64_t nanoseconds);
 /* Counts commands whose clock was to be shared with one that is not going to be timed. */
 void account_untimed(struct worker *worker);
 /* Behind the reply, or when a command begins to wait for a key: monitors are shown it. hears_itself: a

@@ -212,12 +212,10 @@ static void apply_reply_mode(struct session *session, struct reply *reply, size_
     if (session->reply_mode == REPLY_SKIP_NEXT) session->reply_mode = REPLY_SKIP;
 }
 
-/* Word by word, but for the key, which is written if there is one: compilers zero a struct of this size in a
- * way that takes longer than most of a small request's other steps. */
+/* Word by word, as call_begin; the key is written if there is one. */
 static void execution_begin(struct execution *execution, struct worker *worker, struct task *task,
                             struct reply *reply) {
     const struct session *session = &task->session;
-    struct call *call = &execution->call;
     execution->worker = worker;
     execution->dispatcher = worker->dispatcher;
     execution->frame = worker->frame;
@@ -231,18 +229,7 @@ static void execution_begin(struct execution *execution, struct worker *worker, 
     execution->reads_alone = execution->is_rejected = execution->is_errands = execution->stays =
         execution->scripts_write = execution->begins_again = execution->begins_elsewhere =
             execution->is_short_of_memory = execution->answers_several = false;
-    call->command = NULL;
-    call->keys = NULL;
-    call->key_count = 0;
-    call->database = session->database;
-    call->protocol = session->protocol;
-    call->now = worker->now;
-    call->moment = NULL;
-    call->session = session;
-    call->keyspace = worker->keyspace;
-    call->block = NULL;
-    call->further = NULL;
-    call->key_index = 0;
+    call_begin(&execution->call, session, worker->keyspace, worker->now);
 }
 
 /* Exactly one: otherwise the client takes the next answer for this one, and so on for ever. */

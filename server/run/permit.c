@@ -105,11 +105,16 @@ void denial_reply(const struct execution *execution, const struct call *call, st
                 is_queueing ? ACL_MULTI : ACL_TOPLEVEL, &object);
 }
 
-/* SORT looks at its options when it is run. */
+/* SORT looks at its options when it is run. Returns what is wrong with them for that user, or NULL. */
+static const char *sort_error(const struct execution *execution, const struct call *call) {
+    if ((call->command->flags & COMMAND_FINDS) == 0) return NULL;
+    struct user *user = session_user(&execution->task->session);
+    return rules_sort_error(users_rules(user, execution->worker->number), call->command, call->arguments,
+                            call->count);
+}
+
 static bool may_sort(const struct execution *execution, const struct call *call, struct reply *reply) {
-    const char *error =
-        rules_sort_error(users_rules(session_user(&execution->task->session), execution->worker->number),
-                         call->command, call->arguments, call->count);
+    const char *error = sort_error(execution, call);
     if (error != NULL) reply_error(reply, error);
     return error == NULL;
 }
@@ -120,8 +125,7 @@ bool is_permitted(const struct execution *execution) {
     struct denial denial = permission(execution, call);
     if (denial.verdict == VERDICT_ALLOWED) {
         bool is_queueing = transaction != NULL && transaction->is_open;
-        return (call->command->flags & COMMAND_FINDS) == 0 || is_queueing ||
-               may_sort(execution, call, execution->reply);
+        return is_queueing || may_sort(execution, call, execution->reply);
     }
     denial_reply(execution, call, denial, execution->reply);
     return false;
@@ -143,8 +147,7 @@ bool is_still_permitted(const struct execution *execution, struct queued *queued
     struct denial denial = permission(execution, call);
     bool is_allowed = denial.verdict == VERDICT_ALLOWED;
     queued_denial_forget(queued); /* it may have been asked before, in vain */
-    if (is_allowed && ((call->command->flags & COMMAND_FINDS) == 0 || may_sort(execution, call, reply)))
-        return true;
+    if (is_allowed && may_sort(execution, call, reply)) return true;
     queued->is_denied = true;
     queued->verdict = (uint8_t)denial.verdict;
     queued->denied_at = denial.position;
@@ -177,10 +180,7 @@ bool script_is_permitted(const struct execution *execution, const struct call *c
     struct user *user = session_user(&execution->task->session);
     *denial = permission(execution, call);
     if (denial->verdict == VERDICT_ALLOWED) {
-        const char *error = (call->command->flags & COMMAND_FINDS) == 0
-                                ? NULL
-                                : rules_sort_error(users_rules(user, execution->worker->number),
-                                                   call->command, call->arguments, call->count);
+        const char *error = sort_error(execution, call);
         if (error != NULL) snprintf(why, size, "%s", error);
         return error == NULL;
     }

@@ -325,21 +325,12 @@ static enum script_verdict on_call(void *context, const struct bulk *arguments, 
                                    struct reply *reply) {
     struct scripting *scripting = context;
     const struct execution *execution = scripting->execution;
-    struct call call; /* word by word, as in execution_begin */
+    struct call call;
+    call_begin_within(&call, execution, &scripting->session);
     call.command = command_meant(arguments, count);
     call.arguments = arguments;
     call.count = count;
-    call.keys = NULL;
-    call.key_count = 0;
-    call.database = scripting->session.database;
     call.protocol = reply->protocol;
-    call.now = execution->call.now;
-    call.moment = execution->call.moment;
-    call.session = &scripting->session;
-    call.keyspace = execution->call.keyspace;
-    call.further = NULL;
-    call.block = NULL;
-    call.key_index = 0;
     reply_errors_clear(reply);
     if (!may_call(scripting, &call, reply)) return SCRIPT_GOES_ON;
     bool has_shards = take_keys(scripting, &call, reply);

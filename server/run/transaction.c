@@ -178,24 +178,16 @@ void transaction_refused(struct execution *execution, size_t mark) {
 /* ------------------------------------------------------------------ its commands, in one scope */
 
 /* Its keys are there only while all have theirs. */
-static void call_begin(const struct execution *execution, const struct queued *queued, struct call *call) {
+static void call_queued(const struct execution *execution, const struct queued *queued, struct call *call) {
     const struct session *session = &execution->task->session;
     bool has_keys = execution->call.keys != NULL && queued->key_count > 0;
-    /* Word by word, as in execution_begin. */
+    call_begin_within(call, execution, session);
     call->command = queued->command;
     call->arguments = queued->arguments;
     call->count = queued->count;
-    call->keys = has_keys ? execution->call.keys + queued->first_key : NULL;
-    call->key_count = has_keys ? queued->key_count : 0;
-    call->database = session->database;
-    call->protocol = session->protocol;
-    call->now = execution->call.now;
-    call->moment = execution->call.moment;
-    call->session = session;
-    call->keyspace = execution->call.keyspace;
-    call->further = NULL;
-    call->block = NULL;
-    call->key_index = 0;
+    if (!has_keys) return;
+    call->keys = execution->call.keys + queued->first_key;
+    call->key_count = queued->key_count;
 }
 
 /* Its keys were found in the database that was the session's at first: SELECT may have been in between. */
@@ -238,7 +230,7 @@ static void run_one(struct execution *execution, struct queued *queued, struct w
     if (reply == &queued->answer) answer_begin(execution, queued);
     queued->database = execution->task->session.database;
     move_keys(execution->frame, queued, queued->database);
-    call_begin(execution, queued, &call);
+    call_queued(execution, queued, &call);
     reply->protocol = call.protocol;
     execution->answers_several |= queued->command->answers_each;
     bool is_denied = users_are_on() && !is_still_permitted(execution, queued, &call, reply);
@@ -262,7 +254,7 @@ static void ask_apart(struct execution *execution, struct queued *queued) {
     if (!users_are_on() || asks_first(transaction, queued->command)) return;
     transaction->answer_length -= queued->answer.length; /* of a run that was taken back */
     reply_truncate(&queued->answer, 0);
-    call_begin(execution, queued, &call);
+    call_queued(execution, queued, &call);
     answer_begin(execution, queued);
     (void)is_still_permitted(execution, queued, &call, &queued->answer);
     answer_end(execution, queued);
@@ -423,7 +415,7 @@ static size_t room_of_all(const struct write_scope *scope, const struct call *ca
     for (const struct queued *queued = execution->transaction->first; queued != NULL; queued = queued->next) {
         struct call inner;
         if (queued->command->room == NULL) continue;
-        call_begin(execution, queued, &inner);
+        call_queued(execution, queued, &inner);
         room += queued->command->room(scope, &inner);
     }
     return room;
@@ -548,7 +540,7 @@ static void account_scripts(const struct execution *execution) {
 
 static void account_one(const struct execution *execution, const struct queued *queued) {
     struct execution inner = *execution;
-    call_begin(execution, queued, &inner.call);
+    call_queued(execution, queued, &inner.call);
     execution->task->session.database = queued->database;
     account_inner(&inner, queued->nanoseconds, queued->has_failed ? queued->error_code : NULL);
     if (queued->command->script != NULL) script_end_one(execution);
@@ -570,7 +562,7 @@ static struct queued *account_like(const struct execution *execution, struct que
         queued = queued->next;
         count++;
     }
-    if (count > 0) account_many(execution, first->command, count, nanoseconds);
+    if (count > 0) statistics_count(execution->dispatcher->statistics, first->command, count, nanoseconds);
     return queued;
 }
 
@@ -604,7 +596,7 @@ static enum outcome run_apart(struct execution *execution, bool is_question) {
         if (!runs_apart(command) || asks_first(transaction, command) != is_question) continue;
         if (!is_question && queued->is_denied) continue; /* it has its answer */
         struct execution inner = *execution;
-        call_begin(execution, queued, &inner.call);
+        call_queued(execution, queued, &inner.call);
         inner.reply = &queued->answer;
         answer_begin(execution, queued);
         uint64_t before = clock_cycles();

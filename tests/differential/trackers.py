@@ -19,17 +19,16 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.setrecursionlimit(10000)
 
+import events
 import resp
 from actions import Action
 from engine import generate
-from events import has_bad_range
 from servers import add_options, run_seeds
 from words import OWN_KEYS, PLAIN_KEYS
 
-FAMILIES = ['strings', 'bits', 'keys', 'hashes', 'lists', 'sets', 'sorted_sets', 'streams', 'hyperloglog', 'geo', 'sort', 'transactions']
+FAMILIES = [family for family in events.FAMILIES if family != 'scripts']
 # What is about the connection or the process concerns no key.
-LEFT_OUT = (b'HELLO', b'RESET', b'QUIT', b'CLIENT', b'CONFIG', b'SHUTDOWN', b'DEBUG', b'MONITOR', b'SUBSCRIBE', b'PSUBSCRIBE', b'SSUBSCRIBE', b'INFO',
-            b'SCRIPT', b'FUNCTION', b'AUTH', b'COMMAND', b'LOLWUT', b'WATCH', b'EVAL', b'EVAL_RO', b'EVALSHA', b'EVALSHA_RO', b'FCALL', b'FCALL_RO')
+LEFT_OUT = events.LEFT_OUT + (b'EVAL', b'EVAL_RO', b'EVALSHA', b'EVALSHA_RO', b'FCALL', b'FCALL_RO')
 # What can't be compared, since the table of what was read would be another one afterwards. README says which of these are meant to differ.
 DIFFERENT = {
     b'SWAPDB': 'Latchkey tells all that every key may have changed, and Redis nothing',
@@ -122,7 +121,7 @@ def is_unbalanced(step):
 
 
 def is_compared(step):
-    if isinstance(step, Action) or not step or has_bad_range(step) or is_unbalanced(step):
+    if isinstance(step, Action) or not step or events.has_bad_range(step) or is_unbalanced(step):
         return False
     return step[0].upper() not in LEFT_OUT and step[0].upper() not in DIFFERENT and not is_dead_from_the_start(step)
 

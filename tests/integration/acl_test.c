@@ -48,16 +48,6 @@ static void expect_in(redisContext *connection, const char *part, const char *re
     freeReplyObject(reply);
 }
 
-/* The answer to what was sent before. */
-static void expect_next(redisContext *connection, const char *expected) {
-    redisReply *reply;
-    assert_int_equal(redisGetReply(connection, (void **)&reply), REDIS_OK);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-}
-
 static void file_write(const char *path, const char *text) {
     FILE *file = fopen(path, "we");
     assert_non_null(file);

@@ -30,15 +30,6 @@ static bool is_answered(const redisContext *connection) {
     return poll(&poll_fd, 1, 0) > 0;
 }
 
-static void expect_next(redisContext *connection, const char *expected) {
-    redisReply *reply = NULL;
-    assert_int_equal(redisGetReply(connection, (void **)&reply), REDIS_OK);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-}
-
 static void add_members(redisContext *connection, const char *key, int from, int count) {
     for (int i = 0; i < count; i++) redisAppendCommand(connection, "SADD %s %d", key, from + i);
     for (int i = 0; i < count; i++) {

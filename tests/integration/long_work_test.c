@@ -73,14 +73,6 @@ static redisReply *next(redisContext *connection) {
     return reply;
 }
 
-static void expect_next(redisContext *connection, const char *expected) {
-    redisReply *reply = next(connection);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-}
-
 static void fill_set(const char *key, int first, int count) {
     for (int i = 0; i < count; i += AT_ONCE) {
         send_many(client, "SADD", key, "", first + i, AT_ONCE);

@@ -36,15 +36,6 @@ static void append_many(redisContext *connection, const char *word, const char *
     free(names);
 }
 
-static void expect_next(redisContext *connection, const char *expected) {
-    redisReply *reply;
-    assert_int_equal(redisGetReply(connection, (void **)&reply), REDIS_OK);
-    char *text = reply_text(reply);
-    assert_string_equal(text, expected);
-    free(text);
-    freeReplyObject(reply);
-}
-
 /* ------------------------------------------------------------------ what is held */
 
 static void a_move_behind_many_others_is_served_with_its_shard_held(void **unused) {

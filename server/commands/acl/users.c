@@ -200,15 +200,21 @@ static void command_save(const struct call *call, struct reply *reply) {
 
 /* ------------------------------------------------------------------ LIST, USERS, WHOAMI */
 
+/* An answer for each user is to follow. NULL: there is no memory, and that is replied. */
+static struct user_listed *list_begin(struct reply *reply, uint32_t *count) {
+    struct user_listed *list = users_list(count);
+    if (list == NULL)
+        reply_error(reply, ERROR_NO_MEMORY);
+    else
+        reply_array(reply, *count);
+    return list;
+}
+
 static void command_list(const struct call *call, struct reply *reply) {
     uint32_t count;
-    struct user_listed *list = users_list(&count);
+    struct user_listed *list = list_begin(reply, &count);
     (void)call;
-    if (list == NULL) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return;
-    }
-    reply_array(reply, count);
+    if (list == NULL) return;
     for (uint32_t i = 0; i < count; i++) {
         struct reply text;
         reply_init(&text, 2);
@@ -227,13 +233,9 @@ static void command_list(const struct call *call, struct reply *reply) {
 
 static void command_users(const struct call *call, struct reply *reply) {
     uint32_t count;
-    struct user_listed *list = users_list(&count);
+    struct user_listed *list = list_begin(reply, &count);
     (void)call;
-    if (list == NULL) {
-        reply_error(reply, ERROR_NO_MEMORY);
-        return;
-    }
-    reply_array(reply, count);
+    if (list == NULL) return;
     for (uint32_t i = 0; i < count; i++) reply_bulk(reply, list[i].user->name, list[i].user->length);
     users_list_free(list, count);
 }
