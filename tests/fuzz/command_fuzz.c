@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "server/interest/blocking.h"
+#include "server/interest/tracking.h"
 #include "server/interest/watch.h"
 #include "server/broadcast/channels.h"
+#include "server/broadcast/notify.h"
 #include "server/client/client_limit.h"
 #include "server/client/serve.h"
 #include "server/base/clock.h"
@@ -152,8 +154,10 @@ static void serve(void) {
     limit_start(keyspace);
     client_limit_start();
     CHECK(interest_start(keyspace) && channels_start() && users_start(2));
+    notify_start(keyspace);
     blocking_start(keyspace);
     watch_start(keyspace);
+    CHECK(tracking_start(keyspace, 1));
     CHECK(serve_start(keyspace, 1, 1, &listening));
     process_is_ready();
 }
