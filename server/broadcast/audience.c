@@ -13,12 +13,15 @@ static struct part *part_of(struct audience *audience, const struct worker *work
     return part;
 }
 
-static struct part *part_add(struct audience *audience, struct worker *worker, const char *head,
-                             size_t head_length) {
-    struct part *part = malloc(sizeof *part + head_length);
+static struct part *part_add(struct audience *audience, struct worker *worker, const struct head *head) {
+    struct part *part = malloc(sizeof *part + head->length);
     if (part == NULL) return NULL;
-    *part = (struct part){.next = audience->parts, .worker = worker, .head_length = head_length};
-    if (head_length > 0) memcpy(part->head, head, head_length);
+    *part = (struct part){.next = audience->parts,
+                          .worker = worker,
+                          .pad = {.mutex = audience->pads, .worker = worker},
+                          .has_name = head->has_name,
+                          .head_length = head->length};
+    if (head->length > 0) memcpy(part->head, head->bytes, head->length);
     audience->parts = part;
     return part;
 }
@@ -27,6 +30,7 @@ static void part_close(struct audience *audience, struct part *part) {
     struct part **place = &audience->parts;
     while (*place != part) place = &(*place)->next;
     *place = part->next;
+    pad_close(&part->pad);
     part->is_closed = true;
 }
 
@@ -50,10 +54,10 @@ static bool part_reserve(struct part *part) {
     return true;
 }
 
-bool audience_count(struct audience *audience, struct worker *worker, struct hearer *hearer, const char *head,
-                    size_t head_length) {
+bool audience_count(struct audience *audience, struct worker *worker, struct hearer *hearer,
+                    const struct head *head) {
     struct part *part = part_of(audience, worker);
-    if (part == NULL) part = part_add(audience, worker, head, head_length);
+    if (part == NULL) part = part_add(audience, worker, head);
     if (part == NULL) return false;
     if (!part_reserve(part)) {
         if (part->counted > 0) return false;

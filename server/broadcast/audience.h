@@ -18,6 +18,7 @@
 
 #include "server/task/task.h"
 #include "server/worker/worker.h"
+#include "sheet.h"
 
 struct hearer {
     struct task *task;
@@ -25,30 +26,39 @@ struct hearer {
     uint32_t place; /* among its part's hearers, once it has entered */
 };
 
+/* What comes before each text that a part hears, behind the first byte, which is the protocol's; empty: what
+ * is told are whole lines. */
+struct head {
+    const char *bytes;
+    size_t length;
+    bool has_name; /* of the channel: its hearers are told what follows that */
+};
+
 struct part {
     /* With the audience's lock: */
     struct part *next;
     uint32_t counted; /* those that hear what is told now */
-    /* Those that hear what its worker reads now. The worker's own. */
-    struct hearer **hearers;
-    uint32_t count, capacity;
-    bool is_closed;           /* no longer in its audience */
-    _Atomic uint32_t flights; /* news on their way that are for it */
+    bool is_closed;   /* no longer in its audience */
+    bool has_name;    /* in its head */
     struct worker *worker;
-    /* What comes before each text that it hears, behind the first byte, which is the protocol's; none: what
-     * is told are whole lines. */
+    struct pad pad;
+    /* Those that hear what its worker reads now. The worker's own. */
+    uint32_t count, capacity;
+    struct hearer **hearers;
+    _Atomic uint32_t flights; /* news on their way that are for it */
     size_t head_length;
     char head[];
 };
 
 struct audience {
     struct part *parts;
+    struct mutex *pads; /* of its parts' pads: its owner's, and there for good; NULL: they have none */
 };
 
 /* One more will hear what is told from here on. With the audience's lock, on the worker of the hearer, whose
  * task is filled in. false: no memory. The head is the same for all of its hearers. */
-bool audience_count(struct audience *audience, struct worker *worker, struct hearer *hearer, const char *head,
-                    size_t head_length);
+bool audience_count(struct audience *audience, struct worker *worker, struct hearer *hearer,
+                    const struct head *head);
 /* One that was counted hears nothing that is told from here on. Likewise. */
 void audience_discount(struct audience *audience, struct hearer *hearer);
 /* How many there are. With its lock. */

@@ -2,13 +2,13 @@
 
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "resp/reply.h"
 #include "shard/base/hash.h"
 #include "shard/base/mutex.h"
+#include "shard/base/number.h"
 #include "server/base/chains.h"
 #include "server/base/glob.h"
 #include "server/base/shared_mutex.h"
@@ -19,12 +19,20 @@
 #define PREFIX_MOST 63
 /* Of a message's parts: "$<length>" and line ends. */
 #define FRAME_MOST 32
+/* A channel's name of no more bytes is kept with what its hearers are told before each text. A pattern of
+ * more has no pads. */
+#define NAME_MOST 256
 /* So many patterns that match are found without an allocation. */
 #define MATCHES_FIRST 16
 
 struct stripe {
     _Alignas(64) struct mutex mutex;
     struct chains channels GUARDED_BY(&mutex); /* of both kinds */
+};
+
+/* For the pads of some patterns; within a stripe's. */
+struct pads {
+    _Alignas(64) struct mutex mutex;
 };
 
 /* What some patterns begin with: there as long as they are. */
@@ -43,7 +51,8 @@ struct pattern {
 static struct {
     struct hash_secret secret;
     struct stripe stripes[STRIPES];
-    _Atomic uint64_t counts[CHANNEL_KINDS];
+    struct pads of_patterns[STRIPES];
+    _Alignas(64) _Atomic uint64_t counts[CHANNEL_KINDS];
 } all;
 
 static struct {
@@ -54,7 +63,10 @@ static struct {
 } patterns = {.mutex = SHARED_MUTEX_INITIALIZER};
 
 bool channels_start(void) {
-    for (uint32_t i = 0; i < STRIPES; i++) mutex_init(&all.stripes[i].mutex);
+    for (uint32_t i = 0; i < STRIPES; i++) {
+        mutex_init_spinning(&all.stripes[i].mutex);
+        mutex_init_spinning(&all.of_patterns[i].mutex);
+    }
     return hash_secret_draw(&all.secret, NULL) == 0;
 }
 
@@ -92,37 +104,58 @@ static void channel_fill(struct channel *channel, enum channel_kind kind, const 
 
 /* ------------------------------------------------------------------ what its hearers read */
 
+/* Returns how many bytes, no more than FRAME_MOST beside its own. */
+static size_t write_bulk(char *out, const struct bulk *bulk) {
+    size_t length = 0;
+    out[length++] = '$';
+    length += number_format_unsigned(out + length, bulk->length);
+    out[length++] = '\r';
+    out[length++] = '\n';
+    memcpy(out + length, bulk->data, bulk->length);
+    length += bulk->length;
+    out[length++] = '\r';
+    out[length++] = '\n';
+    return length;
+}
+
 static const char *const heads[CHANNEL_KINDS] = {
     [CHANNEL] = "3\r\n$7\r\nmessage\r\n",
     [CHANNEL_SHARD] = "3\r\n$8\r\nsmessage\r\n",
-    [CHANNEL_PATTERN] = "4\r\n$8\r\npmessage\r\n$",
+    [CHANNEL_PATTERN] = "4\r\n$8\r\npmessage\r\n",
 };
 
-/* A pattern's has the pattern in it: to be freed. NULL: no memory. */
-static char *pattern_head(const struct bulk *name, size_t *length) {
-    char *head = malloc(strlen(heads[CHANNEL_PATTERN]) + FRAME_MOST + name->length);
-    if (head == NULL) return NULL;
-    *length = (size_t)sprintf(head, "%s%zu\r\n", heads[CHANNEL_PATTERN], name->length);
-    memcpy(head + *length, name->data, name->length);
-    *length += name->length;
-    head[(*length)++] = '\r';
-    head[(*length)++] = '\n';
-    return head;
+/* With the pattern, or the channel's name. head->bytes is to be freed. false: no memory. */
+static bool head_create(struct head *head, enum channel_kind kind, const struct bulk *name) {
+    bool is_within = kind == CHANNEL_PATTERN || name->length <= NAME_MOST;
+    size_t length = strlen(heads[kind]);
+    char *bytes = malloc(length + (is_within ? FRAME_MOST + name->length : 0));
+    if (bytes == NULL) return false;
+    memcpy(bytes, heads[kind], length);
+    if (is_within) length += write_bulk(bytes + length, name);
+    *head = (struct head){.bytes = bytes, .length = length, .has_name = is_within && kind != CHANNEL_PATTERN};
+    return true;
 }
 
-static void append_bulk(struct payload *payload, const struct bulk *bulk) {
-    char length[FRAME_MOST];
-    payload_append(payload, length, (size_t)snprintf(length, sizeof length, "$%zu\r\n", bulk->length));
-    payload_append(payload, bulk->data, bulk->length);
-    payload_append(payload, "\r\n", 2);
+static void head_free(const struct head *head) {
+    free((void *)(uintptr_t)head->bytes);
 }
 
 static struct payload *payload_of(const struct bulk *name, const struct bulk *text) {
     struct payload *payload = payload_create(name->length + text->length + (size_t)2 * FRAME_MOST);
     if (payload == NULL) return NULL;
-    append_bulk(payload, name);
-    append_bulk(payload, text);
+    payload->name_length = write_bulk(payload->bytes, name);
+    payload->length = payload->name_length + write_bulk(payload->bytes + payload->name_length, text);
     return payload;
+}
+
+static bool is_brief(const struct bulk *name, const struct bulk *text) {
+    return text->length <= BRIEF_MOST && name->length <= BRIEF_MOST &&
+           name->length + text->length <= BRIEF_MOST - (size_t)2 * FRAME_MOST;
+}
+
+static void brief_write(struct brief *brief, const struct bulk *name, const struct bulk *text) {
+    brief->name_length = write_bulk(brief->bytes, name);
+    brief->length = brief->name_length + write_bulk(brief->bytes + brief->name_length, text);
 }
 
 /* ------------------------------------------------------------------ channels */
@@ -134,6 +167,7 @@ static struct channel *channel_at(struct stripe *stripe, uint32_t hash, enum cha
     channel = malloc(sizeof *channel + name->length);
     if (channel == NULL) return NULL;
     channel_fill(channel, kind, name, (char *)(channel + 1));
+    channel->audience.pads = &stripe->mutex;
     if (!chains_insert(&stripe->channels, &channel->link, hash_within(hash))) {
         free(channel);
         return NULL;
@@ -153,13 +187,15 @@ static struct channel *join_channel(enum channel_kind kind, const struct bulk *n
                                     struct hearer *hearer, struct message *mark) {
     uint32_t hash = channel_hash(name);
     struct stripe *stripe = stripe_of(hash);
+    struct head head;
+    if (!head_create(&head, kind, name)) return NULL;
     mutex_lock(&stripe->mutex);
     struct channel *channel = channel_at(stripe, hash, kind, name);
-    bool is_counted = channel != NULL &&
-                      audience_count(&channel->audience, worker, hearer, heads[kind], strlen(heads[kind]));
+    bool is_counted = channel != NULL && audience_count(&channel->audience, worker, hearer, &head);
     if (is_counted && mark != NULL) news_mark(worker, mark);
     if (channel != NULL && !is_counted) channel_leave_if_empty(stripe, channel);
     mutex_unlock(&stripe->mutex);
+    head_free(&head);
     return is_counted ? channel : NULL;
 }
 
@@ -235,6 +271,7 @@ static struct pattern *pattern_create(const struct bulk *name, uint32_t hash) RE
     struct pattern *pattern = malloc(sizeof *pattern + name->length);
     if (pattern == NULL) return NULL;
     channel_fill(&pattern->channel, CHANNEL_PATTERN, name, (char *)(pattern + 1));
+    if (name->length <= NAME_MOST) pattern->channel.audience.pads = &all.of_patterns[hash % STRIPES].mutex;
     if (!chains_insert(&patterns.by_name, &pattern->channel.link, hash)) {
         free(pattern);
         return NULL;
@@ -260,18 +297,16 @@ static void pattern_leave_if_empty(struct channel *channel) REQUIRES(&patterns.m
 static struct channel *join_pattern(const struct bulk *name, struct worker *worker, struct hearer *hearer,
                                     struct message *mark) {
     uint32_t hash = channel_hash(name);
-    size_t head_length;
-    char *head = pattern_head(name, &head_length);
-    if (head == NULL) return NULL;
+    struct head head;
+    if (!head_create(&head, CHANNEL_PATTERN, name)) return NULL;
     shared_mutex_lock(&patterns.mutex);
     struct channel *channel = find(&patterns.by_name, hash, CHANNEL_PATTERN, name);
     if (channel == NULL) channel = (struct channel *)pattern_create(name, hash);
-    bool is_counted =
-        channel != NULL && audience_count(&channel->audience, worker, hearer, head, head_length);
+    bool is_counted = channel != NULL && audience_count(&channel->audience, worker, hearer, &head);
     if (is_counted && mark != NULL) news_mark(worker, mark);
     if (channel != NULL && !is_counted) pattern_leave_if_empty(channel);
     shared_mutex_unlock(&patterns.mutex);
-    free(head);
+    head_free(&head);
     return is_counted ? channel : NULL;
 }
 
@@ -367,11 +402,46 @@ static uint64_t hearers_of(enum channel_kind kind, const struct bulk *name, uint
     return size;
 }
 
+static int64_t write_to(struct audience *audience, const struct brief *brief) {
+    int64_t size = (int64_t)audience_size(audience);
+    return news_write(audience, brief) ? size : -1;
+}
+
+static int64_t write_to_pattern(struct audience *audience, const struct brief *brief) {
+    mutex_lock(audience->pads);
+    int64_t size = write_to(audience, brief);
+    mutex_unlock(audience->pads);
+    return size;
+}
+
+/* What is short and for one audience at most, as nearly all is. false: this is another case. */
+static bool publish_brief(const struct matches *matches, uint32_t hash, enum channel_kind kind,
+                          const struct bulk *name, const struct bulk *text, int64_t *size) {
+    struct stripe *stripe = stripe_of(hash);
+    struct audience *pattern = matches->count == 2 ? matches->audiences[1] : NULL;
+    struct brief brief;
+    if (matches->count > 2 || !is_brief(name, text) || (pattern != NULL && pattern->pads == NULL))
+        return false;
+    brief_write(&brief, name, text);
+    mutex_lock(&stripe->mutex);
+    struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
+    bool is_alone = channel == NULL || pattern == NULL;
+    *size = 0;
+    if (is_alone && channel != NULL)
+        *size = write_to(&channel->audience, &brief);
+    else if (is_alone && pattern != NULL)
+        *size = write_to_pattern(pattern, &brief);
+    mutex_unlock(&stripe->mutex);
+    return is_alone;
+}
+
 /* With the matches that are there; the channel's own come first. */
 static int64_t publish_to(struct matches *matches, enum channel_kind kind, const struct bulk *name,
                           const struct bulk *text) {
     uint32_t hash = channel_hash(name);
     struct stripe *stripe = stripe_of(hash);
+    int64_t told;
+    if (publish_brief(matches, hash, kind, name, text, &told)) return told;
     if (matches->count == 1 && hearers_of(kind, name, hash) == 0) return 0;
     struct payload *payload = payload_of(name, text);
     if (payload == NULL) return -1;

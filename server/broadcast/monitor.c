@@ -27,7 +27,7 @@ bool monitor_add(struct worker *worker, struct task *task) {
     if (hearer != NULL) {
         hearer->task = task;
         mutex_lock(&monitors.mutex);
-        is_counted = audience_count(&monitors.audience, worker, hearer, NULL, 0);
+        is_counted = audience_count(&monitors.audience, worker, hearer, &(struct head){NULL, 0, false});
         if (is_counted && hearer->part->counted == 1)
             atomic_store(&worker->news_missed, false); /* none that is here now has missed any */
         mutex_unlock(&monitors.mutex);

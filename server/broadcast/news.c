@@ -11,9 +11,10 @@
 /* A head in front of a text that is copied. */
 #define HEAD_MOST 1024
 /* Texts that are copied together: a hearer's memory is gone through once for all of them. */
-#define COPIES_MOST 64
+#define COPIES_MOST 256
 #define COPIES_BYTES 16384
 _Static_assert(COPIES_BYTES >= 1 + HEAD_MOST + SHARE_LEAST, "there is room for one");
+_Static_assert(BRIEF_MOST <= SHARE_LEAST, "what is on sheets is copied");
 
 /* To one worker. */
 struct news {
@@ -25,8 +26,11 @@ struct news {
     struct part *parts[];
 };
 
-/* Workers that have more to read than they should. */
-static _Atomic uint32_t congested;
+/* Workers that have more to read than they should. Read by all for each command, so that nothing that is
+ * written often may be beside it. */
+static struct {
+    _Alignas(64) _Atomic uint32_t congested;
+} all;
 /* Those that this thread has to wake: a bit for each of the first, and one for all if there are more. */
 static _Thread_local uint64_t to_wake;
 /* Likewise those that this thread has told something that isn't urgent, and when it last called such. */
@@ -39,6 +43,7 @@ struct payload *payload_create(size_t capacity) {
     struct payload *payload = malloc(sizeof *payload + capacity);
     if (payload == NULL) return NULL;
     atomic_init(&payload->holders, 1);
+    payload->name_length = 0;
     payload->length = 0;
     payload->capacity = capacity;
     return payload;
@@ -61,18 +66,18 @@ static void release_of_owner(void *owner) {
 /* ------------------------------------------------------------------ what waits to be read */
 
 bool news_is_congested(void) {
-    return atomic_load_explicit(&congested, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&all.congested, memory_order_relaxed) > 0;
 }
 
 /* Each way across the line is seen by exactly one. */
 static void waiting_add(struct worker *worker, size_t bytes) {
     size_t before = atomic_fetch_add(&worker->news_bytes, bytes);
-    if (before <= NEWS_MOST && before + bytes > NEWS_MOST) atomic_fetch_add(&congested, 1);
+    if (before <= NEWS_MOST && before + bytes > NEWS_MOST) atomic_fetch_add(&all.congested, 1);
 }
 
 static void waiting_subtract(struct worker *worker, size_t bytes) {
     size_t before = atomic_fetch_sub(&worker->news_bytes, bytes);
-    if (before > NEWS_MOST && before - bytes <= NEWS_MOST) atomic_fetch_sub(&congested, 1);
+    if (before > NEWS_MOST && before - bytes <= NEWS_MOST) atomic_fetch_sub(&all.congested, 1);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -86,6 +91,21 @@ static bool is_deaf(const struct part *part, const struct task *task) {
 
 static char first_byte(const struct task *task) {
     return task->session.protocol == 3 ? '>' : '*';
+}
+
+/* A text, as one part is told it. */
+struct told {
+    const char *bytes;
+    size_t length;
+};
+
+static struct told told_of(const struct part *part, const char *bytes, size_t length, size_t name_length) {
+    size_t skipped = part->has_name ? name_length : 0;
+    return (struct told){.bytes = bytes + skipped, .length = length - skipped};
+}
+
+static struct told told_of_payload(const struct part *part, const struct payload *payload) {
+    return told_of(part, payload->bytes, payload->length, payload->name_length);
 }
 
 /* Texts for the same hearers that are copied to each of them at once. */
@@ -103,31 +123,37 @@ static bool is_copied(const struct part *part, const struct news *news) {
     return news->payload->length < SHARE_LEAST && part->head_length <= HEAD_MOST;
 }
 
-static size_t length_with_head(const struct part *part, const struct news *news) {
-    return (part->head_length > 0) + part->head_length + news->payload->length;
+static size_t length_with_head(const struct part *part, size_t length) {
+    return (part->head_length > 0) + part->head_length + length;
 }
 
-static bool copies_have_room(const struct copies *copies, const struct part *part, const struct news *news) {
-    return copies->count < COPIES_MOST && part == copies->part && news->except == copies->except &&
-           length_with_head(part, news) <= sizeof copies->text - copies->length;
+static bool copies_have_room(const struct copies *copies, size_t length) {
+    return copies->count < COPIES_MOST &&
+           length_with_head(copies->part, length) <= sizeof copies->text - copies->length;
 }
 
-static void copies_begin(struct copies *copies, const struct part *part, const struct news *news) {
+static bool copies_may_have(const struct copies *copies, const struct news *news) {
+    const struct part *part = news->parts[0];
+    return part == copies->part && news->except == copies->except && is_copied(part, news) &&
+           copies_have_room(copies, told_of_payload(part, news->payload).length);
+}
+
+static void copies_begin(struct copies *copies, const struct part *part, const struct task *except) {
     copies->part = part;
-    copies->except = news->except;
+    copies->except = except;
     copies->count = 0;
     copies->length = 0;
     copies->is_for_3 = false;
 }
 
-static void copies_add(struct copies *copies, const struct news *news) {
+static void copies_add(struct copies *copies, struct told told) {
     const struct part *part = copies->part;
     char *at = copies->text + copies->length;
     copies->starts[copies->count++] = (uint32_t)copies->length;
     if (part->head_length > 0) *at++ = '*';
     memcpy(at, part->head, part->head_length);
-    memcpy(at + part->head_length, news->payload->bytes, news->payload->length);
-    copies->length += length_with_head(part, news);
+    memcpy(at + part->head_length, told.bytes, told.length);
+    copies->length += length_with_head(part, told.length);
 }
 
 /* The first bytes tell the protocol; hearers' are mostly the same. */
@@ -152,6 +178,7 @@ static void tell_copies(struct copies *copies) {
 
 static void tell_references(const struct part *part, const struct news *news) {
     struct payload *payload = news->payload;
+    struct told told = told_of_payload(part, payload);
     for (uint32_t i = part->count; i-- > 0;) {
         struct task *task = part->hearers[i]->task;
         char first = first_byte(task);
@@ -161,7 +188,7 @@ static void tell_references(const struct part *part, const struct news *news) {
             task->functions->push(task, part->head, part->head_length);
         }
         atomic_fetch_add(&payload->holders, 1);
-        task->functions->push_reference(task, payload->bytes, payload->length, payload, release_of_owner);
+        task->functions->push_reference(task, told.bytes, told.length, payload, release_of_owner);
     }
 }
 
@@ -189,7 +216,7 @@ static struct news *next_along(struct worker *worker, const struct copies *copie
     struct news *news = (struct news *)message;
     *other = message;
     if (message == NULL || message->handle != news_arrived || news->count != 1 ||
-        !is_copied(news->parts[0], news) || !copies_have_room(copies, news->parts[0], news))
+        !copies_may_have(copies, news))
         return NULL;
     return news;
 }
@@ -200,10 +227,10 @@ static struct message *tell_along(struct worker *worker, struct news *news) {
     struct news *told[COPIES_MOST];
     struct message *other;
     uint32_t count = 0;
-    copies_begin(&copies, news->parts[0], news);
+    copies_begin(&copies, news->parts[0], news->except);
     do {
         told[count++] = news;
-        copies_add(&copies, news);
+        copies_add(&copies, told_of_payload(copies.part, news->payload));
     } while ((news = next_along(worker, &copies, &other)) != NULL);
     tell_copies(&copies);
     for (uint32_t i = 0; i < count; i++) news_free(worker, told[i]);
@@ -216,8 +243,8 @@ static void tell_part(const struct part *part, const struct news *news) {
         tell_references(part, news);
         return;
     }
-    copies_begin(&copies, part, news);
-    copies_add(&copies, news);
+    copies_begin(&copies, part, news->except);
+    copies_add(&copies, told_of_payload(part, news->payload));
     tell_copies(&copies);
 }
 
@@ -238,6 +265,38 @@ static struct message *tell(struct worker *worker, struct news *news) {
 static void news_arrived(struct worker *worker, struct message *message) {
     while (message != NULL && message->handle == news_arrived) message = tell(worker, (struct news *)message);
     if (message != NULL) message->handle(worker, message);
+}
+
+static struct part *part_of(const struct sheet *sheet) {
+    return (struct part *)((char *)sheet->pad - offsetof(struct part, pad));
+}
+
+static void tell_sheet(const struct sheet *sheet) {
+    const struct part *part = part_of(sheet);
+    struct copies copies;
+    copies_begin(&copies, part, NULL);
+    for (uint32_t at = 0; at < sheet->used;) {
+        struct told told;
+        told.bytes = sheet_text(sheet, &at, &told.length);
+        if (!copies_have_room(&copies, told.length)) {
+            tell_copies(&copies);
+            copies_begin(&copies, part, NULL);
+        }
+        copies_add(&copies, told);
+    }
+    tell_copies(&copies);
+}
+
+static void sheet_end(struct worker *worker, struct sheet *sheet, bool is_told) {
+    sheet_take(sheet);
+    if (is_told) tell_sheet(sheet);
+    waiting_subtract(worker, sheet->bytes);
+    part_landed(part_of(sheet));
+    free(sheet);
+}
+
+static void sheet_arrived(struct worker *worker, struct message *message) {
+    sheet_end(worker, (struct sheet *)message, true);
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -316,6 +375,31 @@ bool news_send(struct payload *payload, struct audience *const *audiences, uint3
     return is_made;
 }
 
+static bool prepare_sheets(const struct audience *audience, const struct brief *brief) {
+    for (struct part *part = audience->parts; part != NULL; part = part->next) {
+        struct told told = told_of(part, brief->bytes, brief->length, brief->name_length);
+        if (!pad_prepare(&part->pad, told.length)) return false;
+    }
+    return true;
+}
+
+static void send_sheet(struct sheet *sheet) {
+    atomic_fetch_add(&part_of(sheet)->flights, 1);
+    sheet->message.handle = sheet_arrived;
+    news_post(sheet->pad->worker, &sheet->message, sheet->bytes);
+}
+
+bool news_write(struct audience *audience, const struct brief *brief) {
+    bool is_prepared = prepare_sheets(audience, brief);
+    for (struct part *part = audience->parts; part != NULL; part = part->next) {
+        struct told told = told_of(part, brief->bytes, brief->length, brief->name_length);
+        struct sheet *made = is_prepared ? pad_write(&part->pad, told.bytes, told.length) : NULL;
+        if (made != NULL) send_sheet(made);
+        if (!is_prepared) pad_discard(&part->pad);
+    }
+    return is_prepared;
+}
+
 void news_send_or_close(struct payload *payload, struct audience *audience, const struct task *except) {
     for (struct part *part = audience->parts; part != NULL; part = part->next) {
         struct worker *worker = part->worker;
@@ -371,6 +455,8 @@ void news_abandon(struct worker *worker, bool (*is_kept)(const struct message *m
     while ((message = mailbox_pop(&worker->news)) != NULL) {
         if (message->handle == news_arrived)
             news_free(worker, (struct news *)message);
+        else if (message->handle == sheet_arrived)
+            sheet_end(worker, (struct sheet *)message, false);
         else if (!is_kept(message))
             free(message);
     }

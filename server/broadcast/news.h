@@ -14,9 +14,13 @@
 
 #include "audience.h"
 
+/* What is no longer than this, with all that belongs to it, is written on sheets (sheet.h). */
+#define BRIEF_MOST 512
+
 /* A text that several messages share. */
 struct payload {
     _Atomic uint32_t holders;
+    size_t name_length; /* of its beginning: the channel's name, which not all parts are told */
     size_t length, capacity;
     char bytes[];
 };
@@ -30,6 +34,15 @@ void payload_release(struct payload *payload);
 #define NEWS_MOST ((size_t)32 * 1024 * 1024)
 /* Some worker has more than that to read: who has more to tell waits. */
 bool news_is_congested(void);
+
+/* A short text, as a payload. */
+struct brief {
+    size_t name_length, length;
+    char bytes[BRIEF_MOST];
+};
+/* To the hearers of this one, with its lock and its pads' mutex held, on sheets. The rest as
+ * news_send. */
+bool news_write(struct audience *audience, const struct brief *brief);
 
 /* To the hearers of all these, with their locks held. false: no memory, and nobody is told anything. What
  * isn't for this worker's own hearers wakes theirs by news_wake. */

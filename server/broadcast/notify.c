@@ -1,15 +1,17 @@
 #include "notify.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/base/number.h"
 #include "server/base/log.h"
 #include "channels.h"
 #include "outbox.h"
 
 /* Names of channels that are written where there is no need to ask for memory. */
 #define NAME_SHORT 256
+/* Of such a name's beginning, behind its kind: the database and "__:". */
+#define HEAD_MOST (NUMBER_DIGITS + 4)
 
 /* An event without a class is told to nobody. */
 static const uint32_t class_of[EVENT_COUNT] = {
@@ -134,18 +136,20 @@ static void send(const struct scope *scope, const struct bulk *name, const struc
     if (!is_sent) lose();
 }
 
-/* To the channel of that kind for that object, which is a key or an event. */
+/* To the channel that begins so for that object, which is a key or an event. */
 static void tell_by(const struct scope *scope, const char *kind, uint32_t database, const struct bulk *object,
                     const struct bulk *text, bool stays) {
     char room[NAME_SHORT], *name = room;
-    char head[sizeof "__keyspace@4294967295__:"];
-    size_t length = (size_t)snprintf(head, sizeof head, "__key%s@%u__:", kind, database);
-    if (length + object->length > sizeof room) name = malloc(length + object->length);
+    size_t length = strlen(kind);
+    if (length + HEAD_MOST + object->length > sizeof room) name = malloc(length + HEAD_MOST + object->length);
     if (name == NULL) {
         lose();
         return;
     }
-    memcpy(name, head, length);
+    memcpy(name, kind, length);
+    length += number_format_unsigned(name + length, database);
+    memcpy(name + length, "__:", strlen("__:"));
+    length += strlen("__:");
     memcpy(name + length, object->data, object->length);
     send(scope, &(struct bulk){.data = name, .length = length + object->length}, text, stays);
     if (name != room) free(name);
@@ -157,8 +161,8 @@ static void tell(const struct scope *scope, const struct key *key, enum event ev
     const struct bulk what = {.data = (char *)(uintptr_t)name, .length = strlen(name)};
     const struct bulk whom = {.data = (char *)(uintptr_t)key->data, .length = key->length};
     bool stays = event == EVENT_EXPIRED && scope->undo == NULL;
-    if ((classes & EVENTS_BY_KEY) != 0) tell_by(scope, "space", key->database, &whom, &what, stays);
-    if ((classes & EVENTS_BY_EVENT) != 0) tell_by(scope, "event", key->database, &what, &whom, stays);
+    if ((classes & EVENTS_BY_KEY) != 0) tell_by(scope, "__keyspace@", key->database, &whom, &what, stays);
+    if ((classes & EVENTS_BY_EVENT) != 0) tell_by(scope, "__keyevent@", key->database, &what, &whom, stays);
 }
 
 /* ------------------------------------------------------------------ listening */

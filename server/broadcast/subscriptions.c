@@ -55,9 +55,9 @@ static struct subscription *find(const struct worker *worker, const struct task 
 
 /* ------------------------------------------------------------------ a client's lists */
 
-/* With what it has of the channel and of its place there. */
+/* With what it has of the channel and of its place there, where the name stands once more. */
 static size_t bytes_of(const struct channel *channel) {
-    return sizeof(struct subscription) + sizeof *channel + channel->length;
+    return sizeof(struct subscription) + sizeof *channel + sizeof(struct part) + 2 * channel->length;
 }
 
 static void list_append(struct subscriptions *list, struct subscription *subscription) {

@@ -41,6 +41,11 @@ bool mailbox_call(struct mailbox *mailbox);
 static inline bool mailbox_is_filled(const struct mailbox *mailbox) {
     return atomic_load_explicit(&mailbox->signal, memory_order_relaxed) != 0;
 }
+/* Whether nothing has been pushed behind that one, which was: the consumer has not taken it then. Any
+ * thread. */
+static inline bool mailbox_ends_with(const struct mailbox *mailbox, const struct message *message) {
+    return atomic_load_explicit(&mailbox->tail, memory_order_relaxed) == message;
+}
 /* Consumer: before it drains, so that pushes from here on signal again. */
 void mailbox_rearm(struct mailbox *mailbox);
 /* Consumer: the next message, or NULL when there is none (or one is just being linked, in which case a signal

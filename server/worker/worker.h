@@ -47,9 +47,10 @@ struct worker {
     /* What others tell its clients: read before it executes anything, and so apart from the mail, which is
      * read outside the gate. */
     struct mailbox news;
-    _Atomic size_t news_bytes;   /* that wait there, with what they hold */
-    _Atomic bool news_missed;    /* some of those that may be lost had no place there */
-    struct broadcast *broadcast; /* server/broadcast's own */
+    _Atomic size_t news_bytes; /* that wait there, with what they hold */
+    _Atomic bool news_missed;  /* some of those that may be lost had no place there */
+    /* Apart from what others write: */
+    _Alignas(64) struct broadcast *broadcast; /* server/broadcast's own */
     /* Published for INFO and CLIENT limits: written by this worker only, relaxed. */
     _Atomic uint64_t connection_count;
 #define COUNTER(name, ...) counter name;
@@ -124,6 +125,10 @@ bool worker_push_news(struct worker *worker, struct message *message);
 /* It is read when the worker's turn comes for something else, or once it is called. */
 void worker_push_news_quietly(struct worker *worker, struct message *message);
 void worker_call_for_news(struct worker *worker);
+/* Whether that one, which was pushed, is the last one there. Any thread. */
+static inline bool worker_news_end_with(const struct worker *worker, const struct message *message) {
+    return mailbox_ends_with(&worker->news, message);
+}
 /* The worker's own thread, before it executes a request, and at the end of its turn. Handlers run inside the
  * gate or outside, and holding no shard. */
 void worker_read_all_news(struct worker *worker);
