@@ -1,12 +1,13 @@
 /* Scripts on several threads, without sockets: how many times as many are run by N workers as by one, if no
  * two want the same keys.
  *
- *     build/release/bench/scripting [seconds] [workers] [rounds]      1, 2 and 9 if they are not given
+ *     build/release/bench/scripting [seconds] [workers] [rounds] [row]      as a rule 1, 2, 9 and all rows
  *
  * Each worker runs its own client's scripts, one after the other, as dispatch is given them by a connection:
  * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET and
- * SET; and SET while a client of one more worker hears of each (keyevent). In each round one worker runs
- * alone, then all of them; what is shown are medians over the rounds. */
+ * SET; and SET while a client of one more worker hears of each (keyevent), and beside it, while each is only
+ * counted, with its shard held, where all workers count. In each round one worker runs alone, then all of
+ * them; what is shown are medians over the rounds. */
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -42,9 +43,9 @@
 #define BURST 64
 
 /* From the last one on, somebody hears of it. */
-enum kind { KIND_GET, KIND_SET, KIND_EVALSHA, KIND_BUCKET, KIND_SET_TOLD, KINDS };
-static const char *const kind_names[KINDS] = {"GET", "SET", "EVALSHA of GET", "EVALSHA of a token bucket",
-                                              "SET, told of"};
+enum kind { KIND_GET, KIND_SET, KIND_EVALSHA, KIND_BUCKET, KIND_SET_COUNTED, KIND_SET_TOLD, KINDS };
+static const char *const kind_names[KINDS] = {
+    "GET", "SET", "EVALSHA of GET", "EVALSHA of a token bucket", "SET, counted", "SET, told of"};
 static const char *const sources[KINDS] = {
     [KIND_EVALSHA] = "return redis.call('get', KEYS[1])",
     [KIND_BUCKET] =
@@ -68,6 +69,24 @@ static uint32_t workers; /* that are measured; the next one listens */
 static void give_up(const char *what) {
     fprintf(stderr, "%s\n", what);
     exit(1);
+}
+
+/* ------------------------------------------------------------------ the least that all must agree upon */
+
+static struct {
+    _Alignas(64) _Atomic uint64_t changes;
+    _Alignas(64) _Atomic uint32_t is_wanted;
+} tally;
+
+static void on_changed(void *context, struct write_scope *scope, const struct key *key,
+                       const struct entry *entry, enum event event, bool is_new) {
+    (void)context, (void)scope, (void)key, (void)entry, (void)event, (void)is_new;
+    atomic_fetch_add(&tally.changes, 1);
+}
+
+static void tally_begin(bool is_wanted) {
+    atomic_store(&tally.is_wanted, is_wanted);
+    keyspace_want(keyspace, is_wanted);
 }
 
 /* ------------------------------------------------------------------ a client of a worker */
@@ -153,7 +172,7 @@ static void ask_next(struct client *client, uint64_t number) {
     snprintf(now, sizeof now, "%llu", (unsigned long long)(number / KEYS));
     if (kind == KIND_GET)
         ask(client, (const char *const[]){"GET", key}, 2);
-    else if (kind == KIND_SET || kind == KIND_SET_TOLD)
+    else if (kind == KIND_SET || kind == KIND_SET_COUNTED || kind == KIND_SET_TOLD)
         ask(client, (const char *const[]){"SET", key, now}, 3);
     else
         ask(client, (const char *const[]){"EVALSHA", shas[kind], "1", key, now}, 5);
@@ -282,6 +301,7 @@ static double median(double *values, int count) {
 
 static void measure(int rounds) {
     double alone[ROUNDS_MOST], together[ROUNDS_MOST], ratios[ROUNDS_MOST];
+    if (kind == KIND_SET_COUNTED) tally_begin(true);
     for (int i = 0; i < rounds; i++) {
         alone[i] = rate_of(1);
         together[i] = rate_of(workers);
@@ -290,6 +310,7 @@ static void measure(int rounds) {
     printf("%-26s %12.0f %12.0f %9.2f\n", kind_names[kind], median(alone, rounds), median(together, rounds),
            median(ratios, rounds));
     fflush(stdout);
+    if (kind == KIND_SET_COUNTED) tally_begin(false);
 }
 
 static long number_given(int count, char **words, int index, long usual, long most) {
@@ -297,7 +318,7 @@ static long number_given(int count, char **words, int index, long usual, long mo
     char *end;
     long number = strtol(words[index], &end, 10);
     if (*words[index] == '\0' || *end != '\0' || number < 1 || number > most)
-        give_up("usage: scripting [seconds] [workers] [rounds]");
+        give_up("usage: scripting [seconds] [workers] [rounds] [row]");
     return number;
 }
 
@@ -305,6 +326,7 @@ int main(int count, char **words) {
     seconds = (double)number_given(count, words, 1, 1, 3600);
     workers = (uint32_t)number_given(count, words, 2, 2, WORKERS_MOST);
     int rounds = (int)number_given(count, words, 3, 9, ROUNDS_MOST);
+    long row = number_given(count, words, 4, 0, KINDS);
     char *arguments[] = {words[0], (char *)(uintptr_t)"--loglevel", (char *)(uintptr_t)"warning", NULL};
     clock_init();
     process_init();
@@ -314,6 +336,7 @@ int main(int count, char **words) {
         &(struct keyspace_options){.shards = 256 * workers, .databases = 16, .lanes = 2 * workers + 6});
     if (keyspace == NULL || !interest_start(keyspace) || !slow_scripts_start(keyspace) || !channels_start())
         give_up("out of memory");
+    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed, .wanted = &tally.is_wanted});
     notify_start(keyspace);
     blocking_start(keyspace);
     watch_start(keyspace);
@@ -323,7 +346,8 @@ int main(int count, char **words) {
         give_up("the workers can't be started");
     for (uint32_t i = 0; i <= workers; i++) wait_for(&done);
     printf("%-26s %12s %9u %s %9s\n", "requests per second", "1 worker", workers, "of them", "ratio");
-    for (kind = 0; kind < KINDS; kind++) measure(rounds);
+    for (kind = 0; kind < KINDS; kind++)
+        if (row == 0 || row == (long)kind + 1) measure(rounds);
     atomic_store(&is_over, true);
     for (uint32_t i = 0; i < workers; i++) sem_post(&go[i]);
     worker_wake(worker_at(workers));
