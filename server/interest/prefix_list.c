@@ -96,6 +96,43 @@ bool prefix_list_matches(const struct prefix_list *list, const char *key, size_t
            memcmp(prefix_at(list, up_to - 1), key, list->at[up_to - 1].length) == 0;
 }
 
+static int compare_keys(const void *one, const void *other) {
+    const struct prefix_key *first = one, *second = other;
+    return compare(first->bytes, first->length, second->bytes, second->length);
+}
+
+void prefix_keys_sort(struct prefix_key *keys, uint32_t count) {
+    qsort(keys, count, sizeof *keys, compare_keys);
+}
+
+/* The first one that is not before these bytes. */
+static uint32_t first_from(const struct prefix_key *keys, uint32_t count, const char *bytes, size_t length) {
+    uint32_t from = 0, to = count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (compare(keys[middle].bytes, keys[middle].length, bytes, length) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* Those that begin alike stand together, the prefix itself in front; none is found twice, since prefixes don't
+ * overlap. */
+uint32_t prefix_list_pick(const struct prefix_list *list, const struct prefix_key *keys, uint32_t count,
+                          uint32_t *places) {
+    uint32_t picked = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const char *bytes = prefix_at(list, i);
+        size_t length = list->at[i].length;
+        for (uint32_t at = first_from(keys, count, bytes, length);
+             at < count && keys[at].length >= length && memcmp(keys[at].bytes, bytes, length) == 0; at++)
+            places[picked++] = keys[at].place;
+    }
+    return picked;
+}
+
 /* ------------------------------------------------------------------ overlaps */
 
 /* Of those of the list that overlap with it, the first; its count, if none does. */

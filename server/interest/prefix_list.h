@@ -30,6 +30,18 @@ bool prefix_list_has(const struct prefix_list *list, const char *bytes, size_t l
 /* Whether the key begins with one of them. */
 bool prefix_list_matches(const struct prefix_list *list, const char *key, size_t length);
 
+/* Keys in order (prefix_keys_sort), for those who look for the same ones with many lists. */
+struct prefix_key {
+    const char *bytes;
+    size_t length;
+    uint32_t place; /* the caller's */
+};
+void prefix_keys_sort(struct prefix_key *keys, uint32_t count);
+/* The places of those of them that begin with one of the list, which hasn't the empty one, in no order.
+ * Returns how many; there is room for all. */
+uint32_t prefix_list_pick(const struct prefix_list *list, const struct prefix_key *keys, uint32_t count,
+                          uint32_t *places);
+
 /* The first of these that overlaps with one of the list (or NULL), or with another of these. */
 struct prefix_overlap {
     bool is_any;

@@ -19,6 +19,8 @@
 /* Where one command, transaction or script tells so much that others would have waited long ago, its letters
  * become one for all. */
 #define UNREAD_MOST (2 * NEWS_MOST)
+/* So many keys that wait are put in order. */
+#define SORTED_LEAST 16
 /* What a reply for pushes may keep. */
 #define TEXT_KEEP 4096
 /* From here on what several clients are told is sent from the one place where it is, rather than copied. */
@@ -47,6 +49,7 @@ struct post {
     struct tracker *cursor; /* the next one to be told; who is told may go, and others with it */
     struct chains waiting;  /* letters, by key */
     struct letter *waiting_first, *waiting_last;
+    struct settling *settling; /* while they are told */
     size_t waiting_bytes;
     bool waits_for_all;      /* instead of them: they were too many */
     uint64_t waiting_author; /* of all of them; 0: there are several */
@@ -406,24 +409,91 @@ static void wait_to_be_told(struct worker *worker, struct letter *letter) {
     if (post->waiting_bytes > WAITING_MOST) wait_for_all(post);
 }
 
-static bool is_told(const struct tracker *tracker, const struct letter *letter) {
-    bool is_own = tracker->spares_itself && tracker->client == letter->author;
-    return !is_own && prefix_list_matches(tracker->prefixes, key_of(letter), letter->length);
+/* Many clients may have prefixes of their own: where many keys wait as well, each client's are looked up
+ * among them rather than each of them compared. */
+struct settling {
+    const struct letter **letters; /* in the order in which they came */
+    struct prefix_key *keys;       /* NULL: there are few */
+    uint32_t *picked;              /* places of those that are for one client */
+    uint32_t count;
+};
+
+static void settling_end(struct post *post) {
+    if (post->settling == NULL) return;
+    free((void *)post->settling->letters);
+    free(post->settling->keys);
+    free(post->settling->picked);
+    free(post->settling);
+    post->settling = NULL;
+}
+
+/* false: no memory. */
+static bool settling_begin(struct post *post) {
+    uint32_t count = 0, all_of_them = post->waiting.count;
+    struct settling *settling = calloc(1, sizeof *settling);
+    if (settling == NULL) return false;
+    post->settling = settling;
+    settling->letters = (const struct letter **)malloc(all_of_them * sizeof(struct letter *));
+    settling->picked = malloc(all_of_them * sizeof *settling->picked);
+    if (all_of_them >= SORTED_LEAST) settling->keys = malloc(all_of_them * sizeof *settling->keys);
+    if (settling->letters == NULL || settling->picked == NULL ||
+        (all_of_them >= SORTED_LEAST && settling->keys == NULL)) {
+        settling_end(post);
+        return false;
+    }
+    for (const struct letter *letter = post->waiting_first; letter != NULL; letter = letter->next, count++) {
+        settling->letters[count] = letter;
+        if (settling->keys != NULL)
+            settling->keys[count] =
+                (struct prefix_key){.bytes = key_of(letter), .length = letter->length, .place = count};
+    }
+    assert(count == all_of_them);
+    settling->count = count;
+    if (settling->keys != NULL) prefix_keys_sort(settling->keys, count);
+    return true;
+}
+
+static int by_place(const void *one, const void *other) {
+    uint32_t first = *(const uint32_t *)one, second = *(const uint32_t *)other;
+    return (first > second) - (first < second);
+}
+
+/* Those with one of its prefixes, in their order; some may be its own. */
+static uint32_t pick(const struct settling *settling, const struct tracker *tracker) {
+    const struct prefix_list *prefixes = tracker->prefixes;
+    uint32_t count = 0;
+    if (settling->keys != NULL && prefixes->at[0].length > 0 && prefixes->count < settling->count) {
+        count = prefix_list_pick(prefixes, settling->keys, settling->count, settling->picked);
+        if (count > 1) qsort(settling->picked, count, sizeof *settling->picked, by_place);
+        return count;
+    }
+    for (uint32_t i = 0; i < settling->count; i++) {
+        const struct letter *letter = settling->letters[i];
+        if (prefix_list_matches(prefixes, key_of(letter), letter->length)) settling->picked[count++] = i;
+    }
+    return count;
+}
+
+static bool is_own(const struct tracker *tracker, const struct letter *letter) {
+    return tracker->spares_itself && tracker->client == letter->author;
 }
 
 /* Of whatever is for that one; nothing: the text is empty. */
 static void write_waiting(const struct post *post, const struct tracker *tracker, int protocol,
                           struct reply *text) {
-    size_t count = 0;
+    const struct settling *settling = post->settling;
+    uint32_t picked = settling == NULL ? 0 : pick(settling, tracker), count = 0;
     reply_clear(text, TEXT_KEEP);
+    if (settling != NULL && picked == 0) return;
     text_begin(text, protocol);
-    if (post->waits_for_all) {
+    if (settling == NULL) {
         reply_null(text);
         return;
     }
     size_t mark = reply_defer(text);
-    for (const struct letter *letter = post->waiting_first; letter != NULL; letter = letter->next) {
-        if (!is_told(tracker, letter)) continue;
+    for (uint32_t i = 0; i < picked; i++) {
+        const struct letter *letter = settling->letters[settling->picked[i]];
+        if (is_own(tracker, letter)) continue;
         reply_bulk(text, key_of(letter), letter->length);
         count++;
     }
@@ -432,9 +502,11 @@ static void write_waiting(const struct post *post, const struct tracker *tracker
 }
 
 static bool is_told_any(const struct post *post, const struct tracker *tracker) {
-    const struct letter *letter = post->waiting_first;
-    while (letter != NULL && !is_told(tracker, letter)) letter = letter->next;
-    return letter != NULL || post->waits_for_all;
+    const struct settling *settling = post->settling;
+    if (settling == NULL) return true;
+    uint32_t picked = pick(settling, tracker), i = 0;
+    while (i < picked && is_own(tracker, settling->letters[settling->picked[i]])) i++;
+    return i < picked;
 }
 
 static void shared_forget(struct post *post, int protocol) {
@@ -482,6 +554,7 @@ static void tell_waiting(struct post *post, struct tracker *tracker) {
 void trackers_settle(const struct worker *worker) {
     if (!trackers_are_wanted() || !is_anything_waiting(post_of(worker))) return;
     struct post *post = post_of(worker);
+    if (!post->waits_for_all && !settling_begin(post)) wait_for_all(post);
     for (struct tracker *tracker = post->first; tracker != NULL && tracker->prefixes != NULL;
          tracker = post->cursor) {
         post->cursor = tracker->next;
@@ -495,6 +568,7 @@ void trackers_settle(const struct worker *worker) {
         post->told[protocol - 2] = NULL;
     }
     texts_clear(post);
+    settling_end(post);
     forget_waiting(post);
 }
 

@@ -429,6 +429,57 @@ static void broadcast_tells_of_each_key_with_a_prefix_once_a_turn(void **state) 
     stop(server);
 }
 
+enum { NAMED = 60, LETTERS = 3 };
+
+static void name_key(char *out, size_t size, int number) {
+    snprintf(out, size, "%c:%d", 'a' + number * 7 % LETTERS, NAMED - number);
+}
+
+/* Those that begin with one of the letters, in the order in which they change. */
+static void expect_names(struct resp3 *connection, const char *letters) {
+    char expected[NAMED * 8] = ">[invalidate, [";
+    for (int i = 0; i < NAMED; i++) {
+        char key[16];
+        name_key(key, sizeof key, i);
+        if (strchr(letters, key[0]) == NULL) continue;
+        if (expected[strlen(expected) - 1] != '[') strcat(expected, ", ");
+        strcat(expected, key);
+    }
+    strcat(expected, "]]");
+    expect_told(connection, expected);
+}
+
+/* Where many keys wait, each client's own are looked up among them. */
+static void whoever_has_prefixes_is_told_of_these_alone_among_many_keys(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *two = connect_tracking(server, 0, "BCAST PREFIX c: PREFIX a:"),
+                 *other = connect_tracking(server, 0, "BCAST PREFIX b:"),
+                 *none = connect_tracking(server, 0, "BCAST PREFIX a:1000 PREFIX aa PREFIX a:. PREFIX d"),
+                 *all = connect_tracking(server, 0, "BCAST"),
+                 *own = connect_tracking(server, 0, "BCAST NOLOOP PREFIX b:");
+    char request[NAMED * 16] = "MSET";
+    for (int i = 0; i < NAMED; i++) {
+        char key[16];
+        name_key(key, sizeof key, i);
+        snprintf(request + strlen(request), sizeof request - strlen(request), " %s 1", key);
+    }
+    resp3_exchange(own, request, "+OK\r\n");
+    expect_names(two, "ac");
+    expect_names(other, "b");
+    expect_told(none, "");
+    expect_names(all, "abc");
+    expect_told(own, "");
+    resp3_exchange(other, request, "+OK\r\n");
+    expect_names(own, "b");
+    resp3_close(two);
+    resp3_close(other);
+    resp3_close(none);
+    resp3_close(all);
+    resp3_close(own);
+    stop(server);
+}
+
 /* A key is found by the first bytes of a prefix, and told of only if all are there. */
 static void long_prefixes_are_told_apart(void **state) {
     (void)state;
@@ -606,6 +657,7 @@ int main(void) {
         cmocka_unit_test(optin_tracks_only_what_follows_caching_yes),
         cmocka_unit_test(optout_tracks_all_but_what_follows_caching_no),
         cmocka_unit_test(broadcast_tells_of_each_key_with_a_prefix_once_a_turn),
+        cmocka_unit_test(whoever_has_prefixes_is_told_of_these_alone_among_many_keys),
         cmocka_unit_test(long_prefixes_are_told_apart),
         cmocka_unit_test(a_subscriber_with_resp2_hears_for_who_redirects_to_it),
         cmocka_unit_test(who_redirects_is_told_when_the_other_has_gone),
