@@ -7,7 +7,8 @@
  * EVALSHA of a GET, of a token bucket (HMGET, arithmetic, HSET, PEXPIRE), and for comparison plain GET and
  * SET; and SET while a client of one more worker hears of each (keyevent), and beside it, while each is only
  * counted, with its shard held, where all workers count. In each round one worker runs alone, then all of
- * them; what is shown are medians over the rounds. */
+ * them; what is shown are medians over the rounds: requests per second, and the nanoseconds of CPU that each
+ * took on all threads, which others on the machine disturb less. */
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -281,12 +282,24 @@ static const struct worker_work work = {
 
 /* ------------------------------------------------------------------ a part: some of them run */
 
-static double rate_of(uint32_t running) {
+/* So many requests in a second, and the CPU time that all threads took for each of them. */
+struct pace {
+    double rate, cpu_ns;
+};
+
+static double cpu_seconds(void) {
+    double sum = 0;
+    for (uint32_t i = 0; i <= workers; i++) sum += worker_cpu_seconds(worker_at(i));
+    return sum;
+}
+
+static struct pace pace_of(uint32_t running) {
     uint64_t sum = 0;
+    double cpu = cpu_seconds();
     for (uint32_t i = 0; i < running; i++) sem_post(&go[i]);
     for (uint32_t i = 0; i < running; i++) wait_for(&done);
     for (uint32_t i = 0; i < running; i++) sum += counts[i];
-    return (double)sum / seconds;
+    return (struct pace){.rate = (double)sum / seconds, .cpu_ns = (cpu_seconds() - cpu) * 1e9 / (double)sum};
 }
 
 static int by_size(const void *a, const void *b) {
@@ -301,14 +314,19 @@ static double median(double *values, int count) {
 
 static void measure(int rounds) {
     double alone[ROUNDS_MOST], together[ROUNDS_MOST], ratios[ROUNDS_MOST];
+    double cpu_alone[ROUNDS_MOST], cpu_together[ROUNDS_MOST];
     if (kind == KIND_SET_COUNTED) tally_begin(true);
     for (int i = 0; i < rounds; i++) {
-        alone[i] = rate_of(1);
-        together[i] = rate_of(workers);
-        ratios[i] = together[i] / alone[i];
+        struct pace one = pace_of(1), all = pace_of(workers);
+        alone[i] = one.rate;
+        together[i] = all.rate;
+        ratios[i] = all.rate / one.rate;
+        cpu_alone[i] = one.cpu_ns;
+        cpu_together[i] = all.cpu_ns;
     }
-    printf("%-26s %12.0f %12.0f %9.2f\n", kind_names[kind], median(alone, rounds), median(together, rounds),
-           median(ratios, rounds));
+    printf("%-26s %12.0f %12.0f %9.2f %9.0f %9.0f\n", kind_names[kind], median(alone, rounds),
+           median(together, rounds), median(ratios, rounds), median(cpu_alone, rounds),
+           median(cpu_together, rounds));
     fflush(stdout);
     if (kind == KIND_SET_COUNTED) tally_begin(false);
 }
@@ -345,7 +363,8 @@ int main(int count, char **words) {
     if (!workers_start(keyspace, workers + 1, &work, NULL, 1, &long_work))
         give_up("the workers can't be started");
     for (uint32_t i = 0; i <= workers; i++) wait_for(&done);
-    printf("%-26s %12s %9u %s %9s\n", "requests per second", "1 worker", workers, "of them", "ratio");
+    printf("%-26s %12s %4u %s %9s %9s %9s\n", "requests per second", "1 worker", workers, "of them", "ratio",
+           "ns, 1", "ns, all");
     for (kind = 0; kind < KINDS; kind++)
         if (row == 0 || row == (long)kind + 1) measure(rounds);
     atomic_store(&is_over, true);
