@@ -118,8 +118,8 @@ static uint32_t first_from(const struct prefix_key *keys, uint32_t count, const 
     return from;
 }
 
-/* Those that begin alike stand together, the prefix itself in front; none is found twice, since prefixes don't
- * overlap. */
+/* Those that begin alike stand together, the prefix itself in front; none is found twice, since prefixes do
+ * not overlap. */
 uint32_t prefix_list_pick(const struct prefix_list *list, const struct prefix_key *keys, uint32_t count,
                           uint32_t *places) {
     uint32_t picked = 0;
