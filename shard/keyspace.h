@@ -73,8 +73,8 @@ void keyspace_swap(struct write_scope *all, uint32_t first, uint32_t second);
  * (FLUSHALL SYNC). */
 void keyspace_reclaim(struct lane *lane);
 
-/* A listener's `wanted` (store/listener.h) is no longer 0, and from this function's return on it is told; or
- * it is 0 again. Any thread, as the next two. */
+/* A listener's `wanted` (store/listener.h) has become more, and from this function's return on it is told;
+ * or less: each call with true is taken back by one with false. Any thread, as the next two. */
 void keyspace_want(struct keyspace *keyspace, bool is_wanted);
 /* Reads that leave traces, for as long as somebody wants that: each call with true is taken back by one with
  * false. Where a reader meets a key that has expired, it removes it, if it has the shard for itself; else it

@@ -18,7 +18,7 @@ struct shard_interests {
 static struct {
     struct keyspace *keyspace;
     struct shard_interests *shards;
-    _Atomic uint64_t count;    /* of all interests: most changes needn't look any further */
+    _Atomic uint32_t count;    /* of all interests */
     struct hash_secret secret; /* of the tables alone: keys chosen for one shard make no long chain here */
 } registry;
 
@@ -61,6 +61,7 @@ bool interest_insert(struct interest *interest) {
     if (interest->in_absence && is_only_of_key(shard, interest, true))
         counter_add(&shard->keys_in_absence, 1);
     atomic_fetch_add_explicit(&registry.count, 1, memory_order_relaxed);
+    keyspace_want(registry.keyspace, true);
     shard->count_in_absence += interest->in_absence;
     return true;
 }
@@ -72,6 +73,7 @@ void interest_remove(struct interest *interest) {
         counter_subtract(&shard->keys_in_absence, 1);
     chains_remove(&shard->table, &interest->link);
     atomic_fetch_sub_explicit(&registry.count, 1, memory_order_relaxed);
+    keyspace_want(registry.keyspace, false);
     shard->count_in_absence -= interest->in_absence;
 }
 
@@ -115,7 +117,6 @@ static void on_changed(void *context, struct write_scope *scope, const struct ke
                        const struct entry *entry, enum event event, bool is_new) {
     (void)context;
     (void)is_new;
-    if (atomic_load_explicit(&registry.count, memory_order_relaxed) == 0) return;
     if (interests_of(key)->table.count == 0) return;
     for (struct interest *interest = interest_near(key); interest != NULL;
          interest = interest_behind(interest))
@@ -136,8 +137,9 @@ bool interest_start(struct keyspace *keyspace) {
     registry.keyspace = keyspace;
     registry.shards = calloc(keyspace_shard_count(keyspace), sizeof *registry.shards);
     if (registry.shards == NULL) return false;
-    keyspace_listen(keyspace,
-                    &(struct keyspace_listener){.changed = on_changed, .changed_all = on_changed_all});
+    keyspace_listen(keyspace, &(struct keyspace_listener){.changed = on_changed,
+                                                          .changed_all = on_changed_all,
+                                                          .wanted = &registry.count});
     return true;
 }
 

@@ -39,10 +39,11 @@ bool is_admitted(const struct execution *execution) {
             return false;
         }
     }
-    if (!session_is_admitted(&execution->task->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
+    if (!execution->is_ordinary && !session_is_admitted(&execution->task->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
         reply_error(execution->reply, "NOAUTH Authentication required.");
         return false;
     }
     if (users_are_on() && !is_permitted(execution)) return false;
-    return execution->task->session.subscriptions == NULL || is_for_hearer(execution);
+    return execution->is_ordinary || execution->task->session.subscriptions == NULL ||
+           is_for_hearer(execution);
 }

@@ -181,15 +181,17 @@ static __attribute__((noinline)) enum outcome run_without_keys(struct execution 
     return OUTCOME_DONE;
 }
 
-static enum outcome run_command(struct execution *execution) {
-    struct under_way *under_way = execution->task->under_way;
-    if (under_way != NULL && answer(execution, under_way)) return OUTCOME_DONE;
-    if (!execution->call.command->has_scope) return run_without_keys(execution);
-    if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
+static inline __attribute__((always_inline)) enum outcome run_command(struct execution *execution) {
+    if (!execution->is_ordinary) {
+        struct under_way *under_way = execution->task->under_way;
+        if (under_way != NULL && answer(execution, under_way)) return OUTCOME_DONE;
+        if (!execution->call.command->has_scope) return run_without_keys(execution);
+        if (under_way == NULL && is_long_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
+    }
     if (!find_keys(execution)) return execution_lacks_memory(execution);
     /* Before it looks at them, each time: what changes from here on is told behind the reply. */
 #ifndef PLANT_LATE_NOTE
-    tracking_note(execution->task->session.tracks, &execution->call);
+    if (!execution->is_ordinary) tracking_note(execution->task->session.tracks, &execution->call);
 #endif
 #ifdef PLANT_CLOSED_GATE
     if (execution->task->is_closer && !enter_or_park(execution->worker, execution->task))
@@ -213,9 +215,10 @@ static void apply_reply_mode(struct session *session, struct reply *reply, size_
 }
 
 /* Word by word, as call_begin; the key is written if there is one. */
-static void execution_begin(struct execution *execution, struct worker *worker, struct task *task,
-                            struct reply *reply) {
+static inline void execution_begin(struct execution *execution, struct worker *worker, struct task *task,
+                                   struct reply *reply, bool is_ordinary) {
     const struct session *session = &task->session;
+    execution->is_ordinary = is_ordinary;
     execution->worker = worker;
     execution->dispatcher = worker->dispatcher;
     execution->frame = worker->frame;
@@ -280,28 +283,42 @@ static enum outcome queue_request(struct execution *execution, size_t mark) {
     return OUTCOME_DONE;
 }
 
-enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
-                              uint32_t count, struct prepared *prepared, struct reply *reply) {
+/* Nothing is under way for it, and nothing that its session has makes its requests run in another way. This
+ * one has its one key; so it changes none of that before it is done or parked. */
+static inline bool is_ordinary_request(const struct task *task, uint32_t count,
+                                       const struct prepared *prepared) {
+    const struct session *session = &task->session;
+    uintptr_t more = (uintptr_t)task->under_way | (uintptr_t)session->transaction |
+                     (uintptr_t)session->subscriptions | session->tracks;
+    return more == 0 && session->reply_mode == REPLY_ON && session->is_authenticated && !task->is_closer &&
+           prepared != NULL && prepared->has_key && prepared->command->has_scope && count <= LONG_ELEMENTS;
+}
+
+/* It is there twice: once for ordinary requests, of which little is to be asked. */
+static inline __attribute__((always_inline)) enum outcome
+dispatch(struct worker *worker, struct task *task, const struct bulk *arguments, uint32_t count,
+         struct prepared *prepared, struct reply *reply, const bool is_ordinary) {
     struct dispatcher *dispatcher = worker->dispatcher;
     struct session *session = &task->session;
     struct frame *frame = worker->frame;
     struct execution execution;
     struct call *call = &execution.call;
-    if (session->subscriptions != NULL && trackers_are_due(worker, session)) trackers_settle(worker);
+    bool hears = !is_ordinary && session->subscriptions != NULL;
+    if (hears && trackers_are_due(worker, session)) trackers_settle(worker);
     size_t mark = reply_mark(reply);
     reply_errors_clear(reply);
     reply->protocol = session->protocol;
-    execution_begin(&execution, worker, task, reply);
+    execution_begin(&execution, worker, task, reply, is_ordinary);
     call->arguments = arguments;
     call->count = count;
-    if (prepared != NULL && prepared->command != NULL) {
+    if (is_ordinary || (prepared != NULL && prepared->command != NULL)) {
         call->command = prepared->command;
         execution.prepared = prepared;
     } else if (task->under_way != NULL && task->under_way->errand != NULL) {
         call->command = task->under_way->errand->command; /* its arguments may have been handed over */
     }
     /* What has begun was admitted then, and must take its own answer: the next request would. */
-    bool is_new = !task->is_closer && task->under_way == NULL;
+    bool is_new = is_ordinary || (!task->is_closer && task->under_way == NULL);
     if ((call->command == NULL && !command_check(arguments, count, &call->command, reply)) ||
         (is_new && !is_admitted(&execution))) {
         account_untimed(worker); /* it might have been the one that its neighbours are timed with */
@@ -309,15 +326,15 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
         transaction_refused(&execution, mark);
         statistics_count_error(reply->error_code, 1);
         apply_reply_mode(session, reply, mark, false);
-        if (session->subscriptions != NULL) end_caching(session, call->command);
+        if (hears) end_caching(session, call->command);
         return OUTCOME_DONE;
     }
     task->last_command = (uint16_t)(call->command->id + 1);
-    const struct under_way *under_way = task->under_way;
+    const struct under_way *under_way = is_ordinary ? NULL : task->under_way;
     bool has_waited = under_way != NULL && (under_way->blocked != NULL ||
                                             under_way->waits_again); /* for a key: monitors have seen it */
     if (waits_for_pause(&execution)) return OUTCOME_PARKED;
-    if (session->transaction != NULL && transaction_takes(session, call->command))
+    if (!is_ordinary && session->transaction != NULL && transaction_takes(session, call->command))
         return queue_request(&execution, mark);
     if (frame->boundary_task != task) {
         frame->boundary_task = task;
@@ -337,13 +354,20 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
     bool is_monitored = monitor_is_on() && !has_waited && !execution.is_rejected && !execution.is_errands;
     bool hears_itself = is_monitored && session->reply_mode != REPLY_OFF &&
                         session->reply_mode != REPLY_SKIP && !session->closes_after_reply;
-    apply_reply_mode(session, reply, mark, call->command->answers_each);
+    if (!is_ordinary) apply_reply_mode(session, reply, mark, call->command->answers_each);
     if (is_monitored) feed_monitors(&execution, hears_itself);
-    if (session->subscriptions != NULL) {
+    if (!is_ordinary && session->subscriptions != NULL) { /* it may just have become one that hears */
         end_caching(session, call->command);
         later_tell(worker, task, reply);
     }
     return OUTCOME_DONE;
+}
+
+enum outcome dispatch_request(struct worker *worker, struct task *task, const struct bulk *arguments,
+                              uint32_t count, struct prepared *prepared, struct reply *reply) {
+    if (is_ordinary_request(task, count, prepared))
+        return dispatch(worker, task, arguments, count, prepared, reply, true);
+    return dispatch(worker, task, arguments, count, prepared, reply, false);
 }
 
 void dispatch_forget(struct worker *worker, struct task *task) {

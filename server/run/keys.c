@@ -66,7 +66,7 @@ static void find_only(struct execution *execution) {
     struct call *call = &execution->call;
     struct prepared *prepared = execution->prepared;
     call->key_count = 1;
-    if (prepared != NULL && prepared->has_key) {
+    if (execution->is_ordinary || (prepared != NULL && prepared->has_key)) {
         prepared->key.database = call->database; /* an earlier request of the batch may have changed it */
         call->keys = &prepared->key;
         return;
@@ -94,7 +94,7 @@ static __attribute__((noinline)) bool find_several(struct execution *execution) 
 }
 
 inline bool find_keys(struct execution *execution) {
-    if (execution->call.command->only_key == 0) return find_several(execution);
+    if (!execution->is_ordinary && execution->call.command->only_key == 0) return find_several(execution);
     find_only(execution);
     return true;
 }

@@ -460,7 +460,7 @@ static __attribute__((noinline)) enum outcome run_with_more(struct execution *ex
 /* Here and in what it calls `inline` is for the linker, which sees all files at once: a small request spends
  * as long on calls as on what they do. */
 inline __attribute__((always_inline)) enum outcome run_with_scope(struct execution *execution) {
-    bool is_closer = execution->task->is_closer;
+    bool is_closer = !execution->is_ordinary && execution->task->is_closer;
     if ((execution->call.command->flags & COMMAND_DENYOOM) != 0 && !is_closer) {
         bool is_made;
         enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);

@@ -7,20 +7,18 @@
 #include "../store/shard.h"
 #include "scope.h"
 
-/* Those that aren't always told of changes; one load where none of them wants to be. It is looked at as one
- * looks for announcements (rwlock_peek). */
+/* One load where no listener wants to be told of changes. It is looked at as one looks for announcements
+ * (rwlock_peek). */
 static inline bool is_anybody_wanting(const struct keyspace *keyspace) {
     return atomic_load(&keyspace->wanting) != 0;
 }
 void tell_wanting_changed(struct write_scope *scope, const struct key *key, const struct entry *entry,
                           enum event event, bool is_new);
 void tell_wanting_mentioned(const struct scope *scope, const struct key *key, enum event event);
+void tell_each_before(struct write_scope *scope, const struct key *key, const struct entry *entry);
 
 static inline void tell_before(struct write_scope *scope, const struct key *key, const struct entry *entry) {
-    const struct keyspace *keyspace = scope->scope.keyspace;
-    for (uint32_t i = 0; i < keyspace->listener_count; i++)
-        if (keyspace->listeners[i].before != NULL)
-            keyspace->listeners[i].before(keyspace->listeners[i].context, scope, key, entry);
+    if (scope->scope.keyspace->shows_before) tell_each_before(scope, key, entry);
 }
 
 static inline void tell_changed(struct write_scope *scope, const struct key *key, const struct entry *entry,
@@ -28,18 +26,11 @@ static inline void tell_changed(struct write_scope *scope, const struct key *key
     const struct keyspace *keyspace = scope->scope.keyspace;
     assert(!is_new || entry != NULL);
     scope->scope.told++;
-    for (uint32_t i = 0; i < keyspace->always_count; i++)
-        if (keyspace->listeners[i].changed != NULL)
-            keyspace->listeners[i].changed(keyspace->listeners[i].context, scope, key, entry, event, is_new);
     if (is_anybody_wanting(keyspace)) tell_wanting_changed(scope, key, entry, event, is_new);
 }
 
 static inline void tell_mentioned(const struct scope *scope, const struct key *key, enum event event) {
-    const struct keyspace *keyspace = scope->keyspace;
-    for (uint32_t i = 0; i < keyspace->always_count; i++)
-        if (keyspace->listeners[i].mentioned != NULL)
-            keyspace->listeners[i].mentioned(keyspace->listeners[i].context, scope, key, event);
-    if (is_anybody_wanting(keyspace)) tell_wanting_mentioned(scope, key, event);
+    if (is_anybody_wanting(scope->keyspace)) tell_wanting_mentioned(scope, key, event);
 }
 
 static inline void tell_taken_back(const struct scope *scope, uint64_t told) {

@@ -5,12 +5,11 @@
 void keyspace_listen(struct keyspace *keyspace, const struct keyspace_listener *listener) {
     assert(keyspace->listener_count < KEYSPACE_LISTENERS);
     assert(atomic_load(&keyspace->gate.lanes_used) == 0 && "listeners come before lanes");
-    uint32_t place = keyspace->listener_count++;
-    if (listener->wanted == NULL) {
-        keyspace->listeners[place] = keyspace->listeners[keyspace->always_count];
-        place = keyspace->always_count++;
-    }
-    keyspace->listeners[place] = *listener;
+    keyspace->listeners[keyspace->listener_count++] = *listener;
+    if (listener->before != NULL) keyspace->shows_before = true;
+    bool is_always_told =
+        listener->wanted == NULL && (listener->changed != NULL || listener->mentioned != NULL);
+    if (is_always_told) atomic_fetch_add(&keyspace->wanting, 1);
 }
 
 void keyspace_use_database(struct keyspace *keyspace, uint32_t database) {

@@ -44,10 +44,11 @@ struct keyspace {
     _Atomic bool expires_actively;
     _Atomic uint32_t tells_dead;   /* how many want to know at once that a key which is read has expired */
     _Atomic uint32_t tells_misses; /* and of each read of a key that isn't there */
-    /* Set before lanes attach: first those that are always told of changes. */
+    /* Set before lanes attach. */
     struct keyspace_listener listeners[KEYSPACE_LISTENERS];
-    uint32_t listener_count, always_count;
-    _Atomic uint32_t wanting;        /* of the others, those that want to be */
+    uint32_t listener_count;
+    bool shows_before;               /* one of them wants to see values before they change */
+    _Atomic uint32_t wanting;        /* how much there is for which some want to be told of changes */
     _Atomic uint64_t dropped_tables; /* how often a shard has lost one */
     struct budget budget;
     _Atomic int policy;       /* enum eviction_policy */
