@@ -36,7 +36,9 @@ struct script_state {
     struct reply reply;     /* of the call at hand */
     struct bulk *arguments; /* likewise */
     uint32_t argument_capacity;
-    size_t tidied; /* bytes that were left by it */
+    size_t tidied;      /* bytes that were left by it */
+    int globals;        /* enum registry: which of them Lua has at hand; 0: none yet */
+    bool is_small_heap; /* as Lua's collector was told */
     /* While a library is loaded. */
     const char *(*registered)(void *context, const struct script_function *function);
 };
@@ -49,7 +51,8 @@ enum registry {
     REGISTRY_KEYS,        /* the names of what a run is given */
     REGISTRY_ARGV,
     REGISTRY_EXECUTE,       /* what runs within each run's protected call, */
-    REGISTRY_HANDLER,       /* and its handler of errors */
+    REGISTRY_HANDLER,       /* its handler of errors, */
+    REGISTRY_CONCLUDE,      /* and what runs after it, if anything is left to do */
     REGISTRY_SCRIPT,        /* the globals of scripts: a proxy, */
     REGISTRY_SCRIPT_REAL,   /* and what it stands for */
     REGISTRY_FUNCTION,      /* the globals of libraries: a proxy, */
@@ -77,7 +80,7 @@ int script_raise(lua_State *lua, const char *text) __attribute__((noreturn));
 /* Compiles text, never bytecode. Lua's status, and the function or the message on the stack. */
 int script_load_text(lua_State *lua, const char *text, size_t length, const char *name);
 
-/* sandbox.c: fills the registry's places but EXECUTE. */
+/* sandbox.c: fills the registry's places but those that state.c has functions for. */
 void sandbox_open(lua_State *lua);
 /* The value at an index, if it is a proxy, is replaced by what it stands for. True if it was one. */
 bool sandbox_unveil(lua_State *lua, int index);

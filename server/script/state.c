@@ -11,6 +11,12 @@
 #define LEFT_MOST ((size_t)4 << 20)
 /* Collected at a time: some hundred microseconds. */
 #define STEP_KILOBYTES 256
+/* Lua's collector begins anew when there is so much more than was left, in percent. What a small heap is left
+ * with is mostly the libraries, and going over these again and again would take a script longer than the
+ * garbage that it makes is worth. */
+#define SMALL_HEAP ((size_t)1 << 20)
+#define PAUSE_SMALL 400
+#define PAUSE 200
 
 void script_state_limit(struct script_state *state, size_t most) {
     state->most = most;
@@ -161,7 +167,7 @@ static void make_room(struct script_state *state) {
 
 /* ------------------------------------------------------------------ a state */
 
-static int execute(lua_State *lua);
+static int execute(lua_State *lua), conclude(lua_State *lua);
 
 static int open_state(lua_State *lua) {
     for (int i = 1; i <= REGISTRY_LAST; i++) {
@@ -172,6 +178,8 @@ static int open_state(lua_State *lua) {
     }
     lua_pushcfunction(lua, execute);
     lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_EXECUTE);
+    lua_pushcfunction(lua, conclude);
+    lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_CONCLUDE);
     lua_pushliteral(lua, "KEYS");
     lua_rawseti(lua, LUA_REGISTRYINDEX, REGISTRY_KEYS);
     lua_pushliteral(lua, "ARGV");
@@ -243,6 +251,14 @@ int script_load_text(lua_State *lua, const char *text, size_t length, const char
     return status;
 }
 
+static void use_globals(lua_State *lua, int globals) {
+    struct script_state *state = state_of(lua);
+    if (state->globals == globals) return;
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, globals);
+    lua_replace(lua, LUA_GLOBALSINDEX);
+    state->globals = globals;
+}
+
 struct compilation {
     const char *text;
     size_t length;
@@ -258,8 +274,7 @@ static void note_error(lua_State *lua, const char *before, char *error, size_t s
 
 static int compile(lua_State *lua) {
     struct compilation *compilation = lua_touserdata(lua, 1);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_SCRIPT);
-    lua_replace(lua, LUA_GLOBALSINDEX);
+    use_globals(lua, REGISTRY_SCRIPT);
     if (script_load_text(lua, compilation->text, compilation->length, "@user_script") != 0)
         note_error(lua, "", compilation->error, compilation->error_size);
     else
@@ -293,6 +308,7 @@ void script_forget(struct script_state *state, int function) {
 struct execution {
     int function;
     struct reply *reply;
+    bool is_in_script; /* its text runs: what is raised is an error of the script's */
 };
 
 static void push_bulks(lua_State *lua, const struct bulk *bulks, uint32_t count) {
@@ -305,8 +321,7 @@ static void push_bulks(lua_State *lua, const struct bulk *bulks, uint32_t count)
 
 /* A function is given its keys and arguments, a script has them as globals. */
 static int push_arguments(lua_State *lua, const struct script_run *run) {
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, run->is_function ? REGISTRY_FUNCTION : REGISTRY_SCRIPT);
-    lua_replace(lua, LUA_GLOBALSINDEX);
+    use_globals(lua, run->is_function ? REGISTRY_FUNCTION : REGISTRY_SCRIPT);
     if (run->is_function) {
         push_bulks(lua, run->keys, run->key_count);
         push_bulks(lua, run->arguments, run->argument_count);
@@ -372,26 +387,50 @@ static void write_error(lua_State *lua, struct reply *reply, const char *name) {
     memcpy(reply->error_code, before.error_code, sizeof reply->error_code);
 }
 
+static void reset_json(lua_State *lua, struct script_state *state) {
+    if (!state->has_json_settings) return;
+    json_reset(lua);
+    state->has_json_settings = false;
+}
+
 static int execute(lua_State *lua) {
     struct execution *execution = lua_touserdata(lua, 1);
     struct script_state *state = state_of(lua);
     lua_settop(lua, 0);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_HANDLER);
+    reset_json(lua, state); /* there may have been no memory for it when the last run ended */
     lua_rawgeti(lua, LUA_REGISTRYINDEX, execution->function);
     int count = push_arguments(lua, state->run);
-    int status = lua_pcall(lua, count, 1, 1);
-    if (!state->run->is_function && is_much(state->run)) drop_arguments(lua);
-    if (state->has_json_settings) {
-        state->has_json_settings = false;
-        json_reset(lua);
-    }
-    if (state->is_ended) return 0;
-    lua_remove(lua, 1);
-    if (status != 0)
-        write_error(lua, execution->reply, state->run->name);
-    else
-        convert_from_lua(lua, execution->reply, state->protocol);
+    execution->is_in_script = true;
+    lua_call(lua, count, 1);
+    execution->is_in_script = false;
+    if (!state->is_ended) convert_from_lua(lua, execution->reply, state->protocol);
     return 0;
+}
+
+/* Of few runs. The error is behind the execution, if the script has raised one. */
+static int conclude(lua_State *lua) {
+    struct execution *execution = lua_touserdata(lua, 1);
+    struct script_state *state = state_of(lua);
+    lua_remove(lua, 1);
+    if (!state->run->is_function && is_much(state->run)) drop_arguments(lua);
+    reset_json(lua, state);
+    if (execution->is_in_script && !state->is_ended) write_error(lua, execution->reply, state->run->name);
+    return 0;
+}
+
+/* In a protected call of its own: it makes strings, and there may be no memory for them. */
+static int conclude_protected(lua_State *lua, struct execution *execution, bool has_error) {
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_CONCLUDE);
+    lua_pushlightuserdata(lua, execution);
+    if (has_error) lua_pushvalue(lua, -3);
+    return lua_pcall(lua, has_error ? 2 : 1, 0, 0);
+}
+
+static void pace_collector(struct script_state *state) {
+    bool is_small = script_state_bytes(state) < SMALL_HEAP;
+    if (is_small == state->is_small_heap) return;
+    state->is_small_heap = is_small;
+    lua_gc(state->lua, LUA_GCSETPAUSE, is_small ? PAUSE_SMALL : PAUSE);
 }
 
 enum script_outcome script_run(struct script_state *state, int function, const struct script_run *run,
@@ -399,7 +438,7 @@ enum script_outcome script_run(struct script_state *state, int function, const s
     assert(state->run == NULL && "a run isn't entered while another is under way in its state");
     assert(function > REGISTRY_LAST && "a function that was compiled");
     size_t mark = reply_mark(reply);
-    struct execution execution = {function, reply};
+    struct execution execution = {function, reply, false};
     make_room(state);
     size_t tidied = state->tidied;
     memcpy(state->random_before, state->random, sizeof state->random);
@@ -408,9 +447,16 @@ enum script_outcome script_run(struct script_state *state, int function, const s
     state->is_ended = false;
     state->running = state->lua;
     state->run = run;
+    lua_rawgeti(state->lua, LUA_REGISTRYINDEX, REGISTRY_HANDLER);
     lua_rawgeti(state->lua, LUA_REGISTRYINDEX, REGISTRY_EXECUTE);
     lua_pushlightuserdata(state->lua, &execution);
-    int status = lua_pcall(state->lua, 1, 0, 0);
+    int status = lua_pcall(state->lua, 1, 0, 1);
+    bool has_error = status != 0 && execution.is_in_script;
+    if (has_error || state->has_json_settings || (!run->is_function && is_much(run))) {
+        int concluded = conclude_protected(state->lua, &execution, has_error);
+        if (has_error || concluded != 0) status = concluded;
+    }
+    pace_collector(state);
     state->run = NULL;
     state->wants_room = false;
     if (state->tidied > tidied) state->tidied = tidied; /* what was alive within the run isn't any more */
@@ -440,8 +486,7 @@ static int load_library(lua_State *lua) {
     struct compilation *library = lua_touserdata(lua, 1);
     lua_settop(lua, 0);
     choose_globals(lua, REGISTRY_LOAD_REAL);
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, REGISTRY_FUNCTION);
-    lua_replace(lua, LUA_GLOBALSINDEX);
+    use_globals(lua, REGISTRY_FUNCTION);
     if (script_load_text(lua, library->text, library->length, "@user_function") != 0) {
         note_error(lua, "Error compiling function: ", library->error, library->error_size);
         return 0;

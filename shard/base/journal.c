@@ -104,10 +104,10 @@ void journal_keep_bytes(void *at, size_t size) {
 #endif
     struct journal *journal = journal_open;
     size_t place = (uintptr_t)at * UINT64_C(0x9E3779B97F4A7C15) >> 32 & (JOURNAL_RECENT - 1);
-    if (journal->recent[place].at == at && journal->recent[place].size >= size) return;
+    if (journal->recent[place] == at && journal->recent_sizes[place] >= size) return;
     if (write_note(journal, &written_over, at, at, size) == NULL) journal->is_broken = true;
-    journal->recent[place].at = at;
-    journal->recent[place].size = size;
+    journal->recent[place] = at;
+    journal->recent_sizes[place] = size;
 }
 
 void journal_let_go(void *memory) {

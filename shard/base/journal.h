@@ -46,10 +46,8 @@ struct journal {
     int64_t held, told;
     void *own; /* the last allocation that was made since, by journal_own; NULL: none */
     char *own_note;
-    struct {
-        const void *at;
-        size_t size;
-    } recent[JOURNAL_RECENT];
+    const void *recent[JOURNAL_RECENT]; /* NULL: nothing is remembered there */
+    size_t recent_sizes[JOURNAL_RECENT];
     struct journal_piece first;
     _Alignas(8) char few[JOURNAL_FIRST];
 };
