@@ -39,7 +39,8 @@ bool is_admitted(const struct execution *execution) {
             return false;
         }
     }
-    if (!execution->is_ordinary && !session_is_admitted(&execution->task->session) && (command->flags & COMMAND_NO_AUTH) == 0) {
+    if (!execution->is_ordinary && !session_is_admitted(&execution->task->session) &&
+        (command->flags & COMMAND_NO_AUTH) == 0) {
         reply_error(execution->reply, "NOAUTH Authentication required.");
         return false;
     }

@@ -71,7 +71,7 @@ struct execution {
     struct key key;                  /* the one key, if that was not prepared */
     struct block block;              /* what the command would wait for */
     struct blocked_client *blocked;  /* it waits for that */
-    bool is_ordinary;        /* what only others have to be asked needn't be asked (dispatch.c) */
+    bool is_ordinary;                /* what only others have to be asked needn't be asked (dispatch.c) */
     const char *refusal;     /* why what has begun again, and is taken back, doesn't begin again; or NULL */
     bool is_rejected;        /* for want of memory, before it ran */
     bool is_errands;         /* it ran on another thread, and is counted there */
