@@ -58,6 +58,14 @@ def open_files_raise():
     return most
 
 
+def certify(folder):
+    """A certificate that certifies itself."""
+    certificate, key = os.path.join(folder, "tls.crt"), os.path.join(folder, "tls.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
 class Server:
     """A running server. Its command is a function of (port, unix socket's path, folder)."""
 

@@ -89,7 +89,8 @@ static uint64_t held(const struct connection *connection) {
 }
 
 void clients_note_stranger(struct connection *connection) {
-    bool is_stranger = !session_is_admitted(&connection->task.session);
+    bool is_stranger =
+        connection->state == CONNECTION_SHAKING || !session_is_admitted(&connection->task.session);
     struct worker *worker = connection->worker;
     if (is_stranger == connection->stream.is_apart) return;
     loop_set_apart(worker->loop, &connection->stream, is_stranger);

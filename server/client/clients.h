@@ -43,8 +43,11 @@ struct clients {
     bool is_drained;        /* stopping, and nothing is left to be answered or sent */
     struct bulk *arguments; /* memory for a parser's arguments, lent to the connection that is running */
     uint32_t arguments_capacity;
-    struct tls_side *tls;      /* NULL until a client came by TLS */
-    struct task_queue shaking; /* handshakes that have bytes and wait for their turn */
+    struct tls_side *tls; /* NULL until a client came by TLS */
+    /* Handshakes, each in one of these once bytes have come (connection_tls.c): */
+    struct task_queue half;    /* that have begun, and wait for their client */
+    struct task_queue shaking; /* that have bytes, and wait for the worker's time */
+    struct task_queue crowded; /* that have not begun, and wait until others are over */
     uint64_t shaken;           /* cycles that handshakes have taken in this turn */
     uint32_t shaking_count;    /* connections whose handshake isn't over */
     struct stream listeners[LISTEN_MOST];
@@ -77,8 +80,9 @@ int64_t clients_memory_most(void);
 uint64_t clients_memory(void);
 uint64_t clients_memory_of(const struct worker *worker);
 
-/* The connection is new, or has run something, by which its client may have become known, or a stranger: what
- * it holds is the strangers' from now on, or isn't any more. */
+/* The connection is new, or its handshake is over, or it has run something, by which its client may have
+ * become known, or a stranger: what it holds is the strangers' from now on, or isn't any more. Whose
+ * handshake isn't over is a stranger, whether there is a password or not. */
 void clients_note_stranger(struct connection *connection);
 /* What a stranger has the server hold of what it sends and is owed. */
 uint64_t clients_stranger_holds(const struct connection *connection);

@@ -75,7 +75,7 @@ void connection_receiving_update(struct connection *connection) {
             wanted = wanted && connection->stream.is_receiving;
         break;
     case CONNECTION_CLOSED: wanted = false; break;
-    case CONNECTION_SHAKING: wanted = wanted && connection->task.queue == NULL; break;
+    case CONNECTION_SHAKING: wanted = wanted && !connection_tls_is_in_line(connection); break;
     case CONNECTION_BLOCKED_ON_WRITE:
     case CONNECTION_READING: break;
     case CONNECTION_CLOSING:

@@ -149,6 +149,8 @@ void connection_discard_input(struct connection *connection);
 
 /* Handshakes of the worker that have waited for this turn: each has its share of it. */
 void connections_shake(struct worker *worker);
+/* For how long the worker may sleep as far as they are concerned, in milliseconds; negative: as it likes. */
+int connections_shake_patience(const struct worker *worker);
 
 /* Sends bytes to a client outside its own requests (MONITOR's lines, pushes). Enforces the output limit, by
  * which the connection may be CLOSED afterwards. The bytes go out at the end of the turn. */

@@ -62,6 +62,8 @@ void connection_end(struct connection *connection, ssize_t status);
 bool connection_tls_prepare(struct worker *worker);
 /* Records have come. */
 void connection_tls_receive(struct connection *connection, char *data, size_t length);
+/* The handshake isn't over: what has come of it waits for its turn. */
+bool connection_tls_is_in_line(const struct connection *connection);
 /* The handshake isn't over: false if that has taken too long, and the connection is closed. */
 bool connection_tls_check(struct connection *connection);
 /* Nothing can be sent or received any more: says why, and closes it. */

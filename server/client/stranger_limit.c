@@ -26,9 +26,10 @@ static void tell(const struct worker *worker, const char *peer) {
     if (!log_is_due(&quiet_until, worker->now_monotonic, QUIET_MS)) return;
     log_write(
         LOG_WARNING,
-        "Clients that have not authenticated held more than %llu bytes together: closed %llu of them, the "
-        "oldest first, the first from %s. If they are yours, let them authenticate before they send "
-        "anything else; if not, have a firewall keep them away.",
+        "Clients that have not authenticated held more than %llu bytes together, with those whose TLS "
+        "handshake "
+        "isn't over: closed %llu of them, the oldest first, the first from %s. If they are yours, let them "
+        "authenticate before they send anything else; if not, have a firewall keep them away.",
         (unsigned long long)STRANGERS_MOST, (unsigned long long)atomic_exchange(&closed_untold, 0), peer);
 }
 

@@ -1,6 +1,8 @@
-/* Strangers, those who have not authenticated where that is asked for: what all of them together may have the
- * server hold of what they send and are owed. What one of them may send is little (resp/request.h), but they
- * can be many, and who may do nothing else mustn't be able to fill the memory.
+/* Strangers, those who have not authenticated where that is asked for, or whose TLS handshake isn't over:
+ * what all of them together may have the server hold of what they send and are owed, with what OpenSSL has
+ * for them. What one of them may send is little (resp/request.h), but they can be many, and who may do
+ * nothing else mustn't be able to fill the memory. Handshakes have a bound of their own beneath
+ * (connection_tls.c).
  *
  * Each worker publishes what its strangers hold. One that finds, when they hold more than before, that the
  * sum over all workers is too much, closes the oldest of its own that hold something, until its part of the

@@ -97,6 +97,11 @@ void turn_end(struct worker *worker) {
     free_closed(worker);
 }
 
+/* Of two times to sleep, of which a negative one has no end. */
+static int sooner(int one, int other) {
+    return one < 0 || (other >= 0 && other < one) ? other : one;
+}
+
 int turn_take(struct worker *worker, int milliseconds) {
     bool is_idle = loop_wait(worker->loop, milliseconds) == 0 && worker->clients->ready.count == 0;
     worker->now = clock_wall_ms();
@@ -125,8 +130,7 @@ int turn_take(struct worker *worker, int milliseconds) {
     balance_turn(worker);
     free_closed(worker);
     atomic_store_explicit(&worker->clients->turning_since, 0, memory_order_relaxed);
-    if (worker->clients->ready.first || worker->clients->flush || worker->clients->shaking.first) return 0;
+    if (worker->clients->ready.first || worker->clients->flush) return 0;
     if (sweep_needs_ticks(worker) && (next < 0 || next > SWEEP_TICK_MS)) next = SWEEP_TICK_MS;
-    int patience = balance_patience(worker);
-    return patience >= 0 && (next < 0 || next > patience) ? patience : next;
+    return sooner(next, sooner(balance_patience(worker), connections_shake_patience(worker)));
 }

@@ -24,7 +24,7 @@
 
 struct tls_side {
     struct loop *loop;
-    counter *bytes, *bytes_apart;
+    counter *bytes, *bytes_apart, *bytes_shaking;
     size_t outbox_length;
     char outbox[OUTBOX_SIZE];
     char gathered[RECORD_MOST];
@@ -33,12 +33,14 @@ struct tls_side {
 
 /* ------------------------------------------------------------------ making and ending */
 
-struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart) {
+struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart,
+                                 counter *bytes_shaking) {
     struct tls_side *side = malloc(sizeof *side);
     if (!side) return NULL;
     side->loop = loop;
     side->bytes = bytes;
     side->bytes_apart = bytes_apart;
+    side->bytes_shaking = bytes_shaking;
     side->outbox_length = 0;
     return side;
 }
@@ -50,6 +52,13 @@ void tls_side_free(struct tls_side *side) {
 static void count(const struct tls_stream *tls, int64_t bytes) {
     counter_add(tls->side->bytes, (uint64_t)bytes); /* modulo 2^64 */
     if (tls->stream->is_apart) counter_add(tls->side->bytes_apart, (uint64_t)bytes);
+    if (tls->state == TLS_SHAKING) counter_add(tls->side->bytes_shaking, (uint64_t)bytes);
+}
+
+static void become(struct tls_stream *tls, enum tls_state state) {
+    if (tls->state == TLS_SHAKING && state != TLS_SHAKING && tls->side)
+        counter_subtract(tls->side->bytes_shaking, (uint64_t)tls->bytes);
+    tls->state = state;
 }
 
 static void bytes_add(struct tls_stream *tls, int64_t bytes) {
@@ -101,7 +110,7 @@ const char *tls_stream_cipher(const struct tls_stream *tls) {
 
 static void break_off(struct tls_stream *tls, int error) {
     if (tls->state == TLS_BROKEN) return;
-    tls->state = TLS_BROKEN;
+    become(tls, TLS_BROKEN);
     tls->error = error;
 }
 
@@ -251,7 +260,7 @@ static void call_failed(struct tls_stream *tls, int outcome) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE: return;
     case SSL_ERROR_ZERO_RETURN:
-        if (tls->state != TLS_BROKEN) tls->state = TLS_ENDED;
+        if (tls->state != TLS_BROKEN) become(tls, TLS_ENDED);
         return;
     default:
         outbox_empty(tls); /* an alert, behind which comes nothing */
@@ -288,7 +297,7 @@ void tls_shake(struct tls_stream *tls) {
         if (outcome != 1)
             call_failed(tls, outcome);
         else if (tls->state == TLS_SHAKING)
-            tls->state = TLS_OPEN;
+            become(tls, TLS_OPEN);
     }
     call_end(tls, before);
 }

@@ -25,8 +25,10 @@
 /* What a worker's connections by TLS share: memory for a call's bytes. */
 struct tls_side;
 /* *bytes: where it counts what its streams have, with what OpenSSL has for them; *bytes_apart: likewise, of
- * streams that are apart (loop_set_apart). NULL without memory. */
-struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart);
+ * streams that are apart (loop_set_apart); *bytes_shaking: of those whose handshake isn't over. NULL without
+ * memory. */
+struct tls_side *tls_side_create(struct loop *loop, counter *bytes, counter *bytes_apart,
+                                 counter *bytes_shaking);
 void tls_side_free(struct tls_side *side);
 
 enum tls_state {

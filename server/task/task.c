@@ -18,6 +18,19 @@ void task_queue_append(struct task_queue *queue, struct task *task) {
     queue->count++;
 }
 
+void task_queue_prepend(struct task_queue *queue, struct task *task) {
+    assert(task->queue == NULL);
+    task->queue = queue;
+    task->queue_previous = NULL;
+    task->queue_next = queue->first;
+    if (queue->first != NULL)
+        queue->first->queue_previous = task;
+    else
+        queue->last = task;
+    queue->first = task;
+    queue->count++;
+}
+
 void task_queue_remove(struct task *task) {
     struct task_queue *queue = task->queue;
     if (queue == NULL) return;

@@ -77,8 +77,9 @@ struct task_queue {
     struct task *first, *last;
     uint32_t count;
 };
-/* A task is never in two queues: it stands in none when it is appended. */
+/* A task is never in two queues: it stands in none when it is put there. */
 void task_queue_append(struct task_queue *queue, struct task *task);
+void task_queue_prepend(struct task_queue *queue, struct task *task);
 void task_queue_remove(struct task *task);              /* from whichever queue it is in; none is fine */
 struct task *task_queue_take(struct task_queue *queue); /* the first, or NULL */
 

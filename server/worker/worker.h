@@ -62,7 +62,8 @@ struct worker {
         ended_bytes /* in what did, and is still to be freed */,
         name_bytes /* of what clients call themselves */, output_bytes /* owed */,
         tls_bytes /* of what encrypts: OpenSSL's, and records that wait for their socket */,
-        stranger_bytes /* of these, what clients have of input and output who have not authenticated */;
+        stranger_bytes /* of these, what clients have of input and output who have not authenticated */,
+        shaking_bytes /* of tls_bytes, what handshakes have that aren't over */;
     struct recent recent_input, recent_output; /* of one client */
 };
 

@@ -32,7 +32,7 @@ static char letters[1 << 17];
 
 static struct loop *loop;
 static SSL_CTX *client_context;
-static counter counted[2];
+static counter counted[2], shaking[2];
 static struct tls_side *sides[2];
 
 static void ignore_received(void *context, struct stream *stream, char *data, ssize_t length) {
@@ -78,7 +78,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     loop = loop_create("epoll", &handlers, NULL);
     client_context = SSL_CTX_new(TLS_client_method());
     CHECK(loop && client_context);
-    for (int i = 0; i < 2; i++) sides[i] = tls_side_create(loop, &counted[i], &counted[i]);
+    for (int i = 0; i < 2; i++) sides[i] = tls_side_create(loop, &counted[i], &counted[i], &shaking[i]);
     for (size_t i = 0; i < sizeof letters; i++) letters[i] = (char)('a' + i % 23);
     return 0;
 }
@@ -213,6 +213,7 @@ static void end(struct ends *ends) {
     SSL_free(ends->ssl);
     free(ends->space);
     CHECK(counter_read(&counted[0]) == 0 && counter_read(&counted[1]) == 0);
+    CHECK(counter_read(&shaking[0]) == 0 && counter_read(&shaking[1]) == 0);
 }
 
 /* ------------------------------------------------------------------ what they do */

@@ -1,8 +1,10 @@
 /* Clients by TLS: who is let in, that all works as it does without, and what a client can't do to others. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -522,6 +524,112 @@ static void a_crowd_of_half_handshakes_leaves_nothing(void **state) {
     both_stop(&both);
 }
 
+/* What they hold together is bounded, and who comes then gets in, though the others never end. */
+static void half_handshakes_hold_a_bounded_sum_and_others_get_in(void **state) {
+    enum { CROWD = 400, JOINS = 5 };
+    const int64_t mib = 1 << 20, most = 12 * mib;
+    const char *const *ways[] = {NULL, (const char *const[]){"--requirepass", "sesame", NULL}};
+    char hello[1024];
+    size_t length = hello_make(hello, sizeof hello);
+    (void)state;
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        struct both both = both_start(ways[way]);
+        int fds[CROWD];
+        if (ways[way]) expect(both.plain, "OK", "AUTH sesame");
+        int64_t used = info_number(both.plain, "used_memory");
+        for (int i = 0; i < CROWD; i++) {
+            fds[i] = raw_connect(both.port);
+            assert_int_equal(send(fds[i], hello, length, MSG_NOSIGNAL), length);
+        }
+        await_info_between(both.plain, "mem_clients_unauthenticated", 9 * mib, most);
+        for (int i = 0; i < JOINS; i++) {
+            if (!ways[way]) tls_free(join(&both, NULL)); /* it says PING */
+            assert_in_range(info_number(both.plain, "mem_clients_unauthenticated"), 0, most);
+            int64_t grown = info_number(both.plain, "used_memory") - used;
+            if (grown > most + (int64_t)CROWD * 2048) fail_msg("%lld bytes more", (long long)grown);
+        }
+        /* Those that have had their time make room, one after the other. */
+        await_info_between(both.plain, "unauthenticated_clients_closed", CROWD / 4, CROWD);
+        for (int i = 0; i < CROWD; i++) close(fds[i]);
+        await_info(both.plain, "mem_clients_unauthenticated", 0);
+        both_stop(&both);
+    }
+}
+
+/* A client of many that come at one moment, none of which waits for another. */
+struct returning {
+    int fd;
+    SSL *ssl;
+    bool has_asked, is_in;
+};
+
+static void returning_begin(struct returning *client, SSL_CTX *context, int port) {
+    *client = (struct returning){.fd = raw_connect(port), .ssl = SSL_new(context)};
+    assert_return_code(fcntl(client->fd, F_SETFL, O_NONBLOCK), errno);
+    assert_non_null(client->ssl);
+    assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
+    SSL_connect(client->ssl); /* its first message; what comes of it is seen by who goes on */
+}
+
+static void returning_end(struct returning *client) {
+    SSL_free(client->ssl);
+    close(client->fd);
+}
+
+/* Goes on as far as it can: the handshake is over for the server, too, when that answers. false: it was
+ * closed. */
+static bool returning_go_on(struct returning *client) {
+    char answer[7];
+    int outcome = SSL_connect(client->ssl);
+    if (outcome == 1 && !client->has_asked) {
+        outcome = SSL_write(client->ssl, "PING\r\n", 6);
+        client->has_asked = true;
+    }
+    if (client->has_asked && outcome > 0) {
+        outcome = SSL_read(client->ssl, answer, sizeof answer);
+        client->is_in = outcome == (int)sizeof answer;
+    }
+    return outcome > 0 || SSL_get_error(client->ssl, outcome) == SSL_ERROR_WANT_READ;
+}
+
+/* They are more than may be under way at a time. Those that are closed all the same come back: a loaded
+ * machine may have left one without its time. */
+static void many_that_come_back_at_once_all_get_in(void **state) {
+    (void)state;
+    int count = scaled(400, 100), left = count, closed = 0;
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    struct both both = both_start(NULL);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    struct returning *clients = calloc((size_t)count, sizeof *clients);
+    struct pollfd *watched = calloc((size_t)count, sizeof *watched);
+    assert_true(context && clients && watched);
+    for (int i = 0; i < count; i++) returning_begin(&clients[i], context, both.port);
+    while (left > 0) {
+        if (now_us() > deadline) fail_msg("%d of %d are not in", left, count);
+        for (int i = 0; i < count; i++)
+            watched[i] = (struct pollfd){.fd = clients[i].is_in ? -1 : clients[i].fd, .events = POLLIN};
+        assert_true(poll(watched, (nfds_t)count, 1000) >= 0);
+        for (int i = 0; i < count; i++) {
+            if (watched[i].revents == 0) continue;
+            if (returning_go_on(&clients[i])) {
+                left -= clients[i].is_in;
+                continue;
+            }
+            closed++;
+            returning_end(&clients[i]);
+            returning_begin(&clients[i], context, both.port);
+        }
+    }
+    if (closed > count / 10) fail_msg("%d of %d were closed", closed, count);
+    assert_int_equal(info_number(both.plain, "mem_clients_unauthenticated"), 0);
+    assert_int_equal(info_number(both.plain, "connected_clients"), count + 1);
+    for (int i = 0; i < count; i++) returning_end(&clients[i]);
+    free(clients);
+    free(watched);
+    SSL_CTX_free(context);
+    both_stop(&both);
+}
+
 static void a_client_can_be_killed(void **state) {
     (void)state;
     struct both both = both_start(NULL);
@@ -759,6 +867,8 @@ int main(void) {
         cmocka_unit_test(who_does_not_speak_it_is_closed),
         cmocka_unit_test(who_stalls_in_the_handshake_is_closed),
         cmocka_unit_test(a_crowd_of_half_handshakes_leaves_nothing),
+        cmocka_unit_test(half_handshakes_hold_a_bounded_sum_and_others_get_in),
+        cmocka_unit_test(many_that_come_back_at_once_all_get_in),
         cmocka_unit_test(a_client_can_be_killed),
         cmocka_unit_test(keys_change_while_a_write_is_blocked),
         cmocka_unit_test(a_record_may_be_cut_by_a_move),
