@@ -193,8 +193,9 @@ bool script_is_permitted(const struct execution *execution, const struct call *c
     return false;
 }
 
-void script_denial_note(const struct execution *execution, enum verdict verdict, const struct bulk *object) {
-    note_denial(execution, session_user(&execution->task->session), verdict, ACL_LUA, object);
+void script_denial_note(const struct execution *execution, const struct user *user, enum verdict verdict,
+                        const struct bulk *object) {
+    note_denial(execution, user, verdict, ACL_LUA, object);
 }
 
 /* ------------------------------------------------------------------ names */

@@ -35,8 +35,9 @@ bool script_is_permitted(const struct execution *execution, const struct call *c
                          char *why, size_t size);
 /* What a denied call is noted by: the command's name, the key or the channel. */
 struct bulk denial_object(const struct call *call, struct denial denial);
-/* The script is concluded: what was denied is counted and noted. */
-void script_denial_note(const struct execution *execution, enum verdict verdict, const struct bulk *object);
+/* The script is concluded: what was denied to it as that user is counted and noted. */
+void script_denial_note(const struct execution *execution, const struct user *user, enum verdict verdict,
+                        const struct bulk *object);
 
 /* AUTH and HELLO: `word` is the command as the client wrote it. On a worker. */
 void denial_of_name(const struct session *session, const struct bulk *word, const struct bulk *name,

@@ -272,7 +272,8 @@ static bool is_call_permitted(struct scripting *scripting, const struct call *ca
     reply_error(reply, why);
     if (denial.verdict == VERDICT_ALLOWED || denial.verdict == VERDICT_NO_MEMORY) return false;
     const struct bulk object = denial_object(call, denial);
-    script_notes_denial(&scripting->notes, (int)denial.verdict, &object);
+    script_notes_denial(&scripting->notes, session_user(&scripting->execution->task->session),
+                        (int)denial.verdict, &object);
     return false;
 }
 

@@ -8,6 +8,7 @@
 #include "server/broadcast/monitor.h"
 #include "server/command/command_table.h"
 #include "server/observe/statistics.h"
+#include "server/task/user.h"
 #include "permit.h"
 
 /* What lines may take together until their script is concluded. */
@@ -30,6 +31,7 @@ struct note {
     struct note *next;
     enum note_kind kind;
     int level;         /* of a log line; of a denial its verdict */
+    struct user *user; /* of a denial, held: its client may be another one when it is published */
     uint32_t database; /* of a call */
     uint32_t count;    /* of arguments; 0: nobody is to be shown it */
     size_t bytes;
@@ -42,10 +44,15 @@ bool script_notes_open(struct script_notes *notes) {
     return notes->tallies != NULL && notes->touched != NULL;
 }
 
+static void note_free(struct note *note) {
+    user_let_go(note->user);
+    free(note);
+}
+
 static void forget_lines(struct script_notes *notes) {
     for (struct note *note; (note = notes->first) != NULL;) {
         notes->first = note->next;
-        free(note);
+        note_free(note);
     }
     notes->last = NULL;
     notes->bytes = 0;
@@ -137,9 +144,12 @@ void script_notes_log(struct script_notes *notes, int level, const char *text, s
     if (note != NULL) note->level = level;
 }
 
-void script_notes_denial(struct script_notes *notes, int verdict, const struct bulk *object) {
+void script_notes_denial(struct script_notes *notes, struct user *user, int verdict,
+                         const struct bulk *object) {
     struct note *note = note_with(notes, NOTE_DENIAL, object, 1);
-    if (note != NULL) note->level = verdict;
+    if (note == NULL) return;
+    note->level = verdict;
+    note->user = user_hold(user);
 }
 
 /* ------------------------------------------------------------------ publishing */
@@ -150,7 +160,7 @@ static void publish(const struct note *note, const struct execution *execution) 
         log_write((enum log_level)note->level, "%.*s", (int)note->arguments[0].length,
                   note->arguments[0].data);
     else if (note->kind == NOTE_DENIAL)
-        script_denial_note(execution, (enum verdict)note->level, &note->arguments[0]);
+        script_denial_note(execution, note->user, (enum verdict)note->level, &note->arguments[0]);
     else if (note->count > 0 && monitor_is_on())
         monitor_feed(execution->task, note->database, origin, note->arguments, note->count, NULL);
 }
@@ -163,7 +173,7 @@ void script_notes_publish_next(struct script_notes *notes, const struct executio
         notes->first = note->next;
         if (notes->first == NULL) notes->last = NULL;
         notes->bytes -= note->bytes;
-        free(note);
+        note_free(note);
     }
     if (notes->misses_some)
         log_write(LOG_WARNING,

@@ -13,6 +13,7 @@
 
 struct note;
 struct tally;
+struct user;
 
 struct script_notes {
     struct tally *tallies;          /* by a command's id */
@@ -33,8 +34,9 @@ void script_notes_begin(struct script_notes *notes, const struct call *call);
 /* It has called a command. error_code: NULL, it hasn't failed. */
 void script_notes_call(struct script_notes *notes, const struct call *call, uint64_t nanoseconds,
                        const char *error_code);
-/* It was denied a command, a key or a channel (enum verdict). */
-void script_notes_denial(struct script_notes *notes, int verdict, const struct bulk *object);
+/* As that user (NULL: the default one) it was denied a command, a key or a channel (enum verdict). */
+void script_notes_denial(struct script_notes *notes, struct user *user, int verdict,
+                         const struct bulk *object);
 void script_notes_log(struct script_notes *notes, int level, const char *text, size_t length);
 
 /* The next script is concluded, and holds no shard: what was noted of it goes out. */
