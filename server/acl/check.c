@@ -52,8 +52,10 @@ static bool channel_is_allowed(const struct selector *selector, const char *name
                                bool is_pattern) {
     for (uint32_t i = 0; i < selector->channels.count; i++) {
         const struct pattern *pattern = &selector->channels.list[i];
-        bool is_same = pattern->length == length && memcmp(pattern->text, name, length) == 0;
-        if (is_same || (!is_pattern && matches(pattern, name, length))) return true;
+        /* A pattern has to be there as it is; "*" may stand in the name of a channel, and means nothing. */
+        if (is_pattern ? pattern->length == length && memcmp(pattern->text, name, length) == 0
+                       : matches(pattern, name, length))
+            return true;
     }
     return selector->has_all_channels;
 }

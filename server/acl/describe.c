@@ -23,12 +23,50 @@ void describe_password(const struct rules *rules, uint32_t index, char hash[RULE
     hash[RULES_HASH_SIZE - 1] = '\0';
 }
 
-void describe_commands(const struct selector *selector, struct reply *text) {
+static bool has_any(const char *word, size_t length, const char *letters) {
+    for (size_t i = 0; i < length; i++)
+        if (strchr(letters, word[i]) != NULL) return true;
+    return false;
+}
+
+/* There are no blanks in it, and no zero bytes. */
+static void put_quoted(struct reply *text, const char *sign, const char *word, size_t length) {
+    put(text, "\"");
+    put(text, sign);
+    for (size_t i = 0; i < length; i++) {
+        if (word[i] == '"' || word[i] == '\\') put(text, "\\");
+        reply_raw(text, word + i, 1);
+    }
+    put(text, "\"");
+}
+
+void describe_word(const char *word, size_t length, struct reply *text) {
+    if (length == 0 || has_any(word, length, "\"'"))
+        put_quoted(text, "", word, length);
+    else
+        reply_raw(text, word, length);
+}
+
+static void put_part(struct reply *text, const char *sign, const char *word, size_t length, bool is_quoted) {
+    if (is_quoted && has_any(word, length, "\"')")) {
+        put_quoted(text, sign, word, length);
+        return;
+    }
+    put(text, sign);
+    reply_raw(text, word, length);
+}
+
+static void put_commands(const struct selector *selector, struct reply *text, bool is_quoted) {
     put(text, selector->begins_with_all ? "+@all" : "-@all");
     for (uint32_t i = 0; i < selector->word_count; i++) {
-        put(text, selector->words[i].allows ? " +" : " -");
-        reply_raw(text, selector->words[i].text, selector->words[i].length);
+        const struct word *word = &selector->words[i];
+        put(text, " ");
+        put_part(text, word->allows ? "+" : "-", word->text, word->length, is_quoted);
     }
+}
+
+void describe_commands(const struct selector *selector, struct reply *text) {
+    put_commands(selector, text, false);
 }
 
 /* "~*" is no pattern among others: behind it none may follow. */
@@ -37,34 +75,41 @@ static const char *sign_of(const struct pattern *pattern) {
     return pattern->access == ACCESS_BOTH ? "~" : pattern->access == ACCESS_READ ? "%R~" : "%W~";
 }
 
-void describe_keys(const struct selector *selector, struct reply *text) {
+static void put_keys(const struct selector *selector, struct reply *text, bool is_quoted) {
     if (selector->has_all_keys) put(text, "~*");
     for (uint32_t i = 0; i < selector->keys.count; i++) {
         const struct pattern *pattern = &selector->keys.list[i];
         if (i > 0) put(text, " ");
-        put(text, sign_of(pattern));
-        reply_raw(text, pattern->text, pattern->length);
+        put_part(text, sign_of(pattern), pattern->text, pattern->length, is_quoted);
+    }
+}
+
+void describe_keys(const struct selector *selector, struct reply *text) {
+    put_keys(selector, text, false);
+}
+
+static void put_channels(const struct selector *selector, struct reply *text, bool is_quoted) {
+    if (selector->has_all_channels) put(text, "&*");
+    for (uint32_t i = 0; i < selector->channels.count; i++) {
+        if (i > 0) put(text, " ");
+        put_part(text, "&", selector->channels.list[i].text, selector->channels.list[i].length, is_quoted);
     }
 }
 
 void describe_channels(const struct selector *selector, struct reply *text) {
-    if (selector->has_all_channels) put(text, "&*");
-    for (uint32_t i = 0; i < selector->channels.count; i++) {
-        put(text, i > 0 ? " &" : "&");
-        reply_raw(text, selector->channels.list[i].text, selector->channels.list[i].length);
-    }
+    put_channels(selector, text, false);
 }
 
-static void describe_selector(const struct selector *selector, struct reply *text) {
-    describe_keys(selector, text);
+static void put_selector(const struct selector *selector, struct reply *text, bool is_quoted) {
+    put_keys(selector, text, is_quoted);
     if (selector->has_all_keys || selector->keys.count > 0) put(text, " ");
     if (!selector->has_all_channels) put(text, "resetchannels ");
-    describe_channels(selector, text);
+    put_channels(selector, text, is_quoted);
     if (selector->has_all_channels || selector->channels.count > 0) put(text, " ");
-    describe_commands(selector, text);
+    put_commands(selector, text, is_quoted);
 }
 
-void describe_rules(const struct rules *rules, struct reply *text) {
+static void put_rules(const struct rules *rules, struct reply *text, bool is_quoted) {
     const char *flags[RULES_FLAGS];
     char hash[RULES_HASH_SIZE];
     uint32_t count = describe_flags(rules, flags);
@@ -78,10 +123,18 @@ void describe_rules(const struct rules *rules, struct reply *text) {
         put(text, hash);
         put(text, " ");
     }
-    describe_selector(&rules->selectors[0], text);
+    put_selector(&rules->selectors[0], text, false);
     for (uint32_t i = 1; i < rules->selector_count; i++) {
         put(text, " (");
-        describe_selector(&rules->selectors[i], text);
+        put_selector(&rules->selectors[i], text, is_quoted);
         put(text, ")");
     }
+}
+
+void describe_rules(const struct rules *rules, struct reply *text) {
+    put_rules(rules, text, false);
+}
+
+void describe_rules_for_file(const struct rules *rules, struct reply *text) {
+    put_rules(rules, text, true);
 }

@@ -8,6 +8,12 @@
 
 /* "on sanitize-payload #hash ~* &* +@all (~a -@all +get)" */
 void describe_rules(const struct rules *rules, struct reply *text);
+/* The same for a file: in a selector, words that would otherwise be read as something else (that have quotes,
+ * or a parenthesis at their end) are in quotes, of which Redis shows none. */
+void describe_rules_for_file(const struct rules *rules, struct reply *text);
+/* Behind what `text` has, the word, which is put in quotes if a line of a configuration would otherwise be
+ * read differently. */
+void describe_word(const char *word, size_t length, struct reply *text);
 /* "+@all -set" */
 void describe_commands(const struct selector *selector, struct reply *text);
 /* "~a %R~b" */

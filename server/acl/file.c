@@ -271,15 +271,36 @@ static bool file_replace(const char *path, const char *data, size_t length) {
     return is_fine;
 }
 
-static bool describe_all(struct reply *text) {
+/* A line of a configuration is split with quotes. */
+static void describe_configured(const struct user_listed *listed, struct reply *text) {
+    struct reply rules;
+    reply_init(&rules, 2);
+    describe_rules_for_file(listed->rules, &rules);
+    describe_word(listed->user->name, listed->user->length, text);
+    for (size_t at = 0; !rules.is_broken && at < rules.length;) {
+        const char *word = rules.data + at, *blank = memchr(word, ' ', rules.length - at);
+        size_t length = blank == NULL ? rules.length - at : (size_t)(blank - word);
+        reply_raw(text, " ", 1);
+        describe_word(word, length, text);
+        at += length + 1;
+    }
+    text->is_broken = text->is_broken || rules.is_broken;
+    reply_free(&rules);
+}
+
+static bool describe_all(struct reply *text, bool is_configuration) {
     uint32_t count;
     struct user_listed *list = users_list(&count);
     if (list == NULL) return false;
     for (uint32_t i = 0; i < count; i++) {
         reply_raw(text, "user ", 5);
-        reply_raw(text, list[i].user->name, list[i].user->length);
-        reply_raw(text, " ", 1);
-        describe_rules(list[i].rules, text);
+        if (is_configuration) {
+            describe_configured(&list[i], text);
+        } else {
+            reply_raw(text, list[i].user->name, list[i].user->length);
+            reply_raw(text, " ", 1);
+            describe_rules_for_file(list[i].rules, text);
+        }
         reply_raw(text, "\n", 1);
     }
     users_list_free(list, count);
@@ -290,7 +311,7 @@ bool users_save(const char *path) {
     struct reply text;
     reply_init(&text, 2);
     errno = ENOMEM;
-    bool is_saved = describe_all(&text) && file_replace(path, text.data, text.length);
+    bool is_saved = describe_all(&text, false) && file_replace(path, text.data, text.length);
     if (!is_saved)
         log_write(LOG_WARNING, "ACL SAVE can't write '%s', which stays as it is: %s", path, strerror(errno));
     reply_free(&text);
@@ -331,7 +352,7 @@ static bool describe_for_configuration(char **lines) {
     bool is_needless = count == 1 && is_as_made(list[0].rules);
     users_list_free(list, count);
     reply_init(&text, 2);
-    bool is_described = is_needless || describe_all(&text);
+    bool is_described = is_needless || describe_all(&text, true);
     if (is_described) reply_raw(&text, "", 1);
     *lines = is_described && !text.is_broken ? strdup(text.data) : NULL;
     reply_free(&text);

@@ -9,6 +9,10 @@
 #include "selector.h"
 
 #define HASH_LETTERS ((size_t)2 * SHA256_DIGEST_LENGTH)
+/* What it costs to compare two passwords, or to have one's hash. */
+#define PASSWORD_STEPS 64
+/* More than a selector can have of what they add. */
+#define SELECTOR_WORDS_MOST ((size_t)2 * RULES_PARTS_MOST)
 
 const char *rules_error_text(enum rules_error error) {
     switch (error) {
@@ -28,6 +32,7 @@ const char *rules_error_text(enum rules_error error) {
     case RULES_ARGUMENT_OF_SUBCOMMAND: return "Allowing first-arg of a subcommand is not supported";
     case RULES_UNMATCHED: return "Unmatched parenthesis in selector definition";
     case RULES_TOO_MANY: return "One user can't have so many of these";
+    case RULES_TOO_LONG: return "One command can't have so many rules";
     case RULES_NO_MEMORY: return "Out of memory";
     }
     return "";
@@ -40,6 +45,7 @@ static struct rules *rules_empty(uint32_t selectors) {
     if (rules == NULL) return NULL;
     rules->selectors = calloc(array_room(selectors), sizeof *rules->selectors);
     atomic_init(&rules->holders, 1);
+    rules->steps_left = UINT64_MAX;
     if (rules->selectors != NULL) return rules;
     free(rules);
     return NULL;
@@ -125,8 +131,7 @@ static enum rules_error digest_of(const struct bulk *word, unsigned char digest[
     const char *text = word->data + 1;
     size_t length = word->length - 1;
     if (word->data[0] == '>' || word->data[0] == '<') {
-        SHA256((const unsigned char *)text, length, digest);
-        return RULES_FINE;
+        return SHA256((const unsigned char *)text, length, digest) == NULL ? RULES_NO_MEMORY : RULES_FINE;
     }
     if (length != HASH_LETTERS) return RULES_NO_HASH;
     for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
@@ -184,7 +189,8 @@ enum rules_error rules_set_password(struct rules *rules, const unsigned char *di
 bool rules_password_fits(const struct rules *rules, const char *password, size_t length) {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     bool fits = false;
-    SHA256((const unsigned char *)password, length, digest);
+    /* Without memory there is none, and what the stack has there is another one's. */
+    if (SHA256((const unsigned char *)password, length, digest) == NULL) return false;
     for (uint32_t i = 0; i < rules->password_count; i++)
         fits = (CRYPTO_memcmp(rules->passwords[i], digest, sizeof digest) == 0) | fits;
     return fits;
@@ -192,14 +198,26 @@ bool rules_password_fits(const struct rules *rules, const char *password, size_t
 
 /* ------------------------------------------------------------------ words */
 
+static bool spend(struct rules *rules, uint64_t steps) {
+    if (steps > rules->steps_left) return false;
+    if (rules->steps_left != UINT64_MAX) rules->steps_left -= steps;
+    return true;
+}
+
+static uint64_t parts_of_selectors(const struct rules *rules) {
+    uint64_t parts = 0;
+    for (uint32_t i = 1; i < rules->selector_count; i++) parts += selector_parts(&rules->selectors[i]);
+    return parts;
+}
+
 /* "(~a* +get)": its words are a selector's own, and a quote that isn't closed makes it an empty one. */
 static enum rules_error selector_add(struct rules *rules, const struct bulk *word) {
-    size_t length = word->length - 2, most = length / 2 + 1;
+    size_t length = word->length - 2,
+           most = length / 2 + 1 < SELECTOR_WORDS_MOST ? length / 2 + 1 : SELECTOR_WORDS_MOST;
     if (rules->selector_count == RULES_SELECTORS_MOST) return RULES_TOO_MANY;
     struct selector *selectors = array_with_room(rules->selectors, rules->selector_count, sizeof *selectors);
     if (selectors == NULL) return RULES_NO_MEMORY;
     rules->selectors = selectors;
-    if (most > INT32_MAX) return RULES_TOO_MANY;
     char *line = malloc(length + 1);
     struct bulk *words = malloc(most * sizeof *words);
     enum rules_error error = line == NULL || words == NULL ? RULES_NO_MEMORY : RULES_FINE;
@@ -209,7 +227,12 @@ static enum rules_error selector_add(struct rules *rules, const struct bulk *wor
         line[length] = '\0';
         int count = request_split(line, length, words, (int)most);
         selector_init(selector);
-        for (int i = 0; i < count && error == RULES_FINE; i++) error = selector_apply(selector, &words[i]);
+        if (count > (int)most) error = RULES_TOO_MANY;
+        for (int i = 0; i < count && error == RULES_FINE; i++)
+            error = spend(rules, selector_steps(selector, &words[i])) ? selector_apply(selector, &words[i])
+                                                                      : RULES_TOO_LONG;
+        if (error == RULES_FINE && parts_of_selectors(rules) + selector_parts(selector) > RULES_PARTS_MOST)
+            error = RULES_TOO_MANY;
         if (error == RULES_FINE)
             rules->selector_count++;
         else
@@ -247,8 +270,15 @@ static bool is_about_password(char sign) {
     return sign == '>' || sign == '<' || sign == '#' || sign == '!';
 }
 
+static uint64_t steps_of(const struct rules *rules, const struct bulk *word) {
+    if (is_about_password(word->data[0])) return PASSWORD_STEPS * ((uint64_t)rules->password_count + 1);
+    if (word->data[0] == '(') return rules->selector_count;
+    return selector_steps(&rules->selectors[0], word);
+}
+
 enum rules_error rules_apply(struct rules *rules, const struct bulk *word) {
     if (word->length == 0) return RULES_FINE;
+    if (!spend(rules, steps_of(rules, word))) return RULES_TOO_LONG;
     if (argument_is(word, "on") || argument_is(word, "off")) {
         rules->is_on = word->length == strlen("on");
     } else if (argument_is(word, "skip-sanitize-payload") || argument_is(word, "sanitize-payload")) {

@@ -24,6 +24,12 @@
 /* Of a user's selectors, and of its passwords. */
 #define RULES_SELECTORS_MOST 1024
 #define RULES_PASSWORDS_MOST 1024
+/* Of what its selectors but the root have together: patterns and words. */
+#define RULES_PARTS_MOST 65536
+/* Of comparisons in one command: the worker that applies its words does nothing else, and so others wait for
+ * a quarter of a second at most. Three lists that are full, with ten times as many words that were there
+ * already, take less. */
+#define RULES_STEPS_MOST ((uint64_t)1 << 28)
 
 struct rules {
     _Atomic uint32_t holders;
@@ -32,12 +38,16 @@ struct rules {
     uint32_t password_count;
     struct selector *selectors; /* the root is the first */
     uint32_t selector_count;    /* at least 1 */
+    uint64_t
+        steps_left; /* of what words may still cost (selector_steps); whoever makes the rules may set it */
 };
 
 /* As Redis words it, without "ERR". */
 const char *rules_error_text(enum rules_error error);
 
-/* A new user's: off, without a password, and with no right, but to all channels if acl-pubsub-default says
+/* As they are made, or copied, words may cost what they like.
+ *
+ * A new user's: off, without a password, and with no right, but to all channels if acl-pubsub-default says
  * so. One holder. NULL: no memory. */
 struct rules *rules_create(void);
 /* Those of the user that everybody is before there are others: on, nopass, ~* &* +@all. */
@@ -62,7 +72,8 @@ enum rules_error rules_apply_each(struct rules *rules, const struct bulk *words,
 
 /* From now on this is the one password, given as its digest; NULL: none is needed. */
 enum rules_error rules_set_password(struct rules *rules, const unsigned char *digest);
-/* Whether that proves it. Takes as long for one password as for another of the same length. */
+/* Whether that proves it; without memory nothing does. Takes as long for one password as for another of the
+ * same length. */
 bool rules_password_fits(const struct rules *rules, const char *password, size_t length);
 /* The root selector forbids nothing. */
 bool rules_allow_all(const struct rules *rules);

@@ -9,6 +9,11 @@
 #include "server/command/command_table.h"
 #include "server/config/config.h"
 
+#define NO_CATEGORY UINT32_MAX
+/* What a word costs at least, and one about commands: all of their names are looked at. */
+#define WORD_STEPS 16
+#define NAME_STEPS (4 * RULES_COMMANDS)
+
 uint32_t array_room(uint32_t count) {
     uint32_t room = count == 0 ? 0 : 1;
     while (room < count) room *= 2;
@@ -71,12 +76,21 @@ static bool patterns_copy(struct patterns *to, const struct patterns *from) {
     return true;
 }
 
+/* FNV-1a. Who chooses texts that are alike in it makes its own command slow. */
+static uint32_t mark_of(const char *text, size_t length) {
+    uint32_t mark = 2166136261U;
+    for (size_t i = 0; i < length; i++) mark = (mark ^ (unsigned char)text[i]) * 16777619U;
+    return mark;
+}
+
 /* One that is there already has its access added to. */
 static enum rules_error patterns_add(struct patterns *patterns, const char *text, size_t length,
                                      uint8_t access) {
+    uint32_t mark = mark_of(text, length);
     for (uint32_t i = 0; i < patterns->count; i++) {
         struct pattern *known = &patterns->list[i];
-        if (known->length != length || memcmp(known->text, text, length) != 0) continue;
+        if (known->mark != mark || known->length != length || memcmp(known->text, text, length) != 0)
+            continue;
         known->access |= access;
         return RULES_FINE;
     }
@@ -87,6 +101,7 @@ static enum rules_error patterns_add(struct patterns *patterns, const char *text
     list[patterns->count] = (struct pattern){
         .access = access,
         .kind = (uint8_t)kind_of(text, length),
+        .mark = mark,
         .length = length,
         .text = text_copy(text, length),
     };
@@ -178,10 +193,13 @@ static void bit_set(struct selector *selector, uint32_t id, bool allows) {
     if (!allows) selector->has_all_commands = false;
 }
 
-static void firsts_forget(struct selector *selector, uint32_t id) {
+/* Those of commands of that category, or, if it is none, of that id. */
+static void firsts_forget(struct selector *selector, uint32_t category, uint32_t id) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < selector->first_count; i++) {
-        if (selector->firsts[i].command == id)
+        uint32_t command = selector->firsts[i].command;
+        if (category == NO_CATEGORY ? command == id
+                                    : command_is_in_category(command_by_id(command), category))
             free(selector->firsts[i].text);
         else
             selector->firsts[kept++] = selector->firsts[i];
@@ -202,7 +220,6 @@ static void firsts_forget(struct selector *selector, uint32_t id) {
 /* A command stands for its subcommands as well. */
 static void command_set(struct selector *selector, const struct command *command, bool allows) {
     bit_set(selector, command->id, allows);
-    firsts_forget(selector, command->id);
     for (uint32_t i = 0; i < command->subcommand_count; i++)
         bit_set(selector, command->subcommands[i].id, allows);
 }
@@ -247,6 +264,7 @@ static enum rules_error command_change(struct selector *selector, const struct c
     enum rules_error error = word_prepare(selector, command->full_name, strlen(command->full_name), &text);
     if (error != RULES_FINE) return error;
     command_set(selector, command, allows);
+    firsts_forget(selector, NO_CATEGORY, command->id);
     word_put(selector, text, allows);
     return RULES_FINE;
 }
@@ -262,6 +280,7 @@ static enum rules_error category_change(struct selector *selector, const struct 
     for (uint32_t id = 0; id < command_table_count(); id++)
         if (command_is_in_category(command_by_id(id), category))
             command_set(selector, command_by_id(id), allows);
+    firsts_forget(selector, category, 0);
     word_put(selector, text, allows);
     return RULES_FINE;
 }
@@ -350,6 +369,17 @@ bool selector_copy(struct selector *to, const struct selector *from) {
 void selector_reset(struct selector *selector) {
     selector_free(selector);
     selector_init(selector);
+}
+
+uint64_t selector_steps(const struct selector *selector, const struct bulk *word) {
+    switch (word->length == 0 ? '\0' : word->data[0]) {
+    case '~':
+    case '%': return WORD_STEPS + selector->keys.count;
+    case '&': return WORD_STEPS + selector->channels.count;
+    case '+':
+    case '-': return NAME_STEPS + 2 * (uint64_t)selector->word_count + selector->first_count;
+    default: return WORD_STEPS;
+    }
 }
 
 enum rules_error selector_apply(struct selector *selector, const struct bulk *word) {

@@ -22,6 +22,7 @@ enum pattern_kind { PATTERN_WHOLE, PATTERN_PREFIX, PATTERN_GLOB };
 struct pattern {
     uint8_t access; /* enum access; of keys only */
     uint8_t kind;   /* enum pattern_kind */
+    uint32_t mark;  /* of its text: of two texts mostly another one */
     size_t length;
     char *text;
 };
@@ -67,6 +68,7 @@ enum rules_error {
     RULES_ARGUMENT_OF_SUBCOMMAND,
     RULES_UNMATCHED, /* a parenthesis */
     RULES_TOO_MANY,
+    RULES_TOO_LONG, /* in one command */
     RULES_NO_MEMORY,
 };
 
@@ -83,7 +85,13 @@ void selector_init(struct selector *selector);
 /* false: no memory, and there is nothing to be freed. */
 bool selector_copy(struct selector *to, const struct selector *from);
 void selector_free(struct selector *selector);
+/* About how often applying the word compares something, with what is there already as well. */
+uint64_t selector_steps(const struct selector *selector, const struct bulk *word);
 enum rules_error selector_apply(struct selector *selector, const struct bulk *word);
+/* Its patterns, words and first arguments. */
+static inline uint32_t selector_parts(const struct selector *selector) {
+    return selector->keys.count + selector->channels.count + selector->word_count + selector->first_count;
+}
 /* "reset" of what this one has. */
 void selector_reset(struct selector *selector);
 

@@ -20,9 +20,11 @@ struct seen {
 };
 
 struct known_user {
-    struct user user;          /* first: it is cast back */
-    struct rules *rules;       /* the present ones; guarded by the mutex, as `narrowed` */
-    _Atomic uint64_t narrowed; /* by which change its clients were last to hear less */
+    struct user user;                /* first: it is cast back */
+    struct rules *rules;             /* the present ones; guarded by the mutex, as `narrowed` */
+    _Atomic uint64_t narrowed;       /* by which change its clients were last to hear less */
+    struct known_user *removed_next; /* users_remove's, and the rules that it had */
+    struct rules *removed_rules;
     struct seen seen[];
 };
 
@@ -172,21 +174,38 @@ static struct rules *end(struct known_user *user) REQUIRES(mutex) {
     return old;
 }
 
+/* Those that are gone leave the table, all at once. */
+static void table_sweep(void) REQUIRES(mutex) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < table.count; i++)
+        if (!atomic_load(&table.list[i]->user.is_gone)) table.list[kept++] = table.list[i];
+    table.count = kept;
+}
+
 uint32_t users_remove(const struct bulk *names, uint32_t count, bool *is_done) {
+    struct known_user *first = NULL;
     uint32_t removed = 0;
     mutex_lock(&mutex);
     for (uint32_t i = 0; !*is_done && i < count; i++) {
         struct known_user *user = find(&names[i]);
-        if (user == NULL || user == default_user) continue;
-        uint32_t place = place_of(&names[i]);
-        memmove(&table.list[place], &table.list[place + 1], (--table.count - place) * sizeof *table.list);
-        rules_let_go(end(user));
-        user_let_go(&user->user);
+        if (user == NULL || user == default_user || atomic_load(&user->user.is_gone)) continue;
+        user->removed_rules = end(user);
+        user->removed_next = first;
+        first = user;
         removed++;
     }
     *is_done = true;
-    if (removed > 0) changed();
+    if (removed > 0) {
+        table_sweep();
+        changed();
+    }
     mutex_unlock(&mutex);
+    /* Requests of others may wait for the mutex: what the users had is freed without it. */
+    for (struct known_user *user = first, *next; user != NULL; user = next) {
+        next = user->removed_next;
+        rules_let_go(user->removed_rules);
+        user_let_go(&user->user);
+    }
     return removed;
 }
 

@@ -285,6 +285,9 @@ struct command {
     bool runs_at_once;     /* not queued by a transaction that is open (EXEC, QUIT) */
     check_function *check;
     answer_function *answer; /* or NULL */
+    /* What it changes holds before all workers have been asked, and is only waited for: nobody is told that
+     * this takes too long, as that sounds as if nothing had been done. */
+    bool holds_at_once;
     visit_function *visit;
     conclude_function *conclude;
     struct key_spec keys[4];

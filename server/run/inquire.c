@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/base/clock.h"
 #include "server/config/config.h"
 #include "server/worker/inquiry.h"
 #include "under_way.h"
@@ -92,6 +93,15 @@ static struct inquiry *inquiry_create(const struct execution *execution) {
     return inquiry;
 }
 
+/* When the others have had their time. It begins now, however long this turn has been under way: what came
+ * before, the command's own part of the work too, is none of theirs. */
+static int64_t patience_end(const struct command *command) {
+    int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed), end;
+    bool has_none = patience == 0 || command->holds_at_once ||
+                    __builtin_add_overflow(clock_monotonic_ms(), patience, &end);
+    return has_none ? INT64_MAX : end;
+}
+
 enum outcome run_inquiry(struct execution *execution) {
     struct under_way *under_way = under_way_of(execution->task);
     struct inquiry *inquiry = under_way == NULL ? NULL : under_way->inquiry;
@@ -129,10 +139,7 @@ enum outcome run_inquiry(struct execution *execution) {
         return OUTCOME_DONE;
     }
     under_way->inquiry = inquiry;
-    int64_t patience = atomic_load_explicit(&config.busy_reply_threshold, memory_order_relaxed);
-    if (patience == 0 ||
-        __builtin_add_overflow(execution->worker->now_monotonic, patience, &under_way->answers_until))
-        under_way->answers_until = INT64_MAX;
+    under_way->answers_until = patience_end(execution->call.command);
     task_queue_append(&execution->dispatcher->asking, execution->task);
     task_park(execution->task, PARK_ON_ANSWERS);
     workers_freeze();

@@ -59,8 +59,12 @@ def commands_of_one(options):
     return max(1, options.commands // max(1, options.seeds))
 
 
+def latchkey_path(options):
+    return options.latchkey if '/' not in options.latchkey else os.path.abspath(options.latchkey)
+
+
 def start_latchkey(options):
-    return Server(options.latchkey if '/' not in options.latchkey else os.path.abspath(options.latchkey), 'latchkey', False)
+    return Server(latchkey_path(options), 'latchkey', False)
 
 
 def start_both(options):
@@ -157,10 +161,10 @@ class Connection:
 
 
 class Server:
-    """A server process of ours."""
+    """A server process of ours. first: what its command line begins with, a file of configuration or options."""
 
-    def __init__(self, path, name, is_redis):
-        self.path, self.name, self.is_redis = path, name, is_redis
+    def __init__(self, path, name, is_redis, first=()):
+        self.path, self.name, self.is_redis, self.first = path, name, is_redis, first
         self.directory = tempfile.mkdtemp(prefix='differential-%s-' % name)
         self.process = None
         self.port = 0
@@ -172,7 +176,7 @@ class Server:
         self.restarts += 1
         for _ in range(5):
             self.port = free_port()
-            command = [self.path, '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--enable-debug-command', 'yes',
+            command = [self.path, *self.first, '--port', str(self.port), '--bind', '127.0.0.1', '--save', '', '--enable-debug-command', 'yes',
                        '--databases', '16', '--dir', self.directory]
             if os.environ.get('IO_BACKEND') and not self.is_redis:
                 command += ['--io-backend', os.environ['IO_BACKEND']]

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Users, compared: random rules are given to Latchkey and to redis-server, and both are asked by ACL DRYRUN what that user may run. What
-they print of the user is given to redis-server, which must make the same rules of it.
+they print of the user is given to redis-server, which must make the same rules of it. Users with any names are written to a configuration and
+to an aclfile by either, and read by both.
 
     users.py --latchkey ./latchkey                    20 seeds, 5,000 sequences of SETUSER, 20,000 commands
     users.py --latchkey ./latchkey --seed 7           one seed again
@@ -12,14 +13,17 @@ A seed is one test. Exit status 1 if any differs.
 import argparse
 import os
 import random
+import shutil
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from servers import add_options, run_seeds
+from servers import Server, add_options, latchkey_path, run_seeds, seeds_of
 
 # Of each sequence of rules so many commands are asked.
 ASKED = 4
+FILES_EACH = 2
 KEYS = ['a', 'b', 'ab', 'a:1', 'b:22', 'x*y', 'k[1]', '\\', '', 'A', 'tmp:1', 'long' * 20]
 PATTERNS = ['a*', 'a', '*', 'a:*', '*b', '[ab]*', '?', 'a\\*', '*:*', '', 'tmp:?', 'k\\[1\\]', 'x\\*y', '[^a]', 'long*', '**', 'a*b']
 CHANNELS = ['news', 'news.1', 'n', '', 'x*']
@@ -146,6 +150,112 @@ def run_seed(pair, seed, count):
     return categories_differ(*pair)
 
 
+# ---------------------------------------------------------------- files
+
+LETTERS = ['a', 'b', '"', "'", '\\', '#', '(', ')', '~', '|', '\x01', '\x7f', '\xe4', '\xff', '\\x41', '%']
+FILE_COMMANDS = ['get K', 'set K v', 'mget K K', 'del K', 'publish C v', 'select 0', 'config get v', 'lpush K v']
+
+
+def any_name(draw):
+    return ''.join(draw.choice(LETTERS) for _ in range(draw.randrange(5)))
+
+
+def quoted(text):
+    return '"%s"' % text.replace('\\', '\\\\').replace('"', '\\"')
+
+
+def file_rules(draw, known):
+    """Of one user; the names that its patterns have are added to those that are known."""
+    def pattern(signs, within):
+        name = any_name(draw)
+        known.append(name)
+        text = draw.choice(signs) + name
+        return quoted(text) if within else text
+    rules = ['on', '>p', 'resetchannels'] + [pattern(['~', '%R~', '%W~', '&'], False) for _ in range(draw.randrange(4))]
+    rules += [draw.choice(['+@all', '+@read', '+@write', '+get', '+config|get', '+publish', '+select|0'])]
+    for _ in range(draw.randrange(3)):
+        parts = [pattern(['~', '%R~', '&'], True) for _ in range(draw.randrange(1, 3))]
+        rules.append('(%s %s)' % (' '.join(parts), draw.choice(['+@all', '+@write', '+get', '+publish'])))
+    return rules
+
+
+def encoded(words):
+    return [part.encode('latin-1') for part in words]
+
+
+def answers(server, users, known, seed):
+    """What each user may do, the same commands each time."""
+    draw, connection, result = random.Random(seed), server.connect(), []
+    try:
+        for name in users:
+            for _ in range(12):
+                chosen = [draw.choice(known) if part in ('K', 'C') else part for part in draw.choice(FILE_COMMANDS).split(' ')]
+                reply = connection.ask(*encoded(['ACL', 'DRYRUN', name] + chosen))
+                result.append((name, chosen, reply[0] + (text_of(reply) if reply[0] == '-' else 'OK' if text_of(reply) == 'OK' else 'denied')))
+    finally:
+        connection.close()
+    return result
+
+
+def files_differ(options, seed):
+    """None, or what comes of users otherwise when a file that one has written is read by the other."""
+    folder, draw = tempfile.mkdtemp(prefix='differential-users-'), random.Random(seed)
+    try:
+        for writer_is_redis in (False, True):
+            for is_configuration in (False, True):
+                if is_configuration and (writer_is_redis or options.against_redis):
+                    continue # redis-server writes names with quotes as they are, and can't read them again
+                difference = file_differs(options, draw, folder, writer_is_redis, is_configuration, seed)
+                if difference:
+                    return difference
+    finally:
+        shutil.rmtree(folder)
+    return None
+
+
+def file_differs(options, draw, folder, writer_is_redis, is_configuration, seed):
+    users, known, path = sorted({any_name(draw) for _ in range(12)}), ['a'], os.path.join(folder, 'file')
+    programs = [(options.redis, 'redis', True), (options.redis, 'redis-too', True) if options.against_redis else (latchkey_path(options), 'latchkey', False)]
+    with open(path, 'w', encoding='latin-1') as file:
+        file.write('# nothing\n' if is_configuration else 'user default on nopass ~* &* +@all\n')
+    first = [path] if is_configuration else ['--aclfile', path]
+    writer = Server(*programs[not writer_is_redis], first)
+    try:
+        connection = writer.connect()
+        for name in users:
+            rules = file_rules(draw, known)
+            if writer.is_redis: # which writes what a selector has without the quotes that it would have to be read with
+                rules = [rule for rule in rules if not rule.startswith('(')]
+            reply = connection.ask(*encoded(['ACL', 'SETUSER', name] + rules))
+            if reply != ('+', b'OK'):
+                return 'seed %d: SETUSER %r %r: %r' % (seed, name, rules, reply)
+        reply = connection.ask(*(('CONFIG', 'REWRITE') if is_configuration else ('ACL', 'SAVE')))
+        connection.close()
+        if reply != ('+', b'OK'):
+            return 'seed %d: %r' % (seed, reply)
+        wanted = answers(writer, users, known, seed)
+    finally:
+        writer.stop()
+    if is_configuration: # the writer's folder is gone, and the loop's back is Latchkey's
+        with open(path, encoding='latin-1', newline='') as file:
+            kept = [line for line in file if not line.startswith(('dir ', 'io-backend '))]
+        with open(path, 'w', encoding='latin-1', newline='') as file:
+            file.write(''.join(kept))
+    for program in programs:
+        reader = Server(*program, first)
+        try:
+            found = answers(reader, users, known, seed)
+        finally:
+            reader.stop()
+        for one, other in zip(wanted, found):
+            if one != other:
+                return 'seed %d: %s has written of %r: DRYRUN %r %s; %s has read: %s' % (
+                    seed, writer.name, one[0], one[1], one[2], reader.name, other[2])
+    return None
+
+
+# ---------------------------------------------------------------- categories
+
 def names(connection):
     known = set()
     for row in connection.ask('COMMAND')[1]:
@@ -175,7 +285,13 @@ def main():
     parser = argparse.ArgumentParser(description='Compares what users of Latchkey and of redis-server may do.')
     add_options(parser, seeds=20, commands=20000)
     options = parser.parse_args()
-    return run_seeds(options, run_seed) > 0
+    failed = run_seeds(options, run_seed)
+    # Each is a few servers: one in so many seeds does.
+    for seed in seeds_of(options)[::FILES_EACH]:
+        difference = files_differ(options, seed)
+        failed += difference is not None
+        print('files of seed %d: %s' % (seed, difference or 'the same'), flush=True)
+    return failed > 0
 
 
 if __name__ == '__main__':

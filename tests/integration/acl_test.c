@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "tests/resp3.h"
@@ -15,6 +16,8 @@
 #define WORKERS 3
 #define HASH_OF_P "148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940"
 #define ALL "~* &* +@all"
+/* As many as a user may have. */
+#define RULES_PATTERNS 8192
 
 static struct server *start(const char *first, const char *second) {
     return server_start(
@@ -144,6 +147,99 @@ static void a_change_holds_on_every_worker_when_it_is_answered(void **state) {
 }
 
 /* Whichever of the two comes first, nothing is left of what the user was before. */
+static void send_now(redisContext *connection) {
+    int done = 0;
+    while (!done) assert_int_equal(redisBufferWrite(connection, &done), REDIS_OK);
+}
+
+static bool is_answered(const redisContext *connection) {
+    struct pollfd poll_fd = {connection->fd, POLLIN, 0};
+    return poll(&poll_fd, 1, 0) > 0;
+}
+
+/* However long that takes: BUSY would say that nothing has been done. */
+static void a_change_is_never_answered_as_if_it_had_not_been_made(void **state) {
+    (void)state;
+    struct server *server = start("--busy-reply-threshold", "50");
+    redisContext *admin = server_connect_to(server, 0), *sleeper = server_connect_to(server, 1);
+    static const char *const changes[] = {"ACL SETUSER app on >p ~a* +@all", "ACL SETUSER app -get",
+                                          "ACL DELUSER app"};
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        int64_t slept = 0, deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+        redisAppendCommand(sleeper, "DEBUG SLEEP 0.5");
+        send_now(sleeper);
+        /* Until one has had to wait for the worker that sleeps. */
+        while (slept < 200000 && now_us() < deadline) {
+            int64_t began = now_us();
+            redisReply *reply = redisCommand(admin, changes[i]);
+            assert_non_null(reply);
+            if (reply->type == REDIS_REPLY_ERROR) fail_msg("%s: %s", changes[i], reply->str);
+            freeReplyObject(reply);
+            slept = now_us() - began;
+            if (is_answered(sleeper)) {
+                expect_next(sleeper, "OK");
+                redisAppendCommand(sleeper, "DEBUG SLEEP 0.5");
+                send_now(sleeper);
+            }
+        }
+        if (slept < 200000) fail_msg("%s has never met the worker asleep", changes[i]);
+        expect_next(sleeper, "OK");
+    }
+    redisFree(sleeper);
+    redisFree(admin);
+    stop(server);
+}
+
+/* "ACL SETUSER app resetkeys ~0 ~1 ...", and the last one so many times more. */
+static redisReply *set_patterns(redisContext *admin, int count, int again) {
+    static char texts[RULES_PATTERNS][16];
+    const char **words = malloc((size_t)(4 + count + again) * sizeof *words);
+    assert_non_null(words);
+    int used = 0;
+    words[used++] = "ACL";
+    words[used++] = "SETUSER";
+    words[used++] = "app";
+    words[used++] = "resetkeys";
+    for (int i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof texts[i], "~%d", i);
+        words[used++] = texts[i];
+    }
+    for (int i = 0; i < again; i++) words[used++] = texts[count - 1];
+    redisReply *reply = redisCommandArgv(admin, used, words, NULL);
+    assert_non_null(reply);
+    free(words);
+    return reply;
+}
+
+/* A worker that is at it for long serves nobody else, and so one command may cost so much and no more. That
+ * its own part takes longer than busy-reply-threshold isn't the others' fault. */
+static void one_command_has_a_bounded_number_of_rules(void **state) {
+    (void)state;
+    struct server *server = start("--busy-reply-threshold", "1");
+    redisContext *admin = server_connect_to(server, 0);
+    for (int i = 0; i < 5; i++) {
+        redisReply *reply = set_patterns(admin, RULES_PATTERNS, 1000);
+        assert_string_equal(reply->str, "OK");
+        freeReplyObject(reply);
+    }
+    expect(admin, "OK", "ACL SETUSER app on nopass +get");
+    double before = server_cpu_seconds(server);
+    redisReply *reply = set_patterns(admin, RULES_PATTERNS, 400000);
+    double used = server_cpu_seconds(server) - before;
+    char *text = reply_text(reply);
+    assert_string_equal(text,
+                        "ERR Error in ACL SETUSER modifier '~8191': One command can't have so many rules");
+    free(text);
+    freeReplyObject(reply);
+    if (used > scaled(3, 60)) fail_msg("%.2f s of CPU", used);
+    redisContext *app = server_connect_to(server, 1);
+    expect(app, "OK", "AUTH app x");
+    expect(app, "(nil)", "GET 8191"); /* it has what it had */
+    redisFree(app);
+    redisFree(admin);
+    stop(server);
+}
+
 static void a_user_that_is_deleted_while_it_is_changed_has_nothing_of_before(void **state) {
     enum { PATTERNS = 1000 };
     static char text[PATTERNS][16];
@@ -326,6 +422,26 @@ static void auth_in_a_transaction_binds_the_commands_behind_it(void **state) {
     expect(admin, "1", "GET z");
     expect(admin, "2", "GET a");
     redisFree(other);
+    redisFree(admin);
+    stop(server);
+}
+
+/* Not as whom its client is by the end of EXEC, when that is noted. */
+static void a_script_s_denial_is_noted_of_who_ran_it(void **state) {
+    (void)state;
+    struct server *server = start("--maxmemory", "0");
+    redisContext *admin = server_connect_to(server, 0);
+    expect(admin, "OK", "ACL SETUSER app on >p ~a* +@all");
+    expect(admin, "OK", "ACL SETUSER late on >q ~* +@all");
+    redisContext *app = connect_as_app(server, 1);
+    expect(app, "OK", "MULTI");
+    expect(app, "QUEUED", "EVAL %s 0", "redis.pcall('set', 'z', 3) return 7");
+    expect(app, "QUEUED", "AUTH late q");
+    expect(app, "QUEUED", "EVAL %s 0", "redis.call('set', 'z', 4) return 8");
+    expect(app, "[7, OK, 8]", "EXEC");
+    expect_in(admin, "[[count, 1, reason, key, context, lua, object, z, username, app, ", "ACL LOG");
+    expect(admin, "4", "GET z");
+    redisFree(app);
     redisFree(admin);
     stop(server);
 }
@@ -517,6 +633,59 @@ static void an_aclfile_is_loaded_as_a_whole_or_not_at_all(void **state) {
     rmdir(folder);
 }
 
+/* Names may have anything but blanks and zero bytes, and so may patterns: they are the same when a file is
+ * read again. What a configuration makes of them is tests/differential/users.py's. */
+static void names_and_patterns_come_back_from_a_file_as_they_were(void **state) {
+    static const char *const names[] = {"",         "\"",          "a\"b",         "it's",
+                                        "'q'",      "back\\slash", "\x01\x7f\xff", "#hash",
+                                        "\xc3\xa4", "\"q\"",       "(in",          "~x"};
+    static const char *const patterns[] = {
+        "~k\"1", "~'k2'", "~k\\\"3", "&c\"'1", "%R~\"", "(~\"p\\\"q\" &\"r's\" +get)", "(~\"t)\" %W~u +set)"};
+    char folder[] = "/tmp/acl_test.XXXXXX", path[64];
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/users", folder);
+    file_write(path, "user default on nopass " ALL "\n");
+    struct server *server = start("--aclfile", path);
+    redisContext *admin = server_connect_to(server, 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        expect(admin, "OK", "ACL SETUSER %s on >p resetchannels %s %s %s %s %s %s %s +@read +select|\"",
+               names[i], patterns[0], patterns[1], patterns[2], patterns[3], patterns[4], patterns[5],
+               patterns[6]);
+    static const char refused[] = "ERR Usernames can't contain spaces or null characters", zero[] = "a\0b";
+    const size_t zero_length = sizeof zero - 1;
+    expect(admin, refused, "ACL SETUSER %s on", "in ward");
+    expect(admin, refused, "ACL SETUSER %s on", "line\n");
+    redisReply *reply = redisCommand(admin, "ACL SETUSER %b on", zero, zero_length);
+    assert_string_equal(reply->str, refused);
+    freeReplyObject(reply);
+    reply = redisCommand(admin, "ACL LIST");
+    char *before = reply_text(reply), *after;
+    freeReplyObject(reply);
+    expect(admin, "OK", "ACL SAVE");
+    expect(admin, "OK", "ACL LOAD");
+    reply = redisCommand(admin, "ACL LIST");
+    after = reply_text(reply);
+    assert_string_equal(after, before);
+    freeReplyObject(reply);
+    expect(admin, "OK", "ACL DRYRUN %s set u 1", "");
+    expect(admin, "OK", "ACL DRYRUN %s get p\"q", "it's");
+    expect(admin, "User a\"b has no permissions to access the 'v' key", "ACL DRYRUN %s get v", "a\"b");
+    redisContext *other = server_connect_to(server, 1);
+    expect(other, "OK", "AUTH %s p", "\x01\x7f\xff");
+    expect(other, "(nil)", "GET k\"1");
+    expect(other, "(nil)", "GET p\"q");
+    expect(other, "NOPERM No permissions to access a key", "GET t");
+    expect(other, "OK", "AUTH %s p", "");
+    redisFree(other);
+    redisFree(admin);
+    free(before);
+    free(after);
+    stop(server);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* However many they are, and in whatever order. */
 static void an_aclfile_may_have_many_users(void **state) {
     char folder[] = "/tmp/acl_test.XXXXXX", path[64], name[32];
@@ -571,6 +740,10 @@ static void what_is_denied_is_counted_and_kept(void **state) {
     expect_in(admin, "[count, 1, reason, auth, context, toplevel, object, AUTH, username, nobody, ",
               "ACL LOG");
     expect(app, "NOPERM No permissions to access a channel", "PUBLISH c x");
+    expect(admin, "OK", "ACL SETUSER app &[ab]");
+    expect(app, "0", "PUBLISH b x");
+    expect(admin, "User app has no permissions to access the '[ab]' channel",
+           "ACL DRYRUN app PUBLISH [ab] x");
     expect(app, "OK", "MULTI");
     expect(app, "NOPERM User app has no permissions to run the 'set' command", "SET a 1");
     expect_in(admin, "reason, command, context, multi, object, set", "ACL LOG 1");
@@ -646,17 +819,21 @@ int main(void) {
         cmocka_unit_test(a_user_is_held_to_its_rules_and_told_so_in_the_words_of_7_2),
         cmocka_unit_test(sort_follows_patterns_only_for_who_may_read_every_key),
         cmocka_unit_test(a_change_holds_on_every_worker_when_it_is_answered),
+        cmocka_unit_test(a_change_is_never_answered_as_if_it_had_not_been_made),
+        cmocka_unit_test(one_command_has_a_bounded_number_of_rules),
         cmocka_unit_test(a_user_that_is_deleted_while_it_is_changed_has_nothing_of_before),
         cmocka_unit_test(clients_of_a_deleted_user_are_closed_wherever_they_are),
         cmocka_unit_test(who_hears_what_it_may_not_any_more_is_closed),
         cmocka_unit_test(what_was_queued_is_asked_again_when_its_turn_comes),
         cmocka_unit_test(scripts_of_a_transaction_are_run_or_denied_each_by_itself),
         cmocka_unit_test(auth_in_a_transaction_binds_the_commands_behind_it),
+        cmocka_unit_test(a_script_s_denial_is_noted_of_who_ran_it),
         cmocka_unit_test(a_script_may_do_what_its_caller_may),
         cmocka_unit_test(who_waits_for_what_it_may_not_have_any_more_leaves_it_to_the_next),
         cmocka_unit_test(the_default_user_may_be_off_have_passwords_or_few_rights),
         cmocka_unit_test(clients_are_listed_and_killed_by_user),
         cmocka_unit_test(an_aclfile_is_loaded_as_a_whole_or_not_at_all),
+        cmocka_unit_test(names_and_patterns_come_back_from_a_file_as_they_were),
         cmocka_unit_test(an_aclfile_may_have_many_users),
         cmocka_unit_test(what_is_denied_is_counted_and_kept),
         cmocka_unit_test(what_7_2_answers_otherwise_than_7_0),

@@ -177,6 +177,59 @@ static void words_that_are_none_change_nothing(void **state) {
     rules_let_go(rules);
 }
 
+/* What a command's words may cost is up to it; what is there makes each word dearer. */
+static void words_cost_what_there_is_to_be_compared(void **state) {
+    (void)state;
+    struct rules *rules = rules_create();
+    rules->steps_left = 100;
+    assert_int_equal(apply(rules, "on ~a ~b"), RULES_FINE);
+    assert_int_equal(apply(rules, "+get"), RULES_TOO_LONG); /* there are more commands than that */
+    assert_int_equal(apply(rules, "(~a +get)"), RULES_TOO_LONG);
+    expect_text(rules, "on sanitize-payload ~a ~b resetchannels -@all");
+    rules->steps_left = 100000;
+    assert_int_equal(apply(rules, "+get (~a)"), RULES_FINE);
+    struct rules *copy = rules_copy(rules);
+    assert_true(copy->steps_left == UINT64_MAX);
+    rules_let_go(copy);
+    rules_let_go(rules);
+}
+
+static void what_is_written_to_a_file_makes_the_same_rules(void **state) {
+    static char words[][24] = {"~a\"b", "(~\"c'd\" +get)", "(~\"e)\" &f)", "(~g\\h\\)", "+select|'"};
+    static const char expected[] = "off sanitize-payload ~a\"b resetchannels -@all +select|' (\"~c'd\" "
+                                   "resetchannels -@all +get) (\"~e)\" resetchannels &f -@all) "
+                                   "(~g\\h\\ resetchannels -@all)";
+    (void)state;
+    struct rules *rules = rules_create();
+    struct reply text, again;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const struct bulk word = {.data = words[i], .length = strlen(words[i])};
+        assert_int_equal(rules_apply(rules, &word), RULES_FINE);
+    }
+    reply_init(&text, 2);
+    describe_rules_for_file(rules, &text);
+    reply_raw(&text, "", 1);
+    assert_string_equal(text.data, expected);
+    struct rules *read = rules_of(text.data);
+    reply_init(&again, 2);
+    describe_rules_for_file(read, &again);
+    reply_raw(&again, "", 1);
+    assert_string_equal(again.data, expected);
+    reply_free(&text);
+    reply_init(&text, 2);
+    describe_word("a", 1, &text);
+    reply_raw(&text, " ", 1);
+    describe_word("", 0, &text);
+    reply_raw(&text, " ", 1);
+    describe_word("b\\'\"", 4, &text);
+    reply_raw(&text, "", 1);
+    assert_string_equal(text.data, "a \"\" \"b\\\\'\\\"\"");
+    reply_free(&text);
+    reply_free(&again);
+    rules_let_go(read);
+    rules_let_go(rules);
+}
+
 static void one_user_has_a_bounded_number_of_each(void **state) {
     (void)state;
     struct rules *rules = rules_create();
@@ -324,6 +377,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_stay_as_they_were_written),
         cmocka_unit_test(words_that_are_none_change_nothing),
+        cmocka_unit_test(words_cost_what_there_is_to_be_compared),
+        cmocka_unit_test(what_is_written_to_a_file_makes_the_same_rules),
         cmocka_unit_test(one_user_has_a_bounded_number_of_each),
         cmocka_unit_test(any_of_its_passwords_proves_a_user),
         cmocka_unit_test(a_selector_allows_the_command_its_keys_and_its_channels),

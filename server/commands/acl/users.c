@@ -84,6 +84,7 @@ static enum rules_error try_to_set(const struct call *call, struct bulk *failed,
     struct rules *present = users_find(name), *rules = present == NULL ? rules_create() : rules_copy(present);
     enum rules_error error = RULES_NO_MEMORY;
     enum users_outcome outcome = USERS_NO_MEMORY;
+    if (rules != NULL) rules->steps_left = RULES_STEPS_MOST;
     if (rules != NULL) error = rules_apply_all(rules, call->arguments + 3, call->count - 3, failed);
     if (error == RULES_FINE) outcome = users_put(name, rules, present);
     if (error == RULES_FINE && outcome == USERS_NO_MEMORY) error = RULES_NO_MEMORY;
@@ -261,6 +262,7 @@ const struct command users_commands[] = {
      .answer = command_setuser_answer,
      .visit = command_setuser_visit,
      .conclude = reply_ok_of,
+     .holds_at_once = true,
      .since = "6.0.0",
      .group = "server",
      .complexity = "O(N) for N rules",
@@ -274,6 +276,7 @@ const struct command users_commands[] = {
      .check = command_deluser_check,
      .visit = command_deluser_visit,
      .conclude = command_deluser_conclude,
+     .holds_at_once = true,
      .since = "6.0.0",
      .group = "server",
      .complexity = "O(1) for each user, and O(N) for N clients",
@@ -286,6 +289,7 @@ const struct command users_commands[] = {
      .answer = command_load_answer,
      .visit = command_load_visit,
      .conclude = reply_ok_of,
+     .holds_at_once = true,
      .since = "6.0.0",
      .group = "server",
      .complexity = "O(N) for N users",
