@@ -234,10 +234,9 @@ static bool apply_loglevel(const char *value, char *why) {
 
 static bool apply_requirepass(const char *value, char *why) {
     char password[VALUE_SIZE];
-    (void)why;
-    password_set(password, bytes_from_canonical(value, password, sizeof password));
+    bool is_set = password_set(password, bytes_from_canonical(value, password, sizeof password));
     OPENSSL_cleanse(password, sizeof password);
-    return true;
+    return is_set || refuse(why, "out of memory");
 }
 
 /* Raises the limit of open files for `clients` as far as allowed. Returns for how many clients it

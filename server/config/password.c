@@ -13,15 +13,18 @@ static bool is_set GUARDED_BY(mutex);
 static bool is_published GUARDED_BY(mutex);
 static _Atomic bool has_password, is_closed;
 
-void password_set(const char *password, size_t length) {
+bool password_set(const char *password, size_t length) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    if (SHA256((const unsigned char *)password, length, digest) == NULL) return false;
     mutex_lock(&mutex);
-    SHA256((const unsigned char *)password, length, present);
+    memcpy(present, digest, sizeof present);
     is_set = length > 0;
     if (!is_published) {
         atomic_store_explicit(&has_password, is_set, memory_order_release);
         atomic_store_explicit(&is_closed, is_set, memory_order_release);
     }
     mutex_unlock(&mutex);
+    return true;
 }
 
 bool password_digest(unsigned char digest[SHA256_DIGEST_LENGTH]) {

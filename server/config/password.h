@@ -2,9 +2,10 @@
 #ifndef SERVER_CONFIG_PASSWORD_H
 #define SERVER_CONFIG_PASSWORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* From now on it is this; none if it has no bytes. */
-void password_set(const char *password, size_t length);
+/* From now on it is this; none if it has no bytes. false: OpenSSL has no memory, and nothing has changed. */
+bool password_set(const char *password, size_t length);
 
 #endif

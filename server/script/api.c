@@ -152,7 +152,8 @@ static int sha1_hex(lua_State *lua) {
     const char *text = lua_tolstring(lua, 1, &length);
     unsigned char digest[SHA_DIGEST_LENGTH];
     char hex[2 * SHA_DIGEST_LENGTH];
-    SHA1((const unsigned char *)(text == NULL ? "" : text), length, digest);
+    if (SHA1((const unsigned char *)(text == NULL ? "" : text), length, digest) == NULL)
+        return luaL_error(lua, "not enough memory");
     for (int i = 0; i < SHA_DIGEST_LENGTH; i++) {
         hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];

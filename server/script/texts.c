@@ -28,14 +28,15 @@ static struct script_text *by_eval[TEXTS_BY_EVAL] GUARDED_BY(&mutex);
 static size_t by_eval_count GUARDED_BY(&mutex);
 static _Atomic size_t count, bytes;
 
-void texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length) {
+bool texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length) {
     unsigned char digest[SHA_DIGEST_LENGTH];
-    SHA1((const unsigned char *)text, length, digest);
+    if (SHA1((const unsigned char *)text, length, digest) == NULL) return false;
     for (int i = 0; i < SHA_DIGEST_LENGTH; i++) {
         sha[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         sha[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }
     sha[SHA_LENGTH] = '\0';
+    return true;
 }
 
 uint32_t texts_flags(const struct script_text *text) {
@@ -292,7 +293,10 @@ static void publish(struct script_text *text, bool is_loaded) {
 struct script_text *script_cache_add(struct script_cache *cache, const char *text, size_t length,
                                      bool is_loaded, int64_t now, char *error, size_t error_size) {
     char sha[SHA_LENGTH + 1];
-    texts_sha(sha, text, length);
+    if (!texts_sha(sha, text, length)) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
     struct script_text *known = script_cache_find(cache, sha, now);
     if (known != NULL) {
         if (is_loaded) publish(known, true);

@@ -21,8 +21,9 @@
 
 struct script_text;
 
-/* Writes the SHA1 of a text in lower case, with a terminator. */
-void texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length);
+/* Writes the SHA1 of a text in lower case, with a terminator. false: OpenSSL has no memory, and nothing is
+ * written. */
+bool texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length);
 
 /* What a text says of itself (shebang.h). */
 uint32_t texts_flags(const struct script_text *text);

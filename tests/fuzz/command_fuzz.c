@@ -475,7 +475,7 @@ static void group_script(const struct command *row, const char *script) {
     } else if (row->is_function) {
         group_argument("run", 3);
     } else if (strncmp(row->full_name, "evalsha", 7) == 0) {
-        texts_sha(sha, script, strlen(script));
+        CHECK(texts_sha(sha, script, strlen(script)));
         group_argument(sha, SHA_LENGTH);
     } else {
         group_argument(script, strlen(script));

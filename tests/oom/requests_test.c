@@ -10,20 +10,24 @@
  * SEED. WAY=text tries those ways that have it in their names. */
 #include "tests/engine.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
 
 #include "answers.h"
 #include "digest.h"
 #include "failing.h"
+#include "server/acl/users.h"
 #include "server/base/clock.h"
 #include "server/base/process.h"
+#include "server/client/clients.h"
 #include "server/commands/commands.h"
 #include "server/config/config.h"
 #include "server/interest/blocking.h"
 #include "server/interest/interest.h"
 #include "server/interest/watch.h"
 #include "server/net/loop.h"
+#include "server/net/tls.h"
 #include "server/run/dispatch.h"
 #include "server/run/dispatcher.h"
 #include "server/run/hold.h"
@@ -31,6 +35,7 @@
 #include "server/run/slow_script.h"
 #include "server/script/texts.h"
 #include "server/task/transaction.h"
+#include "server/task/user.h"
 #include "server/worker/worker.h"
 
 #define PARTS_MOST 6
@@ -393,17 +398,24 @@ static struct bulk bulk_of(const char *text) {
     return (struct bulk){.data = (char *)(uintptr_t)text, .length = strlen(text)};
 }
 
+/* Taken before anything fails. */
+static const char *sha_of(const struct way *way) {
+    static char shas[WAYS][SHA_LENGTH + 1];
+    char *sha = shas[way - ways];
+    if (*sha == '\0') CHECK(texts_sha(sha, way->script, strlen(way->script)));
+    return sha;
+}
+
 static void ask_script(struct client *client, const struct way *way, uint32_t from) {
     static const char *const commands[] = {
         [RUNS_EVAL] = "EVAL", [RUNS_EVALSHA] = "EVALSHA", [RUNS_FCALL] = "FCALL"};
     struct bulk words[WORDS_MOST];
-    char sha[SHA_LENGTH + 1], number[16];
+    char number[16];
     uint32_t count = 0;
-    texts_sha(sha, way->script, strlen(way->script));
     snprintf(number, sizeof number, "%zu", way->declares ? NAMES : 0);
     words[count++] = bulk_of(commands[way->runner]);
     words[count++] = bulk_of(way->runner == RUNS_EVAL      ? way->script
-                             : way->runner == RUNS_EVALSHA ? sha
+                             : way->runner == RUNS_EVALSHA ? sha_of(way)
                                                            : "patient");
     words[count++] = bulk_of(number);
     for (size_t i = 0; way->declares && i < NAMES; i++) words[count++] = bulk_of(names[i]);
@@ -445,6 +457,7 @@ static void learn(const struct way *way) {
         scripting_free(scripting);
         texts_flush();
     } else if (way->runner == RUNS_EVALSHA) {
+        (void)sha_of(way);
         const struct bulk words[] = {bulk_of("SCRIPT"), bulk_of("LOAD"), bulk_of(way->script)};
         ask_words(&builder, words, 3);
     } else if (way->runner == RUNS_EVAL) {
@@ -580,6 +593,112 @@ static void a_client_that_waits_is_served_or_waits_on(void **unused) {
     assert_int_equal(wrong, 0);
 }
 
+/* ------------------------------------------------------------------ users */
+
+/* As they stand before each try; the file has what was there at the mark. */
+static const char *const users_state[] = {
+    "ACL DELUSER ann bob eve",
+    "ACL SETUSER eve reset on nopass ~file* +@read",
+    "ACL SETUSER bob reset on >other",
+    "ACL SAVE",
+    "ACL DELUSER eve",
+    "ACL SETUSER bob reset on >one >more ~a:* %R~b:* &c* +@read +select|1 (~t* +set)",
+    "ACL SETUSER ann reset on nopass ~* +@all",
+    "ACL LOG RESET",
+};
+static const char *const users_rows[] = {
+    "ACL SETUSER bob >two ~d:* %W~e:* &f +@write -get +client|id (~g* +set) (%R~h +get)",
+    "ACL SETUSER eve on nopass ~x +@all -@dangerous",
+    "ACL SETUSER bob reset",
+    "ACL SETUSER bob <one -select resetkeys clearselectors ~z",
+    "ACL SETUSER default -get",
+    "ACL DELUSER bob nobody ann",
+    "ACL LOAD",
+    "ACL SAVE",
+    "ACL GETUSER bob",
+    "ACL DRYRUN bob get secret",
+    "ACL LOG",
+    "AUTH bob one",
+    "AUTH bob wrong",
+    "HELLO 2 AUTH bob more SETNAME it",
+};
+static char users_file[] = "/tmp/latchkey-oom-XXXXXX";
+
+/* What the users may do, what the file has, and who the client is. */
+struct users_seen {
+    char list[4096], file[4096], self[16];
+};
+
+static void users_see(const struct client *client, struct users_seen *seen) {
+    memset(seen, 0, sizeof *seen);
+    prepare(&builder, "ACL LIST");
+    CHECK(builder.reply.length < sizeof seen->list);
+    memcpy(seen->list, builder.reply.data, builder.reply.length);
+    FILE *file = fopen(users_file, "re");
+    CHECK(file != NULL);
+    CHECK(fread(seen->file, 1, sizeof seen->file - 1, file) > 0);
+    fclose(file);
+    snprintf(seen->self, sizeof seen->self, "%s", user_name(session_user(&client->task.session)));
+}
+
+/* All of it is written, or zero. */
+static bool is_same_seen(const struct users_seen *one, const struct users_seen *other) {
+    return memcmp(one, other, sizeof *one) == 0;
+}
+
+static void users_build(void) {
+    prepare(&builder, "ACL SETUSER default reset on nopass ~* &* +@all");
+    for (size_t i = 0; i < sizeof users_state / sizeof users_state[0]; i++) prepare(&builder, users_state[i]);
+}
+
+/* Returns whether an allocation has failed. *wanted: what is seen when none does, as it is found then. */
+static bool try_users(const char *line, int64_t after, enum failing how, struct users_seen *wanted) {
+    struct client client;
+    struct users_seen before, seen;
+    client_open(&client);
+    users_build();
+    users_see(&client, &before);
+    failing_begin(after, how);
+    ask(&client, line);
+    bool has_failed = failing_end();
+    users_see(&client, &seen);
+    bool is_before = is_same_seen(&seen, &before), is_error = !client.reply.is_broken && has_error(&client);
+    const char *what = NULL;
+    if (!has_failed)
+        *wanted = seen;
+    else if (!client.reply.is_broken && !is_whole(&client.reply))
+        what = "no whole reply";
+    else if (is_error && !is_before)
+        what = "an error has changed something";
+    else if (!is_error && !is_same_seen(&seen, wanted) && !(client.reply.is_broken && is_before))
+        what = "it isn't what it is otherwise";
+    if (what != NULL) {
+        fprintf(stderr, "%s; allocation %d%s fails: %s: %.*s\n%s", line, (int)after,
+                how == FAIL_ONE ? "" : " and all behind it", what, (int)client.reply.length,
+                client.reply.data, seen.list);
+        wrong++;
+    }
+    tried++;
+    client_close(&client);
+    session_become(&client.task.session, NULL);
+    session_names_free(client.task.session.name, client.task.session.library);
+    return has_failed && what == NULL;
+}
+
+static void users_are_changed_as_they_are_asked_to_be_or_not_at_all(void **unused) {
+    (void)unused;
+    wrong = tried = 0;
+    for (size_t i = 0; i < sizeof users_rows / sizeof users_rows[0]; i++) {
+        struct users_seen wanted;
+        try_users(users_rows[i], INT64_MAX, FAIL_ONE, &wanted);
+        for (enum failing how = FAIL_ONE; how <= FAIL_ALL_FROM; how++)
+            for (int64_t after = 0; try_users(users_rows[i], after, how, &wanted); after++) continue;
+    }
+    users_build();
+    print_message("%d failures of an allocation\n", tried);
+    assert_int_equal(wrong, 0);
+}
+
 /* ------------------------------------------------------------------ the program */
 
 /* The key that is held shares its shard with no other: else what declares them would wait for it at once. */
@@ -605,8 +724,12 @@ static int close_all(void **unused) {
     return 0;
 }
 
+/* Those who change users look for them there. */
+static struct clients no_clients;
+
 static bool on_begin(struct worker *worker) {
     self = worker;
+    self->clients = &no_clients;
     return dispatch_attach(worker, keyspace);
 }
 
@@ -615,6 +738,8 @@ static void on_serve(struct worker *worker) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_command_does_all_or_nothing_and_the_answer_says_which),
         cmocka_unit_test(a_client_that_waits_is_served_or_waits_on),
+        /* From here on each request is asked what it may do. */
+        cmocka_unit_test(users_are_changed_as_they_are_asked_to_be_or_not_at_all),
     };
     status = cmocka_run_group_tests(tests, open_all, close_all);
     hold_end_all();
@@ -636,13 +761,20 @@ static const struct worker_work work = {
 
 int main(void) {
     static const uint64_t words[4] = {11, 12, 13, 14};
-    char *arguments[] = {(char *)(uintptr_t)"latchkey", (char *)(uintptr_t)"--loglevel",
-                         (char *)(uintptr_t)"warning", NULL};
+    char *arguments[] = {(char *)(uintptr_t)"latchkey",
+                         (char *)(uintptr_t)"--loglevel",
+                         (char *)(uintptr_t)"warning",
+                         (char *)(uintptr_t)"--aclfile",
+                         users_file,
+                         NULL};
+    int file = mkostemp(users_file, O_CLOEXEC);
+    CHECK(file >= 0 && close(file) == 0);
     alarm(1800);
+    tls_count_memory(); /* so that OpenSSL's allocations fail, too */
     clock_init();
     process_init();
     commands_register();
-    CHECK(config_load(3, arguments));
+    CHECK(config_load(5, arguments));
     chance = seed_take();
     if (getenv("SHARE") != NULL) share = strtoull(getenv("SHARE"), NULL, 10);
     keyspace =
@@ -651,6 +783,7 @@ int main(void) {
     CHECK(interest_start(keyspace) && slow_scripts_start(keyspace));
     blocking_start(keyspace);
     watch_start(keyspace);
+    CHECK(users_start(1));
     CHECK(sem_init(&is_done, 0, 0) == 0);
     CHECK(workers_start(keyspace, 1, &work, NULL, 0, NULL));
     while (sem_wait(&is_done) != 0) continue;
@@ -661,5 +794,7 @@ int main(void) {
     blocking_stop();
     interest_stop();
     keyspace_close(keyspace);
+    users_stop();
+    unlink(users_file);
     return status;
 }

@@ -61,7 +61,7 @@ static struct script_text *add(int worker, const char *text, bool is_loaded, int
 
 static const char *sha_of(const char *text) {
     static char sha[SHA_LENGTH + 1];
-    texts_sha(sha, text, strlen(text));
+    assert_true(texts_sha(sha, text, strlen(text)));
     return sha;
 }
 

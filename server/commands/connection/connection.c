@@ -157,15 +157,26 @@ static void command_hello(struct session *session, const struct call *call, stru
             return;
         }
     }
-    if (password != NULL && !authenticate(session, call, user, password, reply)) return;
+    struct user *before = user_hold(session_user(session));
+    bool was_authenticated = session->is_authenticated;
+    if (password != NULL && !authenticate(session, call, user, password, reply)) {
+        user_let_go(before);
+        return;
+    }
     if (!session_is_admitted(session)) {
+        user_let_go(before);
         reply_error(reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
                            "HELLO <proto> AUTH <user> "
                            "<pass> option can be used to authenticate the client and select the RESP "
                            "protocol version at the same time");
         return;
     }
-    if (name != NULL && !client_name_set(session, name, reply)) return;
+    if (name != NULL && !client_name_set(session, name, reply)) {
+        session_become(session, before); /* there was no memory: nothing has changed */
+        session->is_authenticated = was_authenticated;
+        return;
+    }
+    user_let_go(before);
     if (version != 0) reply->protocol = session->protocol = (uint8_t)version;
     greet(session, reply);
 }
