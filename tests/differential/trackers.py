@@ -121,7 +121,7 @@ def is_unbalanced(step):
 
 
 def is_compared(step):
-    if isinstance(step, Action) or not step or events.has_bad_range(step) or is_unbalanced(step):
+    if isinstance(step, Action) or not step or is_unbalanced(step):
         return False
     return step[0].upper() not in LEFT_OUT and step[0].upper() not in DIFFERENT and not is_dead_from_the_start(step)
 

@@ -199,6 +199,13 @@ static void command_bitcount(const struct read_scope *scope, const struct call *
     struct string_view view;
     int64_t first = 0, last = -1;
     bool is_in_bits = false;
+    /* As in Redis 7.2, where there is no key nobody looks at the range. */
+    const struct entry *entry = scope_read(scope, &call->keys[0]);
+    if (entry == NULL) {
+        reply_integer(reply, 0);
+        return;
+    }
+    if (!check_string(entry, reply)) return;
     if (call->count == 3 || call->count > 5) {
         reply_error(reply, ERROR_SYNTAX);
         return;
@@ -206,8 +213,6 @@ static void command_bitcount(const struct read_scope *scope, const struct call *
     if (call->count > 3 && !argument_integer(&call->arguments[2], &first, reply, NULL)) return;
     if (call->count > 3 && !argument_integer(&call->arguments[3], &last, reply, NULL)) return;
     if (call->count > 4 && !parse_unit(&call->arguments[4], &is_in_bits, reply)) return;
-    const struct entry *entry = scope_read(scope, &call->keys[0]);
-    if (!check_string(entry, reply)) return;
     bits_view(entry, &view);
     /* Two places before the start would both be moved to it, and byte 0 would be counted. */
     bool is_reversed = first < 0 && last < 0 && first > last;
@@ -227,6 +232,12 @@ static void command_bitpos(const struct read_scope *scope, const struct call *ca
         reply_error(reply, "ERR The bit argument must be 1 or 0.");
         return;
     }
+    const struct entry *entry = scope_read(scope, &call->keys[0]);
+    if (entry == NULL) {
+        reply_integer(reply, bit == 1 ? -1 : 0);
+        return;
+    }
+    if (!check_string(entry, reply)) return;
     if (call->count > 6) {
         reply_error(reply, ERROR_SYNTAX);
         return;
@@ -234,12 +245,6 @@ static void command_bitpos(const struct read_scope *scope, const struct call *ca
     if (call->count > 3 && !argument_integer(&call->arguments[3], &first, reply, NULL)) return;
     if (call->count > 5 && !parse_unit(&call->arguments[5], &is_in_bits, reply)) return;
     if (call->count > 4 && !argument_integer(&call->arguments[4], &last, reply, NULL)) return;
-    const struct entry *entry = scope_read(scope, &call->keys[0]);
-    if (entry == NULL) {
-        reply_integer(reply, bit == 1 ? -1 : 0);
-        return;
-    }
-    if (!check_string(entry, reply)) return;
     entry_string(entry, &view);
     if (!range_resolve(&first, &last, is_in_bits, view.length)) {
         reply_integer(reply, -1);

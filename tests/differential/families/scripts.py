@@ -11,7 +11,7 @@ SOURCES = (strings, bits, keys, hashes, lists, sets, sorted_sets, streams, hyper
 UNORDERED = (b'KEYS', b'HKEYS', b'HVALS', b'HGETALL', b'SMEMBERS', b'SINTER', b'SUNION', b'SDIFF')
 # Time, chance and memory; what Redis 7.0 answers otherwise than 7.2 (see differences.py), which can't be told from outside of a script.
 LEFT_OUT = (b'TTL', b'PTTL', b'EXPIRETIME', b'PEXPIRETIME', b'OBJECT', b'RANDOMKEY', b'SCAN', b'HSCAN', b'SSCAN', b'ZSCAN', b'SPOP', b'SRANDMEMBER', b'HRANDFIELD', b'ZRANDMEMBER', b'XINFO', b'XPENDING',
-            b'XCLAIM', b'XAUTOCLAIM', b'XREAD', b'XREADGROUP', b'BITCOUNT', b'BITPOS', b'LPOS', b'PFDEBUG', b'PFSELFTEST', b'SWAPDB', b'ZRANK', b'ZREVRANK')
+            b'XCLAIM', b'XAUTOCLAIM', b'XREAD', b'XREADGROUP', b'LPOS', b'PFDEBUG', b'PFSELFTEST', b'SWAPDB', b'ZRANK', b'ZREVRANK')
 # Refused in a script.
 REFUSED = ([b'MULTI'], [b'EXEC'], [b'DISCARD'], [b'WATCH', b'a'], [b'UNWATCH'], [b'EVAL', b'return 1', b'0'], [b'EVALSHA', b'x', b'0'], [b'SCRIPT', b'EXISTS', b'x'], [b'MONITOR'], [b'SUBSCRIBE', b'a'], [b'PUNSUBSCRIBE'], [b'AUTH', b'x'],
            [b'HELLO', b'3'], [b'RESET'], [b'QUIT'], [b'CLIENT', b'ID'], [b'CONFIG', b'GET', b'port'], [b'DEBUG', b'SLEEP', b'0'], [b'SHUTDOWN', b'NOSAVE'], [b'BLPOP', b'nokey', b'0'],
