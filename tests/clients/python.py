@@ -152,5 +152,29 @@ raw.publish("binary", "the end")  # a thread looks whether it shall stop when it
 for listener in listeners:
     listener.join()
 
+# Who may read one key and no more.
+client.acl_setuser("reader", enabled=True, reset=True, passwords=["+p"], categories=["+@read"], keys=["a*"])
+reader = redis.Redis(host="127.0.0.1", port=port, **tls, username="reader", password="p", decode_responses=True)
+
+
+def refused(what, error, words):
+    try:
+        what()
+    except error as reason:
+        return words in str(reason)
+    return False
+
+
+check("a user is let in by its name and password", reader.get("a") == client.get("a"))
+check("a denied command is its own kind of error", refused(lambda: reader.set("a", 1), redis.exceptions.NoPermissionError, "no permissions to run the 'set' command"))
+check("and so is a denied key", refused(lambda: reader.get("b"), redis.exceptions.NoPermissionError, "No permissions to access a key"))
+wrong = redis.Redis(host="127.0.0.1", port=port, **tls, username="reader", password="q")
+check("a wrong password is refused", refused(wrong.ping, (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError), "invalid username-password pair"))
+user = client.acl_getuser("reader")
+check("what a user may do is read", "~a*" in user["keys"] and "on" in user["flags"])
+check("what was denied is told", {entry["object"] for entry in client.acl_log()} >= {"set", "b"})
+client.acl_deluser("reader")
+check("who is deleted is closed, and not let in again", refused(lambda: reader.get("a"), (redis.exceptions.ConnectionError, redis.exceptions.ResponseError), ""))
+
 print(f"python: {passed} passed, {failed} failed")
 sys.exit(1 if failed or not passed else 0)
