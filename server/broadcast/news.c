@@ -209,6 +209,7 @@ static void news_free(struct worker *worker, struct news *news) {
 }
 
 static void news_arrived(struct worker *worker, struct message *message);
+static void sheet_arrived(struct worker *worker, struct message *message);
 
 /* The next one, if it may go along with those. What is next otherwise is *other. */
 static struct news *next_along(struct worker *worker, const struct copies *copies, struct message **other) {
@@ -262,41 +263,66 @@ static struct message *tell(struct worker *worker, struct news *news) {
     return NULL;
 }
 
-static void news_arrived(struct worker *worker, struct message *message) {
-    while (message != NULL && message->handle == news_arrived) message = tell(worker, (struct news *)message);
-    if (message != NULL) message->handle(worker, message);
-}
-
 static struct part *part_of(const struct sheet *sheet) {
     return (struct part *)((char *)sheet->pad - offsetof(struct part, pad));
 }
 
-static void tell_sheet(const struct sheet *sheet) {
-    const struct part *part = part_of(sheet);
-    struct copies copies;
-    copies_begin(&copies, part, NULL);
+static void copies_add_all(struct copies *copies, const struct sheet *sheet) {
     for (uint32_t at = 0; at < sheet->used;) {
         struct told told;
         told.bytes = sheet_text(sheet, &at, &told.length);
-        if (!copies_have_room(&copies, told.length)) {
-            tell_copies(&copies);
-            copies_begin(&copies, part, NULL);
+        if (!copies_have_room(copies, told.length)) {
+            tell_copies(copies);
+            copies_begin(copies, part_of(sheet), NULL);
         }
-        copies_add(&copies, told);
+        copies_add(copies, told);
     }
-    tell_copies(&copies);
 }
 
-static void sheet_end(struct worker *worker, struct sheet *sheet, bool is_told) {
-    sheet_take(sheet);
-    if (is_told) tell_sheet(sheet);
+static void sheet_free(struct worker *worker, struct sheet *sheet) {
     waiting_subtract(worker, sheet->bytes);
     part_landed(part_of(sheet));
     free(sheet);
 }
 
+/* With those for the same part that follow. The part stays for as long as one of them is not freed. Returns
+ * what comes behind, or NULL. */
+static struct message *tell_sheets(struct worker *worker, struct sheet *sheet) {
+    struct copies copies;
+    struct message *next;
+    bool goes_on;
+    copies_begin(&copies, part_of(sheet), NULL);
+    do {
+        sheet_take(sheet);
+        copies_add_all(&copies, sheet);
+        next = mailbox_pop(&worker->news);
+        goes_on = next != NULL && next->handle == sheet_arrived && ((struct sheet *)next)->pad == sheet->pad;
+        if (!goes_on) tell_copies(&copies);
+        sheet_free(worker, sheet);
+        if (goes_on) sheet = (struct sheet *)next;
+    } while (goes_on);
+    return next;
+}
+
+static void read_on(struct worker *worker, struct message *message) {
+    while (message != NULL) {
+        if (message->handle == news_arrived) {
+            message = tell(worker, (struct news *)message);
+        } else if (message->handle == sheet_arrived) {
+            message = tell_sheets(worker, (struct sheet *)message);
+        } else {
+            message->handle(worker, message);
+            return;
+        }
+    }
+}
+
+static void news_arrived(struct worker *worker, struct message *message) {
+    read_on(worker, message);
+}
+
 static void sheet_arrived(struct worker *worker, struct message *message) {
-    sheet_end(worker, (struct sheet *)message, true);
+    read_on(worker, message);
 }
 
 /* ------------------------------------------------------------------ sending */
@@ -453,11 +479,13 @@ void news_was_read(struct worker *worker, size_t bytes) {
 void news_abandon(struct worker *worker, bool (*is_kept)(const struct message *message)) {
     struct message *message;
     while ((message = mailbox_pop(&worker->news)) != NULL) {
-        if (message->handle == news_arrived)
+        if (message->handle == news_arrived) {
             news_free(worker, (struct news *)message);
-        else if (message->handle == sheet_arrived)
-            sheet_end(worker, (struct sheet *)message, false);
-        else if (!is_kept(message))
+        } else if (message->handle == sheet_arrived) {
+            sheet_take((struct sheet *)message);
+            sheet_free(worker, (struct sheet *)message);
+        } else if (!is_kept(message)) {
             free(message);
+        }
     }
 }

@@ -17,9 +17,10 @@ static bool is_open(const struct pad *pad) {
     return pad->sheet != NULL && worker_news_end_with(pad->worker, &pad->sheet->message);
 }
 
-/* As much as was written on the last one, and twice as much if that was too little. */
+/* As much as was written the last time until somebody read, or twice as much as on one that is full: what
+ * comes in equal bursts takes a sheet for each. */
 static size_t size_of_next(const struct pad *pad, size_t needed) {
-    size_t size = is_open(pad) ? (size_t)2 * pad->written : pad->written;
+    size_t size = is_open(pad) ? (size_t)2 * pad->written : (size_t)pad->before + pad->written;
     if (size < needed) size = needed;
     size += sizeof(struct sheet);
     if (size > BYTES_MOST) size = BYTES_MOST;
@@ -48,6 +49,7 @@ void pad_discard(struct pad *pad) {
 struct sheet *pad_write(struct pad *pad, const char *text, size_t length) {
     struct sheet *made = pad->blank;
     if (made != NULL) {
+        pad->before = is_open(pad) ? pad->before + pad->written : 0;
         pad_close(pad);
         pad->sheet = made;
         pad->blank = NULL;

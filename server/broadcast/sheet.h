@@ -36,6 +36,7 @@ struct pad {
     struct sheet *sheet;   /* where the next text goes; or NULL */
     struct sheet *blank;   /* made, and not sent yet; or NULL */
     uint32_t written;      /* on that sheet, or the last one */
+    uint32_t before;       /* on those right in front of it, which were full */
 };
 
 /* Finds room for a text of so many bytes: where there is none, on a blank one. false: no memory. */
