@@ -1,7 +1,7 @@
 """Actions: what takes more than one command to ask. Each runs alike on both servers and returns an observation, a tree of plain
 values that is then compared.
 
-An action gets the server, the connection that is in use, and its arguments (bytes; for `talk`, requests).
+An action gets the server, the connection that is in use, and its arguments (bytes; for `talk` and others, requests).
 """
 
 import random
@@ -277,6 +277,128 @@ def functions_carried(server, connection, arguments):
     return seen + [in_order(after), in_order(after) == in_order(listed)]
 
 
+# Scripts that come to no end, by what would hold up a kill; not patterns, coroutines and handlers of errors, which hold it up in Redis. They are given one key.
+ENDLESS = {
+    b'plain': b'while true do end',
+    b'reads': b"while true do redis.call('get',KEYS[1]) end",
+    b'strays': b"local i=0 while true do i=i+1 redis.call('exists','stray:'..i%9) end",
+    b'pcall': b'while true do pcall(function() while true do end end) end',
+    b'call': b"while true do redis.pcall('get',KEYS[1]) pcall(error,'x') end",
+    b'sort': b'while true do local t={} for i=1,1000 do t[i]=i end table.sort(t,function(a,b) return a>b end) end',
+    b'metamethod': b'local t=setmetatable({},{__index=function() while true do end end}) while true do pcall(function() return t.x end) end',
+    b'formats': b"while true do local s=string.format('%99s',cjson.encode({1,2,3})) cmsgpack.unpack(cmsgpack.pack({s})) end",
+}
+# It has written, and so goes on to its end; which comes when the process has spent so many seconds.
+WRITES = b"redis.call('set',KEYS[1],'first') local t=os.clock() while os.clock()-t<0.4 do end redis.call('append',KEYS[1],'-last') return 'done'"
+BUSY_LIBRARY = b"#!lua name=endless\nredis.register_function('endless',function(KEYS,ARGV) %b end)"
+BUSY_MS = 25
+
+
+def _code(reply):
+    """An error without its words: EXEC itself isn't called when Redis is busy, and says so."""
+    return (reply[0], reply[1].split(b' ')[0]) if reply[0] == '-' else reply
+
+
+def _masked_stats(reply):
+    """FUNCTION STATS without the time that it tells."""
+    if not isinstance(reply, tuple) or len(reply) < 2 or not isinstance(reply[1], tuple):
+        return reply
+    items = [_masked_stats(item) for item in reply[1]]
+    return (reply[0], tuple((items[place][0], 'masked') if place > 0 and items[place - 1][1:] == (b'duration_ms',) else items[place] for place in range(len(items))))
+
+
+def busy(server, connection, arguments):
+    """A script or function that comes to no end, and what others are told who need its key, until it is killed; or one that has written,
+    and isn't. What they are told who don't need it differs: here they are served (design.md, 13)."""
+    kind, how, key = arguments
+    is_function, writes = how == b'FCALL', kind == b'writes'
+    body = WRITES if writes else ENDLESS[kind]
+    runner, other = server.connect(), server.connect()
+    kill_word, wrong_word = (b'FUNCTION', b'SCRIPT') if is_function else (b'SCRIPT', b'FUNCTION')
+    seen = [runner.ask(b'CONFIG', b'SET', b'busy-reply-threshold', b'%d' % BUSY_MS), runner.ask(b'DEL', key)]
+    try:
+        if is_function:
+            seen.append(runner.ask(b'FUNCTION', b'LOAD', b'REPLACE', BUSY_LIBRARY % body))
+        request = [b'FCALL', b'endless'] if is_function else [b'EVAL', body]
+        if how == b'EXEC':
+            seen += [runner.ask(b'MULTI'), runner.ask(b'GET', key), runner.ask(*request, b'1', key)]
+            request = [b'EXEC']
+        else:
+            request += [b'1', key]
+        runner.send(resp.encode(request))
+        deadline = time.monotonic() + 10
+        reply = other.ask(b'STRLEN', key)
+        while not reply[1:] or not str(reply[1]).startswith("b'BUSY"):
+            if time.monotonic() > deadline:
+                return seen + ['never busy', reply]
+            reply = other.ask(b'STRLEN', key)
+        seen.append(reply)
+        if writes: # before its time is up
+            seen += [other.ask(kill_word, b'KILL'), runner.read(), other.ask(b'GET', key)]
+            return seen + [other.ask(kill_word, b'KILL')]
+        seen += [other.ask(wrong_word, b'KILL')]
+        if is_function:
+            seen.append(_masked_stats(other.ask(b'FUNCTION', b'STATS')))
+        seen += [other.ask(b'SET', key, b'x'), other.ask(b'WATCH', key), other.ask(b'MULTI'), other.ask(b'GET', key), other.ask(b'DISCARD'), other.ask(b'MULTI'), other.ask(b'GET', key),
+                 _code(other.ask(b'EXEC')), other.ask(b'EVAL', b"return redis.call('get',KEYS[1])", b'1', key), other.ask(b'UNWATCH'), other.ask(b'RESET'), other.ask(kill_word, b'KILL')]
+        seen += [runner.read(), other.ask(b'GET', key), other.ask(kill_word, b'KILL'), runner.ask(b'PING')]
+        return seen
+    finally:
+        runner.close()
+        other.close()
+        last = server.connect()
+        last.ask(b'CONFIG', b'SET', b'busy-reply-threshold', b'5000')
+        last.ask(b'FUNCTION', b'DELETE', b'endless')
+        last.close()
+
+
+def without_room(server, connection, parts):
+    """Requests while there is less memory to be had than is in use, each with its reply."""
+    own = server.connect()
+    try:
+        before = own.ask(b'CONFIG', b'GET', b'maxmemory-policy')[1][1][1]
+        seen = [own.ask(b'CONFIG', b'SET', b'maxmemory-policy', b'noeviction'), own.ask(b'CONFIG', b'SET', b'maxmemory', b'1')]
+        try:
+            seen += [own.ask(*part) for part in parts]
+        finally:
+            own.ask(b'RESET')
+            seen += [own.ask(b'CONFIG', b'SET', b'maxmemory', b'0'), own.ask(b'CONFIG', b'SET', b'maxmemory-policy', before)]
+        return seen
+    finally:
+        own.close()
+
+
+# What a user is told who may not do something, in the words of 7.0 and of 7.2 (differences.py has both to the letter): by what it is about.
+_DENIALS = [
+    (re.compile(rb"The user executing the script can't run this command or subcommand|ACL failure in script: User limited has no permissions to run the '[^']*' command"), b'denied: command'),
+    (re.compile(rb"The user executing the script can't access at least one of the keys mentioned in the command arguments|ACL failure in script: No permissions to access a key"), b'denied: key'),
+    (re.compile(rb"The user executing the script can't publish to the channel mentioned in the command|ACL failure in script: No permissions to access a channel"), b'denied: channel'),
+    (re.compile(rb"NOPERM (?:this user|User limited) has no permissions to run the '[^']*' command"), b'NOPERM: command'),
+    (re.compile(rb"NOPERM (?:this user has no permissions to access one of the keys used as arguments|No permissions to access a key)"), b'NOPERM: key'),
+]
+
+
+def _denials_masked(reply):
+    if isinstance(reply, tuple):
+        return tuple(_denials_masked(part) for part in reply)
+    if isinstance(reply, bytes):
+        for words, kind in _DENIALS:
+            reply = words.sub(kind, reply)
+    return reply
+
+
+def limited(server, connection, parts):
+    """Requests of a user who may do some of what they ask for; the first part is the rules."""
+    own, admin = server.connect(), server.connect()
+    try:
+        seen = [admin.ask(b'ACL', b'SETUSER', b'limited', b'reset', b'on', b'nopass', *parts[0]), own.ask(b'AUTH', b'limited', b'x')]
+        return seen + [_denials_masked(own.ask(*part)) for part in parts[1:]]
+    finally:
+        own.close()
+        admin.ask(b'ACL', b'DELUSER', b'limited')
+        admin.close()
+
+
 def keyspace(server, connection, _):
     """Everything that is in every database, by ways that change nothing. The connection's database is set again by its user."""
     own = server.connect()
@@ -303,7 +425,19 @@ def keyspace(server, connection, _):
         own.close()
 
 
-ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace, drawn, popped, scan_value, functions_carried)}
+def requests_of(action):
+    """The request that each observation answers ([]: none that could be answered otherwise), or None: it isn't like that."""
+    if action.name == 'talk':
+        return action.arguments
+    if action.name == 'without_room':
+        return [[], []] + action.arguments + [[], []]
+    if action.name == 'limited':
+        return [[], []] + action.arguments[1:]
+    return None
+
+
+ACTIONS = {function.__name__: function for function in (scan, randomkey, wait_until_gone, talk, raw, password, pause, kill, keyspace, drawn, popped, scan_value, functions_carried, busy,
+                                                            without_room, limited)}
 
 
 def cut_places(length, seed):

@@ -10,7 +10,7 @@ import differences
 import exemptions
 import resp
 import thresholds
-from actions import ACTIONS, Action, cut_places
+from actions import ACTIONS, Action, cut_places, requests_of
 from families import FAMILIES
 from safe import make_safe
 from servers import Gone
@@ -245,7 +245,7 @@ class Pair:
         left, right = results
         if left == right:
             return None
-        if action.name == 'talk' and self.is_same_talk(action.arguments, left, right):
+        if requests_of(action) is not None and self.is_same_talk(requests_of(action), left, right):
             return None
         difference = Difference(place, 0, action, left, right)
         if self.survey is not None:
@@ -259,7 +259,16 @@ class Pair:
             return False
         if any(part[:1] and part[0].upper() == b'CLIENT' and len(part) > 1 and part[1].upper() == b'REPLY' for part in parts):
             return False
-        return all(mine == other or self.is_same(part, mine, other) for part, mine, other in zip(parts, left, right))
+        queue = []
+        for part, mine, other in zip(parts, left, right):
+            if other == ('+', b'QUEUED'):
+                queue.append(part)
+            is_exec = part[:1] and part[0].upper() == b'EXEC'
+            if mine != other and not self.is_same(part, mine, other) and not (is_exec and self.is_same_transaction(queue, mine, other)):
+                return False
+            if is_exec or (part[:1] and part[0].upper() == b'MULTI'):
+                queue = []
+        return True
 
     def compare_keyspaces(self, place):
         try:

@@ -12,6 +12,7 @@ A seed is one test. A seed that differs is shrunk to the shortest sequence that 
 import argparse
 import multiprocessing
 import os
+import queue
 import re
 import sys
 import time
@@ -23,7 +24,7 @@ import differences
 import exemptions
 import resp
 import thresholds
-from actions import Action
+from actions import Action, requests_of
 from engine import Batch, Pair, Void, generate
 from families import FAMILIES
 from servers import Server, add_options, commands_of_one, seeds_of, start_both, start_latchkey
@@ -33,7 +34,7 @@ from shrink import Shrinker
 def read_options():
     parser = argparse.ArgumentParser(description='Compares Latchkey with redis-server under random commands.')
     add_options(parser, seeds=20, commands=200000)
-    parser.add_argument('--jobs', type=int, default=1)
+    parser.add_argument('--jobs', type=int, default=1, help='so many seeds side by side, each with servers of its own')
     parser.add_argument('--families', default=','.join(FAMILIES))
     parser.add_argument('--shrink-seconds', type=float, default=60)
     parser.add_argument('--failures', type=int, default=3, help='stop after so many seeds that differ')
@@ -89,7 +90,8 @@ def write_difference(difference, names=('ours', 'redis')):
         for place in range(max(len(ours), len(theirs))):
             mine, other = (side[place] if place < len(side) else 'nothing' for side in (ours, theirs))
             if mine != other:
-                part = request.arguments[place] if request.name == 'talk' and place < len(request.arguments) else ''
+                asked = requests_of(request) or []
+                part = asked[place] if place < len(asked) else ''
                 lines += ['  observation %d %s' % (place, part), '  %s:' % names[0], show_cut(mine), '  %s:' % names[1], show_cut(other)]
         return '\n'.join(lines)
     return '\n'.join(lines + ['  %s:' % names[0], show_cut(ours), '  %s:' % names[1], show_cut(theirs)])
@@ -198,26 +200,56 @@ def read_raw(connection):
     return data
 
 
-def work(arguments):
-    """One job: its own pair of servers, its share of the seeds."""
-    options, seeds, count = arguments
+def work(options, count, shares, seeds, reports):
+    """One job: its own pair of servers, and seed after seed until there are none left."""
     pair = start_pair(options)
-    results = []
     try:
         if options.survey:
             pair.survey = Survey()
-        failures = 0
-        for seed in seeds:
+        for seed in iter(seeds.get, None):
+            began = time.monotonic()
             done, failure = run_seed(pair, seed, options, count)
-            results.append((seed, done, failure))
-            failures += failure is not None
-            if failures >= options.failures:
-                break
+            reports.put((seed, done, failure, time.monotonic() - began))
     finally:
         pair.close_connections()
         pair.ours.stop()
         pair.theirs.stop()
-    return results, exemptions.uses, {row.name: row.uses for row in differences.ROWS}, pair.survey.text() if pair.survey else None
+    shares.put((exemptions.uses, {row.name: row.uses for row in differences.ROWS}, pair.survey.text() if pair.survey else None))
+
+
+def run_all(options, count):
+    """Every seed, several side by side; each is told of when it is done. Returns their (commands, failure or None), and the jobs' shares."""
+    seeds, reports, shares = multiprocessing.SimpleQueue(), multiprocessing.Queue(), multiprocessing.Queue()
+    left = seeds_of(options)
+    jobs = max(1, min(options.jobs, len(left)))
+    processes = [multiprocessing.Process(target=work, args=(options, count, shares, seeds, reports), daemon=True) for _ in range(jobs)]
+    for process in processes:
+        process.start()
+    results, handed_out, failures, total = [], min(jobs, len(left)), 0, len(left)
+    for seed in left[:handed_out]:
+        seeds.put(seed)
+    while len(results) < handed_out:
+        try:
+            seed, done, failure, seconds = reports.get(timeout=5)
+        except queue.Empty:
+            dead = [process for process in processes if not process.is_alive()]
+            if dead:
+                raise SystemExit('a job of the comparison ended with status %s' % dead[0].exitcode) from None
+            continue
+        results.append((done, failure))
+        failures += failure is not None
+        print('seed %d: %s, %d commands, %.1f s (%d of %d)' % (seed, 'DIFFERS' if failure else 'the same', done, seconds, len(results), total), flush=True)
+        if failure:
+            print(failure, flush=True)
+        if failures < options.failures and handed_out < total:
+            seeds.put(left[handed_out])
+            handed_out += 1
+    for _ in processes:
+        seeds.put(None)
+    found = [shares.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return results, found
 
 
 def probe_all(options):
@@ -246,33 +278,22 @@ def print_tables(uses, row_uses):
 
 def main():
     options = read_options()
-    seeds, count = seeds_of(options), commands_of_one(options)
+    count = commands_of_one(options)
     began = time.monotonic()
     wrong = probe_all(options)
     for text in wrong:
         print('probe: ' + text)
-    jobs = max(1, min(options.jobs, len(seeds)))
-    shares = [(options, seeds[number::jobs], count) for number in range(jobs)]
-    if jobs == 1:
-        answers = [work(shares[0])]
-    else:
-        with multiprocessing.Pool(jobs) as pool:
-            answers = pool.map(work, shares)
-    uses, row_uses, commands, failed, done = {}, {}, 0, 0, 0
-    surveys = []
-    for results, some_uses, some_rows, survey in answers:
+    results, shares = run_all(options, count)
+    uses, row_uses, surveys = {}, {}, []
+    for some_uses, some_rows, survey in shares:
         for name, number in some_uses.items():
             uses[name] = uses.get(name, 0) + number
         for name, number in some_rows.items():
             row_uses[name] = row_uses.get(name, 0) + number
-        for _, number, failure in results:
-            commands += number
-            done += 1
-            if failure:
-                failed += 1
-                print('\n' + failure)
         if survey:
             surveys.append(survey)
+    commands, done = sum(number for number, _ in results), len(results)
+    failed = sum(failure is not None for _, failure in results)
     print_tables(uses, row_uses)
     for survey in surveys:
         print(survey)

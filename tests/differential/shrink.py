@@ -3,7 +3,7 @@ requests, then over arguments, then over the bytes of arguments."""
 
 import time
 
-from actions import Action
+from actions import Action, requests_of
 from engine import Batch, Void
 from safe import make_safe
 
@@ -63,7 +63,8 @@ class Shrinker:
     def related_first(self, batches, again):
         """A good guess first: the failing request, those that share an argument with it, and those that set the connection's state."""
         last = batches[-1].steps[-1]
-        wanted = set(last.arguments if isinstance(last, Action) and last.name != 'talk' else last if isinstance(last, list) else [])
+        words = last.arguments if isinstance(last, Action) and requests_of(last) is None else last if isinstance(last, list) else []
+        wanted = set(words)
         if isinstance(last, list) and wanted:
             wanted.discard(last[0])
         guess = [batch for batch in batches[:-1] if any(
@@ -112,10 +113,10 @@ class Shrinker:
         for place in range(len(batches)):
             for number in range(len(batches[place].steps)):
                 step = batches[place].steps[number]
-                if isinstance(step, Action) and step.name == 'talk':
-                    def rebuild(parts, place=place, number=number):
-                        return self.replaced(batches, place, number, Action('talk', parts))
-                    batches, again = self.drop_items(step.arguments, rebuild, batches, again, 0)
+                if isinstance(step, Action) and requests_of(step) is not None:
+                    def rebuild(parts, place=place, number=number, name=step.name):
+                        return self.replaced(batches, place, number, Action(name, parts))
+                    batches, again = self.drop_items(step.arguments, rebuild, batches, again, 1 if step.name == 'limited' else 0)
                 elif isinstance(step, list) and step[0].upper() != b'SHUTDOWN':
                     batches, again = self.shrink_request(batches, place, number, again)
         return batches, again

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from actions import ENDLESS, Action
 import lua
 
 from . import bits, geo, hashes, hyperloglog, keys, lists, sets, sort, sorted_sets, streams, strings
@@ -17,7 +18,7 @@ REFUSED = ([b'MULTI'], [b'EXEC'], [b'DISCARD'], [b'WATCH', b'a'], [b'UNWATCH'], 
            [b'HELLO', b'3'], [b'RESET'], [b'QUIT'], [b'CLIENT', b'ID'], [b'CONFIG', b'GET', b'port'], [b'DEBUG', b'SLEEP', b'0'], [b'SHUTDOWN', b'NOSAVE'], [b'BLPOP', b'nokey', b'0'],
            [b'BLMOVE', b'nokey', b'b', b'LEFT', b'LEFT', b'0'], [b'BZPOPMIN', b'nokey', b'0'], [b'FUNCTION', b'LIST'], [b'FCALL', b'f', b'0'], [b'nosuch', b'x'], [b'GET'], [b'SET', b'a'],
            [b'GET', b'a', b'b'], [b'', b'x'], [b'CLIENT', b'nosuch'], [b'EVAL_RO', b'return 1', b'0'])
-ALLOWED = ([b'PING'], [b'ECHO', b'x'], [b'SELECT', b'2'], [b'SELECT', b'99'], [b'DBSIZE'], [b'PING', b'a'])
+ALLOWED = ([b'PUBLISH', b'news', b'x'], [b'SPUBLISH', b'news', b'x'], [b'KEYS', b'nosuch*'], [b'EXISTS', b'undeclared'], [b'PING'], [b'ECHO', b'x'], [b'SELECT', b'2'], [b'SELECT', b'99'], [b'DBSIZE'], [b'PING', b'a'])
 SEEN = [] # scripts that this seed has run
 
 
@@ -202,9 +203,68 @@ def refused(words):
                        [b'EVAL', b'return 1 -- comment', b'0'], [b'EVAL', b'--', b'0'], [b'EVAL', b'\x1bLua', b'0'], [b'EVAL', b'return 1 end', b'0'], [b'EVAL', b'end return 1', b'0'], [b'EVAL', b'#comment\nreturn 1', b'0'])]
 
 
+def busy(words):
+    """Few of them: each takes a while."""
+    kind = words.pick(b'writes', *ENDLESS)
+    return Action('busy', [kind, words.pick(b'EVAL', b'EVAL', b'EXEC', b'FCALL'), b'key:%d' % words.below(14)])
+
+
+# What a script says of itself before it does what takes memory, or doesn't.
+DEEDS = [b"return redis.call('set',KEYS[1],ARGV[1])", b"return redis.pcall('set',KEYS[1],ARGV[1])", b"return redis.call('get',KEYS[1])", b"redis.call('del',KEYS[1]) return redis.call('set',KEYS[1],ARGV[1])",
+         b"return {redis.pcall('append',KEYS[1],ARGV[1]),redis.pcall('exists',KEYS[1]),redis.pcall('persist',KEYS[1])}", b"local r=redis.pcall('rpush',KEYS[1],ARGV[1]) return r.err or r", b'return 1',
+         b"redis.call('del',KEYS[1]) redis.call('set',KEYS[1],ARGV[1]) redis.call('incr',KEYS[1])", b"return redis.call('dbsize')", b"error(redis.pcall('sadd',KEYS[1],ARGV[1]))"]
+
+
+def deed(words):
+    body = (shebang(words) if words.chance(0.6) else b'') + words.one_of(DEEDS)
+    if words.chance(0.2):
+        flags = words.pick(b'', b'', b",flags={'allow-oom'}", b",flags={'no-writes'}")
+        code = b"#!lua name=roomy\nredis.register_function{function_name='roomy',callback=function(KEYS,ARGV) %b end%b}" % (body.split(b'\n')[-1], flags)
+        return [[b'FUNCTION', b'LOAD', b'REPLACE', code], [words.pick(b'FCALL', b'FCALL_RO'), b'roomy', b'1', words.key(), words.value()], [b'FUNCTION', b'DELETE', b'roomy']]
+    return [[words.pick(b'EVAL', b'EVAL', b'EVAL_RO'), body, b'1', words.key(), words.value()]]
+
+
+def without_room(words):
+    """Scripts, and transactions with and without them, where there is no memory."""
+    parts = []
+    for _ in range(words.between(1, 4)):
+        steps = [step for _ in range(words.between(1, 3)) for step in words.pick(deed, deed, lambda words: [words.pick([b'SET', words.key(), b'x'], [b'GET', words.key()], [b'DEL', words.key()])])(words)]
+        parts += [[b'MULTI']] + steps + [[words.pick(b'EXEC', b'EXEC', b'DISCARD')]] if words.chance(0.4) else steps
+    return Action('without_room', parts)
+
+
+RULES = [b'~key:*', b'%R~key:*', b'%W~key:*', b'~*', b'resetkeys', b'&news', b'allchannels', b'resetchannels', b'+@all', b'-@all', b'+@read', b'-@write', b'-@string', b'+eval', b'+evalsha', b'+fcall', b'+@scripting', b'-get', b'-set',
+         b'+set', b'-publish', b'+publish', b'-script', b'+script|load', b'-@dangerous', b'-flushall', b'+select', b'+del', b'-incr', b'(+get ~a)', b'(+set ~b* +eval)']
+PUBLISHED = [b"return redis.call('publish','news','x')", b"return redis.pcall('publish','other','x')", b"return {redis.acl_check_cmd('set','key:1','x') and 1 or 0,redis.acl_check_cmd('get','a') and 1 or 0}",
+             b"return {redis.acl_check_cmd('publish','news','x') and 1 or 0,redis.acl_check_cmd('script','kill') and 1 or 0,redis.acl_check_cmd('config','get') and 1 or 0}",
+             b"local r=redis.pcall('set','a','x') return type(r)=='table' and (r.err or r.ok)", b"redis.call('set','key:1','x') return redis.call('get','a')", b"redis.pcall('flushall') return redis.pcall('select',1)"]
+
+
+def limited(words):
+    """Scripts of a user who may not do everything."""
+    parts = [[b'~key:*', b'&news', b'+@all', b'-set'] if words.chance(0.3) else [words.pick(b'+@all', b'+@scripting', b'+eval')] + [words.one_of(RULES) for _ in range(words.between(1, 7))]]
+    for _ in range(words.between(1, 5)):
+        draw = words.below(10)
+        if draw < 4:
+            parts += eval_(words)
+        elif draw < 6:
+            parts += loaded(words)
+        else:
+            parts.append([words.pick(b'EVAL', b'EVAL', b'EVAL_RO'), words.one_of(PUBLISHED), b'0'])
+        if words.chance(0.2):
+            parts[-1:] = [[b'MULTI'], parts[-1], [b'EXEC']]
+    for part in parts[1:]: # of '1.5' keys Redis looks whether one may be had, before it says that this is no number
+        if len(part) > 2 and part[0].upper() not in (b'SCRIPT',) and not part[2].isdigit():
+            part[2] = b'0'
+    return Action('limited', parts)
+
+
 COMMANDS = [
     (40, eval_),
     (12, loaded),
     (2, administrative),
     (2, refused),
+    (0.15, busy),
+    (0.6, without_room),
+    (0.8, limited),
 ]
