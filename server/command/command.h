@@ -268,6 +268,8 @@ struct command {
     /* In a transaction it runs in its place, though it is about the process: those behind it see what it did
      * (SCRIPT LOAD). Scripts among them don't begin again. */
     bool keeps_its_place;
+    /* It compiles, or even runs, code that its client sends, and so may take long. It isn't about its worker. */
+    enum loads { LOADS_NOTHING, LOADS_TEXT, LOADS_AND_RUNS } loads;
     work_function *work;       /* of what may take long. NULL: it goes over all of its operands */
     work_in_function *work_in; /* instead */
     plain_function *plain;
@@ -283,6 +285,7 @@ struct command {
     bool concerns_hearing; /* of its client, and so runs in its place in a transaction */
     bool changes_user;     /* that its client is (AUTH) */
     bool runs_at_once;     /* not queued by a transaction that is open (EXEC, QUIT) */
+    bool tells_later; /* with COMMAND_EVERY_THREAD: but it isn't waited for those, which may be busy for long */
     check_function *check;
     answer_function *answer; /* or NULL */
     /* What it changes holds before all workers have been asked, and is only waited for: nobody is told that

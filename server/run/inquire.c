@@ -8,7 +8,9 @@
 #include "server/worker/inquiry.h"
 #include "under_way.h"
 
-static void inquiry_free(struct inquiry *inquiry) {
+/* The last of its holders frees it, on whichever thread that is. */
+static void inquiry_let_go(struct inquiry *inquiry) {
+    if (atomic_fetch_sub(&inquiry->holders, 1) > 1) return;
     for (uint32_t i = 0; i < inquiry->workers; i++) reply_free(&inquiry->answers[i].text);
     for (uint32_t i = 0; i < inquiry->count; i++) free(inquiry->arguments[i].data);
     free(inquiry->arguments);
@@ -19,7 +21,7 @@ void inquiry_leave(struct under_way *under_way) {
     struct inquiry *inquiry = under_way->inquiry;
     under_way->inquiry = NULL;
     inquiry->task = NULL;
-    if (inquiry->is_complete) inquiry_free(inquiry);
+    if (inquiry->is_complete) inquiry_let_go(inquiry);
 }
 
 /* On the origin: all have answered. */
@@ -28,7 +30,7 @@ static void inquiry_done(struct worker *worker, struct message *message) {
     (void)worker;
     inquiry->is_complete = true;
     if (inquiry->task == NULL)
-        inquiry_free(inquiry);
+        inquiry_let_go(inquiry);
     else
         task_wake(inquiry->task);
 }
@@ -49,6 +51,10 @@ static void inquiry_visit(struct worker *worker, struct message *message) {
     struct inquiry *inquiry =
         ((struct inquiry_answer *)((char *)message - offsetof(struct inquiry_answer, message)))->inquiry;
     inquiry->command->visit(worker, inquiry);
+    if (worker->number >= inquiry->awaited) {
+        inquiry_let_go(inquiry);
+        return;
+    }
     if (atomic_fetch_sub(&inquiry->pending, 1) > 1) return;
     workers_thaw();
     worker_send(inquiry->origin, &inquiry->done);
@@ -72,7 +78,9 @@ static struct inquiry *inquiry_create(const struct execution *execution) {
     inquiry->origin = execution->worker;
     inquiry->done.handle = inquiry_done;
     inquiry->workers = workers;
-    atomic_init(&inquiry->pending, workers);
+    inquiry->awaited = execution->call.command->tells_later ? worker_count() : workers;
+    atomic_init(&inquiry->pending, inquiry->awaited);
+    atomic_init(&inquiry->holders, 1);
     for (uint32_t i = 0; i < workers; i++) {
         inquiry->answers[i].inquiry = inquiry;
         inquiry->answers[i].message.handle = inquiry_visit;
@@ -83,7 +91,7 @@ static struct inquiry *inquiry_create(const struct execution *execution) {
         struct bulk *copy = &inquiry->arguments[inquiry->count];
         copy->data = malloc(argument->length + 1);
         if (copy->data == NULL) {
-            inquiry_free(inquiry);
+            inquiry_let_go(inquiry);
             return NULL;
         }
         memcpy(copy->data, argument->data, argument->length);
@@ -109,7 +117,7 @@ enum outcome run_inquiry(struct execution *execution) {
         execution->call.command->conclude(inquiry, &execution->call, execution->reply);
         under_way->inquiry = NULL;
         under_way_end(execution->task);
-        inquiry_free(inquiry);
+        inquiry_let_go(inquiry);
         return OUTCOME_DONE;
     }
     if (under_way != NULL && under_way->is_unanswered) {
@@ -135,7 +143,7 @@ enum outcome run_inquiry(struct execution *execution) {
         execution->call.command->answer(execution->worker, execution->task, &execution->call,
                                         execution->reply)) {
         under_way_end(execution->task);
-        inquiry_free(inquiry);
+        inquiry_let_go(inquiry);
         return OUTCOME_DONE;
     }
     under_way->inquiry = inquiry;
@@ -143,6 +151,7 @@ enum outcome run_inquiry(struct execution *execution) {
     task_queue_append(&execution->dispatcher->asking, execution->task);
     task_park(execution->task, PARK_ON_ANSWERS);
     workers_freeze();
+    atomic_store(&inquiry->holders, 1 + inquiry->workers - inquiry->awaited);
     for (uint32_t i = 0; i < inquiry->workers; i++) worker_send(worker_at(i), &inquiry->answers[i].message);
     return OUTCOME_PARKED;
 }

@@ -1,5 +1,6 @@
 /* An inquiry: a question that every worker answers about its own connections (CLIENT LIST, KILL, PAUSE, ...),
- * and, if its command says so (COMMAND_EVERY_THREAD), each thread of long work as well.
+ * and, if its command says so (COMMAND_EVERY_THREAD), each thread of long work as well. Where that may come
+ * later (`tells_later`), those threads are told, but their answers are not waited for.
  *
  * The command's `visit` runs once on each of them, outside the gate and every lock, and writes to that one's
  * answer; when all have answered, `conclude` runs where the command came from and makes the reply out of the
@@ -29,8 +30,10 @@ struct inquiry {
     int asker_protocol;
     int64_t now;
     uint32_t workers;
+    uint32_t awaited; /* the first so many of them are */
     bool is_done; /* the visits' own: what one of them does for all; guarded by whatever that changes */
-    _Atomic uint32_t pending;
+    _Atomic uint32_t pending; /* of those that are awaited */
+    _Atomic uint32_t holders; /* the origin, and those that are not awaited and have still to look */
     struct message done; /* goes back to the asker's worker */
     struct worker *origin;
     /* The origin's only: the task that waits for it, or NULL if none does any more; and whether all have

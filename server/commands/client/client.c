@@ -497,6 +497,7 @@ const struct command client_commands[] = {
     {.name = "client|unpause",
      .arity = 2,
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_EVERY_THREAD,
+     .tells_later = true,
      .visit = command_client_unpause_visit,
      .conclude = conclude_ok,
      .categories = "connection",
