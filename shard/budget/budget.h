@@ -20,7 +20,8 @@
  * every moment, whatever the sizes, and no thread works for another. Where the limit is lowered below what is
  * committed, the `ceiling` stands in for it: it goes down as memory is freed, and a writer that has let go
  * what it needs goes on below it. What credit it has from before it gives back first: a thread may owe its
- * credit to having freed what others allocated, and that is not room. */
+ * credit to having freed what others allocated, and that is not room. Nor is what it frees from then on, as
+ * long as more is committed than the limit. */
 #ifndef SHARD_BUDGET_BUDGET_H
 #define SHARD_BUDGET_BUDGET_H
 
@@ -75,6 +76,11 @@ void budget_limit(struct budget *budget, int64_t limit);
 int64_t budget_limit_holding(int64_t used);
 static inline bool budget_is_limited(const struct budget *budget) {
     return atomic_load_explicit(&budget->limit, memory_order_relaxed) != INT64_MAX;
+}
+/* More was committed than the limit when the ceiling was last looked at. */
+static inline bool budget_is_exceeded(const struct budget *budget) {
+    return atomic_load_explicit(&budget->ceiling, memory_order_relaxed) >
+           atomic_load_explicit(&budget->limit, memory_order_relaxed);
 }
 /* The ceiling follows what is committed by now, but not below the limit. */
 void budget_lower_ceiling(struct budget *budget, int64_t committed);

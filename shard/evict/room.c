@@ -44,7 +44,8 @@ bool eviction_is_limited(const struct lane *lane) {
 
 bool eviction_has_room(const struct lane *lane, size_t bytes) {
     return !eviction_is_limited(lane) ||
-           (lane_credit(lane) >= (int64_t)bytes && account_is_current(lane->budget, lane->account));
+           (lane_credit(lane) >= (int64_t)bytes && account_is_current(lane->budget, lane->account) &&
+            !budget_is_exceeded(lane->budget));
 }
 
 static int64_t read_relaxed(const _Atomic int64_t *value) {

@@ -265,6 +265,13 @@ static void above_the_limit_a_transaction_that_writes_fails_as_a_whole(void **st
          {"EXEC", "EXECABORT Transaction discarded because of previous errors."}, {"MULTI", "OK"},
          {"DISCARD", "OK"}, {"EXISTS a", "0"});
     expect(other, "OK", "CONFIG SET maxmemory 0");
+    /* What goes makes no room as long as there is more than may be. */
+    expect(one, "OK", "MSET a a-value-of-some-bytes-that-will-be-freed b x");
+    expect(other, "OK", "CONFIG SET maxmemory 1");
+    TALK(one, {"DEL a", "1"}, {"SET c x", "OOM command not allowed when used memory > 'maxmemory'."},
+         {"MULTI", "OK"}, {"GET b", "OOM command not allowed when used memory > 'maxmemory'."},
+         {"DISCARD", "OK"});
+    expect(other, "OK", "CONFIG SET maxmemory 0");
     close_all();
 }
 
