@@ -164,8 +164,7 @@ uint64_t dispatch_parked_count(const struct worker *worker) {
 static __attribute__((noinline)) bool answer(struct execution *execution, struct under_way *under_way) {
     if (under_way->blocked != NULL && wait_answer(execution, under_way)) return true;
     if (under_way->errand == NULL) return false;
-    leave_answer(execution, under_way);
-    return true;
+    return leave_answer(execution, under_way);
 }
 
 static __attribute__((noinline)) enum outcome run_without_keys(struct execution *execution) {
@@ -173,6 +172,14 @@ static __attribute__((noinline)) enum outcome run_without_keys(struct execution 
     bool may_publish = command->run != NULL || command->publishes;
     bool has_begun = execution->task->is_closer || execution->task->under_way != NULL;
     if (may_publish && !has_begun && !may_tell(execution)) return OUTCOME_PARKED;
+    if ((command->flags & COMMAND_DENYOOM) != 0 && !has_begun) {
+        bool is_made;
+        enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);
+        if (!is_made) return outcome;
+    }
+    if (command->loads != LOADS_NOTHING && !has_begun && loads_long(&execution->call) &&
+        may_leave(execution) && leave(execution))
+        return OUTCOME_PARKED;
     if (command->run != NULL) return command->run(execution);
     if (command->visit != NULL) return run_inquiry(execution);
     if (command->walk != NULL) return run_walk(execution);
@@ -231,7 +238,7 @@ static inline void execution_begin(struct execution *execution, struct worker *w
     execution->refusal = NULL;
     execution->reads_alone = execution->is_rejected = execution->is_errands = execution->stays =
         execution->scripts_write = execution->begins_again = execution->begins_elsewhere =
-            execution->is_short_of_memory = execution->answers_several = false;
+            execution->is_short_of_memory = execution->answers_several = execution->goes_back = false;
     call_begin(&execution->call, session, worker->keyspace, worker->now);
 }
 
@@ -348,6 +355,10 @@ dispatch(struct worker *worker, struct task *task, const struct bulk *arguments,
     if (task->under_way != NULL) under_way_end(task);
     task->refusals = 0;
     closer_give_up(worker, task); /* it had no memory to try again */
+    if (execution.goes_back) {
+        frame->boundary_task = NULL;
+        return OUTCOME_DONE;
+    }
     answer_without_memory(&execution, mark);
     expect_one_reply(&execution, mark);
     if (!execution.is_errands) account(&execution);

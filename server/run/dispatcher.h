@@ -26,6 +26,9 @@ struct statistics;
 /* More elements than so many are worth another thread's time: beside less, getting there takes long. */
 #define LONG_ELEMENTS 32768
 
+/* Lua of more bytes takes about a millisecond to be compiled, and so is rather read by another thread. */
+#define LONG_TEXT 65536
+
 /* The tasks of one worker that wait for one lock (or the gate). */
 struct lock_queue {
     struct waiter waiter;   /* first: a waiter is cast back */
@@ -82,6 +85,7 @@ struct execution {
     int64_t moment;          /* where time stands still; call.moment points to it */
     bool is_short_of_memory; /* of its commands those are refused that may need some */
     bool stays;              /* there was no memory for that */
+    bool goes_back;          /* a transaction, of which the rest is its client's worker's */
     bool answers_several;    /* to one request: each of its arguments, or of its commands', has one */
 };
 

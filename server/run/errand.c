@@ -255,13 +255,24 @@ static void bring_session(struct errand *errand, struct task *asker) {
     worker_account_session(errand->origin, session, before);
 }
 
-void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
+static void bring_transaction(struct errand *errand, struct task *asker) {
+    size_t before = session_bytes(&asker->session);
+    asker->session.transaction = errand->task.session.transaction;
+    errand->task.session.transaction = NULL;
+    worker_account_session(errand->origin, &asker->session, before);
+}
+
+bool errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
+    bool is_done = errand->task.session.transaction == NULL;
     assert(errand->is_back && errand->asker == asker);
+    assert(is_done || errand->reply.length == 0);
     asker->has_discarded = errand->task.has_discarded;
     if (errand->brings_session) bring_session(errand, asker);
+    if (!is_done) bring_transaction(errand, asker);
     reply_append(reply, &errand->reply);
     counter_subtract(&errand->origin->wait_bytes, errand->bytes);
     errand_free(errand);
+    return is_done;
 }
 
 void errand_leave(struct errand *errand) {

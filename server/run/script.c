@@ -82,7 +82,11 @@ struct scripting {
     const struct read_scope *read;
     struct session session; /* of what it calls: what a script selects is its own */
     bool only_reads, is_short_of_memory;
-    bool may_leave; /* its worker, once it turns out to be long */
+    bool may_only_read; /* what was found may write, and its command doesn't let it */
+    bool calls_writes;  /* it has called a command that may write */
+    bool may_leave;     /* its worker, once it turns out to be long */
+    /* While one is looked for: what takes long to read is another thread's; and that is so. */
+    bool may_leave_unread, leaves_unread;
     uint64_t began; /* cycles */
     bool is_ended;  /* SCRIPT KILL */
     bool has_token;
@@ -143,7 +147,14 @@ struct library_shelf *scripting_shelf(const struct scripting *scripting) {
 
 bool scripting_tidy(struct worker *worker) {
     struct scripting *scripting = atomic_load_explicit(&worker->dispatcher->scripting, memory_order_relaxed);
-    return scripting != NULL && script_state_tidy(scripting->state);
+    if (scripting == NULL) return false;
+    if (script_cache_tidy(scripting->cache)) script_state_litter(scripting->state);
+    return script_state_tidy(scripting->state);
+}
+
+bool scripting_leaves(struct scripting *scripting) {
+    if (scripting->may_leave_unread) scripting->leaves_unread = true;
+    return scripting->may_leave_unread;
 }
 
 size_t scripting_bytes(const struct worker *worker) {
@@ -240,12 +251,11 @@ static bool stray_to(struct scripting *scripting, uint32_t shard, struct reply *
 }
 
 /* With all shards nothing is taken back: one that writes, and then turns out to be long, could not leave its
- * worker any more. */
+ * worker any more; and to go over all keys takes long by itself. */
 static bool want_all(struct scripting *scripting, struct reply *reply) {
-    bool leaves = scripting->may_leave && scripting->write != NULL,
-         is_aside = scripting->execution->worker->is_aside;
+    bool is_aside = scripting->execution->worker->is_aside;
     if (!can_begin_again(scripting)) return refuse(reply, ERROR_NO_MEMORY);
-    if (leaves) {
+    if (scripting->may_leave) {
         scripting->restart = RESTART_ELSEWHERE;
         return false;
     }
@@ -289,8 +299,10 @@ static bool may_call(struct scripting *scripting, const struct call *call, struc
     bool writes = (command->flags & (COMMAND_WRITE | COMMAND_MAY_REPLICATE)) != 0;
     if (writes && scripting->only_reads)
         return refuse(reply, "ERR Write commands are not allowed from read-only scripts.");
-    if ((command->flags & COMMAND_DENYOOM) != 0 && scripting->is_short_of_memory && !has_written(scripting))
+    /* As Redis has it, a command that may write is enough, whether it has found anything to change or not. */
+    if ((command->flags & COMMAND_DENYOOM) != 0 && scripting->is_short_of_memory && !scripting->calls_writes)
         return refuse(reply, ERROR_OUT_OF_MEMORY);
+    if ((command->flags & COMMAND_WRITE) != 0) scripting->calls_writes = true;
     return true;
 }
 
@@ -322,6 +334,14 @@ static void call_one(struct scripting *scripting, struct call *call, struct repl
         execute_inside(scripting->execution, call, scripting->write, scripting->read, reply);
 }
 
+/* What takes long, by what it goes over, does so on another thread from the start. */
+static bool leaves_for(struct scripting *scripting, const struct call *call) {
+    bool leaves = scripting->may_leave && call->key_count > 0 && can_begin_again(scripting) &&
+                  call_takes_long(call, &scripting->read->scope);
+    if (leaves) scripting->restart = RESTART_ELSEWHERE;
+    return leaves;
+}
+
 static enum script_verdict on_call(void *context, const struct bulk *arguments, uint32_t count,
                                    struct reply *reply) {
     struct scripting *scripting = context;
@@ -337,6 +357,7 @@ static enum script_verdict on_call(void *context, const struct bulk *arguments, 
     bool has_shards = take_keys(scripting, &call, reply);
     if (scripting->restart != RESTART_NOT) return SCRIPT_ENDS;
     if (!has_shards) return SCRIPT_GOES_ON;
+    if (leaves_for(scripting, &call)) return SCRIPT_ENDS;
     uint64_t began = clock_cycles();
     call_one(scripting, &call, reply);
     call.database = scripting->session.database; /* a line of SELECT has the new one */
@@ -365,6 +386,13 @@ static enum script_verdict on_turn(void *context) {
     return scripting->is_ended || scripting->restart != RESTART_NOT ? SCRIPT_ENDS : SCRIPT_GOES_ON;
 }
 
+static enum script_verdict on_before_long(void *context) {
+    struct scripting *scripting = context;
+    if (!scripting->may_leave || !can_begin_again(scripting)) return SCRIPT_GOES_ON;
+    scripting->restart = RESTART_ELSEWHERE;
+    return SCRIPT_ENDS;
+}
+
 static int on_may_run(void *context, const struct bulk *arguments, uint32_t count) {
     struct scripting *scripting = context;
     const struct call call = {
@@ -386,12 +414,7 @@ static void on_log(void *context, int level, const char *text, size_t length) {
     script_notes_log(&scripting->notes, level, text, length);
 }
 
-static void on_set_replication(void *context, int flags) {
-    (void)context;
-    (void)flags;
-}
-
-static const struct script_host host = {on_call, on_turn, on_may_run, on_log, on_set_replication};
+static const struct script_host host = {on_call, on_turn, on_before_long, on_may_run, on_log, NULL};
 
 /* ------------------------------------------------------------------ a run */
 
@@ -407,14 +430,22 @@ static bool read_counts(const struct call *call, uint32_t *keys, struct reply *r
     return true;
 }
 
+/* A task that keeps the gate closed would keep its errand out. */
+static void look_within(struct scripting *scripting, const struct execution *execution) {
+    scripting->may_leave_unread = may_leave(execution) && !execution->task->is_closer;
+    scripting->leaves_unread = false;
+}
+
 static bool find(struct scripting *scripting, const struct call *call, struct reply *reply) {
     bool finds_first = call->command->is_function; /* as Redis looks at them */
+    scripting->may_only_read = false;
     if (finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
     if (!read_counts(call, &scripting->key_count, reply)) return false;
     if (!finds_first && !call->command->script(scripting, call, &scripting->found, reply)) return false;
     uint32_t flags = scripting->found.flags;
     bool says_read = (call->command->flags & COMMAND_READONLY) != 0;
-    if (says_read && (flags & (SCRIPT_NO_WRITES | SCRIPT_SAYS_NOTHING)) == 0)
+    scripting->may_only_read = says_read && (flags & (SCRIPT_NO_WRITES | SCRIPT_SAYS_NOTHING)) == 0;
+    if (scripting->may_only_read)
         return refuse(reply, "ERR Can not execute a script with write flag using *_ro command.");
     scripting->only_reads = says_read || (flags & SCRIPT_NO_WRITES) != 0;
     return true;
@@ -434,6 +465,7 @@ static void run(struct scripting *scripting, struct execution *execution, const 
     scripting->write = write;
     scripting->read = read;
     scripting->restart = RESTART_NOT;
+    scripting->calls_writes = false;
     scripting->changes = write == NULL ? 0 : write->scope.changes;
     scripting->session = (struct session){.id = call->session->id,
                                           .database = call->database,
@@ -530,13 +562,15 @@ static bool find_in_row(struct scripting *scripting, const struct call *call) {
     return row->only_reads;
 }
 
-bool script_find_row(const struct execution *execution, bool *writes) {
+bool script_find_row(const struct execution *execution, bool *writes, bool *leaves) {
     struct scripting *scripting = scripting_of(execution->worker);
     const struct transaction *transaction = execution->transaction;
-    *writes = false;
+    *writes = *leaves = false;
     if (scripting == NULL) return false;
     assert(scripting->row_count == 0);
-    for (const struct queued *queued = transaction->first; queued != NULL; queued = queued->next) {
+    look_within(scripting, execution);
+    for (const struct queued *queued = transaction->first; queued != NULL && !*leaves;
+         queued = queued->next) {
         struct call call = execution->call;
         if (queued->command->script == NULL) continue;
         if (!row_reserve(scripting)) return false;
@@ -544,6 +578,7 @@ bool script_find_row(const struct execution *execution, bool *writes) {
         call.arguments = queued->arguments;
         call.count = queued->count;
         if (!find_in_row(scripting, &call)) *writes = true;
+        *leaves = scripting->leaves_unread;
     }
     return true;
 }
@@ -586,6 +621,7 @@ void script_begin_row(const struct execution *execution) {
     if (scripting == NULL) return;
     script_notes_clear(&scripting->notes);
     scripting->row_at = 0;
+    scripting->may_leave_unread = false; /* what is looked for once more is so within its shards */
     /* What it does to libraries and scripts isn't taken back. */
     scripting->may_leave = may_leave(execution) && !execution->transaction->changes_scripts;
 }
@@ -712,11 +748,37 @@ static enum outcome run_here(struct scripting *scripting, struct execution *exec
     return outcome;
 }
 
+/* What there is no memory for is refused for that, as in Redis, before it is for anything else. */
+static enum outcome refuse_to_write(struct scripting *scripting, struct execution *execution, size_t mark) {
+    if ((scripting->found.flags & SCRIPT_ALLOW_OOM) != 0) return OUTCOME_DONE;
+    reply_truncate(execution->reply, mark);
+    reply_errors_clear(execution->reply);
+    if (script_look_for_memory(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
+    if (execution->is_short_of_memory)
+        reply_error(execution->reply, ERROR_OUT_OF_MEMORY);
+    else
+        (void)find(scripting, &execution->call, execution->reply);
+    return OUTCOME_DONE;
+}
+
 enum outcome script_run_whole(struct execution *execution) {
     struct scripting *scripting = scripting_of(execution->worker);
     if (scripting == NULL) return execution_lacks_memory(execution);
+    if (execution->task->under_way == NULL && is_long_at_once(execution) && leave(execution))
+        return OUTCOME_PARKED;
     script_notes_clear(&scripting->notes);
-    if (!find(scripting, &execution->call, execution->reply)) {
+    size_t mark = reply_mark(execution->reply);
+    look_within(scripting, execution);
+    bool is_found = find(scripting, &execution->call, execution->reply);
+    if (scripting->leaves_unread) {
+        if (leave(execution)) return OUTCOME_PARKED;
+        look_within(scripting, execution);
+        is_found = find(scripting, &execution->call, execution->reply);
+    }
+    if (!is_found && scripting->may_only_read && eviction_is_limited(execution->frame->lane) &&
+        refuse_to_write(scripting, execution, mark) == OUTCOME_PARKED)
+        return OUTCOME_PARKED;
+    if (!is_found) {
         script_notes_begin(&scripting->notes, &execution->call);
         script_notes_publish_next(&scripting->notes, execution);
         return OUTCOME_DONE;

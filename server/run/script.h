@@ -8,7 +8,9 @@
  * begins again with all of it. The second run sees the same time and draws the same random numbers.
  *
  * One that takes longer than a moment is taken back, too, and goes to a thread of long work (leave.h), so
- * that its worker's other clients don't wait for it; what others see of it there is slow_script.h's.
+ * that its worker's other clients don't wait for it; what others see of it there is slow_script.h's. Where it
+ * is about to do what takes as long in one step (to compile a long text, to call a command that goes over a
+ * large value, or over all keys), it goes before it does.
  *
  * Until a script is concluded nothing of it is seen: neither its changes nor what it counts for, or has
  * logged (script_notes.h). */
@@ -43,6 +45,9 @@ struct script_cache *scripting_cache(const struct scripting *scripting);
 struct library_shelf *scripting_shelf(const struct scripting *scripting);
 /* Between requests: collects some of what scripts have left behind. True if there is more of it. */
 bool scripting_tidy(struct worker *worker);
+/* For who finds a script or function (script_function): whether the worker has what takes long to compile or
+ * load read by a thread of long work. Then nothing is replied, as it isn't found here. */
+bool scripting_leaves(struct scripting *scripting);
 /* Memory of its Lua state. Any thread. */
 size_t scripting_bytes(const struct worker *worker);
 
@@ -51,8 +56,9 @@ size_t scripting_bytes(const struct worker *worker);
 enum outcome script_look_for_memory(struct execution *execution);
 
 /* In a transaction, before it takes any shard: finds, compiles and loads its scripts, which takes long, and
- * holds them until they are let go. Whether they write stands in *writes. false: no memory. */
-bool script_find_row(const struct execution *execution, bool *writes);
+ * holds them until they are let go. Whether they write stands in *writes; or *leaves is true: one of them takes
+ * so long that this is rather done by a thread of long work. false: no memory. */
+bool script_find_row(const struct execution *execution, bool *writes, bool *leaves);
 void script_let_go_row(const struct execution *execution);
 /* Before its first command, and one that is a script, which may set execution->begins_again, when all of it
  * is to be taken back. */

@@ -31,11 +31,14 @@ static bool is_long_by_arguments(const struct call *call) {
 }
 
 /* A DEL of a million keys takes as long as any. */
-static bool is_long(const struct execution *execution) {
-    const struct call *call = &execution->call;
+static inline bool is_long_call(const struct call *call) {
     uint32_t flags = call->command->flags & (COMMAND_LONG | COMMAND_LONG_BY_ARGUMENTS);
     if (flags != 0) return (flags & COMMAND_LONG) != 0 || is_long_by_arguments(call);
     return call->key_count > SHORT_ELEMENTS;
+}
+
+static inline bool is_long(const struct execution *execution) {
+    return is_long_call(&execution->call);
 }
 
 /* How many elements of an operand it goes over. */
@@ -51,18 +54,21 @@ static uint64_t work_of(const struct call *call, const struct entry *entry) {
 }
 
 /* Whether it goes over so many elements at most. */
-static bool is_small(const struct execution *execution, const struct scope *held, uint64_t most) {
+static bool is_small(const struct call *call, const struct scope *held, uint64_t most) {
     const struct read_scope scope = {*held};
-    const struct call *call = &execution->call;
     uint64_t elements = call->count;
     for (uint32_t i = 0; i < call->key_count && elements <= most; i++)
         elements += work_of(call, scope_peek(&scope, &call->keys[i]));
     return elements <= most;
 }
 
+bool call_takes_long(const struct call *call, const struct scope *held) {
+    return is_long_call(call) && !is_small(call, held, LONG_ELEMENTS);
+}
+
 /* Whether it is rather another thread's. It goes over the operands, so that it is asked once a try. */
 static bool is_to_leave(const struct execution *execution, const struct scope *held) {
-    return is_long(execution) && may_leave(execution) && !is_small(execution, held, LONG_ELEMENTS);
+    return may_leave(execution) && call_takes_long(&execution->call, held);
 }
 
 /* What takes long holds its shards and nothing else: what others retire meanwhile need not wait for it, nor
@@ -71,9 +77,9 @@ static __attribute__((noinline)) enum beginning begin_long(const struct executio
                                                            const struct scope *held) {
     struct lane *lane = execution->frame->lane;
     bool is_by_arguments = (execution->call.command->flags & COMMAND_LONG_BY_ARGUMENTS) != 0;
-    if (is_by_arguments && is_small(execution, held, SHORT_ELEMENTS)) return BEGINS;
+    if (is_by_arguments && is_small(&execution->call, held, SHORT_ELEMENTS)) return BEGINS;
     if (is_to_leave(execution, held)) return BEGINS_ELSEWHERE;
-    if (gate_is_wanted(lane)) return is_small(execution, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
+    if (gate_is_wanted(lane)) return is_small(&execution->call, held, SHORT_ELEMENTS) ? BEGINS : BEGINS_LATER;
     lane_hold_still(lane);
     return gate_is_wanted(lane) ? BEGINS_AGAIN : BEGINS;
 }

@@ -105,6 +105,7 @@ enum outcome transaction_queue(struct execution *execution) {
             queued->has_hash = prepared != NULL && prepared->has_key;
             if (queued->has_hash) queued->hash = prepared->key.hash;
             take_note(transaction, call->command);
+            if (loads_long(call)) transaction->loads_long = true;
             counter_add(&execution->worker->name_bytes, transaction->bytes - before);
             reply_status(execution->reply, "QUEUED");
             return OUTCOME_DONE;
@@ -508,22 +509,29 @@ static enum outcome run_here(struct execution *execution) {
     return outcome;
 }
 
-/* With all shards nothing is taken back: a script that turns out to be long couldn't leave any more. */
+/* With all shards nothing is taken back: a script that turns out to be long couldn't leave any more. Nor could
+ * what is read or loaded in its place among them. And many commands take long whatever they are. */
 static bool leaves_at_once(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
-    return transaction->has_scripts && transaction->wants_all && !execution->task->is_closer &&
-           may_leave(execution);
+    bool is_long = (transaction->has_scripts && transaction->wants_all) || transaction->loads_long ||
+                   transaction->argument_count > LONG_ELEMENTS;
+    return is_long && !execution->task->is_closer && may_leave(execution);
 }
 
 static enum outcome run_whole(struct execution *execution) {
     struct transaction *transaction = execution->transaction;
     execution_stand_still(execution);
     transaction->has_run = false; /* what was looked at may have been in vain */
+    if (leaves_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     if (!transaction->needs_shards && transaction->watches == NULL) {
+        bool is_made = true;
+        if ((transaction->flags & COMMAND_DENYOOM) != 0) {
+            enum outcome outcome = make_room(execution, room_to_make(execution), &is_made);
+            if (!is_made) return outcome;
+        }
         run_all(execution, NULL, NULL);
         return OUTCOME_DONE;
     }
-    if (leaves_at_once(execution) && leave(execution)) return OUTCOME_PARKED;
     enum outcome outcome = run_here(execution);
     if (outcome == OUTCOME_PARKED || !execution->begins_elsewhere) return outcome;
     execution->begins_elsewhere = false;
@@ -645,6 +653,8 @@ static enum outcome run_phases(struct execution *execution) {
         account_scripts(execution); /* others' may run before this one goes on */
         transaction->phase = TRANSACTION_DOES;
         transaction->at = transaction->first;
+        execution->goes_back = execution->worker->is_aside;
+        if (execution->goes_back) return OUTCOME_DONE;
     }
     if (run_apart(execution, false) == OUTCOME_PARKED) return OUTCOME_PARKED;
     assemble(execution);
@@ -654,18 +664,23 @@ static enum outcome run_phases(struct execution *execution) {
 
 /* What takes no shard of it, but time: scripts are compiled, and libraries loaded, and it is known whether
  * they write. */
-static bool find_scripts(struct execution *execution) {
+static bool find_scripts(struct execution *execution, bool *leaves) {
     const struct transaction *transaction = execution->transaction;
     bool writes;
-    if (!script_find_row(execution, &writes)) return false;
+    if (!script_find_row(execution, &writes, leaves)) return false;
     execution->scripts_write = writes || transaction->changes_scripts;
     return true;
 }
 
 static enum outcome run_prepared(struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
-    bool is_to_come = transaction->has_scripts && transaction->phase != TRANSACTION_DOES;
-    if (is_to_come && !find_scripts(execution)) return execution_lacks_memory(execution);
+    bool is_to_come = transaction->has_scripts && transaction->phase != TRANSACTION_DOES, leaves = false;
+    if (is_to_come && !find_scripts(execution, &leaves)) return execution_lacks_memory(execution);
+    if (leaves) {
+        script_let_go_row(execution);
+        if (leave(execution)) return OUTCOME_PARKED;
+        if (!find_scripts(execution, &leaves)) return execution_lacks_memory(execution);
+    }
     if (is_to_come && execution->scripts_write && script_waits_for_pause(execution)) return OUTCOME_PARKED;
     return run_phases(execution);
 }
@@ -691,7 +706,7 @@ enum outcome transaction_run(struct execution *execution) {
     bool has_scripts = transaction->has_scripts; /* it may leave */
     enum outcome outcome = run_prepared(execution);
     if (has_scripts) script_let_go_row(execution);
-    if (outcome == OUTCOME_PARKED) return outcome;
+    if (outcome == OUTCOME_PARKED || execution->goes_back) return outcome;
     if (transaction->has_run) {
         account_all(execution);
         reply_errors_clear(execution->reply); /* they are its commands' */

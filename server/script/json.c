@@ -10,6 +10,9 @@
 #include <lua5.1/lua-cjson.h>
 #include <string.h>
 
+/* So many bytes are decoded, or encoded, in about a millisecond. */
+#define DECODED_SHORT ((size_t)64 << 10)
+#define ENCODED_SHORT ((size_t)512 << 10)
 /* Of a text to be decoded, which becomes up to forty times as many bytes. */
 #define DECODED_MOST ((size_t)16 << 20)
 #define ENCODED_MOST ((size_t)64 << 20)
@@ -78,6 +81,7 @@ static int encode(lua_State *lua) {
     luaL_argcheck(lua, lua_gettop(lua) == 1, 1, "expected 1 argument");
     lua_pushvalue(lua, 1);
     size_t measured = measure(lua, 0, 0);
+    script_expect(lua, measured, ENCODED_SHORT);
     (void)sandbox_unveil(lua, 1);
     (void)call_own(lua, "encode");
     if (measured > KEPT_MOST) drop_buffer(lua);
@@ -88,6 +92,7 @@ static int decode(lua_State *lua) {
     struct script_state *state = state_of(lua);
     if (lua_gettop(lua) == 1 && lua_isstring(lua, 1) && lua_objlen(lua, 1) > DECODED_MOST)
         return luaL_error(lua, "JSON is too large");
+    if (lua_isstring(lua, 1)) script_expect(lua, lua_objlen(lua, 1), DECODED_SHORT);
     state->is_unbounded = true;
     lua_getfield(lua, lua_upvalueindex(1), "decode");
     lua_insert(lua, 1);

@@ -22,6 +22,7 @@ struct shared_library {
     atomic_uint holders;
     size_t begin; /* of what is compiled, in its code */
     uint32_t capacity;
+    bool is_slow;       /* loading it takes long */
     struct names names; /* of its functions; complete once it is loaded */
 };
 
@@ -370,9 +371,13 @@ struct loading {
     const struct script_run *run;
     struct shared_library *library;
     int *functions;
-    uint32_t count;
+    uint32_t count, turns;
     bool is_first;
 };
+
+/* Code of more bytes, or that takes more turns to load, takes long: about a millisecond. */
+#define SLOW_BYTES 65536
+#define SLOW_TURNS 64
 
 static const char *note_first(struct loading *loading, const struct script_function *function) {
     struct shared_library *library = loading->library;
@@ -420,7 +425,8 @@ static const char *note_function(void *context, const struct script_function *fu
 
 /* The host is asked with its own context, which stands in the loading's. */
 static enum script_verdict turn_of(void *context) {
-    const struct loading *loading = context;
+    struct loading *loading = context;
+    loading->turns++;
     return loading->run->host->turn(loading->run->context);
 }
 
@@ -449,6 +455,7 @@ static int *load(struct library_shelf *shelf, struct shared_library *library, co
         snprintf(error, error_size, "No functions registered");
         is_loaded = false;
     }
+    if (is_first) library->is_slow = library->library.code_length > SLOW_BYTES || loading.turns > SLOW_TURNS;
     if (is_loaded) return loading.functions;
     for (uint32_t i = 0; i < library->library.function_count && loading.functions != NULL; i++)
         if (loading.functions[i] != 0) script_forget(shelf->state, loading.functions[i]);
@@ -491,8 +498,8 @@ const char *library_load(struct library_shelf *shelf, const char *code, size_t l
     return NULL;
 }
 
-bool library_find(struct library_shelf *shelf, const char *name, size_t length, const struct script_run *run,
-                  struct library_place *place, char *error, size_t error_size) {
+bool library_find(struct library_shelf *shelf, const char *name, size_t length, bool loads_slow,
+                  const struct script_run *run, struct library_place *place, char *error, size_t error_size) {
     if (!look(shelf)) return false;
     const struct named *names = shared_set(shelf->set)->names, *found = NULL;
     for (uint32_t low = 0, high = shelf->set->function_count; low < high && found == NULL;) {
@@ -515,6 +522,8 @@ bool library_find(struct library_shelf *shelf, const char *name, size_t length, 
             place->function = place->shelved->functions[found->function];
             return true;
         }
+    place->is_elsewhere = library->is_slow && !loads_slow;
+    if (place->is_elsewhere) return true;
     int *functions = load(shelf, library, run, false, error, error_size);
     if (functions == NULL) return true;
     atomic_fetch_add(&library->holders, 1);

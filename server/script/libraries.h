@@ -77,9 +77,11 @@ struct library_place {
     uint32_t flags;
     const char *name;
     _Atomic bool *strays;
+    bool is_elsewhere; /* its library isn't loaded, as that takes long */
 };
-bool library_find(struct library_shelf *shelf, const char *name, size_t length, const struct script_run *run,
-                  struct library_place *place, char *error, size_t error_size);
+/* loads_slow  whether a library is loaded here though that takes long */
+bool library_find(struct library_shelf *shelf, const char *name, size_t length, bool loads_slow,
+                  const struct script_run *run, struct library_place *place, char *error, size_t error_size);
 
 /* What has just been found stays until it is let go, whatever becomes of its library meanwhile. */
 void library_shelf_hold(struct shelved *shelved);

@@ -73,6 +73,9 @@ static inline struct script_state *state_of(lua_State *lua) {
 void script_step(lua_State *lua, uint32_t steps);
 /* Doesn't return if the run has ended: for what has caught an error. */
 void script_stop_if_ended(lua_State *lua);
+/* What follows goes over so many bytes in one step: the run ends by an error if the host doesn't want it to
+ * take as long as that here. */
+void script_expect(lua_State *lua, size_t bytes, size_t most);
 /* An error as redis.call raises it: {err = "ERR ..."}; `text` may begin with "-CODE ". Leaves the table on
  * the stack. */
 void script_push_error(lua_State *lua, const char *text, size_t length);

@@ -333,6 +333,10 @@ static int coroutine_wrap(lua_State *lua) {
 
 /* ------------------------------------------------------------------ compiling, collecting */
 
+/* So many bytes of text, or of blocks, take about a millisecond. */
+#define COMPILED_SHORT ((size_t)64 << 10)
+#define COLLECTED_SHORT ((size_t)1 << 20)
+
 static int loaded(lua_State *lua, int status) {
     if (status == 0) return 1;
     lua_pushnil(lua);
@@ -343,6 +347,7 @@ static int loaded(lua_State *lua, int status) {
 static int load_string(lua_State *lua) {
     size_t length;
     const char *text = luaL_checklstring(lua, 1, &length), *name = luaL_optstring(lua, 2, text);
+    script_expect(lua, length, COMPILED_SHORT);
     return loaded(lua, script_load_text(lua, text, length, name));
 }
 
@@ -402,6 +407,7 @@ static int collect_garbage(lua_State *lua) {
         return 1;
     case COLLECT:
         script_step(lua, STEPS_A_TURN);
+        script_expect(lua, bytes, COLLECTED_SHORT);
         lua_gc(lua, LUA_GCCOLLECT, 0);
         lua_pushinteger(lua, 0);
         return 1;

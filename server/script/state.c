@@ -9,6 +9,8 @@
 #define ARGUMENTS_KEPT 16384
 /* What a run may leave behind before it is collected at once. */
 #define LEFT_MOST ((size_t)4 << 20)
+/* A larger block takes about a millisecond to be filled. */
+#define LARGE_MOST ((size_t)2 << 20)
 /* Collected at a time: some hundred microseconds. */
 #define STEP_KILOBYTES 256
 /* Lua's collector begins anew when there is so much more than was left, in percent. What a small heap is left
@@ -57,6 +59,20 @@ void script_stop_if_ended(lua_State *lua) {
     lua_settop(lua, 0);
     lua_pushnil(lua); /* nobody sees it */
     lua_error(lua);
+}
+
+/* As turn, of what takes long in one step. */
+static bool foresee(struct script_state *state) {
+    if (state->run == NULL || state->is_ended || state->is_turning || state->run->host->before_long == NULL)
+        return state->is_ended;
+    state->is_turning = true;
+    state->is_ended = state->run->host->before_long(state->run->context) == SCRIPT_ENDS;
+    state->is_turning = false;
+    return state->is_ended;
+}
+
+void script_expect(lua_State *lua, size_t bytes, size_t most) {
+    if (bytes > most && foresee(state_of(lua))) script_stop_if_ended(lua);
 }
 
 void script_step(lua_State *lua, uint32_t steps) {
@@ -113,6 +129,8 @@ static void *allocate(void *context, void *block, size_t old, size_t size) {
         /* What is refused counts as well: it was work to come to it. */
         state->steps += (uint32_t)((size - old < BLOCK_MOST ? size - old : BLOCK_MOST) / 64);
         if (state->steps >= 2 * STEPS_A_TURN && !state->is_unbounded && turn(state)) return NULL;
+        bool is_large = size > LARGE_MOST && !state->is_unbounded && !state->is_collecting;
+        if (is_large && foresee(state)) return NULL;
         bool is_over = size > BLOCK_MOST || bytes > state->most || size - old > state->most - bytes;
         if (is_over && !state->is_collecting && !state->is_unbounded) return NULL;
         /* Lua paces its collector by how many blocks it makes, not by how large they are, and collects
@@ -157,6 +175,10 @@ bool script_state_tidy(struct script_state *state) {
     collect(state, collect_step, &is_whole);
     if (is_whole) state->tidied = script_state_bytes(state);
     return !is_whole;
+}
+
+void script_state_litter(struct script_state *state) {
+    state->tidied = 0;
 }
 
 static void make_room(struct script_state *state) {

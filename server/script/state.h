@@ -38,11 +38,13 @@ struct script_host {
                                 struct reply *reply);
     /* Called every few microseconds of a run. */
     enum script_verdict (*turn)(void *context);
+    /* Called before what takes about a millisecond or more, during which there is no turn. NULL: it may. */
+    enum script_verdict (*before_long)(void *context);
     /* redis.acl_check_cmd: 1 or 0, or -1 if there is no such command. */
     int (*may_run)(void *context, const struct bulk *arguments, uint32_t count);
     /* redis.log; level is a log_level of server/base/log.h. */
     void (*log)(void *context, int level, const char *text, size_t length);
-    void (*set_replication)(void *context, int flags);
+    void (*set_replication)(void *context, int flags); /* NULL: it is nobody's concern */
 };
 
 /* One run of a script or function. */
@@ -76,6 +78,8 @@ size_t script_state_bytes(const struct script_state *state);
 /* Takes a bounded step of collecting what scripts left behind. To be called when no shard is held, after a
  * run or when idle. True if there is more to do. */
 bool script_state_tidy(struct script_state *state);
+/* Much of what it holds has been forgotten (script_forget): the next tidying begins whatever was allocated. */
+void script_state_litter(struct script_state *state);
 
 /* Compiles a script's text (without its shebang, but with that line's end, so that lines count alike) to a
  * number, which is what it is run by. 0: there is an error, in `error`, as Redis words it after "ERR Error

@@ -25,8 +25,9 @@ struct script_text {
 static struct mutex mutex = MUTEX_INITIALIZER;
 static struct sha_table table GUARDED_BY(&mutex);
 static struct script_text *by_eval[TEXTS_BY_EVAL] GUARDED_BY(&mutex);
-static size_t by_eval_count GUARDED_BY(&mutex);
+static size_t by_eval_count GUARDED_BY(&mutex), by_eval_bytes GUARDED_BY(&mutex);
 static _Atomic size_t count, bytes;
+static _Atomic uint64_t gone; /* bytes that were ever forgotten: caches may hold some of them */
 
 bool texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length) {
     unsigned char digest[SHA_DIGEST_LENGTH];
@@ -45,6 +46,10 @@ uint32_t texts_flags(const struct script_text *text) {
 
 const char *texts_name(const struct script_text *text) {
     return text->node.sha;
+}
+
+size_t texts_length(const struct script_text *text) {
+    return text->length;
 }
 
 static void let_go(struct script_text *text) {
@@ -66,6 +71,7 @@ static void leave_eval(const struct script_text *text) REQUIRES(&mutex) {
     for (size_t i = 0; i < by_eval_count; i++) {
         if (by_eval[i] != text) continue;
         by_eval[i] = by_eval[--by_eval_count];
+        by_eval_bytes -= size_of(text);
         return;
     }
 }
@@ -74,6 +80,7 @@ static void leave_eval(const struct script_text *text) REQUIRES(&mutex) {
 static void mark_gone(struct script_text *text) {
     atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&bytes, size_of(text), memory_order_relaxed);
+    atomic_fetch_add_explicit(&gone, size_of(text), memory_order_relaxed);
     atomic_store(&text->is_gone, true);
     let_go(text);
 }
@@ -92,6 +99,7 @@ static void forget_least_used(void) REQUIRES(&mutex) {
             least = i;
     struct script_text *text = by_eval[least];
     by_eval[least] = by_eval[--by_eval_count];
+    by_eval_bytes -= size_of(text);
     sha_table_remove(&table, &text->node);
     mark_gone(text);
 }
@@ -99,8 +107,11 @@ static void forget_least_used(void) REQUIRES(&mutex) {
 static bool insert(struct script_text *text) REQUIRES(&mutex) {
     if (!sha_table_insert(&table, &text->node)) return false;
     if (!text->is_loaded) {
-        if (by_eval_count == TEXTS_BY_EVAL) forget_least_used();
+        while (by_eval_count == TEXTS_BY_EVAL ||
+               (by_eval_count > 0 && by_eval_bytes + size_of(text) > TEXTS_BY_EVAL_BYTES))
+            forget_least_used();
         by_eval[by_eval_count++] = text;
+        by_eval_bytes += size_of(text);
     }
     atomic_fetch_add(&text->holders, 1); /* the table's */
     atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
@@ -125,6 +136,7 @@ bool texts_has(const char *sha) {
 void texts_flush(void) {
     mutex_lock(&mutex);
     by_eval_count = 0;
+    by_eval_bytes = 0;
     sha_table_sweep(&table, forget_any, NULL);
     sha_table_free(&table);
     mutex_unlock(&mutex);
@@ -150,11 +162,14 @@ struct compiled {
 struct script_cache {
     struct script_state *state;
     struct sha_table table;
-    size_t swept; /* how many were left when those that are gone were let go */
+    size_t swept;  /* how many were left when those that are gone were let go */
+    uint64_t seen; /* of `gone`, then */
 };
 
 /* So many more than were left call for another look. */
 #define SWEEP_AFTER 64
+/* As many bytes of texts that are gone are left to be. */
+#define GONE_MOST ((uint64_t)1 << 20)
 
 struct script_cache *script_cache_create(struct script_state *state) {
     struct script_cache *cache = calloc(1, sizeof *cache);
@@ -189,12 +204,23 @@ void script_cache_free(struct script_cache *cache) {
     free(cache);
 }
 
+static void sweep(struct script_cache *cache) {
+    cache->seen =
+        atomic_load_explicit(&gone, memory_order_relaxed); /* what goes meanwhile is seen next time */
+    sha_table_sweep(&cache->table, drop_if_gone, cache);
+    cache->swept = cache->table.count;
+}
+
+bool script_cache_tidy(struct script_cache *cache) {
+    if (atomic_load_explicit(&gone, memory_order_relaxed) - cache->seen < GONE_MOST) return false;
+    size_t before = cache->table.count;
+    sweep(cache);
+    return cache->table.count < before;
+}
+
 /* Takes over one hold of the text. */
 static struct script_text *remember(struct script_cache *cache, struct script_text *text) {
-    if (cache->table.count >= 2 * cache->swept + SWEEP_AFTER) {
-        sha_table_sweep(&cache->table, drop_if_gone, cache);
-        cache->swept = cache->table.count;
-    }
+    if (cache->table.count >= 2 * cache->swept + SWEEP_AFTER) sweep(cache);
     struct compiled *compiled = calloc(1, sizeof *compiled);
     if (compiled != NULL) {
         memcpy(compiled->node.sha, text->node.sha, sizeof compiled->node.sha);
@@ -228,6 +254,13 @@ struct script_text *script_cache_find(struct script_cache *cache, const char *sh
     if (text == NULL) return NULL;
     note_use(text, now);
     return remember(cache, text);
+}
+
+bool script_cache_is_compiled(const struct script_cache *cache, const char *sha) {
+    char lower[SHA_LENGTH];
+    lower_sha(lower, sha);
+    const struct compiled *compiled = (const struct compiled *)sha_table_find(&cache->table, lower);
+    return compiled != NULL && compiled->function != 0 && !atomic_load(&compiled->text->is_gone);
 }
 
 static struct compiled *compiled_of(const struct script_cache *cache, const struct script_text *text) {

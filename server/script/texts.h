@@ -16,8 +16,10 @@
 
 #define SHA_LENGTH 40
 
-/* As many are kept of the scripts that nobody loaded by SCRIPT LOAD. */
+/* As many are kept of the scripts that nobody loaded by SCRIPT LOAD, and so many bytes of them, but always the
+ * last one. */
 #define TEXTS_BY_EVAL 500
+#define TEXTS_BY_EVAL_BYTES ((size_t)64 << 20)
 
 struct script_text;
 
@@ -28,6 +30,7 @@ bool texts_sha(char sha[SHA_LENGTH + 1], const char *text, size_t length);
 /* What a text says of itself (shebang.h). */
 uint32_t texts_flags(const struct script_text *text);
 const char *texts_name(const struct script_text *text); /* its SHA1 */
+size_t texts_length(const struct script_text *text);
 
 /* Whether all workers know a script, by its SHA1 (in upper or lower case; 40 characters). Any thread. */
 bool texts_has(const char *sha);
@@ -47,6 +50,10 @@ struct script_cache *script_cache_create(struct script_state *state);
 /* Before the state is freed. */
 void script_cache_free(struct script_cache *cache);
 
+/* Between requests: lets go of what is gone, once that is much. True if the state's garbage is then worth
+ * collecting. */
+bool script_cache_tidy(struct script_cache *cache);
+
 /* Finds a script by its SHA1 (in upper or lower case; 40 characters), or NULL. Takes no lock if this
  * worker has had it before. Valid until the next call with this cache.
  *
@@ -62,6 +69,10 @@ struct script_text *script_cache_add(struct script_cache *cache, const char *tex
  * compiled. */
 int script_cache_function(struct script_cache *cache, struct script_text *text, char *error,
                           size_t error_size);
+
+/* Whether that takes no compiling: of a text that script_cache_find has given, or of one with this SHA1 that
+ * may not be known at all. */
+bool script_cache_is_compiled(const struct script_cache *cache, const char *sha);
 
 /* What script_cache_function has just given for a text stays, with the text, until it is let go, whatever is
  * found, added or forgotten meanwhile. */

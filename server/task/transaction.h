@@ -62,7 +62,7 @@ struct transaction {
     uint32_t flags;          /* of their rows, enum command_flag */
     /* What they are together; run/transaction.c's. */
     bool writes, needs_shards, wants_all, cant_look, goes_apart, asks_room, may_be_silent, has_scripts,
-        changes_scripts, concerns_session, changes_hearing, changes_user;
+        changes_scripts, concerns_session, changes_hearing, changes_user, loads_long;
     bool has_run;
     size_t bytes; /* of memory, with what large arguments take */
     struct watch_list *watches;

@@ -116,6 +116,26 @@ static void other_clients_of_the_same_worker_are_answered_during_a_long_command(
     expect(other, "160000", "SCARD k");
 }
 
+/* Whether they have keys or not, and though each of them is done at once. */
+static void a_transaction_of_many_commands_leaves(void **state) {
+    static const char *const all[] = {"PING", "GET nokey"}, *const answers[] = {"PONG", "(nil)"};
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        int64_t before = sent_away();
+        expect(client, "OK", "MULTI");
+        for (int i = 0; i < MANY; i++) redisAppendCommand(client, all[kind]);
+        for (int i = 0; i < MANY; i++) expect_next(client, "QUEUED");
+        redisReply *reply = redisCommand(client, "EXEC");
+        assert_int_equal(reply->type, REDIS_REPLY_ARRAY);
+        assert_int_equal(reply->elements, MANY);
+        char *last = reply_text(reply->element[MANY - 1]);
+        assert_string_equal(last, answers[kind]);
+        free(last);
+        freeReplyObject(reply);
+        assert_int_equal(sent_away() - before, 1);
+    }
+}
+
 static void what_is_small_stays(void **state) {
     (void)state;
     fill_set("a", 0, AT_ONCE);
@@ -528,6 +548,7 @@ int main(void) {
                                         start, stop),
         cmocka_unit_test_setup_teardown(a_long_command_does_not_wait_for_one_that_takes_longer,
                                         start_as_it_comes, stop),
+        cmocka_unit_test_setup_teardown(a_transaction_of_many_commands_leaves, start, stop),
         cmocka_unit_test_setup_teardown(what_is_small_stays, start, stop),
         cmocka_unit_test_setup_teardown(a_few_elements_of_a_large_value_are_no_long_work, start, stop),
         cmocka_unit_test_setup_teardown(a_string_that_is_made_much_longer_leaves, start, stop),

@@ -222,6 +222,15 @@ static void over_the_limit_flags_tell_what_runs(void **state) {
     expect_script(one, "OK", "EVAL", /* after a write it goes on */
                   "redis.call('del', KEYS[1]) return redis.call('set', KEYS[1], 2)", "1 k");
     expect(one, "2", "GET k");
+    expect_script(one, "OK", "EVAL", /* though it has found nothing to write */
+                  "redis.call('del', 'nokey') return redis.call('set', KEYS[1], 2)", "1 k");
+    expect_script(one, refused, "EVAL_RO", "#!lua\nreturn redis.call('get', KEYS[1])", "1 k");
+    expect_script(one, "ERR Can not execute a script with write flag using *_ro command.", "EVAL_RO",
+                  "#!lua flags=allow-oom\nreturn redis.call('get', KEYS[1])", "1 k");
+    redisReply *library = redisCommand(one, "FUNCTION LOAD %s",
+                                       "#!lua name=l\nredis.register_function('f', function() return 1 end)");
+    assert_string_equal(library->str, refused);
+    freeReplyObject(library);
     /* Where it has to wait for the whole keyspace, too. */
     expect(other, "OK", "DEBUG HOLD held 600");
     send_script(one, "EVAL", "redis.call('keys', 'none') return redis.call('set', KEYS[1], 4)", "1 k");

@@ -190,6 +190,60 @@ static void a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well(vo
     await_info(two[1], "client_name_bytes", (int64_t)sizeof "library");
 }
 
+#define NO_CLIENT "CLIENT KILL ID 4611686018427387904"
+
+/* What is asked of other workers comes before its scripts, and what they are told behind. */
+static void a_transaction_about_other_clients_leaves_for_its_scripts(void **state) {
+    static const char *const slow = "local n = 0 while n < 1000000 do n = n + 1 end "
+                                    "return redis.call('incr', KEYS[1])";
+    (void)state;
+    int64_t before = info_number(two[1], "long_commands_processed"),
+            names = info_number(two[1], "client_name_bytes");
+    for (int round = 0; round < 2; round++) {
+        expect(two[0], "OK", "WATCH elsewhere");
+        expect(two[0], "OK", "MULTI");
+        expect(two[0], "QUEUED", NO_CLIENT);
+        expect(two[0], "QUEUED", "CLIENT SETNAME away");
+        expect_queued(two[0], "EVAL", slow, "1 k");
+        expect(two[0], "QUEUED", "CLIENT LIST TYPE pubsub");
+        expect(two[0], "QUEUED", "GET k");
+        expect(two[0], "QUEUED", "CONFIG SET busy-reply-threshold 20");
+        expect(two[0], round == 0 ? "[0, OK, 1, , 1, OK]" : "[0, OK, 2, , 2, OK]", "EXEC");
+        expect(two[0], "away", "CLIENT GETNAME");
+    }
+    assert_int_equal(info_number(two[1], "long_commands_processed"), before + 2);
+    expect(two[0], "RESET", "RESET");
+    assert_int_equal(info_number(two[1], "client_name_bytes"), names);
+    /* Its client goes meanwhile. */
+    redisContext *gone = server_connect_to(server, 0);
+    expect(gone, "OK", "MULTI");
+    expect(gone, "QUEUED", NO_CLIENT);
+    expect_queued(gone, "EVAL", slow, "1 gone");
+    redisAppendCommand(gone, "EXEC");
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(gone, &done), REDIS_OK);
+    redisFree(gone);
+    expect(two[0], "PONG", "PING");
+}
+
+static void a_transaction_about_other_clients_does_not_keep_its_worker(void **state) {
+    (void)state;
+    expect(runner, "OK", "MULTI");
+    expect(runner, "QUEUED", NO_CLIENT);
+    expect_queued(runner, "EVAL", "redis.call('keys', '*') while true do end", "1 k");
+    expect(runner, "QUEUED", "CLIENT LIST TYPE pubsub");
+    redisAppendCommand(runner, "EXEC");
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(runner, &done), REDIS_OK);
+    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    for (bool is_killed = false; !is_killed;) {
+        redisReply *reply = redisCommand(two[0], "SCRIPT KILL"); /* of the same worker */
+        is_killed = reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+        if (now_us() > deadline) fail_msg("it can't be killed");
+    }
+    expect_next_text(runner, "[0, " KILLED ", ]", "EXEC");
+    expect(two[0], "OK", "SET k 1");
+}
+
 static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **state) {
     (void)state;
     run_until_busy("while true do end", "1 k");
@@ -326,6 +380,127 @@ static void one_that_has_strayed_and_finds_no_thread_stays_on_its_worker(void **
     assert_int_equal(server_stop(own), 0);
 }
 
+/* A pause ends at once for whoever isn't held up by the script itself. */
+static void a_pause_ends_though_a_script_keeps_its_thread(void **state) {
+    (void)state;
+    run_until_busy("while true do end", "1 k");
+    expect(two[0], "OK", "CLIENT UNPAUSE");
+    expect(two[1], "OK", "CLIENT UNPAUSE");
+    expect(two[1], "OK", "SCRIPT KILL");
+    expect_next_text(runner, KILLED, "the script");
+}
+
+/* What a worker would take long to compile or to load is another thread's: so many as there have been. */
+static int64_t long_count(void) {
+    return info_number(two[1], "long_commands_processed");
+}
+
+/* Something that compiles to what `last` does, with a comment of so many bytes before it. */
+static char *long_text(const char *first, size_t length, const char *last) {
+    size_t size = strlen(first) + length + strlen(last) + 8;
+    char *text = malloc(size);
+    int begun = snprintf(text, size, "%s--", first);
+    memset(text + begun, 'x', length);
+    snprintf(text + begun + length, size - (size_t)begun - length, "\n%s", last);
+    return text;
+}
+
+static void a_long_text_is_compiled_by_another_thread(void **state) {
+    (void)state;
+    char *script = long_text("", 1 << 20, "return redis.call('incr', KEYS[1])"), sha[64];
+    int64_t before = long_count();
+    expect_script(runner, "1", "EVAL", script, "1 k");
+    assert_int_equal(long_count(), before + 1);
+    redisReply *loaded = redisCommand(runner, "SCRIPT LOAD %s", script);
+    assert_int_equal(loaded->type, REDIS_REPLY_STRING);
+    snprintf(sha, sizeof sha, "%s", loaded->str);
+    freeReplyObject(loaded);
+    assert_int_equal(long_count(), before + 2);
+    expect_script(runner, "2", "EVALSHA", sha, "1 k");
+    assert_int_equal(long_count(), before + 3);
+    expect(runner, "OK", "MULTI");
+    expect_queued(runner, "EVALSHA", sha, "1 k");
+    expect(runner, "QUEUED", "GET k");
+    expect(runner, "[3, 3]", "EXEC");
+    assert_int_equal(long_count(), before + 4);
+    /* Where the connection stays, so does the script. */
+    expect(runner, "OK", "MULTI");
+    expect(runner, "QUEUED", "CLIENT REPLY ON");
+    expect_queued(runner, "EVALSHA", sha, "1 k");
+    expect(runner, "[OK, 4]", "EXEC");
+    assert_int_equal(long_count(), before + 4);
+    expect_script(runner, "5", "EVAL", "return redis.call('incr', KEYS[1])", "1 k");
+    assert_int_equal(long_count(), before + 4);
+    free(script);
+    script = long_text("", 1 << 20, "return +");
+    redisReply *wrong = redisCommand(runner, "SCRIPT LOAD %s", script);
+    assert_string_equal(
+        wrong->str, "ERR Error compiling script (new function): user_script:2: unexpected symbol near '+'");
+    freeReplyObject(wrong);
+    expect_script(runner,
+                  "ERR Error compiling script (new function): user_script:2: unexpected symbol near '+'",
+                  "EVAL", script, "0");
+    free(script);
+}
+
+/* What has no turn in between is known by its size, and begins elsewhere. */
+static void what_takes_long_in_one_step_is_done_by_another_thread(void **state) {
+    static const struct {
+        const char *script, *rest, *answer;
+    } all[] = {
+        {"return #redis.call('lrange', KEYS[1], 0, -1)", "1 large", "40000"},
+        {"redis.call('incr', KEYS[1]) return #redis.call('sort', 'large')", "1 k", "40000"},
+        {"return #cjson.decode('[' .. string.rep('1,', 40000) .. '1]')", "0", "40001"},
+        {"return #cjson.encode(string.rep('x', 100000))", "0", "100002"},
+        {"return loadstring(string.rep('do local a = 1 end ', 4000) .. 'return 7')()", "0", "7"},
+        {"return #redis.sha1hex(string.rep('x', 600000))", "0", "40"},
+        {"return #string.rep('x', 3000000)", "0", "3000000"},
+        {"return #redis.call('keys', 'larg*')", "0", "1"},
+    };
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        expect_script(runner, "1000", "EVAL",
+                      "for i = 1, 1000 do redis.call('rpush', KEYS[1], i) end return 1000", "1 large");
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        int64_t before = long_count();
+        expect_script(runner, all[i].answer, i == 7 ? "EVAL_RO" : "EVAL", all[i].script, all[i].rest);
+        assert_int_equal(long_count(), before + 1);
+    }
+    expect(runner, "1", "GET k");
+}
+
+static void load_library(const char *code, const char *expected) {
+    redisReply *reply = redisCommand(runner, "FUNCTION LOAD REPLACE %s", code);
+    char *text = reply_text(reply);
+    assert_string_equal(text, expected);
+    free(text);
+    freeReplyObject(reply);
+}
+
+static void a_library_that_takes_long_to_load_is_loaded_by_another_thread(void **state) {
+    (void)state;
+    int64_t before = long_count();
+    load_library("#!lua name=quick\nredis.register_function('quick', function() return 1 end)", "quick");
+    assert_int_equal(long_count(), before + 1);
+    expect(runner, "1", "FCALL quick 0");
+    assert_int_equal(long_count(), before + 1);
+    load_library("#!lua name=slow\nfor i = 1, 1000000 do end "
+                 "redis.register_function('slow', function() return 2 end)",
+                 "slow");
+    expect(runner, "2", "FCALL slow 0");
+    expect(runner, "2", "FCALL slow 0");
+    assert_int_equal(long_count(), before + 4);
+    expect(runner, "OK", "MULTI");
+    load_library("#!lua name=quick\nredis.register_function('quick', function() return 3 end)", "QUEUED");
+    expect(runner, "QUEUED", "FCALL quick 0");
+    expect(runner, "QUEUED", "FCALL slow 0");
+    expect(runner, "[quick, 3, 2]", "EXEC");
+    assert_int_equal(long_count(), before + 5);
+    load_library("#!lua name=endless\nwhile true do end",
+                 "ERR Error registering functions: ERR FUNCTION LOAD timeout");
+    expect(runner, "OK", "FUNCTION FLUSH");
+}
+
 #define FROM_THE_START(test) cmocka_unit_test_setup(test, begin)
 
 int main(void) {
@@ -336,7 +511,13 @@ int main(void) {
         FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
         FROM_THE_START(one_that_has_written_and_can_not_leave_its_worker_is_taken_back),
         FROM_THE_START(a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well),
+        FROM_THE_START(a_transaction_about_other_clients_leaves_for_its_scripts),
+        FROM_THE_START(a_transaction_about_other_clients_does_not_keep_its_worker),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
+        FROM_THE_START(a_pause_ends_though_a_script_keeps_its_thread),
+        FROM_THE_START(a_long_text_is_compiled_by_another_thread),
+        FROM_THE_START(a_library_that_takes_long_to_load_is_loaded_by_another_thread),
+        FROM_THE_START(what_takes_long_in_one_step_is_done_by_another_thread),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),
         cmocka_unit_test(one_that_writes_with_every_shard_keeps_nobody_waiting),

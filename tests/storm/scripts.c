@@ -48,6 +48,8 @@ static const char *const libraries[] = {
     "redis.call('set', keys[1], args[1]) return redis.call('dbsize') end)",
     "#!lua name=one\nredis.register_function('add', function(keys, args) return redis.call('get', keys[1]) "
     "end)",
+    "#!lua name=two\nfor i = 1, 200000 do end redis.register_function('all', function(keys, args) "
+    "return redis.call('incr', keys[1]) end)",
 };
 #define LIBRARIES (sizeof libraries / sizeof libraries[0])
 
@@ -61,8 +63,24 @@ static void add_script(struct actor *actor, const char *command, const struct sc
     text_request_of(&actor->text, script->text, "%s @ %s", command, rest);
 }
 
+/* So long that another thread compiles it. */
+static void add_long(struct actor *actor) {
+    static const char end[] = "\nreturn redis.call('incr', KEYS[1])";
+    char text[70000 + sizeof end];
+    memset(text, '-', 70000);
+    memcpy(text + 70000, end, sizeof end);
+    if (draw(actor, 3) == 0)
+        text_request_of(&actor->text, text, "SCRIPT LOAD @");
+    else
+        text_request_of(&actor->text, text, "EVAL @ 1 number:%d", any(actor) % 8);
+}
+
 static void add_one(struct actor *actor) {
     const struct script *script = &scripts[draw(actor, SCRIPTS)];
+    if (draw(actor, 40) == 0) {
+        add_long(actor);
+        return;
+    }
     switch (draw(actor, 12)) {
     case 0: text_request(&actor->text, "SCRIPT FLUSH %s", draw(actor, 2) == 0 ? "ASYNC" : "SYNC"); break;
     case 1: text_request_of(&actor->text, script->text, "SCRIPT LOAD @"); break;

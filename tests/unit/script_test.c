@@ -62,7 +62,7 @@ static void set_replication(void *context, int flags) {
     host.replication = flags;
 }
 
-static const struct script_host functions = {answer, turn, may_run, write_log, set_replication};
+static const struct script_host functions = {answer, turn, NULL, may_run, write_log, set_replication};
 
 static struct script_state *state;
 static struct reply reply;

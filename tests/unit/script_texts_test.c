@@ -173,6 +173,35 @@ static void scripts_that_are_gone_leave_a_workers_memory(void **context) {
     assert_in_range(bytes_collected(states[0], function), 0, empty + 2 * known + known / 4);
 }
 
+/* However few they are, texts that came by EVAL only are bounded, and what is forgotten is let go. */
+static void long_scripts_leave_when_they_are_much(void **context) {
+    (void)context;
+    size_t length = (8 << 20) - 4096;
+    char *text = malloc(length + 1), sha[SHA_LENGTH + 1];
+    assert_non_null(text);
+    for (int i = 0; i < 12; i++) {
+        memset(text, ' ', length);
+        text[length] = '\0';
+        text[snprintf(text, length, "return %d", i)] = ' ';
+        assert_non_null(script_cache_add(caches[0], text, length, false, i, error, sizeof error));
+        if (i == 0) texts_sha(sha, text, length);
+        assert_in_range(texts_bytes(), 1, TEXTS_BY_EVAL_BYTES);
+    }
+    assert_int_equal(texts_count(), 8);
+    assert_null(script_cache_find(caches[1], sha, 12));
+    assert_true(script_cache_tidy(caches[0]));
+    assert_false(script_cache_tidy(caches[0]));
+    assert_false(script_cache_is_compiled(caches[0], sha));
+    texts_sha(sha, text, length);
+    assert_true(script_cache_is_compiled(caches[0], sha));
+    assert_false(script_cache_is_compiled(caches[1], sha));
+    texts_flush();
+    assert_false(script_cache_is_compiled(caches[0], sha));
+    assert_true(script_cache_tidy(caches[0]));
+    assert_false(script_cache_tidy(caches[1]));
+    free(text);
+}
+
 static void a_script_that_is_none_is_not_kept(void **context) {
     (void)context;
     assert_null(add(0, "x = = 1", true, 0));
@@ -259,7 +288,7 @@ static const char *load(int worker, const char *code, bool replaces) {
 static const char *call(int worker, const char *name) {
     static char answer[256];
     struct library_place place;
-    if (!library_find(shelves[worker], name, strlen(name), &host_run, &place, error, sizeof error))
+    if (!library_find(shelves[worker], name, strlen(name), true, &host_run, &place, error, sizeof error))
         return "none";
     if (place.function == 0) return error;
     struct reply reply;
@@ -302,7 +331,7 @@ static void what_is_held_runs_though_it_has_been_forgotten(void **context) {
     int function = script_cache_function(caches[0], text, error, sizeof error);
     struct compiled *compiled = script_cache_hold(caches[0], text);
     assert_null(load(1, counting, false));
-    assert_true(library_find(shelves[0], name, strlen(name), &host_run, &place, error, sizeof error));
+    assert_true(library_find(shelves[0], name, strlen(name), true, &host_run, &place, error, sizeof error));
     library_shelf_hold(place.shelved);
     texts_flush();
     libraries_flush();
@@ -496,6 +525,7 @@ int main(void) {
         TEST(a_script_that_two_add_at_once_is_forgotten_by_both),
         TEST(of_scripts_that_came_by_eval_the_least_used_goes),
         TEST(scripts_that_are_gone_leave_a_workers_memory),
+        TEST(long_scripts_leave_when_they_are_much),
         TEST(a_script_that_is_none_is_not_kept),
         TEST(a_first_line_tells_flags),
         TEST(scripts_come_and_go_beside_each_other),

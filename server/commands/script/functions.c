@@ -50,8 +50,14 @@ static bool by_function(struct scripting *scripting, const struct call *call, st
     struct script_run run = run_for(&loading);
     struct library_place place;
     const struct bulk *name = &call->arguments[1];
-    if (!library_find(scripting_shelf(scripting), name->data, name->length, &run, &place, error,
-                      sizeof error)) {
+    bool is_found = library_find(scripting_shelf(scripting), name->data, name->length, false, &run, &place,
+                                 error, sizeof error);
+    if (is_found && place.is_elsewhere) {
+        if (scripting_leaves(scripting)) return false;
+        is_found = library_find(scripting_shelf(scripting), name->data, name->length, true, &run, &place,
+                                error, sizeof error);
+    }
+    if (!is_found) {
         reply_error(reply, "ERR Function not found");
         return false;
     }
@@ -402,6 +408,7 @@ const struct command functions_commands[] = {
      .arity = -3,
      .flags = CHANGES | COMMAND_DENYOOM,
      .worker = command_function_load,
+     .loads = LOADS_AND_RUNS,
      .keeps_its_place = true,
      .categories = "scripting",
      .since = "7.0.0",
@@ -414,6 +421,7 @@ const struct command functions_commands[] = {
      .arity = -3,
      .flags = CHANGES | COMMAND_DENYOOM,
      .worker = command_function_restore,
+     .loads = LOADS_AND_RUNS,
      .keeps_its_place = true,
      .categories = "scripting",
      .since = "7.0.0",

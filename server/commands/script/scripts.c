@@ -12,6 +12,12 @@
 /* Room for Redis's words about a script that can't be compiled. */
 #define ERROR_ROOM 512
 
+/* Whether another thread reads it. The sum is asked for only of a long text. */
+static bool is_left(struct scripting *scripting, const char *sha, size_t length) {
+    return length > LONG_TEXT && !script_cache_is_compiled(scripting_cache(scripting), sha) &&
+           scripting_leaves(scripting);
+}
+
 static bool fill(struct scripting *scripting, struct script_text *text, struct found_script *found,
                  struct reply *reply) {
     char error[ERROR_ROOM];
@@ -29,6 +35,11 @@ static bool by_text(struct scripting *scripting, const struct call *call, struct
                     struct reply *reply) {
     char error[ERROR_ROOM];
     const struct bulk *text = &call->arguments[1];
+    if (text->length > LONG_TEXT) {
+        char sha[SHA_LENGTH + 1];
+        texts_sha(sha, text->data, text->length);
+        if (is_left(scripting, sha, text->length)) return false;
+    }
     struct script_text *added = script_cache_add(scripting_cache(scripting), text->data, text->length, false,
                                                  call->now, error, sizeof error);
     if (added != NULL) return fill(scripting, added, found, reply);
@@ -42,6 +53,7 @@ static bool by_sha(struct scripting *scripting, const struct call *call, struct 
     struct script_text *text = sha->length == SHA_LENGTH
                                    ? script_cache_find(scripting_cache(scripting), sha->data, call->now)
                                    : NULL;
+    if (text != NULL && is_left(scripting, sha->data, texts_length(text))) return false;
     if (text != NULL) return fill(scripting, text, found, reply);
     reply_error(reply, "NOSCRIPT No matching script. Please use EVAL.");
     return false;
@@ -232,6 +244,7 @@ const struct command scripts_commands[] = {
      .flags = COMMAND_NOSCRIPT | COMMAND_STALE,
      .worker = command_script_load,
      .keeps_its_place = true,
+     .loads = LOADS_TEXT,
      .categories = "scripting",
      .since = "2.6.0",
      .group = "scripting",
