@@ -285,7 +285,7 @@ struct command {
     bool concerns_hearing; /* of its client, and so runs in its place in a transaction */
     bool changes_user;     /* that its client is (AUTH) */
     bool runs_at_once;     /* not queued by a transaction that is open (EXEC, QUIT) */
-    bool tells_later; /* with COMMAND_EVERY_THREAD: but it isn't waited for those, which may be busy for long */
+    bool tells_later;      /* with COMMAND_EVERY_THREAD: those threads' answers aren't waited for */
     check_function *check;
     answer_function *answer; /* or NULL */
     /* What it changes holds before all workers have been asked, and is only waited for: nobody is told that

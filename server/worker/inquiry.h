@@ -31,10 +31,10 @@ struct inquiry {
     int64_t now;
     uint32_t workers;
     uint32_t awaited; /* the first so many of them are */
-    bool is_done; /* the visits' own: what one of them does for all; guarded by whatever that changes */
+    bool is_done;     /* the visits' own: what one of them does for all; guarded by whatever that changes */
     _Atomic uint32_t pending; /* of those that are awaited */
     _Atomic uint32_t holders; /* the origin, and those that are not awaited and have still to look */
-    struct message done; /* goes back to the asker's worker */
+    struct message done;      /* goes back to the asker's worker */
     struct worker *origin;
     /* The origin's only: the task that waits for it, or NULL if none does any more; and whether all have
      * answered. */
