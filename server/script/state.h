@@ -78,7 +78,8 @@ size_t script_state_bytes(const struct script_state *state);
 /* Takes a bounded step of collecting what scripts left behind. To be called when no shard is held, after a
  * run or when idle. True if there is more to do. */
 bool script_state_tidy(struct script_state *state);
-/* Much of what it holds has been forgotten (script_forget): the next tidying begins whatever was allocated. */
+/* Much of what it holds has been forgotten (script_forget): the next tidying begins whatever was
+ * allocated. */
 void script_state_litter(struct script_state *state);
 
 /* Compiles a script's text (without its shebang, but with that line's end, so that lines count alike) to a

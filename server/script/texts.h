@@ -16,8 +16,8 @@
 
 #define SHA_LENGTH 40
 
-/* As many are kept of the scripts that nobody loaded by SCRIPT LOAD, and so many bytes of them, but always the
- * last one. */
+/* As many are kept of the scripts that nobody loaded by SCRIPT LOAD, and so many bytes of them, but always
+ * the last one. */
 #define TEXTS_BY_EVAL 500
 #define TEXTS_BY_EVAL_BYTES ((size_t)64 << 20)
 
