@@ -268,7 +268,8 @@ struct command {
     /* In a transaction it runs in its place, though it is about the process: those behind it see what it did
      * (SCRIPT LOAD). Scripts among them don't begin again. */
     bool keeps_its_place;
-    /* It compiles, or even runs, code that its client sends, and so may take long. It isn't about its worker. */
+    /* It compiles, or even runs, code that its client sends, and so may take long. It isn't about its
+     * worker. */
     enum loads { LOADS_NOTHING, LOADS_TEXT, LOADS_AND_RUNS } loads;
     work_function *work;       /* of what may take long. NULL: it goes over all of its operands */
     work_in_function *work_in; /* instead */

@@ -50,8 +50,8 @@ void errands_close(void);
  * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
  * then nothing has happened.
  *
- * takes_transaction  the session's goes along (EXEC), and ends there, or comes back if it isn't done with; what
- *                    its commands change of the session comes back */
+ * takes_transaction  the session's goes along (EXEC), and ends there, or comes back if it isn't done with;
+ *                    what its commands change of the session comes back */
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
                            bool takes_transaction);
 /* When it has come back: moves its reply behind what is there, and frees it. false: it brings the session's

@@ -56,8 +56,8 @@ size_t scripting_bytes(const struct worker *worker);
 enum outcome script_look_for_memory(struct execution *execution);
 
 /* In a transaction, before it takes any shard: finds, compiles and loads its scripts, which takes long, and
- * holds them until they are let go. Whether they write stands in *writes; or *leaves is true: one of them takes
- * so long that this is rather done by a thread of long work. false: no memory. */
+ * holds them until they are let go. Whether they write stands in *writes; or *leaves is true: one of them
+ * takes so long that this is rather done by a thread of long work. false: no memory. */
 bool script_find_row(const struct execution *execution, bool *writes, bool *leaves);
 void script_let_go_row(const struct execution *execution);
 /* Before its first command, and one that is a script, which may set execution->begins_again, when all of it

@@ -41,7 +41,8 @@ enum beginning {
     BEGINS_LATER,     /* likewise, when nobody wants the gate */
     BEGINS_ELSEWHERE, /* likewise, on another thread */
 };
-/* Whether a call goes over so much, in its keys' shards, which are held, that it is rather another thread's. */
+/* Whether a call goes over so much, in its keys' shards, which are held, that it is rather another
+ * thread's. */
 bool call_takes_long(const struct call *call, const struct scope *held);
 /* It doesn't begin, and has given its shards back. false: it is to begin at once; else its task is parked. */
 bool begins_later(struct execution *execution, enum beginning beginning);

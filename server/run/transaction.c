@@ -509,8 +509,8 @@ static enum outcome run_here(struct execution *execution) {
     return outcome;
 }
 
-/* With all shards nothing is taken back: a script that turns out to be long couldn't leave any more. Nor could
- * what is read or loaded in its place among them. And many commands take long whatever they are. */
+/* With all shards nothing is taken back: a script that turns out to be long couldn't leave any more. Nor
+ * could what is read or loaded in its place among them. And many commands take long whatever they are. */
 static bool leaves_at_once(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     bool is_long = (transaction->has_scripts && transaction->wants_all) || transaction->loads_long ||
