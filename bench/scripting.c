@@ -10,7 +10,6 @@
  * them; what is shown are medians over the rounds: requests per second, and the nanoseconds of CPU that each
  * took on all threads, which others on the machine disturb less. */
 #include <errno.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -140,15 +139,19 @@ struct client {
     struct reply reply;
 };
 
-/* One that was interrupted for long has become a long thread's. */
+/* One that was interrupted for long has become a long thread's, and one may wait for a key: as a worker that
+ * has nothing else to do. */
 static void wait_outside(struct client *client) {
-    dispatch_leave(client->worker);
-    while (task_is_parked(&client->task)) {
-        worker_read_mail(client->worker);
-        (void)dispatch_timers(client->worker, false);
-        sched_yield();
+    struct worker *worker = client->worker;
+    dispatch_leave(worker);
+    for (int next = 0; task_is_parked(&client->task); loop_deliver(worker->loop)) {
+        (void)loop_wait(worker->loop, next);
+        worker->now = clock_wall_ms();
+        worker->now_monotonic = clock_monotonic_ms();
+        worker_read_mail(worker);
+        next = dispatch_timers(worker, false);
     }
-    dispatch_enter(client->worker);
+    dispatch_enter(worker);
 }
 
 static void ask(struct client *client, const char *const *words, uint32_t count) {

@@ -18,7 +18,7 @@ static struct part *part_add(struct audience *audience, struct worker *worker, c
     if (part == NULL) return NULL;
     *part = (struct part){.next = audience->parts,
                           .worker = worker,
-                          .pad = {.mutex = audience->pads, .worker = worker},
+                          .pad = {.desk = audience->desk, .worker = worker},
                           .has_name = head->has_name,
                           .head_length = head->length};
     if (head->length > 0) memcpy(part->head, head->bytes, head->length);
@@ -30,7 +30,7 @@ static void part_close(struct audience *audience, struct part *part) {
     struct part **place = &audience->parts;
     while (*place != part) place = &(*place)->next;
     *place = part->next;
-    pad_close(&part->pad);
+    pad_end(&part->pad);
     part->is_closed = true;
 }
 

@@ -52,11 +52,11 @@ struct part {
 
 struct audience {
     struct part *parts;
-    struct mutex *pads; /* of its parts' pads: its owner's, and there for good; NULL: they have none */
+    struct desk *desk; /* of its parts' pads: its owner's, and there for good; NULL: they have none */
 };
 
-/* One more will hear what is told from here on. With the audience's lock, on the worker of the hearer, whose
- * task is filled in. false: no memory. The head is the same for all of its hearers. */
+/* One more will hear what is told from here on. With the audience's lock and its desk's mutex, on the worker
+ * of the hearer, whose task is filled in. false: no memory. The head is the same for all of its hearers. */
 bool audience_count(struct audience *audience, struct worker *worker, struct hearer *hearer,
                     const struct head *head);
 /* One that was counted hears nothing that is told from here on. Likewise. */

@@ -20,19 +20,15 @@
 /* Of a message's parts: "$<length>" and line ends. */
 #define FRAME_MOST 32
 /* A channel's name of no more bytes is kept with what its hearers are told before each text. A pattern of
- * more has no pads. */
+ * more has no desk. */
 #define NAME_MOST 256
 /* So many patterns that match are found without an allocation. */
 #define MATCHES_FIRST 16
 
+/* What is looked up stands apart from what each message changes. */
 struct stripe {
-    _Alignas(64) struct mutex mutex;
-    struct chains channels GUARDED_BY(&mutex); /* of both kinds */
-};
-
-/* For the pads of some patterns; within a stripe's. */
-struct pads {
-    _Alignas(64) struct mutex mutex;
+    struct desk desk;
+    _Alignas(64) struct chains channels GUARDED_BY(&desk.mutex); /* of both kinds */
 };
 
 /* What some patterns begin with: there as long as they are. */
@@ -51,7 +47,7 @@ struct pattern {
 static struct {
     struct hash_secret secret;
     struct stripe stripes[STRIPES];
-    struct pads of_patterns[STRIPES];
+    struct desk of_patterns[STRIPES]; /* for the pads of some; their mutexes within a stripe's */
     _Alignas(64) _Atomic uint64_t counts[CHANNEL_KINDS];
 } all;
 
@@ -64,7 +60,7 @@ static struct {
 
 bool channels_start(void) {
     for (uint32_t i = 0; i < STRIPES; i++) {
-        mutex_init_spinning(&all.stripes[i].mutex);
+        mutex_init_spinning(&all.stripes[i].desk.mutex);
         mutex_init_spinning(&all.of_patterns[i].mutex);
     }
     return hash_secret_draw(&all.secret, NULL) == 0;
@@ -161,13 +157,13 @@ static void brief_write(struct brief *brief, const struct bulk *name, const stru
 /* ------------------------------------------------------------------ channels */
 
 static struct channel *channel_at(struct stripe *stripe, uint32_t hash, enum channel_kind kind,
-                                  const struct bulk *name) REQUIRES(&stripe->mutex) {
+                                  const struct bulk *name) REQUIRES(&stripe->desk.mutex) {
     struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
     if (channel != NULL) return channel;
     channel = malloc(sizeof *channel + name->length);
     if (channel == NULL) return NULL;
     channel_fill(channel, kind, name, (char *)(channel + 1));
-    channel->audience.pads = &stripe->mutex;
+    channel->audience.desk = &stripe->desk;
     if (!chains_insert(&stripe->channels, &channel->link, hash_within(hash))) {
         free(channel);
         return NULL;
@@ -176,7 +172,8 @@ static struct channel *channel_at(struct stripe *stripe, uint32_t hash, enum cha
     return channel;
 }
 
-static void channel_leave_if_empty(struct stripe *stripe, struct channel *channel) REQUIRES(&stripe->mutex) {
+static void channel_leave_if_empty(struct stripe *stripe, struct channel *channel)
+    REQUIRES(&stripe->desk.mutex) {
     if (channel->audience.parts != NULL) return;
     chains_remove(&stripe->channels, &channel->link);
     atomic_fetch_sub(&all.counts[channel->kind], 1);
@@ -189,12 +186,12 @@ static struct channel *join_channel(enum channel_kind kind, const struct bulk *n
     struct stripe *stripe = stripe_of(hash);
     struct head head;
     if (!head_create(&head, kind, name)) return NULL;
-    mutex_lock(&stripe->mutex);
+    mutex_lock(&stripe->desk.mutex);
     struct channel *channel = channel_at(stripe, hash, kind, name);
     bool is_counted = channel != NULL && audience_count(&channel->audience, worker, hearer, &head);
     if (is_counted && mark != NULL) news_mark(worker, mark);
     if (channel != NULL && !is_counted) channel_leave_if_empty(stripe, channel);
-    mutex_unlock(&stripe->mutex);
+    mutex_unlock(&stripe->desk.mutex);
     head_free(&head);
     return is_counted ? channel : NULL;
 }
@@ -203,11 +200,11 @@ static void part_channel(struct channel *channel, struct worker *worker, struct 
                          struct message *mark) {
     const struct bulk name = {.data = (char *)(uintptr_t)channel->name, .length = channel->length};
     struct stripe *stripe = stripe_of(channel_hash(&name));
-    mutex_lock(&stripe->mutex);
+    mutex_lock(&stripe->desk.mutex);
     audience_discount(&channel->audience, hearer);
     if (mark != NULL) news_mark(worker, mark);
     channel_leave_if_empty(stripe, channel);
-    mutex_unlock(&stripe->mutex);
+    mutex_unlock(&stripe->desk.mutex);
 }
 
 /* ------------------------------------------------------------------ patterns */
@@ -271,7 +268,7 @@ static struct pattern *pattern_create(const struct bulk *name, uint32_t hash) RE
     struct pattern *pattern = malloc(sizeof *pattern + name->length);
     if (pattern == NULL) return NULL;
     channel_fill(&pattern->channel, CHANNEL_PATTERN, name, (char *)(pattern + 1));
-    if (name->length <= NAME_MOST) pattern->channel.audience.pads = &all.of_patterns[hash % STRIPES].mutex;
+    if (name->length <= NAME_MOST) pattern->channel.audience.desk = &all.of_patterns[hash % STRIPES];
     if (!chains_insert(&patterns.by_name, &pattern->channel.link, hash)) {
         free(pattern);
         return NULL;
@@ -294,6 +291,23 @@ static void pattern_leave_if_empty(struct channel *channel) REQUIRES(&patterns.m
     free(pattern);
 }
 
+/* Its desk has pads of other patterns, too, whose sheets are read meanwhile. */
+static void desk_lock(struct desk *desk) NO_THREAD_SAFETY_ANALYSIS {
+    if (desk != NULL) mutex_lock(&desk->mutex);
+}
+
+static void desk_unlock(struct desk *desk) NO_THREAD_SAFETY_ANALYSIS {
+    if (desk != NULL) mutex_unlock(&desk->mutex);
+}
+
+static bool pattern_count(struct audience *audience, struct worker *worker, struct hearer *hearer,
+                          const struct head *head) REQUIRES(&patterns.mutex) {
+    desk_lock(audience->desk);
+    bool is_counted = audience_count(audience, worker, hearer, head);
+    desk_unlock(audience->desk);
+    return is_counted;
+}
+
 static struct channel *join_pattern(const struct bulk *name, struct worker *worker, struct hearer *hearer,
                                     struct message *mark) {
     uint32_t hash = channel_hash(name);
@@ -302,7 +316,7 @@ static struct channel *join_pattern(const struct bulk *name, struct worker *work
     shared_mutex_lock(&patterns.mutex);
     struct channel *channel = find(&patterns.by_name, hash, CHANNEL_PATTERN, name);
     if (channel == NULL) channel = (struct channel *)pattern_create(name, hash);
-    bool is_counted = channel != NULL && audience_count(&channel->audience, worker, hearer, &head);
+    bool is_counted = channel != NULL && pattern_count(&channel->audience, worker, hearer, &head);
     if (is_counted && mark != NULL) news_mark(worker, mark);
     if (channel != NULL && !is_counted) pattern_leave_if_empty(channel);
     shared_mutex_unlock(&patterns.mutex);
@@ -313,7 +327,9 @@ static struct channel *join_pattern(const struct bulk *name, struct worker *work
 static void part_pattern(struct channel *channel, struct worker *worker, struct hearer *hearer,
                          struct message *mark) {
     shared_mutex_lock(&patterns.mutex);
+    desk_lock(channel->audience.desk);
     audience_discount(&channel->audience, hearer);
+    desk_unlock(channel->audience.desk);
     if (mark != NULL) news_mark(worker, mark);
     pattern_leave_if_empty(channel);
     shared_mutex_unlock(&patterns.mutex);
@@ -395,10 +411,10 @@ static uint64_t size_of(const struct matches *matches, uint32_t from) {
 
 static uint64_t hearers_of(enum channel_kind kind, const struct bulk *name, uint32_t hash) {
     struct stripe *stripe = stripe_of(hash);
-    mutex_lock(&stripe->mutex);
+    mutex_lock(&stripe->desk.mutex);
     const struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
     uint64_t size = channel == NULL ? 0 : audience_size(&channel->audience);
-    mutex_unlock(&stripe->mutex);
+    mutex_unlock(&stripe->desk.mutex);
     return size;
 }
 
@@ -408,9 +424,9 @@ static int64_t write_to(struct audience *audience, const struct brief *brief) {
 }
 
 static int64_t write_to_pattern(struct audience *audience, const struct brief *brief) {
-    mutex_lock(audience->pads);
+    mutex_lock(&audience->desk->mutex);
     int64_t size = write_to(audience, brief);
-    mutex_unlock(audience->pads);
+    mutex_unlock(&audience->desk->mutex);
     return size;
 }
 
@@ -420,10 +436,10 @@ static bool publish_brief(const struct matches *matches, uint32_t hash, enum cha
     struct stripe *stripe = stripe_of(hash);
     struct audience *pattern = matches->count == 2 ? matches->audiences[1] : NULL;
     struct brief brief;
-    if (matches->count > 2 || !is_brief(name, text) || (pattern != NULL && pattern->pads == NULL))
+    if (matches->count > 2 || !is_brief(name, text) || (pattern != NULL && pattern->desk == NULL))
         return false;
     brief_write(&brief, name, text);
-    mutex_lock(&stripe->mutex);
+    mutex_lock(&stripe->desk.mutex);
     struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
     bool is_alone = channel == NULL || pattern == NULL;
     *size = 0;
@@ -431,7 +447,7 @@ static bool publish_brief(const struct matches *matches, uint32_t hash, enum cha
         *size = write_to(&channel->audience, &brief);
     else if (is_alone && pattern != NULL)
         *size = write_to_pattern(pattern, &brief);
-    mutex_unlock(&stripe->mutex);
+    mutex_unlock(&stripe->desk.mutex);
     return is_alone;
 }
 
@@ -445,13 +461,13 @@ static int64_t publish_to(struct matches *matches, enum channel_kind kind, const
     if (matches->count == 1 && hearers_of(kind, name, hash) == 0) return 0;
     struct payload *payload = payload_of(name, text);
     if (payload == NULL) return -1;
-    mutex_lock(&stripe->mutex);
+    mutex_lock(&stripe->desk.mutex);
     struct channel *channel = find(&stripe->channels, hash_within(hash), kind, name);
     if (channel != NULL) matches->audiences[0] = &channel->audience;
     uint32_t from = channel == NULL;
     int64_t size = (int64_t)size_of(matches, from);
     bool is_sent = news_send(payload, matches->audiences + from, matches->count - from);
-    mutex_unlock(&stripe->mutex);
+    mutex_unlock(&stripe->desk.mutex);
     payload_release(payload);
     return is_sent ? size : -1;
 }
@@ -497,10 +513,11 @@ uint64_t channels_hearers(enum channel_kind kind, const struct bulk *name) {
 }
 
 /* Their names, each behind its length. */
-static void write_names(const struct stripe *stripe, enum channel_kind kind, struct reply *names)
-    REQUIRES(&stripe->mutex) {
-    for (uint32_t i = 0; i < stripe->channels.bucket_count; i++)
-        for (struct chain_link *link = stripe->channels.buckets[i]; link != NULL; link = link->next) {
+static void write_names(struct stripe *stripe, enum channel_kind kind, struct reply *names)
+    REQUIRES(&stripe->desk.mutex) {
+    const struct chains *channels = &stripe->channels;
+    for (uint32_t i = 0; i < channels->bucket_count; i++)
+        for (struct chain_link *link = channels->buckets[i]; link != NULL; link = link->next) {
             const struct channel *channel = (const struct channel *)link;
             if (channel->kind != kind) continue;
             reply_raw(names, (const char *)&channel->length, sizeof channel->length);
@@ -516,9 +533,9 @@ bool channels_visit(enum channel_kind kind, void (*visit)(void *context, const c
     for (uint32_t i = 0; i < STRIPES && !names.is_broken; i++) {
         struct stripe *stripe = &all.stripes[i];
         reply_clear(&names, SIZE_MAX);
-        mutex_lock(&stripe->mutex);
+        mutex_lock(&stripe->desk.mutex);
         write_names(stripe, kind, &names);
-        mutex_unlock(&stripe->mutex);
+        mutex_unlock(&stripe->desk.mutex);
         for (size_t at = 0, length; at < names.length && !names.is_broken; at += length) {
             memcpy(&length, names.data + at, sizeof length);
             at += sizeof length;

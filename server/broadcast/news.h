@@ -40,7 +40,7 @@ struct brief {
     size_t name_length, length;
     char bytes[BRIEF_MOST];
 };
-/* To the hearers of this one, with its lock and its pads' mutex held, on sheets. The rest as
+/* To the hearers of this one, with its lock and its desk's mutex held, on sheets. The rest as
  * news_send. */
 bool news_write(struct audience *audience, const struct brief *brief);
 
