@@ -243,7 +243,7 @@ class Pair:
             except (Gone, resp.Malformed) as gone:
                 results.append(('lost', str(gone)))
         left, right = results
-        if left == right:
+        if left == right and left[:1] != ('lost',): # nobody answered: that is nothing to agree on
             return None
         if requests_of(action) is not None and self.is_same_talk(requests_of(action), left, right):
             return None

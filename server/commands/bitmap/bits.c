@@ -212,10 +212,11 @@ static void command_bitcount(const struct read_scope *scope, const struct call *
     }
     if (call->count > 3 && !argument_integer(&call->arguments[2], &first, reply, NULL)) return;
     if (call->count > 3 && !argument_integer(&call->arguments[3], &last, reply, NULL)) return;
-    if (call->count > 4 && !parse_unit(&call->arguments[4], &is_in_bits, reply)) return;
-    bits_view(entry, &view);
-    /* Two places before the start would both be moved to it, and byte 0 would be counted. */
+    /* Two places before the start would both be moved to it, and byte 0 would be counted. Redis looks at that
+     * before it looks at the unit, whatever that is. */
     bool is_reversed = first < 0 && last < 0 && first > last;
+    if (call->count > 4 && !is_reversed && !parse_unit(&call->arguments[4], &is_in_bits, reply)) return;
+    bits_view(entry, &view);
     if (is_reversed || !range_resolve(&first, &last, is_in_bits, view.length))
         reply_integer(reply, 0);
     else

@@ -123,12 +123,12 @@ def program(words, keys_, arguments):
     if draw < 42: # loops over keys
         for _ in range(words.between(1, 5)):
             keys_.append(words.key())
-        arguments.append(b'%d' % words.between(1, 9)) # A[1]; others that may follow say anything
+        arguments.append(b'%d' % words.between(1, 9)) # A[1]; others that may follow, or another function's, say anything
         return words.pick(b"local n=0 for i,k in ipairs(K) do n=n+redis.call('exists',k) end return n", b"local o={} for i=1,#K do o[i]=redis.call('type',K[i]) end return o",
                           b"local o={} for i=1,#K do o[i]=redis.call('type',K[i]).ok end return o", b"for i=#K,1,-1 do redis.pcall('append',K[i],A[1]) end return #K",
                           b"local o={} for _,k in pairs(K) do local r=redis.pcall('incrby',k,A[1]) if type(r)=='table' then o[#o+1]=r.err else o[#o+1]=r end end return o",
                           b"for i,k in ipairs(K) do redis.pcall('set',k,i) end return redis.call('mget',unpack(K))", b"for i,k in ipairs(K) do redis.call('set',k..':own',i) end return redis.call('get',K[1]..':own')",
-                          b"local t=0 while t<tonumber(A[1]) do t=t+1 redis.call('rpush','script:loop',t) end return redis.call('lrange','script:loop',0,-1)", b"redis.call('del',unpack(K)) return #K",
+                          b"local t=0 while t<tonumber(A[1]) and t<30 do t=t+1 redis.call('rpush','script:loop',t) end return redis.call('lrange','script:loop',0,-1)", b"redis.call('del',unpack(K)) return #K",
                           b"for i,k in ipairs(K) do if redis.call('exists',k)==0 then return k end end return false", b"repeat local r=redis.call('lpop','script:loop') until not r return redis.call('llen','script:loop')")
     if draw < 46:
         return nested(words, keys_)
