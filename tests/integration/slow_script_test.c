@@ -223,6 +223,11 @@ static void a_transaction_about_other_clients_leaves_for_its_scripts(void **stat
     for (int done = 0; !done;) assert_int_equal(redisBufferWrite(gone, &done), REDIS_OK);
     redisFree(gone);
     expect(two[0], "PONG", "PING");
+    for (bool is_over = false; !is_over;) { /* or has not been begun */
+        redisReply *reply = redisCommand(two[0], "SET gone 0");
+        is_over = reply->type == REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+    }
 }
 
 static void a_transaction_about_other_clients_does_not_keep_its_worker(void **state) {
