@@ -41,7 +41,10 @@ static bool runs_apart(const struct command *command) {
             (command->flags & (COMMAND_ADMIN | COMMAND_SUMS)) != 0);
 }
 
-static void take_note(struct transaction *transaction, const struct command *command) {
+/* Neighbours are mostly of one kind, and say the same. */
+static void take_note(struct transaction *transaction, const struct command *command,
+                      const struct queued *before) {
+    if (before != NULL && before->command == command) return;
     transaction->flags |= command->flags;
     if (command->script != NULL) transaction->has_scripts = transaction->needs_shards = true;
     if (command->write != NULL) transaction->writes = true;
@@ -82,6 +85,8 @@ static const char *busy_error(const struct execution *execution) {
     return error;
 }
 
+#define QUEUED "+QUEUED\r\n"
+
 enum outcome transaction_queue(struct execution *execution) {
     struct transaction *transaction = transaction_at(execution);
     const struct call *call = &execution->call;
@@ -98,16 +103,17 @@ enum outcome transaction_queue(struct execution *execution) {
         if (outcome == OUTCOME_PARKED) return outcome;
     }
     if (!execution->is_rejected) {
-        size_t before = transaction->bytes;
+        size_t bytes = transaction->bytes;
+        const struct queued *before = transaction->last;
         struct queued *queued = transaction_append(transaction, call->command, call->arguments, call->count);
         if (queued != NULL) {
             const struct prepared *prepared = execution->prepared;
             queued->has_hash = prepared != NULL && prepared->has_key;
             if (queued->has_hash) queued->hash = prepared->key.hash;
-            take_note(transaction, call->command);
+            take_note(transaction, call->command, before);
             if (loads_long(call)) transaction->loads_long = true;
-            counter_add(&execution->worker->name_bytes, transaction->bytes - before);
-            reply_status(execution->reply, "QUEUED");
+            counter_add(&execution->worker->name_bytes, transaction->bytes - bytes);
+            reply_raw(execution->reply, QUEUED, strlen(QUEUED));
             return OUTCOME_DONE;
         }
         reply_error(execution->reply, ERROR_NO_MEMORY);

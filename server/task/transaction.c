@@ -74,23 +74,33 @@ static void queued_init(struct queued *queued, const struct command *command, ui
 
 /* Arguments mostly stand behind each other in what was received, with a few bytes between them: then all of
  * it is copied at once. Returns how long that is; 0: they don't. */
-static size_t span_of(const struct bulk *arguments, uint32_t count, size_t bytes) {
+static size_t span_of(const struct bulk *arguments, uint32_t count) {
     const char *end = arguments[0].data;
+    size_t most = (size_t)GAP_MOST * count;
     for (uint32_t i = 0; i < count; i++) {
         if (arguments[i].owner != NULL || arguments[i].data < end) return 0;
         end = arguments[i].data + arguments[i].length;
+        most += arguments[i].length;
     }
     size_t span = (size_t)(end - arguments[0].data) + 1;
-    return span <= bytes + (size_t)GAP_MOST * count ? span : 0;
+    return span <= most ? span : 0;
+}
+
+static size_t bytes_of(const struct bulk *arguments, uint32_t count) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (arguments[i].owner == NULL) bytes += arguments[i].length + 1;
+    return bytes;
 }
 
 static void copy_span(struct queued *queued, const struct bulk *arguments, size_t span) {
     char *copy = (char *)(queued->arguments + queued->count);
     memcpy(copy, arguments[0].data, span - 1);
+    memcpy(queued->arguments, arguments, queued->count * sizeof *arguments);
     for (uint32_t i = 0; i < queued->count; i++) {
-        queued->arguments[i] = arguments[i];
-        queued->arguments[i].data = copy + (arguments[i].data - arguments[0].data);
-        queued->arguments[i].data[arguments[i].length] = '\0';
+        struct bulk *argument = &queued->arguments[i];
+        argument->data = copy + (argument->data - arguments[0].data);
+        argument->data[argument->length] = '\0';
     }
 }
 
@@ -113,12 +123,9 @@ static void copy_each(struct transaction *transaction, struct queued *queued, co
 
 struct queued *transaction_append(struct transaction *transaction, const struct command *command,
                                   const struct bulk *arguments, uint32_t count) {
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (arguments[i].owner == NULL) bytes += arguments[i].length + 1;
-    size_t span = span_of(arguments, count, bytes);
-    struct queued *queued = block_take(transaction, sizeof(struct queued) + count * sizeof(struct bulk) +
-                                                        (span > 0 ? span : bytes));
+    size_t span = span_of(arguments, count), bytes = span > 0 ? span : bytes_of(arguments, count);
+    struct queued *queued =
+        block_take(transaction, sizeof(struct queued) + count * sizeof(struct bulk) + bytes);
     if (queued == NULL) return NULL;
     queued_init(queued, command, count);
     if (span > 0)
