@@ -26,7 +26,7 @@
 /* Of a turn, for all handshakes: other clients wait for no longer than for a large reply. One is done
  * whatever it takes (P-256 a tenth of a millisecond, RSA with 4,096 bits some milliseconds), so that all come
  * to their end. */
-#define SHAKING_NS 1000000
+#define SHAKING_NS 250000
 /* How long a handshake may take, the other side's time included: it is two round trips, for which a satellite
  * needs a second or two and a resent packet three more. Redis has no such limit. */
 #define SHAKING_SECONDS 10
@@ -34,10 +34,13 @@
  * may (stranger_limit.c), to whom they count: else the oldest of these would go for it, and not who has had
  * its time. */
 #define HALF_MOST ((uint64_t)10 * 1024 * 1024)
-/* How long one has at least: a round trip around the world, to a client that does many at once, while this
- * machine has much to do. As many begin in that time as there is room for (some 200), so that a longer one
- * would keep honest clients waiting behind others that stall. */
-#define HALF_MS 1000
+/* How long one has at least: some round trips around the world, to a client that does hundreds at once while
+ * its machine, or this one, has much to do. Where thousands wait it is less, down to a round trip to another
+ * continent: as many begin in that time as there is room for (some 200), and strangers who stall would keep
+ * everybody else waiting. */
+#define HALF_MS 3000
+#define HALF_LEAST_MS 250
+#define CROWD 1024 /* so many have half of that time */
 /* Other workers' handshakes come to their end without telling. */
 #define ROOM_MS 10
 /* A stranger may fail as often as it likes, and must not fill the log. */
@@ -161,9 +164,11 @@ static bool has_room(const struct worker *worker) {
  * began, but for those that had to wait for the worker meanwhile. */
 static void make_room(struct worker *worker) {
     const struct task_queue *half = &worker->clients->half;
+    int64_t patience = (int64_t)HALF_MS * CROWD / (CROWD + worker->clients->crowded.count);
+    if (patience < HALF_LEAST_MS) patience = HALF_LEAST_MS;
     while (half->first && held_by_all() >= HALF_MOST) {
         struct connection *first = connection_of(half->first);
-        if (worker->now_monotonic - first->last_active < HALF_MS) return;
+        if (worker->now_monotonic - first->last_active < patience) return;
         counter_add(&worker->stranger_closes, 1);
         complain(first, "handshakes that aren't over hold too much, and it hasn't gone on with its own",
                  CROWDED);

@@ -526,7 +526,7 @@ static void a_crowd_of_half_handshakes_leaves_nothing(void **state) {
 
 /* What they hold together is bounded, and who comes then gets in, though the others never end. */
 static void half_handshakes_hold_a_bounded_sum_and_others_get_in(void **state) {
-    enum { CROWD = 400, JOINS = 5 };
+    enum { CROWD = 400, JOINS = 3 };
     const int64_t mib = 1 << 20, most = 12 * mib;
     const char *const *ways[] = {NULL, (const char *const[]){"--requirepass", "sesame", NULL}};
     char hello[1024];
