@@ -235,7 +235,8 @@ static void whatever_several_threads_tell_is_heard_once_and_in_the_order_of_each
     assert_int_equal(heard.length, length * TELLERS * (size_t)tells);
     for (; at < heard.length; at += length) {
         const char *text = heard.bytes + at + head_length;
-        int teller = text[0] - '0', number = atoi(text + 2);
+        int teller = text[0] - '0', number = 0;
+        for (int i = 2; i < TEXT_LENGTH; i++) number = number * 10 + text[i] - '0';
         assert_in_range(teller, 0, TELLERS - 1);
         assert_int_equal(number, next[teller]++);
         assert_int_equal(text[-7], number / 3 % 2 == 0 ? 'a' : 'b');
