@@ -131,7 +131,7 @@ static int64_t publish_late(const struct bulk *name, const struct bulk *text) {
 static void send(const struct scope *scope, const struct bulk *name, const struct bulk *text, bool stays) {
     struct worker *worker = worker_self();
     bool is_sent = worker != NULL && (scope->undo != NULL || outbox_is_open(worker))
-                       ? outbox_keep(worker, name, text, scope->told, stays)
+                       ? outbox_keep(worker, name, text, scope->lane->told, stays)
                        : channels_publish(CHANNEL, name, text) >= 0;
     if (!is_sent) lose();
 }

@@ -19,11 +19,11 @@ bool outbox_is_open(const struct worker *worker);
 /* What waits by now is sent: who hears what is about to change, in a transaction that begins only once. */
 void outbox_flush(struct worker *worker);
 
-/* What a scope tells of a change waits, whether it is open or not. told: by then that scope had told so much
- * (scope.h). stays: it remains true if the rest is taken back or forgotten. false: no memory. */
+/* What a scope tells of a change waits, whether it is open or not. told: by then its lane had told so much
+ * (lane.h). stays: it remains true if the rest is taken back or forgotten. false: no memory. */
 bool outbox_keep(struct worker *worker, const struct bulk *name, const struct bulk *text, uint64_t told,
                  bool stays);
-/* What the scope had told by then is still true, and nothing that it has told since. */
+/* What the lane had told by then is still true, and nothing that it has told since. */
 void outbox_take_back(struct worker *worker, uint64_t told);
 /* Nothing more can be taken back: what waits is sent, unless it is open. */
 void outbox_settle(struct worker *worker);

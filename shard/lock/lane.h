@@ -78,6 +78,7 @@ struct lane {
     uint32_t insertions;      /* that nobody else knows of yet */
     _Atomic uint16_t nowhere; /* for what need not be stored */
     int64_t clock_skew;       /* what is added to the wall's time */
+    uint64_t told;            /* how often listeners were told of a change by its scopes, taken back or not */
     /* Of active expiry: where its slices go on, the second an index into the databases that are used; and
      * what the slice that is under way has met. */
     uint32_t expiry_shard, expiry_database;

@@ -17,7 +17,6 @@ static inline void scope_begin(struct scope *scope, struct lane *lane, const str
     scope->is_silent = false;
     scope->is_editing = false;
     scope->changes = 0;
-    scope->told = 0;
     scope->author = 0;
     scope->undo = NULL;
     lane->scopes++;

@@ -64,7 +64,6 @@ struct scope {
     bool is_silent;     /* no miss is told of */
     bool is_editing;    /* between scope_edit and scope_changed; only for the assertion that they pair up */
     uint64_t changes;   /* through this scope: scope_changed calls, as scope_count_more corrects them */
-    uint64_t told;      /* how often listeners were told of a change, taken back or not */
     uint64_t author;    /* whose changes they are, as whoever takes scopes numbers them; 0: nobody's */
     struct undo *undo;  /* undo.h; NULL: what is done is done */
 };

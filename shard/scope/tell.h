@@ -25,7 +25,7 @@ static inline void tell_changed(struct write_scope *scope, const struct key *key
                                 enum event event, bool is_new) {
     const struct keyspace *keyspace = scope->scope.keyspace;
     assert(!is_new || entry != NULL);
-    scope->scope.told++;
+    scope->scope.lane->told++; /* the lane's: of a scope there may be copies, to read otherwise */
     if (is_anybody_wanting(keyspace)) tell_wanting_changed(scope, key, entry, event, is_new);
 }
 

@@ -22,7 +22,7 @@ void undo_begin(struct undo *undo, struct write_scope *scope) {
     undo->scope = scope;
     undo->outer = scope->scope.undo;
     undo->changes = scope->scope.changes;
-    undo->told = scope->scope.told;
+    undo->told = scope->scope.lane->told;
     if (undo->outer == NULL) {
         journal_init(&undo->own, undo, charge);
         undo->journal = &undo->own;

@@ -25,7 +25,7 @@ struct undo {
     struct journal *journal; /* own, or that of the outermost one */
     struct journal_mark mark;
     uint64_t changes; /* that the scope had counted */
-    uint64_t told;    /* and that it had told */
+    uint64_t told;    /* and its lane had told */
     struct journal own;
 };
 

@@ -42,7 +42,7 @@ struct keyspace_listener {
     void *context;
     /* Something is told of a key that has not just changed (scope_mention): it is held at least shared. */
     void (*mentioned)(void *context, const struct scope *scope, const struct key *key, enum event event);
-    /* For those that keep what they hear: of what the scope has told (scope.h), all behind the first `told`
+    /* For those that keep what they hear: of what the lane has told (lane.h), all behind the first `told`
      * was taken back; and, when an outermost undo has ended, nothing more will be. */
     void (*taken_back)(void *context, const struct scope *scope, uint64_t told);
     void (*settled)(void *context, const struct scope *scope);

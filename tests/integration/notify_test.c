@@ -314,6 +314,27 @@ static void a_transaction_that_only_reads_tells_of_what_has_expired(void **state
     stop(server);
 }
 
+/* A read that looks in its own way (TTL doesn't count as a use) tells all the same; what fails behind it takes
+ * back what it has told itself, and nothing else. */
+static void what_a_read_has_told_is_not_taken_back_by_what_fails_behind_it(void **state) {
+    struct server *server = start("1", "Exm$g");
+    struct resp3 *hearer = hearer_of(server, 0), *teller = resp3_connect(server);
+    (void)state;
+    ask(teller, "SADD s x");
+    for (int i = 0; i < 2; i++) {
+        resp3_exchange(teller,
+                       i == 0 ? "MULTI\r\nSET k 1 PXAT 1\r\nTTL k\r\nHSET s f v g w\r\nEXEC"
+                              : "MULTI\r\nEVAL \"return 1\" 0\r\nSET k 1 PXAT 1\r\nTTL k\r\nEXEC",
+                       i == 0 ? "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n:-2\r\n"
+                                "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+                              : "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+OK\r\n:-2\r\n");
+        expect_events(hearer, "EXEC", "set k, expire k, expired k, keymiss k");
+    }
+    resp3_close(hearer);
+    resp3_close(teller);
+    stop(server);
+}
+
 static void keys_that_expire_or_are_evicted_while_nobody_asks_are_told(void **state) {
     struct server *server = start("2", "Exe");
     struct resp3 *hearer = hear(resp3_connect_to(server, 0), "__keyevent@0__:*");
@@ -431,6 +452,7 @@ int main(void) {
         cmocka_unit_test(a_walk_that_meets_a_key_whose_time_is_up_tells_expired),
         cmocka_unit_test(a_transaction_that_only_reads_tells_of_what_has_expired),
         cmocka_unit_test(keys_that_expire_or_are_evicted_while_nobody_asks_are_told),
+        cmocka_unit_test(what_a_read_has_told_is_not_taken_back_by_what_fails_behind_it),
         cmocka_unit_test(a_transaction_tells_in_one_order_with_what_it_publishes),
         cmocka_unit_test(what_a_client_tells_itself_follows_its_reply),
         cmocka_unit_test(what_is_undone_is_not_told_and_what_begins_again_tells_once),
