@@ -314,8 +314,8 @@ static void a_transaction_that_only_reads_tells_of_what_has_expired(void **state
     stop(server);
 }
 
-/* A read that looks in its own way (TTL doesn't count as a use) tells all the same; what fails behind it takes
- * back what it has told itself, and nothing else. */
+/* A read that looks in its own way (TTL doesn't count as a use) tells all the same; what fails behind it
+ * takes back what it has told itself, and nothing else. */
 static void what_a_read_has_told_is_not_taken_back_by_what_fails_behind_it(void **state) {
     struct server *server = start("1", "Exm$g");
     struct resp3 *hearer = hearer_of(server, 0), *teller = resp3_connect(server);
