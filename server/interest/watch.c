@@ -207,6 +207,12 @@ bool watch_is_touched(const struct watch_list *list, const struct read_scope *sc
     return false;
 }
 
+void watch_renew(struct watch_list *list) {
+    for (uint32_t i = 0; i < list->count; i++)
+        list->watches[i].version =
+            atomic_load_explicit(&list->watches[i].record->version, memory_order_relaxed);
+}
+
 bool watch_seems_touched(const struct watch_list *list) {
     for (uint32_t i = 0; i < list->count; i++)
         if (is_changed(&list->watches[i])) return true;

@@ -28,6 +28,8 @@ void watch_stop(void);
 bool watch_add(struct watch_list **list, struct write_scope *scope, const struct key *key);
 /* Whether any of its keys was changed, or has expired, since it was added. Their shards are held. */
 bool watch_is_touched(const struct watch_list *list, const struct read_scope *scope);
+/* It was not, with the shards held ever since, and what was changed meanwhile has been taken back. */
+void watch_renew(struct watch_list *list);
 /* What that would probably say; without a lock. */
 bool watch_seems_touched(const struct watch_list *list);
 uint32_t watch_count(const struct watch_list *list);

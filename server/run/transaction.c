@@ -390,6 +390,8 @@ static void run_all(struct execution *execution, struct write_scope *write, cons
     outbox_close(execution->worker, !execution->begins_again);
     if (may_begin_again && write != NULL) undo_conclude(&undo, !execution->begins_again);
     if (execution->begins_again) {
+        /* Its own changes, and that they were taken back, are none to what it watches. */
+        if (transaction->watches != NULL) watch_renew(transaction->watches);
         take_back(execution, mark, &before);
         return;
     }

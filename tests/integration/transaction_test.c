@@ -251,6 +251,15 @@ static void scripts_are_compiled_before_a_transaction_has_its_shards(void **stat
     close_all();
 }
 
+/* What it has changed itself before a script in it wanted more shards was taken back. */
+static void a_transaction_that_begins_again_is_not_touched_by_itself(void **state) {
+    (void)state;
+    open_all();
+    TALK(one, {"WATCH a", "OK"}, {"MULTI", "OK"}, {"SET a 1", "QUEUED"},
+         {"EVAL return(#redis.call('keys','*')) 0", "QUEUED"}, {"EXEC", "[OK, 1]"});
+    close_all();
+}
+
 static void above_the_limit_a_transaction_that_writes_fails_as_a_whole(void **state) {
     (void)state;
     open_all();
@@ -529,6 +538,7 @@ int main(void) {
         cmocka_unit_test(a_pause_of_writes_parks_a_transaction_only_if_its_scripts_may_write),
         cmocka_unit_test(scripts_are_compiled_before_a_transaction_has_its_shards),
         cmocka_unit_test(a_pause_of_writes_parks_a_transaction_that_writes),
+        cmocka_unit_test(a_transaction_that_begins_again_is_not_touched_by_itself),
         cmocka_unit_test(above_the_limit_a_transaction_that_writes_fails_as_a_whole),
         cmocka_unit_test(time_stands_still_inside),
         cmocka_unit_test(what_concerns_other_clients_is_done_before_the_answer),
