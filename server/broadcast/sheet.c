@@ -25,6 +25,7 @@ static struct desk *take(struct pad *pad) {
     desk->pad = pad;
     desk->sheet = pad->sheet;
     desk->written = pad->written;
+    pad->sheet = NULL; /* what it had is the desk's to say now, and would be out of date */
     return desk;
 }
 

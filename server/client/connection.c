@@ -186,6 +186,13 @@ void connection_close(struct connection *connection, const char *why) {
     worker->clients->closed = &connection->task;
 }
 
+void connection_dismiss(struct connection *connection, const char *why) {
+    if (connection->state != CONNECTION_CLOSED && dispatch_must_end(&connection->task))
+        connection->task.session.closes_after_reply = true;
+    else
+        connection_close(connection, why);
+}
+
 void connection_free(struct connection *connection) {
     request_parser_free(&connection->parser);
     session_names_free(connection->task.session.name, connection->task.session.library);

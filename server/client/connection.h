@@ -125,6 +125,9 @@ void connection_run(struct connection *connection);
 /* Closes at once; frees at the end of the turn. `why` goes to the log at VERBOSE (NULL: nothing). While the
  * connection itself is running it closes when its command returns. */
 void connection_close(struct connection *connection, const char *why);
+/* Somebody else wants it closed: the same, or, of one whose transaction is half done, when that is
+ * answered. */
+void connection_dismiss(struct connection *connection, const char *why);
 void connection_free(struct connection *connection);
 /* About once a second: closes it if it is idle for longer than `timeout`, over the soft limit for too long,
  * or slow in taking its last replies. */

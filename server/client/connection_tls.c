@@ -166,12 +166,16 @@ static void make_room(struct worker *worker) {
     const struct task_queue *half = &worker->clients->half;
     int64_t patience = (int64_t)HALF_MS * CROWD / (CROWD + worker->clients->crowded.count);
     if (patience < HALF_LEAST_MS) patience = HALF_LEAST_MS;
-    while (half->first && held_by_all() >= HALF_MOST) {
+    uint64_t held = held_by_all();
+    while (half->first && held >= HALF_MOST) {
         struct connection *first = connection_of(half->first);
         if (worker->now_monotonic - first->last_active < patience) return;
         counter_add(&worker->stranger_closes, 1);
         complain(first, "handshakes that aren't over hold too much, and it hasn't gone on with its own",
                  CROWDED);
+        uint64_t own =
+            tls_stream_bytes(connection_tls(first)); /* counted until it is freed, when the turn ends */
+        held -= own < held ? own : held;
         connection_close(first, "slow handshake");
     }
 }

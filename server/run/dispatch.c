@@ -412,6 +412,14 @@ bool dispatch_unblock(struct task *task, bool is_error) {
     return true;
 }
 
+bool dispatch_must_end(const struct task *task) {
+    const struct under_way *under_way = task->under_way;
+    const struct transaction *transaction = task->session.transaction;
+    if (under_way == NULL) return false;
+    if (under_way->errand != NULL) return under_way->errand->must_end;
+    return transaction != NULL && transaction->phase == TRANSACTION_DOES;
+}
+
 size_t dispatch_bytes(const struct task *task) {
     const struct under_way *under_way = task->under_way;
     if (under_way == NULL) return 0;

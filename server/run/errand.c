@@ -200,6 +200,7 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     errand->bytes += keys_bytes(call);
     errand->count = call->count;
     errand->brings_session = takes_transaction && session->transaction->concerns_session;
+    errand->must_end = takes_transaction && session->transaction->goes_apart;
     errand->task.functions = &functions;
     errand->task.refusals = asker->refusals;
     errand->task.has_discarded = asker->has_discarded;
@@ -248,6 +249,7 @@ static void bring_session(struct errand *errand, struct task *asker) {
     const struct session_names names = {brought->name, brought->library};
     size_t before = session_bytes(session);
     brought->reply_mode = session->reply_mode;
+    brought->closes_after_reply |= session->closes_after_reply;
     session_follow(session, brought);
     session_names_put_back(session, &names);
     brought->name = NULL;

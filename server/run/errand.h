@@ -32,6 +32,7 @@ struct errand {
     bool is_done; /* the long thread's, until it is back */
     bool is_local;
     bool brings_session; /* the origin's */
+    bool must_end;       /* likewise: a transaction, which has more to do when it is back */
     char peer[TASK_ADDRESS], address[TASK_ADDRESS];
     const struct command *command;
     struct bulk *arguments;       /* until it is the origin's again */

@@ -751,14 +751,12 @@ static enum outcome run_here(struct scripting *scripting, struct execution *exec
 /* What there is no memory for is refused for that, as in Redis, before it is for anything else. */
 static enum outcome refuse_to_write(struct scripting *scripting, struct execution *execution, size_t mark) {
     if ((scripting->found.flags & SCRIPT_ALLOW_OOM) != 0) return OUTCOME_DONE;
+    enum outcome outcome = script_look_for_memory(execution);
+    if (outcome == OUTCOME_DONE && !execution->is_short_of_memory) return OUTCOME_DONE;
     reply_truncate(execution->reply, mark);
     reply_errors_clear(execution->reply);
-    if (script_look_for_memory(execution) == OUTCOME_PARKED) return OUTCOME_PARKED;
-    if (execution->is_short_of_memory)
-        reply_error(execution->reply, ERROR_OUT_OF_MEMORY);
-    else
-        (void)find(scripting, &execution->call, execution->reply);
-    return OUTCOME_DONE;
+    if (outcome == OUTCOME_DONE) reply_error(execution->reply, ERROR_OUT_OF_MEMORY);
+    return outcome;
 }
 
 enum outcome script_run_whole(struct execution *execution) {

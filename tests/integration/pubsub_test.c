@@ -292,6 +292,30 @@ static void a_transaction_hears_what_it_publishes_while_it_subscribes(void **sta
     stop(server);
 }
 
+/* Though others of the channel stay, on another worker. */
+static void who_leaves_a_channel_in_a_transaction_has_heard_all_of_it(void **state) {
+    (void)state;
+    struct server *server = start("2");
+    struct resp3 *leaver = resp3_connect_to(server, 0), *other = resp3_connect_to(server, 1);
+    subscribe(leaver, "a");
+    subscribe(other, "a");
+    for (int round = 0; round < 20; round++) {
+        resp3_send_text(leaver, "MULTI\r\nPUBLISH a one\r\nPUBLISH a two\r\nUNSUBSCRIBE a\r\nEXEC\r\n");
+        resp3_expect(leaver, "+OK\r\n");
+        for (int i = 0; i < 3; i++) resp3_expect(leaver, "+QUEUED\r\n");
+        resp3_expect_value(leaver, "[2, 2, >[unsubscribe, a, 0]]");
+        for (int i = 0; i < 2; i++) {
+            expect_message(leaver, "a", i == 0 ? "one" : "two");
+            expect_message(other, "a", i == 0 ? "one" : "two");
+        }
+        resp3_exchange(leaver, "PING", "+PONG\r\n");
+        subscribe(leaver, "a");
+    }
+    resp3_close(leaver);
+    resp3_close(other);
+    stop(server);
+}
+
 /* While there is something on its way to it, and what it has left is not yet read by its worker. */
 static void who_goes_right_behind_its_transaction_leaves_nothing(void **state) {
     static const char *const ends[] = {"QUIT\r\n", "RESET\r\n", "CLIENT KILL ID %ld\r\n", ""};
@@ -543,6 +567,7 @@ int main(void) {
         cmocka_unit_test(who_hears_too_much_while_its_script_runs_is_closed_at_its_limit),
         cmocka_unit_test(who_subscribes_beside_a_long_script_in_a_transaction_hears_what_is_told),
         cmocka_unit_test(a_transaction_hears_what_it_publishes_while_it_subscribes),
+        cmocka_unit_test(who_leaves_a_channel_in_a_transaction_has_heard_all_of_it),
         cmocka_unit_test(who_goes_right_behind_its_transaction_leaves_nothing),
         cmocka_unit_test(who_has_seen_a_reply_sees_what_was_told_before_it),
         cmocka_unit_test(all_hear_the_same_order_whoever_tells),

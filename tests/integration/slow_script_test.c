@@ -38,9 +38,8 @@ static int begin(void **state) {
 }
 
 /* Until who needs its key is told that it is busy. */
-static void run_until_busy(const char *script, const char *rest) {
+static void wait_until_busy(const char *script) {
     int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
-    send_script(runner, "EVAL", script, rest);
     for (bool is_busy = false; !is_busy;) {
         redisReply *reply = redisCommand(two[1], "GET k");
         assert_non_null(reply);
@@ -49,6 +48,11 @@ static void run_until_busy(const char *script, const char *rest) {
         freeReplyObject(reply);
         if (now_us() > deadline) fail_msg("it is never busy: %s", script);
     }
+}
+
+static void run_until_busy(const char *script, const char *rest) {
+    send_script(runner, "EVAL", script, rest);
+    wait_until_busy(script);
 }
 
 static void scripts_are_killed_whatever_they_do(void **state) {
@@ -249,6 +253,53 @@ static void a_transaction_about_other_clients_does_not_keep_its_worker(void **st
     }
     expect_next_text(runner, "[OK, " KILLED ", OK]", "EXEC");
     expect(two[0], "OK", "SET k 1");
+}
+
+static void who_is_killed_has_done_all_of_its_transaction_or_nothing(void **state) {
+    (void)state;
+    redisContext *killed = server_connect_to(server, 0);
+    redisReply *id = redisCommand(killed, "CLIENT ID");
+    expect(killed, "OK", "MULTI");
+    expect_queued(killed, "EVAL", "while true do end", "1 k");
+    expect(killed, "QUEUED", "CONFIG SET hz 33");
+    redisAppendCommand(killed, "EXEC");
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(killed, &done), REDIS_OK);
+    wait_until_busy("EXEC");
+    expect(two[0], "1", "CLIENT KILL ID %lld", id->integer);
+    expect(two[0], "OK", "SCRIPT KILL");
+    expect_next_text(killed, "[" KILLED ", OK]", "EXEC");
+    expect(two[0], "[hz, 33]", "CONFIG GET hz");
+    expect(two[0], "OK", "CONFIG SET hz 10");
+    void *nothing;
+    assert_int_equal(redisGetReply(killed, &nothing), REDIS_ERR);
+    assert_int_equal(killed->err, REDIS_ERR_EOF);
+    freeReplyObject(id);
+    redisFree(killed);
+}
+
+static void a_transaction_that_begins_again_has_not_touched_what_it_watches(void **state) {
+    (void)state;
+    expect(runner, "OK", "WATCH k other");
+    expect(runner, "OK", "MULTI");
+    expect(runner, "QUEUED", "SET k 1");
+    expect_queued(runner, "EVAL",
+                  "local n = 0 while n < 1000000 do n = n + 1 end return redis.call('incr', KEYS[1])", "1 k");
+    expect(runner, "[OK, 2]", "EXEC");
+    /* Nor has one that strays. */
+    expect(runner, "OK", "WATCH k");
+    expect(runner, "OK", "MULTI");
+    expect(runner, "QUEUED", "SET k 1");
+    expect_queued(runner, "EVAL",
+                  "for i = 1, 64 do redis.call('incr', 'stray' .. i) end return redis.call('incr', KEYS[1])",
+                  "1 k");
+    expect(runner, "[OK, 2]", "EXEC");
+    /* What somebody else does is seen all the same. */
+    expect(runner, "OK", "WATCH k");
+    expect(two[1], "OK", "SET k 5");
+    expect(runner, "OK", "MULTI");
+    expect_queued(runner, "EVAL",
+                  "local n = 0 while n < 1000000 do n = n + 1 end return redis.call('incr', KEYS[1])", "1 k");
+    expect(runner, "(nil)", "EXEC");
 }
 
 static void what_is_queued_for_it_is_refused_and_so_is_its_transaction(void **state) {
@@ -525,6 +576,8 @@ int main(void) {
         FROM_THE_START(a_long_text_is_compiled_by_another_thread),
         FROM_THE_START(a_library_that_takes_long_to_load_is_loaded_by_another_thread),
         FROM_THE_START(what_takes_long_in_one_step_is_done_by_another_thread),
+        FROM_THE_START(who_is_killed_has_done_all_of_its_transaction_or_nothing),
+        FROM_THE_START(a_transaction_that_begins_again_has_not_touched_what_it_watches),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),
         cmocka_unit_test(one_that_writes_with_every_shard_keeps_nobody_waiting),

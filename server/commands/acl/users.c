@@ -24,7 +24,7 @@
 static void turn_out(struct connection *connection, const struct inquiry *inquiry) {
     struct session *session = &connection->task.session;
     if (session->id != inquiry->asker) {
-        connection_close(connection, "its user has changed");
+        connection_dismiss(connection, "its user has changed");
         return;
     }
     session_become(session, NULL);

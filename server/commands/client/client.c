@@ -203,7 +203,7 @@ static void command_client_kill_visit(struct worker *worker, struct inquiry *inq
         if (connection->task.session.id == inquiry->asker)
             connection->task.session.closes_after_reply = true;
         else
-            connection_close(connection, "killed by CLIENT KILL");
+            connection_dismiss(connection, "killed by CLIENT KILL");
         if (filter.is_old_form) return;
     }
 }

@@ -37,8 +37,7 @@ static bool by_text(struct scripting *scripting, const struct call *call, struct
     const struct bulk *text = &call->arguments[1];
     if (text->length > LONG_TEXT) {
         char sha[SHA_LENGTH + 1];
-        texts_sha(sha, text->data, text->length);
-        if (is_left(scripting, sha, text->length)) return false;
+        if (texts_sha(sha, text->data, text->length) && is_left(scripting, sha, text->length)) return false;
     }
     struct script_text *added = script_cache_add(scripting_cache(scripting), text->data, text->length, false,
                                                  call->now, error, sizeof error);
