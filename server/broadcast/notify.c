@@ -146,8 +146,7 @@ static void tell_by(const struct scope *scope, const char *kind, uint32_t databa
         lose();
         return;
     }
-    memcpy(name, kind, length);
-    length += number_format_unsigned(name + length, database);
+    length += number_format_unsigned(stpcpy(name, kind), database);
     memcpy(name + length, "__:", strlen("__:"));
     length += strlen("__:");
     memcpy(name + length, object->data, object->length);
