@@ -140,17 +140,17 @@ static void send(const struct scope *scope, const struct bulk *name, const struc
 static void tell_by(const struct scope *scope, const char *kind, uint32_t database, const struct bulk *object,
                     const struct bulk *text, bool stays) {
     char room[NAME_SHORT], *name = room;
-    size_t length = strlen(kind);
-    if (length + HEAD_MOST + object->length > sizeof room) name = malloc(length + HEAD_MOST + object->length);
+    size_t most = strlen(kind) + HEAD_MOST + object->length;
+    if (most > sizeof room) name = malloc(most);
     if (name == NULL) {
         lose();
         return;
     }
-    length += number_format_unsigned(stpcpy(name, kind), database);
-    memcpy(name + length, "__:", strlen("__:"));
-    length += strlen("__:");
-    memcpy(name + length, object->data, object->length);
-    send(scope, &(struct bulk){.data = name, .length = length + object->length}, text, stays);
+    char *end = stpcpy(name, kind);
+    end += number_format_unsigned(end, database);
+    end = stpcpy(end, "__:");
+    memcpy(end, object->data, object->length);
+    send(scope, &(struct bulk){.data = name, .length = (size_t)(end - name) + object->length}, text, stays);
     if (name != room) free(name);
 }
 
