@@ -541,6 +541,7 @@ static void listeners_hear_how_much_of_what_was_told_is_still_true(void **state)
     prepare();
     hold_all(&holding, lane, NOW);
     heard.taken_back = heard.settled = 0;
+    uint64_t before = lane->told;
     change_one(&holding.scope, "short"); /* told of: 1 */
     undo_begin(&outer, &holding.scope);
     change_one(&holding.scope, "gone"); /* it has expired, and is new: 3 */
@@ -548,7 +549,7 @@ static void listeners_hear_how_much_of_what_was_told_is_still_true(void **state)
     change_one(&holding.scope, "number");
     undo_back(&inner);
     assert_int_equal(heard.taken_back, 1);
-    assert_int_equal(heard.told, 3);
+    assert_int_equal(heard.told - before, 3);
     assert_int_equal(heard.settled, 0);
     undo_begin(&inner, &holding.scope);
     change_one(&holding.scope, "number");
@@ -556,7 +557,7 @@ static void listeners_hear_how_much_of_what_was_told_is_still_true(void **state)
     assert_int_equal(heard.settled, 0);
     undo_back(&outer);
     assert_int_equal(heard.taken_back, 2);
-    assert_int_equal(heard.told, 1);
+    assert_int_equal(heard.told - before, 1);
     assert_int_equal(heard.settled, 1);
     undo_begin(&outer, &holding.scope);
     change_one(&holding.scope, "number");
