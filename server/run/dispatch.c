@@ -164,7 +164,8 @@ uint64_t dispatch_parked_count(const struct worker *worker) {
 static __attribute__((noinline)) bool answer(struct execution *execution, struct under_way *under_way) {
     if (under_way->blocked != NULL && wait_answer(execution, under_way)) return true;
     if (under_way->errand == NULL) return false;
-    return leave_answer(execution, under_way);
+    leave_answer(execution, under_way);
+    return true;
 }
 
 static __attribute__((noinline)) enum outcome run_without_keys(struct execution *execution) {
@@ -238,7 +239,7 @@ static inline void execution_begin(struct execution *execution, struct worker *w
     execution->refusal = NULL;
     execution->reads_alone = execution->is_rejected = execution->is_errands = execution->stays =
         execution->scripts_write = execution->begins_again = execution->begins_elsewhere =
-            execution->is_short_of_memory = execution->answers_several = execution->goes_back = false;
+            execution->is_short_of_memory = execution->answers_several = false;
     call_begin(&execution->call, session, worker->keyspace, worker->now);
 }
 
@@ -355,10 +356,6 @@ dispatch(struct worker *worker, struct task *task, const struct bulk *arguments,
     if (task->under_way != NULL) under_way_end(task);
     task->refusals = 0;
     closer_give_up(worker, task); /* it had no memory to try again */
-    if (execution.goes_back) {
-        frame->boundary_task = NULL;
-        return OUTCOME_DONE;
-    }
     answer_without_memory(&execution, mark);
     expect_one_reply(&execution, mark);
     if (!execution.is_errands) account(&execution);
@@ -413,11 +410,8 @@ bool dispatch_unblock(struct task *task, bool is_error) {
 }
 
 bool dispatch_must_end(const struct task *task) {
-    const struct under_way *under_way = task->under_way;
     const struct transaction *transaction = task->session.transaction;
-    if (under_way == NULL) return false;
-    if (under_way->errand != NULL) return under_way->errand->must_end;
-    return transaction != NULL && transaction->phase == TRANSACTION_DOES;
+    return task->under_way != NULL && transaction != NULL && transaction->phase == TRANSACTION_DOES;
 }
 
 size_t dispatch_bytes(const struct task *task) {

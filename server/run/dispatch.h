@@ -52,8 +52,8 @@ enum outcome dispatch_request(struct worker *worker, struct task *task, const st
  * inquiries. */
 void dispatch_forget(struct worker *worker, struct task *task);
 
-/* Its transaction may have changed something by now, and has more to do: a task that ended before it has
- * would leave half of it undone. On its worker. */
+/* Its transaction has changed something by now, and has more to do: a task that ended before it has would
+ * leave half of it undone. On its worker. */
 bool dispatch_must_end(const struct task *task);
 
 /* Memory that its wait for a key takes, or what its request has prepared for its next run. */

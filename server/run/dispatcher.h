@@ -85,7 +85,6 @@ struct execution {
     int64_t moment;          /* where time stands still; call.moment points to it */
     bool is_short_of_memory; /* of its commands those are refused that may need some */
     bool stays;              /* there was no memory for that */
-    bool goes_back;          /* a transaction, of which the rest is its client's worker's */
     bool answers_several;    /* to one request: each of its arguments, or of its commands', has one */
 };
 

@@ -13,6 +13,7 @@
 #include "keys.h"
 #include "server/interest/watch.h"
 #include "server/task/transaction.h"
+#include "server/task/user.h"
 
 /* One long thread's. */
 struct long_thread {
@@ -200,7 +201,6 @@ struct errand *errand_send(struct worker *worker, struct task *asker, const stru
     errand->bytes += keys_bytes(call);
     errand->count = call->count;
     errand->brings_session = takes_transaction && session->transaction->concerns_session;
-    errand->must_end = takes_transaction && session->transaction->goes_apart;
     errand->task.functions = &functions;
     errand->task.refusals = asker->refusals;
     errand->task.has_discarded = asker->has_discarded;
@@ -249,32 +249,22 @@ static void bring_session(struct errand *errand, struct task *asker) {
     const struct session_names names = {brought->name, brought->library};
     size_t before = session_bytes(session);
     brought->reply_mode = session->reply_mode;
-    brought->closes_after_reply |= session->closes_after_reply;
     session_follow(session, brought);
+    const struct user *user = session_user(session);
+    if (user != NULL && atomic_load(&user->is_gone)) session->closes_after_reply = true; /* meanwhile */
     session_names_put_back(session, &names);
     brought->name = NULL;
     brought->library = NULL;
     worker_account_session(errand->origin, session, before);
 }
 
-static void bring_transaction(struct errand *errand, struct task *asker) {
-    size_t before = session_bytes(&asker->session);
-    asker->session.transaction = errand->task.session.transaction;
-    errand->task.session.transaction = NULL;
-    worker_account_session(errand->origin, &asker->session, before);
-}
-
-bool errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
-    bool is_done = errand->task.session.transaction == NULL;
+void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply) {
     assert(errand->is_back && errand->asker == asker);
-    assert(is_done || errand->reply.length == 0);
     asker->has_discarded = errand->task.has_discarded;
     if (errand->brings_session) bring_session(errand, asker);
-    if (!is_done) bring_transaction(errand, asker);
     reply_append(reply, &errand->reply);
     counter_subtract(&errand->origin->wait_bytes, errand->bytes);
     errand_free(errand);
-    return is_done;
 }
 
 void errand_leave(struct errand *errand) {

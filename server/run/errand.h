@@ -32,7 +32,6 @@ struct errand {
     bool is_done; /* the long thread's, until it is back */
     bool is_local;
     bool brings_session; /* the origin's */
-    bool must_end;       /* likewise: a transaction, which has more to do when it is back */
     char peer[TASK_ADDRESS], address[TASK_ADDRESS];
     const struct command *command;
     struct bulk *arguments;       /* until it is the origin's again */
@@ -51,13 +50,12 @@ void errands_close(void);
  * reply may have `most` bytes. NULL when out of memory, or when there is much already that nobody waits for:
  * then nothing has happened.
  *
- * takes_transaction  the session's goes along (EXEC), and ends there, or comes back if it isn't done with;
- *                    what its commands change of the session comes back */
+ * takes_transaction  the session's goes along, and ends there (EXEC); what its commands change of the session
+ *                    comes back */
 struct errand *errand_send(struct worker *worker, struct task *asker, const struct call *call, size_t most,
                            bool takes_transaction);
-/* When it has come back: moves its reply behind what is there, and frees it. false: it brings the session's
- * transaction, of which some is still to be done, and no reply. */
-bool errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
+/* When it has come back: moves its reply behind what is there, and frees it. */
+void errand_conclude(struct errand *errand, struct task *asker, struct reply *reply);
 /* The asker's worker: the task ends before the errand has come back, or doesn't care any more. What hasn't
  * begun by then never will. */
 void errand_leave(struct errand *errand);

@@ -18,8 +18,8 @@ bool leave(struct execution *execution) {
     return !execution->stays;
 }
 
-bool leave_answer(struct execution *execution, struct under_way *under_way) {
-    execution->is_errands = errand_conclude(under_way->errand, execution->task, execution->reply);
+void leave_answer(struct execution *execution, struct under_way *under_way) {
+    errand_conclude(under_way->errand, execution->task, execution->reply);
     under_way->errand = NULL;
-    return execution->is_errands;
+    execution->is_errands = true;
 }

@@ -9,13 +9,12 @@
 struct under_way;
 
 /* Whether long work of this request could be another thread's. What somebody hears is told to its own task,
- * on its own worker; and of a transaction what is about other workers is asked and done there, before and
- * behind what may be elsewhere. */
+ * on its own worker; and a transaction that asks or tells other workers does that there, and stays whole. */
 static inline bool may_leave(const struct execution *execution) {
     const struct transaction *transaction = execution->transaction;
     return !execution->worker->is_aside && !execution->stays &&
-           (transaction == NULL || ((!transaction->goes_apart || transaction->phase == TRANSACTION_RUNS) &&
-                                    !transaction->may_be_silent && !transaction->changes_hearing)) &&
+           (transaction == NULL ||
+            (!transaction->goes_apart && !transaction->may_be_silent && !transaction->changes_hearing)) &&
            execution->call.command->watch == NULL && (execution->call.command->flags & COMMAND_BLOCKING) == 0;
 }
 /* Of a request with so many arguments not even the keys are looked for here; but a task that keeps the gate
@@ -35,7 +34,7 @@ static inline bool loads_long(const struct call *call) {
 /* It holds no shard, nor the gate. false: it stays, for want of memory, or as all long threads run scripts
  * that may never end. */
 bool leave(struct execution *execution);
-/* Replies what the errand has brought. false: it has brought a transaction, to be gone on with here. */
-bool leave_answer(struct execution *execution, struct under_way *under_way);
+/* Replies what the errand has brought. */
+void leave_answer(struct execution *execution, struct under_way *under_way);
 
 #endif

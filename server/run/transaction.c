@@ -661,8 +661,6 @@ static enum outcome run_phases(struct execution *execution) {
         account_scripts(execution); /* others' may run before this one goes on */
         transaction->phase = TRANSACTION_DOES;
         transaction->at = transaction->first;
-        execution->goes_back = execution->worker->is_aside;
-        if (execution->goes_back) return OUTCOME_DONE;
     }
     if (run_apart(execution, false) == OUTCOME_PARKED) return OUTCOME_PARKED;
     assemble(execution);
@@ -714,7 +712,7 @@ enum outcome transaction_run(struct execution *execution) {
     bool has_scripts = transaction->has_scripts; /* it may leave */
     enum outcome outcome = run_prepared(execution);
     if (has_scripts) script_let_go_row(execution);
-    if (outcome == OUTCOME_PARKED || execution->goes_back) return outcome;
+    if (outcome == OUTCOME_PARKED) return outcome;
     if (transaction->has_run) {
         account_all(execution);
         reply_errors_clear(execution->reply); /* they are its commands' */

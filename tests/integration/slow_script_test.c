@@ -38,8 +38,9 @@ static int begin(void **state) {
 }
 
 /* Until who needs its key is told that it is busy. */
-static void wait_until_busy(const char *script) {
+static void run_until_busy(const char *script, const char *rest) {
     int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
+    send_script(runner, "EVAL", script, rest);
     for (bool is_busy = false; !is_busy;) {
         redisReply *reply = redisCommand(two[1], "GET k");
         assert_non_null(reply);
@@ -48,11 +49,6 @@ static void wait_until_busy(const char *script) {
         freeReplyObject(reply);
         if (now_us() > deadline) fail_msg("it is never busy: %s", script);
     }
-}
-
-static void run_until_busy(const char *script, const char *rest) {
-    send_script(runner, "EVAL", script, rest);
-    wait_until_busy(script);
 }
 
 static void scripts_are_killed_whatever_they_do(void **state) {
@@ -192,89 +188,6 @@ static void a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well(vo
     freeReplyObject(reply);
     expect(two[0], "RESET", "RESET");
     await_info(two[1], "client_name_bytes", (int64_t)sizeof "library");
-}
-
-#define NO_CLIENT "CLIENT KILL ID 4611686018427387904"
-
-/* What is asked of other workers comes before its scripts, and what they are told behind. */
-static void a_transaction_about_other_clients_leaves_for_its_scripts(void **state) {
-    static const char *const slow = "local n = 0 while n < 1000000 do n = n + 1 end "
-                                    "return redis.call('incr', KEYS[1])";
-    (void)state;
-    expect(two[0], "OK", "CONFIG SET busy-reply-threshold 60000"); /* as long they may take to answer */
-    int64_t before = info_number(two[1], "long_commands_processed"),
-            names = info_number(two[1], "client_name_bytes");
-    for (int round = 0; round < 2; round++) {
-        expect(two[0], "OK", "WATCH elsewhere");
-        expect(two[0], "OK", "MULTI");
-        expect(two[0], "QUEUED", NO_CLIENT);
-        expect(two[0], "QUEUED", "CLIENT SETNAME away");
-        expect_queued(two[0], "EVAL", slow, "1 k");
-        expect(two[0], "QUEUED", "CLIENT LIST TYPE pubsub");
-        expect(two[0], "QUEUED", "GET k");
-        expect(two[0], "QUEUED", "CONFIG SET hz 10");
-        expect(two[0], round == 0 ? "[0, OK, 1, , 1, OK]" : "[0, OK, 2, , 2, OK]", "EXEC");
-        expect(two[0], "away", "CLIENT GETNAME");
-    }
-    assert_int_equal(info_number(two[1], "long_commands_processed"), before + 2);
-    expect(two[0], "RESET", "RESET");
-    assert_int_equal(info_number(two[1], "client_name_bytes"), names);
-    expect(two[0], "OK", "CONFIG SET busy-reply-threshold 20");
-    /* Its client goes meanwhile. */
-    redisContext *gone = server_connect_to(server, 0);
-    expect(gone, "OK", "MULTI");
-    expect(gone, "QUEUED", NO_CLIENT);
-    expect_queued(gone, "EVAL", slow, "1 gone");
-    redisAppendCommand(gone, "EXEC");
-    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(gone, &done), REDIS_OK);
-    redisFree(gone);
-    expect(two[0], "PONG", "PING");
-    for (bool is_over = false; !is_over;) { /* or has not been begun */
-        redisReply *reply = redisCommand(two[0], "SET gone 0");
-        is_over = reply->type == REDIS_REPLY_STATUS;
-        freeReplyObject(reply);
-    }
-}
-
-static void a_transaction_about_other_clients_does_not_keep_its_worker(void **state) {
-    (void)state;
-    expect(runner, "OK", "MULTI");
-    expect(runner, "QUEUED", "CONFIG SET hz 10");
-    expect_queued(runner, "EVAL", "redis.call('keys', '*') while true do end", "1 k");
-    expect(runner, "QUEUED", "CONFIG SET hz 10");
-    redisAppendCommand(runner, "EXEC");
-    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(runner, &done), REDIS_OK);
-    int64_t deadline = now_us() + PATIENCE_SECONDS * INT64_C(1000000);
-    for (bool is_killed = false; !is_killed;) {
-        redisReply *reply = redisCommand(two[0], "SCRIPT KILL"); /* of the same worker */
-        is_killed = reply->type == REDIS_REPLY_STATUS;
-        freeReplyObject(reply);
-        if (now_us() > deadline) fail_msg("it can't be killed");
-    }
-    expect_next_text(runner, "[OK, " KILLED ", OK]", "EXEC");
-    expect(two[0], "OK", "SET k 1");
-}
-
-static void who_is_killed_has_done_all_of_its_transaction_or_nothing(void **state) {
-    (void)state;
-    redisContext *killed = server_connect_to(server, 0);
-    redisReply *id = redisCommand(killed, "CLIENT ID");
-    expect(killed, "OK", "MULTI");
-    expect_queued(killed, "EVAL", "while true do end", "1 k");
-    expect(killed, "QUEUED", "CONFIG SET hz 33");
-    redisAppendCommand(killed, "EXEC");
-    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(killed, &done), REDIS_OK);
-    wait_until_busy("EXEC");
-    expect(two[0], "1", "CLIENT KILL ID %lld", id->integer);
-    expect(two[0], "OK", "SCRIPT KILL");
-    expect_next_text(killed, "[" KILLED ", OK]", "EXEC");
-    expect(two[0], "[hz, 33]", "CONFIG GET hz");
-    expect(two[0], "OK", "CONFIG SET hz 10");
-    void *nothing;
-    assert_int_equal(redisGetReply(killed, &nothing), REDIS_ERR);
-    assert_int_equal(killed->err, REDIS_ERR_EOF);
-    freeReplyObject(id);
-    redisFree(killed);
 }
 
 static void a_transaction_that_begins_again_has_not_touched_what_it_watches(void **state) {
@@ -569,14 +482,11 @@ int main(void) {
         FROM_THE_START(one_that_can_not_leave_its_worker_is_ended),
         FROM_THE_START(one_that_has_written_and_can_not_leave_its_worker_is_taken_back),
         FROM_THE_START(a_transaction_that_speaks_of_its_client_leaves_its_worker_as_well),
-        FROM_THE_START(a_transaction_about_other_clients_leaves_for_its_scripts),
-        FROM_THE_START(a_transaction_about_other_clients_does_not_keep_its_worker),
         FROM_THE_START(who_needs_none_of_its_keys_is_served),
         FROM_THE_START(a_pause_ends_though_a_script_keeps_its_thread),
         FROM_THE_START(a_long_text_is_compiled_by_another_thread),
         FROM_THE_START(a_library_that_takes_long_to_load_is_loaded_by_another_thread),
         FROM_THE_START(what_takes_long_in_one_step_is_done_by_another_thread),
-        FROM_THE_START(who_is_killed_has_done_all_of_its_transaction_or_nothing),
         FROM_THE_START(a_transaction_that_begins_again_has_not_touched_what_it_watches),
         FROM_THE_START(what_is_queued_for_it_is_refused_and_so_is_its_transaction),
         FROM_THE_START(a_transaction_of_scripts_is_killed_script_by_script),

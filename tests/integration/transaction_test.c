@@ -526,6 +526,35 @@ static void watches_that_have_ended_are_counted_and_do_not_pile_up(void **state)
     close_all();
 }
 
+/* Its deeds wait for a worker that is asleep when it is killed. */
+static void who_is_killed_has_done_all_of_its_transaction(void **state) {
+    (void)state;
+    open_all();
+    redisContext *killed = server_connect_to(server, 0);
+    redisReply *id = redisCommand(killed, "CLIENT ID");
+    TALK(killed, {"MULTI", "OK"}, {"SET k 1", "QUEUED"}, {"CLIENT KILL ID 4611686018427387904", "QUEUED"},
+         {"CONFIG SET hz 33", "QUEUED"});
+    redisAppendCommand(other, "DEBUG SLEEP 1");
+    redisAppendCommand(killed, "EXEC");
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(other, &done), REDIS_OK);
+    for (int done = 0; !done;) assert_int_equal(redisBufferWrite(killed, &done), REDIS_OK);
+    for (bool has_begun = false; !has_begun;) {
+        redisReply *reply = redisCommand(one, "EXISTS k");
+        has_begun = reply->integer == 1;
+        freeReplyObject(reply);
+    }
+    expect(one, "1", "CLIENT KILL ID %lld", id->integer);
+    expect_next_text(killed, "[OK, 0, OK]", "EXEC");
+    void *nothing;
+    assert_int_equal(redisGetReply(killed, &nothing), REDIS_ERR);
+    assert_int_equal(killed->err, REDIS_ERR_EOF);
+    expect(one, "[hz, 33]", "CONFIG GET hz");
+    expect_next_text(other, "OK", "DEBUG SLEEP");
+    freeReplyObject(id);
+    redisFree(killed);
+    close_all();
+}
+
 int main(void) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
@@ -550,6 +579,7 @@ int main(void) {
         cmocka_unit_test(what_tells_of_the_process_needs_no_shard),
         cmocka_unit_test(what_is_watched_again_takes_no_more_room),
         cmocka_unit_test(watches_that_have_ended_are_counted_and_do_not_pile_up),
+        cmocka_unit_test(who_is_killed_has_done_all_of_its_transaction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
