@@ -121,12 +121,13 @@ static void fill(struct client *client, const int *asked) {
     }
 }
 
-static void compare(const struct copy *copy, const struct resp3_value *truth, int key) {
+static void compare(const struct client *client, const struct resp3_value *truth, int key) {
+    const struct copy *copy = &client->copies[key];
     if (!copy->is_held) return;
     atomic_fetch_add_explicit(&checked_reads, 1, memory_order_relaxed);
     if (copy_is(copy, truth)) return;
-    fprintf(stderr, "# not so: key:%d is held as '%s', and was '%s' before the PING\n", key,
-            copy->is_absent ? "(nil)" : copy->value, truth->is_null ? "(nil)" : truth->text);
+    fprintf(stderr, "# not so: key:%d is held as '%s' (TRACKING ON %s), and was '%s' before the PING\n", key,
+            copy->is_absent ? "(nil)" : copy->value, client->options, truth->is_null ? "(nil)" : truth->text);
     atomic_store(&complaint, "a copy is older than what was told");
 }
 
@@ -137,7 +138,7 @@ static void check(struct client *client, const int *asked) {
     resp3_send_text(client->tracking, "PING\r\n");
     resp3_value_free(read_reply(client));
     for (int i = 0; i < ASKED; i++) {
-        compare(&client->copies[asked[i]], truths[i], asked[i]);
+        compare(client, truths[i], asked[i]);
         resp3_value_free(truths[i]);
     }
 }
